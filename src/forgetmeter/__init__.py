@@ -1,0 +1,37 @@
+"""forgetmeter measures what a language model forgets when it is compressed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from forgetmeter.analysis.frames import open_run as open_run
+    from forgetmeter.compress.compression import compress as compress
+    from forgetmeter.models.loading import load as load
+    from forgetmeter.models.loading import wrap as wrap
+    from forgetmeter.models.weight_map import weight_map as weight_map
+    from forgetmeter.study.evaluation import evaluate as evaluate
+    from forgetmeter.study.running import run as run
+
+__version__ = "0.1.0"
+
+# Resolved on first use, so that `import forgetmeter` and `forgetmeter --help` load neither torch nor pandas.
+_PUBLIC = {
+    "compress": "forgetmeter.compress.compression",
+    "evaluate": "forgetmeter.study.evaluation",
+    "load": "forgetmeter.models.loading",
+    "open_run": "forgetmeter.analysis.frames",
+    "run": "forgetmeter.study.running",
+    "weight_map": "forgetmeter.models.weight_map",
+    "wrap": "forgetmeter.models.loading",
+}
+
+__all__ = ["__version__", "compress", "evaluate", "load", "open_run", "run", "weight_map", "wrap"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of whatever is asked for
+    """Import a public name when it is first used."""
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'forgetmeter' has no attribute {name!r}")

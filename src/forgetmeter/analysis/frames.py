@@ -1,0 +1,185 @@
+"""A run as tidy data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from forgetmeter.analysis.parquet_union import Part, read_union
+from forgetmeter.store.failure import Failure
+from forgetmeter.store.filesystem import RunFolder
+from forgetmeter.store.run_store import RunStore
+from forgetmeter.store.stored_file import StoredCell, StoredItems
+
+_KEYS = ("variant", "model", "recipe", "task")
+_OUTCOMES = ("item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods")
+_ITEMS = ("item_id", "content_hash", "gold", "choices", "contexts", "continuations", "fields")
+_TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
+_FAILURES = (*_KEYS, "error")
+_REACHED = (
+    "sparsity",
+    "selected_weights",
+    "selected_zeros",
+    "removed_weights",
+    "dense_bytes",
+    "bitmask_bytes",
+    "quantized_bytes",
+    "simulated",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run as data frames; rows are in the study's order of models, recipes and tasks.
+
+    Attributes:
+        location: Where it is.
+        study: ``study.json``.
+        variants: One row a variant: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``,
+            ``zeros``, ``zeros.<role>``, the other numbers of ``Reached``, and the facts noted (``seconds``
+            ...). A variant that has not been made yet has its row, without numbers.
+        cells: One row a cell that is done: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the facts
+            noted (``seconds``, ``tokens`` ...) and ``metric.<name>`` for each aggregated metric.
+        tasks: One row a task with stored items: its description, ``items`` (how many), ``items_hash``.
+        failures: One row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``.
+    """
+
+    location: str
+    study: Mapping[str, Any]
+    variants: pd.DataFrame
+    cells: pd.DataFrame
+    tasks: pd.DataFrame
+    failures: pd.DataFrame
+    _outcome_parts: Sequence[Part] = field(repr=False)
+    _items_parts: Sequence[Part] = field(repr=False)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """One row an outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics."""
+        return self.read_outcomes()
+
+    @cached_property
+    def items(self) -> pd.DataFrame:
+        """One row an item: ``task``, then the columns of the items table."""
+        if not self._items_parts:
+            return _frame([], ["task", *_ITEMS])
+        return read_union(RunFolder(self.location), self._items_parts)
+
+    def read_outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the outcomes with some of their columns only, which for a large run is much quicker."""
+        if not self._outcome_parts:
+            return _frame([], [*_KEYS, *(columns or _OUTCOMES)])
+        return read_union(RunFolder(self.location), self._outcome_parts, columns)
+
+
+def open_run(location: str) -> Run:
+    """Read a run, finished or not; cells whose file is broken count as not done.
+
+    Args:
+        location: A folder or an fsspec URL.
+
+    Raises:
+        UserError: There is no run there, or one that this version cannot read.
+    """
+    store = RunStore(location)
+    study = store.read_study()
+    stored = {each["id"]: each for each in store.variants()}
+    cells, failures, items = store.cells(), store.failures(), store.items()
+    variants = _variant_order(study, stored.values(), cells, failures)
+    tasks = _ranks(study["identity"].get("tasks", ()))
+    by_variant = {variant: place for place, variant in enumerate(variants)}
+    cells = sorted(cells, key=lambda cell: (by_variant[cell.variant], _rank(tasks, cell.task)))
+    failures = sorted(failures, key=lambda each: (by_variant[each.variant], _rank(tasks, each.task)))
+    items = sorted(items, key=lambda each: _rank(tasks, each.task))
+    return Run(
+        location=location,
+        study=study,
+        variants=_variants_frame(variants, stored),
+        cells=_frame([_cell_row(cell, *variants[cell.variant]) for cell in cells], _columns(cells)),
+        tasks=_frame([_task_row(each) for each in items], _TASKS),
+        failures=_frame([asdict(each) for each in failures], _FAILURES),
+        _outcome_parts=[Part(cell.path, _cell_keys(cell, *variants[cell.variant])) for cell in cells],
+        _items_parts=[Part(each.path, {"task": each.task}) for each in items],
+    )
+
+
+def _variant_order(
+    study: Mapping[str, Any],
+    stored: Iterable[Mapping[str, Any]],
+    cells: Iterable[StoredCell],
+    failures: Iterable[Failure],
+) -> dict[str, tuple[str, str]]:
+    """Return model and recipe of every variant that anything in the run names, in the study's order."""
+    known = {each["id"]: (each["model"], each["recipe"]) for each in study.get("variants", ())}
+    for each in stored:
+        known.setdefault(each["id"], (each["model"], each["recipe"]))
+    for cell in cells:
+        known.setdefault(cell.variant, (cell.facts["model"], cell.facts["recipe"]))
+    for failure in failures:
+        known.setdefault(failure.variant, (failure.model, failure.recipe))
+    models, recipes = (_ranks(study["identity"].get(key, ())) for key in ("models", "recipes"))
+    ordered = sorted(known.items(), key=lambda each: (_rank(models, each[1][0]), _rank(recipes, each[1][1])))
+    return dict(ordered)
+
+
+def _ranks(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in reversed(list(enumerate(names)))}
+
+
+def _rank(ranks: Mapping[str, int], name: str) -> tuple[int, str]:
+    """Return a key that sorts known names first, in their order, then the others by name."""
+    return ranks.get(name, len(ranks)), "" if name in ranks else name
+
+
+def _variants_frame(variants: Mapping[str, tuple[str, str]], stored: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    rows = []
+    for variant, (model, recipe) in variants.items():
+        document = stored.get(variant, {})
+        reached = document.get("reached") or {}
+        roles: Mapping[str, Mapping[str, int]] = reached.get("roles", {})
+        numbers = {
+            **{name: reached.get(name) for name in _REACHED},
+            "weights": sum(role["weights"] for role in roles.values()) if reached else None,
+            "zeros": sum(role["zeros"] for role in roles.values()) if reached else None,
+            **{f"zeros.{name}": role["zeros"] for name, role in roles.items()},
+        }
+        keys = {"variant": variant, "model": model, "recipe": recipe}
+        rows.append({**_flat(document.get("facts", {})), **numbers, **keys})
+    first = ["variant", "model", "recipe", "sparsity", "weights", "zeros", *_REACHED[1:]]
+    others = dict.fromkeys(name for row in rows for name in row if name not in first)
+    return _frame(rows, [*first, *others])
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.DataFrame(list(rows), columns=list(columns))
+    return frame
+
+
+def _cell_keys(cell: StoredCell, model: str, recipe: str) -> dict[str, str]:
+    return {"variant": cell.variant, "model": model, "recipe": recipe, "task": cell.task}
+
+
+def _cell_row(cell: StoredCell, model: str, recipe: str) -> dict[str, Any]:
+    return {**_flat(cell.facts), **_cell_keys(cell, model, recipe)}
+
+
+def _columns(cells: Iterable[StoredCell]) -> list[str]:
+    others = dict.fromkeys(name for cell in cells for name in _flat(cell.facts))
+    return list(dict.fromkeys([*_KEYS, "rows", *others]))
+
+
+def _task_row(items: StoredItems) -> dict[str, Any]:
+    return {**items.facts, "task": items.task, "items": items.facts["rows"]}
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested facts with dots in their names; the aggregated metrics as ``metric.<name>``."""
+    flat: dict[str, Any] = {}
+    for key, value in facts.items():
+        name = "metric" if key == "metrics" and not prefix else f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat

@@ -1,0 +1,134 @@
+"""What changed between two variants on the same items."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom, norm
+from statsmodels.stats.proportion import proportion_confint
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A variant against the baseline on the same items.
+
+    Attributes:
+        items: Number of items.
+        drop: Accuracy of the baseline minus that of the variant.
+        p_value: Two-sided exact McNemar test of no change.
+        known: Items that the baseline got right.
+        retained: Share of those that the variant gets right too; ``None`` when there are none.
+        forgotten: Items that the baseline got right and the variant gets wrong.
+        gained: Items that the baseline got wrong and the variant gets right.
+        flips: Share of items whose correctness changed, either way.
+        prediction_flips: Share of items whose prediction changed; ``None`` where none were given.
+    """
+
+    items: int
+    drop: Estimate
+    p_value: float
+    known: int
+    retained: Estimate | None
+    forgotten: int
+    gained: int
+    flips: float
+    prediction_flips: float | None
+
+
+def compare_paired(
+    baseline: ArrayLike,
+    variant: ArrayLike,
+    *,
+    predictions: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Paired:
+    """Compare correctness item by item.
+
+    Args:
+        baseline: Whether the baseline is right, shape ``(items,)``, bool.
+        variant: The same of the variant, on the same items in the same order.
+        predictions: Answers of the baseline and of the variant, as text.
+
+    Raises:
+        ValueError: There are no items, or the shapes differ.
+    """
+    before, after = _correctness(baseline), _correctness(variant)
+    if before.shape != after.shape or any(len(np.asarray(answers)) != len(before) for answers in predictions or ()):
+        raise ValueError(f"outcomes of different numbers of items cannot be paired: {len(before)}, {len(after)}")
+    forgotten = int(np.count_nonzero(before & ~after))
+    gained = int(np.count_nonzero(~before & after))
+    known = int(np.count_nonzero(before))
+    return Paired(
+        items=len(before),
+        drop=paired_drop(forgotten=forgotten, gained=gained, items=len(before)),
+        p_value=mcnemar_exact(forgotten=forgotten, gained=gained),
+        known=known,
+        retained=proportion(known - forgotten, known) if known else None,
+        forgotten=forgotten,
+        gained=gained,
+        flips=(forgotten + gained) / len(before),
+        prediction_flips=None if predictions is None else _share_different(*predictions),
+    )
+
+
+def accuracy(correct: ArrayLike) -> Estimate:
+    """Return the share of right answers with its 95% Wilson interval.
+
+    Raises:
+        ValueError: There are no items.
+    """
+    outcomes = _correctness(correct)
+    return proportion(int(np.count_nonzero(outcomes)), len(outcomes))
+
+
+def proportion(count: int, total: int) -> Estimate:
+    """Return a share with its 95% Wilson interval; ``total`` is at least 1."""
+    low, high = proportion_confint(count, total, alpha=1 - CONFIDENCE, method="wilson")
+    share = count / total
+    # At none and all, rounding can leave the share itself just outside.
+    return Estimate(share, min(float(low), share), max(float(high), share))
+
+
+def paired_drop(*, forgotten: int, gained: int, items: int) -> Estimate:
+    """Return the difference of two paired proportions with its 95% interval.
+
+    The interval is the adjusted Wald interval of Bonett and Price, "Adjusted Wald confidence interval for a
+    difference of binomial proportions based on paired data", J. Educ. Behav. Stat. 37(4), 2012, 479-488: one
+    is added to both discordant counts and two to the number of items, so that it has a width where nothing
+    changed.
+    """
+    lost, won = (forgotten + 1) / (items + 2), (gained + 1) / (items + 2)
+    centre = lost - won
+    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt((lost + won - centre**2) / (items + 2))
+    return Estimate((forgotten - gained) / items, max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def mcnemar_exact(*, forgotten: int, gained: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test: 1 where nothing changed."""
+    changed = forgotten + gained
+    return min(1.0, 2 * float(binom.cdf(min(forgotten, gained), changed, 0.5))) if changed else 1.0
+
+
+def _correctness(correct: ArrayLike) -> NDArray[np.bool_]:
+    outcomes = np.asarray(correct, dtype=np.bool_)
+    if outcomes.ndim != 1 or not len(outcomes):
+        raise ValueError(f"expected one outcome an item, and at least one item; the shape is {outcomes.shape}")
+    return outcomes
+
+
+def _share_different(before: ArrayLike, after: ArrayLike) -> float:
+    changed = np.asarray(before, dtype=object) != np.asarray(after, dtype=object)
+    return float(np.mean(changed))

@@ -1,0 +1,76 @@
+"""The command ``forgetmeter``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from forgetmeter.cli.listing import list_app
+from forgetmeter.cli.run_command import run_command
+from forgetmeter.cli.show_command import show_command
+from forgetmeter.errors import ManyUserError, UserError
+
+_WRONG_REQUEST = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="forgetmeter",
+    help="Measures what a language model forgets when it is compressed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_command)
+app.command("show")(show_command)
+app.add_typer(list_app, name="list")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from forgetmeter import __version__
+
+        typer.echo(f"forgetmeter {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Measures what a language model forgets when it is compressed."""
+
+
+def main() -> None:
+    """Run the command line; a wrong request is answered in one line and exit code 2."""
+    # Progress is ours; the libraries' bars would tear it apart.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DATASETS_VERBOSITY", "error")
+    try:
+        code = app(standalone_mode=False)
+    except ManyUserError as error:
+        code = _say(*error.messages)
+    except UserError as error:
+        code = _say(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted: finished cells are stored; the same command goes on from there\n")
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, such as `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        # Wrong options: newer typer releases carry a click of their own, so its classes cannot be named here.
+        if not hasattr(error, "format_message"):
+            raise
+        code = _say(error.format_message())
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(*messages: str) -> int:
+    for message in messages:
+        sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return _WRONG_REQUEST

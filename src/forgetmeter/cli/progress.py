@@ -1,0 +1,130 @@
+"""Progress on standard error: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+if TYPE_CHECKING:
+    from forgetmeter.executors.executor import Progress as Listener
+    from forgetmeter.records.cell import Cell
+    from forgetmeter.study.running import Prospect
+
+_PLAIN_EVERY = 15.0
+
+
+@contextmanager
+def progress_on(stream: TextIO, prospect: Prospect) -> Iterator[Listener]:
+    """Yield a listener that shows how a run goes."""
+    pace = _Pace(total=len(prospect.plan.cells), done=len(prospect.plan.cells) - len(prospect.missing))
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        yield _PlainProgress(console, pace)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[pace]}"),
+        console=console,
+    ) as live:
+        yield _LiveProgress(live, live.add_task("", total=1.0, pace=""), pace)
+
+
+class _Pace:
+    """How far and how fast: cells done, items a second, time left."""
+
+    def __init__(self, *, total: int, done: int) -> None:
+        self.total, self.done, self.items = total, done, 0
+        self._start_done = done
+        self._cell_start = self._begin = time.monotonic()
+        self.share = 0.0
+
+    def start_cell(self, items: int) -> None:
+        self.items, self.share, self._cell_start = items, 0.0, time.monotonic()
+
+    def finish_cell(self) -> None:
+        self.done, self.share = self.done + 1, 0.0
+
+    @property
+    def overall(self) -> float:
+        return (self.done + self.share) / self.total if self.total else 1.0
+
+    def describe(self) -> str:
+        elapsed = time.monotonic() - self._cell_start
+        rate = f"{self.items * self.share / elapsed:.1f} items/s" if self.share and elapsed else "… items/s"
+        fresh = self.done + self.share - self._start_done
+        left = "…"
+        if fresh > 0:
+            seconds = (time.monotonic() - self._begin) / fresh * (self.total - self.done - self.share)
+            left = _duration(seconds)
+        return f"{self.done}/{self.total} cells, {rate}, {left} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _LiveProgress:
+    def __init__(self, live: Progress, bar: TaskID, pace: _Pace) -> None:
+        self._live, self._bar, self._pace = live, bar, pace
+
+    def stage(self, text: str) -> None:
+        self._update(text)
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        self._pace.start_cell(items)
+        self._update(f"{cell.variant.recipe} · {cell.task}")
+
+    def cell_advanced(self, cell: Cell, *, share: float) -> None:
+        self._pace.share = share
+        self._update(f"{cell.variant.recipe} · {cell.task}")
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:  # noqa: ARG002
+        self._pace.finish_cell()
+        self._update(f"{cell.variant.recipe} · {cell.task}")
+
+    def cell_failed(self, cell: Cell, *, error: str) -> None:
+        self._pace.finish_cell()
+        self._live.console.print(f"failed: {cell.variant.recipe} on {cell.task}: {error}", style="red", markup=False)
+
+    def _update(self, text: str) -> None:
+        self._live.update(self._bar, description=text, completed=self._pace.overall, pace=self._pace.describe())
+
+
+class _PlainProgress:
+    def __init__(self, console: Console, pace: _Pace) -> None:
+        self._console, self._pace, self._said = console, pace, time.monotonic()
+
+    def stage(self, text: str) -> None:
+        self._say(text)
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:  # noqa: ARG002
+        self._pace.start_cell(items)
+
+    def cell_advanced(self, cell: Cell, *, share: float) -> None:
+        self._pace.share = share
+        if time.monotonic() - self._said > _PLAIN_EVERY:
+            self._say(f"{cell.variant.recipe} on {cell.task}: {share:.0%}; {self._pace.describe()}")
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+        rate = self._pace.items / seconds if seconds else 0.0
+        self._pace.finish_cell()
+        self._say(
+            f"{cell.variant.recipe} on {cell.task}: {self._pace.items} items in {seconds:.1f} s ({rate:.1f} items/s); "
+            f"{self._pace.describe().split(', ')[0]}, {self._pace.describe().rsplit(', ', 1)[1]}"
+        )
+
+    def cell_failed(self, cell: Cell, *, error: str) -> None:
+        self._pace.finish_cell()
+        self._say(f"failed: {cell.variant.recipe} on {cell.task}: {error}")
+
+    def _say(self, text: str) -> None:
+        self._said = time.monotonic()
+        self._console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,118 @@
+"""``forgetmeter run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forgetmeter.errors import UserError
+
+if TYPE_CHECKING:
+    from forgetmeter.config.study import Study
+    from forgetmeter.config.vocabulary import Vocabulary
+    from forgetmeter.study.running import Finished, Prospect
+
+_SOME_FAILED = 1
+
+
+def run_command(
+    study: Annotated[Path | None, typer.Argument(help="The study file (YAML).", show_default=False)] = None,
+    *,
+    model: Annotated[list[str] | None, typer.Option(help="A model; may be given several times.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas.")] = None,
+    recipes: Annotated[
+        str | None,
+        typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always there."),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URL of the run.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many items of each task.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="The most tokens in a batch.")] = None,
+    executor: Annotated[str, typer.Option(help="Where cells are run: local.")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Run a study, or what is missing of it.
+
+    Give a study file, or --model, --tasks, --recipes and --out; options win over the file.
+    """
+    if executor != "local":
+        raise UserError(f"unknown executor '{executor}' (allowed: local)")
+    options = {
+        "models": model,
+        "tasks": _split(tasks),
+        "recipes": _split(recipes),
+        "output": out,
+        "evaluation.limit": limit,
+        "evaluation.dtype": dtype,
+        "evaluation.device": device,
+        "evaluation.seed": seed,
+        "evaluation.batch_tokens": batch_tokens,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    if study is None and model is None:
+        raise UserError("give a study file, or --model with --tasks, --recipes and --out")
+    _run(study, given, dry_run=dry_run)
+
+
+def _run(study: Path | None, options: dict[str, Any], *, dry_run: bool) -> None:
+    def read(vocabulary: Vocabulary | None) -> Study:
+        from forgetmeter.config.study_file import read_study_file, study_from_options
+
+        if study is None:
+            return study_from_options({"recipes": ["baseline"], **options}, vocabulary=vocabulary)
+        return read_study_file(study, overrides=options, vocabulary=vocabulary)
+
+    from forgetmeter.study.running import look_at, run_prospect
+
+    prospect = look_at(read)
+    if dry_run:
+        _print_plan(prospect)
+        return
+    from forgetmeter.cli.progress import progress_on
+
+    with progress_on(sys.stderr, prospect) as progress:
+        finished = run_prospect(prospect, progress=progress)
+    _conclude(finished)
+
+
+def _print_plan(prospect: Prospect) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    plan, missing = prospect.plan, set(prospect.missing)
+    table = Table("model", "recipe", "to do", "stored", box=None, header_style="bold")
+    for variant in plan.variants:
+        cells = [cell for cell in plan.cells if cell.variant == variant]
+        todo = [cell.task for cell in cells if cell in missing]
+        stored = [cell.task for cell in cells if cell not in missing]
+        table.add_row(str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
+    limit = plan.study.evaluation.limit
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{len(plan.cells)} cells, {len(missing)} to do; {f'{limit} items a task' if limit else 'all items'}; "
+        f"into {plan.study.output}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _conclude(finished: Finished) -> None:
+    stored = finished.cells - finished.computed
+    before = f", {stored} were stored before" if stored else ""
+    typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
+    typer.echo(f"look at it with: forgetmeter show {finished.output}")
+    for failure in finished.failures:
+        typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {failure.error}", err=True)
+    if finished.failures:
+        typer.echo("the same command tries failed cells again", err=True)
+        raise typer.Exit(_SOME_FAILED)
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",")]

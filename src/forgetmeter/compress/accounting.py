@@ -1,0 +1,111 @@
+"""What a recipe really did: zeros and bytes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from forgetmeter.compress.dynamic_int8 import Int8Weight, kernel_available
+from forgetmeter.compress.weight import Weight
+from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.specs.role import Matrix
+
+_SCALE_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The counts of a model as it was loaded.
+
+    Attributes:
+        matrices: Its weight matrices.
+        zeros: Zeros of each matrix.
+        weight_bytes: Bytes that one weight of each matrix takes in the dtype it was loaded in.
+        total_bytes: All parameters and stored buffers, each storage once, whatever the number of its names.
+    """
+
+    matrices: tuple[Matrix, ...]
+    zeros: Mapping[Matrix, int]
+    weight_bytes: Mapping[Matrix, int]
+    total_bytes: int
+
+
+def count_baseline(model: PreTrainedModel, matrices: Iterable[Matrix]) -> Baseline:
+    """Count what a model holds before anything is done to it.
+
+    Args:
+        model: The model, with nothing installed.
+        matrices: Its weight map.
+    """
+    matrices = tuple(matrices)
+    parameters = {matrix: model.get_parameter(matrix.parameter).detach() for matrix in matrices}
+    stored = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
+    return Baseline(
+        matrices=matrices,
+        zeros={matrix: _zeros(tensor) for matrix, tensor in parameters.items()},
+        weight_bytes={matrix: tensor.element_size() for matrix, tensor in parameters.items()},
+        total_bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored.values()),
+    )
+
+
+def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Matrix, Weight]) -> Reached:
+    """Say what was reached; see ``Reached`` for the meaning of each number.
+
+    Only matrices in ``weights`` are counted again; the others are as in the baseline.
+
+    Args:
+        baseline: The counts before.
+        selected: The matrices in the union of the recipe's scopes.
+        weights: The matrices that the recipe compressed, in the form it left them.
+    """
+    zeros = {**baseline.zeros, **{matrix: _zeros(weight.values()) for matrix, weight in weights.items()}}
+    plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}
+    untied = (matrix for matrix in weights if matrix.tied_to is not None)
+    dense_bytes = baseline.total_bytes + sum(plain[matrix] for matrix in untied)
+    selected = set(selected)
+    return Reached(
+        roles=_role_counts(baseline.matrices, zeros),
+        selected_weights=sum(matrix.size for matrix in selected),
+        selected_zeros=sum(zeros[matrix] for matrix in selected),
+        removed_weights=sum(zeros.values()) - sum(baseline.zeros.values()),
+        dense_bytes=dense_bytes,
+        bitmask_bytes=dense_bytes
+        - sum(
+            max(0, plain[matrix] - _bitmask_bytes(matrix.size, count, baseline.weight_bytes[matrix]))
+            for matrix, count in zeros.items()
+            if count
+        ),
+        quantized_bytes=dense_bytes
+        + sum(_quantized_bytes(matrix, weight) - plain[matrix] for matrix, weight in weights.items()),
+        simulated=any(_is_simulated(weight) for weight in weights.values()),
+    )
+
+
+def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dict[str, RoleCount]:
+    weights_of: dict[str, int] = defaultdict(int)
+    zeros_of: dict[str, int] = defaultdict(int)
+    for matrix in matrices:
+        weights_of[str(matrix.role)] += matrix.size
+        zeros_of[str(matrix.role)] += zeros[matrix]
+    return {role: RoleCount(count, zeros_of[role]) for role, count in weights_of.items()}
+
+
+def _zeros(tensor: Tensor) -> int:
+    return int(tensor.numel()) - int(torch.count_nonzero(tensor))
+
+
+def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
+    return -(-size // 8) + (size - zeros) * weight_bytes
+
+
+def _quantized_bytes(matrix: Matrix, weight: Weight) -> int:
+    return -(-matrix.size * weight.bits() // 8) + weight.scales() * _SCALE_BYTES
+
+
+def _is_simulated(weight: Weight) -> bool:
+    return isinstance(weight, Int8Weight) and not kernel_available(weight.integers.device)

@@ -1,0 +1,246 @@
+"""Exact selection of the weights of smallest magnitude in a pool that is never put together.
+
+The bits of a floating-point number without its sign, read as an integer, order numbers by magnitude. So the
+k-th smallest is found digit by digit (a radix selection): one pass counts the leading 15 bits of all weights,
+which serves every k; then a pass for each further 16 bits counts only the weights that share the digits found
+so far, for as many k as are wanted. float16 and bfloat16 need no such pass, float32 one, float64 three.
+
+Everything runs on pieces of ``PIECE`` weights, so that memory is a few MB whatever the size of the tensors,
+and gives the same result on any device and with any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from forgetmeter.compress.unusable_weight import UnusableWeightError
+
+PIECE = 1 << 18
+"""Weights looked at in one go: large enough to keep several threads busy, small enough for the cache."""
+
+LEADING_BITS = 15
+DIGIT_BITS = 16
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a dtype's magnitudes are read as integers."""
+
+    integer: torch.dtype
+    magnitude_bits: int
+    infinity: int
+
+
+_LAYOUTS = {
+    torch.float64: _Layout(torch.int64, 63, 0x7FF0_0000_0000_0000),
+    torch.float32: _Layout(torch.int32, 31, 0x7F80_0000),
+    torch.float16: _Layout(torch.int16, 15, 0x7C00),
+    torch.bfloat16: _Layout(torch.int16, 15, 0x7F80),
+}
+
+
+@dataclass(frozen=True)
+class MagnitudeRanking:
+    """How the magnitudes of a pool of weights are spread.
+
+    Attributes:
+        size: Number of weights.
+        dtype: The dtype in which they are compared: the one they have, or the widest if they differ.
+        digits: The leading bits that occur, ascending; int64, shape ``(n,)``.
+        up_to: How many weights have these leading bits or smaller ones; int64, shape ``(n,)``.
+    """
+
+    size: int
+    dtype: torch.dtype
+    digits: Tensor
+    up_to: Tensor
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Which weights are zeroed: all of smaller magnitude, and the first so many of this one.
+
+    Attributes:
+        pattern: The magnitude, as the integer that its bits are; -1 where nothing is zeroed.
+        ties: How many weights of the pool have exactly this magnitude.
+        zeroed_ties: How many of them are zeroed: the first in the order of the pool.
+    """
+
+    pattern: int
+    ties: int
+    zeroed_ties: int
+
+
+def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
+    """Look at all weights once.
+
+    Args:
+        tensors: The pool, in order; floating-point tensors of any shape, strides and device.
+
+    Raises:
+        UnusableWeightError: A tensor holds NaN, which has no magnitude, or has a dtype that is not supported.
+    """
+    dtype, size = _dtype_and_size(tensors)
+    layout = _LAYOUTS[dtype]
+    shift = layout.magnitude_bits - LEADING_BITS
+    counts = torch.zeros(1 << LEADING_BITS, dtype=torch.int64)
+    for tensor in tensors:
+        for piece in _pieces(tensor):
+            leading = (_patterns(piece, dtype) >> shift).to(torch.int16)
+            counts += torch.bincount(leading, minlength=counts.numel()).cpu()
+    if counts[layout.infinity >> shift :].any():
+        _refuse_nan(tensors)
+    digits = counts.nonzero().view(-1)
+    return MagnitudeRanking(size, dtype, digits, counts[digits].cumsum(0))
+
+
+def find_thresholds(
+    tensors: Sequence[Tensor], ranking: MagnitudeRanking, counts: Iterable[int]
+) -> dict[int, Threshold]:
+    """Find where the ``count`` smallest magnitudes end, for several counts in the same passes.
+
+    Args:
+        tensors: The pool that was ranked.
+        ranking: What ``rank_magnitudes`` said of it.
+        counts: How many weights are to be zeroed, each from 0 to ``ranking.size``.
+
+    Returns:
+        The threshold of each count.
+    """
+    counts = sorted(set(counts))
+    places = {count: _locate(ranking.up_to, count) for count in counts if count > 0}
+    found = {count: _Found(int(ranking.digits[place.index]), place) for count, place in places.items()}
+    for shift in range(_LAYOUTS[ranking.dtype].magnitude_bits - LEADING_BITS, 0, -DIGIT_BITS):
+        prefixes = sorted({one.pattern for one in found.values()})
+        up_to = _count_next_digit(tensors, ranking.dtype, prefixes, shift).cumsum_(1)
+        for count, one in found.items():
+            place = _locate(up_to[prefixes.index(one.pattern)], count - one.place.below)
+            below = one.place.below + place.below
+            found[count] = _Found(one.pattern << DIGIT_BITS | place.index, replace(place, below=below))
+    nothing = {count: Threshold(pattern=-1, ties=0, zeroed_ties=0) for count in counts if count == 0}
+    return nothing | {
+        count: Threshold(one.pattern, one.place.ties, zeroed_ties=count - one.place.below)
+        for count, one in found.items()
+    }
+
+
+def keep_masks(tensors: Sequence[Tensor], dtype: torch.dtype, threshold: Threshold) -> Iterator[Tensor]:
+    """Yield for each tensor a contiguous bool tensor of its shape: true where the weight stays.
+
+    Ties at the threshold are zeroed in the order of the tensors, then of the flat (row-major) index.
+
+    Args:
+        tensors: The pool that was ranked.
+        dtype: The dtype in which it was ranked.
+        threshold: What to zero.
+    """
+    zero_all_ties = threshold.zeroed_ties == threshold.ties
+    left = threshold.zeroed_ties
+    for tensor in tensors:
+        keep = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
+        targets = keep.view(-1).split(PIECE) if tensor.is_contiguous() else None
+        start = 0
+        for index, piece in enumerate(_pieces(tensor)):
+            patterns = _patterns(piece, dtype)
+            stop = start + piece.numel()
+            target = keep.view(-1)[start:stop] if targets is None else targets[index]
+            start = stop
+            if zero_all_ties or left > 0:
+                torch.gt(patterns, threshold.pattern, out=target)
+            else:
+                torch.ge(patterns, threshold.pattern, out=target)
+            if left > 0 and not zero_all_ties:
+                tied = (patterns == threshold.pattern).nonzero().view(-1)
+                target[tied[left:]] = True
+                left -= min(left, tied.numel())
+        yield keep
+
+
+def _dtype_and_size(tensors: Sequence[Tensor]) -> tuple[torch.dtype, int]:
+    common, size = None, 0
+    for position, tensor in enumerate(tensors):
+        if tensor.dtype not in _LAYOUTS:
+            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in _LAYOUTS)
+            raise UnusableWeightError(f"has dtype {tensor.dtype} (allowed: {allowed})", position=position)
+        common = tensor.dtype if common is None else torch.promote_types(common, tensor.dtype)
+        size += tensor.numel()
+    return common or torch.float32, size
+
+
+def _refuse_nan(tensors: Sequence[Tensor]) -> None:
+    for position, tensor in enumerate(tensors):
+        if any(piece.isnan().any() for piece in _pieces(tensor)):
+            reason = "holds NaN, which has no magnitude to rank by; load a sound checkpoint"
+            raise UnusableWeightError(reason, position=position)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a count is reached: at which index, how many lie before it, and how many at it."""
+
+    index: int
+    below: int
+    ties: int
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The digits of a threshold that are known so far."""
+
+    pattern: int
+    place: _Place
+
+
+def _locate(up_to: Tensor, count: int) -> _Place:
+    index = int(torch.searchsorted(up_to, count))
+    below = int(up_to[index - 1]) if index else 0
+    return _Place(index, below, int(up_to[index]) - below)
+
+
+def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: Sequence[int], shift: int) -> Tensor:
+    """Count the digit that follows each prefix; int64, shape ``(prefixes, 2 ** DIGIT_BITS)``.
+
+    Args:
+        tensors: The pool.
+        dtype: The dtype in which it was ranked.
+        prefixes: Bits of a magnitude above ``shift``, ascending.
+        shift: How many bits of a magnitude follow the prefix.
+    """
+    leading_shift = _LAYOUTS[dtype].magnitude_bits - LEADING_BITS
+    known = torch.tensor(prefixes, dtype=torch.int64)
+    wanted = torch.zeros(1 << LEADING_BITS, dtype=torch.bool)
+    wanted[known >> (leading_shift - shift)] = True
+    counts = torch.zeros(len(prefixes) << DIGIT_BITS, dtype=torch.int64)
+    for tensor in tensors:
+        looked_up = wanted.to(tensor.device)
+        for piece in _pieces(tensor):
+            patterns = _patterns(piece, dtype)
+            near = looked_up.index_select(0, patterns >> leading_shift).nonzero().view(-1)
+            # From here on there are few.
+            few = patterns[near].to("cpu", torch.int64)
+            which = torch.searchsorted(known, few >> shift).clamp_max_(len(prefixes) - 1)
+            cells = which << DIGIT_BITS | (few >> (shift - DIGIT_BITS)) & ((1 << DIGIT_BITS) - 1)
+            cells = cells[known[which] == few >> shift]
+            counts.index_add_(0, cells, torch.ones(cells.numel(), dtype=torch.int64))
+    return counts.view(len(prefixes), 1 << DIGIT_BITS)
+
+
+def _patterns(piece: Tensor, dtype: torch.dtype) -> Tensor:
+    layout = _LAYOUTS[dtype]
+    return piece.to(dtype).view(layout.integer) & ((1 << layout.magnitude_bits) - 1)
+
+
+def _pieces(tensor: Tensor) -> Iterator[Tensor]:
+    """Yield the weights in row-major order, as flat contiguous pieces, without a copy where that can be."""
+    if tensor.is_contiguous():
+        yield from tensor.detach().view(-1).split(PIECE)
+    elif tensor.numel() <= PIECE:
+        yield tensor.detach().reshape(-1)
+    else:
+        rows = PIECE // tensor[0].numel()
+        for block in tensor.split(max(1, rows)):
+            yield from _pieces(block if rows else block[0])

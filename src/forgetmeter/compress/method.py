@@ -1,0 +1,107 @@
+"""The seam for compression methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, overload
+
+from torch import Tensor
+
+from forgetmeter.compress.weight import Weight
+from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.recipe import Level, OptionValue
+
+Options = Mapping[str, OptionValue]
+
+AtLevel = Callable[[Level | None], Iterator[Weight]]
+"""Gives the compressed weights for a level, one for each weight that was prepared, in order."""
+
+
+class Method(Protocol):
+    """A compression method, as the table holds it."""
+
+    @property
+    def declaration(self) -> MethodDeclaration:
+        """The method's name and parameters."""
+        ...
+
+    def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:
+        """Do whatever work is the same for all levels, and return what is left to do for one.
+
+        Must not change ``weights``.
+        """
+        ...
+
+
+class RankingFunction(Protocol):
+    """A pruning method: looks at all weights once, then gives the survivors for any level."""
+
+    def __call__(
+        self, tensors: Sequence[Tensor], options: Options, *, seed: int
+    ) -> Callable[[float], Iterator[Tensor]]:
+        """Return a function from a level to keep masks (bool), one for each tensor, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class PruningMethod:
+    """A method that zeroes weights and leaves the form of the others as it is."""
+
+    declaration: MethodDeclaration
+    rank: RankingFunction
+
+    def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:
+        """Rank the weights once; each level only applies the masks."""
+        masks_at = self.rank(_Values(weights), options, seed=seed)
+
+        def at_level(level: Level | None) -> Iterator[Weight]:
+            assert level is not None
+            for weight, keep in zip(weights, masks_at(level), strict=True):
+                yield weight.masked(keep)
+
+        return at_level
+
+
+class _Values(Sequence[Tensor]):
+    """The weights' values, made when they are looked at, so that dequantized copies do not pile up."""
+
+    def __init__(self, weights: Sequence[Weight]) -> None:
+        self._weights = weights
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(index, slice):
+            return _Values(self._weights[index])
+        return self._weights[index].values()
+
+
+class TransformFunction(Protocol):
+    """A method that takes each matrix by itself."""
+
+    def __call__(self, weight: Weight, level: Level | None, options: Options) -> Weight:
+        """Return the compressed weight; must not change the one given."""
+        ...
+
+
+@dataclass(frozen=True)
+class MatrixMethod:
+    """A method that takes each matrix by itself, such as quantization."""
+
+    declaration: MethodDeclaration
+    transform: TransformFunction
+
+    def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+        """Nothing is shared between levels."""
+
+        def at_level(level: Level | None) -> Iterator[Weight]:
+            for weight in weights:
+                yield self.transform(weight, level, options)
+
+        return at_level

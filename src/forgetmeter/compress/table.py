@@ -1,0 +1,69 @@
+"""The methods there are: the built-in ones, and those of plug-ins."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from forgetmeter.compress.method import Method
+from forgetmeter.errors import UserError
+from forgetmeter.specs.suggestion import unknown
+
+GROUP = "forgetmeter.methods"
+"""The entry-point group of plug-ins: ``NAME = "package.module:METHOD"``."""
+
+BUILT_IN = {
+    "dynamic_int8": "forgetmeter.compress.dynamic_int8:METHOD",
+    "l1_unstructured": "forgetmeter.compress.l1_unstructured:METHOD",
+}
+
+
+def method_names() -> tuple[str, ...]:
+    """Return the names of all methods: the built-in ones first, each part sorted. Imports none of them.
+
+    Raises:
+        UserError: A plug-in takes a name that is taken.
+    """
+    return tuple(_entries())
+
+
+def load_method(name: str) -> Method:
+    """Import the method called ``name``.
+
+    Raises:
+        UserError: There is no such method, a plug-in takes a name that is taken, or it is broken.
+    """
+    entries = _entries()
+    if name not in entries:
+        raise UserError(unknown("method", name, entries))
+    return _load_built_in(name) if name in BUILT_IN else _load_plug_in(entries[name])
+
+
+def _entries() -> dict[str, EntryPoint]:
+    entries = {name: EntryPoint(name, target, GROUP) for name, target in sorted(BUILT_IN.items())}
+    for entry in sorted(entry_points(group=GROUP), key=lambda plug_in: plug_in.name):
+        taken = entries.get(entry.name)
+        if taken is not None and taken.value != entry.value:
+            raise UserError(
+                f"plug-in {entry.value} calls its method '{entry.name}', which is the name of {taken.value}; "
+                f"give it another name in its entry point of group {GROUP}, or uninstall it"
+            )
+        entries[entry.name] = entry
+    return entries
+
+
+@cache
+def _load_built_in(name: str) -> Method:
+    return cast(Method, EntryPoint(name, BUILT_IN[name], GROUP).load())
+
+
+def _load_plug_in(entry: EntryPoint) -> Method:
+    try:
+        method = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"method '{entry.name}': its plug-in {entry.value} does not load: {error}") from error
+    declared = getattr(getattr(method, "declaration", None), "name", None)
+    if declared != entry.name:
+        raise UserError(f"method '{entry.name}': its plug-in {entry.value} calls itself {declared!r}; make them agree")
+    return cast(Method, method)

@@ -1,0 +1,223 @@
+"""From a YAML file or command-line options to a study, with every error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+
+from forgetmeter.config.recipe_entry import recipes_of
+from forgetmeter.config.study import Device, DType, Evaluation, Study
+from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
+from forgetmeter.config.yaml_lines import read_yaml
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+from forgetmeter.specs.recipe import Recipe
+from forgetmeter.specs.suggestion import unknown
+
+_TYPES = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "too_short": "must name at least one",
+    "literal_error": "must be one of {expected}",
+    "string_too_short": "must not be empty",
+}
+
+
+_Value = TypeVar("_Value")
+
+
+def _vocabulary(info: ValidationInfo) -> Vocabulary:
+    vocabulary: Vocabulary = (info.context or {})["vocabulary"]
+    return vocabulary
+
+
+def _complain(problems: list[str]) -> None:
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _recipes(entry: Any, info: ValidationInfo) -> tuple[Recipe, ...]:  # noqa: ANN401
+    recipes = _mended(recipes_of, entry)
+    # A step of a grid says the same of each level; once is enough.
+    _complain(
+        list(dict.fromkeys(problem for recipe in recipes for problem in _vocabulary(info).recipe_problems(recipe)))
+    )
+    return recipes
+
+
+def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
+    if not isinstance(entry, str):
+        raise ValueError(f"'{entry}' is no task name")
+    _complain(_vocabulary(info).task_problems(entry))
+    return entry
+
+
+def _model(entry: Any, info: ValidationInfo) -> ModelReference:  # noqa: ANN401
+    if not isinstance(entry, str):
+        raise ValueError(f"'{entry}' is no model")
+    reference = _mended(parse_model_reference, entry)
+    _complain(_vocabulary(info).model_problems(reference))
+    return reference
+
+
+def _mended(read: Callable[[Any], _Value], entry: Any) -> _Value:  # noqa: ANN401
+    # pydantic collects ValueErrors, each with its place.
+    try:
+        return read(entry)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:  # noqa: ANN401
+        if value not in choices:
+            raise ValueError(unknown("value", str(value), choices))
+        return value
+
+    return check
+
+
+def _not_yet(value: Any) -> None:  # noqa: ANN401
+    if value is not None:
+        raise ValueError(f"precision {value}: this version scores every item; leave precision out or null")
+
+
+def _batch_tokens(value: Any) -> Any:  # noqa: ANN401
+    return None if value == "auto" else value
+
+
+class _EvaluationSection(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    limit: Annotated[int, Field(gt=0)] | None = None
+    precision: Annotated[None, BeforeValidator(_not_yet)] = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    dtype: Annotated[DType, BeforeValidator(_one_of(("float32", "bfloat16", "float16")))] = "float32"
+    device: Annotated[Device, BeforeValidator(_one_of(("auto", "cpu", "cuda", "mps")))] = "auto"
+    batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None
+
+
+class _StudySection(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    models: Annotated[list[Annotated[ModelReference, BeforeValidator(_model)]], Field(min_length=1)]
+    recipes: Annotated[list[Annotated[tuple[Recipe, ...], BeforeValidator(_recipes)]], Field(min_length=1)]
+    tasks: Annotated[list[Annotated[str, BeforeValidator(_task)]], Field(min_length=1)]
+    evaluation: _EvaluationSection = _EvaluationSection()
+    output: Annotated[str, Field(min_length=1)]
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {"": _StudySection, "evaluation": _EvaluationSection}
+
+
+def read_study_file(
+    path: Path, *, overrides: Mapping[str, Any] | None = None, vocabulary: Vocabulary | None = None
+) -> Study:
+    """Read and check a study file.
+
+    Args:
+        path: The YAML file.
+        overrides: What the command line says instead, by dotted key, such as ``evaluation.limit``.
+        vocabulary: What names there are; without it only the form is checked.
+
+    Raises:
+        UserError: The file cannot be read.
+        ManyUserError: It is wrong; every error with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"there is no study file '{path}'") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"study file '{path}' cannot be read: {error}") from None
+    document = read_yaml(text, path.name)
+    if not isinstance(document.data, dict):
+        raise UserError(f"{path.name}:1: a study is a mapping with the keys {', '.join(_StudySection.model_fields)}")
+    data, given = _merge(document.data, overrides or {})
+
+    def place(loc: tuple[str | int, ...]) -> str:
+        if ".".join(map(str, loc[:2])) in given or str(loc[0]) in given:
+            return _flag(loc)
+        return f"{path.name}:{document.line(loc)}"
+
+    return study_from(data, place=place, vocabulary=vocabulary)
+
+
+def study_from_options(options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None) -> Study:
+    """Check a study that was given on the command line, by dotted key.
+
+    Raises:
+        ManyUserError: It is wrong; every error with its option.
+    """
+    data, _ = _merge({}, options)
+    return study_from(data, place=_flag, vocabulary=vocabulary)
+
+
+def study_from(
+    data: Mapping[str, Any],
+    *,
+    place: Callable[[tuple[str | int, ...]], str],
+    vocabulary: Vocabulary | None = None,
+) -> Study:
+    """Check a study given as plain values.
+
+    Args:
+        data: As a YAML file holds it.
+        place: Says where a path of ``data`` was written.
+        vocabulary: What names there are; without it only the form is checked.
+
+    Raises:
+        ManyUserError: It is wrong; every error with its place.
+    """
+    try:
+        section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or AnythingGoes()})
+    except ValidationError as error:
+        raise ManyUserError([f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]) from None
+    recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
+    evaluation = section.evaluation.model_dump(exclude={"precision"})
+    return Study(
+        models=tuple(dict.fromkeys(section.models)),
+        recipes=tuple(dict.fromkeys(recipes)),
+        tasks=tuple(dict.fromkeys(section.tasks)),
+        evaluation=Evaluation(**evaluation),
+        output=section.output,
+    )
+
+
+def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    *above, key = error["loc"]
+    if error["type"] == "extra_forbidden":
+        return unknown("key", str(key), _SECTIONS[".".join(map(str, above))].model_fields)
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    name = ".".join(str(part) for part in error["loc"])
+    says = _TYPES.get(error["type"])
+    if says is None:
+        return f"{name}: {error['msg']}"
+    return f"{name}: '{error['input']}' {says.format(**error.get('ctx', {}))}"
+
+
+def _flag(loc: tuple[str | int, ...]) -> str:
+    names = {"models": "--model", "output": "--out"}
+    key = str(loc[1] if loc[0] == "evaluation" and len(loc) > 1 else loc[0])
+    return names.get(key, f"--{key}")
+
+
+def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    merged = dict(data)
+    for dotted, value in overrides.items():
+        section, dot, key = dotted.partition(".")
+        if dot:
+            inner = merged.get(section)
+            merged[section] = {**(inner if isinstance(inner, dict) else {}), key: value}
+        else:
+            merged[dotted] = value
+    return merged, set(overrides)

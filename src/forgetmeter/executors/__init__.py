@@ -1,0 +1,1 @@
+"""Running cells: here, one after another, in this process."""

@@ -1,0 +1,88 @@
+"""One process, one model in memory at a time, every variant made from it and undone."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from itertools import groupby
+
+from forgetmeter.compress.compression import Compressed, Compressor
+from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import load
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.scoring.decoder_engine import DecoderEngine, Prepared
+
+
+class LocalExecutor:
+    """Runs cells in this process."""
+
+    def execute(self, work: Work, progress: Progress) -> None:
+        """Do all cells, model by model and variant by variant."""
+        for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model):
+            progress.stage(f"loading {model}")
+            evaluation = work.evaluation
+            loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
+            _ModelWork(work, progress, loaded).run(list(cells))
+
+
+class _ModelWork:
+    """The cells of one model, which is loaded once; its tasks are tokenized once."""
+
+    def __init__(self, work: Work, progress: Progress, loaded: Loaded) -> None:
+        self._work = work
+        self._progress = progress
+        self._compressor = Compressor(loaded, seed=work.evaluation.seed)
+        self._engine = DecoderEngine(loaded, batch_tokens=work.evaluation.batch_tokens)
+        self._prepared: dict[str, Prepared] = {}
+
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Do the cells of each variant while it is in the model."""
+        for variant, group in groupby(cells, key=lambda cell: cell.variant):
+            self._run_variant(variant, list(group))
+
+    def _run_variant(self, variant: Variant, cells: Sequence[Cell]) -> None:
+        self._progress.stage(f"compressing {variant.recipe}")
+        try:
+            with self._compressor.applied(variant.recipe) as compressed:
+                self._store_variant(variant, compressed)
+                for cell in cells:
+                    self._try_cell(cell)
+        except Exception as error:  # noqa: BLE001 - stored with the cells, named at the end, tried again next time
+            for cell in cells:
+                self._fail(cell, error)
+
+    def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
+        self._work.store.write_variant(variant, compressed.reached, {"compress_seconds": compressed.seconds})
+
+    def _try_cell(self, cell: Cell) -> None:
+        try:
+            self._run_cell(cell)
+        except Exception as error:  # noqa: BLE001 - the other cells must not suffer from this one
+            self._fail(cell, error)
+
+    def _run_cell(self, cell: Cell) -> None:
+        task = self._work.tasks[cell.task]
+        self._progress.cell_started(cell, items=len(task.items))
+        if cell.task not in self._prepared:
+            self._prepared[cell.task] = self._engine.prepare(task.items)
+        prepared = self._prepared[cell.task]
+        start = time.perf_counter()
+        scores = self._engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
+        seconds = time.perf_counter() - start
+        judgement = task.judge(scores)
+        facts = {
+            "seconds": seconds,
+            "tokens": prepared.tokens,
+            "batches": len(prepared.batches),
+            "metrics": dict(judgement.metrics),
+            "items_hash": self._work.store.read_items_hash(cell.task),
+        }
+        self._work.store.write_outcomes(cell, judgement.outcomes, facts)
+        self._progress.cell_finished(cell, seconds=seconds)
+
+    def _fail(self, cell: Cell, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self._work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
+        self._progress.cell_failed(cell, error=text)

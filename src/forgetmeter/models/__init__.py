@@ -1,0 +1,1 @@
+"""Loading models, and knowing what their weight matrices do."""

@@ -1,0 +1,87 @@
+"""Turning a GGUF file into a folder of safetensors, once."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from forgetmeter.cache_folder import cache_folder
+from forgetmeter.errors import UserError
+from forgetmeter.models.location import Location
+
+# Part of the cache key: raise it when the conversion's result changes.
+_CONVERSION = 1
+
+
+def converted(location: Location) -> Path:
+    """Return a folder with the model of a GGUF file, dequantized to float32; made if it is not cached.
+
+    Raises:
+        UserError: The file is truncated, or of an architecture that transformers cannot read from GGUF.
+    """
+    folder = cache_folder() / "models" / f"{location.identity}-{_CONVERSION}"
+    if folder.is_dir():
+        return folder
+    check_whole(location.path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    try:
+        _convert(location.path, aside)
+        try:
+            aside.rename(folder)
+        except OSError:
+            # Another process was first; its result is the same.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def check_whole(path: Path) -> None:
+    """Check that a GGUF file holds all the tensors that its header lists.
+
+    Raises:
+        UserError: It does not.
+    """
+    from gguf import GGUFReader
+
+    try:
+        tensors = GGUFReader(path).tensors
+        end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in tensors), default=0)
+        problem = "" if 0 < end <= path.stat().st_size else "its tensors reach beyond its end"
+    except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
+        problem = str(error)
+    if problem:
+        raise UserError(f"model '{path}': the GGUF file is truncated or damaged ({problem}); fetch it again")
+
+
+def _convert(path: Path, folder: Path) -> None:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise UserError(f"model '{path}': transformers cannot read this GGUF ({error})") from error
+    plain = without_quantization_marks(model)
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def without_quantization_marks(model: PreTrainedModel) -> PreTrainedModel:
+    """Take the marks of quantization off a model that was dequantized while it was loaded.
+
+    transformers 5 leaves them on a model from a GGUF, and they make ``save_pretrained`` refuse it.
+    """
+    unmarked: Any = model
+    unmarked.hf_quantizer = None
+    unmarked.is_quantized = False
+    unmarked.quantization_method = None
+    if hasattr(unmarked.config, "quantization_config"):
+        del unmarked.config.quantization_config
+    return model

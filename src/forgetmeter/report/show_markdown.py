@@ -1,0 +1,43 @@
+"""A summary as GitHub-flavoured Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.tables import Row, Table, legend, remarks, tables
+
+_SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
+
+
+def show_markdown(summary: Summary) -> str:
+    """Return a heading a model, a table for its variants and one a task, and what the words mean."""
+    shown = tables(summary)
+    parts = []
+    for model in dict.fromkeys(table.model for table in shown):
+        parts.append(f"## {_escaped(model)}")
+        parts += [_table(table) for table in shown if table.model == model]
+    parts += [_escaped(remark) for remark in remarks(summary)]
+    terms = [f"- **{_escaped(term.name)}**: {_escaped(term.meaning)}" for term in legend(summary)]
+    parts.append("\n".join(["### How to read this", "", *terms]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    title = " · ".join(map(_escaped, (table.name, *table.facts)))
+    rule = "|".join(["", ":---", *["---:"] * len(table.columns), ""])
+    rows = [_line(_cells(row, len(table.columns))) for row in table.rows]
+    return "\n".join([f"### {title}", "", _line(("recipe", *table.columns)), rule, *rows])
+
+
+def _cells(row: Row, columns: int) -> tuple[str, ...]:
+    return (row.recipe, row.note, *[""] * (columns - 1)) if row.note else (row.recipe, *row.cells)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_escaped, cells)) + " |"
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))

@@ -1,0 +1,62 @@
+"""A summary for the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.tables import Table, Term, legend, remarks, tables
+from forgetmeter.report.text_layout import fitting_layout, laid_out
+
+_WIDTH_OF_A_FILE = 100
+
+
+def show_text(summary: Summary, *, width: int | None = None) -> str:
+    """Return the tables as plain text.
+
+    Args:
+        summary: What to show.
+        width: Columns to fit into; those of the terminal by default, 100 where there is none.
+    """
+    return styled_text(summary, width=width).plain
+
+
+def styled_text(summary: Summary, *, width: int | None = None) -> Text:
+    """Return the same text with styles, for a rich console to print."""
+    room = width or shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
+    shown = tables(summary)
+    text = Text()
+    for model in dict.fromkeys(table.model for table in shown):
+        text.append(f"{model}\n\n", "bold magenta")
+        for table in (each for each in shown if each.model == model):
+            alike = [each for each in shown if each.columns == table.columns]
+            text.append_text(_title(table))
+            text.append_text(laid_out(table, fitting_layout(alike, room)))
+            text.append("\n")
+    for remark in remarks(summary):
+        text.append("\n".join(textwrap.wrap(remark, room)) + "\n", "yellow")
+    if remarks(summary):
+        text.append("\n")
+    text.append_text(_legend(legend(summary), room))
+    return text
+
+
+def _title(table: Table) -> Text:
+    title = Text()
+    title.append(table.name, "bold cyan")
+    title.append("".join(f" · {fact}" for fact in table.facts) + "\n", "cyan")
+    return title
+
+
+def _legend(terms: Sequence[Term], width: int) -> Text:
+    text = Text("How to read this\n", "bold")
+    indent = max(len(term.name) for term in terms) + 4
+    for term in terms:
+        meaning = textwrap.wrap(term.meaning, max(width - indent, 20))
+        text.append(f"  {term.name}".ljust(indent), "bold")
+        text.append(f"\n{' ' * indent}".join(meaning) + "\n")
+    return text

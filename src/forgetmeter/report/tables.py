@@ -1,0 +1,205 @@
+"""The tables of a summary, free of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary, VariantSummary
+from forgetmeter.report.numbers import (
+    MISSING,
+    count,
+    interval,
+    magnitude,
+    megabytes,
+    percent,
+    points,
+    probability,
+)
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.store.failure import Failure
+
+STAR = "*"
+DAGGER = "†"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe's line.
+
+    Attributes:
+        recipe: The recipe.
+        cells: Its values, one a column.
+        note: What stands in place of the values where there are none.
+        is_strong: Whether the row is to stand out.
+    """
+
+    recipe: str
+    cells: tuple[str, ...] = ()
+    note: str = ""
+    is_strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column is the recipe.
+
+    Attributes:
+        model: The model it is about.
+        name: The task, or ``Variants``.
+        facts: What else its title says, a phrase each.
+        columns: Headings of the columns after the recipe.
+        rows: Its lines.
+    """
+
+    model: str
+    name: str
+    facts: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A heading or sign, explained."""
+
+    name: str
+    meaning: str
+
+
+VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized")
+TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
+
+_VARIANT_TERMS = (
+    Term("sparsity", "share of zeros among the weights that the recipe works on"),
+    Term("removed", "weights that became zero"),
+    Term("dense", "size of the whole model, stored plainly"),
+    Term("bitmask", "the same, with a bit a weight that says whether it is zero, and only the others stored"),
+    Term("quantized", "the same, with quantized weights stored at their few bits"),
+)
+_TASK_TERMS = (
+    Term("accuracy", "share of items answered right; for the baseline with its 95% interval"),
+    Term(
+        "drop",
+        "percentage points of accuracy lost against the baseline on the same items, with the 95% interval; "
+        "below zero means better than the baseline",
+    ),
+    Term("retained", "of the items that the baseline got right, the share still right"),
+    Term("gained", "number of items that the baseline got wrong and that are right now"),
+    Term("flips", "share of items that went from right to wrong or from wrong to right"),
+    Term(
+        "p (Holm)",
+        "how likely mere luck makes the changes to wrong and to right so unequal in number (exact McNemar "
+        "test), corrected by Holm for the number of comparisons in this run",
+    ),
+    Term(STAR, "beyond chance: p below 0.05"),
+    Term("chance", "accuracy of guessing at random"),
+    Term("majority", "accuracy of always choosing the place in the list that is right most often"),
+)
+_SIMULATED = Term(DAGGER, "simulated: this device has no kernel for it; same arithmetic, but not its speed")
+
+
+def tables(summary: Summary) -> list[Table]:
+    """Return, for each model, the table of its variants and one a task."""
+    models = list(dict.fromkeys(variant.model for variant in summary.variants))
+    found = []
+    for model in models:
+        found.append(_variants_table(model, [each for each in summary.variants if each.model == model]))
+        for task in summary.tasks:
+            table = _task_table(model, task, summary)
+            if table.rows:
+                found.append(table)
+    return found
+
+
+def legend(summary: Summary) -> list[Term]:
+    """Return what the tables' words mean, as far as the tables use them."""
+    terms = list(_VARIANT_TERMS)
+    if any(variant.simulated for variant in summary.variants):
+        terms.append(_SIMULATED)
+    return terms + (list(_TASK_TERMS) if summary.cells else [])
+
+
+def remarks(summary: Summary) -> list[str]:
+    """Return what a reader of the tables has to know of the run, a sentence each."""
+    found = []
+    if summary.missing:
+        planned = len(summary.missing) + len(summary.cells) + len(summary.failures)
+        done = len(summary.cells)
+        found.append(f"Not finished: {done} of {planned} cells are done; run the study again to do the rest.")
+    if summary.failures:
+        number = len(summary.failures)
+        cells, them = ("cell", "it") if number == 1 else ("cells", "them")
+        found.append(f"{number} {cells} failed; run the study again to try {them} again.")
+    answered = dict.fromkeys(cell.model for cell in summary.cells)
+    baselines = {cell.model for cell in summary.cells if cell.recipe == BASELINE}
+    for model in answered:
+        if model not in baselines:
+            found.append(f"{model}: the baseline has no outcomes, so there is nothing to compare with.")
+    return found
+
+
+def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:
+    sizes = zip(
+        *(
+            megabytes(getattr(variant, kind) for variant in variants)
+            for kind in ("dense_bytes", "bitmask_bytes", "quantized_bytes")
+        ),
+        strict=True,
+    )
+    rows = tuple(_variant_row(variant, size) for variant, size in zip(variants, sizes, strict=True))
+    return Table(model, "Variants", ("sizes in MB",), VARIANT_COLUMNS, rows)
+
+
+def _variant_row(variant: VariantSummary, sizes: Iterable[str]) -> Row:
+    dense, bitmask, quantized = sizes
+    sign = f" {DAGGER}" if variant.simulated else ""
+    removed = magnitude(variant.removed_weights) if variant.removed_weights else MISSING
+    return Row(variant.recipe, (percent(variant.sparsity), removed, dense, bitmask, quantized + sign))
+
+
+def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
+    done = {cell.recipe: cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)}
+    failed = {each.recipe: each for each in summary.failures if (each.model, each.task) == (model, task.task)}
+    recipes = dict.fromkeys(variant.recipe for variant in summary.variants if variant.model == model)
+    rows = []
+    for recipe in recipes:
+        if recipe in done:
+            rows.append(_cell_row(done[recipe]))
+        elif recipe in failed:
+            rows.append(_failed_row(failed[recipe]))
+    return Table(model, task.task, _task_facts(task, done.values()), TASK_COLUMNS, tuple(rows))
+
+
+def _task_facts(task: TaskSummary, cells: Iterable[CellSummary]) -> tuple[str, ...]:
+    answered = {cell.items for cell in cells} or {task.items}
+    number = max(answered)
+    facts = [f"{count(number)} {'item' if number == 1 else 'items'}"]
+    facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
+    facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]
+    return tuple(facts)
+
+
+def _cell_row(cell: CellSummary) -> Row:
+    if cell.drop is None or cell.drop_low is None or cell.drop_high is None:
+        # Without a baseline there is nothing but the accuracy; it gets its interval, as the baseline's does.
+        reached = f"{percent(cell.accuracy)} {interval(cell.accuracy_low, cell.accuracy_high)}"
+        return Row(cell.recipe, (reached, *[MISSING] * (len(TASK_COLUMNS) - 1)))
+    sign = f" {STAR}" if cell.is_significant else ""
+    return Row(
+        cell.recipe,
+        (
+            percent(cell.accuracy),
+            f"{points(cell.drop)} {interval(cell.drop_low, cell.drop_high)}",
+            percent(cell.retained),
+            count(cell.gained),
+            percent(cell.flips),
+            probability(cell.p_holm) + sign,
+        ),
+        is_strong=cell.is_significant,
+    )
+
+
+def _failed_row(failure: Failure) -> Row:
+    cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was noted")
+    return Row(failure.recipe, note=f"failed: {cause}")

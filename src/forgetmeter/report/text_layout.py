@@ -1,0 +1,169 @@
+"""How tables are laid out in a given number of columns, so that no recipe is ever cut."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from forgetmeter.report.tables import Row, Table
+
+_GAP = "  "
+_HEADING = "recipe"
+_INDENT = 4
+_NARROWEST_RECIPE = 24
+_NARROWEST_NOTE = 30
+
+Interval = Literal["beside", "below"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Widths of a column of values, in terminal cells.
+
+    Attributes:
+        head: Of the values before their first space; they are aligned there.
+        tail: Of the values after it: their intervals, signs or units.
+        whole: Of the column.
+    """
+
+    head: int
+    tail: int
+    whole: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How wide the columns are, and where the interval of the first value stands: beside it or below it.
+
+    A recipe that is wider than its column has a line a step, or stands above its values.
+    """
+
+    recipe_width: int
+    columns: tuple[Column, ...]
+    interval: Interval
+
+    @property
+    def values_width(self) -> int:
+        """Width of all columns but the recipe's, with the gaps before them."""
+        return sum(len(_GAP) + column.whole for column in self.columns)
+
+    @property
+    def width(self) -> int:
+        """Width of a whole line."""
+        return self.recipe_width + self.values_width
+
+
+def fitting_layout(tables: Sequence[Table], width: int) -> Layout:
+    """Return the plainest layout in which all tables fit; they have the same columns."""
+    recipes = {row.recipe for table in tables for row in table.rows}
+    recipe_width = max(map(cell_len, [_HEADING, *recipes]))
+    beside = _layout(tables, recipe_width, "beside")
+    if beside.width <= width:
+        return beside
+    below = _layout(tables, recipe_width, "below")
+    room = width - below.values_width
+    if room >= min(recipe_width, _NARROWEST_RECIPE):
+        labels = [label for recipe in recipes for label in _labels(recipe, room)]
+        return replace(below, recipe_width=max(map(cell_len, [_HEADING, *labels])))
+    above = replace(beside, recipe_width=_INDENT)
+    return above if above.width <= width else replace(below, recipe_width=_INDENT)
+
+
+def laid_out(table: Table, layout: Layout) -> Text:
+    """Return the heading, a rule and the rows of a table."""
+    text = Text()
+    heading = _HEADING
+    if layout.recipe_width < len(_HEADING):
+        text.append(f"{_HEADING}\n", "bold")
+        heading = ""
+    heading = _left(heading, layout.recipe_width)
+    for name, column in zip(table.columns, layout.columns, strict=True):
+        # Over values with intervals the heading begins where they do; elsewhere it ends where they do.
+        heading += _GAP + (_left if column.tail > 1 else _right)(name, column.whole)
+    text.append(f"{heading.rstrip()}\n", "bold")
+    text.append("─" * layout.width + "\n", "dim")
+    for row in table.rows:
+        style = "red" if row.note else "bold" if row.is_strong else ""
+        text.append("".join(f"{line.rstrip()}\n" for line in _row_lines(row, layout)), style)
+    return text
+
+
+def _row_lines(row: Row, layout: Layout) -> list[str]:
+    labels = _labels(row.recipe, layout.recipe_width)
+    above = [] if labels else _labels(row.recipe, layout.width) or _steps(row.recipe)
+    values = _note_lines(row.note, layout) if row.note else _value_lines(row, layout)
+    for place in range(max(len(labels), len(values))):
+        label = labels[place] if place < len(labels) else ""
+        above.append(_left(label, layout.recipe_width) + (values[place] if place < len(values) else ""))
+    return above
+
+
+def _layout(tables: Sequence[Table], recipe_width: int, interval: Interval) -> Layout:
+    rows = [_arranged(row, interval) for table in tables for row in table.rows if row.cells]
+    columns = [_column(name, [row.cells[place] for row in rows]) for place, name in enumerate(tables[0].columns)]
+    return Layout(recipe_width, tuple(columns), interval)
+
+
+def _column(name: str, values: Iterable[str]) -> Column:
+    lines = [line for value in values for line in value.split("\n")]
+    parts = [line.partition(" ") for line in lines if not line.startswith("[")]
+    head = max((cell_len(before) for before, _, _ in parts), default=0)
+    tail = max((cell_len(after) for _, _, after in parts), default=0)
+    alone = [cell_len(line) for line in lines if line.startswith("[")]
+    return Column(head, tail, max(head + (1 + tail if tail else 0), cell_len(name), *alone))
+
+
+def _arranged(row: Row, interval: Interval) -> Row:
+    """Return a row with the interval of its first value on a line of its own, if that is where it goes."""
+    if interval == "beside" or not row.cells:
+        return row
+    return replace(row, cells=(row.cells[0].replace(" [", "\n[", 1), *row.cells[1:]))
+
+
+def _labels(recipe: str, width: int) -> list[str]:
+    """Return the recipe's lines within ``width``: one, or one a step; none where a step is wider."""
+    for lines in ([recipe], _steps(recipe)):
+        if max(map(cell_len, lines)) <= width:
+            return lines
+    return []
+
+
+def _steps(recipe: str) -> list[str]:
+    first, *others = recipe.split("+")
+    return [first, *(f"  +{step}" for step in others)]
+
+
+def _value_lines(row: Row, layout: Layout) -> list[str]:
+    cells = [cell.split("\n") for cell in _arranged(row, layout.interval).cells]
+    lines = []
+    for place in range(max(map(len, cells))):
+        values = (lines_of_cell[place] if place < len(lines_of_cell) else "" for lines_of_cell in cells)
+        aligned = (_aligned(value, column) for value, column in zip(values, layout.columns, strict=True))
+        lines.append("".join(f"{_GAP}{value}" for value in aligned))
+    return lines
+
+
+def _aligned(value: str, column: Column) -> str:
+    if value.startswith("["):
+        return _right(value, column.whole)
+    head, _, tail = value.partition(" ")
+    both = _right(head, column.head) + (f" {_right(tail, column.tail)}" if column.tail else "")
+    return (_left if column.tail > 1 else _right)(both, column.whole)
+
+
+def _note_lines(note: str, layout: Layout) -> list[str]:
+    room = max(layout.values_width - len(_GAP), _NARROWEST_NOTE)
+    return [f"{_GAP}{line}" for line in textwrap.wrap(note, room, max_lines=3, placeholder=" …")]
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))

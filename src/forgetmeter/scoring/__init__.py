@@ -1,0 +1,1 @@
+"""Asking a model: one engine a family, with batching and reuse. Knows nothing of tasks or compression."""

@@ -1,0 +1,88 @@
+"""What a compression method takes: declared as data, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from forgetmeter.specs.recipe import OptionValue, Step
+from forgetmeter.specs.suggestion import did_you_mean
+
+LevelKind = Literal["none", "fraction", "bits"]
+
+_LEVELS: dict[LevelKind, str] = {
+    "none": "takes no level",
+    "fraction": "takes a fraction from 0 to 1",
+    "bits": "takes a whole number of bits from 2 to 8",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A further parameter of a method.
+
+    Attributes:
+        default: Its value where the recipe names none.
+        allowed: The values it may have; empty where any value of the default's type is allowed.
+        meaning: What it does, in one sentence.
+    """
+
+    default: OptionValue
+    meaning: str
+    allowed: tuple[OptionValue, ...] = ()
+
+
+@dataclass(frozen=True)
+class MethodDeclaration:
+    """A method's name, parameters and source.
+
+    Attributes:
+        name: As in recipes.
+        summary: What it does, in one sentence.
+        reference: The paper or function whose behaviour it has.
+        level: What its level means.
+        options: Its further parameters by name.
+    """
+
+    name: str
+    summary: str
+    reference: str
+    level: LevelKind
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def problems(self, step: Step) -> list[str]:
+        """Return what is wrong with a step that names this method, a sentence each."""
+        found = [] if self._level_fits(step) else [f"level {_shown(step.level)}: {self.name} {_LEVELS[self.level]}"]
+        for key, value in step.options:
+            option = self.options.get(key)
+            if option is None:
+                allowed = ", ".join(self.options) or "none"
+                found.append(f"{self.name} has no option '{key}'{did_you_mean(key, self.options)} (allowed: {allowed})")
+            elif option.allowed and value not in option.allowed:
+                allowed = ", ".join(map(str, option.allowed))
+                found.append(f"option {key}={value} of {self.name} (allowed: {allowed})")
+            elif not option.allowed and not _same_kind(value, option.default):
+                found.append(f"option {key}={value} of {self.name} must be of the kind of {option.default!r}")
+        return found
+
+    def values(self, step: Step) -> dict[str, OptionValue]:
+        """Return all options with the step's values, or the defaults where it names none."""
+        return {name: option.default for name, option in self.options.items()} | dict(step.options)
+
+    def _level_fits(self, step: Step) -> bool:
+        if self.level == "none" or step.level is None:
+            return self.level == "none" and step.level is None
+        if self.level == "fraction":
+            return 0 <= step.level <= 1
+        return isinstance(step.level, int) and 2 <= step.level <= 8
+
+
+def _same_kind(value: OptionValue, default: OptionValue) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)
+
+
+def _shown(level: float | None) -> str:
+    return "(none given)" if level is None else str(level)

@@ -1,0 +1,59 @@
+"""Where a model comes from, as the user writes it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetmeter.errors import UserError
+
+Source = Literal["hub", "folder", "gguf", "package"]
+FORMS = "org/name[@revision], ./folder, ./file.gguf, or package:MODULE"
+
+_HUB = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
+_MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model's source and its place there.
+
+    Attributes:
+        source: The Hub, a folder, a GGUF file, or a GGUF inside an installed Python package.
+        place: Hub id, path, or module name.
+        revision: Hub revision, if named.
+    """
+
+    source: Source
+    place: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        if self.source == "package":
+            return f"package:{self.place}"
+        return self.place + (f"@{self.revision}" if self.revision else "")
+
+
+def parse_model_reference(text: str) -> ModelReference:
+    """Read a model reference; whether the model exists is seen when it is looked up.
+
+    Raises:
+        UserError: The text has none of the forms.
+    """
+    text = text.strip()
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "package":
+        if not _MODULE.match(rest):
+            raise UserError(f"model '{text}': '{rest}' is no Python module name; write package:MODULE")
+        return ModelReference("package", rest)
+    if colon and kind == "standard":
+        raise UserError(f"model '{text}': this version ships no standards (allowed: {FORMS})")
+    if text.endswith(".gguf"):
+        return ModelReference("gguf", text)
+    if text.startswith(("./", "../", "/", "~")) or text in (".", ".."):
+        return ModelReference("folder", text)
+    if _HUB.match(text):
+        place, _, revision = text.partition("@")
+        return ModelReference("hub", place, revision or None)
+    raise UserError(f"model '{text}' has none of the forms {FORMS}")

@@ -1,0 +1,138 @@
+"""Recipes: ordered compression steps, as values and as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.scope import Scope, parse_scope
+
+Level = int | float
+OptionValue = bool | int | float | str
+
+BASELINE = "baseline"
+STEP_FORM = "method:scope[:level][:key=value…], such as l1_unstructured:overall:0.5"
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_RESERVED = re.compile(r"[:+,=\s]|^$")
+_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A method applied to a scope at a level.
+
+    Attributes:
+        method: The method's name.
+        scope: The matrices it works on.
+        level: How much: a fraction, a number of bits or whatever the method declares; ``None`` if it has none.
+        options: The method's further parameters, sorted by name.
+    """
+
+    method: str
+    scope: Scope
+    level: Level | None = None
+    options: tuple[tuple[str, OptionValue], ...] = ()
+
+    def __str__(self) -> str:
+        level = () if self.level is None else (_print_value(self.level),)
+        options = (f"{key}={_print_value(value)}" for key, value in self.options)
+        return ":".join((self.method, str(self.scope), *level, *options))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An ordered list of steps, applied from left to right; the empty one is ``baseline``."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        return "+".join(str(step) for step in self.steps) or BASELINE
+
+
+def make_step(
+    *,
+    method: str,
+    scope: Scope,
+    level: Level | None = None,
+    options: Iterable[tuple[str, OptionValue]] = (),
+) -> Step:
+    """Build a step in its canonical form: options sorted, a whole number of a level as an integer.
+
+    Raises:
+        UserError: The level is not finite, or the method's name is malformed.
+    """
+    if not _NAME.match(method):
+        raise UserError(f"'{method}' is no method name; a step is {STEP_FORM}")
+    if level is not None:
+        if not math.isfinite(level):
+            raise UserError(f"level {level} of step '{method}:{scope}' is not finite")
+        level = int(level) if float(level).is_integer() else float(level)
+    options = tuple(options)
+    for key, value in options:
+        if not _NAME.match(key) or _parse_value(_print_value(value)) != value or _RESERVED.search(_print_value(value)):
+            raise UserError(f"option {key}={value!r} of step '{method}:{scope}' cannot be written in a recipe")
+    return Step(method, scope, level, tuple(sorted(options)))
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Read a recipe such as ``l1_unstructured:overall:0.4+dynamic_int8:overall``.
+
+    Raises:
+        UserError: The text does not parse.
+    """
+    text = text.strip()
+    if text == BASELINE:
+        return Recipe()
+    return Recipe(tuple(_parse_step(part.strip(), text) for part in text.split("+")))
+
+
+def parse_recipes(text: str) -> tuple[Recipe, ...]:
+    """Read a list of recipes separated by commas.
+
+    Raises:
+        UserError: One of them does not parse.
+    """
+    return tuple(parse_recipe(part) for part in text.split(","))
+
+
+def _parse_step(text: str, recipe: str) -> Step:
+    method, *rest = text.split(":")
+    if not rest or not method:
+        where = "" if text == recipe else f" in recipe '{recipe}'"
+        raise UserError(f"'{text}'{where} is no compression step; write {STEP_FORM}, or baseline")
+    scope = parse_scope(rest[0])
+    level: Level | None = None
+    options: dict[str, OptionValue] = {}
+    for position, field in enumerate(rest[1:]):
+        key, equals, value = field.partition("=")
+        if equals:
+            if not _NAME.match(key) or key in options or not value:
+                raise UserError(f"option '{field}' of step '{text}' is malformed or given twice; write key=value")
+            options[key] = _parse_value(value)
+        elif position == 0 and _NUMBER.match(field):
+            level = float(field)
+        else:
+            raise UserError(f"'{field}' in step '{text}' is neither a level nor key=value; write {STEP_FORM}")
+    return make_step(method=method, scope=scope, level=level, options=options.items())
+
+
+def _parse_value(text: str) -> OptionValue:
+    if text in ("true", "false"):
+        return text == "true"
+    if _NUMBER.match(text):
+        number = float(text)
+        return int(number) if number.is_integer() else number
+    return text
+
+
+def _print_value(value: OptionValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    # repr may write an exponent with a sign ("1e+22"); `+` joins steps, so it goes.
+    return repr(value).replace("e+", "e") if isinstance(value, float) else str(value)

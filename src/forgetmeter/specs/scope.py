@@ -1,0 +1,125 @@
+"""Which weight matrices a step is applied to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, Matrix, Stack
+from forgetmeter.specs.suggestion import unknown
+
+_BODY = ("attention", "feed_forward")
+
+# The name of a selector, and what it selects. `paper/...` are the published scripts' own selections; for
+# Llama-style decoders they coincide with the plain ones (arXiv 2312.00960, scripts for Vicuna).
+SELECTORS: dict[str, Callable[[Matrix], bool]] = {
+    "attention": lambda m: m.role.component == "attention",
+    "feed_forward": lambda m: m.role.component == "feed_forward",
+    "overall": lambda m: m.role.component in _BODY,
+    "head": lambda m: m.role.component == "head",
+    "self_attention": lambda m: m.role.attention == "self",
+    "cross_attention": lambda m: m.role.attention == "cross",
+    "paper/attention": lambda m: m.role.component == "attention",
+    "paper/feed_forward": lambda m: m.role.component == "feed_forward",
+    "paper/overall": lambda m: m.role.component in _BODY,
+}
+
+
+def _part_of(component: str, part: str) -> Callable[[Matrix], bool]:
+    return lambda matrix: matrix.role.component == component and matrix.role.part == part
+
+
+SELECTORS |= {f"attention.{part}": _part_of("attention", part) for part in ATTENTION_PARTS}
+SELECTORS |= {f"feed_forward.{part}": _part_of("feed_forward", part) for part in FEED_FORWARD_PARTS}
+
+_TEXT = re.compile(
+    r"^(?:(?P<stack>encoder|decoder)/)?"
+    r"(?:layers\[(?P<first>\d+)(?:-(?P<last>\d+))?\]/)?"
+    r"(?P<selector>regex\((?P<pattern>[^()]+)\)|[^\[\]()]+)$"
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A selection of weight matrices.
+
+    Attributes:
+        selector: A name of ``SELECTORS``; ``regex`` where ``pattern`` is set.
+        stack: Only this stack, if set.
+        layers: Only blocks from the first to the last of these indices, both included, if set.
+        pattern: Regular expression searched for in parameter names.
+    """
+
+    selector: str
+    stack: Stack | None = None
+    layers: tuple[int, int] | None = None
+    pattern: str | None = None
+
+    def selects(self, matrix: Matrix) -> bool:
+        """Whether ``matrix`` belongs to the scope."""
+        if self.stack is not None and matrix.stack != self.stack:
+            return False
+        if self.layers is not None:
+            first, last = self.layers
+            if matrix.layer is None or not first <= matrix.layer <= last:
+                return False
+        if self.pattern is not None:
+            return re.search(self.pattern, matrix.parameter) is not None
+        return SELECTORS[self.selector](matrix)
+
+    def select(self, matrices: Iterable[Matrix]) -> tuple[Matrix, ...]:
+        """Return the matrices of the scope, in the order given."""
+        return tuple(matrix for matrix in matrices if self.selects(matrix))
+
+    def __str__(self) -> str:
+        stack = f"{self.stack}/" if self.stack else ""
+        layers = ""
+        if self.layers is not None:
+            first, last = self.layers
+            layers = f"layers[{first}]/" if first == last else f"layers[{first}-{last}]/"
+        selector = self.selector if self.pattern is None else f"regex({quote(self.pattern, safe='')})"
+        return f"{stack}{layers}{selector}"
+
+
+def parse_scope(text: str) -> Scope:
+    """Read a scope such as ``attention``, ``encoder/layers[0-5]/feed_forward`` or ``head``.
+
+    Raises:
+        UserError: The text is no scope.
+    """
+    match = _TEXT.match(text)
+    if match is None:
+        raise UserError(unknown("scope", text, SELECTORS))
+    layers = None
+    if match["first"] is not None:
+        first = int(match["first"])
+        layers = (first, int(match["last"]) if match["last"] is not None else first)
+        if layers[0] > layers[1]:
+            raise UserError(f"scope '{text}': the layer range ends before it starts; write layers[FIRST-LAST]")
+    if match["pattern"] is not None:
+        return Scope("regex", match["stack"], layers, _valid_pattern(unquote(match["pattern"])))  # type: ignore[arg-type]
+    if match["selector"] not in SELECTORS:
+        raise UserError(unknown("scope", match["selector"], SELECTORS))
+    return Scope(match["selector"], match["stack"], layers)  # type: ignore[arg-type]
+
+
+def regex_scope(pattern: str) -> Scope:
+    """Return the scope of all matrices whose parameter name contains a match of ``pattern``.
+
+    Raises:
+        UserError: The pattern is no regular expression.
+    """
+    return Scope("regex", pattern=_valid_pattern(pattern))
+
+
+def _valid_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"scope regex '{pattern}' is no regular expression: {error}") from None
+    if not pattern:
+        raise UserError("scope regex is empty; give a pattern such as 'layers\\.0\\.'")
+    return pattern

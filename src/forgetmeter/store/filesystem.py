@@ -1,0 +1,135 @@
+"""A folder of files, local or at any fsspec URL, whose files are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, cast
+from uuid import uuid4
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+_TEMPORARY = ".tmp-"
+
+
+class RunFolder:
+    """Files under one location, named by relative paths with ``/`` between their parts.
+
+    Attributes:
+        location: As the user wrote it: a folder or an fsspec URL such as ``s3://bucket/run``.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._filesystem, root = url_to_fs(location)
+        self._root = str(root).rstrip("/")
+        self._is_local = isinstance(self._filesystem, LocalFileSystem)
+
+    def local_path(self, path: str) -> Path | None:
+        """Return where a file is on this machine, or ``None`` when the location is elsewhere."""
+        return Path(self._full(path)) if self._is_local else None
+
+    def is_file(self) -> bool:
+        """Return whether the location itself is a file, and so can hold none."""
+        return bool(self._filesystem.isfile(self._root)) if self._root else False
+
+    def exists(self, path: str) -> bool:
+        """Return whether the file is there."""
+        self._filesystem.invalidate_cache()
+        return bool(self._filesystem.isfile(self._full(path)))
+
+    def list(self, under: str = "") -> list[str]:
+        """Return the paths of all files below the folder ``under``, sorted; unfinished ones are left out."""
+        self._filesystem.invalidate_cache()
+        found = self._filesystem.find(self._full(under) if under else self._root or "/")
+        relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
+        return sorted(path for path in relative if not path.rpartition("/")[2].startswith(_TEMPORARY))
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+        return bytes(self._filesystem.cat_file(self._full(path)))
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[IO[bytes]]:
+        """Open a file to read parts of it.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+        with self._filesystem.open(self._full(path), "rb") as stream:
+            yield cast(IO[bytes], stream)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file in one step: a reader sees the old one or the new one, whole, even after a crash.
+
+        Object stores make a single upload atomic; on the local file system the content is written beside
+        its place, flushed to the disk and renamed.
+        """
+        if not self._is_local:
+            self._filesystem.pipe_file(self._full(path), content)
+            return
+        with self._written_aside(path, content) as (temporary, target):
+            temporary.replace(target)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file that must not be there yet; return whether it was written.
+
+        Where several processes create the same file, one of them gets ``True``.
+        """
+        if not self._is_local:
+            if self.exists(path):
+                return False
+            try:
+                self._filesystem.pipe_file(self._full(path), content, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        with self._written_aside(path, content) as (temporary, target):
+            return _place(temporary, target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        with suppress(FileNotFoundError):
+            self._filesystem.rm_file(self._full(path))
+
+    def _full(self, path: str) -> str:
+        parts = path.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"'{path}' is no relative path inside the run")
+        return f"{self._root}/{path}"
+
+    @contextmanager
+    def _written_aside(self, path: str, content: bytes) -> Iterator[tuple[Path, Path]]:
+        target = Path(self._full(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f"{_TEMPORARY}{os.getpid()}-{uuid4().hex}"
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            yield temporary, target
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, target: Path) -> bool:
+    """Give a whole file its name unless the name is taken; return whether it was free."""
+    try:
+        # A link, unlike a rename, fails where the name is taken; the content is whole from the first moment.
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError:
+        # This file system has no hard links (exFAT, some shared folders).
+        if target.exists():
+            return False
+        temporary.replace(target)
+    return True

@@ -1,0 +1,62 @@
+"""What makes two studies the same run, and how they differ where they do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_LONGEST = 60
+_MOST = 3
+_NOTHING = "nothing"
+
+
+def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two identities: a phrase each, with the key, the stored and the new value.
+
+    Args:
+        stored: The identity in ``study.json``.
+        requested: That of the study that is to be run, in the form it has as JSON.
+    """
+    return _differences(_as_json(stored), _as_json(requested), prefix="")
+
+
+def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:
+    found: list[str] = []
+    for key in sorted(stored.keys() | requested.keys()):
+        old, new, name = stored.get(key), requested.get(key), f"{prefix}{key}"
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new, prefix=f"{name}.")
+        elif isinstance(old, list) and isinstance(new, list):
+            found.append(_lists(name, old, new))
+        else:
+            found.append(f"{name} from {_short(old)} to {_short(new)}")
+    return found
+
+
+def _lists(name: str, old: Sequence[object], new: Sequence[object]) -> str:
+    gone = [value for value in old if value not in new]
+    added = [value for value in new if value not in old]
+    if not gone and not added:
+        return f"{name} in another order: from {_listed(old)} to {_listed(new)}"
+    return f"{name} from {_listed(gone)} to {_listed(added)}"
+
+
+def _listed(values: Sequence[object]) -> str:
+    if not values:
+        return _NOTHING
+    more = f" and {len(values) - _MOST} more" if len(values) > _MOST else ""
+    return ", ".join(_short(value) for value in values[:_MOST]) + more
+
+
+def _short(value: object) -> str:
+    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _as_json(document: Mapping[str, Any]) -> dict[str, Any]:
+    # Through JSON and back, a tuple is the list that it is when read from the store.
+    read: dict[str, Any] = json.loads(json.dumps(document))
+    return read

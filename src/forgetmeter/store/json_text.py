@@ -1,0 +1,28 @@
+"""JSON as the store writes it: the same content always gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """Return a document as UTF-8 JSON: sorted keys, indented by 2, with a newline at the end.
+
+    Numbers that JSON has not (NaN and the infinities) become ``null``.
+
+    Raises:
+        TypeError: It holds something that JSON has no form for.
+    """
+    text = json.dumps(_finite(document), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
+    return (text + "\n").encode()
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,67 @@
+"""Where each thing is in a run's folder."""
+
+from __future__ import annotations
+
+from forgetmeter.errors import UserError
+
+STUDY = "study.json"
+ITEMS = "items"
+VARIANTS = "variants"
+
+_PARQUET = ".parquet"
+_FAILED = ".failed.json"
+_VARIANT = "variant.json"
+
+
+def items_path(task: str) -> str:
+    """Return the path of a task's items."""
+    return f"{ITEMS}/{_checked(task)}{_PARQUET}"
+
+
+def variant_path(variant_id: str) -> str:
+    """Return the path of what is known of a variant."""
+    return f"{VARIANTS}/{variant_id}/{_VARIANT}"
+
+
+def outcomes_path(variant_id: str, task: str) -> str:
+    """Return the path of a cell's outcomes."""
+    return f"{VARIANTS}/{variant_id}/{_checked(task)}{_PARQUET}"
+
+
+def failure_path(variant_id: str, task: str) -> str:
+    """Return the path of a cell's error."""
+    return f"{VARIANTS}/{variant_id}/{_checked(task)}{_FAILED}"
+
+
+def items_task(path: str) -> str | None:
+    """Return the task whose items are at ``path``, or ``None`` where it is no items file."""
+    folder, _, name = path.partition("/")
+    return name.removesuffix(_PARQUET) if folder == ITEMS and name.endswith(_PARQUET) else None
+
+
+def outcomes_cell(path: str) -> tuple[str, str] | None:
+    """Return the variant's id and the task whose outcomes are at ``path``, or ``None``."""
+    return _cell(path, _PARQUET)
+
+
+def failed_cell(path: str) -> tuple[str, str] | None:
+    """Return the variant's id and the task whose error is at ``path``, or ``None``."""
+    return _cell(path, _FAILED)
+
+
+def is_variant(path: str) -> bool:
+    """Return whether ``path`` is that of a ``variant.json``."""
+    parts = path.split("/")
+    return len(parts) == 3 and parts[0] == VARIANTS and parts[2] == _VARIANT
+
+
+def _cell(path: str, suffix: str) -> tuple[str, str] | None:
+    folder, _, rest = path.partition("/")
+    variant_id, _, name = rest.partition("/")
+    return (variant_id, name.removesuffix(suffix)) if folder == VARIANTS and name.endswith(suffix) else None
+
+
+def _checked(task: str) -> str:
+    if any(part in ("", ".", "..") for part in task.split("/")) or "\\" in task or "\0" in task:
+        raise UserError(f"task '{task}' cannot be stored: each part of its name between '/' must be a file's name")
+    return task

@@ -1,0 +1,1 @@
+"""Putting a run together: from a study to a finished folder."""

@@ -1,0 +1,68 @@
+"""A frozen study as JSON, with the versions and hardware that it was run with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from forgetmeter.config.study import Study
+from forgetmeter.plan.planning import Plan
+from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.store.run_store import SCHEMA_VERSION
+
+_PACKAGES = ("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tokenizers", "numpy")
+
+
+def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict[str, Any]:
+    """Return what ``study.json`` holds.
+
+    ``identity`` is what makes it this study and no other; the rest tells how it was run.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "identity": _identity(plan.study, identities),
+        "variants": [
+            {"id": variant.id, "model": str(variant.model), "recipe": str(variant.recipe)} for variant in plan.variants
+        ],
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "hardware": {
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+        },
+        "device": plan.study.evaluation.device,
+        "batch_tokens": plan.study.evaluation.batch_tokens or "auto",
+    }
+
+
+def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[str, Any]:
+    evaluation = study.evaluation
+    return {
+        "models": [str(model) for model in study.models],
+        "model_content": {str(model): identities[model] for model in study.models},
+        "recipes": [str(recipe) for recipe in study.recipes],
+        "tasks": list(study.tasks),
+        "evaluation": {"limit": evaluation.limit, "seed": evaluation.seed, "dtype": evaluation.dtype},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it in a file only."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123 - not a file of ours
+            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor()

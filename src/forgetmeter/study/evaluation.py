@@ -1,0 +1,36 @@
+"""Asking one model some tasks, without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.probes.table import load_task
+from forgetmeter.records.item import Task
+from forgetmeter.records.outcome import Judgement
+from forgetmeter.scoring.decoder_engine import DecoderEngine
+
+
+def evaluate(
+    loaded: Loaded, tasks: Sequence[str | Task], *, limit: int | None = None, batch_tokens: int | None = None
+) -> dict[str, Judgement]:
+    """Ask a model tasks.
+
+    Args:
+        loaded: The model.
+        tasks: Names, or tasks themselves.
+        limit: Only the first so many items of each task that is given by name; ``None`` for all.
+        batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
+
+    Returns:
+        For each task by name, the outcome of every item and the task's metrics.
+
+    Raises:
+        UserError: There is no such task, or its data cannot be had.
+    """
+    engine = DecoderEngine(loaded, batch_tokens=batch_tokens)
+    judgements = {}
+    for entry in tasks:
+        task = load_task(entry, limit=limit) if isinstance(entry, str) else entry
+        judgements[task.description.name] = task.judge(engine.score(engine.prepare(task.items)))
+    return judgements

@@ -1,0 +1,197 @@
+"""Running a study: check everything, do what is missing, say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forgetmeter.config.study import Study
+from forgetmeter.config.study_file import read_study_file, study_from_options
+from forgetmeter.config.vocabulary import Vocabulary
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.executors.executor import Executor, Progress, Work
+from forgetmeter.models.location import Location, locate
+from forgetmeter.plan.planning import Plan, make_plan
+from forgetmeter.records.cell import Cell
+from forgetmeter.records.item import Task
+from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.store.failure import Failure
+from forgetmeter.store.run_store import RunStore
+from forgetmeter.study.document import study_document
+from forgetmeter.study.silence import Silence
+from forgetmeter.study.vocabulary import InstalledVocabulary
+
+ReadStudy = Callable[[Vocabulary | None], Study]
+"""Reads a study and checks it against a vocabulary; against none, only its form."""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A study that was looked at but not begun.
+
+    Attributes:
+        plan: Its cells.
+        missing: The cells that are not stored yet.
+        locations: Where its models are.
+        store: Where its run is or will be.
+    """
+
+    plan: Plan
+    missing: tuple[Cell, ...]
+    locations: Mapping[ModelReference, Location]
+    store: RunStore
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run came to.
+
+    Attributes:
+        output: The run's folder or URL.
+        cells: How many cells the study has.
+        computed: How many of them were computed now; the others were there.
+        failures: The cells that failed.
+    """
+
+    output: str
+    cells: int
+    computed: int
+    failures: tuple[Failure, ...]
+
+
+def run(
+    study: Path | str | Mapping[str, Any] | ReadStudy,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> Finished:
+    """Run a study, or what is missing of it.
+
+    Args:
+        study: A YAML file, the same as a mapping by dotted key, or a function that reads one.
+        progress: Is told how it goes.
+        executor: Does the cells; by default in this process.
+
+    Raises:
+        UserError: The study is wrong; nothing has been done then.
+    """
+    return run_prospect(look_at(reader(study)), progress=progress, executor=executor)
+
+
+def run_prospect(prospect: Prospect, *, progress: Progress | None = None, executor: Executor | None = None) -> Finished:
+    """Do what is missing of a study that was looked at.
+
+    Args:
+        prospect: What ``look_at`` found.
+        progress: Is told how it goes.
+        executor: Does the cells; by default in this process.
+
+    Raises:
+        UserError: A task's data cannot be had, or the device is not there; nothing has been done then.
+    """
+    if prospect.missing:
+        _execute(prospect, progress or Silence(), executor)
+    failures = tuple(prospect.store.failures())
+    return Finished(prospect.plan.study.output, len(prospect.plan.cells), len(prospect.missing), failures)
+
+
+def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
+    """Return a function that reads the study, whatever it is given as."""
+    if isinstance(study, Mapping):
+        options = dict(study)
+        return lambda vocabulary: study_from_options(options, vocabulary=vocabulary)
+    if isinstance(study, (str, Path)):
+        path = Path(study)
+        return lambda vocabulary: read_study_file(path, vocabulary=vocabulary)
+    return study
+
+
+def look_at(read: ReadStudy) -> Prospect:
+    """Check a study and see what is missing of it; writes nothing.
+
+    A finished study is recognized by its stored copy, without importing anything heavy.
+
+    Raises:
+        UserError: The study is wrong, or the output folder holds something else.
+    """
+    if (known := _known(read)) is not None:
+        return known
+    vocabulary = InstalledVocabulary()
+    study = read(vocabulary)
+    _check_scopes(study, vocabulary.locations)
+    return _prospect(study, vocabulary.locations)
+
+
+def _known(read: ReadStudy) -> Prospect | None:
+    """Return the prospect of a study that was checked when its run began, if all of it is stored."""
+    try:
+        study = read(None)
+        if not RunStore(study.output).has_study():
+            return None
+        locations = {model: locate(model) for model in study.models}
+    except UserError:
+        return None
+    prospect = _prospect(study, locations)
+    return None if prospect.missing else prospect
+
+
+def _prospect(study: Study, locations: Mapping[ModelReference, Location]) -> Prospect:
+    plan = make_plan(study, {model: location.identity for model, location in locations.items()})
+    store = RunStore(study.output)
+    store.check_study(_document(plan, locations))
+    missing = tuple(cell for cell in plan.cells if not store.is_done(cell))
+    return Prospect(plan, missing, locations, store)
+
+
+def _document(plan: Plan, locations: Mapping[ModelReference, Location]) -> dict[str, Any]:
+    return study_document(plan, {model: location.identity for model, location in locations.items()})
+
+
+def _check_scopes(study: Study, locations: Mapping[ModelReference, Location]) -> None:
+    """Check that each recipe finds its matrices in each model, by the models' shapes alone."""
+    from forgetmeter.compress.compression import recipe_problems
+    from forgetmeter.models.loading import check_supported, folder_of, skeleton
+    from forgetmeter.models.weight_map import weight_map
+
+    problems: list[str] = []
+    for model in study.models:
+        shape = skeleton(folder_of(locations[model]))
+        check_supported(shape, str(model))
+        matrices = weight_map(shape)
+        for recipe in study.recipes:
+            problems.extend(f"{problem} (model {model})" for problem in recipe_problems(recipe, matrices))
+    if problems:
+        raise ManyUserError(list(dict.fromkeys(problems)))
+
+
+def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) -> None:
+    from forgetmeter.executors.local import LocalExecutor
+    from forgetmeter.models.loading import resolve_device
+
+    study, store = prospect.plan.study, prospect.store
+    resolve_device(study.evaluation.device)
+    tasks = _load_tasks(prospect, progress)
+    store.open_study(_document(prospect.plan, prospect.locations))
+    for task in tasks.values():
+        store.write_items(task.description, task.items)
+    work = Work(prospect.missing, tasks, prospect.locations, study.evaluation, store)
+    (executor or LocalExecutor()).execute(work, progress)
+
+
+def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
+    """Load the tasks that still have cells to do; all problems at once."""
+    from forgetmeter.probes.table import load_task
+
+    wanted = dict.fromkeys(cell.task for cell in prospect.missing)
+    tasks, problems = {}, []
+    for name in wanted:
+        progress.stage(f"reading task {name}")
+        try:
+            tasks[name] = load_task(name, limit=prospect.plan.study.evaluation.limit)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise ManyUserError(problems)
+    return tasks

@@ -1,0 +1,46 @@
+"""The names that there are, for checking a study."""
+
+from __future__ import annotations
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.location import Location, locate
+from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.recipe import Recipe
+
+
+class InstalledVocabulary:
+    """What this installation has: methods (plug-ins too), tasks, and models on this machine.
+
+    Attributes:
+        locations: Where the models that were asked about are.
+    """
+
+    def __init__(self) -> None:
+        self.locations: dict[ModelReference, Location] = {}
+
+    def recipe_problems(self, recipe: Recipe) -> list[str]:
+        """Check methods, levels and options of each step."""
+        from forgetmeter.compress.table import load_method
+
+        found: list[str] = []
+        for step in recipe.steps:
+            try:
+                problems = load_method(step.method).declaration.problems(step)
+            except UserError as error:
+                problems = [str(error)]
+            found.extend(f"{problem} (in '{step}')" for problem in problems)
+        return found
+
+    def task_problems(self, name: str) -> list[str]:
+        """Check a task's name."""
+        from forgetmeter.probes.table import task_problems
+
+        return task_problems(name)
+
+    def model_problems(self, reference: ModelReference) -> list[str]:
+        """Find the model, and remember where."""
+        try:
+            self.locations[reference] = locate(reference)
+        except UserError as error:
+            return [str(error)]
+        return []

@@ -1,0 +1,68 @@
+"""The table of methods."""
+
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+import pytest
+
+from forgetmeter.compress import l1_unstructured, table
+from forgetmeter.compress.method import MatrixMethod
+from forgetmeter.errors import UserError
+from forgetmeter.specs.method import MethodDeclaration
+
+
+@pytest.fixture
+def plug_in(monkeypatch):
+    """Have an importable plug-in with a method, declared under a name."""
+
+    def declare(name, *, declared="mine", target="plug_in_for_tests:METHOD"):
+        module = ModuleType("plug_in_for_tests")
+        module.METHOD = MatrixMethod(
+            MethodDeclaration(declared, "s", "r", "none"), lambda weight, _level, _options: weight
+        )
+        monkeypatch.setitem(sys.modules, "plug_in_for_tests", module)
+        found = [EntryPoint(name, target, table.GROUP)]
+        monkeypatch.setattr(table, "entry_points", lambda group: found if group == table.GROUP else [])
+        return module.METHOD
+
+    return declare
+
+
+def test_built_in_methods_are_found_and_named_as_in_the_table():
+    assert {"l1_unstructured", "dynamic_int8"} <= set(table.method_names())
+    assert table.load_method("l1_unstructured") is l1_unstructured.METHOD
+    for name in table.BUILT_IN:
+        assert table.load_method(name).declaration.name == name
+
+
+def test_an_unknown_name_gets_the_nearest_and_the_allowed():
+    with pytest.raises(UserError, match=r"unknown method 'l1_unstructred'; did you mean 'l1_unstructured'\?"):
+        table.load_method("l1_unstructred")
+
+
+def test_a_plug_in_is_listed_and_loaded(plug_in):
+    method = plug_in("mine")
+    assert table.method_names() == (*sorted(table.BUILT_IN), "mine")
+    assert table.load_method("mine") is method
+
+
+def test_listing_loads_no_plug_in(plug_in):
+    plug_in("mine", target="no_such_module_at_all:METHOD")
+    assert "mine" in table.method_names()
+    with pytest.raises(UserError, match="does not load: No module named 'no_such_module_at_all'"):
+        table.load_method("mine")
+
+
+def test_a_plug_in_may_not_take_the_name_of_a_built_in_method(plug_in):
+    plug_in("dynamic_int8")
+    with pytest.raises(UserError, match=r"'dynamic_int8', which is the name of forgetmeter\.compress"):
+        table.method_names()
+    with pytest.raises(UserError, match="give it another name"):
+        table.load_method("l1_unstructured")
+
+
+def test_a_plug_in_must_go_by_the_name_it_declares(plug_in):
+    plug_in("mine", declared="yours")
+    with pytest.raises(UserError, match="calls itself 'yours'"):
+        table.load_method("mine")

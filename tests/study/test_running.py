@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from made_up_task import SIZE, MadeUpTask
+
+from forgetmeter.compress.compression import Compressor
+from forgetmeter.errors import UserError
+from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.local import LocalExecutor
+from forgetmeter.models.loading import load
+from forgetmeter.records.cell import Cell
+from forgetmeter.scoring.decoder_engine import DecoderEngine
+from forgetmeter.store.run_store import RunStore
+from forgetmeter.study.evaluation import evaluate
+from forgetmeter.study.running import look_at, reader, run
+from forgetmeter.study.silence import Silence
+
+RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstructured:head:0.9"]
+
+
+@pytest.fixture(autouse=True)
+def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    makers = {name: (lambda name=name: lambda limit: MadeUpTask(limit, name=name)) for name in ("made_up", "made_up_2")}
+    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: makers)
+
+
+@pytest.fixture
+def study(llama_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "models": [str(llama_folder)],
+        "recipes": RECIPES,
+        "tasks": ["made_up", "made_up_2"],
+        "output": str(tmp_path / "run"),
+    }
+
+
+class Remembering(Silence):
+    """Remembers which cells were computed."""
+
+    def __init__(self) -> None:
+        self.finished: list[tuple[str, str]] = []
+        self.failed: list[str] = []
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+        self.finished.append((str(cell.variant.recipe), cell.task))
+
+    def cell_failed(self, cell: Cell, *, error: str) -> None:
+        self.failed.append(error)
+
+
+def outcomes(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """All outcomes of a run by file, without timings."""
+    root = Path(folder)
+    return {str(path.relative_to(root)): pq.read_table(path).to_pylist() for path in sorted(root.rglob("*.parquet"))}
+
+
+def test_a_run_stores_every_outcome_and_a_second_one_does_nothing(study: dict[str, Any]) -> None:
+    progress = Remembering()
+    finished = run(study, progress=progress)
+    assert (finished.cells, finished.computed, finished.failures) == (8, 8, ())
+    assert len(progress.finished) == 8
+    stored = outcomes(study["output"])
+    assert {len(rows) for rows in stored.values()} == {SIZE}
+    assert len(stored) == 8 + 2
+    document = json.loads(Path(study["output"], "study.json").read_text())
+    assert document["identity"]["recipes"] == ["baseline", *RECIPES]
+    assert {"torch", "transformers", "lm_eval"} <= document["versions"].keys()
+
+    again = Remembering()
+    assert run(study, progress=again).computed == 0
+    assert again.finished == []
+    assert outcomes(study["output"]) == stored
+
+
+def test_outcomes_are_those_of_the_compressed_model_asked_alone(study: dict[str, Any], llama_folder: Path) -> None:
+    run(study)
+    loaded = load(str(llama_folder))
+    for variant in RunStore(study["output"]).variants():
+        alone = evaluate_under(loaded, variant["recipe"])
+        path = Path(study["output"], "variants", variant["id"], "made_up.parquet")
+        assert [row["loglikelihoods"] for row in pq.read_table(path).to_pylist()] == [
+            list(outcome.loglikelihoods) for outcome in alone
+        ]
+
+
+def evaluate_under(loaded: Any, recipe: str) -> Any:
+    from forgetmeter.compress.compression import compress
+
+    return evaluate(compress(loaded, recipe), [MadeUpTask()])["made_up"].outcomes
+
+
+def test_a_finished_study_is_recognized_without_looking_at_tasks_or_weights(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(study)
+
+    def unwanted(*_: object, **__: object) -> None:
+        raise AssertionError("a finished study needs none of this")
+
+    monkeypatch.setattr("forgetmeter.study.running.InstalledVocabulary", unwanted)
+    monkeypatch.setattr("forgetmeter.models.loading.skeleton", unwanted)
+    assert run(study).computed == 0
+
+
+class Dying:
+    """An executor that is ended after some cells, as by kill -9: nothing of it cleans up."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def execute(self, work: Work, progress: Progress) -> None:
+        done = 0
+
+        class Counting(Silence):
+            def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+                nonlocal done
+                done += 1
+
+            def cell_started(inner, cell: Cell, *, items: int) -> None:  # noqa: N805
+                if done == self._after:
+                    raise KeyboardInterrupt
+
+        LocalExecutor().execute(work, Counting())
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_an_interrupted_run_goes_on_where_it_was(study: dict[str, Any], tmp_path: Path, after: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(study, executor=Dying(after))
+    progress = Remembering()
+    assert run(study, progress=progress).computed == 8 - after
+    undisturbed = study | {"output": str(tmp_path / "undisturbed")}
+    run(undisturbed)
+    assert outcomes(study["output"]) == outcomes(undisturbed["output"])
+
+
+def test_a_failed_cell_is_stored_named_and_tried_again(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = DecoderEngine.prepare
+
+    def broken(self: DecoderEngine, items: Any) -> Any:
+        if items[0].id.startswith("made_up_2"):
+            raise RuntimeError("out of luck")
+        return whole(self, items)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DecoderEngine, "prepare", broken)
+        finished = run(study)
+    assert len(finished.failures) == 4
+    assert {failure.task for failure in finished.failures} == {"made_up_2"}
+    assert {failure.error for failure in finished.failures} == {"RuntimeError: out of luck"}
+    assert len(outcomes(study["output"])) == 4 + 2
+    mended = run(study)
+    assert (mended.computed, mended.failures) == (4, ())
+
+
+def test_a_recipe_that_fails_takes_only_its_own_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Compressor.compressed
+
+    def broken(self: Compressor, recipe: Any) -> Any:
+        if "int8" in str(recipe):
+            raise RuntimeError("no kernel")
+        return whole(self, recipe)
+
+    monkeypatch.setattr(Compressor, "compressed", broken)
+    finished = run(study)
+    assert {failure.recipe for failure in finished.failures} == {"dynamic_int8:attention"}
+    assert len(finished.failures) == 2
+
+
+def test_a_broken_file_counts_as_not_done(study: dict[str, Any]) -> None:
+    run(study)
+    before = outcomes(study["output"])
+    victim = sorted(Path(study["output"], "variants").rglob("*.parquet"))[3]
+    victim.write_bytes(victim.read_bytes()[:-20])
+    assert run(study).computed == 1
+    assert outcomes(study["output"]) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tasks": ["made_up"]}, "another study .*tasks"),
+        ({"recipes": ["baseline"]}, "another study .*recipes"),
+        ({"evaluation.limit": 3}, "another study .*limit"),
+        ({"evaluation.dtype": "bfloat16"}, "another study .*dtype"),
+    ],
+)
+def test_a_folder_with_another_study_is_left_alone(study: dict[str, Any], change: dict[str, Any], says: str) -> None:
+    run(study)
+    before = {path: path.read_bytes() for path in Path(study["output"]).rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=says):
+        run(study | change)
+    assert {path: path.read_bytes() for path in Path(study["output"]).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"recipes": ["l1_unstructured:overall:1.5"]}, "level 1.5"),
+        ({"recipes": ["l1_unstrctured:overall:0.5"]}, "did you mean 'l1_unstructured'"),
+        ({"recipes": ["l1_unstructured:cross_attention:0.5"]}, "selects no weight matrix"),
+        ({"recipes": ["l1_unstructured:layers[7-9]/overall:0.5"]}, "selects no weight matrix"),
+        ({"tasks": ["made_up", "made_upp"]}, "unknown task 'made_upp'"),
+        ({"models": ["./nowhere"]}, "no such folder"),
+        ({"evaluation.device": "cuda"}, "device 'cuda' is not there"),
+    ],
+)
+def test_a_wrong_request_leaves_no_trace(study: dict[str, Any], change: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says.replace("[", r"\[")):
+        run(study | change)
+    assert not Path(study["output"]).exists()
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(study: dict[str, Any]) -> None:
+    folder = Path(study["output"])
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="is not empty"):
+        run(study)
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_looking_at_a_study_writes_nothing(study: dict[str, Any]) -> None:
+    prospect = look_at(reader(study))
+    assert (len(prospect.plan.cells), len(prospect.missing)) == (8, 8)
+    assert not Path(study["output"]).exists()
+
+
+def test_a_run_can_lie_at_any_url(study: dict[str, Any]) -> None:
+    study = study | {"output": "memory://a/run", "recipes": ["baseline"]}
+    assert run(study).computed == 2
+    assert run(study).computed == 0
+
+
+def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    monkeypatch.setattr("forgetmeter.executors.local.load", lambda *a, **k: loads.append(load(*a, **k)) or loads[-1])
+    run(study)
+    (loaded,) = loads
+    fresh = load(study["models"][0]).model.state_dict()
+    assert all(value.equal(fresh[name]) for name, value in loaded.model.state_dict().items())
+    assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
