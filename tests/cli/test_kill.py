@@ -1,0 +1,69 @@
+"""A run that is killed in the middle, by SIGKILL or Ctrl-C, goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.data
+
+COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
+CELLS = 9
+
+
+def request(model: Path, out: Path) -> list[str]:
+    recipes = "l1_unstructured:overall:0.5,l1_unstructured:attention:0.9"
+    where = ["--model", str(model), "--out", str(out)]
+    return [*COMMAND, "run", *where, "--tasks", "piqa,winogrande,boolq", "--recipes", recipes, "--limit", "60"]
+
+
+def stored(out: Path) -> dict[Path, int]:
+    """The finished cells and when each was written."""
+    return {path.relative_to(out): path.stat().st_mtime_ns for path in out.glob("variants/*/*.parquet")}
+
+
+def outcomes(out: Path) -> dict[str, list[dict[str, Any]]]:
+    return {str(path.relative_to(out)): pq.read_table(path).to_pylist() for path in sorted(out.rglob("*.parquet"))}
+
+
+@pytest.mark.parametrize(("way", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
+    out, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+    process = subprocess.Popen(request(llama_folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len(stored(out)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, way)
+    _, stderr = process.communicate(timeout=60)
+    before = stored(out)
+    assert process.returncode == code
+    assert 2 <= len(before) < CELLS
+    if way == signal.SIGINT:
+        assert stderr.decode().splitlines()[-1].startswith("interrupted: finished cells are stored")
+
+    subprocess.run(request(llama_folder, out), check=True, capture_output=True, timeout=240)
+    after = stored(out)
+    assert len(after) == CELLS
+    assert before.items() <= after.items(), "a finished cell was written again"
+    subprocess.run(request(llama_folder, undisturbed), check=True, capture_output=True, timeout=240)
+    assert outcomes(out) == outcomes(undisturbed)
+
+
+def test_two_processes_may_do_the_same_run_at_once(llama_folder: Path, tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(request(llama_folder, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, stderr = process.communicate(timeout=240)
+        assert process.returncode == 0, stderr.decode()
+    subprocess.run(request(llama_folder, tmp_path / "alone"), check=True, capture_output=True, timeout=240)
+    assert outcomes(tmp_path / "run") == outcomes(tmp_path / "alone")
