@@ -3,8 +3,9 @@
     python benchmarks/pruning.py [--weights 106] [--repeats 2] [--peer-levels 0.1,0.5,0.9]
 
 Both prune the same matrices, of SmolLM2-135M's shapes, from the same seed, each in a process of its own, by
-turns; the best time of each is taken. After the peer is done, its survivors are compared with ours; the two may differ only among weights
-whose magnitude is that of the threshold, where torch leaves open which ones go. Needs Linux (``/proc``).
+turns; the best time of each is taken. After the peer is done, its survivors are compared with ours; the two
+may differ only among weights whose magnitude is that of the threshold, where torch leaves open which ones go.
+Needs Linux (``/proc``).
 """
 
 from __future__ import annotations

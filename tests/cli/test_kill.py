@@ -37,7 +37,13 @@ def outcomes(out: Path) -> dict[str, list[dict[str, Any]]]:
 @pytest.mark.parametrize(("way", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
     out, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    process = subprocess.Popen(request(llama_folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        request(llama_folder, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
     deadline = time.monotonic() + 120
     while len(stored(out)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -51,12 +51,14 @@ def main() -> None:
     os.environ.setdefault("DATASETS_VERBOSITY", "error")
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            _say_interrupted()
     except ManyUserError as error:
         code = _say(*error.messages)
     except UserError as error:
         code = _say(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted: finished cells are stored; the same command goes on from there\n")
+        _say_interrupted()
         code = _INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has enough of it, such as `| head`.
@@ -68,6 +70,10 @@ def main() -> None:
             raise
         code = _say(error.format_message())
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_interrupted() -> None:
+    sys.stderr.write("interrupted: finished cells are stored; the same command goes on from there\n")
 
 
 def _say(*messages: str) -> int:
