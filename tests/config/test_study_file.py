@@ -131,6 +131,20 @@ def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",
             "whole number",
         ),
+        ("a: &a [*a]\n", "nested too deep, or holds itself"),
+        ("models: " + "[" * 3000, "nested too deep|no valid YAML"),
+        ("models: [./a]\nevaluation: {limit: 2020-13-45}\n", "no valid YAML"),
+        ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: 5\n", "must hold keys: limit"),
+        ("models: [./a]\nrecipes: [{steps: []}]\ntasks: [x]\noutput: o\n", "steps must be a list"),
+        (
+            "models: [./a]\nrecipes: [{grid: {method: m, scope: []}}]\ntasks: [x]\noutput: o\n",
+            "scope of the grid is an",
+        ),
+        ("models: [./a]\nrecipes: [{method: m, scope: head, 1: 2}]\ntasks: [x]\noutput: o\n", "option 1=2"),
+        (
+            f"models: [./a]\nrecipes: [{{method: m, scope: head, level: 1{'0' * 400}}}]\ntasks: [x]\noutput: o\n",
+            "too large",
+        ),
         ("models: ./a\nrecipes: [baseline]\ntasks: [x]\noutput: o\n", "must be a list"),
     ],
 )

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, Phi3Config, Phi3ForCausalLM
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.loading import load, skeleton, wrap
+from forgetmeter.models.loading import check_loadable, load, skeleton, wrap
+from forgetmeter.models.location import Location, locate
+from forgetmeter.specs.model_reference import ModelReference
 
 
 def test_a_folder_loads_as_transformers_loads_it(llama_folder: Path) -> None:
@@ -47,7 +49,7 @@ def test_a_truncated_checkpoint_is_refused(llama_folder: Path, tmp_path: Path) -
     shutil.copytree(llama_folder, broken)
     whole = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"model\.safetensors is truncated or damaged"):
+    with pytest.raises(UserError, match="its safetensors are truncated or damaged"):
         load(str(broken))
 
 
@@ -57,6 +59,35 @@ def test_an_unknown_architecture_is_refused(llama_folder: Path, tmp_path: Path) 
     (strange / "config.json").write_text(json.dumps({"model_type": "oracle"}))
     with pytest.raises(UserError, match="its config.json cannot be used"):
         load(str(strange))
+
+
+def test_fused_projections_are_refused_until_they_can_be_split(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    tiny = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    phi3 = Phi3ForCausalLM(Phi3Config(vocab_size=9, pad_token_id=0, **tiny))
+    with pytest.raises(UserError, match=r"the first is model\.layers\.0\.self_attn\.qkv_proj\.weight"):
+        wrap(phi3, tokenizer)
+
+
+def changed(folder: Path, target: Path, **settings: object) -> Location:
+    """A copy of a model's folder with another configuration."""
+    shutil.copytree(folder, target)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | settings))
+    return locate(ModelReference("folder", str(target)))
+
+
+def test_what_does_not_fit_is_found_without_reading_weights(llama_folder: Path, tmp_path: Path) -> None:
+    check_loadable(locate(ModelReference("folder", str(llama_folder))))
+    with pytest.raises(UserError, match="lacks 9 weights, such as model.layers.2"):
+        check_loadable(changed(llama_folder, tmp_path / "more", num_hidden_layers=3))
+    with pytest.raises(UserError, match=r"\[48, 32\] in the checkpoint, and \[50, 32\]"):
+        check_loadable(changed(llama_folder, tmp_path / "wide", intermediate_size=50))
+    with pytest.raises(UserError, match="config.json cannot be used"):
+        check_loadable(changed(llama_folder, tmp_path / "text", hidden_size="many"))
+    mute = changed(llama_folder, tmp_path / "mute")
+    (tmp_path / "mute" / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match="its tokenizer is missing or damaged"):
+        check_loadable(mute)
 
 
 def test_other_families_are_refused_with_what_is_known(tmp_path: Path, tokenizer) -> None:  # type: ignore[no-untyped-def]

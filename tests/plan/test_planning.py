@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from forgetmeter.config.study import Evaluation, Study
+from forgetmeter.errors import UserError
 from forgetmeter.plan.planning import make_plan
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
@@ -38,4 +41,10 @@ def test_ids_follow_what_changes_answers_and_nothing_else() -> None:
     for changed in (Evaluation(dtype="bfloat16"), Evaluation(seed=1)):
         assert not set(ids(replace(STUDY, evaluation=changed))) & set(before)
     # The same content under another name is the same variant, so that another machine's paths do not matter.
-    assert ids(STUDY, other="aa")[2:] == before[:2]
+    elsewhere = make_plan(replace(STUDY, models=(OTHER,)), {OTHER: "aa"})
+    assert [variant.id for variant in elsewhere.variants] == before[:2]
+
+
+def test_one_model_under_two_names_is_refused() -> None:
+    with pytest.raises(UserError, match="have the same content"):
+        ids(STUDY, other="aa")

@@ -10,6 +10,7 @@ from tiny_models import make_llama, make_tokenizer
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
+from forgetmeter.compression.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.records.item import Item, Request, RequestScore
@@ -92,6 +93,27 @@ def test_greedy_answers_are_recognized() -> None:
     items = [Item("x/0", "", (Request(context, continuation), Request(context, "zq")), (), ())]
     (scores,) = engine_scores(wrap(model, tokenizer), items)
     assert [score.is_greedy for score in scores] == [True, False]
+
+
+def test_where_all_tokens_are_as_likely_only_the_first_is_greedy() -> None:
+    model = make_llama(tied=False)
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+    tokenizer = make_tokenizer()
+    items = [Item("x/0", "", (Request("the inn", " tin"), Request("the inn", "<s>")), (), ())]
+    (scores,) = engine_scores(wrap(model, tokenizer), items)
+    assert [score.is_greedy for score in scores] == [False, True]
+
+
+def test_a_quantized_head_sees_every_position_as_it_does_in_the_model() -> None:
+    model, tokenizer = make_llama(), make_tokenizer()
+    quantized = compress(wrap(model, tokenizer), "dynamic_int8:head")
+    items = [Item("x/0", "", (Request("the thing in the inn", " is tin"),), (), ())]
+    (request,) = tokenize_requests(items[0].requests, tokenizer, max_length=512)
+    logprobs = quantized.model(torch.tensor([request.inputs])).logits[0].log_softmax(-1)[-len(request.targets) :]
+    expected = logprobs.gather(1, torch.tensor(request.targets)[:, None]).sum().item()
+    ((score,),) = engine_scores(quantized, items)
+    assert score.loglikelihood == pytest.approx(expected, abs=1e-5)
 
 
 def test_scores_are_those_of_lm_eval() -> None:

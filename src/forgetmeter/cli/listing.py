@@ -12,7 +12,7 @@ list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
 @list_app.command("methods")
 def list_methods() -> None:
     """Compression methods with their parameters and sources."""
-    from forgetmeter.compress.table import load_method, method_names
+    from forgetmeter.compression.table import load_method, method_names
 
     for name in method_names():
         declaration = load_method(name).declaration

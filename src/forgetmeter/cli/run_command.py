@@ -67,9 +67,10 @@ def _run(study: Path | None, options: dict[str, Any], *, dry_run: bool) -> None:
             return study_from_options({"recipes": ["baseline"], **options}, vocabulary=vocabulary)
         return read_study_file(study, overrides=options, vocabulary=vocabulary)
 
+    from forgetmeter.cli.stage_lines import StageLines
     from forgetmeter.study.running import look_at, run_prospect
 
-    prospect = look_at(read)
+    prospect = look_at(read, progress=StageLines(sys.stderr))
     if dry_run:
         _print_plan(prospect)
         return
@@ -108,7 +109,8 @@ def _conclude(finished: Finished) -> None:
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
     typer.echo(f"look at it with: forgetmeter show {finished.output}")
     for failure in finished.failures:
-        typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {failure.error}", err=True)
+        error = " ".join(failure.error.split())
+        typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)
     if finished.failures:
         typer.echo("the same command tries failed cells again", err=True)
         raise typer.Exit(_SOME_FAILED)

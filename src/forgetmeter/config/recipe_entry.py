@@ -33,7 +33,7 @@ def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - whatever the
         return tuple(Recipe((step,)) for step in _grid(entry["grid"]))
     if "steps" in entry:
         _only(entry, ("steps",))
-        if not isinstance(entry["steps"], list):
+        if not isinstance(entry["steps"], list) or not entry["steps"]:
             raise UserError("steps must be a list of {method: …, scope: …, level: …}")
         return (Recipe(tuple(_step(step) for step in entry["steps"])),)
     if "method" in entry:
@@ -52,6 +52,9 @@ def _grid(grid: Any) -> Iterator[Step]:  # noqa: ANN401
     if not isinstance(grid, Mapping) or "method" not in grid or "scope" not in grid:
         raise UserError("a grid needs method and scope, such as {method: l1_unstructured, scope: [head], level: [0.1]}")
     lists = [value if isinstance(value, list) else [value] for value in grid.values()]
+    for key, listed in zip(grid, lists, strict=True):
+        if not listed:
+            raise UserError(f"{key} of the grid is an empty list, so that it makes no recipe")
     for values in product(*lists):
         yield _step(dict(zip(grid, values, strict=True)))
 
@@ -64,7 +67,7 @@ def _step(entry: Any) -> Step:  # noqa: ANN401
         raise UserError(f"level '{level}' of method '{entry['method']}' is no number")
     options = {key: value for key, value in entry.items() if key not in ("method", "scope", "level")}
     for key, value in options.items():
-        if not isinstance(value, (bool, int, float, str)):
+        if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
             raise UserError(f"option {key}={value} of method '{entry['method']}' must be a single value")
     return make_step(method=entry["method"], scope=_scope(entry["scope"]), level=level, options=options.items())
 

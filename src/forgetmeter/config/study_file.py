@@ -17,6 +17,8 @@ from forgetmeter.specs.model_reference import ModelReference, parse_model_refere
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
 
+# More than any data set has; what is larger does not fit where counts are kept.
+_MOST_ITEMS = 10**9
 _TYPES = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -24,6 +26,7 @@ _TYPES = {
     "list_type": "must be a list",
     "string_type": "must be text",
     "greater_than": "must be greater than {gt}",
+    "less_than_equal": "must be at most {le}",
     "greater_than_equal": "must be at least {ge}",
     "too_short": "must name at least one",
     "literal_error": "must be one of {expected}",
@@ -76,10 +79,10 @@ def _mended(read: Callable[[Any], _Value], entry: Any) -> _Value:  # noqa: ANN40
         raise ValueError(str(error)) from None
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[Any], Any]:
+def _one_of(kind: str, choices: tuple[str, ...]) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:  # noqa: ANN401
         if value not in choices:
-            raise ValueError(unknown("value", str(value), choices))
+            raise ValueError(unknown(kind, str(value), choices))
         return value
 
     return check
@@ -90,17 +93,29 @@ def _not_yet(value: Any) -> None:  # noqa: ANN401
         raise ValueError(f"precision {value}: this version scores every item; leave precision out or null")
 
 
+def _output(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError("output must be the folder or URL of the run")
+    return value
+
+
+def _section(value: Any) -> Any:  # noqa: ANN401
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"evaluation: '{value}' must hold keys: {', '.join(_EvaluationSection.model_fields)}")
+    return value or {}
+
+
 def _batch_tokens(value: Any) -> Any:  # noqa: ANN401
     return None if value == "auto" else value
 
 
 class _EvaluationSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    limit: Annotated[int, Field(gt=0)] | None = None
+    limit: Annotated[int, Field(gt=0, le=_MOST_ITEMS)] | None = None
     precision: Annotated[None, BeforeValidator(_not_yet)] = None
     seed: Annotated[int, Field(ge=0)] = 0
-    dtype: Annotated[DType, BeforeValidator(_one_of(("float32", "bfloat16", "float16")))] = "float32"
-    device: Annotated[Device, BeforeValidator(_one_of(("auto", "cpu", "cuda", "mps")))] = "auto"
+    dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
+    device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None
 
 
@@ -109,8 +124,8 @@ class _StudySection(BaseModel):
     models: Annotated[list[Annotated[ModelReference, BeforeValidator(_model)]], Field(min_length=1)]
     recipes: Annotated[list[Annotated[tuple[Recipe, ...], BeforeValidator(_recipes)]], Field(min_length=1)]
     tasks: Annotated[list[Annotated[str, BeforeValidator(_task)]], Field(min_length=1)]
-    evaluation: _EvaluationSection = _EvaluationSection()
-    output: Annotated[str, Field(min_length=1)]
+    evaluation: Annotated[_EvaluationSection, BeforeValidator(_section)] = _EvaluationSection()
+    output: Annotated[str, BeforeValidator(_output)]
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {"": _StudySection, "evaluation": _EvaluationSection}
@@ -178,7 +193,8 @@ def study_from(
     try:
         section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or AnythingGoes()})
     except ValidationError as error:
-        raise ManyUserError([f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]) from None
+        messages = [f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]
+        raise ManyUserError(list(dict.fromkeys(messages))) from None
     recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
     evaluation = section.evaluation.model_dump(exclude={"precision"})
     return Study(
@@ -208,7 +224,7 @@ def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 def _flag(loc: tuple[str | int, ...]) -> str:
     names = {"models": "--model", "output": "--out"}
     key = str(loc[1] if loc[0] == "evaluation" and len(loc) > 1 else loc[0])
-    return names.get(key, f"--{key}")
+    return names.get(key, f"--{key.replace('_', '-')}")
 
 
 def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
@@ -216,8 +232,9 @@ def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
         if dot:
-            inner = merged.get(section)
-            merged[section] = {**(inner if isinstance(inner, dict) else {}), key: value}
+            inner = merged.get(section) or {}
+            if isinstance(inner, dict):
+                merged[section] = {**inner, key: value}
         else:
             merged[dotted] = value
     return merged, set(overrides)

@@ -49,7 +49,9 @@ def read_yaml(text: str, name: str) -> LinedYaml:
         if node is not None:
             _walk(node, (), lines, doubles, name)
         data = loader.construct_document(node) if node is not None else None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UserError(f"{name}:1: this YAML is nested too deep, or holds itself") from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from itertools import groupby
 
-from forgetmeter.compress.compression import Compressed, Compressor
+from forgetmeter.compression.compressor import Compressed, Compressor
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load

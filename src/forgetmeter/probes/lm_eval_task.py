@@ -123,7 +123,9 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
         try:
             loaded = TaskManager(include_defaults=False).load([str(task_files()[name])])
         except Exception as error:  # lm-eval and datasets raise anything here, from ValueError to ConnectionError
-            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            cause = " ".join(str(error).split())[:300] or type(error).__name__
+            if not isinstance(error, OSError):
+                raise UserError(f"task '{name}' cannot be made: {type(error).__name__}: {cause}") from error
             raise UserError(
                 f"task '{name}': its data set is neither in the local cache of the datasets library nor to be "
                 f"fetched ({cause}); run once with a network, or set HF_DATASETS_CACHE to a folder that holds it"

@@ -17,7 +17,7 @@ from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.packing import Row, batches, pack_item
 from forgetmeter.scoring.tokenization import TokenizedRequest, tokenize_requests
 
-# Measured on 2 cores (docs/decisions/004-scoring-engine.md); on a GPU untried.
+# Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md); on a GPU untried.
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
 _AUTO_BATCH_TOKENS_ELSEWHERE = 16384
 _LONGEST_BRANCHED_ROW = 1024
@@ -118,16 +118,23 @@ def target_logprobs(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tenso
     """
     head = model.get_output_embeddings()
 
+    # The head sees the wanted positions alone; whatever the model does to logits after it stays in force.
     def only_wanted(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        # The head sees the wanted positions alone; whatever the model does to logits after it stays in force.
         return (inputs[0][batch.rows, batch.places][None], *inputs[1:])
+
+    def only_wanted_outputs(_: nn.Module, __: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        return outputs[batch.rows, batch.places][None]
 
     given: dict[str, Any] = {}
     if batch.mask is not None:
         floor = torch.finfo(model.dtype).min
         given["attention_mask"] = torch.where(batch.mask, 0.0, floor).to(model.dtype)
         given["position_ids"] = batch.positions
-    hook = head.register_forward_pre_hook(only_wanted)
+    if type(head) is nn.Linear:
+        hook = head.register_forward_pre_hook(only_wanted)
+    else:
+        # Of another kind of head it is not known that it takes each position by itself; dynamic int8 does not.
+        hook = head.register_forward_hook(only_wanted_outputs)
     try:
         logits = model(input_ids=batch.tokens, use_cache=False, **given).logits[0]
     finally:
@@ -140,7 +147,7 @@ def target_logprobs(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tenso
 def _read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     logits = logits.float()
     wanted = logits.gather(1, targets[:, None])[:, 0]
-    return wanted - logits.logsumexp(1), wanted == logits.amax(1)
+    return wanted - logits.logsumexp(1), logits.argmax(1) == targets
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

@@ -58,7 +58,8 @@ class MethodDeclaration:
             option = self.options.get(key)
             if option is None:
                 allowed = ", ".join(self.options) or "none"
-                found.append(f"{self.name} has no option '{key}'{did_you_mean(key, self.options)} (allowed: {allowed})")
+                nearest = did_you_mean(key, [*self.options, "level"])
+                found.append(f"{self.name} has no option '{key}'{nearest} (allowed: {allowed})")
             elif option.allowed and value not in option.allowed:
                 allowed = ", ".join(map(str, option.allowed))
                 found.append(f"option {key}={value} of {self.name} (allowed: {allowed})")

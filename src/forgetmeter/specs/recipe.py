@@ -68,14 +68,21 @@ def make_step(
     if not _NAME.match(method):
         raise UserError(f"'{method}' is no method name; a step is {STEP_FORM}")
     if level is not None:
-        if not math.isfinite(level):
-            raise UserError(f"level {level} of step '{method}:{scope}' is not finite")
+        if not _is_finite(level):
+            raise UserError(f"level {str(level)[:20]} of step '{method}:{scope}' is not finite, or too large")
         level = int(level) if float(level).is_integer() else float(level)
     options = tuple(options)
     for key, value in options:
         if not _NAME.match(key) or _parse_value(_print_value(value)) != value or _RESERVED.search(_print_value(value)):
             raise UserError(f"option {key}={value!r} of step '{method}:{scope}' cannot be written in a recipe")
     return Step(method, scope, level, tuple(sorted(options)))
+
+
+def _is_finite(level: Level) -> bool:
+    try:
+        return math.isfinite(level)
+    except OverflowError:
+        return False
 
 
 def parse_recipe(text: str) -> Recipe:

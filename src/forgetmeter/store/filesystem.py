@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,6 +94,18 @@ class RunFolder:
             return True
         with self._written_aside(path, content) as (temporary, target):
             return _place(temporary, target)
+
+    def check_writable(self) -> None:
+        """Try whether a local location can be written to, at the nearest folder that exists; leaves nothing there.
+
+        Raises:
+            OSError: It cannot.
+        """
+        if self._is_local:
+            root = Path(self._root or "/")
+            nearest = next(folder for folder in (root, *root.parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=nearest):
+                pass
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is not there is no error."""

@@ -25,6 +25,8 @@ from forgetmeter.store.stored_file import StoredCell, StoredItems
 
 SCHEMA_VERSION = 1
 
+_VARIANT = ("id", "model", "recipe")
+_FAILURE = ("variant", "model", "recipe", "task", "error")
 _START_ANEW = "choose another --out, or delete that run"
 
 
@@ -38,7 +40,10 @@ class RunStore:
 
     def __init__(self, location: str) -> None:
         self.location = location
-        self.folder = RunFolder(location)
+        try:
+            self.folder = RunFolder(location)
+        except (ValueError, ImportError, OSError) as error:
+            raise UserError(f"the location '{location}' cannot be used: {error}") from error
 
     def has_study(self) -> bool:
         """Return whether a run was begun there."""
@@ -53,12 +58,16 @@ class RunStore:
         Raises:
             UserError: As ``open_study``.
         """
-        if self.folder.is_file():
-            raise UserError(f"'{self.location}' is a file, not a folder; choose another --out")
-        if self.has_study():
-            self._check_same(self.read_study(), document)
-            return
-        files = self.folder.list()
+        try:
+            if self.folder.is_file():
+                raise UserError(f"'{self.location}' is a file, not a folder; choose another --out")
+            if self.has_study():
+                self._check_same(self.read_study(), document)
+                return
+            files = self.folder.list()
+            self.folder.check_writable()
+        except (OSError, ValueError) as error:
+            raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
         # Another worker may have begun the run since the line above.
         if files and layout.STUDY not in files:
             raise UserError(
@@ -77,7 +86,10 @@ class RunStore:
             UserError: What is there is another study, of a newer version, unreadable, or no run at all.
         """
         self.check_study(document)
-        self.folder.create(layout.STUDY, to_json({"schema_version": SCHEMA_VERSION, **document}))
+        try:
+            self.folder.create(layout.STUDY, to_json({"schema_version": SCHEMA_VERSION, **document}))
+        except OSError as error:
+            raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
         self._check_same(self.read_study(), document)
 
     def read_study(self) -> dict[str, Any]:
@@ -93,7 +105,7 @@ class RunStore:
             )
         study = self._read_json(layout.STUDY)
         version = study.get("schema_version")
-        if not isinstance(version, int) or not isinstance(study.get("identity"), dict):
+        if not isinstance(version, int) or not _is_study(study):
             raise UserError(f"'{self.location}/{layout.STUDY}' is no study of forgetmeter; choose another --out")
         if version > SCHEMA_VERSION:
             raise UserError(
@@ -143,6 +155,10 @@ class RunStore:
         """Return whether a cell's outcomes are there and whole."""
         return self._facts(layout.outcomes_path(cell.variant.id, cell.task)) is not None
 
+    def has_records(self, cell: Cell) -> bool:
+        """Return whether the variant and the items that a cell's outcomes belong to are stored."""
+        return self.folder.exists(layout.variant_path(cell.variant.id)) and self.read_items_hash(cell.task) is not None
+
     def write_variant(self, variant: Variant, reached: Reached | None, facts: Mapping[str, Any]) -> None:
         """Store what a recipe did to its model, with timings and the like as ``facts``."""
         document = {
@@ -168,15 +184,18 @@ class RunStore:
 
     def failures(self) -> list[Failure]:
         """Return the cells that failed and that nobody has done since, in the order of their paths."""
-        paths = self.folder.list(layout.VARIANTS)
-        done = {layout.outcomes_cell(path) for path in paths}
-        failed = [path for path in paths if (cell := layout.failed_cell(path)) and cell not in done]
-        stored = [self._read_json(path) for path in failed]
-        return [Failure(each["variant"], each["model"], each["recipe"], each["task"], each["error"]) for each in stored]
+        found = []
+        for path in self.folder.list(layout.VARIANTS):
+            cell = layout.failed_cell(path)
+            if cell and self._facts(layout.outcomes_path(*cell)) is None:
+                stored = self._read_json(path, keys=_FAILURE)
+                found.append(Failure(*(str(stored[key]) for key in _FAILURE)))
+        return found
 
     def variants(self) -> list[dict[str, Any]]:
         """Return what is stored of each variant, in the order of their ids."""
-        return [self._read_json(path) for path in self.folder.list(layout.VARIANTS) if layout.is_variant(path)]
+        paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_variant(path)]
+        return [self._read_json(path, keys=_VARIANT) for path in paths]
 
     def cells(self) -> list[StoredCell]:
         """Return the cells that are done, in the order of their paths; broken files are left out."""
@@ -203,14 +222,14 @@ class RunStore:
         except FileNotFoundError:
             return None
 
-    def _read_json(self, path: str) -> dict[str, Any]:
+    def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
         document = None
         with suppress(ValueError):
             document = json.loads(self.folder.read(path))
-        if not isinstance(document, dict):
+        if not isinstance(document, dict) or any(key not in document for key in keys):
             raise UserError(
-                f"'{self.location}/{path}' cannot be read (it is cut off, or no JSON object); delete it, or "
-                "choose another folder"
+                f"'{self.location}/{path}' is damaged (cut off, or not what forgetmeter wrote); delete it and run "
+                "the study again, which makes what is missing anew"
             )
         return document
 
@@ -228,6 +247,16 @@ class RunStore:
                 f"the run at '{self.location}' began with another content of {changed[0]}{more} (its id "
                 f"differs); {_START_ANEW}"
             )
+
+
+def _is_study(document: Mapping[str, Any]) -> bool:
+    identity, variants = document.get("identity"), document.get("variants", [])
+    return (
+        isinstance(identity, dict)
+        and all(isinstance(identity.get(key, []), list) for key in ("models", "recipes", "tasks"))
+        and isinstance(variants, list)
+        and all(isinstance(each, dict) and each.keys() >= set(_VARIANT) for each in variants)
+    )
 
 
 def _reached(reached: Reached) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Prospect:
 
     Attributes:
         plan: Its cells.
-        missing: The cells that are not stored yet.
+        missing: The cells that are not stored yet, or whose variant's or items' record is not.
         locations: Where its models are.
         store: Where its run is or will be.
     """
@@ -77,7 +77,7 @@ def run(
     Raises:
         UserError: The study is wrong; nothing has been done then.
     """
-    return run_prospect(look_at(reader(study)), progress=progress, executor=executor)
+    return run_prospect(look_at(reader(study), progress=progress), progress=progress, executor=executor)
 
 
 def run_prospect(prospect: Prospect, *, progress: Progress | None = None, executor: Executor | None = None) -> Finished:
@@ -93,7 +93,10 @@ def run_prospect(prospect: Prospect, *, progress: Progress | None = None, execut
     """
     if prospect.missing:
         _execute(prospect, progress or Silence(), executor)
-    failures = tuple(prospect.store.failures())
+    places = {(cell.variant.id, cell.task): place for place, cell in enumerate(prospect.plan.cells)}
+    failures = tuple(
+        sorted(prospect.store.failures(), key=lambda one: places.get((one.variant, one.task), len(places)))
+    )
     return Finished(prospect.plan.study.output, len(prospect.plan.cells), len(prospect.missing), failures)
 
 
@@ -108,10 +111,14 @@ def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     return study
 
 
-def look_at(read: ReadStudy) -> Prospect:
-    """Check a study and see what is missing of it; writes nothing.
+def look_at(read: ReadStudy, *, progress: Progress | None = None) -> Prospect:
+    """Check a study and see what is missing of it; writes nothing but converted models to the cache.
 
     A finished study is recognized by its stored copy, without importing anything heavy.
+
+    Args:
+        read: Reads the study.
+        progress: Is told of anything that takes long.
 
     Raises:
         UserError: The study is wrong, or the output folder holds something else.
@@ -120,8 +127,9 @@ def look_at(read: ReadStudy) -> Prospect:
         return known
     vocabulary = InstalledVocabulary()
     study = read(vocabulary)
-    _check_scopes(study, vocabulary.locations)
-    return _prospect(study, vocabulary.locations)
+    prospect = _prospect(study, vocabulary.locations)
+    _check_models(study, vocabulary.locations, progress or Silence())
+    return prospect
 
 
 def _known(read: ReadStudy) -> Prospect | None:
@@ -141,7 +149,7 @@ def _prospect(study: Study, locations: Mapping[ModelReference, Location]) -> Pro
     plan = make_plan(study, {model: location.identity for model, location in locations.items()})
     store = RunStore(study.output)
     store.check_study(_document(plan, locations))
-    missing = tuple(cell for cell in plan.cells if not store.is_done(cell))
+    missing = tuple(cell for cell in plan.cells if not (store.is_done(cell) and store.has_records(cell)))
     return Prospect(plan, missing, locations, store)
 
 
@@ -149,17 +157,19 @@ def _document(plan: Plan, locations: Mapping[ModelReference, Location]) -> dict[
     return study_document(plan, {model: location.identity for model, location in locations.items()})
 
 
-def _check_scopes(study: Study, locations: Mapping[ModelReference, Location]) -> None:
-    """Check that each recipe finds its matrices in each model, by the models' shapes alone."""
-    from forgetmeter.compress.compression import recipe_problems
-    from forgetmeter.models.loading import check_supported, folder_of, skeleton
+def _check_models(study: Study, locations: Mapping[ModelReference, Location], progress: Progress) -> None:
+    """Check that each model can be loaded and that each recipe finds its matrices in it, by its shape alone."""
+    from forgetmeter.compression.compressor import recipe_problems
+    from forgetmeter.models.gguf_conversion import is_converted
+    from forgetmeter.models.loading import check_loadable
     from forgetmeter.models.weight_map import weight_map
 
     problems: list[str] = []
     for model in study.models:
-        shape = skeleton(folder_of(locations[model]))
-        check_supported(shape, str(model))
-        matrices = weight_map(shape)
+        location = locations[model]
+        if not is_converted(location):
+            progress.stage(f"converting {location.path.name} to safetensors, once")
+        matrices = weight_map(check_loadable(location))
         for recipe in study.recipes:
             problems.extend(f"{problem} (model {model})" for problem in recipe_problems(recipe, matrices))
     if problems:

@@ -20,7 +20,7 @@ class InstalledVocabulary:
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check methods, levels and options of each step."""
-        from forgetmeter.compress.table import load_method
+        from forgetmeter.compression.table import load_method
 
         found: list[str] = []
         for step in recipe.steps:

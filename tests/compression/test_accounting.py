@@ -2,7 +2,7 @@
 
 import torch
 
-from forgetmeter.compress.compression import Compressor
+from forgetmeter.compression.compressor import Compressor
 from forgetmeter.records.variant import RoleCount
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -127,6 +127,6 @@ def test_a_tied_head_counts_once_until_it_is_untied(make_loaded):
 
 
 def test_simulation_is_said(make_loaded, monkeypatch):
-    monkeypatch.setattr("forgetmeter.compress.accounting.kernel_available", lambda _device: False)
+    monkeypatch.setattr("forgetmeter.compression.accounting.kernel_available", lambda _device: False)
     assert reached(make_loaded(), "dynamic_int8:attention").simulated
     assert not reached(make_loaded(), "l1_unstructured:attention:0.5").simulated

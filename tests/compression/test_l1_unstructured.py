@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
-from forgetmeter.compress import l1_unstructured
-from forgetmeter.compress.dynamic_int8 import Int8Weight, quantize_weight
-from forgetmeter.compress.l1_unstructured import METHOD
-from forgetmeter.compress.unusable_weight import UnusableWeightError
-from forgetmeter.compress.weight import DenseWeight
+from forgetmeter.compression import l1_unstructured
+from forgetmeter.compression.dynamic_int8 import Int8Weight, quantize_weight
+from forgetmeter.compression.l1_unstructured import METHOD
+from forgetmeter.compression.unusable_weight import UnusableWeightError
+from forgetmeter.compression.weight import DenseWeight
 
 GLOBAL = {"pool": "global"}
 MATRIX = {"pool": "matrix"}

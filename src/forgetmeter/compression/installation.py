@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.compress.dynamic_int8 import DynamicInt8Linear, Int8Weight
-from forgetmeter.compress.weight import DenseWeight, Weight
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
+from forgetmeter.compression.weight import DenseWeight, Weight
 from forgetmeter.specs.role import Matrix
 
 Undo = Callable[[], None]

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 
-from forgetmeter.compress.compression import compress
-from forgetmeter.compress.dynamic_int8 import (
+from forgetmeter.compression.compressor import compress
+from forgetmeter.compression.dynamic_int8 import (
     METHOD,
     DynamicInt8Linear,
     Int8Weight,
     kernel_available,
     quantize_weight,
 )
-from forgetmeter.compress.unusable_weight import UnusableWeightError
-from forgetmeter.compress.weight import DenseWeight
+from forgetmeter.compression.unusable_weight import UnusableWeightError
+from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.scope import parse_scope
 

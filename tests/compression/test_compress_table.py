@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from forgetmeter.compress import l1_unstructured, table
-from forgetmeter.compress.method import MatrixMethod
+from forgetmeter.compression import l1_unstructured, table
+from forgetmeter.compression.method import MatrixMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import MethodDeclaration
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from forgetmeter.compress.accounting import account, count_baseline
-from forgetmeter.compress.installation import install, installed
-from forgetmeter.compress.method import AtLevel, Method
-from forgetmeter.compress.table import load_method
-from forgetmeter.compress.unusable_weight import UnusableWeightError
-from forgetmeter.compress.weight import DenseWeight, Weight
+from forgetmeter.compression.accounting import account, count_baseline
+from forgetmeter.compression.installation import install, installed
+from forgetmeter.compression.method import AtLevel, Method
+from forgetmeter.compression.table import load_method
+from forgetmeter.compression.unusable_weight import UnusableWeightError
+from forgetmeter.compression.weight import DenseWeight, Weight
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map

@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from forgetmeter.compress import compression
-from forgetmeter.compress.compression import Compressor, compress, recipe_problems
-from forgetmeter.compress.dynamic_int8 import DynamicInt8Linear, Int8Weight
-from forgetmeter.compress.method import PruningMethod
+from forgetmeter.compression import compressor
+from forgetmeter.compression.compressor import Compressor, compress, recipe_problems
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
+from forgetmeter.compression.method import PruningMethod
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.method import MethodDeclaration
@@ -46,7 +46,7 @@ def counting(monkeypatch):
 
     method = CountingMethod(MethodDeclaration("counting", "s", "r", "fraction"), rank)
     CountingMethod.prepared = 0
-    monkeypatch.setattr(compression, "load_method", lambda _name: method)
+    monkeypatch.setattr(compressor, "load_method", lambda _name: method)
     return CountingMethod
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.compress.dynamic_int8 import Int8Weight, kernel_available
-from forgetmeter.compress.weight import Weight
+from forgetmeter.compression.dynamic_int8 import Int8Weight, kernel_available
+from forgetmeter.compression.weight import Weight
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.specs.role import Matrix
 

@@ -8,7 +8,7 @@ from typing import Protocol, overload
 
 from torch import Tensor
 
-from forgetmeter.compress.weight import Weight
+from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgetmeter.compress import magnitude_ranking
-from forgetmeter.compress.magnitude_ranking import find_thresholds, keep_masks, rank_magnitudes
-from forgetmeter.compress.unusable_weight import UnusableWeightError
+from forgetmeter.compression import magnitude_ranking
+from forgetmeter.compression.magnitude_ranking import find_thresholds, keep_masks, rank_magnitudes
+from forgetmeter.compression.unusable_weight import UnusableWeightError
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 

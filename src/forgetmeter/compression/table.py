@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from forgetmeter.compress.method import Method
+from forgetmeter.compression.method import Method
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import unknown
 
@@ -14,8 +14,8 @@ GROUP = "forgetmeter.methods"
 """The entry-point group of plug-ins: ``NAME = "package.module:METHOD"``."""
 
 BUILT_IN = {
-    "dynamic_int8": "forgetmeter.compress.dynamic_int8:METHOD",
-    "l1_unstructured": "forgetmeter.compress.l1_unstructured:METHOD",
+    "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
+    "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",
 }
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from forgetmeter.compress.unusable_weight import UnusableWeightError
+from forgetmeter.compression.unusable_weight import UnusableWeightError
 
 PIECE = 1 << 18
 """Weights looked at in one go: large enough to keep several threads busy, small enough for the cache."""

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetmeter.compress.method import MatrixMethod, Options
-from forgetmeter.compress.unusable_weight import UnusableWeightError
-from forgetmeter.compress.weight import Weight
+from forgetmeter.compression.method import MatrixMethod, Options
+from forgetmeter.compression.unusable_weight import UnusableWeightError
+from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level
 

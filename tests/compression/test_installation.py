@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from forgetmeter.compress.dynamic_int8 import DynamicInt8Linear, quantize_weight
-from forgetmeter.compress.installation import install, installed
-from forgetmeter.compress.weight import DenseWeight
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, quantize_weight
+from forgetmeter.compression.installation import install, installed
+from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.models.weight_map import weight_map
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
-from forgetmeter.compress.magnitude_ranking import (
+from forgetmeter.compression.magnitude_ranking import (
     Threshold,
     find_thresholds,
     keep_masks,
     rank_magnitudes,
 )
-from forgetmeter.compress.method import Options, PruningMethod
-from forgetmeter.compress.unusable_weight import UnusableWeightError
+from forgetmeter.compression.method import Options, PruningMethod
+from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.specs.method import MethodDeclaration, Option
 
 MasksAt = Callable[[float], Iterator[Tensor]]
