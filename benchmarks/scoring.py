@@ -1,9 +1,10 @@
 """Our scoring beside lm-evaluation-harness's, on the same items of the real model, in one run.
 
 Both are given the same model object and the same requests, in alternation; both times include tokenization and
-exclude loading. Answers are compared with lm-eval's as it is and with its own option softmax_dtype=float64, as its float32
-softmax over a large vocabulary is off by up to 2e-3 on long answers (docs/decisions/007). Also measured: the rate of a large matrix multiplication of the same dtype, and which share of it
-our scoring reaches, counting only the multiplications that the answers need (no padding).
+exclude loading. Answers are compared with lm-eval's as it is and with its own option softmax_dtype=float64, as its
+float32 softmax over a large vocabulary is off by up to 2e-3 on long answers (docs/decisions/007). Also measured: the
+rate of a large matrix multiplication of the same dtype, and which share of it our scoring reaches, counting only the
+multiplications that the answers need (no padding).
 
     python benchmarks/scoring.py [--items 60] [--rounds 1] [--model MODEL] [--tasks piqa,winogrande,boolq]
 """
