@@ -30,7 +30,6 @@ _TYPES = {
     "greater_than_equal": "must be at least {ge}",
     "too_short": "must name at least one",
     "literal_error": "must be one of {expected}",
-    "string_too_short": "must not be empty",
 }
 
 

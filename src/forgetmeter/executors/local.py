@@ -64,10 +64,9 @@ class _ModelWork:
 
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]
-        start = time.perf_counter()
         if self._work.store.is_done(cell):
             # Another process at work on the same run was here first.
-            self._progress.cell_finished(cell, seconds=time.perf_counter() - start)
+            self._progress.cell_finished(cell, seconds=0.0)
             return
         self._progress.cell_started(cell, items=len(task.items))
         if cell.task not in self._prepared:

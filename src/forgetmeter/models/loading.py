@@ -49,7 +49,7 @@ def load(reference: str | Location, *, dtype: DType = "float32", device: Device 
         )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
+        raise UserError(f"model '{name}' cannot be loaded: {_one_line(error)}") from error
     refuse_missing(report["missing_keys"], name)
     return wrap(model.to(resolve_device(device)), tokenizer, name=name)
 
@@ -77,7 +77,7 @@ def skeleton(folder: Path) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
-        raise UserError(f"model '{folder}': its config.json cannot be used ({_first_line(error)})") from error
+        raise UserError(f"model '{folder}': its config.json cannot be used ({_one_line(error)})") from error
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UserError(f"model '{folder}' is of type '{config.model_type}', which is no decoder language model")
     with torch.device("meta"):
@@ -97,7 +97,7 @@ def check_loadable(location: Location) -> PreTrainedModel:
     try:
         AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # tokenizers raise bare Exceptions for damaged files
-        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({_first_line(error)})") from error
+        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({_one_line(error)})") from error
     _check_shapes(shape, folder, name)
     return shape
 
@@ -147,5 +147,5 @@ def resolve_device(device: Device) -> str:
     return device
 
 
-def _first_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
