@@ -13,7 +13,7 @@ from typing import Any
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval_index import task_files
-from forgetmeter.records.item import Item, Request, RequestScore, TaskDescription
+from forgetmeter.records.item import Answer, ClozeAnswer, Item, Request, RequestScore, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _SCORED = ("multiple_choice", "loglikelihood")
@@ -64,11 +64,13 @@ class LmEvalTask:
         """The items, in official order."""
         return self._items
 
-    def judge(self, scores: Sequence[Sequence[RequestScore]]) -> Judgement:
-        """Judge all items by lm-eval's own ``process_results`` and aggregate by its own metrics."""
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Judge the answered items by lm-eval's own ``process_results`` and aggregate by its own metrics."""
         collected: dict[str, list[Any]] = {}
         outcomes = []
-        for item, doc, answer in zip(self._items, self._docs, scores, strict=True):
+        for item, doc, answer in zip(self._items, self._docs, answers, strict=True):
+            if answer is None or isinstance(answer, ClozeAnswer):
+                continue
             results = [(score.loglikelihood, score.is_greedy) for score in answer]
             metrics = self._task.process_results(doc, results)
             for name, value in metrics.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from forgetmeter.records.outcome import Judgement
 
@@ -31,16 +31,73 @@ class RequestScore:
 
 
 @dataclass(frozen=True)
+class Cloze:
+    """A text with a blank; the candidates are the item's choices.
+
+    Attributes:
+        before: The text before the blank, spaces included.
+        after: The text after it.
+        among: What the answers compete with: ``candidates``, where whole statements are ranked, the blank filled
+            by each candidate; or ``vocabulary``, where every token of the model's vocabulary could fill the blank
+            and the right answer must be one of them. A decoder, which cannot look ahead, ranks candidates in
+            either case, and answers from its vocabulary as well where the blank ends the text.
+    """
+
+    before: str
+    after: str
+    among: Literal["vocabulary", "candidates"]
+
+    def filled(self, answer: str) -> str:
+        """Return the statement that an answer makes of it."""
+        return f"{self.before}{answer}{self.after}"
+
+
+@dataclass(frozen=True)
+class VocabularyAnswer:
+    """What a model says at a blank, of all the tokens that it has.
+
+    Attributes:
+        top: The most likely tokens as text, the likeliest first; at least five.
+        rank: 1 + how many tokens are more likely than the right answer's.
+        loglikelihood: Log-probability of the right answer's token, in nats.
+        best_other: That of the likeliest other token.
+    """
+
+    top: tuple[str, ...]
+    rank: int
+    loglikelihood: float
+    best_other: float
+
+
+@dataclass(frozen=True)
+class ClozeAnswer:
+    """What a model says of a cloze.
+
+    Attributes:
+        candidates: Log-likelihood of each candidate, in nats; empty where they were not asked for.
+        vocabulary: Its answer from the whole vocabulary; ``None`` where that was not asked for or cannot be had.
+    """
+
+    candidates: tuple[float, ...] = ()
+    vocabulary: VocabularyAnswer | None = None
+
+
+Answer = Sequence[RequestScore] | ClozeAnswer
+"""What a model says of an item: a score for each of its requests, or the answer to its cloze."""
+
+
+@dataclass(frozen=True)
 class Item:
     """One question of a task.
 
     Attributes:
         id: The task and the index in its official order, such as ``piqa/17``.
         content_hash: Hash of everything that is asked and of the right answer.
-        requests: What has to be scored to judge it, in the order of ``choices``.
+        requests: What has to be scored to judge it, in the order of ``choices``; empty where it is a cloze.
         choices: The answers to choose among, as text.
         gold: Indices into ``choices`` of the right answers.
         fields: Whatever else the task knows of it, such as its relation.
+        cloze: The text with a blank, where that is what is asked.
     """
 
     id: str
@@ -49,6 +106,7 @@ class Item:
     choices: tuple[str, ...]
     gold: tuple[int, ...]
     fields: Mapping[str, str] = field(default_factory=dict)
+    cloze: Cloze | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +118,8 @@ class TaskDescription:
         version: The version that its definition states.
         source: Whose definition it is, with version.
         primary_metric: The metric that ``Outcome.correct`` follows.
-        official_size: Number of items in the evaluated split, before any limit.
+        official_size: Number of items in the evaluated split, before any limit and filter.
+        filters: How many items each filter of the task dropped, whatever the model, by what it looks for.
     """
 
     name: str
@@ -68,6 +127,7 @@ class TaskDescription:
     source: str
     primary_metric: str
     official_size: int
+    filters: Mapping[str, int] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -83,10 +143,11 @@ class Task(Protocol):
         """The items, in official order."""
         ...
 
-    def judge(self, scores: Sequence[Sequence[RequestScore]]) -> Judgement:
-        """Judge all items.
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Judge the items that were answered.
 
         Args:
-            scores: For each item in order, the scores of its requests in order.
+            answers: For each item in order, what the model said; ``None`` where it cannot be asked, such as for
+                an answer that is not one token of its vocabulary.
         """
         ...

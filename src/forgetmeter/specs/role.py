@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Component = Literal["attention", "feed_forward", "head"]
+Component = Literal["attention", "feed_forward", "head", "head_transform", "embedding", "unknown"]
 Part = Literal["query", "key", "value", "output", "up", "gate", "down"]
 AttentionKind = Literal["self", "cross"]
 Stack = Literal["encoder", "decoder"]
