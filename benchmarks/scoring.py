@@ -32,7 +32,8 @@ from forgetmeter.models.loading import load
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.item import RequestScore, Task
-from forgetmeter.scoring.decoder_engine import DecoderEngine, Prepared
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.prepared import Prepared
 
 Scores = list[list[RequestScore]]
 
@@ -68,7 +69,7 @@ def main() -> None:
 def measure(loaded: Loaded, name: str, items: int, rounds: int) -> Measured:
     """Score one task by both, in alternation."""
     task = load_task(name, limit=items)
-    engine = DecoderEngine(loaded)
+    engine = Engine(loaded)
     with quiet():
         peer = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16)
         precise = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16, softmax_dtype="float64")
@@ -106,7 +107,7 @@ def multiplications(loaded: Loaded, prepared: Prepared) -> float:
     matrices = weight_map(loaded.model)
     body = sum(matrix.size for matrix in matrices if matrix.role.component != "head")
     head = sum(matrix.size for matrix in matrices if matrix.role.component == "head")
-    wanted = sum(len(batch.targets) for batch in prepared.batches)
+    wanted = sum(len(batch.rows) for batch in prepared.batches)
     return 2.0 * (body * prepared.tokens + head * wanted)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, Phi3Config, Phi3ForCausalLM
+from tiny_models import make_bert, make_wordpiece_tokenizer
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.loading import check_loadable, load, skeleton, wrap
+from forgetmeter.models.loading import check_loadable, load, skeleton
 from forgetmeter.models.location import Location, locate
 from forgetmeter.specs.model_reference import ModelReference
 
@@ -61,13 +61,6 @@ def test_an_unknown_architecture_is_refused(llama_folder: Path, tmp_path: Path) 
         load(str(strange))
 
 
-def test_fused_projections_are_refused_until_they_can_be_split(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    tiny = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
-    phi3 = Phi3ForCausalLM(Phi3Config(vocab_size=9, pad_token_id=0, **tiny))
-    with pytest.raises(UserError, match=r"the first is model\.layers\.0\.self_attn\.qkv_proj\.weight"):
-        wrap(phi3, tokenizer)
-
-
 def changed(folder: Path, target: Path, **settings: object) -> Location:
     """A copy of a model's folder with another configuration."""
     shutil.copytree(folder, target)
@@ -80,7 +73,7 @@ def test_what_does_not_fit_is_found_without_reading_weights(llama_folder: Path, 
     check_loadable(locate(ModelReference("folder", str(llama_folder))))
     with pytest.raises(UserError, match="lacks 9 weights, such as model.layers.2"):
         check_loadable(changed(llama_folder, tmp_path / "more", num_hidden_layers=3))
-    with pytest.raises(UserError, match=r"\[48, 32\] in the checkpoint, and \[50, 32\]"):
+    with pytest.raises(UserError, match=r"down_proj\.weight is \[32, 48\] in the checkpoint, and \[32, 50\]"):
         check_loadable(changed(llama_folder, tmp_path / "wide", intermediate_size=50))
     with pytest.raises(UserError, match="config.json cannot be used"):
         check_loadable(changed(llama_folder, tmp_path / "text", hidden_size="many"))
@@ -90,11 +83,13 @@ def test_what_does_not_fit_is_found_without_reading_weights(llama_folder: Path, 
         check_loadable(mute)
 
 
-def test_other_families_are_refused_with_what_is_known(tmp_path: Path, tokenizer) -> None:  # type: ignore[no-untyped-def]
-    tiny = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
-    BertForMaskedLM(BertConfig(vocab_size=9, **tiny)).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"'bert', which is no decoder|role is not known"):
-        load(str(tmp_path))
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_layer=1, n_embd=8, n_head=2))
-    with pytest.raises(UserError, match="this version knows decoders built like Llama"):
-        wrap(gpt2, tokenizer)
+def test_a_checkpoint_without_a_head_is_refused_before_and_while_loading(tmp_path: Path) -> None:
+    tokenizer = make_wordpiece_tokenizer()
+    make_bert(len(tokenizer)).bert.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    for open_it in (
+        lambda: check_loadable(locate(ModelReference("folder", str(tmp_path)))),
+        lambda: load(str(tmp_path)),
+    ):
+        with pytest.raises(UserError, match=r"lacks \d weights, such as cls.* its answers noise: give a checkpoint"):
+            open_it(location)

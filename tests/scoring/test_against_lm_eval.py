@@ -10,7 +10,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.item import RequestScore
-from forgetmeter.scoring.decoder_engine import DecoderEngine
+from forgetmeter.scoring.engine import Engine
 
 pytestmark = pytest.mark.data
 
@@ -23,7 +23,7 @@ def smollm2() -> Loaded:
 @pytest.mark.parametrize(("name", "items"), [("piqa", 12), ("winogrande", 12), ("boolq", 6)])
 def test_loglikelihoods_differ_from_lm_evals_by_at_most_a_thousandth(smollm2: Loaded, name: str, items: int) -> None:
     task = load_task(name, limit=items)
-    engine = DecoderEngine(smollm2)
+    engine = Engine(smollm2)
     ours = engine.score(engine.prepare(task.items))
     peer = HFLM(pretrained=smollm2.model, tokenizer=smollm2.tokenizer, batch_size=16)
     instances = [

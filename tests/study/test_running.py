@@ -16,7 +16,7 @@ from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell
-from forgetmeter.scoring.decoder_engine import DecoderEngine
+from forgetmeter.scoring.engine import Engine
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import look_at, reader, run
@@ -147,7 +147,7 @@ def test_a_failed_cell_is_not_taken_for_done_where_a_broken_file_lies(
     run(study)
     victim = sorted(Path(study["output"], "variants").rglob("made_up.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:6])
-    monkeypatch.setattr(DecoderEngine, "prepare", lambda *_: 1 / 0)
+    monkeypatch.setattr(Engine, "prepare", lambda *_: 1 / 0)
     assert len(run(study).failures) == 1
 
 
@@ -169,15 +169,15 @@ def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Pa
 
 
 def test_a_failed_cell_is_stored_named_and_tried_again(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = DecoderEngine.prepare
+    whole = Engine.prepare
 
-    def broken(self: DecoderEngine, items: Any) -> Any:
+    def broken(self: Engine, items: Any) -> Any:
         if items[0].id.startswith("made_up_2"):
             raise RuntimeError("out of luck")
         return whole(self, items)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DecoderEngine, "prepare", broken)
+        patch.setattr(Engine, "prepare", broken)
         finished = run(study)
     assert len(finished.failures) == 4
     assert {failure.task for failure in finished.failures} == {"made_up_2"}

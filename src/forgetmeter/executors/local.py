@@ -12,7 +12,8 @@ from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.scoring.decoder_engine import DecoderEngine, Prepared
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.prepared import Prepared
 
 
 class LocalExecutor:
@@ -34,7 +35,7 @@ class _ModelWork:
         self._work = work
         self._progress = progress
         self._compressor = Compressor(loaded, seed=work.evaluation.seed)
-        self._engine = DecoderEngine(loaded, batch_tokens=work.evaluation.batch_tokens)
+        self._engine = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
         self._prepared: dict[str, Prepared] = {}
 
     def run(self, cells: Sequence[Cell]) -> None:
@@ -73,14 +74,15 @@ class _ModelWork:
             self._prepared[cell.task] = self._engine.prepare(task.items)
         prepared = self._prepared[cell.task]
         start = time.perf_counter()
-        scores = self._engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
+        answers = self._engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
         seconds = time.perf_counter() - start
-        judgement = task.judge(scores)
+        judgement = task.judge(answers)
         facts = {
             "seconds": seconds,
             "tokens": prepared.tokens,
             "batches": len(prepared.batches),
             "metrics": dict(judgement.metrics),
+            "dropped": dict(prepared.dropped),
             "items_hash": self._work.store.read_items_hash(cell.task),
         }
         self._work.store.write_outcomes(cell, judgement.outcomes, facts)

@@ -97,8 +97,8 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
     """
     if names := sorted(missing):
         raise UserError(
-            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}; "
-            "they would be random, and so would be its answers"
+            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}; they would be random, "
+            "and its answers noise: give a checkpoint that was saved with the head it was trained with"
         )
 
 

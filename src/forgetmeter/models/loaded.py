@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Family = Literal["decoder"]
+from forgetmeter.models.family import Family
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,8 @@ class Loaded:
     Attributes:
         model: The transformers model, in evaluation mode.
         tokenizer: Its tokenizer.
-        family: How it answers: ``decoder`` from left to right.
+        family: How it answers: ``encoder`` at a mask, with the text on both sides of it; ``encoder-decoder``
+            from left to right, after reading a text whole; ``decoder`` from left to right.
         name: The reference it was loaded by, or a name given to it.
     """
 

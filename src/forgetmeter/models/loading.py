@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.family import auto_class, family_of
 from forgetmeter.models.gguf_conversion import converted, refuse_missing
-from forgetmeter.models.loaded import Family, Loaded
-from forgetmeter.models.location import Location, locate, stored_shapes
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.location import Location, locate
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -37,21 +31,12 @@ def load(reference: str | Location, *, dtype: DType = "float32", device: Device 
         device: Where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: The model is not there, is damaged, or is of no supported architecture.
+        UserError: The model is not there, is damaged, has no head or is of no supported architecture.
     """
     location = locate(parse_model_reference(reference)) if isinstance(reference, str) else reference
-    folder = folder_of(location)
-    name = str(location.reference)
-    check_supported(skeleton(folder), name)
-    try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"model '{name}' cannot be loaded: {_one_line(error)}") from error
-    refuse_missing(report["missing_keys"], name)
-    return wrap(model.to(resolve_device(device)), tokenizer, name=name)
+    folder, name = folder_of(location), str(location.reference)
+    model = _from_folder(folder, name, dtype=getattr(torch, dtype))
+    return wrap(model.to(resolve_device(device)), load_tokenizer(location), name=name)
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "wrapped") -> Loaded:
@@ -60,7 +45,8 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     Raises:
         UserError: It is of no supported architecture.
     """
-    return Loaded(model.eval(), tokenizer, check_supported(model, name), name)
+    check_supported(model, name)
+    return Loaded(model.eval(), tokenizer, family_of(model.config, name), name)
 
 
 def folder_of(location: Location) -> Path:
@@ -68,20 +54,45 @@ def folder_of(location: Location) -> Path:
     return location.path if location.path.is_dir() else converted(location)
 
 
-def skeleton(folder: Path) -> PreTrainedModel:
+def load_tokenizer(location: Location) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer alone.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(folder_of(location))
+    except Exception as error:  # tokenizers raise bare Exceptions for damaged files
+        name = str(location.reference)
+        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({_one_line(error)})") from error
+
+
+def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
+    """Load a model's configuration alone.
+
+    Raises:
+        UserError: It names no architecture that transformers has, or is damaged.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
+        raise UserError(f"model '{name}': its config.json cannot be used ({_one_line(error)})") from error
+
+
+def skeleton(folder: Path, name: str | None = None) -> PreTrainedModel:
     """Return the model of a folder without its weights (on the ``meta`` device), to look at its shape.
 
     Raises:
-        UserError: The configuration names no architecture that transformers has.
+        UserError: The configuration is of no family of language models.
     """
+    name = name or str(folder)
+    config = load_config(folder, name)
+    family = family_of(config, name)
     try:
-        config = AutoConfig.from_pretrained(folder)
-    except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
-        raise UserError(f"model '{folder}': its config.json cannot be used ({_one_line(error)})") from error
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise UserError(f"model '{folder}' is of type '{config.model_type}', which is no decoder language model")
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        with torch.device("meta"):
+            return auto_class(family).from_config(config)
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise UserError(f"model '{name}': its config.json makes no model ({_one_line(error)})") from error
 
 
 def check_loadable(location: Location) -> PreTrainedModel:
@@ -92,45 +103,46 @@ def check_loadable(location: Location) -> PreTrainedModel:
             weights are not those that the configuration asks for.
     """
     folder, name = folder_of(location), str(location.reference)
-    shape = skeleton(folder)
+    load_tokenizer(location)
+    shape = _from_folder(folder, name, device_map="meta")
     check_supported(shape, name)
-    try:
-        AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # tokenizers raise bare Exceptions for damaged files
-        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({_one_line(error)})") from error
-    _check_shapes(shape, folder, name)
     return shape
 
 
-def _check_shapes(shape: PreTrainedModel, folder: Path, name: str) -> None:
-    wanted = {key: list(parameter.shape) for key, parameter in shape.named_parameters()}
-    stored = stored_shapes(folder)
-    if len(wanted.keys() & stored.keys()) < len(wanted) / 2:
-        # The checkpoint names its weights otherwise; transformers renames them while it loads, and checks them then.
-        return
-    refuse_missing(wanted.keys() - stored.keys(), name)
-    for key, size in wanted.items():
-        if stored[key] != size:
-            raise UserError(f"model '{name}': {key} is {stored[key]} in the checkpoint, and {size} by its config.json")
+def _from_folder(folder: Path, name: str, **options: Any) -> PreTrainedModel:  # noqa: ANN401
+    """Load a model; on the ``meta`` device, where only the checkpoint's names and shapes are compared."""
+    family = family_of(load_config(folder, name), name)
+    try:
+        model, report = auto_class(family).from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"model '{name}' cannot be loaded: {_one_line(error)}") from error
+    _refuse_other_shapes(report["mismatched_keys"], name)
+    refuse_missing(report["missing_keys"], name)
+    return model
 
 
-def check_supported(model: PreTrainedModel, name: str) -> Family:
-    """Return the model's family.
+def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
+    if mismatched:
+        key, stored, wanted = sorted(mismatched)[0]
+        raise UserError(
+            f"model '{name}': {key} is {list(stored)} in the checkpoint, and {list(wanted)} by its config.json"
+        )
+
+
+def check_supported(model: PreTrainedModel, name: str) -> None:
+    """Check that there is something in a model that recipes can work on.
 
     Raises:
-        UserError: There are weight matrices whose role is not known.
+        UserError: There is not.
     """
-    matrices = weight_map(model)
-    known = {matrix.parameter for matrix in matrices}
-    embeddings = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, nn.Embedding)}
-    strange = [path for path, weight in model.named_parameters() if weight.dim() > 1 and path not in known | embeddings]
-    if strange or {matrix.role.component for matrix in matrices} != {"attention", "feed_forward", "head"}:
-        shown = f"; the first is {strange[0]}" if strange else ""
+    found = {matrix.role.component for matrix in weight_map(model)}
+    if not {"attention", "feed_forward", "head"} <= found and "unknown" not in found:
+        lacking = sorted({"attention", "feed_forward", "head"} - found)
         raise UserError(
-            f"model '{name}' ({type(model).__name__}) has weight matrices whose role is not known{shown}; "
-            "this version knows decoders built like Llama (Llama, Mistral, Qwen2, SmolLM2 ...)"
+            f"model '{name}' ({type(model).__name__}) has no weight matrices of the roles {', '.join(lacking)}"
         )
-    return "decoder"
 
 
 def resolve_device(device: Device) -> str:

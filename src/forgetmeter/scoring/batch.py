@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetmeter.scoring.packing import SHARED, Row
+from forgetmeter.scoring.row import ROOT, Reading, Row
 
 _PADDING = 0
-_PADDED_BRANCH = -1
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What is read off distributions; all int64, of shape ``(readings,)``.
+
+    Attributes:
+        which: Index of the distribution.
+        targets: The token that is looked at.
+        slots: Where the result goes.
+    """
+
+    which: Tensor
+    targets: Tensor
+    slots: Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder of an encoder-decoder reads for a batch.
+
+    Attributes:
+        tokens: Token ids, int64, of shape ``(texts, length)``, padded on the right.
+        mask: 1 where there is a token, int64, of the same shape.
+        rows: Index of the text that each row of the batch answers to, int64, of shape ``(rows,)``.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    rows: Tensor
 
 
 @dataclass(frozen=True)
@@ -20,62 +51,108 @@ class Batch:
 
     Attributes:
         tokens: Token ids, int64, of shape ``(rows, length)``, padded on the right.
+        mask: 1 where there is a token, int64, of the same shape; ``None`` where no row is padded.
         positions: Position ids of the same shape; ``None`` where they just count up.
-        mask: What each token may look at, bool, of shape ``(rows, 1, length, length)``; ``None`` where plain
-            causal attention is right.
+        visible: What each token may look at, bool, of shape ``(rows, 1, length, length)``; ``None`` where the
+            model's own attention is right.
         rows: Row index of each wanted distribution, int64, of shape ``(wanted,)``.
         places: Place in the row of each wanted distribution, of the same shape.
-        targets: The token whose log-probability is wanted there, of the same shape.
-        owners: Index of the request that each belongs to, of the same shape.
+        single: Single tokens to be read off them.
+        vocabulary: Whole vocabularies to be ranked.
+        encoded: What the encoder reads, for an encoder-decoder.
         real_tokens: Number of tokens that are not padding.
     """
 
     tokens: Tensor
-    positions: Tensor | None
     mask: Tensor | None
+    positions: Tensor | None
+    visible: Tensor | None
     rows: Tensor
     places: Tensor
-    targets: Tensor
-    owners: Tensor
+    single: Readings
+    vocabulary: Readings
+    encoded: Encoded | None
     real_tokens: int
 
 
-def make_batch(rows: Sequence[Row], *, device: torch.device) -> Batch:
-    """Turn rows into tensors on a device."""
-    length = max(len(row.tokens) for row in rows)
-    tokens = torch.tensor([_padded(row.tokens, length, _PADDING) for row in rows])
-    positions, mask = None, None
+def make_batch(
+    rows: Sequence[Row],
+    *,
+    device: torch.device,
+    padding: int = _PADDING,
+    contexts: Sequence[tuple[int, ...]] = (),
+    context_padding: int = _PADDING,
+) -> Batch:
+    """Turn rows into tensors on a device.
+
+    Args:
+        rows: The rows.
+        device: Where the model is.
+        padding: The token that fills up short rows.
+        contexts: What an encoder may be asked to read, by the index that rows name.
+        context_padding: The token that fills up short contexts.
+    """
+    tokens, mask = _padded([row.tokens for row in rows], padding)
+    positions, visible = None, None
     if any(row.branched for row in rows):
-        positions = torch.tensor([_padded(row.positions, length, 0) for row in rows]).to(device)
-        branches = torch.tensor([_padded(row.branches, length, _PADDED_BRANCH) for row in rows])
-        mask = _branch_mask(branches).to(device)
-    wanted = [
-        (number, place, target, scored.request)
-        for number, row in enumerate(rows)
-        for scored in row.scored
-        for place, target in zip(scored.places, scored.targets, strict=True)
-    ]
-    columns = torch.tensor(wanted).T.contiguous().to(device)
+        seen = np.stack([_ancestors(row, tokens.shape[1]) for row in rows])
+        visible = torch.from_numpy(seen)[:, None].to(device)
+        # As many ancestors as a token has, so many tokens stand before it in its own sequence.
+        positions = torch.from_numpy(seen.sum(2) - 1).to(device)
+    wanted: dict[tuple[int, int], int] = {}
+    single = _readings(rows, (row.readings for row in rows), wanted, device)
+    vocabulary = _readings(rows, (row.vocabulary for row in rows), wanted, device)
+    columns = torch.tensor(list(wanted), dtype=torch.int64).view(-1, 2).T.contiguous().to(device)
+    encoded = _encoded(rows, contexts, context_padding, device) if contexts else None
     return Batch(
         tokens=tokens.to(device),
+        mask=None if bool(mask.all()) else mask.to(device),
         positions=positions,
-        mask=mask,
+        visible=visible,
         rows=columns[0],
         places=columns[1],
-        targets=columns[2],
-        owners=columns[3],
-        real_tokens=sum(len(row.tokens) for row in rows),
+        single=single,
+        vocabulary=vocabulary,
+        encoded=encoded,
+        real_tokens=int(mask.sum()) + (0 if encoded is None else int(encoded.mask.sum())),
     )
 
 
-def _padded(values: tuple[int, ...], length: int, filler: int) -> list[int]:
-    return [*values, *[filler] * (length - len(values))]
+def _padded(sequences: Sequence[tuple[int, ...]], padding: int) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    longest = int(lengths.max())
+    tokens = torch.tensor([[*sequence, *[padding] * (longest - len(sequence))] for sequence in sequences])
+    return tokens, (torch.arange(longest)[None] < lengths[:, None]).long()
 
 
-def _branch_mask(branches: Tensor) -> Tensor:
-    """Let each token see earlier ones of its own branch and of the shared part; padding sees all before it."""
-    length = branches.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    query, key = branches[:, :, None], branches[:, None, :]
-    visible = (key == SHARED) | (key == query) | (query == _PADDED_BRANCH)
-    return (visible & causal)[:, None]
+def _encoded(rows: Sequence[Row], contexts: Sequence[tuple[int, ...]], padding: int, device: torch.device) -> Encoded:
+    used = {context: place for place, context in enumerate(dict.fromkeys(row.context for row in rows))}
+    tokens, mask = _padded([contexts[context] for context in used], padding)
+    places = torch.tensor([used[row.context] for row in rows])
+    return Encoded(tokens.to(device), mask.to(device), places.to(device))
+
+
+def _readings(
+    rows: Sequence[Row],
+    readings: Iterable[Sequence[Reading]],
+    wanted: dict[tuple[int, int], int],
+    device: torch.device,
+) -> Readings:
+    found = [
+        (wanted.setdefault((number, reading.place), len(wanted)), reading.target, reading.slot)
+        for number, (_, of_row) in enumerate(zip(rows, readings, strict=True))
+        for reading in of_row
+    ]
+    columns = torch.tensor(found, dtype=torch.int64).view(-1, 3).T.contiguous().to(device)
+    return Readings(*columns)
+
+
+def _ancestors(row: Row, length: int) -> NDArray[np.bool_]:
+    """Return which tokens each token sees; padding sees what stands before it."""
+    seen = np.zeros((length, length), dtype=np.bool_)
+    parents = row.parents or range(ROOT, len(row.tokens) - 1)
+    for place, parent in enumerate([*parents, *range(len(row.tokens) - 1, length - 1)]):
+        if parent != ROOT:
+            seen[place] = seen[parent]
+        seen[place, place] = True
+    return seen

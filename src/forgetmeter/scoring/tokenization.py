@@ -52,14 +52,46 @@ def tokenize_requests(
             before, targets = ids, whole[len(ids) :]
         else:
             before, targets = _without_context(request, tokenizer, prefix)
-        if not targets or len(targets) > max_length:
-            shown = request.continuation[:60]
-            raise UserError(
-                f"the continuation {shown!r} has {len(targets)} tokens; the model needs 1 to {max_length} of them"
-            )
+        _check_length(request, targets, max_length)
         sequence = (before + targets)[-(max_length + 1) :]
         tokenized.append(TokenizedRequest(tuple(sequence[:-1]), tuple(targets)))
     return tokenized
+
+
+def tokenize_pairs(
+    requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Tokenize requests as lm-evaluation-harness does for encoder-decoders (``TemplateLM._encode_pair``, 0.4.13).
+
+    Context and continuation are tokenized apart, the context with the tokenizer's special tokens and the
+    continuation without. Spaces at the end of a context go to the continuation.
+
+    Returns:
+        The tokens of each context, the last ``max_length`` of them, and of each continuation.
+
+    Raises:
+        UserError: A continuation is empty or longer than the model's maximum.
+    """
+    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    pairs = []
+    for request in requests:
+        context = request.context.rstrip()
+        continuation = request.context[len(context) :] + request.continuation
+        targets = tokenizer(continuation, add_special_tokens=False)["input_ids"]
+        before = tokenizer(context)["input_ids"] if request.context else [prefix]
+        if not request.context and targets[:1] == before:
+            targets = targets[1:]
+        _check_length(request, targets, max_length)
+        pairs.append((tuple(before[-max_length:]), tuple(targets)))
+    return pairs
+
+
+def _check_length(request: Request, targets: Sequence[int], max_length: int) -> None:
+    if not targets or len(targets) > max_length:
+        shown = request.continuation[:60]
+        raise UserError(
+            f"the continuation {shown!r} has {len(targets)} tokens; the model needs 1 to {max_length} of them"
+        )
 
 
 def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prefix_text: str | None) -> list[list[int]]:
@@ -83,3 +115,39 @@ def _without_context(
     if prefix is None:
         raise UserError("a request has no context, and the tokenizer has no token to begin a sequence with")
     return ([prefix], ids) if not ids or ids[0] != prefix else (ids[:1], ids[1:])
+
+
+def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:
+    """Tokenize whole statements for a model that reads from left to right.
+
+    Each starts with the tokenizer's beginning-of-sequence token (end-of-sequence where there is none), which is
+    put there if the tokenizer does not; special tokens at the end are left out.
+
+    Raises:
+        UserError: The tokenizer has neither of these tokens.
+    """
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start is None:
+        raise UserError("the tokenizer has no token to begin a sequence with, so whole statements cannot be scored")
+    special = set(tokenizer.all_special_ids)
+    tokenized = []
+    for ids in tokenizer(list(statements), return_attention_mask=False)["input_ids"]:
+        first = 1 if ids and ids[0] == start else 0
+        last = len(ids)
+        while last > first and ids[last - 1] in special:
+            last -= 1
+        tokenized.append((start, *ids[first:last]))
+    return tokenized
+
+
+def answer_token(answer: str, tokenizer: PreTrainedTokenizerBase, *, after_space: bool) -> int | None:
+    """Return the one token that an answer is, or ``None`` where it is several, or unknown.
+
+    Args:
+        answer: The answer's text.
+        tokenizer: The model's tokenizer.
+        after_space: Whether a space stands before the answer: many vocabularies hold it as part of the token.
+    """
+    text = f" {answer}" if after_space else answer
+    ids = tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None

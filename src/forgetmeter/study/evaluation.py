@@ -8,7 +8,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.item import Task
 from forgetmeter.records.outcome import Judgement
-from forgetmeter.scoring.decoder_engine import DecoderEngine
+from forgetmeter.scoring.engine import Engine
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
     Raises:
         UserError: There is no such task, or its data cannot be had.
     """
-    engine = DecoderEngine(loaded, batch_tokens=batch_tokens)
+    engine = Engine(loaded, batch_tokens=batch_tokens)
     judgements = {}
     for entry in tasks:
         task = load_task(entry, limit=limit) if isinstance(entry, str) else entry

@@ -1,0 +1,79 @@
+"""Which of the three families a model is of, by its configuration alone."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedConfig,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
+
+from forgetmeter.errors import UserError
+
+Family = Literal["encoder", "encoder-decoder", "decoder"]
+
+# What transformers calls a model that answers as its family does: the end of a class's name.
+_CLASS_NAMES: dict[str, Family] = {
+    "ForMaskedLM": "encoder",
+    "ForPreTraining": "encoder",
+    "ForConditionalGeneration": "encoder-decoder",
+    "ForCausalLM": "decoder",
+    "LMHeadModel": "decoder",
+}
+_MODEL_TYPES: dict[Family, Any] = {
+    "encoder": MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    "encoder-decoder": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    "decoder": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+}
+_KNOWN = (
+    "masked language models (BERT, RoBERTa, DistilBERT, ALBERT, ELECTRA's generator, DeBERTa-v2, ModernBERT ...), "
+    "encoder-decoders (T5, Flan-T5, mT5, BART ...) and decoders (Llama, Mistral, Qwen, Gemma, Phi-3, GPT-2, GPT-NeoX, "
+    "OPT, Falcon, BLOOM, Mixtral ...)"
+)
+
+
+def family_of(config: PreTrainedConfig, name: str) -> Family:
+    """Return the family of a model.
+
+    An encoder-decoder says so itself. Some architectures, such as BERT's, can be read either way: there the
+    class named in the configuration decides, and a masked language model it is where none is named.
+
+    Args:
+        config: The model's configuration.
+        name: What to call the model in errors.
+
+    Raises:
+        UserError: It is of none of the families.
+    """
+    for family in _candidates(config):
+        if config.model_type in _MODEL_TYPES[family]:
+            return family
+    raise UserError(f"model '{name}' is of type '{config.model_type}', which is no language model known here: {_KNOWN}")
+
+
+def auto_class(family: Family) -> Any:  # noqa: ANN401 - transformers' automatic classes share no type
+    """Return the class by which transformers loads models of a family, with the head they answer by."""
+    if family == "encoder":
+        return AutoModelForMaskedLM
+    return AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
+
+
+def _candidates(config: PreTrainedConfig) -> list[Family]:
+    """Return the families that a configuration may be of, the likeliest first."""
+    if getattr(config, "is_encoder_decoder", False):
+        return ["encoder-decoder"]
+    if getattr(config, "is_decoder", False):
+        return ["decoder"]
+    for architecture in getattr(config, "architectures", None) or ():
+        for ending, family in _CLASS_NAMES.items():
+            if architecture.endswith(ending) and family != "encoder-decoder":
+                return [family, "encoder", "decoder"]
+    return ["encoder", "decoder"]

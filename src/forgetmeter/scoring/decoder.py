@@ -1,0 +1,93 @@
+"""Decoders: they read from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, Item
+from forgetmeter.scoring.asked import TOO_LONG, Asked
+from forgetmeter.scoring.batch import Batch, make_batch
+from forgetmeter.scoring.branching import can_branch
+from forgetmeter.scoring.limits import max_length, window
+from forgetmeter.scoring.prefix_tree import LONGEST_ROW, WantedSequence, group_rows, pack
+from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.tokenization import answer_token, tokenize_requests, tokenize_statements
+
+_NOTHING_FOLLOWS = ("", ".", "!", "?")
+
+
+class DecoderScoring:
+    """Scores with a decoder: sequences with shared beginnings in one row, batches by token budget.
+
+    Of a cloze, each candidate's whole statement is scored, from its first token on, after the token that begins a
+    sequence. Where the blank ends the text, the next token is ranked among the whole vocabulary as well.
+
+    Args:
+        loaded: The model.
+        batch_tokens: The most tokens in a batch, padding included.
+    """
+
+    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        self._model = loaded.model
+        self._tokenizer = loaded.tokenizer
+        self._batch_tokens = batch_tokens
+        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self.forward = run_decoder
+        longest = min(LONGEST_ROW, window(loaded.model))
+        self._longest_row = longest if can_branch(loaded.model, run_decoder) else None
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch items.
+
+        Raises:
+            UserError: A request does not fit the model.
+        """
+        asked = [self._asked(item) for item in items]
+        packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=self._longest_row)
+        paths = iter(packed.paths)
+        questions = [each.question([next(paths) for _ in each.sequences]) for each in asked]
+        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens)
+        return Prepared(
+            questions=tuple(questions),
+            reasons=tuple(each.reason for each in asked),
+            batches=tuple(make_batch(rows, device=self._model.device) for rows in groups),
+        )
+
+    def _asked(self, item: Item) -> Asked:
+        if item.cloze is None:
+            return Asked(tuple(self._requests(item)))
+        statements = [item.cloze.filled(choice) for choice in item.choices]
+        sequences = [WantedSequence(ids, 1) for ids in tokenize_statements(statements, self._tokenizer)]
+        if any(len(sequence.tokens) > self._max_length + 1 for sequence in sequences):
+            return Asked(reason=TOO_LONG, is_cloze=True)
+        next_token = self._next_token(item.cloze, item.choices[item.gold[0]])
+        return Asked((*sequences, *next_token), ranks_vocabulary=bool(next_token), is_cloze=True)
+
+    def _requests(self, item: Item) -> Iterator[WantedSequence]:
+        for each in tokenize_requests(item.requests, self._tokenizer, max_length=self._max_length):
+            yield WantedSequence((*each.inputs, each.targets[-1]), len(each.inputs) - len(each.targets) + 1)
+
+    def _next_token(self, cloze: Cloze, answer: str) -> list[WantedSequence]:
+        token = answer_token(answer, self._tokenizer, after_space=cloze.before.endswith(" "))
+        if cloze.after.strip() not in _NOTHING_FOLLOWS or token is None or not cloze.before.strip():
+            return []
+        before = tokenize_statements([cloze.before.rstrip()], self._tokenizer)[0]
+        return [WantedSequence((*before, token), len(before), ranks_vocabulary=True)]
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def run_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Run a decoder on a batch; padding stands on the right, where nothing looks at it."""
+    given: dict[str, Any] = {}
+    if batch.visible is not None:
+        floor = torch.finfo(model.dtype).min
+        given["attention_mask"] = torch.where(batch.visible, 0.0, floor).to(model.dtype)
+        given["position_ids"] = batch.positions
+    logits: Tensor = model(input_ids=batch.tokens, use_cache=False, **given).logits
+    return logits

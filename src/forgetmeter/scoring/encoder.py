@@ -1,0 +1,141 @@
+"""Masked language models: they fill blanks, with the text on both sides before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BatchEncoding, PreTrainedModel
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, Item
+from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
+from forgetmeter.scoring.batch import Batch, make_batch
+from forgetmeter.scoring.limits import max_length
+from forgetmeter.scoring.prefix_tree import group_rows
+from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.question import Question
+from forgetmeter.scoring.row import Reading, Row
+from forgetmeter.scoring.tokenization import answer_token
+
+
+@dataclass
+class _Drafts:
+    """What has been laid out so far."""
+
+    rows: list[Row] = field(default_factory=list)
+    slots: int = 0
+    vocabulary_slots: int = 0
+
+
+class EncoderScoring:
+    """Scores with a masked language model.
+
+    A cloze is answered at the mask. A whole statement has a pseudo-log-likelihood: the sum over its tokens of
+    their log-probabilities, each with the token masked and with it the rest of its word, from left to right
+    (Kauf and Ivanova, "A better way to do masked language model scoring", ACL 2023, arXiv 2305.10588).
+
+    Args:
+        loaded: The model.
+        batch_tokens: The most tokens in a batch, padding included.
+    """
+
+    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        self._loaded = loaded
+        self._tokenizer = loaded.tokenizer
+        self._batch_tokens = batch_tokens
+        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self.forward = run_encoder
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch items.
+
+        Raises:
+            UserError: The tokenizer has no mask, or the items are continuations, which such a model cannot score.
+        """
+        if self._tokenizer.mask_token_id is None:
+            raise UserError(f"the tokenizer of model '{self._loaded.name}' has no mask token, so it cannot be asked")
+        drafts = _Drafts()
+        asked = [self._question(item, drafts) for item in items]
+        padding = self._tokenizer.pad_token_id or 0
+        groups = group_rows(drafts.rows, batch_tokens=self._batch_tokens)
+        device = self._loaded.model.device
+        return Prepared(
+            questions=tuple(each if isinstance(each, Question) else None for each in asked),
+            reasons=tuple(each if isinstance(each, str) else None for each in asked),
+            batches=tuple(make_batch(rows, device=device, padding=padding) for rows in groups),
+        )
+
+    def _question(self, item: Item, drafts: _Drafts) -> Question | str:
+        """Lay out the rows of an item; return its question, or why it cannot be asked."""
+        if item.cloze is None:
+            raise UserError(
+                f"model '{self._loaded.name}' is a masked language model, which cannot score continuations such as "
+                f"those of {item.id}; ask it probes (lama/..., bear)"
+            )
+        if item.cloze.among == "vocabulary":
+            return self._at_mask(item.cloze, item.choices[item.gold[0]], drafts)
+        return self._statements([item.cloze.filled(choice) for choice in item.choices], drafts)
+
+    def _at_mask(self, cloze: Cloze, answer: str, drafts: _Drafts) -> Question | str:
+        mask = self._tokenizer.mask_token_id
+        token = answer_token(answer, self._tokenizer, after_space=cloze.before.endswith(" "))
+        if token is None:
+            return NOT_ONE_TOKEN
+        ids = self._tokenizer(cloze.filled(self._tokenizer.mask_token), return_attention_mask=False)["input_ids"]
+        if len(ids) > self._max_length:
+            return TOO_LONG
+        slot = drafts.vocabulary_slots
+        drafts.vocabulary_slots += 1
+        drafts.rows.append(Row(tuple(ids), vocabulary=(Reading(ids.index(mask), token, slot),)))
+        return Question(vocabulary=slot, is_cloze=True)
+
+    def _statements(self, statements: Sequence[str], drafts: _Drafts) -> Question | str:
+        encoding = self._tokenizer(list(statements), return_special_tokens_mask=True)
+        if any(len(ids) > self._max_length for ids in encoding["input_ids"]):
+            return TOO_LONG
+        paths = []
+        for number in range(len(statements)):
+            first = drafts.slots
+            for tokens, place, target in masked_passes(encoding, number, self._tokenizer.mask_token_id):
+                drafts.rows.append(Row(tokens, readings=(Reading(place, target, drafts.slots),)))
+                drafts.slots += 1
+            paths.append(tuple(range(first, drafts.slots)))
+        return Question(tuple(paths), is_cloze=True)
+
+
+def masked_passes(encoding: BatchEncoding, number: int, mask: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """Yield the passes that one statement's pseudo-log-likelihood takes.
+
+    Args:
+        encoding: Tokenized statements, with the mask of their special tokens.
+        number: Which of them.
+        mask: The mask's token id.
+
+    Yields:
+        The tokens of a pass, the place that is read there, and the token that is wanted there.
+    """
+    ids, special = encoding["input_ids"][number], encoding["special_tokens_mask"][number]
+    words = encoding.word_ids(number)
+    for place, token in enumerate(ids):
+        if special[place]:
+            continue
+        tokens = list(ids)
+        tokens[place] = mask
+        for later in range(place + 1, len(ids)):
+            if special[later] or words[place] is None or words[later] != words[place]:
+                break
+            tokens[later] = mask
+        yield tuple(tokens), place, token
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def run_encoder(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Run a masked language model on a batch."""
+    given: dict[str, Any] = {} if batch.mask is None else {"attention_mask": batch.mask}
+    logits: Tensor = model(input_ids=batch.tokens, **given).logits
+    return logits

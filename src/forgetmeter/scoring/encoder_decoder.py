@@ -1,0 +1,145 @@
+"""Encoder-decoders: they read a text whole, then write from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, Item
+from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked
+from forgetmeter.scoring.batch import Batch, make_batch
+from forgetmeter.scoring.blank_filling import blank_filling, one_token
+from forgetmeter.scoring.limits import max_length
+from forgetmeter.scoring.prefix_tree import WantedSequence, pack
+from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.row import Row
+from forgetmeter.scoring.tokenization import tokenize_pairs
+
+Tokens = tuple[int, ...]
+
+
+class EncoderDecoderScoring:
+    """Scores with an encoder-decoder: each text is encoded once in a batch, whatever is written after it.
+
+    Continuations are tokenized and scored as lm-evaluation-harness does. A cloze is answered as the model was
+    trained to fill blanks: see ``blank_filling``.
+
+    Args:
+        loaded: The model.
+        batch_tokens: The most tokens in a batch, the encoder's and the decoder's, padding included.
+    """
+
+    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        self._loaded = loaded
+        self._tokenizer = loaded.tokenizer
+        self._batch_tokens = batch_tokens
+        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._filling = blank_filling(loaded.tokenizer)
+        self._start = _decoder_start(loaded.model)
+        self.forward = run_encoder_decoder
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch items.
+
+        Raises:
+            UserError: A request does not fit the model, or the tokenizer has nothing that marks a blank.
+        """
+        contexts: dict[Tokens, int] = {}
+        asked = [self._asked(item, contexts) for item in items]
+        # Positions relative to other tokens leave no room for branches: a row holds one way on.
+        packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=None)
+        paths = iter(packed.paths)
+        questions = [each.question([next(paths) for _ in each.sequences]) for each in asked]
+        texts = tuple(contexts)
+        padding = self._tokenizer.pad_token_id or 0
+        device = self._loaded.model.device
+        return Prepared(
+            questions=tuple(questions),
+            reasons=tuple(each.reason for each in asked),
+            batches=tuple(
+                make_batch(rows, device=device, padding=padding, contexts=texts)
+                for rows in _groups(packed.rows, texts, self._batch_tokens)
+            ),
+        )
+
+    def _asked(self, item: Item, contexts: dict[Tokens, int]) -> Asked:
+        return self._requests(item, contexts) if item.cloze is None else self._cloze(item, item.cloze, contexts)
+
+    def _requests(self, item: Item, contexts: dict[Tokens, int]) -> Asked:
+        pairs = tokenize_pairs(item.requests, self._tokenizer, max_length=self._max_length)
+        return Asked(
+            tuple(
+                WantedSequence((self._start, *targets), 1, context=contexts.setdefault(context, len(contexts)))
+                for context, targets in pairs
+            )
+        )
+
+    def _cloze(self, item: Item, cloze: Cloze, contexts: dict[Tokens, int]) -> Asked:
+        if self._filling is None:
+            raise UserError(
+                f"the tokenizer of model '{self._loaded.name}' has neither sentinels nor a mask token, "
+                "so it cannot be asked a cloze"
+            )
+        text = self._filling.context(cloze)
+        if len(text) > self._max_length:
+            return Asked(reason=TOO_LONG)
+        if cloze.among == "candidates":
+            context = contexts.setdefault(text, len(contexts))
+            written = [self._filling.with_answer(cloze, choice) for choice in item.choices]
+            sequences = (WantedSequence((self._start, *ids), 1 + first, context=context) for ids, first in written)
+            return Asked(tuple(sequences), is_cloze=True)
+        token = one_token(cloze, item.choices[item.gold[0]], self._tokenizer)
+        if token is None:
+            return Asked(reason=NOT_ONE_TOKEN)
+        before = (self._start, *self._filling.before_answer(cloze))
+        context = contexts.setdefault(text, len(contexts))
+        wanted = WantedSequence((*before, token), len(before), ranks_vocabulary=True, context=context)
+        return Asked((wanted,), ranks_vocabulary=True, is_cloze=True)
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Run an encoder-decoder on a batch: the encoder once a text, the decoder once a row."""
+    encoded = batch.encoded
+    assert encoded is not None
+    states = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask).last_hidden_state
+    logits: Tensor = model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=states[encoded.rows]),
+        attention_mask=encoded.mask[encoded.rows],
+        decoder_input_ids=batch.tokens,
+        use_cache=False,
+    ).logits
+    return logits
+
+
+def _groups(rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int) -> Iterator[list[Row]]:
+    """Group rows by the length of their texts, the longest first, within the budget."""
+    order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
+    batch: list[Row] = []
+    texts: set[int] = set()
+    for row in order:
+        texts_then = texts | {row.context}
+        longest_text = max(len(contexts[text]) for text in texts_then)
+        longest_row = max(len(each.tokens) for each in (*batch, row))
+        if batch and longest_text * len(texts_then) + longest_row * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch, texts_then = [], {row.context}
+        batch.append(row)
+        texts = texts_then
+    if batch:
+        yield batch
+
+
+def _decoder_start(model: PreTrainedModel) -> int:
+    """Return the token that the decoder starts from, as transformers shifts labels."""
+    for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
+        token = getattr(model.config, name, None)
+        if token is not None:
+            return int(token)
+    raise UserError("the model's configuration names no decoder_start_token_id")

@@ -1,0 +1,114 @@
+"""The seam between families: each prepares items in its own way; all are read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Answer, Item
+from forgetmeter.scoring.decoder import DecoderScoring
+from forgetmeter.scoring.encoder import EncoderScoring
+from forgetmeter.scoring.encoder_decoder import EncoderDecoderScoring
+from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.question import TokenReadings, VocabularyReadings, answers
+from forgetmeter.scoring.reading import BatchReadings, Forward, read
+
+# Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md); on a GPU untried.
+_AUTO_BATCH_TOKENS = {"cpu": 1024}
+_AUTO_BATCH_TOKENS_ELSEWHERE = 16384
+
+
+class FamilyScoring(Protocol):
+    """What is special about scoring a family."""
+
+    @property
+    def forward(self) -> Forward:
+        """How the model is run on a batch."""
+        ...
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch items."""
+        ...
+
+
+class Engine:
+    """Asks a model, of whatever family.
+
+    Args:
+        loaded: The model; recipes may be applied to it between calls of ``score``.
+        batch_tokens: The most tokens in a batch, padding included; ``None`` for a value that suits the device.
+    """
+
+    def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
+        self._model = loaded.model
+        self._scoring = _family_scoring(loaded, batch_tokens)
+        tokenizer = loaded.tokenizer
+        self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch the items of a task, once for all variants of the model.
+
+        Raises:
+            UserError: An item is of a kind that the model's family cannot answer, or does not fit the model.
+        """
+        return self._scoring.prepare(items)
+
+    def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
+        """Ask the model as it is now.
+
+        Args:
+            prepared: What to ask.
+            on_advance: Is told after each batch what share of the tokens is done, from 0 to 1.
+
+        Returns:
+            For each item in order, its answer; ``None`` where the model cannot be asked.
+        """
+        readings: list[BatchReadings] = []
+        done = 0
+        for batch in prepared.batches:
+            readings.append(read(self._model, batch, self._scoring.forward))
+            done += batch.real_tokens
+            if on_advance is not None:
+                on_advance(done / prepared.tokens)
+        tokens, vocabulary = _in_slots(prepared, readings)
+        return answers(prepared.questions, tokens, vocabulary, decode=self._decode)
+
+
+def _family_scoring(loaded: Loaded, batch_tokens: int | None) -> FamilyScoring:
+    batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE)
+    if loaded.family == "encoder":
+        return EncoderScoring(loaded, batch_tokens=batch_tokens)
+    if loaded.family == "encoder-decoder":
+        return EncoderDecoderScoring(loaded, batch_tokens=batch_tokens)
+    return DecoderScoring(loaded, batch_tokens=batch_tokens)
+
+
+def _in_slots(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
+    """Bring what was read, batch by batch, into the order of the slots."""
+    single = [batch.single.slots.cpu() for batch in prepared.batches]
+    vocabulary = [batch.vocabulary.slots.cpu() for batch in prepared.batches]
+
+    def tokens(name: str) -> Tensor:
+        return _ordered([getattr(each.tokens, name) for each in readings], single)
+
+    def whole(name: str) -> Tensor:
+        return _ordered([getattr(each.vocabulary, name) for each in readings], vocabulary)
+
+    return (
+        TokenReadings(tokens("logprobs"), tokens("greedy")),
+        VocabularyReadings(whole("top"), whole("ranks"), whole("logprobs"), whole("best_others")),
+    )
+
+
+def _ordered(parts: Sequence[Tensor], slots: Sequence[Tensor]) -> Tensor:
+    if not parts:
+        return torch.empty(0)
+    values = torch.cat(list(parts))
+    ordered = torch.empty_like(values)
+    ordered[torch.cat(list(slots))] = values
+    return ordered

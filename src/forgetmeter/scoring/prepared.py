@@ -1,0 +1,35 @@
+"""A task that is ready to be asked of one model, whatever is done to its weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from forgetmeter.scoring.batch import Batch
+from forgetmeter.scoring.question import Question
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The items of one task, tokenized and batched once for all variants of a model.
+
+    Attributes:
+        questions: One an item, in order; ``None`` where the model cannot be asked.
+        reasons: Why not, one for each item; ``None`` where it can.
+        batches: What the model is given.
+    """
+
+    questions: tuple[Question | None, ...]
+    reasons: tuple[str | None, ...]
+    batches: tuple[Batch, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens that the model reads, without padding."""
+        return sum(batch.real_tokens for batch in self.batches)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many items cannot be asked, by reason."""
+        return Counter(reason for reason in self.reasons if reason is not None)

@@ -1,0 +1,103 @@
+"""Running a model on a batch, and reading what is wanted off it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.scoring.batch import Batch
+from forgetmeter.scoring.question import TokenReadings, VocabularyReadings
+
+Forward = Callable[[PreTrainedModel, Batch], Tensor]
+"""Runs a model on a batch; returns its logits, of shape ``(rows, length, vocabulary)``."""
+
+TOP = 5
+_LOGITS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class BatchReadings:
+    """What one batch says: one entry a reading of the batch, in order."""
+
+    tokens: TokenReadings
+    vocabulary: VocabularyReadings
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def read(model: PreTrainedModel, batch: Batch, forward: Forward) -> BatchReadings:
+    """Run a batch and read what is wanted.
+
+    Logits are made only at the wanted places: a hook picks them out before the projection onto the vocabulary.
+    """
+    logits = _wanted_logits(model, batch, forward)
+    return BatchReadings(_read_tokens(logits, batch), _read_vocabulary(logits, batch))
+
+
+def _wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Tensor:
+    """Return logits of shape ``(wanted, vocabulary)``."""
+
+    # The head sees the wanted positions alone; whatever the model does to logits after it stays in force.
+    def only_wanted(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][batch.rows, batch.places][None], *inputs[1:])
+
+    def only_wanted_outputs(_: nn.Module, __: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        return outputs[batch.rows, batch.places][None]
+
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Module) or isinstance(head, nn.Embedding):
+        # The projection is no module that can be hooked.
+        return forward(model, batch)[batch.rows, batch.places]
+    if type(head) is nn.Linear:
+        hook = head.register_forward_pre_hook(only_wanted)
+    else:
+        # Of another kind of head it is not known that it takes each position by itself; dynamic int8 does not.
+        hook = head.register_forward_hook(only_wanted_outputs)
+    try:
+        return forward(model, batch)[0]
+    finally:
+        hook.remove()
+
+
+def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
+    readings = batch.single
+    wanted = torch.empty(len(readings.which), dtype=torch.float32, device=logits.device)
+    greedy = torch.empty(len(readings.which), dtype=torch.bool, device=logits.device)
+    for start, part in _parts(logits):
+        here = (readings.which >= start) & (readings.which < start + len(part))
+        which, targets = readings.which[here] - start, readings.targets[here]
+        wanted[here] = part[which, targets] - part.logsumexp(1)[which]
+        greedy[here] = part.argmax(1)[which] == targets
+    return TokenReadings(wanted.double().cpu(), greedy.cpu())
+
+
+def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
+    readings = batch.vocabulary
+    number = min(TOP, logits.shape[1])
+    top = torch.empty(len(readings.which), number, dtype=torch.int64, device=logits.device)
+    ranks = torch.empty(len(readings.which), dtype=torch.int64, device=logits.device)
+    logprobs, others = (torch.empty(len(readings.which), device=logits.device) for _ in range(2))
+    for start in range(0, len(readings.which), step := max(1, _LOGITS_AT_ONCE // logits.shape[1])):
+        here = slice(start, start + step)
+        rows = logits[readings.which[here]].float()
+        targets = readings.targets[here, None]
+        right = rows.gather(1, targets)
+        total = rows.logsumexp(1)
+        best = rows.topk(number)
+        top[here] = best.indices
+        ranks[here] = 1 + (rows > right).sum(1)
+        logprobs[here] = right[:, 0] - total
+        # The likeliest is the right one, or it is not and is itself the likeliest other.
+        first_other = torch.where(best.indices[:, :1] == targets, best.values[:, 1:2], best.values[:, :1])
+        others[here] = first_other[:, 0] - total
+    return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.double().cpu(), others.double().cpu())
+
+
+def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield parts of the logits, with the index of their first row, of a size that float32 copies may have."""
+    step = max(1, _LOGITS_AT_ONCE // logits.shape[-1])
+    for start in range(0, len(logits), step):
+        yield start, logits[start : start + step].float()

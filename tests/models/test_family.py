@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from transformers import (
+    AlbertConfig,
+    BartConfig,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    GPT2Config,
+    LlamaConfig,
+    MixtralConfig,
+    ModernBertConfig,
+    MT5Config,
+    PreTrainedConfig,
+    RobertaConfig,
+    T5Config,
+    ViTConfig,
+    WhisperConfig,
+)
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.family import auto_class, family_of
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AlbertConfig(),
+        BertConfig(),
+        BertConfig(architectures=["BertModel"]),
+        BertConfig(architectures=["BertForPreTraining"]),
+        DebertaV2Config(),
+        DistilBertConfig(),
+        ElectraConfig(),
+        ModernBertConfig(),
+        RobertaConfig(architectures=["RobertaForMaskedLM"]),
+    ],
+    ids=lambda config: f"{config.model_type}-{(config.architectures or ['-'])[0]}",
+)
+def test_masked_language_models(config: PreTrainedConfig) -> None:
+    assert family_of(config, "m") == "encoder"
+    assert auto_class("encoder")._model_mapping[type(config)].__name__.endswith("ForMaskedLM")
+
+
+@pytest.mark.parametrize("config", [T5Config(), MT5Config(), BartConfig()], ids=lambda config: config.model_type)
+def test_encoder_decoders(config: PreTrainedConfig) -> None:
+    assert family_of(config, "m") == "encoder-decoder"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LlamaConfig(),
+        GPT2Config(architectures=["GPT2LMHeadModel"]),
+        MixtralConfig(),
+        BertConfig(architectures=["BertLMHeadModel"]),
+        RobertaConfig(is_decoder=True),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_decoders(config: PreTrainedConfig) -> None:
+    assert family_of(config, "m") == "decoder"
+
+
+@pytest.mark.parametrize("config", [ViTConfig(), WhisperConfig()], ids=lambda config: config.model_type)
+def test_others_are_refused_with_what_is_known(config: PreTrainedConfig) -> None:
+    with pytest.raises(UserError, match=r"'m' is of type '(vit|whisper)'.*BERT.*T5.*Llama"):
+        family_of(config, "m")

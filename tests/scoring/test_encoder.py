@@ -1,0 +1,124 @@
+"""Masked language models: the paper's loop and lm-pub-quiz are the witnesses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lm_pub_quiz import Evaluator
+from tiny_models import make_bart_tokenizer, make_bert, make_tokenizer, make_wordpiece_tokenizer
+from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request
+from forgetmeter.scoring.engine import Engine
+
+CANDIDATES = ("Paris", "Rome", "the thin inn", "tea.", "Wien", "in-born")
+
+
+def bert() -> Loaded:
+    tokenizer = make_wordpiece_tokenizer()
+    return Loaded(make_bert(len(tokenizer)), tokenizer, "encoder", "bert")
+
+
+def roberta() -> Loaded:
+    tokenizer = make_bart_tokenizer()
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=130,
+        pad_token_id=1,
+        initializer_range=0.2,
+    )
+    return Loaded(RobertaForMaskedLM(config).eval(), tokenizer, "encoder", "roberta")
+
+
+def items(among: str, clozes: list[tuple[str, str]], choices: tuple[str, ...]) -> list[Item]:
+    return [
+        Item(f"x/{n}", "", (), choices, (0,), cloze=Cloze(before, after, among))  # type: ignore[arg-type]
+        for n, (before, after) in enumerate(clozes)
+    ]
+
+
+STATEMENTS = [
+    ("The capital of France is ", "."),
+    ("", " is the capital of France."),
+    ("He was born in ", " in the inn"),
+]
+
+
+@pytest.mark.parametrize("loaded", [bert(), roberta()], ids=["bert", "roberta"])
+@pytest.mark.parametrize("batch_tokens", [1, 4096])
+def test_pseudo_loglikelihoods_are_those_of_lm_pub_quiz(loaded: Loaded, batch_tokens: int) -> None:
+    peer = Evaluator.from_model(
+        loaded.model, model_type="MLM", tokenizer=loaded.tokenizer, device="cpu", capitalize=False
+    )
+    asked = items("candidates", STATEMENTS, CANDIDATES)
+    engine = Engine(loaded, batch_tokens=batch_tokens)
+    for item, answer in zip(asked, engine.score(engine.prepare(asked)), strict=True):
+        assert isinstance(answer, ClozeAnswer)
+        assert item.cloze is not None
+        template = item.cloze.filled("[Y]")
+        theirs = peer.score_answers(template=template, answers=list(CANDIDATES), reduction="sum", batch_size=7)
+        assert answer.candidates == pytest.approx(theirs, abs=1e-3)
+
+
+def padded_loop(loaded: Loaded, item: Item) -> tuple[float, int, list[str]]:
+    """The paper's way: pad to 128, logits at every position, softmax over the vocabulary at the mask."""
+    tokenizer = loaded.tokenizer
+    assert item.cloze is not None
+    given = tokenizer(
+        item.cloze.filled(tokenizer.mask_token), padding="max_length", max_length=128, return_tensors="pt"
+    )
+    with torch.no_grad():
+        logits = loaded.model(**given).logits[0]
+    place = given["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+    logprobs = logits[place].log_softmax(-1)
+    answer = item.choices[item.gold[0]]
+    space = " " if item.cloze.before.endswith(" ") else ""
+    (token,) = tokenizer(space + answer, add_special_tokens=False)["input_ids"]
+    top = [tokenizer.decode([index]).strip() for index in logprobs.topk(5).indices.tolist()]
+    return float(logprobs[token]), 1 + int((logprobs > logprobs[token]).sum()), top
+
+
+@pytest.mark.parametrize(("loaded", "answer"), [(bert(), "Paris"), (roberta(), "the")], ids=["bert", "roberta"])
+def test_masks_are_filled_as_by_the_papers_loop(loaded: Loaded, answer: str) -> None:
+    # At the start of a text there is no space, and in RoBERTa's vocabulary "the" without one is two tokens.
+    statements = STATEMENTS if answer == "Paris" else STATEMENTS[::2]
+    asked = items("vocabulary", statements, (answer,))
+    engine = Engine(loaded)
+    for item, found in zip(asked, engine.score(engine.prepare(asked)), strict=True):
+        assert isinstance(found, ClozeAnswer)
+        assert found.vocabulary is not None
+        logprob, rank, top = padded_loop(loaded, item)
+        assert found.vocabulary.loglikelihood == pytest.approx(logprob, abs=1e-4)
+        assert (found.vocabulary.rank, list(found.vocabulary.top)) == (rank, top)
+
+
+def test_what_cannot_be_asked_is_counted_by_reason() -> None:
+    asked = [
+        *items("vocabulary", STATEMENTS[:1], ("Wien",)),
+        *items("vocabulary", [("the " * 200, ".")], ("Paris",)),
+        *items("candidates", [("the " * 200, ".")], CANDIDATES),
+        *items("vocabulary", STATEMENTS[:1], ("Paris",)),
+    ]
+    engine = Engine(bert())
+    prepared = engine.prepare(asked)
+    assert prepared.dropped == {"answer is not one token of the vocabulary": 1, "longer than the model reads": 2}
+    assert [answer is None for answer in engine.score(prepared)] == [True, True, True, False]
+
+
+def test_continuations_are_refused() -> None:
+    with pytest.raises(UserError, match="masked language model, which cannot score continuations such as those of x/0"):
+        Engine(bert()).prepare([Item("x/0", "", (Request("the", " inn"),), (), ())])
+
+
+def test_a_tokenizer_without_a_mask_is_refused() -> None:
+    tokenizer: PreTrainedTokenizerFast = make_tokenizer()
+    maskless = Loaded(make_bert(len(tokenizer)), tokenizer, "encoder", "maskless")
+    with pytest.raises(UserError, match="the tokenizer of model 'maskless' has no mask token"):
+        Engine(maskless).prepare(items("vocabulary", STATEMENTS, ("Paris",)))
