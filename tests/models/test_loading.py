@@ -87,9 +87,7 @@ def test_a_checkpoint_without_a_head_is_refused_before_and_while_loading(tmp_pat
     tokenizer = make_wordpiece_tokenizer()
     make_bert(len(tokenizer)).bert.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    for open_it in (
-        lambda: check_loadable(locate(ModelReference("folder", str(tmp_path)))),
-        lambda: load(str(tmp_path)),
-    ):
+    location = locate(ModelReference("folder", str(tmp_path)))
+    for open_it in (check_loadable, load):
         with pytest.raises(UserError, match=r"lacks \d weights, such as cls.* its answers noise: give a checkpoint"):
             open_it(location)

@@ -103,6 +103,7 @@ def check_loadable(location: Location) -> PreTrainedModel:
             weights are not those that the configuration asks for.
     """
     folder, name = folder_of(location), str(location.reference)
+    load_config(folder, name)
     load_tokenizer(location)
     shape = _from_folder(folder, name, device_map="meta")
     check_supported(shape, name)
