@@ -113,12 +113,29 @@ def test_what_cannot_be_asked_is_counted_by_reason() -> None:
 
 
 def test_continuations_are_refused() -> None:
-    with pytest.raises(UserError, match="masked language model, which cannot score continuations such as those of x/0"):
+    with pytest.raises(
+        UserError,
+        match="is a masked language model, which fills blanks and cannot score continuations such as those of x/0",
+    ):
         Engine(bert()).prepare([Item("x/0", "", (Request("the", " inn"),), (), ())])
 
 
 def test_a_tokenizer_without_a_mask_is_refused() -> None:
     tokenizer: PreTrainedTokenizerFast = make_tokenizer()
     maskless = Loaded(make_bert(len(tokenizer)), tokenizer, "encoder", "maskless")
-    with pytest.raises(UserError, match="the tokenizer of model 'maskless' has no mask token"):
+    with pytest.raises(UserError, match="model 'maskless' has a tokenizer without a mask token"):
         Engine(maskless).prepare(items("vocabulary", STATEMENTS, ("Paris",)))
+
+
+def test_a_sequence_that_is_asked_for_twice_is_read_once() -> None:
+    asked = [*items("vocabulary", STATEMENTS[:1], ("Paris",)), *items("vocabulary", STATEMENTS[:1], ("Rome",))]
+    engine = Engine(bert())
+    prepared = engine.prepare(asked)
+    assert [batch.tokens.shape[0] for batch in prepared.batches] == [1]
+    first, second = engine.score(prepared)
+    assert isinstance(first, ClozeAnswer)
+    assert isinstance(second, ClozeAnswer)
+    assert first.vocabulary is not None
+    assert second.vocabulary is not None
+    assert first.vocabulary.top == second.vocabulary.top
+    assert first.vocabulary.rank != second.vocabulary.rank

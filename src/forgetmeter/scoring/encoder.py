@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,16 +19,41 @@ from forgetmeter.scoring.prefix_tree import group_rows
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.question import Question
 from forgetmeter.scoring.row import Reading, Row
+from forgetmeter.scoring.support import unaskable
 from forgetmeter.scoring.tokenization import answer_token
 
 
-@dataclass
 class _Drafts:
-    """What has been laid out so far."""
+    """What has been laid out so far; a sequence that is asked for again is not read again."""
 
-    rows: list[Row] = field(default_factory=list)
-    slots: int = 0
-    vocabulary_slots: int = 0
+    def __init__(self) -> None:
+        self.slots = self.vocabulary_slots = 0
+        self._single: dict[tuple[int, ...], list[Reading]] = {}
+        self._vocabulary: dict[tuple[int, ...], list[Reading]] = {}
+
+    def ask_token(self, tokens: tuple[int, ...], place: int, target: int) -> int:
+        """Have a token read at a place; return its slot."""
+        readings = self._single.setdefault(tokens, [])
+        for reading in readings:
+            if (reading.place, reading.target) == (place, target):
+                return reading.slot
+        readings.append(Reading(place, target, self.slots))
+        self.slots += 1
+        return self.slots - 1
+
+    def ask_vocabulary(self, tokens: tuple[int, ...], place: int, target: int) -> int:
+        """Have the vocabulary ranked at a place; return its slot."""
+        self._vocabulary.setdefault(tokens, []).append(Reading(place, target, self.vocabulary_slots))
+        self.vocabulary_slots += 1
+        return self.vocabulary_slots - 1
+
+    def rows(self) -> list[Row]:
+        """Return what the model has to read."""
+        sequences = dict.fromkeys([*self._single, *self._vocabulary])
+        return [
+            Row(tokens, (), tuple(self._single.get(tokens, ())), tuple(self._vocabulary.get(tokens, ())))
+            for tokens in sequences
+        ]
 
 
 class EncoderScoring:
@@ -57,12 +81,12 @@ class EncoderScoring:
         Raises:
             UserError: The tokenizer has no mask, or the items are continuations, which such a model cannot score.
         """
-        if self._tokenizer.mask_token_id is None:
-            raise UserError(f"the tokenizer of model '{self._loaded.name}' has no mask token, so it cannot be asked")
+        if reason := unaskable(items, "encoder", self._tokenizer):
+            raise UserError(f"model '{self._loaded.name}' {reason}")
         drafts = _Drafts()
         asked = [self._question(item, drafts) for item in items]
         padding = self._tokenizer.pad_token_id or 0
-        groups = group_rows(drafts.rows, batch_tokens=self._batch_tokens)
+        groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens)
         device = self._loaded.model.device
         return Prepared(
             questions=tuple(each if isinstance(each, Question) else None for each in asked),
@@ -72,11 +96,7 @@ class EncoderScoring:
 
     def _question(self, item: Item, drafts: _Drafts) -> Question | str:
         """Lay out the rows of an item; return its question, or why it cannot be asked."""
-        if item.cloze is None:
-            raise UserError(
-                f"model '{self._loaded.name}' is a masked language model, which cannot score continuations such as "
-                f"those of {item.id}; ask it probes (lama/..., bear)"
-            )
+        assert item.cloze is not None
         if item.cloze.among == "vocabulary":
             return self._at_mask(item.cloze, item.choices[item.gold[0]], drafts)
         return self._statements([item.cloze.filled(choice) for choice in item.choices], drafts)
@@ -89,23 +109,17 @@ class EncoderScoring:
         ids = self._tokenizer(cloze.filled(self._tokenizer.mask_token), return_attention_mask=False)["input_ids"]
         if len(ids) > self._max_length:
             return TOO_LONG
-        slot = drafts.vocabulary_slots
-        drafts.vocabulary_slots += 1
-        drafts.rows.append(Row(tuple(ids), vocabulary=(Reading(ids.index(mask), token, slot),)))
+        slot = drafts.ask_vocabulary(tuple(ids), ids.index(mask), token)
         return Question(vocabulary=slot, is_cloze=True)
 
     def _statements(self, statements: Sequence[str], drafts: _Drafts) -> Question | str:
         encoding = self._tokenizer(list(statements), return_special_tokens_mask=True)
         if any(len(ids) > self._max_length for ids in encoding["input_ids"]):
             return TOO_LONG
-        paths = []
-        for number in range(len(statements)):
-            first = drafts.slots
-            for tokens, place, target in masked_passes(encoding, number, self._tokenizer.mask_token_id):
-                drafts.rows.append(Row(tokens, readings=(Reading(place, target, drafts.slots),)))
-                drafts.slots += 1
-            paths.append(tuple(range(first, drafts.slots)))
-        return Question(tuple(paths), is_cloze=True)
+        mask = self._tokenizer.mask_token_id
+        passes = (masked_passes(encoding, number, mask) for number in range(len(statements)))
+        paths = tuple(tuple(drafts.ask_token(*one) for one in of_statement) for of_statement in passes)
+        return Question(paths, is_cloze=True)
 
 
 def masked_passes(encoding: BatchEncoding, number: int, mask: int) -> Iterator[tuple[tuple[int, ...], int, int]]:

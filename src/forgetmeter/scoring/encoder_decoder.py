@@ -19,6 +19,7 @@ from forgetmeter.scoring.limits import max_length
 from forgetmeter.scoring.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.row import Row
+from forgetmeter.scoring.support import unaskable
 from forgetmeter.scoring.tokenization import tokenize_pairs
 
 Tokens = tuple[int, ...]
@@ -50,6 +51,8 @@ class EncoderDecoderScoring:
         Raises:
             UserError: A request does not fit the model, or the tokenizer has nothing that marks a blank.
         """
+        if reason := unaskable(items, "encoder-decoder", self._tokenizer):
+            raise UserError(f"model '{self._loaded.name}' {reason}")
         contexts: dict[Tokens, int] = {}
         asked = [self._asked(item, contexts) for item in items]
         # Positions relative to other tokens leave no room for branches: a row holds one way on.
@@ -81,11 +84,7 @@ class EncoderDecoderScoring:
         )
 
     def _cloze(self, item: Item, cloze: Cloze, contexts: dict[Tokens, int]) -> Asked:
-        if self._filling is None:
-            raise UserError(
-                f"the tokenizer of model '{self._loaded.name}' has neither sentinels nor a mask token, "
-                "so it cannot be asked a cloze"
-            )
+        assert self._filling is not None
         text = self._filling.context(cloze)
         if len(text) > self._max_length:
             return Asked(reason=TOO_LONG)

@@ -42,7 +42,7 @@ def tokenize_requests(
     Raises:
         UserError: A continuation is empty or longer than the model's maximum.
     """
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    prefix = first_token(tokenizer)
     prefix_text = None if prefix is None else tokenizer.decode([prefix])
     context_ids = _encode([request.context.rstrip() for request in requests], tokenizer, prefix_text)
     whole_ids = _encode([request.context + request.continuation for request in requests], tokenizer, prefix_text)
@@ -72,7 +72,7 @@ def tokenize_pairs(
     Raises:
         UserError: A continuation is empty or longer than the model's maximum.
     """
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    prefix = first_token(tokenizer)
     pairs = []
     for request in requests:
         context = request.context.rstrip()
@@ -117,6 +117,11 @@ def _without_context(
     return ([prefix], ids) if not ids or ids[0] != prefix else (ids[:1], ids[1:])
 
 
+def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the token that begins a sequence (the one that ends it where there is none), if there is one."""
+    return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id  # type: ignore[no-any-return]
+
+
 def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:
     """Tokenize whole statements for a model that reads from left to right.
 
@@ -126,7 +131,7 @@ def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenize
     Raises:
         UserError: The tokenizer has neither of these tokens.
     """
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    start = first_token(tokenizer)
     if start is None:
         raise UserError("the tokenizer has no token to begin a sequence with, so whole statements cannot be scored")
     special = set(tokenizer.all_special_ids)

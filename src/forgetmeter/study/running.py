@@ -183,11 +183,30 @@ def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) 
     study, store = prospect.plan.study, prospect.store
     resolve_device(study.evaluation.device)
     tasks = _load_tasks(prospect, progress)
+    _check_askable(prospect, tasks)
     store.open_study(_document(prospect.plan, prospect.locations))
     for task in tasks.values():
         store.write_items(task.description, task.items)
     work = Work(prospect.missing, tasks, prospect.locations, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
+
+
+def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
+    """Check that each model can be asked each task that it still has to be asked."""
+    from forgetmeter.models.family import family_of
+    from forgetmeter.models.loading import folder_of, load_config, load_tokenizer
+    from forgetmeter.scoring.support import unaskable
+
+    problems = []
+    for model in dict.fromkeys(cell.variant.model for cell in prospect.missing):
+        location = prospect.locations[model]
+        family = family_of(load_config(folder_of(location), str(model)), str(model))
+        tokenizer = load_tokenizer(location)
+        wanted = dict.fromkeys(cell.task for cell in prospect.missing if cell.variant.model == model)
+        reasons = {name: unaskable(tasks[name].items, family, tokenizer) for name in wanted}
+        problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
+    if problems:
+        raise ManyUserError(problems)
 
 
 def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:

@@ -1,0 +1,46 @@
+"""Whether a model can be asked a task at all; told before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from transformers import PreTrainedTokenizerBase
+
+from forgetmeter.models.family import Family
+from forgetmeter.records.item import Item
+from forgetmeter.scoring.blank_filling import blank_filling
+from forgetmeter.scoring.tokenization import first_token
+
+
+def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return why a model cannot be asked these items, as the end of a sentence about it; ``None`` where it can.
+
+    Single items that a model cannot be asked, such as those whose answer is not one token, are no such reason.
+
+    Args:
+        items: A task's items.
+        family: The model's family.
+        tokenizer: Its tokenizer.
+    """
+    items = list(items)
+    clozes = [item for item in items if item.cloze is not None]
+    if family == "encoder":
+        return _masked(items, clozes, tokenizer)
+    if not clozes:
+        return None
+    if family == "encoder-decoder" and blank_filling(tokenizer) is None:
+        return "has a tokenizer with neither sentinels nor a mask token, so it cannot be asked a cloze"
+    if family == "decoder" and first_token(tokenizer) is None:
+        return "has a tokenizer without a token to begin a sequence with, so whole statements cannot be scored"
+    return None
+
+
+def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenizerBase) -> str | None:
+    if len(clozes) < len(items):
+        return (
+            "is a masked language model, which fills blanks and cannot score continuations such as those of "
+            f"{next(item.id for item in items if item.cloze is None)}; ask it probes (lama/..., bear)"
+        )
+    if clozes and tokenizer.mask_token_id is None:
+        return "has a tokenizer without a mask token, so it cannot be asked a cloze"
+    return None
