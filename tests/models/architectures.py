@@ -194,3 +194,17 @@ def make_architecture(name: str, *, seed: int = 0) -> PreTrainedModel:
             if not parameter.is_meta:
                 parameter.normal_(0, 0.2)
     return model
+
+
+def make_tokens(*, rows: int = 2, length: int = 7) -> torch.Tensor:
+    """Token ids that are no special tokens."""
+    return torch.randint(3, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(5))
+
+
+def logits_of(model: PreTrainedModel) -> torch.Tensor:
+    """What a model of any family says on ``make_tokens()``."""
+    tokens = make_tokens()
+    decoder = {"decoder_input_ids": tokens[:, :5]} if model.config.is_encoder_decoder else {}
+    with torch.inference_mode():
+        logits: torch.Tensor = model(input_ids=tokens, **decoder).logits
+    return logits
