@@ -5,9 +5,11 @@ import torch
 from transformers import LlamaForCausalLM
 
 from forgetmeter.compression import compressor
-from forgetmeter.compression.compressor import Compressor, compress, recipe_problems
+from forgetmeter.compression import recipe_problems as recipe_problems_module
+from forgetmeter.compression.compressor import Compressor, compress
 from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
 from forgetmeter.compression.method import PruningMethod
+from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.method import MethodDeclaration
@@ -46,7 +48,8 @@ def counting(monkeypatch):
 
     method = CountingMethod(MethodDeclaration("counting", "s", "r", "fraction"), rank)
     CountingMethod.prepared = 0
-    monkeypatch.setattr(compressor, "load_method", lambda _name: method)
+    for module in (compressor, recipe_problems_module):
+        monkeypatch.setattr(module, "load_method", lambda _name: method)
     return CountingMethod
 
 

@@ -1,43 +1,224 @@
+"""Roles of weights, over every architecture, against what their configurations and names say."""
+
 from __future__ import annotations
 
+import re
 from collections import Counter
+from functools import cache
 
+import pytest
 import torch
-from tiny_models import make_llama
+from models.architectures import (
+    ARCHITECTURES,
+    ENCODER_DECODERS,
+    HIDDEN,
+    INNER,
+    LAYERS,
+    VOCABULARY,
+    logits_of,
+    make_architecture,
+)
+from torch import nn
+from transformers import PreTrainedModel
 
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.reasons import CONVOLUTION, INPUT_EMBEDDING, OTHER_EMBEDDING, ROUTER
+from forgetmeter.models.weight_map import left_alone, weight_map
+from forgetmeter.specs.role import Matrix
 
-
-def test_every_matrix_but_the_embedding_has_one_role() -> None:
-    model = make_llama(tied=False)
-    matrices = weight_map(model)
-    named = {matrix.parameter for matrix in matrices}
-    two_dimensional = {name for name, parameter in model.named_parameters() if parameter.dim() == 2}
-    assert two_dimensional - named == {"model.embed_tokens.weight"}
-    assert named < two_dimensional
-    assert len(matrices) == len(named)
-    assert Counter(str(matrix.role) for matrix in matrices) == {
-        "attention.query": 2,
-        "attention.key": 2,
-        "attention.value": 2,
-        "attention.output": 2,
-        "feed_forward.gate": 2,
-        "feed_forward.up": 2,
-        "feed_forward.down": 2,
-        "head": 1,
-    }
-    for matrix in matrices:
-        assert matrix.shape == tuple(model.get_parameter(matrix.parameter).shape)
-        assert matrix.layer == (None if matrix.role.component == "head" else int(matrix.parameter.split(".")[2]))
-
-
-def test_a_tied_head_names_its_embedding() -> None:
-    head = weight_map(make_llama(tied=True))[-1]
-    assert (head.parameter, head.tied_to) == ("lm_head.weight", "model.embed_tokens.weight")
-    assert weight_map(make_llama(tied=False))[-1].tied_to is None
+SQUARE, HEAD = HIDDEN * HIDDEN, VOCABULARY * HIDDEN
+ATTENTION = {f"attention.{part}": LAYERS * SQUARE for part in ("query", "key", "value", "output")}
+GROUPED = ATTENTION | {"attention.key": LAYERS * SQUARE // 2, "attention.value": LAYERS * SQUARE // 2}
+PLAIN = {"feed_forward.up": LAYERS * INNER * HIDDEN, "feed_forward.down": LAYERS * INNER * HIDDEN}
+GATED = PLAIN | {"feed_forward.gate": LAYERS * INNER * HIDDEN}
+MASKED = {"head_transform": SQUARE, "head": HEAD}
+LLAMA = GROUPED | GATED | {"head": HEAD}
+DECODER = ATTENTION | PLAIN | {"head": HEAD}
 
 
-def test_the_map_needs_no_weights() -> None:
+def times(factor: int, sizes: dict[str, int]) -> dict[str, int]:
+    return {role: factor * size for role, size in sizes.items()}
+
+
+def three_attentions(feed_forward: dict[str, int]) -> dict[str, int]:
+    """An encoder-decoder: self-attention twice and cross-attention, two feed-forward parts."""
+    return times(3, ATTENTION) | times(2, feed_forward) | {"head": HEAD}
+
+
+DEBERTA = times(2, {part: ATTENTION[part] for part in ("attention.query", "attention.key")})
+DEBERTA |= {part: ATTENTION[part] for part in ("attention.value", "attention.output")} | PLAIN
+EXPERTS = {f"feed_forward.{part}": LAYERS * 4 * 24 * HIDDEN for part in ("up", "gate", "down")}
+
+# Weights of each role, counted from the configurations by hand.
+SIZES: dict[str, dict[str, int]] = {
+    **dict.fromkeys(("bert", "bert_untied", "roberta", "distilbert"), ATTENTION | PLAIN | MASKED),
+    "albert": {role: size // LAYERS for role, size in (ATTENTION | PLAIN).items()}
+    | {"embedding": HIDDEN * 16, "head_transform": HIDDEN * 16, "head": VOCABULARY * 16},
+    "electra": ATTENTION | PLAIN | {"embedding": HIDDEN * 16, "head_transform": HIDDEN * 16, "head": VOCABULARY * 16},
+    "deberta_v2": DEBERTA | MASKED,
+    "deberta_v2_own_positions": DEBERTA | {"head_transform": SQUARE},
+    "deberta_v2_shared_key": ATTENTION | PLAIN | MASKED,
+    "modernbert": ATTENTION | GATED | MASKED,
+    "t5": three_attentions(PLAIN),
+    "t5_gated": three_attentions(GATED),
+    "mt5": three_attentions(GATED),
+    "bart": three_attentions(PLAIN),
+    **dict.fromkeys(("llama", "llama_tied", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"), LLAMA),
+    "phi3": LLAMA,
+    **dict.fromkeys(("gpt2", "gpt_neox", "opt", "falcon"), DECODER),
+    "opt_projected": DECODER | {"embedding": 2 * HIDDEN * 16, "head": VOCABULARY * 16},
+    "falcon_multi_query": DECODER | {f"attention.{part}": LAYERS * SQUARE // 4 for part in ("key", "value")},
+    "falcon_grouped": DECODER | {f"attention.{part}": LAYERS * SQUARE // 2 for part in ("key", "value")},
+    "bloom": DECODER | {f"feed_forward.{part}": LAYERS * 4 * SQUARE for part in ("up", "down")},
+    "mixtral": GROUPED | times(4, GATED) | {"head": HEAD},
+    "qwen2_moe": GROUPED | {role: size + LAYERS * 40 * HIDDEN for role, size in EXPERTS.items()} | {"head": HEAD},
+    "qwen3_moe": GROUPED | EXPERTS | {"head": HEAD},
+}
+
+TIED = [
+    *("bert", "roberta", "distilbert", "albert", "electra", "deberta_v2", "deberta_v2_shared_key", "modernbert"),
+    *("t5", "t5_gated", "mt5", "bart", "llama_tied", "gemma", "gemma2", "gemma3_text", "gpt2", "opt", "opt_projected"),
+    *("falcon", "falcon_multi_query", "falcon_grouped", "bloom"),
+]
+
+each_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
+
+
+@cache
+def skeleton(name: str) -> PreTrainedModel:
     with torch.device("meta"):
-        model = make_llama()
-    assert len(weight_map(model)) == 15
+        return make_architecture(name)
+
+
+def test_all_architectures_are_looked_at() -> None:
+    assert SIZES.keys() == set(ARCHITECTURES)
+
+
+@each_architecture
+def test_each_weight_of_two_dimensions_is_there_once(name: str) -> None:
+    """Marks every single weight, and asks nothing of the code that made the map but the indices."""
+    model = skeleton(name)
+    reasons = left_alone(model)
+    marks = {
+        parameter: torch.full(weight.shape, int(parameter in reasons), device="cpu")
+        for parameter, weight in model.named_parameters()
+        if weight.dim() > 1
+    }
+    assert reasons.keys() <= marks.keys()
+    for matrix in weight_map(model):
+        if matrix.tied_to is not None:
+            assert matrix.parameter not in marks
+            assert reasons[matrix.tied_to] == INPUT_EMBEDDING
+            continue
+        marked = marks[matrix.parameter]
+        if matrix.axis is None:
+            assert marked.shape == matrix.shape
+            marked += 1
+        else:
+            index = torch.cat([torch.arange(start, stop) for start, stop in matrix.ranges])
+            assert marked.index_select(matrix.axis, index).shape == matrix.shape
+            marked.index_add_(matrix.axis, index, torch.ones(matrix.shape, dtype=marked.dtype))
+    assert {parameter for parameter, marked in marks.items() if not bool((marked == 1).all())} == set()
+
+
+@each_architecture
+def test_roles_have_the_sizes_that_the_configuration_gives_them(name: str) -> None:
+    sizes: Counter[str] = Counter()
+    for matrix in weight_map(skeleton(name)):
+        sizes[str(matrix.role)] += matrix.size
+    assert dict(sizes) == SIZES[name]
+
+
+@each_architecture
+def test_stack_layer_and_kind_of_attention_are_those_of_the_name(name: str) -> None:
+    model = skeleton(name)
+    for matrix in weight_map(model):
+        is_head = matrix.role.component in ("head", "head_transform", "embedding")
+        number = re.search(r"\.(\d+)\.", matrix.parameter)
+        assert matrix.layer == (None if is_head or number is None else int(number[1]))
+        assert (matrix.layer is None) == is_head
+        is_cross = "encoder_attn" in matrix.parameter or "EncDec" in matrix.parameter
+        kind = None if matrix.role.component != "attention" else "cross" if is_cross else "self"
+        assert matrix.role.attention == kind
+        if name in ENCODER_DECODERS:
+            assert matrix.stack == ("encoder" if re.match(r"(model\.)?encoder\.", matrix.parameter) else "decoder")
+        else:
+            assert matrix.stack == ("encoder" if "MaskedLM" in type(model).__name__ else "decoder")
+        assert matrix.architecture == model.config.model_type
+
+
+@each_architecture
+def test_the_form_is_that_of_the_module(name: str) -> None:
+    model = skeleton(name)
+    for matrix in weight_map(model):
+        module = model.get_submodule(matrix.module)
+        kind = {"linear": "Linear", "conv1d": "Conv1D", "tensor": "Experts"}[matrix.form]
+        assert type(module).__name__.endswith(kind)
+
+
+@each_architecture
+def test_a_tied_head_names_its_embedding(name: str) -> None:
+    model = skeleton(name)
+    heads = [matrix for matrix in weight_map(model) if matrix.role.component == "head"]
+    assert len(heads) == (0 if name == "deberta_v2_own_positions" else 1)
+    assert weight_map(model)[-len(heads) :] == tuple(heads) or not heads
+    for head in heads:
+        weight = model.get_parameter(head.parameter)
+        assert head.shape == tuple(weight.shape)
+        assert (head.tied_to is not None) == (name in TIED)
+        assert head.tied_to is None or model.get_parameter(head.tied_to) is weight
+
+
+def test_deberta_without_a_head_of_its_own_multiplies_by_its_embedding() -> None:
+    model = make_architecture("deberta_v2_own_positions")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[7] = 0
+        model.lm_predictions.lm_head.bias.zero_()
+    logits = logits_of(model)
+    assert bool((logits[..., 7] == 0).all())
+    assert not bool((logits[..., 8] == 0).any())
+
+
+def test_what_is_left_alone_says_why() -> None:
+    assert set(left_alone(skeleton("deberta_v2")).values()) == {INPUT_EMBEDDING, OTHER_EMBEDDING, CONVOLUTION}
+    assert left_alone(skeleton("t5"))["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
+    routers = {name for name, why in left_alone(skeleton("qwen2_moe")).items() if why == ROUTER}
+    assert routers == {
+        f"model.layers.{layer}.mlp.{name}.weight" for layer in range(LAYERS) for name in ("gate", "shared_expert_gate")
+    }
+
+
+def named(model: PreTrainedModel, parameter: str) -> list[Matrix]:
+    return [matrix for matrix in weight_map(model) if matrix.parameter == parameter]
+
+
+def test_what_fits_nothing_is_of_unknown_role() -> None:
+    model = make_architecture("llama")
+    model.model.layers[1].mlp.extra = nn.Linear(3, 4)
+    model.model.table = nn.Parameter(torch.ones(2, 5))
+    unknown = [matrix for matrix in weight_map(model) if matrix.role.component == "unknown"]
+    assert [(matrix.parameter, matrix.form, matrix.layer) for matrix in unknown] == [
+        ("model.table", "tensor", None),
+        ("model.layers.1.mlp.extra.weight", "linear", 1),
+    ]
+
+
+def test_a_fused_projection_of_an_unread_architecture_is_of_unknown_role() -> None:
+    model = make_architecture("phi3")
+    model.config.model_type = "phi99"
+    (fused,) = named(model, "model.layers.0.self_attn.qkv_proj.weight")
+    assert (fused.role.component, fused.axis, fused.shape) == ("unknown", None, (64, 32))
+
+
+def test_fused_parts_that_do_not_add_up_are_of_unknown_role() -> None:
+    model = make_architecture("phi3")
+    model.config.num_key_value_heads = 3
+    (fused,) = named(model, "model.layers.0.self_attn.qkv_proj.weight")
+    assert fused.role.component == "unknown"
+
+
+def test_parts_print_as_slices() -> None:
+    query = weight_map(skeleton("gpt2"))[0]
+    assert str(query) == "transformer.h.0.attn.c_attn.weight[:, 0:32]"
+    assert str(weight_map(skeleton("falcon_grouped"))[0]).endswith("query_key_value.weight[0:16+32:48]")
+    assert str(weight_map(skeleton("gpt_neox"))[0]).endswith("query_key_value.weight[0:8+24:32+48:56+… 4 ranges]")
+    assert str(weight_map(skeleton("llama"))[0]) == "model.layers.0.self_attn.q_proj.weight"

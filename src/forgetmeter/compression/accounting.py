@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.dynamic_int8 import Int8Weight, kernel_available
-from forgetmeter.compression.weight import Weight
+from forgetmeter.compression.unit import Unit, joined
+from forgetmeter.compression.weight import Weight, cut
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.specs.role import Matrix
 
@@ -47,7 +48,7 @@ def count_baseline(model: PreTrainedModel, matrices: Iterable[Matrix]) -> Baseli
     stored = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
     return Baseline(
         matrices=matrices,
-        zeros={matrix: _zeros(tensor) for matrix, tensor in parameters.items()},
+        zeros={matrix: _zeros(_part(tensor, matrix)) for matrix, tensor in parameters.items()},
         weight_bytes={matrix: tensor.element_size() for matrix, tensor in parameters.items()},
         total_bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored.values()),
     )
@@ -66,6 +67,7 @@ def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Mat
     zeros = {**baseline.zeros, **{matrix: _zeros(weight.values()) for matrix, weight in weights.items()}}
     plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}
     untied = (matrix for matrix in weights if matrix.tied_to is not None)
+    units = joined(weights.items())
     dense_bytes = baseline.total_bytes + sum(plain[matrix] for matrix in untied)
     selected = set(selected)
     return Reached(
@@ -81,8 +83,8 @@ def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Mat
             if count
         ),
         quantized_bytes=dense_bytes
-        + sum(_quantized_bytes(matrix, weight) - plain[matrix] for matrix, weight in weights.items()),
-        simulated=any(_is_simulated(weight) for weight in weights.values()),
+        + sum(_quantized_bytes(unit) - sum(plain[matrix] for matrix in unit.matrices) for unit in units),
+        simulated=any(_is_simulated(unit.weight) for unit in units),
     )
 
 
@@ -95,6 +97,10 @@ def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dic
     return {role: RoleCount(count, zeros_of[role]) for role, count in weights_of.items()}
 
 
+def _part(tensor: Tensor, matrix: Matrix) -> Tensor:
+    return tensor if matrix.axis is None else cut(tensor, matrix.axis, matrix.ranges)
+
+
 def _zeros(tensor: Tensor) -> int:
     return int(tensor.numel()) - int(torch.count_nonzero(tensor))
 
@@ -103,8 +109,9 @@ def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
     return -(-size // 8) + (size - zeros) * weight_bytes
 
 
-def _quantized_bytes(matrix: Matrix, weight: Weight) -> int:
-    return -(-matrix.size * weight.bits() // 8) + weight.scales() * _SCALE_BYTES
+def _quantized_bytes(unit: Unit) -> int:
+    size = sum(matrix.size for matrix in unit.matrices)
+    return -(-size * unit.weight.bits() // 8) + unit.weight.scales() * _SCALE_BYTES
 
 
 def _is_simulated(weight: Weight) -> bool:

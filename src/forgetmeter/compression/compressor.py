@@ -9,12 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from transformers import PreTrainedModel
+
 from forgetmeter.compression.accounting import account, count_baseline
 from forgetmeter.compression.installation import install, installed
 from forgetmeter.compression.method import AtLevel, Method
+from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
+from forgetmeter.compression.unit import Unit, joined
 from forgetmeter.compression.unusable_weight import UnusableWeightError
-from forgetmeter.compression.weight import DenseWeight, Weight
+from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
@@ -57,9 +61,7 @@ class Compressor:
         self._loaded = loaded
         self._seed = seed
         self._matrices = weight_map(loaded.model)
-        self._originals: dict[Matrix, Weight] = {
-            matrix: DenseWeight(loaded.model.get_parameter(matrix.parameter).detach()) for matrix in self._matrices
-        }
+        self._originals = _originals(loaded.model, self._matrices)
         self._baseline = count_baseline(loaded.model, self._matrices)
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
@@ -94,51 +96,46 @@ class Compressor:
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
         selected = step.scope.select(self._matrices)
+        units = joined((matrix, weights.get(matrix, self._originals[matrix])) for matrix in selected)
+        is_first = not any(matrix in weights for matrix in selected)
         done: dict[Matrix, Weight] = {}
+        position = 0
         try:
-            at_level = self._prepared(step, selected, weights)
-            for matrix, weight in zip(selected, at_level(step.level), strict=True):
-                done[matrix] = weight
+            at_level = self._shared(step, units) if is_first else self._prepare(step, units)
+            for unit, weight in zip(units, at_level(step.level), strict=True):
+                done.update(unit.apart(weight))
+                position += 1
         except UnusableWeightError as error:
-            matrix = selected[len(done) if error.position is None else error.position]
-            raise UserError(f"{matrix.parameter} of {self._loaded.name} {error.reason}") from error
+            unit = units[position if error.position is None else error.position]
+            raise UserError(f"{unit.parameter} of {self._loaded.name} {error.reason}") from error
         return done
 
-    def _prepared(self, step: Step, selected: Sequence[Matrix], weights: Mapping[Matrix, Weight]) -> AtLevel:
-        if any(matrix in weights for matrix in selected):
-            return self._prepare(step, [weights.get(matrix, self._originals[matrix]) for matrix in selected])
-        # The step works on the model's own weights, so that other recipes can share what it found out.
+    def _shared(self, step: Step, units: Sequence[Unit]) -> AtLevel:
+        """Prepare a step on the model's own weights, so that other recipes can share what it found out."""
         key = replace(step, level=None)
         if key in self._preparations:
             self._preparations.move_to_end(key)
         else:
-            self._preparations[key] = self._prepare(step, [self._originals[matrix] for matrix in selected])
+            self._preparations[key] = self._prepare(step, units)
             if len(self._preparations) > _PREPARATIONS_KEPT:
                 self._preparations.popitem(last=False)
         return self._preparations[key]
 
-    def _prepare(self, step: Step, weights: Sequence[Weight]) -> AtLevel:
+    def _prepare(self, step: Step, units: Sequence[Unit]) -> AtLevel:
         method: Method = load_method(step.method)
+        weights = [unit.weight for unit in units]
         return method.prepare(weights, method.declaration.values(step), seed=self._seed)
 
 
-def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> list[str]:
-    """Return what is wrong with a recipe for a model with these matrices, a sentence each.
-
-    Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
-    """
-    return list(dict.fromkeys(problem for step in recipe.steps for problem in _step_problems(step, matrices)))
-
-
-def _step_problems(step: Step, matrices: Sequence[Matrix]) -> list[str]:
-    try:
-        found = load_method(step.method).declaration.problems(step)
-    except UserError as error:
-        found = [str(error)]
-    if not step.scope.select(matrices):
-        roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-        found.append(f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})")
-    return found
+def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
+    names = dict.fromkeys(matrix.parameter for matrix in matrices)
+    wholes = {name: DenseWeight(model.get_parameter(name).detach()) for name in names}
+    return {
+        matrix: wholes[matrix.parameter]
+        if matrix.axis is None
+        else PartWeight(wholes[matrix.parameter], matrix.axis, matrix.ranges)
+        for matrix in matrices
+    }
 
 
 def compress(loaded: Loaded, recipe: Recipe | str) -> Loaded:

@@ -12,6 +12,7 @@ included, changes an item's result slightly, with torch's own ``linear_dynamic``
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 
 from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.compression.unusable_weight import UnusableWeightError
-from forgetmeter.compression.weight import Weight
+from forgetmeter.compression.weight import PartWeight, Weight, assembled, cut
 from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.ranges import Ranges
 from forgetmeter.specs.recipe import Level
 
 Arithmetic = Literal["kernel", "simulated"]
@@ -46,6 +48,11 @@ class Int8Weight:
     integers: Tensor
     scale: float
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The integers' shape."""
+        return tuple(self.integers.shape)
+
     def values(self) -> Tensor:
         """Return the weights as float32."""
         return self.integers.to(torch.float32) * self.scale
@@ -61,6 +68,29 @@ class Int8Weight:
     def scales(self) -> int:
         """Return 1: the matrix has one scale."""
         return 1
+
+    def part(self, axis: int, ranges: Ranges) -> Int8Weight:
+        """Return some of the integers, with the same scale."""
+        return Int8Weight(cut(self.integers, axis, ranges), self.scale)
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the other has the same scale."""
+        return isinstance(other, Int8Weight) and other.scale == self.scale
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
+        """Return all the integers, with the one scale."""
+        integers = [(ranges, _integers(part)) for ranges, part in parts]
+        return Int8Weight(assembled(axis, integers), self.scale)
+
+    def transposed(self) -> Int8Weight:
+        """Return the integers of ``Conv1D``, which holds input units first, as a linear layer holds them."""
+        return Int8Weight(self.integers.t().contiguous(), self.scale)
+
+
+def _integers(weight: Weight) -> Tensor:
+    bare = weight.taken_out() if isinstance(weight, PartWeight) else weight
+    assert isinstance(bare, Int8Weight)
+    return bare.integers
 
 
 def quantize_weight(weight: Weight) -> Int8Weight:
@@ -208,6 +238,7 @@ METHOD = MatrixMethod(
         summary="8-bit weights and, computed on each call, 7-bit activations; one scale a matrix.",
         reference="torch.ao.quantization.quantize_dynamic with its default configuration",
         level="none",
+        forms=("linear", "conv1d"),
     ),
     transform,
 )

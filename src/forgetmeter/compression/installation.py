@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
-from forgetmeter.compression.weight import DenseWeight, Weight
+from forgetmeter.compression.partwise_linear import DenseRows, PartwiseLinear
+from forgetmeter.compression.unit import Unit, joined
+from forgetmeter.compression.untying import declare_untied
+from forgetmeter.compression.weight import DenseWeight, Weight, cut, put
+from forgetmeter.specs.ranges import Ranges, count, without
 from forgetmeter.specs.role import Matrix
 
 Undo = Callable[[], None]
@@ -19,26 +25,25 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     """Put weights in the place of the model's own, which stay whole for the undoing.
 
     Quantized weights bring their own module. All others become a new parameter without gradient; forms that
-    have no module of their own are installed as plain values, in the dtype of the parameter they replace. A
-    tied head that is installed is a matrix of its own until it is taken out; the input embedding never
-    changes.
+    have no module of their own are installed as plain values, in the dtype of the parameter they replace. The
+    parts of a fused parameter are put together, with the model's own weights for those that are not given. A
+    tied head that is installed is a matrix of its own until it is taken out; the input embedding never changes.
 
     Args:
         model: The model to change.
-        weights: What to install, by matrix of ``weight_map(model)``. Not copied.
+        weights: What to install, by matrix of ``weight_map(model)``. Not copied, but for parts that were
+            compressed apart from one another.
 
     Returns:
         A function that puts everything back as it was, ties included. Whatever was installed later must be
         taken out first. If installing fails, everything is put back before the error goes on.
     """
     with ExitStack() as undoing:
-        for matrix, weight in weights.items():
-            if isinstance(weight, Int8Weight):
-                undoing.callback(_replace_module(model, matrix, weight))
-            else:
-                undoing.callback(_replace_parameter(model, matrix, weight))
+        for _, units in groupby(joined(weights.items()), key=lambda unit: unit.parameter):
+            undoing.callback(_install_parameter(model, list(units)))
+        for matrix in weights:
             if matrix.tied_to is not None:
-                undoing.callback(_declare_untied(model, matrix))
+                undoing.callback(declare_untied(model, matrix))
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
 
@@ -53,11 +58,14 @@ def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Itera
         undo()
 
 
-def _replace_parameter(model: PreTrainedModel, matrix: Matrix, weight: Weight) -> Undo:
+def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
+    matrix = units[0].matrices[0]
+    if any(isinstance(unit.weight, Int8Weight) for unit in units):
+        return _replace_module(model, matrix.module, units)
     module = model.get_submodule(matrix.module)
     name = matrix.parameter.rpartition(".")[2]
     old = module.get_parameter(name)
-    values = weight.values() if isinstance(weight, DenseWeight) else weight.values().to(old.dtype)
+    values = _values(old.detach(), units)
     if values.shape != old.shape:
         shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
         raise ValueError(f"{matrix.parameter} has {shapes}")
@@ -65,31 +73,52 @@ def _replace_parameter(model: PreTrainedModel, matrix: Matrix, weight: Weight) -
     return lambda: setattr(module, name, old)
 
 
-def _replace_module(model: PreTrainedModel, matrix: Matrix, weight: Int8Weight) -> Undo:
-    parent_name, _, name = matrix.module.rpartition(".")
+def _values(old: Tensor, units: Sequence[Unit]) -> Tensor:
+    if _is_whole(units, old):
+        return _as_dtype(units[0].weight, old)
+    values = old.clone()
+    for unit in units:
+        put(values, unit.axis, unit.ranges, _as_dtype(unit.weight, old))
+    return values
+
+
+def _is_whole(units: Sequence[Unit], parameter: Tensor) -> bool:
+    return len(units) == 1 and count(units[0].ranges) in (0, parameter.shape[units[0].axis])
+
+
+def _as_dtype(weight: Weight, old: Tensor) -> Tensor:
+    return weight.values() if isinstance(weight, DenseWeight) else weight.values().to(old.dtype)
+
+
+def _replace_module(model: PreTrainedModel, path: str, units: Sequence[Unit]) -> Undo:
+    parent_name, _, name = path.rpartition(".")
     parent = model.get_submodule(parent_name)
     old = parent.get_submodule(name)
-    if not isinstance(old, nn.Linear):
-        raise TypeError(f"{matrix.module} is a {type(old).__name__}; int8 weights replace nn.Linear only")
-    new = DynamicInt8Linear(weight, old.bias)
+    if not isinstance(old, (nn.Linear, Conv1D)):
+        raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
+    new = _quantized(units[0], old, old.bias) if _is_whole(units, old.weight) else _partwise(units, old)
     setattr(parent, name, new.train(old.training))
     return lambda: setattr(parent, name, old)
 
 
-def _declare_untied(model: PreTrainedModel, matrix: Matrix) -> Undo:
-    """Have the model know that the head is no longer the embedding: saving and reloading then keeps both."""
-    configs = {id(config): config for config in (model.config, model.config.get_text_config(decoder=True))}
-    before = [(config, getattr(config, "tie_word_embeddings", None)) for config in configs.values()]
-    ties = getattr(model, "all_tied_weights_keys", {})
-    ties_before = dict(ties)
-    for config in configs.values():
-        config.tie_word_embeddings = False
-    ties.pop(matrix.parameter, None)
+def _partwise(units: Sequence[Unit], old: nn.Linear | Conv1D) -> PartwiseLinear:
+    axis, outputs = units[0].axis, old.weight.shape[units[0].axis]
+    quantized = [unit for unit in units if isinstance(unit.weight, Int8Weight)]
+    parts = [(unit.ranges, _quantized(unit, old, _rows(old.bias, unit.ranges))) for unit in quantized]
+    rest = without(outputs, [unit.ranges for unit in quantized])
+    if rest:
+        values = _values(old.weight.detach(), [unit for unit in units if unit not in quantized])
+        rows = cut(values, axis, rest)
+        rows = rows.t() if isinstance(old, Conv1D) else rows
+        parts.append((rest, DenseRows(rows.contiguous(), _rows(old.bias, rest))))
+    return PartwiseLinear(parts)
 
-    def undo() -> None:
-        for config, tied in before:
-            config.tie_word_embeddings = tied
-        ties.clear()
-        ties.update(ties_before)
 
-    return undo
+def _quantized(unit: Unit, old: nn.Linear | Conv1D, bias: Tensor | None) -> DynamicInt8Linear:
+    assert isinstance(unit.weight, Int8Weight)
+    weight = unit.weight.transposed() if isinstance(old, Conv1D) else unit.weight
+    return DynamicInt8Linear(weight, bias)
+
+
+def _rows(bias: Tensor | None, ranges: Ranges) -> Tensor | None:
+    return None if bias is None else cut(bias.detach(), 0, ranges)

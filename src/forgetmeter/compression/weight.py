@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from forgetmeter.specs.ranges import Ranges
+
 
 class Weight(Protocol):
     """A weight matrix in whatever form the steps so far have brought it to. Never changed in place."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the parameter, or of the part of it: see ``Matrix.shape``."""
+        ...
+
     def values(self) -> Tensor:
-        """Return the weights as a floating-point tensor of shape ``(output units, input units)``."""
+        """Return the weights as a floating-point tensor of the weight's shape."""
         ...
 
     def masked(self, keep: Tensor) -> Weight:
@@ -28,12 +36,29 @@ class Weight(Protocol):
         """Return how many float32 scales are stored beside the weights."""
         ...
 
+    def part(self, axis: int, ranges: Ranges) -> Weight:
+        """Return the weights at some indices of an axis, in the same form."""
+        ...
+
+    def joins(self, other: Weight) -> bool:
+        """Whether this weight and another can be parts of one weight of this form, neither of them changed."""
+        ...
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+        """Return one weight made of parts that join this one; their ranges cover the axis once."""
+        ...
+
 
 @dataclass(frozen=True)
 class DenseWeight:
     """Plain floating-point weights."""
 
     tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return tuple(self.tensor.shape)
 
     def values(self) -> Tensor:
         """Return the tensor itself; it must not be changed."""
@@ -50,3 +75,94 @@ class DenseWeight:
     def scales(self) -> int:
         """Return 0: plain weights need none."""
         return 0
+
+    def part(self, axis: int, ranges: Ranges) -> DenseWeight:
+        """Return a view of one range, a copy of several."""
+        return DenseWeight(cut(self.tensor, axis, ranges))
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the other is dense too, and of the same dtype."""
+        return isinstance(other, DenseWeight) and other.tensor.dtype == self.tensor.dtype
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DenseWeight:
+        """Return a new tensor."""
+        return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
+
+
+@dataclass(frozen=True)
+class PartWeight:
+    """A part of a weight, cut out only when it is looked at.
+
+    The parts of a fused parameter are so until a method changes them: nothing is copied for them, and that they
+    make up a whole can be seen.
+
+    Attributes:
+        whole: The weight that it is a part of.
+        axis: The axis along which it is cut.
+        ranges: Its indices along that axis.
+    """
+
+    whole: Weight
+    axis: int
+    ranges: Ranges
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The part's shape."""
+        return self.taken_out().shape
+
+    def taken_out(self) -> Weight:
+        """Return the part as a weight of its own, in the form of the whole."""
+        return self.whole.part(self.axis, self.ranges)
+
+    def values(self) -> Tensor:
+        """Return a view or a copy; it must not be changed."""
+        return self.taken_out().values()
+
+    def masked(self, keep: Tensor) -> Weight:
+        """Return a weight of its own."""
+        return self.taken_out().masked(keep)
+
+    def bits(self) -> int:
+        """Return what the whole does."""
+        return self.whole.bits()
+
+    def scales(self) -> int:
+        """Return how many the part would have on its own."""
+        return self.taken_out().scales()
+
+    def part(self, axis: int, ranges: Ranges) -> Weight:
+        """Return a part of the part."""
+        return self.taken_out().part(axis, ranges)
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the whole joins the other."""
+        return self.whole.joins(other.whole if isinstance(other, PartWeight) else other)
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+        """Return a weight in the form of the whole."""
+        return self.whole.together(axis, parts)
+
+
+def cut(tensor: Tensor, axis: int, ranges: Ranges) -> Tensor:
+    """Return a tensor's values at some indices of an axis: a view of one range, a copy of several."""
+    pieces = [tensor.narrow(axis, start, stop - start) for start, stop in ranges]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=axis)
+
+
+def assembled(axis: int, parts: Sequence[tuple[Ranges, Tensor]]) -> Tensor:
+    """Return a new tensor of which each part is at its ranges; the inverse of ``cut``."""
+    shape = list(parts[0][1].shape)
+    shape[axis] = sum(part.shape[axis] for _, part in parts)
+    whole = parts[0][1].new_empty(shape)
+    for ranges, part in parts:
+        put(whole, axis, ranges, part)
+    return whole
+
+
+def put(whole: Tensor, axis: int, ranges: Ranges, part: Tensor) -> None:
+    """Overwrite a tensor's values at some indices of an axis."""
+    offset = 0
+    for start, stop in ranges:
+        whole.narrow(axis, start, stop - start).copy_(part.narrow(axis, offset, stop - start))
+        offset += stop - start

@@ -3,50 +3,151 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import nn
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-from forgetmeter.specs.role import Matrix, Role
+from forgetmeter.models.fused_layouts import fused_parts, halves
+from forgetmeter.models.output_head import Head, find_head
+from forgetmeter.models.reasons import reason_to_leave_alone
+from forgetmeter.models.role_names import attention_kind, role_inside_block, role_outside_blocks
+from forgetmeter.specs.ranges import Ranges, count
+from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
 
-# Llama's naming, which most later decoders follow.
-_ROLES = {
-    "self_attn.q_proj": Role("attention", "query", "self"),
-    "self_attn.k_proj": Role("attention", "key", "self"),
-    "self_attn.v_proj": Role("attention", "value", "self"),
-    "self_attn.o_proj": Role("attention", "output", "self"),
-    "mlp.gate_proj": Role("feed_forward", "gate"),
-    "mlp.up_proj": Role("feed_forward", "up"),
-    "mlp.down_proj": Role("feed_forward", "down"),
-}
-_LAYER = re.compile(r"^(?:.*\.)?layers\.(\d+)\.(.+)$")
+# The first number in a name is the block's; what follows is the name within the block.
+_BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
+_UNKNOWN = Role("unknown")
 
 
 def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
-    """List the weight matrices that a recipe can work on, in the order of the model's parameters.
+    """List the weight matrices that a recipe can work on, in the order of the model's parameters; the head last.
 
-    Embeddings, norms and biases are left alone and not listed. An output projection that is tied to the
-    input embedding is listed once, as the head, with ``tied_to`` naming the embedding's parameter.
+    Together with ``left_alone`` it names every parameter of two or more dimensions once. Those that are shared
+    by several layers are listed under their first name. A head that is tied to the input embedding is listed
+    under its own name, with ``tied_to`` naming the embedding's parameter. A fused parameter is listed part by
+    part. What fits nothing is listed with the role ``unknown``.
 
     Args:
-        model: A Llama-style decoder.
+        model: A masked language model, an encoder-decoder or a decoder; its weights are not looked at, so that it
+            may be on the ``meta`` device.
     """
-    found: list[Matrix] = []
-    for name, module in model.named_modules():
-        match = _LAYER.match(name)
-        if isinstance(module, nn.Linear) and match and match[2] in _ROLES:
-            shape = tuple(module.weight.shape)
-            found.append(Matrix(f"{name}.weight", _ROLES[match[2]], shape, "decoder", int(match[1])))
-    return (*found, *_head(model))
+    return _survey(model)[0]
 
 
-def _head(model: PreTrainedModel) -> tuple[Matrix, ...]:
-    head = model.get_output_embeddings()
-    if not isinstance(head, nn.Linear):
-        return ()
-    modules = {module: name for name, module in model.named_modules()}
-    embedding = model.get_input_embeddings()
-    tied = embedding is not None and embedding.weight is head.weight
-    tied_to = f"{modules[embedding]}.weight" if tied else None
-    shape = tuple(head.weight.shape)
-    return (Matrix(f"{modules[head]}.weight", Role("head"), shape, "decoder", None, tied_to),)
+def left_alone(model: PreTrainedModel) -> dict[str, str]:
+    """Say why the other parameters of two or more dimensions are in no weight matrix: embeddings, routers ...
+
+    Args:
+        model: As for ``weight_map``.
+
+    Returns:
+        The reason for each parameter's name, such as ``input embedding``.
+    """
+    return _survey(model)[1]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a parameter was found: all that its roles follow from."""
+
+    parameter: str
+    tensor: Tensor
+    module: nn.Module
+    stack: Stack
+    config: PretrainedConfig
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        path = self.parameter.removesuffix(".weight")
+        block = _BLOCK.match(path)
+        whole = Matrix(
+            parameter=self.parameter,
+            role=_UNKNOWN,
+            shape=tuple(self.tensor.shape),
+            stack=self.stack,
+            layer=int(block[1]) if block else None,
+            architecture=self.config.model_type,
+            form=_form(self.module),
+        )
+        if whole.form == "tensor" and not self._is_experts():
+            return (whole,)
+        if block is None:
+            return (replace(whole, role=role_outside_blocks(path) or _UNKNOWN),)
+        fused = self._fused(block[2], whole.form)
+        if fused is None:
+            return (replace(whole, role=role_inside_block(block[2]) or _UNKNOWN),)
+        return tuple(_parts(whole, *fused, kind=attention_kind(block[2])))
+
+    def _fused(self, path: str, form: Form) -> tuple[int, dict[Part, Ranges]] | None:
+        if form == "tensor":
+            is_pair = path.rpartition(".")[2] == "gate_up_proj"
+            return (1, halves(self.tensor.shape[1], "gate", "up")) if is_pair else None
+        axis = 1 if form == "conv1d" else 0
+        parts = fused_parts(self.config, path, self.tensor.shape[axis])
+        return None if parts is None else (axis, parts)
+
+    def _is_experts(self) -> bool:
+        """Whether the tensor is one matrix an expert, rows for output units; transformers' modules say so."""
+        module: Any = self.module
+        plain = getattr(module, "is_concatenated", False) and not getattr(module, "is_transposed", True)
+        return bool(plain and self.tensor.dim() == 3)
+
+
+def _parts(whole: Matrix, axis: int, parts: Mapping[Part, Ranges], *, kind: AttentionKind | None) -> Iterator[Matrix]:
+    for part, ranges in parts.items():
+        role = Role("feed_forward", part) if kind is None else Role("attention", part, kind)
+        shape = (*whole.shape[:axis], count(ranges), *whole.shape[axis + 1 :])
+        yield replace(whole, role=role, shape=shape, axis=axis, ranges=ranges)
+
+
+def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]:
+    modules = dict(model.named_modules())
+    head = find_head(model)
+    only_stack = _only_stack(model)
+    matrices: list[Matrix] = []
+    reasons: dict[str, str] = {}
+    for name, tensor in model.named_parameters():
+        if tensor.dim() < 2 or (head is not None and name == head.parameter):
+            continue
+        reason = reason_to_leave_alone(model, modules, name)
+        if reason is not None:
+            reasons[name] = reason
+            continue
+        module = modules[name.rpartition(".")[0]]
+        matrices.extend(_Place(name, tensor, module, only_stack or _stack(name), model.config).matrices())
+    if head is not None:
+        matrices.append(_head_matrix(head, model, only_stack or "decoder"))
+    return tuple(matrices), reasons
+
+
+def _head_matrix(head: Head, model: PreTrainedModel, stack: Stack) -> Matrix:
+    return Matrix(
+        parameter=head.parameter,
+        role=Role("head"),
+        shape=tuple(head.module.weight.shape),
+        stack=stack,
+        tied_to=head.tied_to,
+        architecture=model.config.model_type,
+    )
+
+
+def _form(module: nn.Module) -> Form:
+    if isinstance(module, nn.Linear):
+        return "linear"
+    return "conv1d" if isinstance(module, Conv1D) else "tensor"
+
+
+def _only_stack(model: PreTrainedModel) -> Stack | None:
+    if getattr(model.config, "is_encoder_decoder", False):
+        return None
+    # Two architectures of one name, such as BERT's, can be either: the class tells, not the configuration.
+    is_masked = any(kind.__name__.endswith("ForMaskedLM") for kind in type(model).__mro__)
+    return "encoder" if is_masked else "decoder"
+
+
+def _stack(name: str) -> Stack:
+    names = name.split(".")
+    return "encoder" if "encoder" in names and "decoder" not in names[: names.index("encoder")] else "decoder"

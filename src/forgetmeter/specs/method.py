@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from forgetmeter.specs.recipe import OptionValue, Step
+from forgetmeter.specs.role import Form
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
@@ -43,6 +44,7 @@ class MethodDeclaration:
         reference: The paper or function whose behaviour it has.
         level: What its level means.
         options: Its further parameters by name.
+        forms: What may hold the weights that it takes.
     """
 
     name: str
@@ -50,6 +52,7 @@ class MethodDeclaration:
     reference: str
     level: LevelKind
     options: Mapping[str, Option] = field(default_factory=dict)
+    forms: tuple[Form, ...] = ("linear", "conv1d", "tensor")
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from forgetmeter.specs.ranges import Ranges
 
 Component = Literal["attention", "feed_forward", "head", "head_transform", "embedding", "unknown"]
 Part = Literal["query", "key", "value", "output", "up", "gate", "down"]
 AttentionKind = Literal["self", "cross"]
 Stack = Literal["encoder", "decoder"]
+Form = Literal["linear", "conv1d", "tensor"]
 
 ATTENTION_PARTS: tuple[Part, ...] = ("query", "key", "value", "output")
 FEED_FORWARD_PARTS: tuple[Part, ...] = ("up", "gate", "down")
+
+_RANGES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,10 @@ class Role:
     """The role of one weight matrix.
 
     Attributes:
-        component: Attention, feed-forward, or the head (the projection onto the vocabulary).
-        part: Which projection of the component; ``None`` for the head.
+        component: Attention; feed-forward; the head (the projection onto the vocabulary); the dense layer before
+            it that masked language models have; a projection between embedding and hidden size; or unknown.
+        part: Which projection of attention or feed-forward. The gate is the one that the activation is applied
+            to, where there are two.
         attention: Self- or cross-attention; ``None`` outside of attention.
     """
 
@@ -34,15 +42,20 @@ class Role:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One weight matrix of a model.
+    """One weight matrix of a model: a parameter, or the part of a fused one that has a role of its own.
 
     Attributes:
         parameter: The parameter's name, as in ``model.state_dict()``.
         role: What the matrix does.
-        shape: ``(output units, input units)`` for ``nn.Linear``.
+        shape: Of the matrix: of the part, where the parameter is fused. ``(output units, input units)`` for
+            ``nn.Linear``, the other way round for ``Conv1D``, ``(experts, output units, input units)`` for experts.
         stack: Encoder or decoder.
-        layer: Index of the block within its stack, from 0; ``None`` for the head.
+        layer: Index of the block within its stack, from 0; ``None`` outside of the blocks.
         tied_to: Name of the embedding parameter that shares this matrix's storage, if any.
+        axis: The parameter's axis along which the part is cut out of it; ``None`` for a whole parameter.
+        ranges: The part's indices along that axis; several where the model interleaves roles by head.
+        architecture: The ``model_type`` of the model's configuration.
+        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or something else that uses the tensor.
     """
 
     parameter: str
@@ -51,6 +64,22 @@ class Matrix:
     stack: Stack
     layer: int | None = None
     tied_to: str | None = None
+    axis: int | None = None
+    ranges: Ranges = ()
+    architecture: str = ""
+    form: Form = "linear"
+
+    def __hash__(self) -> int:
+        # Enough to tell nearly all apart; hashing all ranges of all matrices would cost more than it is worth.
+        return hash((self.parameter, self.ranges[:1]))
+
+    def __str__(self) -> str:
+        if self.axis is None:
+            return self.parameter
+        shown = [f"{start}:{stop}" for start, stop in self.ranges[:_RANGES_SHOWN]]
+        if len(self.ranges) > _RANGES_SHOWN:
+            shown.append(f"… {len(self.ranges)} ranges")
+        return f"{self.parameter}[{':, ' * self.axis}{'+'.join(shown)}]"
 
     @property
     def module(self) -> str:
@@ -60,7 +89,4 @@ class Matrix:
     @property
     def size(self) -> int:
         """Number of weights."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+        return math.prod(self.shape)

@@ -12,19 +12,30 @@ from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, Matrix, 
 from forgetmeter.specs.suggestion import unknown
 
 _BODY = ("attention", "feed_forward")
+# The published scripts' "overall" is every linear layer but the last one.
+_PUBLISHED_OVERALL = (*_BODY, "embedding", "head_transform")
+# For these, the published scripts' "attention" ends before the output projection, which is feed-forward to them.
+_PUBLISHED_WITHOUT_OUTPUT = ("bert", "roberta")
 
-# The name of a selector, and what it selects. `paper/...` are the published scripts' own selections; for
-# Llama-style decoders they coincide with the plain ones (arXiv 2312.00960, scripts for Vicuna).
+
+def _is_published_attention(matrix: Matrix) -> bool:
+    without_output = matrix.architecture in _PUBLISHED_WITHOUT_OUTPUT
+    return matrix.role.component == "attention" and not (without_output and matrix.role.part == "output")
+
+
+# The name of a selector, and what it selects. `paper/...` are the published scripts' own selections
+# (arXiv 2312.00960); most often they coincide with the plain ones.
 SELECTORS: dict[str, Callable[[Matrix], bool]] = {
     "attention": lambda m: m.role.component == "attention",
     "feed_forward": lambda m: m.role.component == "feed_forward",
     "overall": lambda m: m.role.component in _BODY,
     "head": lambda m: m.role.component == "head",
+    "head_transform": lambda m: m.role.component == "head_transform",
     "self_attention": lambda m: m.role.attention == "self",
     "cross_attention": lambda m: m.role.attention == "cross",
-    "paper/attention": lambda m: m.role.component == "attention",
-    "paper/feed_forward": lambda m: m.role.component == "feed_forward",
-    "paper/overall": lambda m: m.role.component in _BODY,
+    "paper/attention": _is_published_attention,
+    "paper/feed_forward": lambda m: m.role.component in _BODY and not _is_published_attention(m),
+    "paper/overall": lambda m: m.role.component in _PUBLISHED_OVERALL,
 }
 
 
@@ -50,7 +61,8 @@ class Scope:
         selector: A name of ``SELECTORS``; ``regex`` where ``pattern`` is set.
         stack: Only this stack, if set.
         layers: Only blocks from the first to the last of these indices, both included, if set.
-        pattern: Regular expression searched for in parameter names.
+        pattern: Regular expression searched for in parameter names; it selects a fused parameter with all its
+            parts, and matrices of any role, unknown ones too.
     """
 
     selector: str

@@ -1,0 +1,59 @@
+"""What is wrong with a recipe for a model, seen before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from forgetmeter.compression.table import load_method
+from forgetmeter.errors import UserError
+from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.recipe import Recipe, Step
+from forgetmeter.specs.role import Matrix
+
+# These say by themselves which weights they mean, whatever the role of others.
+_SURE_SELECTORS = ("head", "regex")
+
+
+def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> list[str]:
+    """Return what is wrong with a recipe for a model with these matrices, a sentence each.
+
+    Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
+    """
+    return list(dict.fromkeys(problem for step in recipe.steps for problem in _step_problems(step, matrices)))
+
+
+def _step_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
+    selected = step.scope.select(matrices)
+    try:
+        declaration = load_method(step.method).declaration
+    except UserError as error:
+        yield str(error)
+    else:
+        yield from declaration.problems(step)
+        yield from _form_problems(declaration, selected)
+    yield from _unknown_role_problems(step, matrices)
+    if not selected:
+        roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
+        yield f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})"
+
+
+def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
+    refused = [matrix for matrix in selected if matrix.form not in declaration.forms]
+    if refused:
+        parameters = dict.fromkeys(matrix.parameter for matrix in refused)
+        others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
+        why = "holds all experts of a block in one tensor" if len(refused[0].shape) == 3 else "is no layer's weight"
+        yield (
+            f"{declaration.name} takes linear layers only, and {refused[0].parameter}{others} {why}; "
+            "choose a scope without it"
+        )
+
+
+def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
+    unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
+    if unknown and step.scope.selector not in _SURE_SELECTORS:
+        yield (
+            f"what scope '{step.scope}' should select is not known: the model has weights of unknown role, "
+            f"{unknown[0].parameter} first ({len(unknown)} in all); select by {{regex: PATTERN}} in the study file, "
+            "or by regex(PATTERN) in a recipe's text"
+        )

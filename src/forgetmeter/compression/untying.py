@@ -1,0 +1,75 @@
+"""Having a model know that its head is no longer its embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transformers import PreTrainedModel
+
+from forgetmeter.specs.role import Matrix
+
+
+def declare_untied(model: PreTrainedModel, head: Matrix) -> Callable[[], None]:
+    """Have neither ``tie_weights`` nor saving and reloading make the head the embedding again.
+
+    Where the head is all that is tied, the configuration says that nothing is. But BERT's configuration ties a
+    bias along with it, and that of T5 and BART the embeddings of both stacks: they would be missing from a
+    checkpoint whose configuration ties nothing. T5's also decides whether the decoder's output is scaled. There
+    the configuration stays, and the model forgets this one tie; transformers leaves a head untied on loading
+    whose weights differ from the embedding's.
+
+    Args:
+        model: The model, with a head of its own installed.
+        head: The tied head's matrix.
+
+    Returns:
+        A function that takes the declaration back.
+    """
+    ties = getattr(model, "all_tied_weights_keys", {})
+    undo_ties = _forget(ties, head.parameter)
+    undo_rest = _forget_in_class(model, head.parameter) if ties else _untie_config(model)
+
+    def undo() -> None:
+        undo_rest()
+        undo_ties()
+
+    return undo
+
+
+def _untie_config(model: PreTrainedModel) -> Callable[[], None]:
+    configs = {id(config): config for config in (model.config, model.config.get_text_config(decoder=True))}
+    before = [(config, getattr(config, "tie_word_embeddings", None)) for config in configs.values()]
+    for config in configs.values():
+        config.tie_word_embeddings = False
+
+    def undo() -> None:
+        for config, tied in before:
+            config.tie_word_embeddings = tied
+
+    return undo
+
+
+def _forget_in_class(model: PreTrainedModel, parameter: str) -> Callable[[], None]:
+    """Give the model a list of ties of its own in the place of its class's."""
+    own = vars(model).get("_tied_weights_keys")
+    declared = model._tied_weights_keys or {}
+    model._tied_weights_keys = {target: source for target, source in declared.items() if target != parameter}
+
+    def undo() -> None:
+        if own is None:
+            del model._tied_weights_keys
+        else:
+            model._tied_weights_keys = own
+
+    return undo
+
+
+def _forget(ties: dict[str, str], parameter: str) -> Callable[[], None]:
+    before = dict(ties)
+    ties.pop(parameter, None)
+
+    def undo() -> None:
+        ties.clear()
+        ties.update(before)
+
+    return undo

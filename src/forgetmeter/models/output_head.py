@@ -1,0 +1,40 @@
+"""The projection onto the vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Head:
+    """A model's projection onto its vocabulary.
+
+    Attributes:
+        parameter: Its weight's name, also where the model lists the weight under the embedding's name only.
+        module: The layer.
+        tied_to: Name of the input embedding's parameter, if that is the same tensor.
+    """
+
+    parameter: str
+    module: nn.Linear
+    tied_to: str | None
+
+
+def find_head(model: PreTrainedModel) -> Head | None:
+    """Return the head of a model, or ``None`` if it has no layer of its own for it.
+
+    DeBERTa-v2's new head multiplies by the input embedding itself; transformers then gives the dense layer before
+    it for the output embedding, which is told by its shape.
+    """
+    module, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if not isinstance(module, nn.Linear) or not isinstance(embedding, nn.Embedding):
+        return None
+    vocabulary = {embedding.num_embeddings, getattr(model.config.get_text_config(), "vocab_size", None)}
+    if module.out_features not in vocabulary and module.weight.shape[0] not in vocabulary:
+        return None
+    names = {found: name for name, found in model.named_modules()}
+    tied_to = f"{names[embedding]}.weight" if embedding.weight is module.weight else None
+    return Head(f"{names[module]}.weight", module, tied_to)

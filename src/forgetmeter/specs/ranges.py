@@ -1,0 +1,35 @@
+"""Index ranges along an axis of a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Ranges = tuple[tuple[int, int], ...]
+"""Half-open ranges of indices, ascending, neither overlapping nor touching."""
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Sort ranges that do not overlap, and join those that touch."""
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+        else:
+            found.append((start, stop))
+    return tuple(found)
+
+
+def count(ranges: Ranges) -> int:
+    """Return the number of indices."""
+    return sum(stop - start for start, stop in ranges)
+
+
+def without(length: int, taken: Iterable[Ranges]) -> Ranges:
+    """Return the indices from 0 to ``length`` that are in none of some ranges, which do not overlap."""
+    free: list[tuple[int, int]] = []
+    start = 0
+    for first, last in merged(piece for ranges in taken for piece in ranges):
+        if start < first:
+            free.append((start, first))
+        start = last
+    return merged([*free, (start, length)] if start < length else free)
