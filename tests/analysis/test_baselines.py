@@ -11,7 +11,8 @@ def test_chance_and_majority() -> None:
         {
             "task": ["a", "a", "a", "b"],
             "gold": [[1], [1], [0, 2], [0]],
-            "choices": [["x", "y"], ["x", "y"], ["x", "y", "z"], ["x"]],
+            "choices": [2, 2, 3, 1],
+            "among": [None] * 4,
         }
     )
     found = task_baselines(items)
@@ -22,9 +23,17 @@ def test_chance_and_majority() -> None:
 
 
 def test_a_task_without_choices_has_none() -> None:
-    items = pd.DataFrame({"task": ["a", "a"], "gold": [[0], []], "choices": [["x", "y"], []]})
+    items = pd.DataFrame({"task": ["a", "a"], "gold": [[0], []], "choices": [2, 0], "among": [None] * 2})
     assert task_baselines(items) == {"a": TaskBaselines(2, None, None)}
 
 
+def test_a_cloze_that_any_word_could_fill_has_no_chance_level() -> None:
+    items = pd.DataFrame(
+        {"task": ["a", "b"], "gold": [[0], [0]], "choices": [2, 2], "among": ["vocabulary", "candidates"]}
+    )
+    found = task_baselines(items)
+    assert found == {"a": TaskBaselines(1, None, None), "b": TaskBaselines(1, 0.5, 1.0)}
+
+
 def test_no_items() -> None:
-    assert task_baselines(pd.DataFrame({"task": [], "gold": [], "choices": []})) == {}
+    assert task_baselines(pd.DataFrame({"task": [], "gold": [], "choices": [], "among": []})) == {}

@@ -43,6 +43,7 @@ def test_items_and_tasks(full_run: str) -> None:
     run = open_run(full_run)
     assert list(run.items.columns) == [
         "task", "item_id", "content_hash", "gold", "choices", "contexts", "continuations", "fields",
+        "before", "after", "among",
     ]  # fmt: skip
     assert list(run.items["task"]) == ["piqa"] * 4 + ["lama/trex"] * 3
     assert [list(each) for each in run.items["gold"][:4]] == [[0], [1], [1], [0, 1]]

@@ -75,7 +75,7 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     request = ["run", "--model", str(llama_folder), "--tasks", "piqa,winogrande", "--limit", "5", "--out", out]
     request += ["--recipes", "l1_unstructured:overall:0.5,dynamic_int8:head"]
     plan = forgetmeter(*request, "--dry-run")
-    assert "6 cells, 6 to do; 5 items a task" in plan.stdout
+    assert "6 cells, 6 to do; 5 items a task;" in plan.stdout
     assert not Path(out).exists()
 
     done = forgetmeter(*request)

@@ -112,6 +112,7 @@ class TestItems:
         table = pq.read_table(Path(location) / "items" / "lama" / "trex.parquet")
         assert table.column_names == [
             "item_id", "content_hash", "gold", "choices", "contexts", "continuations", "fields",
+            "before", "after", "among",
         ]  # fmt: skip
         first = table.to_pylist()[0]
         assert first["gold"] == [0]

@@ -14,7 +14,8 @@ class TaskBaselines:
 
     Attributes:
         items: Number of items.
-        chance: Expected accuracy of choosing at random; ``None`` where an item has no choices.
+        chance: Expected accuracy of choosing at random; ``None`` where an item has no choices, or is a cloze that
+            any word could fill.
         majority: Accuracy of always choosing the place that is most often right; ``None`` likewise.
     """
 
@@ -27,15 +28,16 @@ def task_baselines(items: pd.DataFrame) -> dict[str, TaskBaselines]:
     """Return the baselines of each task.
 
     Args:
-        items: Columns ``task``, ``gold`` (indices of the right choices) and ``choices``, as in ``Run.items``.
+        items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (how many there are) and
+            ``among``, as in ``Run.item_shapes``.
     """
     return {str(task): _baselines(group) for task, group in items.groupby("task", sort=False)}
 
 
 def _baselines(items: pd.DataFrame) -> TaskBaselines:
     right = [len(gold) for gold in items["gold"]]
-    choices = [len(texts) for texts in items["choices"]]
-    if not all(choices):
+    choices = [int(number) for number in items["choices"]]
+    if not all(choices) or (items["among"] == "vocabulary").any():
         return TaskBaselines(len(items), None, None)
     chance = sum(gold / number for gold, number in zip(right, choices, strict=True)) / len(items)
     places = Counter(int(place) for gold in items["gold"] for place in set(gold))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from forgetmeter.analysis.item_shapes import read_item_shapes
 from forgetmeter.analysis.parquet_union import Part, read_union
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.filesystem import RunFolder
@@ -17,8 +18,21 @@ from forgetmeter.store.stored_file import StoredCell, StoredItems
 
 _KEYS = ("variant", "model", "recipe", "task")
 _OUTCOMES = ("item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods")
-_ITEMS = ("item_id", "content_hash", "gold", "choices", "contexts", "continuations", "fields")
+_ITEMS = (
+    "item_id",
+    "content_hash",
+    "gold",
+    "choices",
+    "contexts",
+    "continuations",
+    "fields",
+    "before",
+    "after",
+    "among",
+)
 _TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
+FILTERS = "filters."
+DROPPED = "dropped."
 _FAILURES = (*_KEYS, "error")
 _REACHED = (
     "sparsity",
@@ -43,8 +57,10 @@ class Run:
             ``zeros``, ``zeros.<role>``, the other numbers of ``Reached``, and the facts noted (``seconds``
             ...). A variant that has not been made yet has its row, without numbers.
         cells: One row a cell that is done: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the facts
-            noted (``seconds``, ``tokens`` ...) and ``metric.<name>`` for each aggregated metric.
-        tasks: One row a task with stored items: its description, ``items`` (how many), ``items_hash``.
+            noted (``seconds``, ``tokens`` ...), ``metric.<name>`` for each aggregated metric and
+            ``dropped.<reason>``: how many items the model could not be asked.
+        tasks: One row a task with stored items: its description, ``items`` (how many), ``items_hash`` and
+            ``filters.<reason>``: how many items the task itself left out.
         failures: One row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``.
     """
 
@@ -68,6 +84,11 @@ class Run:
         if not self._items_parts:
             return _frame([], ["task", *_ITEMS])
         return read_union(RunFolder(self.location), self._items_parts)
+
+    @cached_property
+    def item_shapes(self) -> pd.DataFrame:
+        """One row an item: ``task``, ``gold``, ``choices`` (how many there are) and ``among``; much quicker."""
+        return read_item_shapes(RunFolder(self.location), self._items_parts)
 
     def read_outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the outcomes with some of their columns only, which for a large run is much quicker."""
@@ -100,7 +121,7 @@ def open_run(location: str) -> Run:
         study=study,
         variants=_variants_frame(variants, stored),
         cells=_frame([_cell_row(cell, *variants[cell.variant]) for cell in cells], _columns(cells)),
-        tasks=_frame([_task_row(each) for each in items], _TASKS),
+        tasks=_tasks_frame(items),
         failures=_frame([asdict(each) for each in failures], _FAILURES),
         _outcome_parts=[Part(cell.path, _cell_keys(cell, *variants[cell.variant])) for cell in cells],
         _items_parts=[Part(each.path, {"task": each.task}) for each in items],
@@ -172,8 +193,10 @@ def _columns(cells: Iterable[StoredCell]) -> list[str]:
     return list(dict.fromkeys([*_KEYS, "rows", *others]))
 
 
-def _task_row(items: StoredItems) -> dict[str, Any]:
-    return {**items.facts, "task": items.task, "items": items.facts["rows"]}
+def _tasks_frame(items: Iterable[StoredItems]) -> pd.DataFrame:
+    rows = [{**_flat(each.facts), "task": each.task, "items": each.facts["rows"]} for each in items]
+    filters = dict.fromkeys(name for row in rows for name in row if name.startswith(FILTERS))
+    return _frame(rows, [*_TASKS, *filters])
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
 from forgetmeter.analysis.baselines import TaskBaselines, task_baselines
-from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.frames import DROPPED, FILTERS, Run
 from forgetmeter.analysis.paired import CONFIDENCE, Paired, accuracy, compare_paired
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.store.failure import Failure
@@ -56,14 +56,16 @@ class TaskSummary:
     Attributes:
         task: Its name.
         items: Number of items.
-        chance: Accuracy of choosing at random; ``None`` where there are no choices.
+        chance: Accuracy of choosing at random; ``None`` where there are no choices, or any word could be given.
         majority: Accuracy of always choosing the place that is most often right; ``None`` likewise.
+        filters: How many items the task itself left out, whatever the model, by reason.
     """
 
     task: str
     items: int
     chance: float | None
     majority: float | None
+    filters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class CellSummary:
         prediction_flips: Share of items whose prediction changed.
         metrics: The task's aggregated metrics by name.
         seconds: Time that the cell took, where it was noted.
+        dropped: How many items the model could not be asked, by reason; they are not among ``items``.
     """
 
     model: str
@@ -111,6 +114,7 @@ class CellSummary:
     prediction_flips: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_significant(self) -> bool:
@@ -150,7 +154,7 @@ def summarise(run: Run) -> Summary:
     return Summary(
         study=run.study,
         variants=tuple(_variant(_row(row)) for row in run.variants.to_dict("records")),
-        tasks=_tasks(names, task_baselines(run.items), cells),
+        tasks=_tasks(names, task_baselines(run.item_shapes), run.tasks, cells),
         cells=tuple(cells),
         failures=failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
@@ -187,6 +191,7 @@ def _cell(row: Mapping[str, Any], outcomes: pd.DataFrame, paired: Paired | None)
         accuracy_high=reached.high,
         metrics={name: float(value) for name, value in metrics.items() if value is not None},
         seconds=None if seconds is None else float(seconds),
+        dropped=_counts(row, DROPPED),
     )
     return cell if paired is None else _compared(cell, paired)
 
@@ -239,14 +244,15 @@ def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
 
 
 def _tasks(
-    names: list[str], baselines: Mapping[str, TaskBaselines], cells: list[CellSummary]
+    names: list[str], baselines: Mapping[str, TaskBaselines], stored: pd.DataFrame, cells: list[CellSummary]
 ) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
+    filters = {str(row["task"]): _counts(_row(row), FILTERS) for row in stored.to_dict("records")}
     found = []
     for name in names:
         if name in baselines:
             known = baselines[name]
-            found.append(TaskSummary(name, known.items, known.chance, known.majority))
+            found.append(TaskSummary(name, known.items, known.chance, known.majority, filters.get(name, {})))
         elif name in answered:
             found.append(TaskSummary(name, answered[name], None, None))
     return tuple(found)
@@ -264,6 +270,11 @@ def _variant(row: Mapping[str, Any]) -> VariantSummary:
         simulated=None if row["simulated"] is None else bool(row["simulated"]),
         variant=row["variant"],
     )
+
+
+def _counts(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
+    """Return the numbers above zero in the columns that begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): int(value) for name, value in row.items() if name.startswith(prefix) and value}
 
 
 def _whole(value: float | None) -> int | None:

@@ -28,11 +28,17 @@ def run_command(
         typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always there."),
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder or URL of the run.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many items of each task.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many items of each task; of a probe, of each relation.")
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="The most tokens in a batch.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+    ] = None,
     executor: Annotated[str, typer.Option(help="Where cells are run: local.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
@@ -56,10 +62,10 @@ def run_command(
     given = {key: value for key, value in options.items() if value is not None}
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
-    _run(study, given, dry_run=dry_run)
+    _run(study, given, data=data, dry_run=dry_run)
 
 
-def _run(study: Path | None, options: dict[str, Any], *, dry_run: bool) -> None:
+def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
     def read(vocabulary: Vocabulary | None) -> Study:
         from forgetmeter.config.study_file import read_study_file, study_from_options
 
@@ -70,7 +76,7 @@ def _run(study: Path | None, options: dict[str, Any], *, dry_run: bool) -> None:
     from forgetmeter.cli.stage_lines import StageLines
     from forgetmeter.study.running import look_at, run_prospect
 
-    prospect = look_at(read, progress=StageLines(sys.stderr))
+    prospect = look_at(read, progress=StageLines(sys.stderr), data=data)
     if dry_run:
         _print_plan(prospect)
         return
@@ -92,15 +98,22 @@ def _print_plan(prospect: Prospect) -> None:
         todo = [cell.task for cell in cells if cell in missing]
         stored = [cell.task for cell in cells if cell not in missing]
         table.add_row(str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
-    limit = plan.study.evaluation.limit
     console = Console()
     console.print(table)
     console.print(
-        f"{len(plan.cells)} cells, {len(missing)} to do; {f'{limit} items a task' if limit else 'all items'}; "
-        f"into {plan.study.output}",
+        f"{len(plan.cells)} cells, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _amount(study: Study) -> str:
+    from forgetmeter.specs.task_name import PROBE_OPTIONS, parse_task_name
+
+    if study.evaluation.limit is None:
+        return "all items"
+    has_probe = any(parse_task_name(task).base in PROBE_OPTIONS for task in study.tasks)
+    return f"{study.evaluation.limit} items a task{', of a probe a relation' if has_probe else ''}"
 
 
 def _conclude(finished: Finished) -> None:

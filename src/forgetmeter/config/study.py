@@ -17,7 +17,7 @@ class Evaluation:
     """How variants are asked.
 
     Attributes:
-        limit: Only the first so many items of each task; ``None`` for all.
+        limit: Only the first so many items of each task, or of each relation of a probe; ``None`` for all.
         seed: Seed of everything that is random.
         dtype: The dtype to compute in.
         device: Where to compute; does not change which cells there are.

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from forgetmeter.config.recipe_entry import recipes_of
 from forgetmeter.config.study import Device, DType, Evaluation, Study
+from forgetmeter.config.task_entry import task_of
 from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
@@ -56,10 +57,9 @@ def _recipes(entry: Any, info: ValidationInfo) -> tuple[Recipe, ...]:  # noqa: A
 
 
 def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
-    if not isinstance(entry, str):
-        raise ValueError(f"'{entry}' is no task name")
-    _complain(_vocabulary(info).task_problems(entry))
-    return entry
+    name = _mended(task_of, entry)
+    _complain(_vocabulary(info).task_problems(name))
+    return name
 
 
 def _model(entry: Any, info: ValidationInfo) -> ModelReference:  # noqa: ANN401
@@ -75,7 +75,7 @@ def _mended(read: Callable[[Any], _Value], entry: Any) -> _Value:  # noqa: ANN40
     try:
         return read(entry)
     except UserError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError("; ".join(str(error).splitlines())) from None
 
 
 def _one_of(kind: str, choices: tuple[str, ...]) -> Callable[[Any], Any]:

@@ -16,7 +16,7 @@ class Vocabulary(Protocol):
         ...
 
     def task_problems(self, name: str) -> list[str]:
-        """Check a task's name."""
+        """Check a task's canonical name: the task and its options."""
         ...
 
     def model_problems(self, reference: ModelReference) -> list[str]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.probes.bear_relations import bear_relations
+from forgetmeter.probes.bear_task import BearTask
+from forgetmeter.probes.data_folder import BEAR, LAMA, probe_folder
+from forgetmeter.probes.lama_relations import lama_relations
+from forgetmeter.probes.lama_task import LamaTask
 from forgetmeter.probes.lm_eval_index import group_names, task_files
 from forgetmeter.records.item import Task
 from forgetmeter.specs.suggestion import did_you_mean
+from forgetmeter.specs.task_name import BEAR_TASK, PROBE_OPTIONS, parse_task_name
 
 # Named in error messages; any other of lm-eval's is as good.
 _WELL_KNOWN = ("arc_challenge", "arc_easy", "boolq", "hellaswag", "openbookqa", "piqa", "sciq", "winogrande")
@@ -21,8 +28,8 @@ TaskMaker = Callable[[int | None], Task]
 
 
 def task_names() -> tuple[str, ...]:
-    """Return the names of all tasks, sorted."""
-    return tuple(sorted({*task_files(), *plugged_in()}))
+    """Return the names of all tasks: the built-in probes, then the others, sorted."""
+    return (*PROBE_OPTIONS, *sorted({*task_files(), *plugged_in()} - PROBE_OPTIONS.keys()))
 
 
 def plugged_in() -> dict[str, Callable[[], TaskMaker]]:
@@ -30,33 +37,60 @@ def plugged_in() -> dict[str, Callable[[], TaskMaker]]:
     return {point.name: point.load for point in entry_points(group=PLUGINS)}
 
 
-def task_problems(name: str) -> list[str]:
-    """Return what is wrong with a task's name, a sentence each, without loading its data."""
-    files = task_files()
-    if name in plugged_in() or name in files:
+def task_problems(name: str, *, data: Path | None = None) -> list[str]:
+    """Return what is wrong with a task's name or options, a line each, without loading its data.
+
+    Args:
+        name: As in a study.
+        data: The data folder of the probes, where it was named; it must hold the files that the task needs.
+    """
+    if name in plugged_in():
         return []
+    base, colon, _ = name.partition(":")
+    if base in PROBE_OPTIONS:
+        return _probe_problems(name, data)
+    files = task_files()
+    if name in files:
+        return []
+    if colon and base in {*files, *plugged_in()}:
+        return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
     if name in group_names():
         return [f"task '{name}' is a group of lm-eval's tasks; name the single tasks (see forgetmeter list tasks)"]
     return [
-        f"unknown task '{name}'{did_you_mean(name, files)} "
-        f"(allowed: {', '.join(_WELL_KNOWN)} and {len(files) - len(_WELL_KNOWN)} more; see forgetmeter list tasks)"
+        f"unknown task '{name}'{did_you_mean(base, [*PROBE_OPTIONS, *files])} (allowed: {', '.join(PROBE_OPTIONS)}, "
+        f"{', '.join(_WELL_KNOWN)} and {len(files) - len(_WELL_KNOWN)} more; see forgetmeter list tasks)"
     ]
 
 
-def load_task(name: str, *, limit: int | None = None) -> Task:
+def load_task(name: str, *, limit: int | None = None, data: Path | None = None) -> Task:
     """Load a task with its items.
 
     Args:
         name: As in a study.
-        limit: Only the first so many items; ``None`` for all.
+        limit: Only the first so many items, or of a built-in probe so many of each relation; ``None`` for all.
+        data: The data folder of the probes; by default as ``data_folder`` finds it.
 
     Raises:
         UserError: There is no such task, or its data cannot be had.
     """
     if name in (makers := plugged_in()):
         return makers[name]()(limit)
-    if problems := task_problems(name):
-        raise UserError(problems[0])
+    if problems := task_problems(name, data=data):
+        raise ManyUserError(problems)
+    if (probe := parse_task_name(name)).base in PROBE_OPTIONS:
+        return (BearTask if probe.base == BEAR_TASK else LamaTask)(probe, limit=limit, data=data)
     from forgetmeter.probes.lm_eval_task import LmEvalTask
 
     return LmEvalTask(name, limit=limit)
+
+
+def _probe_problems(name: str, data: Path | None) -> list[str]:
+    try:
+        probe = parse_task_name(name)
+        if probe.base == BEAR_TASK:
+            bear_relations(probe, probe_folder(BEAR, data))
+        else:
+            lama_relations(probe, probe_folder(LAMA, data))
+    except UserError as error:
+        return str(error).splitlines()
+    return []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from forgetmeter.analysis.frames import DROPPED, FILTERS
 from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary, VariantSummary
 from forgetmeter.store.outcomes_table import METRIC
 
 _KEYS = ("model", "recipe", "task")
-_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics"))
+_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics", "dropped"))
 _TASK = ("chance", "majority")
 _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name not in _KEYS)
 
@@ -17,7 +19,8 @@ _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name no
 def flat_columns(summary: Summary) -> list[str]:
     """Return the names of the columns, in order."""
     metrics = dict.fromkeys(name for cell in summary.cells for name in cell.metrics)
-    return [*_KEYS, *_CELL, *(f"{METRIC}{name}" for name in sorted(metrics)), *_TASK, *_VARIANT, "error"]
+    counts = dict.fromkeys(name for cell in summary.cells for name in _counts(cell, _filters(summary, cell.task)))
+    return [*_KEYS, *_CELL, *(f"{METRIC}{name}" for name in sorted(metrics)), *counts, *_TASK, *_VARIANT, "error"]
 
 
 def flat_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -38,6 +41,7 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
             if key in done:
                 row |= _named(done[key], _CELL)
                 row |= {f"{METRIC}{name}": value for name, value in done[key].metrics.items()}
+                row |= _counts(done[key], _filters(summary, task))
             else:
                 row["error"] = failed[key].error
             rows.append(row)
@@ -46,3 +50,13 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
 
 def _named(record: CellSummary | TaskSummary | VariantSummary | None, names: tuple[str, ...]) -> dict[str, Any]:
     return {} if record is None else {name: getattr(record, name) for name in names}
+
+
+def _filters(summary: Summary, task: str) -> Mapping[str, int]:
+    return next((each.filters for each in summary.tasks if each.task == task), {})
+
+
+def _counts(cell: CellSummary, filters: Mapping[str, int]) -> dict[str, int]:
+    """Return how many items are not in a cell: those its model could not be asked, and those its task left out."""
+    dropped = {f"{DROPPED}{reason}": number for reason, number in cell.dropped.items()}
+    return dropped | {f"{FILTERS}{reason}": number for reason, number in filters.items()}

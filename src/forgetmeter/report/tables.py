@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary, VariantSummary
 from forgetmeter.report.numbers import (
@@ -69,6 +69,11 @@ class Term:
 
 VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized")
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
+_FEW = Term("P@5", "share of items whose right answer is among the first five")
+_RECIPROCAL = Term("MRR", "mean of 1 over the rank of the right answer, in percent")
+_MACRO = Term("macro", "the same as accuracy, but as the mean over relations, each counting as much as any other")
+MORE_COLUMNS = {"p_at_5": _FEW, "mrr": _RECIPROCAL, "p_at_1_macro": _MACRO, "accuracy_macro": _MACRO}
+"""Columns behind those of every task, by the metric that they show, for tasks that have it."""
 
 _VARIANT_TERMS = (
     Term("sparsity", "share of zeros among the weights that the recipe works on"),
@@ -117,7 +122,8 @@ def legend(summary: Summary) -> list[Term]:
     terms = list(_VARIANT_TERMS)
     if any(variant.simulated for variant in summary.variants):
         terms.append(_SIMULATED)
-    return terms + (list(_TASK_TERMS) if summary.cells else [])
+    more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
+    return terms + ([*_TASK_TERMS, *more] if summary.cells else [])
 
 
 def remarks(summary: Summary) -> list[str]:
@@ -168,13 +174,33 @@ def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
             rows.append(_cell_row(done[recipe]))
         elif recipe in failed:
             rows.append(_failed_row(failed[recipe]))
-    return Table(model, task.task, _task_facts(task, done.values()), TASK_COLUMNS, tuple(rows))
+    more = _more_columns(done.values())
+    rows = [
+        replace(row, cells=(*row.cells, *_more_values(done[row.recipe], more))) if row.cells else row for row in rows
+    ]
+    columns = (*TASK_COLUMNS, *(MORE_COLUMNS[name].name for name in more))
+    return Table(model, task.task, _task_facts(task, tuple(done.values())), columns, tuple(rows))
 
 
-def _task_facts(task: TaskSummary, cells: Iterable[CellSummary]) -> tuple[str, ...]:
+def _more_columns(cells: Iterable[CellSummary]) -> tuple[str, ...]:
+    """Return the metrics beyond accuracy that any of the cells has and that get a column."""
+    known = {name for cell in cells for name in cell.metrics}
+    return tuple(name for name in MORE_COLUMNS if name in known)
+
+
+def _more_values(cell: CellSummary, metrics: Iterable[str]) -> tuple[str, ...]:
+    return tuple(percent(cell.metrics.get(name)) for name in metrics)
+
+
+def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, ...]:
     answered = {cell.items for cell in cells} or {task.items}
     number = max(answered)
     facts = [f"{count(number)} {'item' if number == 1 else 'items'}"]
+    # What this model could not be asked is the same for all its variants.
+    dropped = {**task.filters, **next((cell.dropped for cell in cells if cell.dropped), {})}
+    if dropped:
+        reasons = ", ".join(f"{count(each)} {reason}" for reason, each in dropped.items())
+        facts.append(f"{count(sum(dropped.values()))} left out ({reasons})")
     facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
     facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]
     return tuple(facts)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the allowed name closest to ``name``, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), {a.lower(): a for a in allowed}, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    by_lowered = {each.lower(): each for each in allowed}
+    close = difflib.get_close_matches(name.lower(), by_lowered, n=1, cutoff=0.6)
+    return f"; did you mean '{by_lowered[close[0]]}'?" if close else ""
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str], *, most: int = 12) -> str:

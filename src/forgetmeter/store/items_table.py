@@ -21,6 +21,10 @@ _SCHEMA = pa.schema(
         ("contexts", _TEXTS),
         ("continuations", _TEXTS),
         ("fields", pa.map_(pa.string(), pa.string())),
+        # Of a cloze; null elsewhere.
+        ("before", pa.string()),
+        ("after", pa.string()),
+        ("among", pa.string()),
     ]
 )
 
@@ -45,6 +49,9 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
             "contexts": [[request.context for request in item.requests] for item in items],
             "continuations": [[request.continuation for request in item.requests] for item in items],
             "fields": [sorted(item.fields.items()) for item in items],
+            "before": [item.cloze and item.cloze.before for item in items],
+            "after": [item.cloze and item.cloze.after for item in items],
+            "among": [item.cloze and item.cloze.among for item in items],
         },
         schema=_SCHEMA,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from forgetmeter.errors import UserError
 
 STUDY = "study.json"
@@ -11,11 +13,14 @@ VARIANTS = "variants"
 _PARQUET = ".parquet"
 _FAILED = ".failed.json"
 _VARIANT = "variant.json"
+# File systems take names of 255 bytes; an ending has to fit in, too.
+_LONGEST = 200
+_KEPT = 150
 
 
 def items_path(task: str) -> str:
     """Return the path of a task's items."""
-    return f"{ITEMS}/{_checked(task)}{_PARQUET}"
+    return f"{ITEMS}/{_named(task)}{_PARQUET}"
 
 
 def variant_path(variant_id: str) -> str:
@@ -25,27 +30,30 @@ def variant_path(variant_id: str) -> str:
 
 def outcomes_path(variant_id: str, task: str) -> str:
     """Return the path of a cell's outcomes."""
-    return f"{VARIANTS}/{variant_id}/{_checked(task)}{_PARQUET}"
+    return f"{VARIANTS}/{variant_id}/{_named(task)}{_PARQUET}"
 
 
 def failure_path(variant_id: str, task: str) -> str:
     """Return the path of a cell's error."""
-    return f"{VARIANTS}/{variant_id}/{_checked(task)}{_FAILED}"
+    return f"{VARIANTS}/{variant_id}/{_named(task)}{_FAILED}"
 
 
 def items_task(path: str) -> str | None:
-    """Return the task whose items are at ``path``, or ``None`` where it is no items file."""
+    """Return the name under which a task's items are at ``path``, or ``None`` where it is no items file.
+
+    It is the task's own, but for tasks whose name is too long for a file.
+    """
     folder, _, name = path.partition("/")
     return name.removesuffix(_PARQUET) if folder == ITEMS and name.endswith(_PARQUET) else None
 
 
 def outcomes_cell(path: str) -> tuple[str, str] | None:
-    """Return the variant's id and the task whose outcomes are at ``path``, or ``None``."""
+    """Return the variant's id and the name under which a task's outcomes are at ``path``, or ``None``."""
     return _cell(path, _PARQUET)
 
 
 def failed_cell(path: str) -> tuple[str, str] | None:
-    """Return the variant's id and the task whose error is at ``path``, or ``None``."""
+    """Return the variant's id and the name under which a task's error is at ``path``, or ``None``."""
     return _cell(path, _FAILED)
 
 
@@ -59,6 +67,16 @@ def _cell(path: str, suffix: str) -> tuple[str, str] | None:
     folder, _, rest = path.partition("/")
     variant_id, _, name = rest.partition("/")
     return (variant_id, name.removesuffix(suffix)) if folder == VARIANTS and name.endswith(suffix) else None
+
+
+def _named(task: str) -> str:
+    """Return the task's name as a relative path; its last part is cut where it is too long, and ends in a hash."""
+    *above, last = _checked(task).split("/")
+    encoded = last.encode()
+    if len(encoded) > _LONGEST:
+        kept = encoded[:_KEPT].decode(errors="ignore")
+        last = f"{kept}~{hashlib.sha256(encoded).hexdigest()[:16]}"
+    return "/".join([*above, last])
 
 
 def _checked(task: str) -> str:

@@ -203,16 +203,17 @@ class RunStore:
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.outcomes_cell(path)
             if cell and (facts := self._facts(path)) is not None:
-                found.append(StoredCell(*cell, path=path, facts=facts))
+                variant, name = cell
+                found.append(StoredCell(variant, str(facts.get("task", name)), path=path, facts=facts))
         return found
 
     def items(self) -> list[StoredItems]:
         """Return the tasks whose items are stored, in the order of their names; broken files are left out."""
         found = []
         for path in self.folder.list(layout.ITEMS):
-            task = layout.items_task(path)
-            if task and (facts := self._facts(path)) is not None:
-                found.append(StoredItems(task, path=path, facts=facts))
+            name = layout.items_task(path)
+            if name and (facts := self._facts(path)) is not None:
+                found.append(StoredItems(str(facts.get("name", name)), path=path, facts=facts))
         return found
 
     def _facts(self, path: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.table import load_task
@@ -12,15 +13,22 @@ from forgetmeter.scoring.engine import Engine
 
 
 def evaluate(
-    loaded: Loaded, tasks: Sequence[str | Task], *, limit: int | None = None, batch_tokens: int | None = None
+    loaded: Loaded,
+    tasks: Sequence[str | Task],
+    *,
+    limit: int | None = None,
+    batch_tokens: int | None = None,
+    data: Path | None = None,
 ) -> dict[str, Judgement]:
     """Ask a model tasks.
 
     Args:
         loaded: The model.
         tasks: Names, or tasks themselves.
-        limit: Only the first so many items of each task that is given by name; ``None`` for all.
+        limit: Only the first so many items of each task that is given by name, or of each relation of a built-in
+            probe; ``None`` for all.
         batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
+        data: The data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Returns:
         For each task by name, the outcome of every item and the task's metrics.
@@ -31,6 +39,6 @@ def evaluate(
     engine = Engine(loaded, batch_tokens=batch_tokens)
     judgements = {}
     for entry in tasks:
-        task = load_task(entry, limit=limit) if isinstance(entry, str) else entry
+        task = load_task(entry, limit=limit, data=data) if isinstance(entry, str) else entry
         judgements[task.description.name] = task.judge(engine.score(engine.prepare(task.items)))
     return judgements

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,14 @@ class Prospect:
         missing: The cells that are not stored yet, or whose variant's or items' record is not.
         locations: Where its models are.
         store: Where its run is or will be.
+        data: The data folder of the probes, where it was named.
     """
 
     plan: Plan
     missing: tuple[Cell, ...]
     locations: Mapping[ModelReference, Location]
     store: RunStore
+    data: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def run(
     *,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    data: Path | None = None,
 ) -> Finished:
     """Run a study, or what is missing of it.
 
@@ -73,11 +76,13 @@ def run(
         study: A YAML file, the same as a mapping by dotted key, or a function that reads one.
         progress: Is told how it goes.
         executor: Does the cells; by default in this process.
+        data: The data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Raises:
         UserError: The study is wrong; nothing has been done then.
     """
-    return run_prospect(look_at(reader(study), progress=progress), progress=progress, executor=executor)
+    prospect = look_at(reader(study), progress=progress, data=data)
+    return run_prospect(prospect, progress=progress, executor=executor)
 
 
 def run_prospect(prospect: Prospect, *, progress: Progress | None = None, executor: Executor | None = None) -> Finished:
@@ -111,7 +116,7 @@ def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     return study
 
 
-def look_at(read: ReadStudy, *, progress: Progress | None = None) -> Prospect:
+def look_at(read: ReadStudy, *, progress: Progress | None = None, data: Path | None = None) -> Prospect:
     """Check a study and see what is missing of it; writes nothing but converted models to the cache.
 
     A finished study is recognized by its stored copy, without importing anything heavy.
@@ -119,17 +124,18 @@ def look_at(read: ReadStudy, *, progress: Progress | None = None) -> Prospect:
     Args:
         read: Reads the study.
         progress: Is told of anything that takes long.
+        data: The data folder of the probes, where it is named.
 
     Raises:
         UserError: The study is wrong, or the output folder holds something else.
     """
     if (known := _known(read)) is not None:
         return known
-    vocabulary = InstalledVocabulary()
+    vocabulary = InstalledVocabulary(data)
     study = read(vocabulary)
     prospect = _prospect(study, vocabulary.locations)
     _check_models(study, vocabulary.locations, progress or Silence())
-    return prospect
+    return replace(prospect, data=data)
 
 
 def _known(read: ReadStudy) -> Prospect | None:
@@ -218,7 +224,7 @@ def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
     for name in wanted:
         progress.stage(f"reading task {name}")
         try:
-            tasks[name] = load_task(name, limit=prospect.plan.study.evaluation.limit)
+            tasks[name] = load_task(name, limit=prospect.plan.study.evaluation.limit, data=prospect.data)
         except UserError as error:
             problems.append(str(error))
     if problems:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location, locate
 from forgetmeter.specs.model_reference import ModelReference
@@ -11,11 +13,15 @@ from forgetmeter.specs.recipe import Recipe
 class InstalledVocabulary:
     """What this installation has: methods (plug-ins too), tasks, and models on this machine.
 
+    Args:
+        data: The data folder of the probes, where it was named.
+
     Attributes:
         locations: Where the models that were asked about are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None) -> None:
+        self._data = data
         self.locations: dict[ModelReference, Location] = {}
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
@@ -32,10 +38,10 @@ class InstalledVocabulary:
         return found
 
     def task_problems(self, name: str) -> list[str]:
-        """Check a task's name."""
+        """Check a task's name and options, and that the data it needs is there."""
         from forgetmeter.probes.table import task_problems
 
-        return task_problems(name)
+        return task_problems(name, data=self._data)
 
     def model_problems(self, reference: ModelReference) -> list[str]:
         """Find the model, and remember where."""

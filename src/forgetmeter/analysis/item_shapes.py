@@ -1,0 +1,47 @@
+"""How many choices each item has: read from a run without making the choices themselves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from forgetmeter.analysis.parquet_union import Part
+from forgetmeter.store.filesystem import RunFolder
+
+COLUMNS = ("task", "gold", "choices", "among")
+
+
+def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
+    """Return a row an item: ``task``, ``gold`` (indices), ``choices`` (how many) and ``among`` (of a cloze).
+
+    Args:
+        folder: The run.
+        parts: The items files, each with its task as key.
+    """
+    tables = [_shapes(folder.read(part.path), part.keys["task"]) for part in parts]
+    if not tables:
+        empty: pd.DataFrame = pd.DataFrame({name: [] for name in COLUMNS})
+        return empty
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return frame
+
+
+def _shapes(content: bytes, task: str) -> pa.Table:
+    # Read as a dictionary, a relation's choices, which its thousand items share, are not made a thousand times.
+    stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
+    # Runs of earlier versions have no clozes.
+    has_clozes = "among" in stored.schema_arrow.names
+    table = stored.read(columns=["gold", "choices", *(["among"] if has_clozes else [])])
+    columns: list[Any] = [
+        pa.array([task] * len(table), pa.string()),
+        table["gold"],
+        pc.list_value_length(table["choices"]),
+        table["among"] if has_clozes else pa.nulls(len(table), pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, names=list(COLUMNS))

@@ -1,0 +1,91 @@
+"""From a model's answer to a cloze to an outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forgetmeter.records.item import Answer, ClozeAnswer, Item, VocabularyAnswer
+
+_FEW = 5
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Where the right answer came among those that it competes with.
+
+    Attributes:
+        correct: Whether it came first.
+        prediction: What came first, as text.
+        rank: 1 + how many others are more likely; ``None`` where the model gave it no number.
+        margin: Its log-likelihood minus the best other's, in nats; ``None`` where there is none.
+    """
+
+    correct: bool
+    prediction: str
+    rank: int | None
+    margin: float | None
+
+    @property
+    def is_among_few(self) -> bool:
+        """Whether it came among the first five."""
+        return self.rank is not None and self.rank <= _FEW
+
+    @property
+    def reciprocal(self) -> float:
+        """Its reciprocal rank; 0 where it has no rank."""
+        return 1 / self.rank if self.rank else 0.0
+
+
+def cloze_answer(item: Item, answer: Answer | None) -> ClozeAnswer | None:
+    """Return the answer to an item's cloze, or ``None`` where the item was not answered.
+
+    Raises:
+        TypeError: It was answered, but not as a cloze is.
+        ValueError: There are not as many candidates as choices, or none where they are what is asked.
+    """
+    if answer is None:
+        return None
+    if not isinstance(answer, ClozeAnswer):
+        raise TypeError(f"item '{item.id}' is a cloze; it needs a ClozeAnswer, not {type(answer).__name__}")
+    needs_candidates = answer.candidates or (item.cloze and item.cloze.among == "candidates")
+    if needs_candidates and len(answer.candidates) != len(item.choices):
+        raise ValueError(f"item '{item.id}' has {len(item.choices)} choices, but {len(answer.candidates)} were scored")
+    if not answer.candidates and answer.vocabulary is None:
+        raise ValueError(f"item '{item.id}' has an answer that says nothing; None is for what cannot be asked")
+    return answer
+
+
+def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) -> Ranked:
+    """Rank the right answer among candidates.
+
+    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. What is not a number, which a
+    badly compressed model may give, counts as least likely of all.
+
+    Args:
+        values: Log-likelihood of each candidate, in nats.
+        gold: Index of the right one.
+        choices: The candidates as text.
+    """
+    sound = [-math.inf if math.isnan(value) else value for value in values]
+    best = sound.index(max(sound))
+    if math.isnan(values[gold]):
+        return Ranked(correct=False, prediction=choices[best], rank=None, margin=None)
+    mine = sound[gold]
+    rank = 1 + sum(value > mine for value in sound)
+    others = max((value for place, value in enumerate(sound) if place != gold), default=-math.inf)
+    return Ranked(best == gold, choices[best], rank, _difference(mine, others))
+
+
+def rank_in_vocabulary(answer: VocabularyAnswer) -> Ranked:
+    """Rank the right answer among all tokens of a model."""
+    if math.isnan(answer.loglikelihood):
+        return Ranked(correct=False, prediction=answer.top[0], rank=None, margin=None)
+    margin = _difference(answer.loglikelihood, answer.best_other)
+    return Ranked(answer.rank == 1, answer.top[0], answer.rank, margin)
+
+
+def _difference(mine: float, others: float) -> float | None:
+    margin = mine - others
+    return margin if math.isfinite(margin) else None
