@@ -20,6 +20,8 @@ from forgetmeter.specs.model_reference import parse_model_reference
 DType = Literal["float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
+_NEEDED = ("attention", "feed_forward")
+
 
 def load(reference: str | Location, *, dtype: DType = "float32", device: Device = "auto") -> Loaded:
     """Load a model and its tokenizer.
@@ -139,11 +141,10 @@ def check_supported(model: PreTrainedModel, name: str) -> None:
         UserError: There is not.
     """
     found = {matrix.role.component for matrix in weight_map(model)}
-    if not {"attention", "feed_forward", "head"} <= found and "unknown" not in found:
-        lacking = sorted({"attention", "feed_forward", "head"} - found)
-        raise UserError(
-            f"model '{name}' ({type(model).__name__}) has no weight matrices of the roles {', '.join(lacking)}"
-        )
+    lacking = [component for component in _NEEDED if component not in found]
+    if lacking and "unknown" not in found:
+        roles = " and ".join(lacking).replace("_", "-")
+        raise UserError(f"model '{name}' ({type(model).__name__}) has no weight matrices that are {roles}")
 
 
 def resolve_device(device: Device) -> str:
