@@ -1,0 +1,51 @@
+"""The probe that docs/extending.md shows, taken from its text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import make_bart, make_bart_tokenizer, make_bert, make_llama, make_tokenizer, make_wordpiece_tokenizer
+
+from forgetmeter.models.loading import wrap
+from forgetmeter.study.evaluation import evaluate
+
+TEXT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"```python\n(# my_package/capitals\.py\n.*?)```", TEXT, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+
+    class Point:
+        name = "capitals"
+
+        def load(self) -> object:
+            return names["Capitals"]
+
+    monkeypatch.setattr("forgetmeter.probes.table.entry_points", lambda **_: [Point()])
+
+
+@pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])
+def test_the_example_is_a_probe_for_every_family_as_it_stands(family: str) -> None:
+    words = make_wordpiece_tokenizer()
+    models = {
+        "encoder": lambda: (make_bert(len(words)), words),
+        "encoder-decoder": lambda: (make_bart(), make_bart_tokenizer()),
+        "decoder": lambda: (make_llama(), make_tokenizer()),
+    }
+    loaded = wrap(*models[family]())
+    assert loaded.family == family
+    judgement = evaluate(loaded, ["capitals"], limit=2)["capitals"]
+    assert [outcome.item_id for outcome in judgement.outcomes] == ["capitals/0", "capitals/1"]
+    for outcome in judgement.outcomes:
+        assert len(outcome.loglikelihoods) == 3
+        best = ("Paris", "Rome", "Tokyo")[outcome.loglikelihoods.index(max(outcome.loglikelihoods))]
+        assert outcome.prediction == best
+        assert outcome.correct == (best == outcome.gold)
+    right = sum(outcome.correct for outcome in judgement.outcomes)
+    assert judgement.metrics == {"accuracy": right / 2, "accuracy_macro": right / 2}
