@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models.architectures import make_architecture
+from models.architectures import logits_of, make_architecture
 
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.compressor import Compressor, compress
 from forgetmeter.compression.dynamic_int8 import Int8Weight
 from forgetmeter.compression.installation import install
+from forgetmeter.compression.partwise_linear import PartwiseLinear
 from forgetmeter.compression.unit import joined
 from forgetmeter.compression.weight import DenseWeight, PartWeight
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.ranges import Ranges
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix, Part, Role
@@ -133,3 +135,18 @@ def test_later_steps_work_on_other_parts_than_earlier_ones() -> None:
         assert fused.weight[32:48].any()
         assert not fused.weight[48:].any()
         assert compressed.reached.roles["attention.query"].zeros == compressed.reached.roles["attention.query"].weights
+
+
+def test_a_copy_that_is_quantized_in_part_can_be_copied() -> None:
+    _, loaded = compressor_of("gpt2")
+    once = compress(loaded, "dynamic_int8:attention.query+l1_unstructured:head:0.5")
+    twice = compress(once, "l1_unstructured:feed_forward:0.5")
+    assert isinstance(twice.model.transformer.h[0].attn.c_attn, PartwiseLinear)
+    assert torch.equal(logits_of(compress(once, "baseline").model), logits_of(once.model))
+    assert not torch.equal(logits_of(twice.model), logits_of(once.model))
+    assert {str(matrix.role) for matrix in weight_map(once.model)} == {
+        "attention.output",
+        "feed_forward.up",
+        "feed_forward.down",
+        "head",
+    }
