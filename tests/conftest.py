@@ -10,7 +10,7 @@ import torch
 from tiny_models import make_llama, make_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 FETCH = (
     "the test data is not there; with a network, the datasets library fetches it: "

@@ -69,6 +69,13 @@ def test_lists_name_what_there_is() -> None:
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
 
 
+def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
+    lines = forgetmeter("list", "scopes", "--model", str(llama_folder)).stdout.splitlines()
+    # 2 layers of 4 projections, two of them for grouped keys and values.
+    assert ["attention", "8", "6,144"] in [line.split()[:3] for line in lines]
+    assert "there is no such folder" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
+
+
 @pytest.mark.data
 def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "run")

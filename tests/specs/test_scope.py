@@ -12,6 +12,10 @@ UP = Matrix("layers.2.up.weight", Role("feed_forward", "up"), (8, 4), "decoder",
 ENCODER_UP = Matrix("enc.layers.2.up.weight", Role("feed_forward", "up"), (8, 4), "encoder", 2)
 HEAD = Matrix("head.weight", Role("head"), (9, 4), "decoder", None, "embed.weight")
 ALL = (QUERY, CROSS, UP, ENCODER_UP, HEAD)
+OUTPUT = Matrix("l.0.output.weight", Role("attention", "output", "self"), (4, 4), "encoder", 0, architecture="bert")
+TRANSFORM = Matrix("transform.weight", Role("head_transform"), (4, 4), "encoder")
+MAPPING = Matrix("mapping.weight", Role("embedding"), (4, 2), "encoder")
+UNKNOWN = Matrix("strange.weight", Role("unknown"), (4, 2), "encoder")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,18 @@ ALL = (QUERY, CROSS, UP, ENCODER_UP, HEAD)
 def test_a_scope_selects_by_role_stack_and_layer(text: str, selected: tuple[Matrix, ...]) -> None:
     assert parse_scope(text).select(ALL) == selected
     assert str(parse_scope(text)) == text
+
+
+def test_the_published_scripts_select_more_overall_and_less_of_berts_attention() -> None:
+    matrices = (*ALL, OUTPUT, TRANSFORM, MAPPING, UNKNOWN)
+    body = (QUERY, CROSS, UP, ENCODER_UP, OUTPUT)
+    assert parse_scope("overall").select(matrices) == body
+    assert parse_scope("paper/overall").select(matrices) == (*body, TRANSFORM, MAPPING)
+    assert parse_scope("attention").select(matrices) == (QUERY, CROSS, OUTPUT)
+    assert parse_scope("paper/attention").select(matrices) == (QUERY, CROSS)
+    assert parse_scope("paper/feed_forward").select(matrices) == (UP, ENCODER_UP, OUTPUT)
+    assert parse_scope("head_transform").select(matrices) == (TRANSFORM,)
+    assert regex_scope("strange|mapping").select(matrices) == (MAPPING, UNKNOWN)
 
 
 def test_a_regex_selects_by_parameter_name_and_survives_printing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -27,12 +28,31 @@ def list_methods() -> None:
 
 
 @list_app.command("scopes")
-def list_scopes() -> None:
+def list_scopes(
+    *,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Count what each scope selects in this model.", show_default=False)
+    ] = None,
+) -> None:
     """Scopes that a step can be applied to."""
+    if model is not None:
+        _list_scopes_of(model)
+        return
     from forgetmeter.specs.scope import SELECTORS
 
     typer.echo("\n".join(SELECTORS))
     typer.echo("narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; in YAML also {regex: PATTERN}")
+
+
+def _list_scopes_of(model: str) -> None:
+    from forgetmeter.cli.scope_table import print_scope_rows
+    from forgetmeter.models.loading import folder_of, skeleton
+    from forgetmeter.models.location import locate
+    from forgetmeter.models.scope_rows import rows_of_model
+    from forgetmeter.specs.model_reference import parse_model_reference
+
+    shape = skeleton(folder_of(locate(parse_model_reference(model))))
+    print_scope_rows(rows_of_model(shape), sys.stdout)
 
 
 @list_app.command("tasks")

@@ -22,12 +22,12 @@ class PartwiseLinear(nn.Module):  # type: ignore[misc] # torch is not followed b
         """Make the layer.
 
         Args:
-            parts: Layers, each with its output units; together they cover all output units once.
+            parts: Layers with a ``weight``, each with its output units; together they cover all of them once.
         """
         super().__init__()
         self.parts = nn.ModuleList(layer for _, layer in parts)
         places = torch.cat([torch.arange(start, stop) for ranges, _ in parts for start, stop in ranges])
-        self.register_buffer("order", torch.argsort(places), persistent=False)
+        self.register_buffer("order", torch.argsort(places).to(parts[0][1].weight.device), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to ``(..., input units)``; returns ``(..., output units)``."""

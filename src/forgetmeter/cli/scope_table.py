@@ -1,0 +1,45 @@
+"""What each scope selects in a model, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from forgetmeter.models.scope_rows import ScopeRows
+
+# Wide enough for every row where the output is no terminal and has no width of its own.
+_PIPED_WIDTH = 120
+
+
+def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:
+    """Print the tables."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        console = Console(file=stream, highlight=False, width=_PIPED_WIDTH)
+    for title, listed in (("scope", rows.scopes), ("left alone", rows.left_alone)):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(title, min_width=24)
+        for heading in ("matrices", "weights", "share of model"):
+            table.add_column(heading, justify="right", min_width=len(heading))
+        for row in listed:
+            table.add_row(row.name, f"{row.matrices:,}", f"{row.weights:,}", f"{100 * row.share:.1f}%")
+        console.print(table)
+    for line in _notes(rows):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _notes(rows: ScopeRows) -> Iterable[str]:
+    if rows.tied_to:
+        yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
+    if rows.unknown:
+        yield (
+            f"Of unknown role: {rows.unknown[0]} ({len(rows.unknown)} in all). Scopes by role are refused for this "
+            "model; select by {regex: PATTERN} in the study file, or by regex(PATTERN) in a recipe's text."
+        )
+    if rows.empty:
+        yield f"Select nothing here: {', '.join(rows.empty)}."

@@ -1,0 +1,84 @@
+"""How much of a model each scope selects, and what no scope does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from forgetmeter.models.weight_map import left_alone, weight_map
+from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.scope import SELECTORS, Scope
+
+
+@dataclass(frozen=True)
+class Row:
+    """Some weights of a model.
+
+    Attributes:
+        name: The scope that selects them, or what they are.
+        matrices: How many matrices or parameters they are.
+        weights: How many single weights they are.
+        share: Their share of the model's weights.
+    """
+
+    name: str
+    matrices: int
+    weights: int
+    share: float
+
+
+@dataclass(frozen=True)
+class ScopeRows:
+    """What there is to say about the scopes of a model.
+
+    Attributes:
+        scopes: One row a scope that selects something.
+        empty: The scopes that select nothing.
+        left_alone: One row a reason for leaving parameters alone.
+        unknown: The parameters of unknown role.
+        tied_to: The embedding that the head shares its weights with, if any: these are in two rows.
+    """
+
+    scopes: tuple[Row, ...]
+    empty: tuple[str, ...]
+    left_alone: tuple[Row, ...]
+    unknown: tuple[str, ...]
+    tied_to: str | None
+
+
+def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], total: int) -> ScopeRows:
+    """Count what each scope selects.
+
+    Args:
+        matrices: The model's weight map.
+        reasons: For each parameter left alone, why, and its number of weights.
+        total: The model's number of weights, each storage once.
+    """
+    scopes = [Scope(selector) for selector in SELECTORS]
+    if len({matrix.stack for matrix in matrices}) > 1:
+        scopes += [Scope("overall", "encoder"), Scope("overall", "decoder")]
+    selected = {str(scope): scope.select(matrices) for scope in scopes}
+    rows = {name: _row(name, [matrix.size for matrix in found], total) for name, found in selected.items()}
+    alone: dict[str, list[int]] = {}
+    for reason, size in reasons:
+        alone.setdefault(reason, []).append(size)
+    return ScopeRows(
+        scopes=tuple(row for row in rows.values() if row.matrices),
+        empty=tuple(name for name, row in rows.items() if not row.matrices),
+        left_alone=tuple(_row(reason, sizes, total) for reason, sizes in alone.items()),
+        unknown=tuple(str(matrix) for matrix in matrices if matrix.role.component == "unknown"),
+        tied_to=next((matrix.tied_to for matrix in matrices if matrix.tied_to), None),
+    )
+
+
+def _row(name: str, sizes: Sequence[int], total: int) -> Row:
+    return Row(name, len(sizes), sum(sizes), sum(sizes) / total if total else 0.0)
+
+
+def rows_of_model(model: PreTrainedModel) -> ScopeRows:
+    """Count what each scope selects in a model; its weights are not looked at."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    reasons = [(reason, sizes[name]) for name, reason in left_alone(model).items()]
+    return scope_rows(weight_map(model), reasons, sum(sizes.values()))

@@ -1,0 +1,37 @@
+"""The table of scopes, as it is read where it is piped."""
+
+from __future__ import annotations
+
+import io
+
+from forgetmeter.cli.scope_table import print_scope_rows
+from forgetmeter.models.scope_rows import Row, ScopeRows
+
+ROWS = ScopeRows(
+    scopes=(Row("attention", 2, 1_500_000, 0.25), Row("paper/feed_forward", 10, 3_000_000, 0.5)),
+    empty=("cross_attention", "head_transform"),
+    left_alone=(Row("input embedding", 1, 1_500_000, 0.25),),
+    unknown=("model.odd[table].weight", "model.other.weight"),
+    tied_to="model.embed_tokens.weight",
+)
+
+
+def printed(rows: ScopeRows) -> list[list[str]]:
+    stream = io.StringIO()
+    print_scope_rows(rows, stream)
+    return [line.split() for line in stream.getvalue().splitlines()]
+
+
+def test_numbers_are_in_rows() -> None:
+    lines = printed(ROWS)
+    assert ["attention", "2", "1,500,000", "25.0%"] in lines
+    assert ["paper/feed_forward", "10", "3,000,000", "50.0%"] in lines
+    assert ["input", "embedding", "1", "1,500,000", "25.0%"] in lines
+
+
+def test_notes_follow_one_a_line() -> None:
+    text = [" ".join(line) for line in printed(ROWS)]
+    assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
+    assert any(line.startswith("Of unknown role: model.odd[table].weight (2 in all).") for line in text)
+    assert text[-1] == "Select nothing here: cross_attention, head_transform."
+    assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), None))))

@@ -1,0 +1,64 @@
+"""How much each scope selects, counted from the configuration by hand."""
+
+from __future__ import annotations
+
+import torch
+from models.architectures import HIDDEN, INNER, LAYERS, VOCABULARY, make_architecture
+from torch import nn
+
+from forgetmeter.models.scope_rows import Row, ScopeRows, rows_of_model, scope_rows
+from forgetmeter.specs.role import Matrix, Role
+
+SQUARE = HIDDEN * HIDDEN
+
+
+def rows_of(name: str) -> ScopeRows:
+    with torch.device("meta"):
+        return rows_of_model(make_architecture(name))
+
+
+def weights(rows: tuple[Row, ...]) -> dict[str, tuple[int, int]]:
+    return {row.name: (row.matrices, row.weights) for row in rows}
+
+
+def test_shares_are_of_all_weights_each_storage_once() -> None:
+    rows = rows_of("bert")
+    total = sum(parameter.numel() for parameter in make_architecture("bert").parameters())
+    counted = weights(rows.scopes)
+    assert counted["attention"] == (4 * LAYERS, 4 * LAYERS * SQUARE)
+    assert counted["paper/attention"] == (3 * LAYERS, 3 * LAYERS * SQUARE)
+    assert counted["head"] == (1, VOCABULARY * HIDDEN)
+    assert counted["head_transform"] == (1, SQUARE)
+    assert all(row.share == row.weights / total for row in (*rows.scopes, *rows.left_alone))
+    assert weights(rows.left_alone) == {
+        "input embedding": (1, VOCABULARY * HIDDEN),
+        "other embedding": (2, (64 + 2) * HIDDEN),
+    }
+    assert set(rows.empty) == {"cross_attention", "feed_forward.gate"}
+    assert (rows.unknown, rows.tied_to) == ((), "bert.embeddings.word_embeddings.weight")
+
+
+def test_two_stacks_are_counted_apart() -> None:
+    counted = weights(rows_of("t5").scopes)
+    assert counted["encoder/overall"] == (6 * LAYERS, LAYERS * (4 * SQUARE + 2 * HIDDEN * INNER))
+    assert counted["decoder/overall"] == (10 * LAYERS, LAYERS * (8 * SQUARE + 2 * HIDDEN * INNER))
+    assert "encoder/overall" not in weights(rows_of("gpt2").scopes)
+
+
+def test_parts_of_fused_parameters_are_counted_as_matrices() -> None:
+    assert weights(rows_of("gpt2").scopes)["attention.query"] == (LAYERS, LAYERS * SQUARE)
+
+
+def test_unknown_weights_are_named() -> None:
+    model = make_architecture("llama")
+    model.model.layers[0].mlp.extra = nn.Linear(3, 4)
+    assert rows_of_model(model).unknown == ("model.layers.0.mlp.extra.weight",)
+
+
+def test_it_needs_no_model() -> None:
+    query = Matrix("q.weight", Role("attention", "query", "self"), (2, 3), "decoder", 0)
+    rows = scope_rows([query], [("router of experts", 4), ("router of experts", 4)], 20)
+    assert rows.scopes[0] == Row("attention", 1, 6, 0.3)
+    assert rows.left_alone == (Row("router of experts", 2, 8, 0.4),)
+    assert rows.tied_to is None
+    assert scope_rows([], [], 0).scopes == ()
