@@ -50,6 +50,8 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out: output is missing"),
+        (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
+        (["list", "relations", "bear", "--data", "no/such"], "there is no folder 'no/such/BEAR'"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
     ],
 )
@@ -67,6 +69,41 @@ def test_lists_name_what_there_is() -> None:
     assert "attention.query" in forgetmeter("list", "scopes").stdout
     assert "package:MODULE" in forgetmeter("list", "models").stdout
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
+    probes = forgetmeter("list", "tasks").stdout.splitlines()[:5]
+    assert [line.partition("[")[0] for line in probes] == [
+        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear",
+    ]  # fmt: skip
+    assert "[:source=template|evidence]" in probes[2]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with BEAR/ in it; its facts are made up."""
+    bear = tmp_path / "data" / "BEAR"
+    bear.mkdir(parents=True)
+    relation = {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}
+    (bear / "metadata_relations.json").write_text(json.dumps({"P9": relation, "P10": relation}))
+    for name in ("P9", "P10"):
+        facts = [{"sub_label": f"thing {each}", "answer_idx": each % 2} for each in range(600)]
+        (bear / f"{name}.jsonl").write_text("\n".join(map(json.dumps, facts)))
+    return tmp_path / "data"
+
+
+def test_relations_of_a_probe(data: Path) -> None:
+    lines = forgetmeter("list", "relations", "bear", "--data", str(data)).stdout.splitlines()
+    assert lines[0].startswith("bear: BEAR (Wiland et al. 2024)")
+    words = [line.split() for line in lines]
+    assert ["P10", "Of", "[X],", "[Y]", "is", "best.", "600", "600"] in words
+    assert ["2", "relations", "1,200", "1,200"] in words
+
+
+def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) -> None:
+    request = ["run", "--model", "./none", "--recipes", "baseline", "--out", str(tmp_path / "run")]
+    done = forgetmeter(*request, "--tasks", "bear:relations=P9,bear:relations=P8", "--data", str(data), expect=2)
+    tasks = [line for line in done.stderr.splitlines() if line.startswith("error: --tasks")]
+    assert tasks == ["error: --tasks: unknown relation of bear 'P8' (allowed: P9, P10)"]
+    done = forgetmeter(*request, "--tasks", "lama/trex", "--data", str(data), expect=2)
+    assert f"there is no folder '{data / 'LAMA'}'" in done.stderr
 
 
 def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:

@@ -38,7 +38,7 @@ def test_templates_ask_each_fact_once_in_the_order_of_relations(data: Path) -> N
         "lama/trex/P19/2": "Cy was born in ___ .",
         "lama/trex/P20/0": "Ada was born in ___ .",
     }
-    assert task.description.filters == {"no subject or object": 2, "repeated fact": 1, "not one blank": 1}
+    assert task.description.filters == {"incomplete fact": 2, "repeated fact": 1, "not one blank": 1}
     assert task.description.official_size == 11
     assert [(r.relation, r.label, r.prompt, r.read, r.items) for r in task.relations] == [
         ("P36", "capital", "The capital of [X] is [Y] .", 6, 3),
@@ -91,7 +91,7 @@ def test_evidence_asks_every_sentence(data: Path) -> None:
         "lama/trex/P19/0/2": "Ada came from ___.",
         "lama/trex/P19/2/0": "Ada came from ___.",
     }
-    assert task.description.filters == {"no subject or object": 2, "no evidence": 7, "not one blank": 1}
+    assert task.description.filters == {"incomplete fact": 2, "no evidence": 7, "not one blank": 1}
     # Each fact without evidence, and each sentence, counts as one question.
     assert task.description.official_size == 13
 
@@ -130,7 +130,7 @@ def test_google_re(data: Path) -> None:
         "lama/google_re/place_of_birth/0": "Ada is tall . She was born in ___ .",
         "lama/google_re/date_of_birth/0": "Ada (born ___) counts .",
     }
-    assert by_evidence.description.filters == {"no subject or object": 0, "not one blank": 2}
+    assert by_evidence.description.filters == {"incomplete fact": 0, "not one blank": 2}
     assert by_evidence.items[0].fields["relation_label"] == "place of birth"
 
 
@@ -138,7 +138,7 @@ def test_squad_and_conceptnet_are_one_relation_each(data: Path) -> None:
     squad = lama("lama/squad", data)
     assert sentences(squad) == {"lama/squad/0": "Ice is ___.", "lama/squad/2": "Fire is ___."}
     assert squad.items[0].choices == ("cold", "Mars", "hot")
-    assert squad.description.filters == {"no subject or object": 0, "not one blank": 1}
+    assert squad.description.filters == {"incomplete fact": 0, "not one blank": 1}
     (sun,) = lama("lama/conceptnet", data).items
     assert (sun.id, sun.fields["subject"], sun.fields["relation"]) == ("lama/conceptnet/0", "sun", "conceptnet")
 

@@ -79,6 +79,26 @@ def test_a_run_stores_every_outcome_and_a_second_one_does_nothing(study: dict[st
     assert outcomes(study["output"]) == stored
 
 
+def test_a_probe_is_read_from_the_data_folder_that_was_named(study: dict[str, Any], tmp_path: Path) -> None:
+    bear = tmp_path / "data" / "BEAR"
+    bear.mkdir(parents=True)
+    made_up = {"P9": {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}}
+    (bear / "metadata_relations.json").write_text(json.dumps(made_up))
+    (bear / "P9.jsonl").write_text('{"sub_label": "all things", "answer_idx": 1}')
+
+    class Looking:
+        def execute(self, work: Work, progress: Progress) -> None:
+            self.items = {name: [item.id for item in task.items] for name, task in work.tasks.items()}
+
+    looking = Looking()
+    asked = study | {"tasks": ["bear:templates=0:relations=P9"]}
+    run(asked, executor=looking, data=tmp_path / "data")
+    assert looking.items == {"bear:relations=P9:templates=0": ["bear/P9/0/0"]}
+    assert RunStore(study["output"]).items()[0].task == "bear:relations=P9:templates=0"
+    with pytest.raises(UserError, match="there is no folder '.*BEAR'"):
+        run(asked | {"output": str(tmp_path / "elsewhere")}, executor=looking)
+
+
 def test_outcomes_are_those_of_the_compressed_model_asked_alone(study: dict[str, Any], llama_folder: Path) -> None:
     run(study)
     loaded = load(str(llama_folder))

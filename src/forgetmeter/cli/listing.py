@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from forgetmeter.errors import UserError
+
+_PIPED_WIDTH = 160
 
 list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
 
@@ -59,10 +64,42 @@ def _list_scopes_of(model: str) -> None:
 def list_tasks(
     containing: Annotated[str, typer.Argument(help="Only names that contain this.", show_default=False)] = "",
 ) -> None:
-    """Tasks of lm-evaluation-harness."""
+    """Built-in probes with their options, then plug-ins and the tasks of lm-evaluation-harness."""
     from forgetmeter.probes.table import task_names
+    from forgetmeter.specs.task_name import PROBE_OPTIONS
 
-    typer.echo("\n".join(name for name in task_names() if containing in name))
+    for name in task_names():
+        if containing in name:
+            options = PROBE_OPTIONS.get(name, {}).items()
+            typer.echo(name + "".join(f"[:{key}={'|'.join(option.allowed) or 'A+B'}]" for key, option in options))
+
+
+@list_app.command("relations")
+def list_relations(
+    task: Annotated[str, typer.Argument(help="A probe, such as lama/trex or lama/trex:source=evidence.")],
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+    ] = None,
+) -> None:
+    """Relations of a probe: what was read of each, what its filters dropped, what is left."""
+    from rich.console import Console
+
+    from forgetmeter.cli.relations_table import relations_table
+    from forgetmeter.probes.relation_counts import CountsRelations
+    from forgetmeter.probes.table import load_task
+    from forgetmeter.specs.task_name import PROBE_OPTIONS
+
+    loaded = load_task(task, limit=1, data=data) if task.partition(":")[0] in PROBE_OPTIONS else None
+    if not isinstance(loaded, CountsRelations):
+        raise UserError(f"task '{task}' has no relations (allowed: {', '.join(PROBE_OPTIONS)}, with their options)")
+    console = Console()
+    if not console.is_terminal:
+        # What is piped has no width of its own; this is enough for no line to be broken.
+        console = Console(width=_PIPED_WIDTH)
+    console.print(f"{loaded.description.name}: {loaded.description.source}", highlight=False, style="bold")
+    console.print(relations_table(loaded.relations))
 
 
 @list_app.command("presets")

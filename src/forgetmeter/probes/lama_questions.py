@@ -15,15 +15,15 @@ from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.probes.lama_relations import BLANK, SUBJECT, AskedBy, LamaRelation
 from forgetmeter.probes.relation_counts import RelationCounts
 
-NO_PAIR = "no subject or object"
+INCOMPLETE = "incomplete fact"
 REPEATED = "repeated fact"
 NO_EVIDENCE = "no evidence"
 NOT_ONE_BLANK = "not one blank"
 
 _FILTERS: dict[AskedBy, tuple[str, ...]] = {
-    "template": (NO_PAIR, REPEATED),
-    "evidences": (NO_PAIR, NO_EVIDENCE, NOT_ONE_BLANK),
-    "masked_sentences": (NO_PAIR, NOT_ONE_BLANK),
+    "template": (INCOMPLETE, REPEATED),
+    "evidences": (INCOMPLETE, NO_EVIDENCE, NOT_ONE_BLANK),
+    "masked_sentences": (INCOMPLETE, NOT_ONE_BLANK),
 }
 
 
@@ -132,7 +132,7 @@ def _pair(line: JsonLine, relation: LamaRelation) -> tuple[str, str]:
 def _reason_against(relation: LamaRelation, fact: tuple[str, str], facts: set[tuple[str, str]]) -> str | None:
     """Return why a fact is not asked, or ``None``; notes in ``facts`` that it was seen."""
     if not all(part.strip() for part in fact):
-        return NO_PAIR
+        return INCOMPLETE
     if relation.asked_by == "template":
         if fact in facts:
             return REPEATED

@@ -28,27 +28,46 @@ def show_text(summary: Summary, *, width: int | None = None) -> str:
 def styled_text(summary: Summary, *, width: int | None = None) -> Text:
     """Return the same text with styles, for a rich console to print."""
     room = width or shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
-    shown = tables(summary)
+    shown, left_out = _fitting(tables(summary), room)
+    notes = [*remarks(summary), *left_out]
     text = Text()
     for model in dict.fromkeys(table.model for table in shown):
         text.append(f"{model}\n\n", "bold magenta")
         for table in (each for each in shown if each.model == model):
             alike = [each for each in shown if each.columns == table.columns]
-            text.append_text(_title(table))
+            text.append_text(_title(table, room))
             text.append_text(laid_out(table, fitting_layout(alike, room)))
             text.append("\n")
-    for remark in remarks(summary):
+    for remark in notes:
         text.append("\n".join(textwrap.wrap(remark, room)) + "\n", "yellow")
-    if remarks(summary):
+    if notes:
         text.append("\n")
     text.append_text(_legend(legend(summary), room))
     return text
 
 
-def _title(table: Table) -> Text:
-    title = Text()
-    title.append(table.name, "bold cyan")
-    title.append("".join(f" · {fact}" for fact in table.facts) + "\n", "cyan")
+def _fitting(whole: Sequence[Table], room: int) -> tuple[list[Table], list[str]]:
+    """Return the tables, narrowed where they are too wide, and a remark that names the columns that went."""
+    shown: list[Table] = []
+    gone: list[str] = []
+    for table in whole:
+        alike = [each for each in whole if each.columns == table.columns]
+        if table.optional and fitting_layout(alike, room).width > room:
+            gone += table.columns[len(table.columns) - table.optional :]
+            shown.append(table.narrowed())
+        else:
+            shown.append(table)
+    names = ", ".join(dict.fromkeys(gone))
+    return shown, [
+        f"Left out for want of room: {names}; a wider terminal or another --format shows them."
+    ] if gone else []
+
+
+def _title(table: Table, room: int) -> Text:
+    line = " · ".join((table.name, *table.facts))
+    wrapped = textwrap.wrap(line, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    title = Text("\n".join(wrapped) + "\n", "cyan")
+    title.stylize("bold", 0, len(table.name))
     return title
 
 

@@ -50,6 +50,7 @@ class Table:
         facts: What else its title says, a phrase each.
         columns: Headings of the columns after the recipe.
         rows: Its lines.
+        optional: How many of the last columns can be left out where there is no room for them.
     """
 
     model: str
@@ -57,6 +58,13 @@ class Table:
     facts: tuple[str, ...]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    optional: int = 0
+
+    def narrowed(self) -> Table:
+        """Return the same without the columns that can be left out."""
+        kept = len(self.columns) - self.optional
+        rows = tuple(replace(row, cells=row.cells[:kept]) for row in self.rows)
+        return replace(self, columns=self.columns[:kept], rows=rows, optional=0)
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,7 @@ def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
         replace(row, cells=(*row.cells, *_more_values(done[row.recipe], more))) if row.cells else row for row in rows
     ]
     columns = (*TASK_COLUMNS, *(MORE_COLUMNS[name].name for name in more))
-    return Table(model, task.task, _task_facts(task, tuple(done.values())), columns, tuple(rows))
+    return Table(model, task.task, _task_facts(task, tuple(done.values())), columns, tuple(rows), len(more))
 
 
 def _more_columns(cells: Iterable[CellSummary]) -> tuple[str, ...]:
