@@ -82,6 +82,9 @@ def list_relations(
         Path | None,
         typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Count what this model cannot be asked, too.", show_default=False)
+    ] = None,
 ) -> None:
     """Relations of a probe: what was read of each, what its filters dropped, what is left."""
     from rich.console import Console
@@ -91,15 +94,21 @@ def list_relations(
     from forgetmeter.probes.table import load_task
     from forgetmeter.specs.task_name import PROBE_OPTIONS
 
-    loaded = load_task(task, limit=1, data=data) if task.partition(":")[0] in PROBE_OPTIONS else None
+    limit = 1 if model is None else None
+    loaded = load_task(task, limit=limit, data=data) if task.partition(":")[0] in PROBE_OPTIONS else None
     if not isinstance(loaded, CountsRelations):
         raise UserError(f"task '{task}' has no relations (allowed: {', '.join(PROBE_OPTIONS)}, with their options)")
+    relations = loaded.relations
+    if model is not None:
+        from forgetmeter.study.asked_relations import asked_relations
+
+        relations = asked_relations(relations, loaded.items, model)
     console = Console()
     if not console.is_terminal:
         # What is piped has no width of its own; this is enough for no line to be broken.
         console = Console(width=_PIPED_WIDTH)
     console.print(f"{loaded.description.name}: {loaded.description.source}", highlight=False, style="bold")
-    console.print(relations_table(loaded.relations))
+    console.print(relations_table(relations))
 
 
 @list_app.command("presets")

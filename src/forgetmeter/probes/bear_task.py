@@ -9,18 +9,17 @@ from itertools import islice
 from pathlib import Path
 
 from forgetmeter.probes.bear_relations import ANSWER, SUBJECT, BearRelation, bear_relations
-from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates
+from forgetmeter.probes.cloze_outcome import ACCURACY, candidates_outcome
 from forgetmeter.probes.data_folder import BEAR, fetch_again, probe_folder
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.probes.relation_counts import RelationCounts
 from forgetmeter.probes.relation_means import relation_means
-from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
-from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
+from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.task_name import TaskName
 
 _VERSION = "1"
 _SOURCE = "BEAR (Wiland et al. 2024), github.com/lm-pub-quiz/BEAR"
-_ACCURACY = "accuracy"
 
 
 class BearTask:
@@ -52,7 +51,7 @@ class BearTask:
             name=str(name),
             version=_VERSION,
             source=_SOURCE,
-            primary_metric=_ACCURACY,
+            primary_metric=ACCURACY,
             official_size=sum(each.read for each in counts),
         )
 
@@ -81,13 +80,12 @@ class BearTask:
         """
         outcomes = []
         for item, given in zip(self._items, answers, strict=True):
-            answer = cloze_answer(item, given)
-            if answer is not None:
-                outcomes.append((item, _outcome(item, answer)))
+            if given is not None:
+                outcomes.append((item, candidates_outcome(item, given)))
         metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in outcomes)
         for template in sorted({item.fields["template"] for item, _ in outcomes}, key=int):
             right = [outcome.correct for item, outcome in outcomes if item.fields["template"] == template]
-            metrics[f"{_ACCURACY}_template_{template}"] = sum(right) / len(right)
+            metrics[f"{ACCURACY}_template_{template}"] = sum(right) / len(right)
         return Judgement(tuple(outcome for _, outcome in outcomes), metrics)
 
 
@@ -151,18 +149,3 @@ def _capitalized(text: str) -> str:
 
 def _hash(content: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
-    gold = item.gold[0]
-    ranked = rank_candidates(answer.candidates, gold, item.choices)
-    return Outcome(
-        item_id=item.id,
-        correct=ranked.correct,
-        prediction=ranked.prediction,
-        gold=item.choices[gold],
-        rank=ranked.rank,
-        margin=ranked.margin,
-        loglikelihoods=answer.candidates,
-        metrics={_ACCURACY: float(ranked.correct)},
-    )

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forgetmeter.records.item import Answer, ClozeAnswer, Item, VocabularyAnswer
+from forgetmeter.records.outcome import Outcome
+
+ACCURACY = "accuracy"
 
 _FEW = 5
 
@@ -76,6 +79,28 @@ def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) 
     rank = 1 + sum(value > mine for value in sound)
     others = max((value for place, value in enumerate(sound) if place != gold), default=-math.inf)
     return Ranked(best == gold, choices[best], rank, _difference(mine, others))
+
+
+def candidates_outcome(item: Item, answer: Answer) -> Outcome:
+    """Judge an item that was answered by ranking its choices; its one metric is ``accuracy``.
+
+    Raises:
+        TypeError: It was answered, but not as a cloze is.
+        ValueError: There are not as many candidates as choices.
+    """
+    given = cloze_answer(item, answer)
+    assert given is not None
+    ranked = rank_candidates(given.candidates, item.gold[0], item.choices)
+    return Outcome(
+        item_id=item.id,
+        correct=ranked.correct,
+        prediction=ranked.prediction,
+        gold=item.choices[item.gold[0]],
+        rank=ranked.rank,
+        margin=ranked.margin,
+        loglikelihoods=given.candidates,
+        metrics={ACCURACY: float(ranked.correct)},
+    )
 
 
 def rank_in_vocabulary(answer: VocabularyAnswer) -> Ranked:

@@ -1,0 +1,48 @@
+"""What is left of a probe's relations for one model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.family import family_of
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import folder_of, load_tokenizer, skeleton
+from forgetmeter.models.location import locate
+from forgetmeter.probes.relation_counts import RelationCounts
+from forgetmeter.records.item import Item
+from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.specs.model_reference import parse_model_reference
+
+
+def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], model: str) -> list[RelationCounts]:
+    """Count, beside what a probe's own filters dropped, the items that a model cannot be asked.
+
+    The model's weights are not loaded.
+
+    Args:
+        relations: What was read of each relation.
+        items: All items of the probe.
+        model: The model, as a study names it.
+
+    Raises:
+        UserError: The model is not there, or cannot be asked the probe at all.
+    """
+    location = locate(parse_model_reference(model))
+    shape = skeleton(folder_of(location), model)
+    family = family_of(shape.config, model)
+    if family == "decoder":
+        raise UserError(f"model '{model}' is a decoder, which ranks candidates: every item can be asked; omit --model")
+    prepared = Engine(Loaded(shape, load_tokenizer(location), family, model)).prepare(items)
+    found: dict[str, Counter[str]] = {relation.relation: Counter() for relation in relations}
+    for item, reason in zip(items, prepared.reasons, strict=True):
+        if reason is not None:
+            found[item.fields["relation"]][reason] += 1
+    reasons = dict.fromkeys((NOT_ONE_TOKEN, TOO_LONG))
+    return [
+        replace(each, dropped={**each.dropped, **{reason: found[each.relation][reason] for reason in reasons}})
+        for each in relations
+    ]
