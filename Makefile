@@ -43,6 +43,7 @@ check: install
 
 bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/scoring.py
+	$(OFFLINE) $(BIN)/python benchmarks/facts.py --data $(FORGETMETER_TEST_DATA)
 	$(BIN)/python benchmarks/pruning.py
 
 clean:
