@@ -57,3 +57,13 @@ def benchmarks_are_there() -> bool:
     """Whether lm-eval's tasks can be loaded without a network."""
     folder = os.environ.get("HF_DATASETS_CACHE")
     return bool(folder) and os.environ.get("HF_HUB_OFFLINE") == "1" and Path(folder, "baber___piqa").is_dir()
+
+
+@pytest.fixture
+def published() -> Path:
+    """The data folder with LAMA's and BEAR's own files, where it is there."""
+    folder = Path(os.environ.get("FORGETMETER_TEST_DATA", "../shared/data"))
+    if not (folder / "LAMA").is_dir() or not (folder / "BEAR").is_dir():
+        says = f"no LAMA/ and BEAR/ in '{folder}'; set FORGETMETER_TEST_DATA (see CONTRIBUTING.md)"
+        pytest.fail(says) if os.environ.get("CI") else pytest.skip(says)
+    return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -96,13 +95,3 @@ def write_lines(path: Path, records: Iterable[Any]) -> None:
 @pytest.fixture
 def write() -> Callable[[Path, Iterable[Any]], None]:
     return write_lines
-
-
-@pytest.fixture
-def published() -> Path:
-    """The data folder with LAMA's and BEAR's own files, where it is there."""
-    folder = Path(os.environ.get("FORGETMETER_TEST_DATA", "../shared/data"))
-    if not (folder / "LAMA").is_dir() or not (folder / "BEAR").is_dir():
-        says = f"no LAMA/ and BEAR/ in '{folder}'; set FORGETMETER_TEST_DATA (see CONTRIBUTING.md)"
-        pytest.fail(says) if os.environ.get("CI") else pytest.skip(says)
-    return folder
