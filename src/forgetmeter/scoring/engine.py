@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.decoder import DecoderScoring
@@ -46,6 +47,7 @@ class Engine:
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
         self._model = loaded.model
+        self._name = loaded.name
         self._scoring = _family_scoring(loaded, batch_tokens)
         tokenizer = loaded.tokenizer
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
@@ -54,9 +56,14 @@ class Engine:
         """Tokenize and batch the items of a task, once for all variants of the model.
 
         Raises:
-            UserError: An item is of a kind that the model's family cannot answer, or does not fit the model.
+            UserError: An item is of a kind that the model's family cannot answer, or does not fit the model; or none
+                of the items can be asked.
         """
-        return self._scoring.prepare(items)
+        prepared = self._scoring.prepare(items)
+        if items and not any(prepared.questions):
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
+            raise UserError(f"model '{self._name}' can be asked none of the {len(items)} items ({reasons})")
+        return prepared
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Ask the model as it is now.
