@@ -11,7 +11,7 @@ from forgetmeter.errors import UserError
 
 _FORMATS = ("table", "csv", "json", "markdown", "latex")
 # What is piped has no width of its own; this is enough for no line to be broken.
-_PIPED_WIDTH = 120
+_PIPED_WIDTH = 140
 
 
 def show_command(
