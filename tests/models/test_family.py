@@ -68,3 +68,9 @@ def test_decoders(config: PreTrainedConfig) -> None:
 def test_others_are_refused_with_what_is_known(config: PreTrainedConfig) -> None:
     with pytest.raises(UserError, match=r"'m' is of type '(vit|whisper)'.*BERT.*T5.*Llama"):
         family_of(config, "m")
+
+
+@pytest.mark.parametrize("architecture", ["BartForSequenceClassification", "LlamaForTokenClassification"])
+def test_a_head_for_another_task_is_refused(architecture: str) -> None:
+    with pytest.raises(UserError, match=rf"'m' was saved as {architecture}, whose head does not predict tokens"):
+        family_of(BartConfig(architectures=[architecture]), "m")

@@ -11,7 +11,7 @@ import pytest
 
 RELATIONS = [
     {"relation": "P36", "template": "The capital of [X] is [Y] .", "label": "capital", "type": "1-1"},
-    {"relation": "P99", "template": "[Y] is nowhere in [X] .", "label": "without a file"},
+    {"relation": "P102", "template": "[Y] is nowhere in [X] .", "label": "without a file"},
     {"relation": "P19", "template": " [X] was born in [Y] . ", "label": "place of birth"},
     {"relation": "P20", "template": "[X] was born in [Y] .", "label": "asks as P19 does"},
 ]

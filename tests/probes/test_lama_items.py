@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.lama_task import LamaTask
 from forgetmeter.probes.table import load_task, task_problems
 from forgetmeter.records.item import Cloze, Item
@@ -156,7 +156,7 @@ def test_the_names_are_canonical(data: Path) -> None:
             "lama/trex:relations=P37+P36",
             "unknown relation of lama/trex 'P37'; did you mean 'P36'? (allowed: P36, P19, P20)",
         ),
-        ("lama/trex:relations=P99", "relations.jsonl lists P99, but there is no '"),
+        ("lama/trex:relations=P102", "relations.jsonl lists P102, but there is no '"),
         ("lama/google_re:relations=place_of_brith", "did you mean 'place_of_birth'"),
         ("lama/squad:source=evidence", "has no option 'source'"),
     ],
@@ -266,3 +266,13 @@ def test_a_folder_in_a_files_place_is_a_users_error(data: Path) -> None:
     path.mkdir()
     with pytest.raises(UserError, match="no file"):
         load_task("lama/squad", data=data)
+
+
+def test_a_relation_without_its_file_and_a_file_without_its_relation_are_named(data: Path) -> None:
+    folder = data / "LAMA"
+    (folder / "TREx" / "P7.jsonl").write_text("{}\n", encoding="utf-8")
+    lines = (folder / "relations.jsonl").read_text(encoding="utf-8")
+    more = '{"relation": "P8", "template": "[X] is in [Y] .", "label": "made up"}\n'
+    (folder / "relations.jsonl").write_text(lines + more, encoding="utf-8")
+    with pytest.raises(ManyUserError, match=r"(?s)lacks the files of P8, .*holds files of P7, which"):
+        load_task("lama/trex", data=data)

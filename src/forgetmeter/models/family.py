@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from transformers import (
@@ -33,6 +34,8 @@ _MODEL_TYPES: dict[Family, Any] = {
     "encoder-decoder": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     "decoder": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 }
+# Classes whose head answers something else; what is saved of a tied model would load as a language model all the same.
+_OTHER_HEADS = re.compile(r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$")
 _KNOWN = (
     "masked language models (BERT, RoBERTa, DistilBERT, ALBERT, ELECTRA's generator, DeBERTa-v2, ModernBERT ...), "
     "encoder-decoders (T5, Flan-T5, mT5, BART ...) and decoders (Llama, Mistral, Qwen, Gemma, Phi-3, GPT-2, GPT-NeoX, "
@@ -51,8 +54,14 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
         name: What to call the model in errors.
 
     Raises:
-        UserError: It is of none of the families.
+        UserError: It is of none of the families, or was saved with the head of another task.
     """
+    for architecture in getattr(config, "architectures", None) or ():
+        if _OTHER_HEADS.search(architecture):
+            raise UserError(
+                f"model '{name}' was saved as {architecture}, whose head does not predict tokens; "
+                "give a checkpoint that was saved with a language model's head"
+            )
     for family in _candidates(config):
         if config.model_type in _MODEL_TYPES[family]:
             return family

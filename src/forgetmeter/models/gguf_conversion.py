@@ -81,8 +81,13 @@ def _convert(path: Path, folder: Path) -> None:
         model, report = AutoModelForCausalLM.from_pretrained(
             path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
         )
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise UserError(f"model '{path}': transformers cannot read this GGUF ({error})") from error
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:
+        cause = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"model '{path}': transformers cannot read this GGUF as a decoder with its tokenizer ({cause})"
+        ) from error
     refuse_missing(report["missing_keys"], str(path))
     plain = without_quantization_marks(model)
     plain.save_pretrained(folder)

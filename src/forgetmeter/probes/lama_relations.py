@@ -54,6 +54,10 @@ class LamaRelation:
         return "evidence" if self.asked_by == "evidences" else "masked sentences"
 
 
+# Listed in the official relations.jsonl, but the official data has no file of them; LAMA's scripts leave them out.
+_WITHOUT_FILE = ("P166", "P69", "P54", "P1923", "P102")
+
+
 def lama_relations(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
     """Return the relations that a task asks for, in official order; no facts are read.
 
@@ -80,12 +84,13 @@ def _trex(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
     inside = folder / "TREx"
     if not inside.is_dir():
         raise UserError(f"there is no folder '{inside}'; {fetch_again(LAMA)}")
-    # LAMA's scripts, too, leave out a relation that has no file; the official data has none for five of them.
     listed = _listed_relations(folder / "relations.jsonl", inside)
     found = {key: relation for key, relation in listed.items() if relation.path.is_file()}
     if not found:
         raise UserError(f"'{inside}' holds no file of a relation that relations.jsonl lists; {fetch_again(LAMA)}")
     fileless = [each for each in name.listed("relations") or () if each in listed and each not in found]
+    if name.listed("relations") is None:
+        _check_complete(inside, listed)
     if fileless:
         paths = ", ".join(f"'{listed[each].path}'" for each in fileless)
         raise UserError(f"relations.jsonl lists {', '.join(fileless)}, but there is no {paths}; choose other relations")
@@ -93,6 +98,20 @@ def _trex(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
     if name.value("source") == "evidence":
         return tuple(replace(relation, asked_by="evidences", template="") for relation in relations)
     return relations
+
+
+def _check_complete(inside: Path, listed: Mapping[str, LamaRelation]) -> None:
+    """Check that a relation is neither listed without a file nor has a file without being listed."""
+    missing = [key for key, each in listed.items() if key not in _WITHOUT_FILE and not each.path.is_file()]
+    strange = sorted(path.stem for path in inside.glob("*.jsonl") if path.stem not in listed)
+    mend = f"{fetch_again(LAMA)}, or choose what is there by relations=A+B"
+    problems = [
+        f"'{inside}' lacks the files of {', '.join(missing)}, which relations.jsonl lists; {mend}",
+        f"'{inside}' holds files of {', '.join(strange)}, which relations.jsonl does not list; {mend}",
+    ]
+    found = [problem for problem, names in zip(problems, (missing, strange), strict=True) if names]
+    if found:
+        raise ManyUserError(found)
 
 
 def _listed_relations(path: Path, inside: Path) -> dict[str, LamaRelation]:

@@ -77,7 +77,11 @@ class Term:
 
 VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized")
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
-_FEW = Term("P@5", "share of items whose right answer is among the first five")
+_FEW = Term(
+    "P@5",
+    "share of items whose right answer is among the first five; like accuracy, which is P@1, of the whole vocabulary, "
+    "or, for a decoder and with multi_token, of the relation's objects",
+)
 _RECIPROCAL = Term("MRR", "mean of 1 over the rank of the right answer, in percent")
 _MACRO = Term("macro", "the same as accuracy, but as the mean over relations, each counting as much as any other")
 MORE_COLUMNS = {"p_at_5": _FEW, "mrr": _RECIPROCAL, "p_at_1_macro": _MACRO, "accuracy_macro": _MACRO}

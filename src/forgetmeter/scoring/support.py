@@ -43,4 +43,9 @@ def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenize
         )
     if clozes and tokenizer.mask_token_id is None:
         return "has a tokenizer without a mask token, so it cannot be asked a cloze"
+    if not tokenizer.is_fast and any(item.cloze and item.cloze.among == "candidates" for item in clozes):
+        return (
+            "has a tokenizer written in Python, which does not say which tokens make up a word, so whole statements "
+            "cannot be scored"
+        )
     return None

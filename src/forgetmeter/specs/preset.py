@@ -36,12 +36,13 @@ def _recipes(texts: list[str]) -> tuple[Recipe, ...]:
 
 _PRUNING = Preset(
     "paper/pruning",
-    "Global L1 pruning at 10% to 90% of attention, feed-forward and both (arXiv 2312.00960).",
+    "Global L1 pruning at 10% to 90% of attention, feed-forward and both (arXiv 2312.00960); for the published "
+    "scripts' own selections in BERT and RoBERTa, name the scopes paper/attention ...",
     _recipes([f"l1_unstructured:{scope}:{level}" for scope, level in product(_SCOPES, _TENTHS)]),
 )
 _QUANTIZATION = Preset(
     "paper/quantization",
-    "Dynamic 8-bit quantization of attention, feed-forward and both (arXiv 2312.00960).",
+    "Dynamic 8-bit quantization of attention, feed-forward and both (arXiv 2312.00960); scopes as in paper/pruning.",
     _recipes([f"dynamic_int8:{scope}" for scope in _SCOPES]),
 )
 _PRUNE_THEN_QUANTIZE = Preset(

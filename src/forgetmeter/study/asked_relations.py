@@ -35,7 +35,7 @@ def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], 
     shape = skeleton(folder_of(location), model)
     family = family_of(shape.config, model)
     if family == "decoder":
-        raise UserError(f"model '{model}' is a decoder, which ranks candidates: every item can be asked; omit --model")
+        raise UserError(f"model '{model}' is a decoder, which ranks candidates of any number of tokens; omit --model")
     prepared = Engine(Loaded(shape, load_tokenizer(location), family, model)).prepare(items)
     found: dict[str, Counter[str]] = {relation.relation: Counter() for relation in relations}
     for item, reason in zip(items, prepared.reasons, strict=True):
