@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.scoring.prefix_tree import WantedSequence
@@ -35,3 +35,9 @@ class Asked:
         if self.ranks_vocabulary:
             return Question(tuple(paths[:-1]), paths[-1][0], is_cloze=True)
         return Question(tuple(paths), is_cloze=self.is_cloze)
+
+
+def questions_of(asked: Iterable[Asked], paths: Iterable[tuple[int, ...]]) -> tuple[Question | None, ...]:
+    """Return the question of each item, given the slots of all sequences, one after another."""
+    left = iter(paths)
+    return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)

@@ -81,7 +81,6 @@ def make_batch(
     device: torch.device,
     padding: int = _PADDING,
     contexts: Sequence[tuple[int, ...]] = (),
-    context_padding: int = _PADDING,
 ) -> Batch:
     """Turn rows into tensors on a device.
 
@@ -90,7 +89,6 @@ def make_batch(
         device: Where the model is.
         padding: The token that fills up short rows.
         contexts: What an encoder may be asked to read, by the index that rows name.
-        context_padding: The token that fills up short contexts.
     """
     tokens, mask = _padded([row.tokens for row in rows], padding)
     positions, visible = None, None
@@ -103,7 +101,7 @@ def make_batch(
     single = _readings(rows, (row.readings for row in rows), wanted, device)
     vocabulary = _readings(rows, (row.vocabulary for row in rows), wanted, device)
     columns = torch.tensor(list(wanted), dtype=torch.int64).view(-1, 2).T.contiguous().to(device)
-    encoded = _encoded(rows, contexts, context_padding, device) if contexts else None
+    encoded = _encoded(rows, contexts, device) if contexts else None
     return Batch(
         tokens=tokens.to(device),
         mask=None if bool(mask.all()) else mask.to(device),
@@ -125,9 +123,9 @@ def _padded(sequences: Sequence[tuple[int, ...]], padding: int) -> tuple[Tensor,
     return tokens, (torch.arange(longest)[None] < lengths[:, None]).long()
 
 
-def _encoded(rows: Sequence[Row], contexts: Sequence[tuple[int, ...]], padding: int, device: torch.device) -> Encoded:
+def _encoded(rows: Sequence[Row], contexts: Sequence[tuple[int, ...]], device: torch.device) -> Encoded:
     used = {context: place for place, context in enumerate(dict.fromkeys(row.context for row in rows))}
-    tokens, mask = _padded([contexts[context] for context in used], padding)
+    tokens, mask = _padded([contexts[context] for context in used], _PADDING)
     places = torch.tensor([used[row.context] for row in rows])
     return Encoded(tokens.to(device), mask.to(device), places.to(device))
 

@@ -7,7 +7,6 @@ from typing import Protocol
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.records.item import Cloze
-from forgetmeter.scoring.tokenization import answer_token
 
 Tokens = tuple[int, ...]
 
@@ -81,8 +80,3 @@ def blank_filling(tokenizer: PreTrainedTokenizerBase) -> BlankFilling | None:
     if _FIRST_SENTINEL in tokenizer.get_vocab() and _SECOND_SENTINEL in tokenizer.get_vocab():
         return SentinelFilling(tokenizer)
     return MaskFilling(tokenizer) if tokenizer.mask_token_id is not None else None
-
-
-def one_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the one token that an answer is in a cloze's blank, or ``None`` where it is not one."""
-    return answer_token(answer, tokenizer, after_space=cloze.before.endswith(" "))

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import TOO_LONG, Asked
+from forgetmeter.scoring.asked import TOO_LONG, Asked, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.branching import can_branch
 from forgetmeter.scoring.limits import max_length, window
@@ -50,11 +50,9 @@ class DecoderScoring:
         """
         asked = [self._asked(item) for item in items]
         packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=self._longest_row)
-        paths = iter(packed.paths)
-        questions = [each.question([next(paths) for _ in each.sequences]) for each in asked]
         groups = group_rows(packed.rows, batch_tokens=self._batch_tokens)
         return Prepared(
-            questions=tuple(questions),
+            questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),
             batches=tuple(make_batch(rows, device=self._model.device) for rows in groups),
         )
@@ -74,7 +72,7 @@ class DecoderScoring:
             yield WantedSequence((*each.inputs, each.targets[-1]), len(each.inputs) - len(each.targets) + 1)
 
     def _next_token(self, cloze: Cloze, answer: str) -> list[WantedSequence]:
-        token = answer_token(answer, self._tokenizer, after_space=cloze.before.endswith(" "))
+        token = answer_token(cloze, answer, self._tokenizer)
         if cloze.after.strip() not in _NOTHING_FOLLOWS or token is None or not cloze.before.strip():
             return []
         before = tokenize_statements([cloze.before.rstrip()], self._tokenizer)[0]

@@ -103,7 +103,7 @@ class EncoderScoring:
 
     def _at_mask(self, cloze: Cloze, answer: str, drafts: _Drafts) -> Question | str:
         mask = self._tokenizer.mask_token_id
-        token = answer_token(answer, self._tokenizer, after_space=cloze.before.endswith(" "))
+        token = answer_token(cloze, answer, self._tokenizer)
         if token is None:
             return NOT_ONE_TOKEN
         ids = self._tokenizer(cloze.filled(self._tokenizer.mask_token), return_attention_mask=False)["input_ids"]

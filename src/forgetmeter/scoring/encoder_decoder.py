@@ -12,15 +12,15 @@ from transformers.modeling_outputs import BaseModelOutput
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked
+from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
-from forgetmeter.scoring.blank_filling import blank_filling, one_token
+from forgetmeter.scoring.blank_filling import blank_filling
 from forgetmeter.scoring.limits import max_length
 from forgetmeter.scoring.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.row import Row
 from forgetmeter.scoring.support import unaskable
-from forgetmeter.scoring.tokenization import tokenize_pairs
+from forgetmeter.scoring.tokenization import answer_token, tokenize_pairs
 
 Tokens = tuple[int, ...]
 
@@ -57,13 +57,11 @@ class EncoderDecoderScoring:
         asked = [self._asked(item, contexts) for item in items]
         # Positions relative to other tokens leave no room for branches: a row holds one way on.
         packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=None)
-        paths = iter(packed.paths)
-        questions = [each.question([next(paths) for _ in each.sequences]) for each in asked]
         texts = tuple(contexts)
         padding = self._tokenizer.pad_token_id or 0
         device = self._loaded.model.device
         return Prepared(
-            questions=tuple(questions),
+            questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),
             batches=tuple(
                 make_batch(rows, device=device, padding=padding, contexts=texts)
@@ -93,7 +91,7 @@ class EncoderDecoderScoring:
             written = [self._filling.with_answer(cloze, choice) for choice in item.choices]
             sequences = (WantedSequence((self._start, *ids), 1 + first, context=context) for ids, first in written)
             return Asked(tuple(sequences), is_cloze=True)
-        token = one_token(cloze, item.choices[item.gold[0]], self._tokenizer)
+        token = answer_token(cloze, item.choices[item.gold[0]], self._tokenizer)
         if token is None:
             return Asked(reason=NOT_ONE_TOKEN)
         before = (self._start, *self._filling.before_answer(cloze))

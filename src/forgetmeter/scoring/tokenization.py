@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
-from forgetmeter.records.item import Request
+from forgetmeter.records.item import Cloze, Request
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,11 @@ def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenize
     return tokenized
 
 
-def answer_token(answer: str, tokenizer: PreTrainedTokenizerBase, *, after_space: bool) -> int | None:
-    """Return the one token that an answer is, or ``None`` where it is several, or unknown.
+def answer_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the one token that an answer is in a cloze's blank, or ``None`` where it is several, or unknown.
 
-    Args:
-        answer: The answer's text.
-        tokenizer: The model's tokenizer.
-        after_space: Whether a space stands before the answer: many vocabularies hold it as part of the token.
+    A space that stands before the blank goes with the answer: many vocabularies hold it as part of the token.
     """
-    text = f" {answer}" if after_space else answer
+    text = f" {answer}" if cloze.before.endswith(" ") else answer
     ids = tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
     return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
