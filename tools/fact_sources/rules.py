@@ -1,0 +1,66 @@
+"""What a fact must be to be taken."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+from fact_sources.exclusions import EXCLUSIONS
+from fact_sources.fact import Fact, Relation
+
+# A name that begins as its subject does gives itself away; names of languages follow those of countries closely.
+_SAME_BEGINNING = 4
+_SAME_BEGINNING_OF = {"country_language": 3, "language_country": 3}
+
+
+def accepted(relation: Relation) -> list[Fact]:
+    """Return the facts of a relation that are taken, in the order of the file.
+
+    The order is that of the hashes of the subjects: as good as shuffled, so that the first so many are a fair sample,
+    and no fact moves another when it comes or goes.
+
+    Raises:
+        ValueError: An exclusion is listed that excludes nothing.
+    """
+    excluded = dict(EXCLUSIONS.get(relation.id, {}))
+    kept = []
+    for fact in _unambiguous(relation.candidates()):
+        if excluded.pop(fact.subject, None) is None and is_single_word(fact.object) and not _tells(relation, fact):
+            kept.append(fact)
+    if excluded:
+        raise ValueError(f"exclusions of {relation.id} that exclude nothing: {sorted(excluded)}")
+    return sorted(kept, key=lambda fact: hashlib.sha256(f"{relation.id}/{fact.subject}".encode()).digest())
+
+
+def is_single_word(text: str) -> bool:
+    """Return whether a text is letters and digits alone; marks that Unicode counts as letters do not pass."""
+    return text.isalnum() and not any(unicodedata.category(letter) == "Lm" for letter in text)
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case without marks on its letters."""
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)).casefold()
+
+
+def _unambiguous(facts: Iterable[Fact]) -> list[Fact]:
+    """Return the facts whose subject has one object only."""
+    objects = defaultdict(set)
+    first = {}
+    for fact in facts:
+        objects[fact.subject].add(fact.object)
+        first.setdefault(fact.subject, fact)
+    return [fact for subject, fact in first.items() if len(objects[subject]) == 1]
+
+
+def _tells(relation: Relation, fact: Fact) -> bool:
+    """Return whether the subject gives the answer away."""
+    if relation.is_code:
+        return fact.object in fact.subject
+    answer, subject = folded(fact.object), folded(fact.subject)
+    if answer in subject:
+        return True
+    same = _SAME_BEGINNING_OF.get(relation.id, _SAME_BEGINNING)
+    words = [word for word in subject.replace("-", " ").split() if len(word) >= same]
+    return any(answer[:same] == word[:same] or word in answer for word in words)

@@ -1,0 +1,71 @@
+"""Makes the built-in facts from data packages.
+
+The facts file in the package is the record; this script says what would become of it with the packages that are
+installed (``pip install -e '.[facts]'`` brings the recorded versions), and replaces it when told to.
+
+    python tools/make_facts.py --check               # exit status 1 where anything would change
+    python tools/make_facts.py --write               # replace the file
+    python tools/make_facts.py --sample 200 --seed 0 # draw recorded facts to check by hand, from all relations
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from fact_sources.record import as_text, differences, made
+
+FACTS = Path(__file__).parents[1] / "src" / "forgetmeter" / "probes" / "facts.json"
+
+
+def main() -> int:
+    """Do what the command line asks for, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Make the built-in facts from data packages.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", action="store_true", help="only say what would change; exit status 1 if anything")
+    what.add_argument("--write", action="store_true", help="say what changes, and replace the facts file")
+    what.add_argument("--sample", type=int, metavar="N", help="draw N recorded facts from all relations")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--file", type=Path, default=FACTS, help="the facts file")
+    arguments = parser.parse_args()
+    recorded = json.loads(arguments.file.read_text(encoding="utf-8")) if arguments.file.exists() else None
+    if arguments.sample is not None:
+        if recorded is None:
+            parser.error(f"there is no facts file '{arguments.file}'")
+        for statement in sample(recorded, arguments.sample, arguments.seed):
+            print(statement)
+        return 0
+    content = made()
+    empty = {"sources": [], "relations": [], "facts": []}
+    changes = list(differences(recorded or empty, content))
+    print("\n".join(changes) or f"'{arguments.file.name}' is what the installed packages give")
+    if arguments.write:
+        arguments.file.write_text(as_text(content), encoding="utf-8")
+        print(f"{len(content['facts'])} facts of {len(content['relations'])} relations written to '{arguments.file}'")
+        return 0
+    return 1 if changes else 0
+
+
+def sample(recorded: dict[str, Any], number: int, seed: int) -> list[str]:
+    """Return statements of so many facts, drawn from each relation by its share, at least three of each."""
+    drawn = random.Random(seed)
+    facts: dict[str, list[dict[str, Any]]] = {}
+    for fact in recorded["facts"]:
+        facts.setdefault(fact["relation"], []).append(fact)
+    phrasings = {each["relation"]: each["phrasings"] for each in recorded["relations"]}
+    counts = {name: max(3, round(number * len(found) / len(recorded["facts"]))) for name, found in facts.items()}
+    largest = max(facts, key=lambda name: len(facts[name]))
+    counts[largest] += number - sum(counts.values())
+    return [
+        f"{name} | {phrasings[name][0].replace('[X]', fact['subject']).replace('[Y]', fact['object'])}"
+        for name, found in facts.items()
+        for fact in drawn.sample(found, counts[name])
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
