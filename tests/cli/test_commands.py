@@ -69,9 +69,9 @@ def test_lists_name_what_there_is() -> None:
     assert "attention.query" in forgetmeter("list", "scopes").stdout
     assert "package:MODULE" in forgetmeter("list", "models").stdout
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
-    probes = forgetmeter("list", "tasks").stdout.splitlines()[:5]
+    probes = forgetmeter("list", "tasks").stdout.splitlines()[:6]
     assert [line.partition("[")[0] for line in probes] == [
-        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear",
+        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "facts",
     ]  # fmt: skip
     assert "[:source=template|evidence]" in probes[2]
 

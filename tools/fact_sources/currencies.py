@@ -10,7 +10,6 @@ from babel.core import get_global
 from fact_sources.countries import ENGLISH, countries
 from fact_sources.fact import Fact
 
-
 # As English has them, where CLDR does not.
 _NAMES = {"AFN": "Afghan afghani", "GYD": "Guyanese dollar", "KGS": "Kyrgyzstani som"}
 

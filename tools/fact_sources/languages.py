@@ -32,7 +32,7 @@ _SOME_SPEAKERS = 200_000
 _AT_HOME = 2 / 3
 
 # Languages that are widely learnt or are official in Europe, written in Latin letters.
-_CALENDARS = "ca cs cy da de es et eu fi fr hr hu id it lt lv nl no pl pt ro sk sl sq sv sw tr".split()
+_CALENDARS = "ca cs cy da de es et eu fi fr hr hu id it lt lv nl no pl pt ro sk sl sq sv sw tr".split()  # noqa: SIM905
 
 
 def speakers() -> dict[str, dict[str, float]]:

@@ -81,7 +81,8 @@ def _of_relation(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterato
     changed = [subject for subject in new if subject in old and new[subject][0] != old[subject][0]]
     counted = [subject for subject in new if subject in old and new[subject][1] != old[subject][1]]
     if added or removed or changed or counted:
-        yield f"{name}: {len(added)} added, {len(removed)} removed, {len(changed)} changed, popularity of {len(counted)}"
+        moved = f"{len(added)} added, {len(removed)} removed, {len(changed)} changed"
+        yield f"{name}: {moved}, popularity of {len(counted)} changed"
     yield from (f"  + {subject} → {new[subject][0]}" for subject in added)
     yield from (f"  - {subject} → {old[subject][0]}" for subject in removed)
     yield from (f"  ~ {subject} → {new[subject][0]}, was {old[subject][0]}" for subject in changed)

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.cloze_outcome import Ranked, cloze_answer, rank_candidates, rank_in_vocabulary
+from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, rank_in_vocabulary
 from forgetmeter.probes.data_folder import LAMA, probe_folder
 from forgetmeter.probes.lama_questions import Question, RelationQuestions, check_evidence, read_questions
 from forgetmeter.probes.lama_relations import BLANK, lama_relations
+from forgetmeter.probes.precision import MRR, P_AT_1, precision
 from forgetmeter.probes.relation_counts import RelationCounts, dropped_in_all
 from forgetmeter.probes.relation_means import relation_means
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
@@ -19,7 +20,6 @@ from forgetmeter.specs.task_name import TaskName
 
 _VERSION = "1"
 _SOURCE = "LAMA (Petroni et al. 2019), github.com/facebookresearch/LAMA"
-_P_AT_1, _P_AT_5, _MRR = "p_at_1", "p_at_5", "mrr"
 _PAPER = "paper_p_at_1"
 _NEXT_TOKEN = "next_token_"
 _DUPLICATE = "duplicate"
@@ -49,7 +49,7 @@ class LamaTask:
             name=str(name),
             version=_VERSION,
             source=_SOURCE,
-            primary_metric=_P_AT_1,
+            primary_metric=P_AT_1,
             official_size=sum(each.read for each in self._relations),
             filters=dropped_in_all(self._relations),
         )
@@ -154,18 +154,14 @@ def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
         rank=ranked.rank,
         margin=ranked.margin,
         loglikelihoods=loglikelihoods,
-        metrics={**_precision(ranked), _MRR: ranked.reciprocal, **_from_vocabulary(item, answer)},
+        metrics={**precision(ranked), MRR: ranked.reciprocal, **_from_vocabulary(item, answer)},
     )
-
-
-def _precision(ranked: Ranked, prefix: str = "") -> dict[str, float]:
-    return {f"{prefix}{_P_AT_1}": float(ranked.correct), f"{prefix}{_P_AT_5}": float(ranked.is_among_few)}
 
 
 def _from_vocabulary(item: Item, answer: ClozeAnswer) -> Mapping[str, float]:
     if answer.vocabulary is None:
         return {}
-    metrics = _precision(rank_in_vocabulary(answer.vocabulary), _NEXT_TOKEN) if answer.candidates else {}
+    metrics = precision(rank_in_vocabulary(answer.vocabulary), _NEXT_TOKEN) if answer.candidates else {}
     if not answer.candidates and _DUPLICATE not in item.fields:
         agrees = answer.vocabulary.top[0].lower().strip() == item.choices[item.gold[0]].lower()
         metrics[_PAPER] = float(agrees)

@@ -10,12 +10,14 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.bear_relations import bear_relations
 from forgetmeter.probes.bear_task import BearTask
 from forgetmeter.probes.data_folder import BEAR, LAMA, probe_folder
+from forgetmeter.probes.fact_file import fact_relations, read_fact_file
+from forgetmeter.probes.facts_task import FactsTask
 from forgetmeter.probes.lama_relations import lama_relations
 from forgetmeter.probes.lama_task import LamaTask
 from forgetmeter.probes.lm_eval_index import group_names, task_files
 from forgetmeter.records.item import Task
 from forgetmeter.specs.suggestion import did_you_mean
-from forgetmeter.specs.task_name import BEAR_TASK, PROBE_OPTIONS, parse_task_name
+from forgetmeter.specs.task_name import BEAR_TASK, FACTS_TASK, PROBE_OPTIONS, parse_task_name
 
 # Named in error messages; any other of lm-eval's is as good.
 _WELL_KNOWN = ("arc_challenge", "arc_easy", "boolq", "hellaswag", "openbookqa", "piqa", "sciq", "winogrande")
@@ -78,6 +80,8 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     if problems := task_problems(name, data=data):
         raise ManyUserError(problems)
     if (probe := parse_task_name(name)).base in PROBE_OPTIONS:
+        if probe.base == FACTS_TASK:
+            return FactsTask(probe, limit=limit)
         return (BearTask if probe.base == BEAR_TASK else LamaTask)(probe, limit=limit, data=data)
     from forgetmeter.probes.lm_eval_task import LmEvalTask
 
@@ -87,7 +91,9 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
 def _probe_problems(name: str, data: Path | None) -> list[str]:
     try:
         probe = parse_task_name(name)
-        if probe.base == BEAR_TASK:
+        if probe.base == FACTS_TASK:
+            fact_relations(probe, read_fact_file())
+        elif probe.base == BEAR_TASK:
             bear_relations(probe, probe_folder(BEAR, data))
         else:
             lama_relations(probe, probe_folder(LAMA, data))

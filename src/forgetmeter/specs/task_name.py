@@ -11,6 +11,7 @@ from forgetmeter.specs.suggestion import did_you_mean, unknown
 
 ALL = "all"
 BEAR_TASK = "bear"
+FACTS_TASK = "facts"
 _LISTED = re.compile(r"^[A-Za-z0-9_]+$")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -47,6 +48,7 @@ PROBE_OPTIONS: Mapping[str, Mapping[str, TaskOption]] = {
     "lama/trex": {"source": _SOURCE, "multi_token": _MULTI_TOKEN, "relations": _RELATIONS},
     "lama/conceptnet": {"multi_token": _MULTI_TOKEN},
     BEAR_TASK: {"relations": _RELATIONS, "templates": _TEMPLATES},
+    FACTS_TASK: {"relations": _RELATIONS, "templates": _TEMPLATES},
 }
 """The options of each built-in probe. No other task takes any."""
 
