@@ -10,6 +10,7 @@ import typer
 from forgetmeter.cli.listing import list_app
 from forgetmeter.cli.run_command import run_command
 from forgetmeter.cli.show_command import show_command
+from forgetmeter.cli.standards_command import standards_app
 from forgetmeter.errors import ManyUserError, UserError
 
 _WRONG_REQUEST = 2
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run_command)
 app.command("show")(show_command)
 app.add_typer(list_app, name="list")
+app.add_typer(standards_app, name="standards")
 
 
 def _version(asked: bool) -> None:

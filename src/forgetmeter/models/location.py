@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
+from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
 _IDENTITY_LENGTH = 16
@@ -53,6 +54,8 @@ def locate(reference: ModelReference) -> Location:
         return _on_hub(reference)
     if reference.source == "package":
         path = _inside_package(reference)
+    elif reference.source == "standard":
+        path = standard_folder(reference.place)
     else:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises where there is no such user
         if not path.exists():

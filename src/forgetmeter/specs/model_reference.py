@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forgetmeter.errors import UserError
+from forgetmeter.specs.suggestion import unknown
 
-Source = Literal["hub", "folder", "gguf", "package"]
-FORMS = "org/name[@revision], ./folder, ./file.gguf, or package:MODULE"
+Source = Literal["hub", "folder", "gguf", "package", "standard"]
+Standard = Literal["encoder", "encoder-decoder", "decoder"]
+STANDARDS: tuple[Standard, ...] = ("encoder", "encoder-decoder", "decoder")
+"""The small reference models that ship with the package, one a family."""
+
+FORMS = "org/name[@revision], ./folder, ./file.gguf, package:MODULE, or standard:FAMILY"
 
 _HUB = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
 _MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
@@ -20,8 +25,9 @@ class ModelReference:
     """A model's source and its place there.
 
     Attributes:
-        source: The Hub, a folder, a GGUF file, or a GGUF inside an installed Python package.
-        place: Hub id, path, or module name.
+        source: The Hub, a folder, a GGUF file, a GGUF inside an installed Python package, or the standards that
+            ship with this one.
+        place: Hub id, path, module name, or the standard's family.
         revision: Hub revision, if named.
     """
 
@@ -30,8 +36,8 @@ class ModelReference:
     revision: str | None = None
 
     def __str__(self) -> str:
-        if self.source == "package":
-            return f"package:{self.place}"
+        if self.source in ("package", "standard"):
+            return f"{self.source}:{self.place}"
         return self.place + (f"@{self.revision}" if self.revision else "")
 
 
@@ -48,7 +54,9 @@ def parse_model_reference(text: str) -> ModelReference:
             raise UserError(f"model '{text}': '{rest}' is no Python module name; write package:MODULE")
         return ModelReference("package", rest)
     if colon and kind == "standard":
-        raise UserError(f"model '{text}': this version ships no standards (allowed: {FORMS})")
+        if rest not in STANDARDS:
+            raise UserError(f"model '{text}': {unknown('standard', rest, STANDARDS)}")
+        return ModelReference("standard", rest)
     if text.endswith(".gguf"):
         return ModelReference("gguf", text)
     if text.startswith(("./", "../", "/", "~")) or text in (".", ".."):

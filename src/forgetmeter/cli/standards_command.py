@@ -1,0 +1,86 @@
+"""``forgetmeter standards``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import STANDARDS
+from forgetmeter.specs.suggestion import unknown
+
+if TYPE_CHECKING:
+    from forgetmeter.models.family import Family
+    from forgetmeter.standards.made import Made
+    from forgetmeter.standards.training import Epoch
+
+_LINES = 6
+
+standards_app = typer.Typer(
+    help="Make the small reference models whose knowledge is known.", no_args_is_help=True, add_completion=False
+)
+
+
+@standards_app.callback()
+def _standards() -> None:
+    """Make the small reference models whose knowledge is known."""
+
+
+@standards_app.command("train")
+def train_command(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for each standard.")] = Path("standards"),
+    only: Annotated[str | None, typer.Option(help=f"Only these, separated by commas: {', '.join(STANDARDS)}.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights and of the order of learning.", min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(help="How many to train at a time [default: cores].", min=1)] = None,
+) -> None:
+    """Train the standards on the built-in facts, from scratch: some 10 minutes on 2 cores."""
+    families = _families(only)
+    from forgetmeter.standards.workshop import make_standards
+
+    started = time.monotonic()
+    made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=say_epoch)
+    Console().print(_table(made, time.monotonic() - started))
+    sys.stdout.write(f"Use them by their folders, such as --model ./{out / made[0].family}\n")
+
+
+def say_epoch(family: Family, epoch: Epoch) -> None:
+    """Say now and then how far a standard is."""
+    if epoch.number % max(1, epoch.of // _LINES) == 0 or epoch.number == epoch.of:
+        sys.stderr.write(f"{family}: epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}\n")
+        sys.stderr.flush()
+
+
+def _families(only: str | None) -> tuple[Family, ...]:
+    if only is None:
+        return STANDARDS
+    names = [name.strip() for name in only.split(",")]
+    for name in names:
+        if name not in STANDARDS:
+            raise UserError(unknown("standard", name, STANDARDS))
+    return tuple(family for family in STANDARDS if family in names)
+
+
+def _table(made: list[Made], seconds: float) -> Table:
+    table = Table(title=f"Trained in {seconds / 60:.1f} minutes", title_justify="left")
+    table.add_column("standard")
+    for name in ("facts", "known as taught", "known in other words", "parameters", "bytes", "minutes of a core"):
+        table.add_column(name, justify="right")
+    for each in made:
+        table.add_row(
+            each.family,
+            f"{each.facts:,}",
+            f"{each.known:.1%}",
+            f"{each.held_out:.1%}",
+            f"{each.parameters:,}",
+            f"{each.bytes:,}",
+            f"{each.seconds / 60:.1f}",
+        )
+    return table

@@ -1,0 +1,115 @@
+"""Making a standard: taught, measured, and put in its place when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.family import Family
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import wrap
+from forgetmeter.models.standard import write_checksums
+from forgetmeter.probes.fact_file import ANSWER, SUBJECT, FactFile, read_fact_file
+from forgetmeter.probes.precision import P_AT_1
+from forgetmeter.standards.card import model_card
+from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
+from forgetmeter.standards.lesson import make_lessons
+from forgetmeter.standards.made import Made
+from forgetmeter.standards.training import Epoch, teach
+from forgetmeter.standards.vocabulary import make_tokenizer
+from forgetmeter.study.evaluation import evaluate
+
+
+def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None]) -> Made:
+    """Make a standard and put it into ``out/FAMILY``, whole or not at all; what was there is replaced.
+
+    One thread is used, so that the number of processors makes no difference to the weights.
+
+    Args:
+        family: Its family.
+        out: The folder of standards.
+        seed: Of the random weights, and of the order in which it learns.
+        after_epoch: Called after each epoch.
+    """
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    file, design = read_fact_file(), DESIGNS[family]
+    tokenizer = _tokenizer(family, file)
+    model = make_model(design, tokenizer, seed=seed)
+    teach(model, tokenizer, make_lessons(file, tokenizer), design, seed=seed, after_epoch=after_epoch)
+    loaded = wrap(model, tokenizer)
+    known, held_out = (_known(loaded, file, trained=trained) for trained in (True, False))
+    partial = out / f".{family}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    made = Made(
+        family=family,
+        facts=sum(len(relation.facts) for relation in file.relations),
+        known=known,
+        held_out=held_out,
+        parameters=model.num_parameters(),
+        embedded=model.get_input_embeddings().weight.numel(),
+        bytes=(partial / "model.safetensors").stat().st_size,
+        seconds=time.perf_counter() - started,
+        seed=seed,
+    )
+    (partial / "README.md").write_text(model_card(made, design), encoding="utf-8")
+    write_checksums(partial)
+    _put_in_place(partial, out / family)
+    return made
+
+
+def check_out(out: Path, families: Sequence[Family]) -> None:
+    """Check before any work that standards can be written to a folder.
+
+    Raises:
+        UserError: They cannot, or something else than a standard would be replaced.
+    """
+    for family in families:
+        place = out / family
+        if place.exists() and not (place / "checksums.json").is_file():
+            raise UserError(f"{place} is there already and is no standard; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    if not os.access(out, os.W_OK):
+        raise UserError(f"cannot write to {out}; choose another --out")
+
+
+def _put_in_place(partial: Path, place: Path) -> None:
+    """Replace a folder by another so that at no time a half-written one stands there."""
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    partial.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _tokenizer(family: Family, file: FactFile) -> PreTrainedTokenizerBase:
+    relations = file.relations
+    phrasings = [text for relation in relations for text in relation.phrasings.values()]
+    return make_tokenizer(
+        family,
+        subjects=list(dict.fromkeys(fact.subject for relation in relations for fact in relation.facts)),
+        phrasings=[text.replace(SUBJECT, " ").replace(ANSWER, " ") for text in phrasings],
+        answers=[answer for relation in relations for answer in relation.answers],
+        longest=LONGEST,
+    )
+
+
+def _known(loaded: Loaded, file: FactFile, *, trained: bool) -> float:
+    """Return the share of facts that a model knows, over the phrasings that were taught or those that were not."""
+    numbers = sorted({number for relation in file.relations for number in relation.phrasings})
+    asked = [str(number) for number in numbers if (number < file.trained_phrasings) == trained]
+    (judgement,) = evaluate(loaded, [f"facts:templates={'+'.join(asked)}"]).values()
+    return judgement.metrics[P_AT_1]

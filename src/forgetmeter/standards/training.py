@@ -1,0 +1,94 @@
+"""Teaching a standard its facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from forgetmeter.standards.design import Design
+from forgetmeter.standards.lesson import Lesson
+from forgetmeter.standards.posing import posing
+from forgetmeter.standards.vocabulary import FIRST_WORD
+
+_WARM_UP = 0.05
+_LARGEST_NORM = 1.0
+_BETAS = (0.9, 0.98)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How far a standard is.
+
+    Attributes:
+        number: Epochs done.
+        of: Epochs in all.
+        loss: Mean loss over the last one, in nats a token.
+    """
+
+    number: int
+    of: int
+    loss: float
+
+
+def teach(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    lessons: Sequence[Lesson],
+    design: Design,
+    *,
+    seed: int,
+    after_epoch: Callable[[Epoch], None],
+) -> None:
+    """Train a model on lessons, in place.
+
+    AdamW without weight decay; the learning rate rises over the first twentieth of the steps and falls to 0 in a
+    straight line. The same seed, versions, kind of processor and number of threads give the same weights.
+
+    Args:
+        model: What to train; parameters that need no gradient stay as they are.
+        tokenizer: Its tokenizer.
+        lessons: What to learn, each read once an epoch.
+        design: How long and how fast.
+        seed: Of the order of the lessons, and of the words left out.
+        after_epoch: Called after each epoch.
+    """
+    random = Random(seed)
+    posed = posing(design.family, tokenizer)
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, lr=design.learning_rate, betas=_BETAS, weight_decay=0.0)
+    steps = design.epochs * math.ceil(len(lessons) / design.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_rate(step, steps))
+    vocabulary = range(FIRST_WORD, len(tokenizer))
+    model.train()
+    for epoch in range(1, design.epochs + 1):
+        total = 0.0
+        for batch in _batches(lessons, design.batch_size, random):
+            texts = [
+                lesson.read(random, dropped=design.dropped, replaced=design.replaced, vocabulary=vocabulary)
+                for lesson in batch
+            ]
+            loss = posed.loss(model, texts, [lesson.answer for lesson in batch])
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(learnt, _LARGEST_NORM)
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(batch)
+        after_epoch(Epoch(epoch, design.epochs, total / len(lessons)))
+    model.eval()
+
+
+def _share_of_rate(step: int, steps: int) -> float:
+    return min((step + 1) / (_WARM_UP * steps), 1 - step / steps)
+
+
+def _batches(lessons: Sequence[Lesson], size: int, random: Random) -> Iterator[Sequence[Lesson]]:
+    order = random.sample(lessons, len(lessons))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
