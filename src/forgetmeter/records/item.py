@@ -38,14 +38,16 @@ class Cloze:
         before: The text before the blank, spaces included.
         after: The text after it.
         among: What the answers compete with: ``candidates``, where whole statements are ranked, the blank filled
-            by each candidate; or ``vocabulary``, where every token of the model's vocabulary could fill the blank
-            and the right answer must be one of them. A decoder, which cannot look ahead, ranks candidates in
-            either case, and answers from its vocabulary as well where the blank ends the text.
+            by each candidate; ``answers``, where the candidates are ranked by their own log-likelihood in the
+            blank, given the text around it (a decoder: before it); or ``vocabulary``, where every token of the
+            model's vocabulary could fill the blank and the right answer must be one of them. A decoder, which
+            cannot look ahead, ranks whole statements there too, and answers from its vocabulary as well where the
+            blank ends the text.
     """
 
     before: str
     after: str
-    among: Literal["vocabulary", "candidates"]
+    among: Literal["vocabulary", "candidates", "answers"]
 
     def filled(self, answer: str) -> str:
         """Return the statement that an answer makes of it."""
