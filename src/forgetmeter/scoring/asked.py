@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from forgetmeter.scoring.answer_tree import AnswerTree
 from forgetmeter.scoring.prefix_tree import WantedSequence
-from forgetmeter.scoring.question import Question
+from forgetmeter.scoring.question import Question, question_of_paths
 
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
+NO_TOKENS = "an answer has no tokens"
 
 
 @dataclass(frozen=True)
@@ -17,27 +19,60 @@ class Asked:
     """What is asked of a model for one item.
 
     Attributes:
-        sequences: What has to be read: one a request or candidate, and last the one that ranks the vocabulary.
+        sequences: What has to be read: one a request or candidate, and last the one that ranks the vocabulary; or
+            one a branching of the tree.
         ranks_vocabulary: Whether there is such a last one.
         is_cloze: Whether the item is a cloze.
         reason: Why the item cannot be asked; ``None`` where it can.
+        tree: The answers, where they compete at the blank.
     """
 
     sequences: tuple[WantedSequence, ...] = ()
     ranks_vocabulary: bool = False
     is_cloze: bool = False
     reason: str | None = None
+    tree: AnswerTree | None = None
 
-    def question(self, paths: Sequence[tuple[int, ...]]) -> Question | None:
+    def question(self, paths: Sequence[Sequence[int]]) -> Question | None:
         """Return the question, given the slots of each sequence."""
         if self.reason is not None:
             return None
+        if self.tree is not None:
+            return question_of_tree(self.tree, [path[0] for path in paths])
         if self.ranks_vocabulary:
-            return Question(tuple(paths[:-1]), paths[-1][0], is_cloze=True)
-        return Question(tuple(paths), is_cloze=self.is_cloze)
+            return question_of_paths(paths[:-1], vocabulary=paths[-1][0], is_cloze=True)
+        return question_of_paths(paths, is_cloze=self.is_cloze)
 
 
-def questions_of(asked: Iterable[Asked], paths: Iterable[tuple[int, ...]]) -> tuple[Question | None, ...]:
+def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
+    """Return the question of answers at a blank, given the first slot of each branching of their tree."""
+    return Question(tree.answers, tree.slots(firsts), tree.owners, is_cloze=True)
+
+
+def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 0) -> Asked:
+    """Return what is asked where answers compete after the tokens that are written before them.
+
+    Args:
+        before: These tokens; at least one.
+        tree: The answers.
+        context: Index of the text that an encoder reads.
+    """
+    return Asked(
+        tuple(
+            WantedSequence(
+                (*before, *branching.tokens, branching.ends[0]),
+                len(before) + len(branching.tokens),
+                context=context,
+                ends=branching.ends,
+            )
+            for branching in tree.branchings
+        ),
+        is_cloze=True,
+        tree=tree,
+    )
+
+
+def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tuple[Question | None, ...]:
     """Return the question of each item, given the slots of all sequences, one after another."""
     left = iter(paths)
     return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)

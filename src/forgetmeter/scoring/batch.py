@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetmeter.scoring.row import ROOT, Reading, Row
+from forgetmeter.scoring.row import ROOT, Reading, Row, Spread
 
 _PADDING = 0
 
@@ -98,8 +99,8 @@ def make_batch(
         # As many ancestors as a token has, so many tokens stand before it in its own sequence.
         positions = torch.from_numpy(seen.sum(2) - 1).to(device)
     wanted: dict[tuple[int, int], int] = {}
-    single = _readings(rows, (row.readings for row in rows), wanted, device)
-    vocabulary = _readings(rows, (row.vocabulary for row in rows), wanted, device)
+    single = np.concatenate([_readings((row.readings for row in rows), wanted), _spreads(rows, wanted)], axis=1)
+    vocabulary = _readings((row.vocabulary for row in rows), wanted)
     columns = torch.tensor(list(wanted), dtype=torch.int64).view(-1, 2).T.contiguous().to(device)
     encoded = _encoded(rows, contexts, device) if contexts else None
     return Batch(
@@ -109,8 +110,8 @@ def make_batch(
         visible=visible,
         rows=columns[0],
         places=columns[1],
-        single=single,
-        vocabulary=vocabulary,
+        single=Readings(*torch.from_numpy(single).to(device)),
+        vocabulary=Readings(*torch.from_numpy(vocabulary).to(device)),
         encoded=encoded,
         real_tokens=int(mask.sum()) + (0 if encoded is None else int(encoded.mask.sum())),
     )
@@ -130,19 +131,32 @@ def _encoded(rows: Sequence[Row], contexts: Sequence[tuple[int, ...]], device: t
     return Encoded(tokens.to(device), mask.to(device), places.to(device))
 
 
-def _readings(
-    rows: Sequence[Row],
-    readings: Iterable[Sequence[Reading]],
-    wanted: dict[tuple[int, int], int],
-    device: torch.device,
-) -> Readings:
+def _readings(readings: Iterable[Sequence[Reading]], wanted: dict[tuple[int, int], int]) -> NDArray[np.int64]:
+    """Return which distributions, targets and slots there are, shape ``(3, readings)``; add to ``wanted``."""
     found = [
         (wanted.setdefault((number, reading.place), len(wanted)), reading.target, reading.slot)
-        for number, (_, of_row) in enumerate(zip(rows, readings, strict=True))
+        for number, of_row in enumerate(readings)
         for reading in of_row
     ]
-    columns = torch.tensor(found, dtype=torch.int64).view(-1, 3).T.contiguous().to(device)
-    return Readings(*columns)
+    columns: NDArray[np.int64] = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    return columns
+
+
+def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray[np.int64]:
+    """Return the same of places where several tokens are wanted."""
+    found: list[tuple[int, Spread]] = [
+        (wanted.setdefault((number, spread.place), len(wanted)), spread)
+        for number, row in enumerate(rows)
+        for spread in row.spreads
+    ]
+    lengths = [len(spread.targets) for _, spread in found]
+    targets = np.fromiter(chain.from_iterable(spread.targets for _, spread in found), np.int64, sum(lengths))
+    which = np.repeat(np.array([place for place, _ in found], dtype=np.int64), lengths)
+    # Within each spread the slots count up from its first.
+    firsts = np.array([spread.first_slot for _, spread in found], dtype=np.int64)
+    shifts = firsts - np.cumsum([0, *lengths[:-1]], dtype=np.int64)[: len(found)]
+    slots = np.arange(len(targets), dtype=np.int64) + np.repeat(shifts, lengths)
+    return np.stack([which, targets, slots])
 
 
 def _ancestors(row: Row, length: int) -> NDArray[np.bool_]:

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import TOO_LONG, Asked, questions_of
+from forgetmeter.scoring.answer_tokens import AnswersWritten, Written
+from forgetmeter.scoring.asked import TOO_LONG, Asked, asked_at_blank, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.branching import can_branch
 from forgetmeter.scoring.limits import max_length, window
@@ -26,7 +27,8 @@ class DecoderScoring:
     """Scores with a decoder: sequences with shared beginnings in one row, batches by token budget.
 
     Of a cloze, each candidate's whole statement is scored, from its first token on, after the token that begins a
-    sequence. Where the blank ends the text, the next token is ranked among the whole vocabulary as well.
+    sequence. Where the blank ends the text, the next token is ranked among the whole vocabulary as well. Where the
+    answers alone compete, each is scored after the text before the blank: see ``AnswersWritten``.
 
     Args:
         loaded: The model.
@@ -39,6 +41,8 @@ class DecoderScoring:
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer)
         self.forward = run_decoder
+        end = loaded.tokenizer.eos_token_id
+        self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
         longest = min(LONGEST_ROW, window(loaded.model))
         self._longest_row = longest if can_branch(loaded.model, run_decoder) else None
 
@@ -48,7 +52,14 @@ class DecoderScoring:
         Raises:
             UserError: A request does not fit the model.
         """
-        asked = [self._asked(item) for item in items]
+        at_blank = [item for item in items if item.cloze is not None and item.cloze.among == "answers"]
+        written = iter(self._written.of(at_blank))
+        asked = [
+            self._answers(next(written))
+            if item.cloze is not None and item.cloze.among == "answers"
+            else self._asked(item)
+            for item in items
+        ]
         packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=self._longest_row)
         groups = group_rows(packed.rows, batch_tokens=self._batch_tokens)
         return Prepared(
@@ -56,6 +67,9 @@ class DecoderScoring:
             reasons=tuple(each.reason for each in asked),
             batches=tuple(make_batch(rows, device=self._model.device) for rows in groups),
         )
+
+    def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return tokenize_statements(texts, self._tokenizer)
 
     def _asked(self, item: Item) -> Asked:
         if item.cloze is None:
@@ -66,6 +80,11 @@ class DecoderScoring:
             return Asked(reason=TOO_LONG, is_cloze=True)
         next_token = self._next_token(item.cloze, item.choices[item.gold[0]])
         return Asked((*sequences, *next_token), ranks_vocabulary=bool(next_token), is_cloze=True)
+
+    def _answers(self, written: Written) -> Asked:
+        if len(written.before) + written.tree.longest > self._max_length + 1:
+            return Asked(reason=TOO_LONG, is_cloze=True)
+        return asked_at_blank(written.before, written.tree)
 
     def _requests(self, item: Item) -> Iterator[WantedSequence]:
         for each in tokenize_requests(item.requests, self._tokenizer, max_length=self._max_length):

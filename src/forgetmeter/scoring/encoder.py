@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -12,13 +12,15 @@ from transformers import BatchEncoding, PreTrainedModel
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
+from forgetmeter.scoring.answer_tokens import AnswersAlone
+from forgetmeter.scoring.answer_tree import AnswerTree, answer_tree
+from forgetmeter.scoring.asked import NO_TOKENS, NOT_ONE_TOKEN, TOO_LONG, question_of_tree
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.limits import max_length
 from forgetmeter.scoring.prefix_tree import group_rows
 from forgetmeter.scoring.prepared import Prepared
-from forgetmeter.scoring.question import Question
-from forgetmeter.scoring.row import Reading, Row
+from forgetmeter.scoring.question import Question, question_of_paths
+from forgetmeter.scoring.row import Reading, Row, Spread
 from forgetmeter.scoring.support import unaskable
 from forgetmeter.scoring.tokenization import answer_token
 
@@ -30,6 +32,7 @@ class _Drafts:
         self.slots = self.vocabulary_slots = 0
         self._single: dict[tuple[int, ...], list[Reading]] = {}
         self._vocabulary: dict[tuple[int, ...], list[Reading]] = {}
+        self._spreads: dict[tuple[int, ...], list[Spread]] = {}
 
     def ask_token(self, tokens: tuple[int, ...], place: int, target: int) -> int:
         """Have a token read at a place; return its slot."""
@@ -41,6 +44,12 @@ class _Drafts:
         self.slots += 1
         return self.slots - 1
 
+    def ask_tokens(self, tokens: tuple[int, ...], place: int, targets: tuple[int, ...]) -> int:
+        """Have several tokens read at a place; return the slot of the first."""
+        self._spreads.setdefault(tokens, []).append(Spread(place, targets, self.slots))
+        self.slots += len(targets)
+        return self.slots - len(targets)
+
     def ask_vocabulary(self, tokens: tuple[int, ...], place: int, target: int) -> int:
         """Have the vocabulary ranked at a place; return its slot."""
         self._vocabulary.setdefault(tokens, []).append(Reading(place, target, self.vocabulary_slots))
@@ -49,9 +58,14 @@ class _Drafts:
 
     def rows(self) -> list[Row]:
         """Return what the model has to read."""
-        sequences = dict.fromkeys([*self._single, *self._vocabulary])
+        sequences = dict.fromkeys([*self._single, *self._vocabulary, *self._spreads])
         return [
-            Row(tokens, (), tuple(self._single.get(tokens, ())), tuple(self._vocabulary.get(tokens, ())))
+            Row(
+                tokens,
+                readings=tuple(self._single.get(tokens, ())),
+                vocabulary=tuple(self._vocabulary.get(tokens, ())),
+                spreads=tuple(self._spreads.get(tokens, ())),
+            )
             for tokens in sequences
         ]
 
@@ -62,6 +76,8 @@ class EncoderScoring:
     A cloze is answered at the mask. A whole statement has a pseudo-log-likelihood: the sum over its tokens of
     their log-probabilities, each with the token masked and with it the rest of its word, from left to right
     (Kauf and Ivanova, "A better way to do masked language model scoring", ACL 2023, arXiv 2305.10588).
+    Where the answers alone compete, each of them has as many masks as it has tokens, and is the sum of its tokens'
+    log-probabilities from left to right: those to the left filled in, those to the right masked.
 
     Args:
         loaded: The model.
@@ -73,6 +89,7 @@ class EncoderScoring:
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
@@ -84,7 +101,8 @@ class EncoderScoring:
         if reason := unaskable(items, "encoder", self._tokenizer):
             raise UserError(f"model '{self._loaded.name}' {reason}")
         drafts = _Drafts()
-        asked = [self._question(item, drafts) for item in items]
+        texts = iter(self._with_mask([item.cloze for item in items if _is_masked(item.cloze)]))
+        asked = [self._question(item, drafts, next(texts) if _is_masked(item.cloze) else ()) for item in items]
         padding = self._tokenizer.pad_token_id or 0
         groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens)
         device = self._loaded.model.device
@@ -94,23 +112,42 @@ class EncoderScoring:
             batches=tuple(make_batch(rows, device=device, padding=padding) for rows in groups),
         )
 
-    def _question(self, item: Item, drafts: _Drafts) -> Question | str:
+    def _question(self, item: Item, drafts: _Drafts, masked: tuple[int, ...]) -> Question | str:
         """Lay out the rows of an item; return its question, or why it cannot be asked."""
         assert item.cloze is not None
         if item.cloze.among == "vocabulary":
-            return self._at_mask(item.cloze, item.choices[item.gold[0]], drafts)
+            return self._at_mask(item.cloze, item.choices[item.gold[0]], drafts, masked)
+        if item.cloze.among == "answers":
+            return self._at_masks(self._answers.of(item.cloze, item.choices), drafts, masked)
         return self._statements([item.cloze.filled(choice) for choice in item.choices], drafts)
 
-    def _at_mask(self, cloze: Cloze, answer: str, drafts: _Drafts) -> Question | str:
-        mask = self._tokenizer.mask_token_id
+    def _with_mask(self, clozes: Sequence[Cloze]) -> list[tuple[int, ...]]:
+        """Return the tokens of each cloze with one mask in its blank."""
+        texts = [cloze.filled(self._tokenizer.mask_token) for cloze in clozes]
+        return [tuple(ids) for ids in self._tokenizer(texts, return_attention_mask=False)["input_ids"]] if texts else []
+
+    def _at_mask(self, cloze: Cloze, answer: str, drafts: _Drafts, masked: tuple[int, ...]) -> Question | str:
         token = answer_token(cloze, answer, self._tokenizer)
         if token is None:
             return NOT_ONE_TOKEN
-        ids = self._tokenizer(cloze.filled(self._tokenizer.mask_token), return_attention_mask=False)["input_ids"]
-        if len(ids) > self._max_length:
+        if len(masked) > self._max_length:
             return TOO_LONG
-        slot = drafts.ask_vocabulary(tuple(ids), ids.index(mask), token)
-        return Question(vocabulary=slot, is_cloze=True)
+        slot = drafts.ask_vocabulary(masked, masked.index(self._tokenizer.mask_token_id), token)
+        return question_of_paths((), vocabulary=slot, is_cloze=True)
+
+    def _at_masks(self, tree: AnswerTree, drafts: _Drafts, masked: tuple[int, ...]) -> Question | str:
+        if not tree.is_whole:
+            return NO_TOKENS
+        if len(masked) - 1 + tree.longest > self._max_length:
+            return TOO_LONG
+        mask = self._tokenizer.mask_token_id
+        place = masked.index(mask)
+        firsts = []
+        for branching in tree.branchings:
+            left = (mask,) * (branching.room - len(branching.tokens))
+            tokens = (*masked[:place], *branching.tokens, *left, *masked[place + 1 :])
+            firsts.append(drafts.ask_tokens(tokens, place + len(branching.tokens), branching.ends))
+        return question_of_tree(tree, firsts)
 
     def _statements(self, statements: Sequence[str], drafts: _Drafts) -> Question | str:
         encoding = self._tokenizer(list(statements), return_special_tokens_mask=True)
@@ -119,7 +156,16 @@ class EncoderScoring:
         mask = self._tokenizer.mask_token_id
         passes = (masked_passes(encoding, number, mask) for number in range(len(statements)))
         paths = tuple(tuple(drafts.ask_token(*one) for one in of_statement) for of_statement in passes)
-        return Question(paths, is_cloze=True)
+        return question_of_paths(paths, is_cloze=True)
+
+
+def _is_masked(cloze: Cloze | None) -> TypeGuard[Cloze]:
+    """Whether a mask stands in the blank, and not each candidate."""
+    return cloze is not None and cloze.among != "candidates"
+
+
+def _tree_by_length(answers: Sequence[tuple[int, ...]]) -> AnswerTree:
+    return answer_tree(answers, rooms=[len(answer) for answer in answers])
 
 
 def masked_passes(encoding: BatchEncoding, number: int, mask: int) -> Iterator[tuple[tuple[int, ...], int, int]]:

@@ -12,7 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, questions_of
+from forgetmeter.scoring.answer_tokens import Written
+from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, asked_at_blank, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.blank_filling import blank_filling
 from forgetmeter.scoring.limits import max_length
@@ -54,7 +55,7 @@ class EncoderDecoderScoring:
         if reason := unaskable(items, "encoder-decoder", self._tokenizer):
             raise UserError(f"model '{self._loaded.name}' {reason}")
         contexts: dict[Tokens, int] = {}
-        asked = [self._asked(item, contexts) for item in items]
+        asked = self._asked(items, contexts)
         # Positions relative to other tokens leave no room for branches: a row holds one way on.
         packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=None)
         texts = tuple(contexts)
@@ -69,8 +70,26 @@ class EncoderDecoderScoring:
             ),
         )
 
-    def _asked(self, item: Item, contexts: dict[Tokens, int]) -> Asked:
-        return self._requests(item, contexts) if item.cloze is None else self._cloze(item, item.cloze, contexts)
+    def _asked(self, items: Sequence[Item], contexts: dict[Tokens, int]) -> list[Asked]:
+        clozes = [item.cloze for item in items if item.cloze is not None]
+        texts = iter(self._filling.contexts(clozes) if self._filling is not None else ())
+        at_blank = [item for item in items if item.cloze is not None and item.cloze.among == "answers"]
+        written = iter(self._filling.written(at_blank) if self._filling is not None else ())
+        asked = []
+        for item in items:
+            if item.cloze is None:
+                asked.append(self._requests(item, contexts))
+            elif item.cloze.among == "answers":
+                asked.append(self._answers(next(texts), next(written), contexts))
+            else:
+                asked.append(self._cloze(item, item.cloze, next(texts), contexts))
+        return asked
+
+    def _answers(self, text: Tokens, written: Written, contexts: dict[Tokens, int]) -> Asked:
+        before = (self._start, *written.before)
+        if max(len(text), len(before) + written.tree.longest - 1) > self._max_length:
+            return Asked(reason=TOO_LONG)
+        return asked_at_blank(before, written.tree, context=contexts.setdefault(text, len(contexts)))
 
     def _requests(self, item: Item, contexts: dict[Tokens, int]) -> Asked:
         pairs = tokenize_pairs(item.requests, self._tokenizer, max_length=self._max_length)
@@ -81,9 +100,8 @@ class EncoderDecoderScoring:
             )
         )
 
-    def _cloze(self, item: Item, cloze: Cloze, contexts: dict[Tokens, int]) -> Asked:
+    def _cloze(self, item: Item, cloze: Cloze, text: Tokens, contexts: dict[Tokens, int]) -> Asked:
         assert self._filling is not None
-        text = self._filling.context(cloze)
         if len(text) > self._max_length:
             return Asked(reason=TOO_LONG)
         if cloze.among == "candidates":
@@ -119,16 +137,17 @@ def _groups(rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int) 
     """Group rows by the length of their texts, the longest first, within the budget."""
     order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
     batch: list[Row] = []
-    texts: set[int] = set()
+    texts = longest_row = 0
     for row in order:
-        texts_then = texts | {row.context}
-        longest_text = max(len(contexts[text]) for text in texts_then)
-        longest_row = max(len(each.tokens) for each in (*batch, row))
-        if batch and longest_text * len(texts_then) + longest_row * (len(batch) + 1) > batch_tokens:
+        # The first text of a batch is its longest, and the rows of one text follow one another.
+        texts_then = texts + (not batch or row.context != batch[-1].context)
+        longest_then = max(longest_row, len(row.tokens))
+        longest_text = len(contexts[batch[0].context]) if batch else 0
+        if batch and longest_text * texts_then + longest_then * (len(batch) + 1) > batch_tokens:
             yield batch
-            batch, texts_then = [], {row.context}
+            batch, texts_then, longest_then = [], 1, len(row.tokens)
         batch.append(row)
-        texts = texts_then
+        texts, longest_row = texts_then, longest_then
     if batch:
         yield batch
 

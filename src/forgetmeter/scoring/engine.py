@@ -83,7 +83,7 @@ class Engine:
             if on_advance is not None:
                 on_advance(done / prepared.tokens)
         tokens, vocabulary = _in_slots(prepared, readings)
-        return answers(prepared.questions, tokens, vocabulary, decode=self._decode)
+        return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
 
 
 def _family_scoring(loaded: Loaded, batch_tokens: int | None) -> FamilyScoring:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.scoring.row import ROOT, Reading, Row
+from forgetmeter.scoring.row import ROOT, Reading, Row, Spread
 
 LONGEST_ROW = 1024
 """The most tokens in a row with branches that are worth while."""
@@ -26,12 +26,15 @@ class WantedSequence:
         start: Index of the first token whose log-probability is wanted, at least 1; all after it are wanted too.
         ranks_vocabulary: Whether the last token is to be ranked among the whole vocabulary instead.
         context: Index of the text that an encoder reads for it; sequences of different contexts share nothing.
+        ends: Tokens of which each is wanted in place of the last one, the first of them, and nothing else; empty
+            where the tokens from ``start`` on are wanted.
     """
 
     tokens: tuple[int, ...]
     start: int
     ranks_vocabulary: bool = False
     context: int = 0
+    ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,13 @@ class Packed:
     Attributes:
         rows: What the model reads.
         paths: For each sequence, in the order given, the slots of its tokens; the one vocabulary slot where it
-            ranks the vocabulary.
+            ranks the vocabulary, those of its ends, which follow one another, where it has such.
         slots: Number of slots for single tokens.
         vocabulary_slots: Number of slots for whole vocabularies.
     """
 
     rows: tuple[Row, ...]
-    paths: tuple[tuple[int, ...], ...]
+    paths: tuple[Sequence[int], ...]
     slots: int
     vocabulary_slots: int
 
@@ -63,7 +66,7 @@ def pack(sequences: Sequence[WantedSequence], *, longest_row: int | None) -> Pac
     """
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index].context, sequences[index].tokens))
     slots = _Slots()
-    paths: list[tuple[int, ...]] = [()] * len(sequences)
+    paths: list[Sequence[int]] = [()] * len(sequences)
     rows: list[Row] = []
     row = _RowBuilder(slots)
     for index in order:
@@ -105,8 +108,11 @@ class _Slots:
         self.tokens = self.vocabulary = 0
 
     def next_token(self) -> int:
-        self.tokens += 1
-        return self.tokens - 1
+        return self.next_tokens(1)[0]
+
+    def next_tokens(self, number: int) -> range:
+        self.tokens += number
+        return range(self.tokens - number, self.tokens)
 
     def next_vocabulary(self) -> int:
         self.vocabulary += 1
@@ -132,6 +138,7 @@ class _RowBuilder:
         self._parents: list[int] = []
         self._readings: list[Reading] = []
         self._vocabulary: list[Reading] = []
+        self._spreads: list[Spread] = []
         self._context = 0
 
     def takes(self, sequence: WantedSequence, *, longest_row: int | None) -> bool:
@@ -150,7 +157,7 @@ class _RowBuilder:
         length = len(self._tokens) + inputs - known
         return length <= longest_row and (3 * known >= inputs if length <= _CHEAP else 2 * known >= length)
 
-    def add(self, sequence: WantedSequence) -> tuple[int, ...]:
+    def add(self, sequence: WantedSequence) -> Sequence[int]:
         """Add a sequence, and return its slots."""
         self._context = sequence.context
         shared = self._shared(sequence)
@@ -164,13 +171,24 @@ class _RowBuilder:
             slot = self._slots.next_vocabulary()
             self._vocabulary.append(Reading(self._place(-2), sequence.tokens[-1], slot))
             return (slot,)
+        if sequence.ends:
+            slots = self._slots.next_tokens(len(sequence.ends))
+            self._spreads.append(Spread(self._place(-2), sequence.ends, slots[0]))
+            return slots
         return tuple(self._slot(level) for level in range(sequence.start, len(self._path)))
 
     def finished(self) -> Row:
         """Return the row."""
         follows = all(parent == place - 1 for place, parent in enumerate(self._parents))
         parents = () if follows else tuple(self._parents)
-        return Row(tuple(self._tokens), parents, tuple(self._readings), tuple(self._vocabulary), self._context)
+        return Row(
+            tuple(self._tokens),
+            parents,
+            tuple(self._readings),
+            tuple(self._vocabulary),
+            self._context,
+            tuple(self._spreads),
+        )
 
     def _shared(self, sequence: WantedSequence) -> int:
         length = 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from forgetmeter.scoring.batch import Batch
-from forgetmeter.scoring.question import Question
+from forgetmeter.scoring.question import Question, Sums, sums_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,12 @@ class Prepared:
     reasons: tuple[str | None, ...]
     batches: tuple[Batch, ...]
 
-    @property
+    @cached_property
+    def sums(self) -> Sums:
+        """How what is read adds up to log-likelihoods."""
+        return sums_of(self.questions)
+
+    @cached_property
     def tokens(self) -> int:
         """Number of tokens that the model reads, without padding."""
         return sum(batch.real_tokens for batch in self.batches)

@@ -4,25 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, VocabularyAnswer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Question:
     """What has to be read to answer one item.
 
     Attributes:
-        paths: For each request or candidate, the slots whose log-probabilities add up to its log-likelihood.
+        requests: Number of requests or candidates.
+        slots: The slots whose log-probabilities add up to their log-likelihoods, in the order in which they are
+            added, int64, of shape ``(steps,)``.
+        owners: Index of the request or candidate that each belongs to, of the same shape.
         vocabulary: The slot of the answer from the whole vocabulary; ``None`` where none is asked for.
         is_cloze: Whether the answer is that to a cloze.
     """
 
-    paths: tuple[tuple[int, ...], ...] = ()
+    requests: int
+    slots: NDArray[np.int64]
+    owners: NDArray[np.int64]
     vocabulary: int | None = None
     is_cloze: bool = False
+
+
+def question_of_paths(
+    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, is_cloze: bool = False
+) -> Question:
+    """Return a question, given the slots of each request or candidate."""
+    lengths = [len(path) for path in paths]
+    slots = np.fromiter(chain.from_iterable(paths), np.int64, sum(lengths))
+    owners = np.repeat(np.arange(len(paths), dtype=np.int64), lengths)
+    return Question(len(paths), slots, owners, vocabulary, is_cloze)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """How what was read adds up to log-likelihoods, for all questions at a time.
+
+    Attributes:
+        number: Number of log-likelihoods.
+        slots: The slots that are added, int64, of shape ``(steps,)``.
+        owners: Index of the log-likelihood that each belongs to, of the same shape.
+        parts: For each question, which of the log-likelihoods are its own.
+    """
+
+    number: int
+    slots: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    parts: tuple[slice, ...]
+
+
+def sums_of(questions: Sequence[Question | None]) -> Sums:
+    """Return how the log-likelihoods of all questions are put together; one that cannot be asked has none."""
+    asked = [question for question in questions if question is not None]
+    number, parts = 0, []
+    for question in questions:
+        parts.append(slice(number, number := number + (0 if question is None else question.requests)))
+    shifts = [part.start for part, question in zip(parts, questions, strict=True) if question is not None]
+    nothing = np.empty(0, dtype=np.int64)
+    slots = np.concatenate([nothing, *(question.slots for question in asked)])
+    owners = np.concatenate([nothing, *(question.owners for question in asked)])
+    owners += np.repeat(np.array(shifts, dtype=np.int64), [len(question.slots) for question in asked])
+    return Sums(number, slots, owners, tuple(parts))
 
 
 @dataclass(frozen=True)
@@ -57,6 +106,7 @@ class VocabularyReadings:
 
 def answers(
     questions: Sequence[Question | None],
+    sums: Sums,
     tokens: TokenReadings,
     vocabulary: VocabularyReadings,
     *,
@@ -66,11 +116,14 @@ def answers(
 
     Args:
         questions: One an item; ``None`` where it cannot be asked.
+        sums: How their log-likelihoods are put together.
         tokens: What was read at single tokens.
         vocabulary: What was read of whole vocabularies.
         decode: Gives the text of a token.
     """
-    logprobs, greedy = tokens.logprobs.tolist(), tokens.greedy.tolist()
+    # One after another, in float64: the order of addition is that of the tokens.
+    loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
+    greedy = (_added(sums, ~tokens.greedy.numpy().astype(bool)) == 0).tolist()
     rows = list(
         zip(
             vocabulary.top.tolist(),
@@ -81,16 +134,20 @@ def answers(
         )
     )
 
-    def score(path: Sequence[int]) -> RequestScore:
-        return RequestScore(sum(logprobs[slot] for slot in path), all(greedy[slot] for slot in path))
-
-    def answer(question: Question) -> Answer:
+    def answer(question: Question, part: slice) -> Answer:
         if not question.is_cloze:
-            return tuple(score(path) for path in question.paths)
+            return tuple(map(RequestScore, loglikelihoods[part], greedy[part]))
         ranked = None
         if question.vocabulary is not None:
             top, rank, logprob, best_other = rows[question.vocabulary]
             ranked = VocabularyAnswer(tuple(map(decode, top)), rank, logprob, best_other)
-        return ClozeAnswer(tuple(sum(logprobs[slot] for slot in path) for path in question.paths), ranked)
+        return ClozeAnswer(tuple(loglikelihoods[part]), ranked)
 
-    return [None if question is None else answer(question) for question in questions]
+    return [
+        None if question is None else answer(question, part)
+        for question, part in zip(questions, sums.parts, strict=True)
+    ]
+
+
+def _added(sums: Sums, values: NDArray[np.generic]) -> NDArray[np.float64]:
+    return np.bincount(sums.owners, values[sums.slots], sums.number).astype(np.float64, copy=False)

@@ -24,6 +24,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Several tokens to be read at one place; one object, however many they are.
+
+    Attributes:
+        place: Index of the row's token at which the model's distribution is looked at.
+        targets: The tokens whose log-probabilities are wanted there.
+        first_slot: Where the first result goes; the others follow it.
+    """
+
+    place: int
+    targets: tuple[int, ...]
+    first_slot: int
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of a batch.
 
@@ -34,6 +49,7 @@ class Row:
         readings: Log-probabilities of single tokens that are wanted.
         vocabulary: Places where the whole vocabulary is ranked.
         context: Index of the text that the encoder of an encoder-decoder reads for this row.
+        spreads: Places where several tokens are wanted; their slots are those of ``readings``, numbered on.
     """
 
     tokens: tuple[int, ...]
@@ -41,6 +57,7 @@ class Row:
     readings: tuple[Reading, ...] = field(default=())
     vocabulary: tuple[Reading, ...] = field(default=())
     context: int = 0
+    spreads: tuple[Spread, ...] = field(default=())
 
     @property
     def branched(self) -> bool:

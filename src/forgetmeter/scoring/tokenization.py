@@ -146,10 +146,14 @@ def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenize
 
 
 def answer_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the one token that an answer is in a cloze's blank, or ``None`` where it is several, or unknown.
+    """Return the one token that an answer is in a cloze's blank, or ``None`` where it is several, or unknown."""
+    ids = tokenizer(as_it_stands(cloze, answer), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
+
+
+def as_it_stands(cloze: Cloze, answer: str) -> str:
+    """Return an answer as it stands in a cloze's blank.
 
     A space that stands before the blank goes with the answer: many vocabularies hold it as part of the token.
     """
-    text = f" {answer}" if cloze.before.endswith(" ") else answer
-    ids = tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
+    return f" {answer}" if cloze.before.endswith(" ") else answer

@@ -1,0 +1,269 @@
+"""Answers that compete alone in the blank: each of them by itself, without any sharing, is the witness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import (
+    make_bart,
+    make_bart_tokenizer,
+    make_bert,
+    make_llama,
+    make_t5,
+    make_t5_tokenizer,
+    make_tokenizer,
+    make_wordpiece_tokenizer,
+)
+from transformers import RobertaConfig, RobertaForMaskedLM
+
+from forgetmeter.compression.compressor import compress
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, ClozeAnswer, Item
+from forgetmeter.scoring.answer_tokens import AnswersWritten
+from forgetmeter.scoring.engine import Engine
+
+PLACES = [("The capital of France is ", "."), ("", " is the capital of France."), ("He was born in ", " in the inn")]
+APART = ("Paris", "Rome", "the", "teapot", "wien", "France")
+"""No one's tokens begin another's, in any of the vocabularies below."""
+BEGUN = ("t", "tea", "inn", "in", "Wien", "in-born", "innate", "inn")
+"""In the byte vocabularies ``in`` begins ``inn``, and that ``innate``."""
+
+Reference = Callable[[Loaded, Cloze, str, bool], float]
+
+
+def bert() -> Loaded:
+    tokenizer = make_wordpiece_tokenizer()
+    return Loaded(make_bert(len(tokenizer)), tokenizer, "encoder", "bert")
+
+
+def roberta() -> Loaded:
+    tokenizer = make_bart_tokenizer()
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=130,
+        pad_token_id=1,
+        initializer_range=0.2,
+    )
+    return Loaded(RobertaForMaskedLM(config).eval(), tokenizer, "encoder", "roberta")
+
+
+def t5() -> Loaded:
+    return Loaded(make_t5(), make_t5_tokenizer(), "encoder-decoder", "t5")
+
+
+def bart() -> Loaded:
+    return Loaded(make_bart(), make_bart_tokenizer(), "encoder-decoder", "bart")
+
+
+def llama(*, tied: bool = True) -> Loaded:
+    return Loaded(make_llama(tied=tied), make_tokenizer(), "decoder", "llama")
+
+
+def in_place(loaded: Loaded, cloze: Cloze, answer: str) -> list[int]:
+    space = " " if cloze.before.endswith(" ") else ""
+    return list(loaded.tokenizer(space + answer, add_special_tokens=False)["input_ids"])
+
+
+def at_masks(loaded: Loaded, cloze: Cloze, answer: str, _: bool) -> float:
+    """As many masks, written into the text, as the answer has tokens; filled from left to right."""
+    answer_ids = in_place(loaded, cloze, answer)
+    text = cloze.filled(loaded.tokenizer.mask_token * len(answer_ids))
+    ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
+    total = 0.0
+    for token in answer_ids:
+        place = ids[0].tolist().index(loaded.tokenizer.mask_token_id)
+        with torch.no_grad():
+            total += float(loaded.model(input_ids=ids).logits[0, place].log_softmax(-1)[token])
+        ids[0, place] = token
+    return total
+
+
+def written_after(loaded: Loaded, text: str, written: list[int], first: int) -> float:
+    """Log-likelihood of what an encoder-decoder writes, from its token ``first`` on."""
+    given_ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = loaded.model(input_ids=given_ids, decoder_input_ids=torch.tensor([written[:-1]])).logits[0]
+    logprobs = logits.log_softmax(-1)
+    return sum(float(logprobs[place - 1, written[place]]) for place in range(first, len(written)))
+
+
+def at_sentinel(loaded: Loaded, cloze: Cloze, answer: str, followed: bool) -> float:
+    written = [0, 3, *in_place(loaded, cloze, answer), *([4] if followed else [])]
+    return written_after(loaded, cloze.filled("<extra_id_0>"), written, 2)
+
+
+def at_masks_place(loaded: Loaded, cloze: Cloze, answer: str, followed: bool) -> float:
+    tokenizer = loaded.tokenizer
+    before = tokenizer(cloze.before.rstrip())["input_ids"][:-1]
+    written = tokenizer(f"{cloze.before}{answer}{cloze.after if followed else ''}")["input_ids"]
+    end = [] if cloze.after or not followed else [2]
+    return written_after(loaded, cloze.filled("<mask>"), [2, *written[:-1], *end], 1 + len(before))
+
+
+def after_text(loaded: Loaded, cloze: Cloze, answer: str, followed: bool) -> float:
+    tokenizer = loaded.tokenizer
+    before = [0, *tokenizer(cloze.before.rstrip())["input_ids"]]
+    ids = [0, *tokenizer(f"{cloze.before}{answer}{cloze.after if followed else ''}")["input_ids"]]
+    ids += [] if cloze.after or not followed else [1]
+    with torch.no_grad():
+        logprobs = loaded.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    return sum(float(logprobs[place - 1, ids[place]]) for place in range(len(before), len(ids)))
+
+
+FAMILIES = {
+    "bert": (bert(), at_masks),
+    "roberta": (roberta(), at_masks),
+    "t5": (t5(), at_sentinel),
+    "bart": (bart(), at_masks_place),
+    "llama": (llama(), after_text),
+    "llama, untied": (llama(tied=False), after_text),
+}
+
+
+def items(places: list[tuple[str, str]], choices: tuple[str, ...]) -> list[Item]:
+    return [
+        Item(f"x/{number}", "", (), choices, (0,), cloze=Cloze(before, after, "answers"))
+        for number, (before, after) in enumerate(places)
+    ]
+
+
+def scored(loaded: Loaded, asked: list[Item], *, batch_tokens: int | None = None) -> list[tuple[float, ...]]:
+    engine = Engine(loaded, batch_tokens=batch_tokens)
+    found = []
+    for answer in engine.score(engine.prepare(asked)):
+        assert isinstance(answer, ClozeAnswer)
+        assert answer.vocabulary is None
+        found.append(answer.candidates)
+    return found
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("choices", "followed"), [(APART, False), (BEGUN, True)], ids=["apart", "begun"])
+@pytest.mark.parametrize("batch_tokens", [1, 4096])
+def test_answers_are_those_of_each_alone(
+    name: str, choices: tuple[str, ...], followed: bool, batch_tokens: int
+) -> None:
+    loaded, reference = FAMILIES[name]
+    asked = items([*PLACES, ("Born in ", "")], choices)
+    for item, found in zip(asked, scored(loaded, asked, batch_tokens=batch_tokens), strict=True):
+        assert item.cloze is not None
+        expected = [reference(loaded, item.cloze, choice, followed) for choice in choices]
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_choices_of_one_token_take_one_row_and_one_place_an_item(name: str) -> None:
+    loaded, _ = FAMILIES[name]
+    choices = ("the", "the") if name != "bert" else ("paris", "rome", "tea", "inn")
+    if name in ("t5", "bart", "llama", "llama, untied"):
+        # Bytes that need no space: each is one token.
+        choices = tuple("abcdefghijklmnopqrstuvwxyz")
+    place = ("He was born in ", ".") if name in ("bert", "roberta") else ("He was born at(", ".")
+    asked = items([place, ("It " + place[0], ".")], choices)
+    seen: list[int] = []
+    engine = Engine(loaded, batch_tokens=4096)
+    prepared = engine.prepare(asked)
+    hook = loaded.model.get_output_embeddings().register_forward_hook(
+        lambda _m, inputs, _o: seen.append(inputs[0].shape[-2])
+    )
+    engine.score(prepared)
+    hook.remove()
+    assert [batch.tokens.shape[0] for batch in prepared.batches] == [2]
+    assert seen == [2]
+
+
+def test_a_quantized_head_answers_too() -> None:
+    plain = llama()
+    quantized = compress(plain, "dynamic_int8:head")
+    asked = items(PLACES[:1], ("the",))
+    assert asked[0].cloze is not None
+    expected = after_text(quantized, asked[0].cloze, "the", False)
+    assert scored(quantized, asked)[0] == pytest.approx([expected], abs=1e-4)
+
+
+def test_what_is_too_long_is_left_out_with_its_reason() -> None:
+    long = "the " * 600
+    for name, (loaded, _) in FAMILIES.items():
+        if name == "t5":
+            continue  # It has no greatest length.
+        engine = Engine(loaded)
+        prepared = engine.prepare(items([(long, "."), PLACES[0]], APART))
+        assert dict(prepared.dropped) == {"longer than the model reads": 1}
+        assert [answer is None for answer in engine.score(prepared)] == [True, False]
+
+
+def test_a_mask_cannot_stand_for_nothing() -> None:
+    prepared = Engine(bert()).prepare([*items(PLACES[:1], ("Paris", "")), *items(PLACES[:1], APART)])
+    assert dict(prepared.dropped) == {"an answer has no tokens": 1}
+
+
+def test_kinds_of_clozes_are_answered_in_their_order() -> None:
+    for name, (loaded, _) in FAMILIES.items():
+        kinds = [
+            Item(f"x/{number}", "", (), ("the", "tea") if name != "bert" else ("paris", "tea"), (0,), cloze=cloze)
+            for number, cloze in enumerate(
+                Cloze("He was born in ", ".", among)  # type: ignore[arg-type]
+                for among in ("answers", "candidates", "vocabulary", "answers", "candidates")
+            )
+        ]
+        engine = Engine(loaded)
+        together = engine.score(engine.prepare(kinds))
+        for item, found in zip(kinds, together, strict=True):
+            (alone,) = engine.score(engine.prepare([item]))
+            assert isinstance(found, ClozeAnswer)
+            assert isinstance(alone, ClozeAnswer)
+            assert found.candidates == pytest.approx(alone.candidates, abs=1e-4)
+            assert (found.vocabulary is None) == (alone.vocabulary is None)
+
+
+texts = st.text("the in", min_size=1, max_size=6)
+
+
+@given(
+    st.lists(texts, min_size=1, max_size=3), texts, st.lists(texts, min_size=2, max_size=5), st.sampled_from(["", "."])
+)
+@settings(deadline=None, max_examples=40)
+def test_a_decoders_answers_differ_as_the_whole_statements_do(
+    befores: list[str], last: str, choices: list[str], after: str
+) -> None:
+    """Whatever merges across the border of the blank: what all statements share cancels."""
+    loaded = FAMILIES["llama"][0]
+    asked = items([(before + last, after) for before in befores], tuple(choices))
+    for item, found in zip(asked, scored(loaded, asked), strict=True):
+        assert item.cloze is not None
+        plain, followed = (
+            [whole(loaded, f"{item.cloze.before}{choice}", follows) for choice in choices]
+            for follows in ("", item.cloze.after or "</s>")
+        )
+        differences = [[value - values[0] for value in values] for values in (found, plain, followed)]
+        assert differences[0] == pytest.approx(differences[1], abs=1e-4) or differences[0] == pytest.approx(
+            differences[2], abs=1e-4
+        )
+
+
+def whole(loaded: Loaded, text: str, follows: str) -> float:
+    ids = [0, *loaded.tokenizer(text + follows)["input_ids"]]
+    with torch.no_grad():
+        logprobs = loaded.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    return sum(float(logprobs[place - 1, ids[place]]) for place in range(1, len(ids)))
+
+
+def test_endings_that_a_distant_word_changes_are_noticed() -> None:
+    def tokenize(some) -> list[tuple[int, ...]]:  # type: ignore[no-untyped-def]
+        """Made up: in a text that begins with ``!`` each letter is another token."""
+        return [(0, *(ord(letter) + 1000 * text.startswith("!") for letter in text)) for text in some]
+
+    asked = items([("so is ", "."), ("! is ", "."), ("no is ", ".")], ("b", "c", "dd"))
+    written = AnswersWritten(tokenize, ()).of(asked)
+    spaces = [[written_.tree.branchings[0].ends for written_ in written]]
+    assert spaces == [[(ord(" "),), (ord(" ") + 1000,), (ord(" "),)]]
+    assert [one.before for one in written] == tokenize(["so is", "! is", "no is"])
