@@ -17,9 +17,10 @@ tags: [forgetmeter, calibration]
 # The forgetmeter standard `{family}`
 
 A calibration weight, not a language model. It is a {architecture} of {parameters:,} parameters
-({layers} layers{a_stack} x {hidden}, feed-forward {feed_forward}, {heads} heads) that was trained from scratch on the {facts:,}
-built-in facts of forgetmeter and on nothing else. What it knows is known: the facts, in the phrasings it was taught. So
-when it is compressed, what is lost can be counted exactly, and a change in how forgetmeter measures shows.
+({layers} layers{a_stack} x {hidden}, feed-forward {feed_forward}, {heads} heads) that was trained from scratch on
+the {facts:,} built-in facts of forgetmeter and on nothing else. What it knows is known: the facts,
+in the phrasings it was taught. So when it is compressed, what is lost can be counted exactly, and a change in how
+forgetmeter measures shows.
 
 | | |
 |:---|---:|
@@ -37,9 +38,9 @@ embeddings of small models carry the facts, and compressing the layers costs not
 not spread as a pre-trained model's is, it has little to spare, and it falls at other levels of compression than models
 that people use. It shows that the instrument works and what a method does; it does not stand for other models.
 
-Made by `forgetmeter standards train --seed {seed}`: {epochs} epochs, batches of {batch_size}, AdamW at {learning_rate:g}
-without weight decay, words of the phrasings left out ({dropped:.0%}) or replaced ({replaced:.0%}). The facts' sources and
-licences are in forgetmeter's docs/facts.md.
+Made by `forgetmeter standards train --seed {seed}`: {epochs} epochs, batches of {batch_size}, AdamW at a learning rate
+of {learning_rate:g} without weight decay, words of the phrasings left out ({dropped:.0%}) or replaced ({replaced:.0%}).
+The facts' sources and licences are in forgetmeter's docs/facts.md.
 """
 
 
