@@ -27,9 +27,7 @@ $(DATASETS):
 	mv $@.partial $@
 
 demo: install
-	$(OFFLINE) $(BIN)/forgetmeter run studies/demo.yaml --out $(DEMO)
-	$(BIN)/forgetmeter show $(DEMO)
-	@echo "Every answer is in $(DEMO): items/, variants/ (Parquet and JSON)."
+	$(BIN)/forgetmeter demo --out $(DEMO)
 
 test: install
 	$(OFFLINE) $(BIN)/python -m pytest

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from forgetmeter.cli.demo_command import demo_command
 from forgetmeter.cli.listing import list_app
 from forgetmeter.cli.run_command import run_command
 from forgetmeter.cli.show_command import show_command
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo_command)
 app.command("run")(run_command)
 app.command("show")(show_command)
 app.add_typer(list_app, name="list")
@@ -48,6 +50,8 @@ def main() -> None:
     """Run the command line; a wrong request is answered in one line and exit code 2."""
     # Progress is ours; the libraries' bars would tear it apart.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Threads that spin while they wait slow a busy machine down tenfold (docs/decisions/014-threads.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

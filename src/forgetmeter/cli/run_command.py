@@ -84,7 +84,7 @@ def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_
 
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
-    _conclude(finished)
+    conclude(finished)
 
 
 def _print_plan(prospect: Prospect) -> None:
@@ -116,7 +116,8 @@ def _amount(study: Study) -> str:
     return f"{study.evaluation.limit} items a task{', of a probe a relation' if has_probe else ''}"
 
 
-def _conclude(finished: Finished) -> None:
+def conclude(finished: Finished) -> None:
+    """Say what came of a run; the status is 1 where cells failed."""
     stored = finished.cells - finished.computed
     before = f", {stored} were stored before" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")

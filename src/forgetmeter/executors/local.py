@@ -9,6 +9,7 @@ from itertools import groupby
 
 from forgetmeter.compression.compressor import Compressed, Compressor
 from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.threads import threads_for
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
@@ -25,7 +26,8 @@ class LocalExecutor:
             progress.stage(f"loading {model}")
             evaluation = work.evaluation
             loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
-            _ModelWork(work, progress, loaded).run(list(cells))
+            with threads_for(loaded.model):
+                _ModelWork(work, progress, loaded).run(list(cells))
 
 
 class _ModelWork:

@@ -12,6 +12,7 @@ SHIPPED = Path(__file__).with_name("shipped_standards")
 """Holds a folder for each standard, as ``save_pretrained`` writes one, with a list of checksums."""
 
 CHECKSUMS = "checksums.json"
+_WEIGHTS = "model.safetensors"
 _MEND = "install forgetmeter again, or make it anew: forgetmeter standards train --out DIR, and name DIR/{name}"
 
 
@@ -28,8 +29,9 @@ def standard_folder(name: str, *, shipped: Path = SHIPPED) -> Path:
     folder = shipped / name
     mend = _MEND.format(name=name)
     try:
-        checksums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        checksums = dict(json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")))
+        checksums[_WEIGHTS]
+    except (OSError, ValueError, TypeError, KeyError):
         raise UserError(f"standard '{name}': {CHECKSUMS} is missing or damaged; {mend}") from None
     for file, expected in checksums.items():
         path = folder / file

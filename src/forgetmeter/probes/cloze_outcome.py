@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from forgetmeter.records.item import Answer, ClozeAnswer, Item, VocabularyAnswer
 from forgetmeter.records.outcome import Outcome
 
@@ -71,14 +73,15 @@ def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) 
         gold: Index of the right one.
         choices: The candidates as text.
     """
-    sound = [-math.inf if math.isnan(value) else value for value in values]
-    best = sound.index(max(sound))
+    sound = np.asarray(values, dtype=np.float64)
+    sound = np.where(np.isnan(sound), -np.inf, sound)
+    best = int(sound.argmax())
     if math.isnan(values[gold]):
         return Ranked(correct=False, prediction=choices[best], rank=None, margin=None)
-    mine = sound[gold]
-    rank = 1 + sum(value > mine for value in sound)
-    others = max((value for place, value in enumerate(sound) if place != gold), default=-math.inf)
-    return Ranked(best == gold, choices[best], rank, _difference(mine, others))
+    mine = float(sound[gold])
+    rank = 1 + int((sound > mine).sum())
+    sound[gold] = -np.inf
+    return Ranked(best == gold, choices[best], rank, _difference(mine, float(sound.max())))
 
 
 def candidates_outcome(item: Item, answer: Answer) -> Outcome:

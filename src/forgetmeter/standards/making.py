@@ -41,7 +41,7 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
     torch.set_num_threads(1)
     started = time.perf_counter()
     file, design = read_fact_file(), DESIGNS[family]
-    tokenizer = _tokenizer(family, file)
+    tokenizer = standard_tokenizer(family, file)
     model = make_model(design, tokenizer, seed=seed)
     teach(model, tokenizer, make_lessons(file, tokenizer), design, seed=seed, after_epoch=after_epoch)
     loaded = wrap(model, tokenizer)
@@ -95,7 +95,8 @@ def _put_in_place(partial: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _tokenizer(family: Family, file: FactFile) -> PreTrainedTokenizerBase:
+def standard_tokenizer(family: Family, file: FactFile) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a standard that is taught these facts."""
     relations = file.relations
     phrasings = [text for relation in relations for text in relation.phrasings.values()]
     return make_tokenizer(

@@ -21,7 +21,8 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("gold", pa.string()),
     ("rank", pa.int32()),
     ("margin", pa.float64()),
-    ("loglikelihoods", pa.list_(pa.float64())),
+    # Models compute in float32 at most; what is beyond it would be noise, and half of the file.
+    ("loglikelihoods", pa.list_(pa.float32())),
 ]
 
 

@@ -1,0 +1,32 @@
+"""``forgetmeter demo``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from forgetmeter.cli.run_command import conclude
+
+
+def demo_command(
+    *,
+    out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
+) -> None:
+    """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
+    from forgetmeter.analysis.frames import open_run
+    from forgetmeter.analysis.summary import summarise
+    from forgetmeter.cli.progress import progress_on
+    from forgetmeter.cli.stage_lines import StageLines
+    from forgetmeter.report.retained_grid import grid_text, retained_grids
+    from forgetmeter.study.demo import demo_study
+    from forgetmeter.study.running import look_at, reader, run_prospect
+
+    prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
+    with progress_on(sys.stderr, prospect) as progress:
+        finished = run_prospect(prospect, progress=progress)
+    sys.stdout.write("\n")
+    for grid in retained_grids(summarise(open_run(out))):
+        sys.stdout.write(grid_text(grid) + "\n")
+    conclude(finished)

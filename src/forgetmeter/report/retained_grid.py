@@ -1,0 +1,112 @@
+"""What is left of a model's knowledge, as a grid of treatments by scopes: the shortest answer that a run gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary
+from forgetmeter.report.numbers import MISSING, count, percent
+from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
+
+_SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
+
+
+@dataclass(frozen=True)
+class RetainedGrid:
+    """A grid about one model and one task.
+
+    Attributes:
+        model: The model.
+        task: The task.
+        known: How many of the task's items the baseline gets right.
+        items: How many it was asked.
+        chance: Accuracy of guessing; ``None`` where there is nothing to choose from.
+        scopes: Headings of the columns, in words.
+        treatments: Headings of the rows, in words, in the order of the run.
+        retained: For each treatment and scope, the share of the known items that are still right; ``None`` where the
+            run has no such cell.
+    """
+
+    model: str
+    task: str
+    known: int
+    items: int
+    chance: float | None
+    scopes: tuple[str, ...]
+    treatments: tuple[str, ...]
+    retained: tuple[tuple[float | None, ...], ...]
+
+
+def retained_grids(summary: Summary) -> list[RetainedGrid]:
+    """Return a grid for each model and task that has a baseline and recipes whose steps share one scope."""
+    found = []
+    for model in dict.fromkeys(cell.model for cell in summary.cells):
+        for task in summary.tasks:
+            cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
+            grid = _grid(model, task, cells)
+            if grid is not None:
+                found.append(grid)
+    return found
+
+
+def treatment(recipe: Recipe) -> str:
+    """Return what a recipe does, in words, without the scope: ``20% pruned, then 8-bit``."""
+    return ", then ".join(map(_step_in_words, recipe.steps))
+
+
+def grid_text(grid: RetainedGrid) -> str:
+    """Return a grid as lines of plain text."""
+    width = max(len(name) for name in (*grid.treatments, "guessing"))
+    columns = [max(len(name), 6) for name in grid.scopes]
+    share = grid.known / grid.items
+    lines = [
+        f"{grid.model} gets {percent(share)} of {count(grid.items)} items of {grid.task} right.",
+        f"Of these {count(grid.known)} it still gets right, compressed in its",
+        "",
+        "  " + " ".ljust(width) + _row(grid.scopes, columns),
+    ]
+    for name, values in zip(grid.treatments, grid.retained, strict=True):
+        shown = [MISSING if value is None else percent(value) for value in values]
+        lines.append("  " + name.ljust(width) + _row(shown, columns))
+    if grid.chance is not None:
+        lines.append(f"  ({percent(grid.chance)} is what guessing gets right.)")
+    return "\n".join(lines) + "\n"
+
+
+def _row(texts: Iterable[str], widths: Sequence[int]) -> str:
+    return "".join(f"   {text:>{width}}" for text, width in zip(texts, widths, strict=True))
+
+
+def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary]) -> RetainedGrid | None:
+    baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
+    values: dict[tuple[str, str], float | None] = {}
+    for cell in cells:
+        recipe = parse_recipe(cell.recipe)
+        scopes = {str(step.scope) for step in recipe.steps}
+        if len(scopes) == 1:
+            values[treatment(recipe), scopes.pop()] = cell.retained
+    if baseline is None or not values:
+        return None
+    treatments = tuple(dict.fromkeys(name for name, _ in values))
+    scopes_found = tuple(dict.fromkeys(scope for _, scope in values))
+    return RetainedGrid(
+        model=model,
+        task=task.task,
+        known=round(baseline.accuracy * baseline.items),
+        items=baseline.items,
+        chance=task.chance,
+        scopes=tuple(_SCOPE_NAMES.get(scope, scope) for scope in scopes_found),
+        treatments=treatments,
+        retained=tuple(tuple(values.get((name, scope)) for scope in scopes_found) for name in treatments),
+    )
+
+
+def _step_in_words(step: Step) -> str:
+    if step.method == "l1_unstructured" and isinstance(step.level, float) and not step.options:
+        return f"{step.level:.0%} pruned"
+    if step.method == "dynamic_int8":
+        return "8-bit"
+    level = "" if step.level is None else f" {step.level:g}"
+    options = "".join(f" {key}={value}" for key, value in step.options)
+    return f"{step.method}{level}{options}"

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+from forgetmeter.report.retained_grid import grid_text, retained_grids, treatment
+from forgetmeter.specs.recipe import parse_recipe
+
+
+def test_treatments_are_said_in_words():
+    assert treatment(parse_recipe("l1_unstructured:overall:0.2+dynamic_int8:overall")) == "20% pruned, then 8-bit"
+    assert treatment(parse_recipe("dynamic_int8:attention+l1_unstructured:attention:0.4")) == "8-bit, then 40% pruned"
+    assert treatment(parse_recipe("l1_unstructured:overall:0.25:pool=matrix")) == "l1_unstructured 0.25 pool=matrix"
+
+
+def test_a_grid_has_what_is_retained_by_treatment_and_scope(summary):
+    piqa, trex = retained_grids(summary)
+    assert (piqa.task, piqa.scopes) == ("piqa", ("attention", "feed-forward", "both"))
+    assert (piqa.known, piqa.items, piqa.chance) == (round(0.712 * 1838), 1838, 0.5)
+    assert piqa.treatments == ("10% pruned", "30% pruned", "8-bit", "40% pruned, then 8-bit")
+    assert piqa.retained[0] == (0.912, 0.912, 0.912)
+    assert piqa.retained[2] == (None, None, 0.912)
+    assert trex.treatments == (
+        "10% pruned",
+        "30% pruned",
+        "8-bit",
+        "round_to_nearest 4 group_size=64",
+        "40% pruned, then 8-bit",
+    )
+
+
+def test_a_grid_as_text_lines_its_numbers_up(summary):
+    text = grid_text(retained_grids(summary)[0])
+    assert "gets 71.2% of 1,838 items of piqa right" in text
+    assert "(50.0% is what guessing gets right.)" in text
+    rows = [line for line in text.splitlines() if "91.2%" in line or "both" in line]
+    assert len({len(line) for line in rows}) == 1
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_without_a_baseline_there_is_no_grid(summary):
+    assert retained_grids(replace(summary, cells=summary.cells[2:])) == []
+
+
+def test_recipes_over_several_scopes_are_in_no_grid(summary):
+    (cell, *_) = [each for each in summary.cells if each.recipe == "dynamic_int8:overall" and each.task == "piqa"]
+    mixed = replace(cell, recipe="dynamic_int8:overall+l1_unstructured:attention:0.2")
+    grid = retained_grids(replace(summary, cells=(*summary.cells, mixed)))[0]
+    assert "8-bit, then 20% pruned" not in grid.treatments

@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loading import load
+from forgetmeter.models.standard import standard_folder
+from forgetmeter.standards import making
+from forgetmeter.standards.making import check_out, make_standard
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    designs = {family: replace(design, epochs=1, batch_size=512) for family, design in making.DESIGNS.items()}
+    monkeypatch.setattr(making, "DESIGNS", designs)
+
+
+def _nothing(epoch):
+    """Listen to nothing."""
+
+
+def test_a_standard_is_whole_and_replaces_the_one_before(tmp_path):
+    made = make_standard("decoder", tmp_path, seed=0, after_epoch=_nothing)
+    assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
+    folder = standard_folder("decoder", shipped=tmp_path)
+    assert load(f"{folder}").family == "decoder"
+    assert made.bytes == (folder / "model.safetensors").stat().st_size
+    weights = (folder / "model.safetensors").read_bytes()
+    again = make_standard("decoder", tmp_path, seed=0, after_epoch=_nothing)
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert (again.known, again.held_out) == (made.known, made.held_out)
+    make_standard("decoder", tmp_path, seed=1, after_epoch=_nothing)
+    assert (folder / "model.safetensors").read_bytes() != weights
+    assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
+
+
+def test_an_interrupted_training_leaves_what_was_there(tmp_path):
+    make_standard("encoder", tmp_path, seed=0, after_epoch=_nothing)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "encoder").iterdir()}
+
+    def interrupt(epoch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_standard("encoder", tmp_path, seed=1, after_epoch=interrupt)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "encoder").iterdir()} == before
+    with pytest.raises(KeyboardInterrupt):
+        make_standard("decoder", tmp_path, seed=1, after_epoch=interrupt)
+    assert not (tmp_path / "decoder").exists()
+
+
+def test_nothing_but_a_standard_is_replaced(tmp_path):
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "mine").touch()
+    with pytest.raises(UserError, match="is no standard"):
+        check_out(tmp_path, ["encoder"])
+    check_out(tmp_path, ["decoder"])
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another --out"):
+        check_out(tmp_path / "file" / "below", ["encoder"])
