@@ -131,4 +131,5 @@ def _names() -> dict[str, str]:
 
 
 def _number(known: Mapping[str, Mapping[str, float]], code: str) -> int | None:
-    return round(sum(known[code].values())) if code in known else None
+    # None of CLDR's territories has speakers of some languages that have a locale, such as Church Slavic.
+    return round(sum(known[code].values())) or None if code in known else None

@@ -43,6 +43,8 @@ def is_single_word(text: str) -> bool:
 
 def folded(text: str) -> str:
     """Return a text in lower case without marks on its letters."""
+    if text.isascii():  # most of the millions of names that are folded are
+        return text.lower()
     return "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)).casefold()
 
 
