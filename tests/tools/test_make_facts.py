@@ -114,8 +114,7 @@ def country_code(subject: str) -> str:
     pycountry = pytest.importorskip("pycountry")
     if subject in COUNTRIES:
         return COUNTRIES[subject]
-    found = pycountry.countries.search_fuzzy(subject.removeprefix("the "))
-    return str(found[0].alpha_2)
+    return str(pycountry.countries.lookup(subject.removeprefix("the ")).alpha_2)
 
 
 def test_country_codes_are_those_of_pycountry() -> None:

@@ -117,6 +117,9 @@ def weekdays() -> Iterator[Fact]:
     known = speakers()
     english = ENGLISH.days["stand-alone"]["wide"]
     for code in _CALENDARS:
+        # Babel 2.18 writes what it looks up for one locale into what locales share, and other locales then have it too:
+        # German would have Swahili's Monday. A locale that is read from its file is right.
+        localedata._cache.clear()
         days = Locale(code).days
         for day, word in days["stand-alone"]["wide"].items():
             # CLDR capitalizes some languages' words where they stand alone.
