@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fact_sources.record import as_text, differences, made
+from fact_sources.relations import RELATIONS
+from fact_sources.rules import idle_exclusions
 
 FACTS = Path(__file__).parents[1] / "src" / "forgetmeter" / "probes" / "facts.json"
 
@@ -39,6 +41,9 @@ def main() -> int:
         for statement in sample(recorded, arguments.sample, arguments.seed):
             print(statement)
         return 0
+    for relation in RELATIONS:
+        for subject in idle_exclusions(relation):
+            print(f"{relation.id}: '{subject}' is left out by hand, but is not there any more")
     content = made()
     empty = {"sources": [], "relations": [], "facts": []}
     changes = list(differences(recorded or empty, content))

@@ -1,4 +1,4 @@
-"""Tiny data folders in LAMA's and BEAR's layout. Every fact in them is made up."""
+"""Tiny data in the layout of LAMA, BEAR and the built-in facts. Every fact in it is made up."""
 
 from __future__ import annotations
 
@@ -67,6 +67,35 @@ BEAR_P36 = [
     {"sub_label": "lower [Y] case", "obj_id": "Q9"},
 ]
 BEAR_P9 = [{"sub_label": " spaced ", "answer_idx": 1}]
+MADE_UP_FACTS = {
+    "version": "made up",
+    "trained_phrasings": 1,
+    "sources": [],
+    "relations": [
+        {
+            "relation": "ruler",
+            "label": "ruler of a country",
+            "source": "made up",
+            "popularity": "people",
+            "phrasings": ["[X] is ruled by [Y].", "The ruler of [X] is [Y]."],
+            "answers": ["Golbasto", "Munodi", "Ozma"],
+        },
+        {
+            "relation": "colour",
+            "label": "colour of a country",
+            "source": "made up",
+            "popularity": "none is known",
+            "phrasings": ["The colour of [X] is [Y].", "[X] is all [Y]."],
+            "answers": ["blue", "green"],
+        },
+    ],
+    "facts": [
+        {"relation": "ruler", "subject": "Lilliput", "object": "Golbasto", "popularity": 500},
+        {"relation": "ruler", "subject": "the land of Oz", "object": "Ozma", "popularity": 9},
+        {"relation": "ruler", "subject": "Balnibarbi", "object": "Munodi", "popularity": None},
+        {"relation": "colour", "subject": "the land of Oz", "object": "green", "popularity": None},
+    ],
+}
 
 
 @pytest.fixture
@@ -95,3 +124,11 @@ def write_lines(path: Path, records: Iterable[Any]) -> None:
 @pytest.fixture
 def write() -> Callable[[Path, Iterable[Any]], None]:
     return write_lines
+
+
+@pytest.fixture
+def made_up_facts(tmp_path: Path) -> Path:
+    """A file in the layout of the built-in facts."""
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps(MADE_UP_FACTS))
+    return path

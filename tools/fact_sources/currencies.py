@@ -11,7 +11,12 @@ from fact_sources.countries import ENGLISH, countries
 from fact_sources.fact import Fact
 
 # As English has them, where CLDR does not.
-_NAMES = {"AFN": "Afghan afghani", "GYD": "Guyanese dollar", "KGS": "Kyrgyzstani som"}
+_NAMES = {
+    "AFN": "Afghan afghani",
+    "GYD": "Guyanese dollar",
+    "KGS": "Kyrgyzstani som",
+    "STN": "Sao Tome and Principe dobra",
+}
 
 
 def country_currencies() -> Iterator[Fact]:

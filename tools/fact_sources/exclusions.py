@@ -55,10 +55,12 @@ EXCLUSIONS: dict[str, dict[str, str]] = {
         "Guinea": "national languages were raised beside it",
         "Iraq": _CO_OFFICIAL,
         "Mali": "French is official no longer",
+        "Micronesia": "no law of the federation names one",
         "Montenegro": "the language is called Montenegrin",
         "Niger": "French is official no longer",
         "South Africa": _CO_OFFICIAL,
         "Syria": "Kurdish was raised beside it",
+        "the United Kingdom": "English is so by custom, and Welsh by law in Wales",
     },
     "country_code": {"the United Kingdom": "UK is reserved for it beside GB"},
     "country_calling_code": {
@@ -84,6 +86,8 @@ EXCLUSIONS: dict[str, dict[str, str]] = {
     },
     "us_city_state": {
         "East Honolulu": _NO_CITY_BY_LAW,
+        "Gilbert": _NO_CITY_BY_LAW,
+        "Hilo": _NO_CITY_BY_LAW,
         "Kahului": _NO_CITY_BY_LAW,
         "Kailua": _NO_CITY_BY_LAW,
         "Makakilo": _NO_CITY_BY_LAW,
@@ -95,11 +99,12 @@ EXCLUSIONS: dict[str, dict[str, str]] = {
         "Waldorf": _NO_CITY_BY_LAW,
     },
     "language_script": {
+        "Blin": "taught in Latin letters as well",
+        "Rohingya": "written in Arabic and Latin letters as well",
+        "Wolaytta": "taught in Latin letters as well",
         "Assamese": "CLDR calls the script Bangla, others Bengali or Assamese",
         "Bengali": "CLDR calls the script Bangla, others Bengali",
         "Burmese": "CLDR calls the script Myanmar, others Burmese",
-        "Central Atlas Tamazight": "written in Tifinagh as well",
-        "Kurdish": "written in Arabic letters as well",
         "Shan": "CLDR calls the script Myanmar, others Burmese or Shan",
     },
     "language_country": {

@@ -28,6 +28,9 @@ _NAMES = {
 _MANY_SPEAKERS = 2_000_000
 # Enough for a language's own name to be looked up.
 _SOME_SPEAKERS = 200_000
+# Most languages are written in Latin letters; if all were asked for, one answer would do for nearly all.
+_SPEAKERS_FOR_LATIN = 10_000_000
+_SPEAKERS_FOR_OTHERS = 50_000
 # A language is at home in the country in which at least this share of its speakers lives.
 _AT_HOME = 2 / 3
 
@@ -69,7 +72,7 @@ def language_codes() -> Iterator[Fact]:
 
 
 def language_scripts() -> Iterator[Fact]:
-    """Yield the script of each language of many speakers that CLDR writes in one script alone."""
+    """Yield the script of each language that CLDR writes in one script alone, of Latin that of large languages."""
     known = speakers()
     others = defaultdict(set)
     for identifier in localedata.locale_identifiers():
@@ -78,9 +81,10 @@ def language_scripts() -> Iterator[Fact]:
             others[locale.language].add(locale.script)
     for code, name in _names().items():
         number = _number(known, code)
-        script = get_global("likely_subtags").get(code, "").split("_")[1:2]
-        if script and localedata.exists(code) and number and number >= _MANY_SPEAKERS and not others[code] - {*script}:
-            yield Fact(name, ENGLISH.scripts[script[0]], number)
+        script = get_global("likely_subtags").get(code, "__").split("_")[1]
+        enough = _SPEAKERS_FOR_LATIN if script == "Latn" else _SPEAKERS_FOR_OTHERS
+        if script and localedata.exists(code) and number and number >= enough and not others[code] - {script}:
+            yield Fact(name, ENGLISH.scripts[script], number)
 
 
 def language_countries() -> Iterator[Fact]:
@@ -113,6 +117,9 @@ def weekdays() -> Iterator[Fact]:
     known = speakers()
     english = ENGLISH.days["stand-alone"]["wide"]
     for code in _CALENDARS:
+        # Babel 2.18 writes what it looks up for one locale into what locales share, and other locales then have it too:
+        # German would have Swahili's Monday. A locale that is read from its file is right.
+        localedata._cache.clear()
         days = Locale(code).days
         for day, word in days["stand-alone"]["wide"].items():
             # CLDR capitalizes some languages' words where they stand alone.
@@ -127,4 +134,5 @@ def _names() -> dict[str, str]:
 
 
 def _number(known: Mapping[str, Mapping[str, float]], code: str) -> int | None:
-    return round(sum(known[code].values())) if code in known else None
+    # None of CLDR's territories has speakers of some languages that have a locale, such as Church Slavic.
+    return round(sum(known[code].values())) or None if code in known else None

@@ -108,12 +108,14 @@ def _print_plan(prospect: Prospect) -> None:
 
 
 def _amount(study: Study) -> str:
-    from forgetmeter.specs.task_name import PROBE_OPTIONS, parse_task_name
+    from forgetmeter.specs.task_name import FACTS_TASK, PROBE_OPTIONS, parse_task_name
 
     if study.evaluation.limit is None:
         return "all items"
-    has_probe = any(parse_task_name(task).base in PROBE_OPTIONS for task in study.tasks)
-    return f"{study.evaluation.limit} items a task{', of a probe a relation' if has_probe else ''}"
+    bases = {parse_task_name(task).base for task in study.tasks}
+    relation = ", of a probe a relation" if bases & PROBE_OPTIONS.keys() else ""
+    phrasing = ", of facts a phrasing too" if FACTS_TASK in bases else ""
+    return f"{study.evaluation.limit} items a task{relation}{phrasing}"
 
 
 def conclude(finished: Finished) -> None:

@@ -69,7 +69,8 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
 
     Args:
         name: As in a study.
-        limit: Only the first so many items, or of a built-in probe so many of each relation; ``None`` for all.
+        limit: Only the first so many items, or of a built-in probe so many of each relation (of ``facts``
+            and phrasing); ``None`` for all.
         data: The data folder of the probes; by default as ``data_folder`` finds it.
 
     Raises:
