@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -45,12 +46,12 @@ class AnswerTree:
     ends: NDArray[np.int64]
     owners: NDArray[np.int64]
 
-    @property
+    @cached_property
     def longest(self) -> int:
         """Number of tokens of the longest answer."""
         return max((len(branching.tokens) + 1 for branching in self.branchings), default=0)
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether every answer has a token."""
         return len(np.unique(self.owners)) == self.answers

@@ -123,7 +123,9 @@ def answers(
     """
     # One after another, in float64: the order of addition is that of the tokens.
     loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
-    greedy = (_added(sums, ~tokens.greedy.numpy().astype(bool)) == 0).tolist()
+    # Clozes, which may have hundreds of thousands of candidates, do not ask for it.
+    has_requests = any(question is not None and not question.is_cloze for question in questions)
+    greedy = (_added(sums, ~tokens.greedy.bool().numpy()) == 0).tolist() if has_requests else []
     rows = list(
         zip(
             vocabulary.top.tolist(),
