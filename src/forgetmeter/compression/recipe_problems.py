@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError
-from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
@@ -19,7 +19,8 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> list[str]:
 
     Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
     """
-    return list(dict.fromkeys(problem for step in recipe.steps for problem in _step_problems(step, matrices)))
+    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices)]
+    return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
 def _step_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
@@ -47,6 +48,34 @@ def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -
             f"{declaration.name} takes linear layers only, and {refused[0].parameter}{others} {why}; "
             "choose a scope without it"
         )
+
+
+def _order_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse what would give integers other values: they can only be zeroed, with the scale they have."""
+    quantized: dict[Matrix, Step] = {}
+    for step in recipe.steps:
+        effect = _effect(step)
+        selected = step.scope.select(matrices)
+        if effect != "zeroes":
+            yield from _quantized_before(step, selected, quantized)
+        if effect == "quantizes":
+            quantized.update(dict.fromkeys(selected, step))
+
+
+def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping[Matrix, Step]) -> Iterator[str]:
+    first = next((matrix for matrix in selected if matrix in quantized), None)
+    if first is not None:
+        yield (
+            f"step '{step}' comes after '{quantized[first]}', which quantizes {first} already; after quantization "
+            "weights can only be pruned: put this step first, or choose scopes that do not overlap"
+        )
+
+
+def _effect(step: Step) -> Effect:
+    try:
+        return load_method(step.method).declaration.effect
+    except UserError:
+        return "zeroes"  # a method that is not there is a problem of its own
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:

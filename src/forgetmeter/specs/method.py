@@ -11,6 +11,7 @@ from forgetmeter.specs.role import Form
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
+Effect = Literal["zeroes", "rewrites", "quantizes"]
 
 _LEVELS: dict[LevelKind, str] = {
     "none": "takes no level",
@@ -45,6 +46,8 @@ class MethodDeclaration:
         level: What its level means.
         options: Its further parameters by name.
         forms: What may hold the weights that it takes.
+        effect: What becomes of a weight: it is zeroed or stays in the form that it has, whatever that is; it gets
+            another value in floating point; or fewer bits. What is quantized can only be zeroed by later steps.
     """
 
     name: str
@@ -53,6 +56,7 @@ class MethodDeclaration:
     level: LevelKind
     options: Mapping[str, Option] = field(default_factory=dict)
     forms: tuple[Form, ...] = ("linear", "conv1d", "tensor")
+    effect: Effect = "zeroes"
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""

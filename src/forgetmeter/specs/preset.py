@@ -53,7 +53,19 @@ _PRUNE_THEN_QUANTIZE = Preset(
     ),
 )
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_PRUNING, _QUANTIZATION, _PRUNE_THEN_QUANTIZE)}
+_ORDER = Preset(
+    "open/order",
+    "Prune first or quantize first (the paper's question 3): 20% and 40% L1 pruning before and after dynamic 8-bit.",
+    _recipes(
+        [
+            order.format(pruning=f"l1_unstructured:{scope}:{level}", quantization=f"dynamic_int8:{scope}")
+            for scope, level in product(_SCOPES, (0.2, 0.4))
+            for order in ("{pruning}+{quantization}", "{quantization}+{pruning}")
+        ]
+    ),
+)
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_PRUNING, _QUANTIZATION, _PRUNE_THEN_QUANTIZE, _ORDER)}
 
 
 def preset_recipes(name: str) -> tuple[Recipe, ...]:
