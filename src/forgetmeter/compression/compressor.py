@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.accounting import account, count_baseline
 from forgetmeter.compression.installation import install, installed
-from forgetmeter.compression.method import AtLevel, Method
+from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.unit import Unit, joined
+from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.errors import ManyUserError, UserError
@@ -122,9 +123,11 @@ class Compressor:
         return self._preparations[key]
 
     def _prepare(self, step: Step, units: Sequence[Unit]) -> AtLevel:
-        method: Method = load_method(step.method)
-        weights = [unit.weight for unit in units]
-        return method.prepare(weights, method.declaration.values(step), seed=self._seed)
+        method = load_method(step.method)
+        options = method.declaration.values(step)
+        if isinstance(method, UnitMethod):
+            return method.prepare_units(units, options, seed=self._seed)
+        return method.prepare([unit.weight for unit in units], options, seed=self._seed)
 
 
 def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:

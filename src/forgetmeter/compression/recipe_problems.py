@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from forgetmeter.compression.table import load_method
+from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
@@ -26,12 +27,16 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> list[str]:
 def _step_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
     selected = step.scope.select(matrices)
     try:
-        declaration = load_method(step.method).declaration
+        method = load_method(step.method)
     except UserError as error:
         yield str(error)
     else:
-        yield from declaration.problems(step)
+        declaration = method.declaration
+        wrong = declaration.problems(step)
+        yield from wrong
         yield from _form_problems(declaration, selected)
+        if isinstance(method, UnitMethod) and selected and not wrong:
+            yield from method.problems(selected, step.level, declaration.values(step))
     yield from _unknown_role_problems(step, matrices)
     if not selected:
         roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"

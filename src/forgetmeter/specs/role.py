@@ -90,3 +90,13 @@ class Matrix:
     def size(self) -> int:
         """Number of weights."""
         return math.prod(self.shape)
+
+    @property
+    def input_axis(self) -> int:
+        """The axis of the input units; that of the output units is the other one of a layer's weight."""
+        return 0 if self.form == "conv1d" else len(self.shape) - 1
+
+    @property
+    def inputs(self) -> int:
+        """Number of input units."""
+        return self.shape[self.input_axis]
