@@ -15,11 +15,16 @@ GROUP = "forgetmeter.methods"
 """The entry-point group of plug-ins: ``NAME = "package.module:METHOD"``."""
 
 BUILT_IN = {
+    "cast": "forgetmeter.compression.cast:METHOD",
     "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
+    "l1_heads": "forgetmeter.compression.l1_heads:METHOD",
     "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",
     "ln_structured": "forgetmeter.compression.ln_structured:METHOD",
+    "n_m": "forgetmeter.compression.n_m:METHOD",
     "random_structured": "forgetmeter.compression.random_structured:METHOD",
     "random_unstructured": "forgetmeter.compression.random_unstructured:METHOD",
+    "round_to_nearest": "forgetmeter.compression.round_to_nearest:METHOD",
+    "svd": "forgetmeter.compression.svd:METHOD",
 }
 
 

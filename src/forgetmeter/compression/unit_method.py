@@ -10,7 +10,6 @@ from torch import Tensor
 
 from forgetmeter.compression.method import AtLevel, Options, RankingFunction
 from forgetmeter.compression.unit import Unit
-from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level
@@ -68,8 +67,8 @@ class OrientedPruningMethod:
         masks_at = self.rank(OrientedValues(units), options, seed=seed)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
-            assert level is not None
-            for unit, keep in zip(units, masks_at(level), strict=True):
+            # A method without a level does all that it does.
+            for unit, keep in zip(units, masks_at(1.0 if level is None else level), strict=True):
                 yield unit.weight.masked(oriented(unit, keep))
 
         return at_level
@@ -132,20 +131,3 @@ class OrientedValues(Sequence[Tensor]):
         if isinstance(index, slice):
             return OrientedValues(self._units[index])
         return oriented(self._units[index], self._units[index].weight.values())
-
-
-def refuse_not_finite(tensor: Tensor, work: str, *, position: int | None = None) -> None:
-    """Refuse a tensor with NaN or infinity.
-
-    Args:
-        tensor: Any floating-point tensor.
-        work: What cannot be done with it, as in "cannot be ...".
-        position: As in ``UnusableWeightError``.
-
-    Raises:
-        UnusableWeightError: It holds NaN or infinity.
-    """
-    if not tensor.isfinite().all():
-        raise UnusableWeightError(
-            f"holds NaN or infinity and cannot be {work}; load a sound checkpoint", position=position
-        )

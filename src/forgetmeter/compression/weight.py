@@ -13,6 +13,7 @@ from forgetmeter.specs.ranges import Ranges
 
 _SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
+
 class Weight(Protocol):
     """A weight matrix in whatever form the steps so far have brought it to. Never changed in place."""
 

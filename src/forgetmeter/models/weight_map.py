@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from forgetmeter.models.attention_heads import head_count
 from forgetmeter.models.fused_layouts import fused_parts, halves
 from forgetmeter.models.output_head import Head, find_head
 from forgetmeter.models.reasons import reason_to_leave_alone
@@ -117,7 +118,8 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
             reasons[name] = reason
             continue
         module = modules[name.rpartition(".")[0]]
-        matrices.extend(_Place(name, tensor, module, only_stack or _stack(name), model.config).matrices())
+        place = _Place(name, tensor, module, only_stack or _stack(name), model.config)
+        matrices.extend(replace(each, heads=head_count(model.config, each)) for each in place.matrices())
     if head is not None:
         matrices.append(_head_matrix(head, model, only_stack or "decoder"))
     return tuple(matrices), reasons
