@@ -36,7 +36,14 @@ class L1Heads:
 
     declaration: MethodDeclaration
 
-    def problems(self, matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:
+    def problems(
+        self,
+        matrices: Sequence[Matrix],
+        level: Level | None,
+        options: Options,
+        *,
+        model: Sequence[Matrix],  # noqa: ARG002
+    ) -> Iterator[str]:
         """Say which matrices are not attention's, which parts are missing, or that a layer would lose all heads."""
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
@@ -107,8 +114,9 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
         if round(level * total) > most:
             yield (
                 f"l1_heads at level {level:g} would leave a layer without heads: {total} heads in {len(pool)} "
-                f"attentions, each of which keeps one, so that {most} can go (level {int(1000 * most / total) / 1000:g} "
-                "at most; query heads that share a key and a value count as one)"
+                f"attentions, each of which keeps one, so that {most} can go "
+                f"(level {int(1000 * most / total) / 1000:g} at most; query heads that share a key and a value "
+                "count as one)"
             )
             return
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.unit_method import UnitMethod
+from forgetmeter.compression.unit_method import CalibratedMethod, UnitMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
@@ -15,16 +16,25 @@ from forgetmeter.specs.role import Matrix
 _SURE_SELECTORS = ("head", "regex")
 
 
-def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> list[str]:
+Given = Literal["weights", "activations"]
+"""What methods can look at: the weights alone, or also what flows through the model."""
+
+
+def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given = "weights") -> list[str]:
     """Return what is wrong with a recipe for a model with these matrices, a sentence each.
 
     Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
+
+    Args:
+        recipe: The recipe.
+        matrices: The model's matrices.
+        given: Whether there is something to calibrate on.
     """
-    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices)]
+    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
     return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
-def _step_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
+def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iterator[str]:
     selected = step.scope.select(matrices)
     try:
         method = load_method(step.method)
@@ -36,11 +46,21 @@ def _step_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
         yield from wrong
         yield from _form_problems(declaration, selected)
         if isinstance(method, UnitMethod) and selected and not wrong:
-            yield from method.problems(selected, step.level, declaration.values(step))
+            yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
+            yield from _activation_problems(step, method, given)
     yield from _unknown_role_problems(step, matrices)
     if not selected:
         roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
         yield f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})"
+
+
+def _activation_problems(step: Step, method: UnitMethod, given: Given) -> Iterator[str]:
+    needs = isinstance(method, CalibratedMethod) and method.needs_activations(method.declaration.values(step))
+    if needs and given == "weights":
+        yield (
+            f"'{step}' looks at activations, and there are only weights: give token ids to calibrate on "
+            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone"
+        )
 
 
 def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:

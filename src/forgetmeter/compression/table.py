@@ -16,6 +16,7 @@ GROUP = "forgetmeter.methods"
 
 BUILT_IN = {
     "cast": "forgetmeter.compression.cast:METHOD",
+    "drop_layers": "forgetmeter.compression.drop_layers:METHOD",
     "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
     "l1_heads": "forgetmeter.compression.l1_heads:METHOD",
     "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",

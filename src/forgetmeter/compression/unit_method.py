@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload, runtime_checkable
 
@@ -28,8 +28,17 @@ class UnitMethod(Protocol):
         """The method's name and parameters."""
         ...
 
-    def problems(self, matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:
-        """Say what is wrong with the matrices of a scope, a sentence each; their weights are not there yet."""
+    def problems(
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
+    ) -> Iterator[str]:
+        """Say what is wrong with a step, a sentence each; the weights are not there yet.
+
+        Args:
+            matrices: What the step's scope selects.
+            level: The step's level.
+            options: All options.
+            model: All matrices of the model.
+        """
         ...
 
     def prepare_units(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
@@ -37,6 +46,23 @@ class UnitMethod(Protocol):
 
         Must not change the weights.
         """
+        ...
+
+
+Block = tuple[str, int]
+"""One block of a model: the name of the list that it is in, and its index there."""
+
+
+@runtime_checkable
+class CalibratedMethod(UnitMethod, Protocol):
+    """A method that, with some options, has to see what flows through the model."""
+
+    def needs_activations(self, options: Options) -> bool:
+        """Whether weights alone are not enough."""
+        ...
+
+    def calibrated(self, influence: Mapping[Block, float]) -> UnitMethod:
+        """Return the method with what was seen: the influence of each block of the model."""
         ...
 
 
@@ -58,7 +84,14 @@ class OrientedPruningMethod:
     rank: RankingFunction
     check: Check = no_problems
 
-    def problems(self, matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:
+    def problems(
+        self,
+        matrices: Sequence[Matrix],
+        level: Level | None,
+        options: Options,
+        *,
+        model: Sequence[Matrix],  # noqa: ARG002
+    ) -> Iterator[str]:
         """Return what the method's own check finds."""
         return self.check(matrices, level, options)
 
@@ -90,7 +123,14 @@ class OrientedMatrixMethod:
     transform: OrientedTransform
     check: Check = no_problems
 
-    def problems(self, matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:
+    def problems(
+        self,
+        matrices: Sequence[Matrix],
+        level: Level | None,
+        options: Options,
+        *,
+        model: Sequence[Matrix],  # noqa: ARG002
+    ) -> Iterator[str]:
         """Return what the method's own check finds."""
         return self.check(matrices, level, options)
 
