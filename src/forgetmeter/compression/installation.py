@@ -14,6 +14,7 @@ from forgetmeter.compression.block_dropping import drop_blocks
 from forgetmeter.compression.dropped_weight import block_of, is_dropped
 from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
 from forgetmeter.compression.partwise_linear import DenseRows, PartwiseLinear
+from forgetmeter.compression.torchao_weight import TorchaoWeight
 from forgetmeter.compression.unit import Unit, joined
 from forgetmeter.compression.untying import declare_untied
 from forgetmeter.compression.weight import DenseWeight, Weight, cut, put
@@ -83,7 +84,8 @@ def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
 
 def _values(old: Tensor, units: Sequence[Unit]) -> Tensor:
     if _is_whole(units, old):
-        return _as_dtype(units[0].weight, old)
+        weight = units[0].weight
+        return weight.quantized if isinstance(weight, TorchaoWeight) else _as_dtype(weight, old)
     values = old.clone()
     for unit in units:
         put(values, unit.axis, unit.ranges, _as_dtype(unit.weight, old))

@@ -18,6 +18,8 @@ BUILT_IN = {
     "cast": "forgetmeter.compression.cast:METHOD",
     "drop_layers": "forgetmeter.compression.drop_layers:METHOD",
     "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
+    "int4_weight_only_torchao": "forgetmeter.compression.int4_weight_only_torchao:METHOD",
+    "int8_dynamic_torchao": "forgetmeter.compression.int8_dynamic_torchao:METHOD",
     "l1_heads": "forgetmeter.compression.l1_heads:METHOD",
     "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",
     "ln_structured": "forgetmeter.compression.ln_structured:METHOD",

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from forgetmeter.models.attention_heads import head_count
 from forgetmeter.models.fused_layouts import fused_parts, halves
 from forgetmeter.models.output_head import Head, find_head
-from forgetmeter.models.reasons import reason_to_leave_alone
+from forgetmeter.models.reasons import is_quantized, reason_to_leave_alone
 from forgetmeter.models.role_names import attention_kind, role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
@@ -107,6 +107,8 @@ def _parts(whole: Matrix, axis: int, parts: Mapping[Part, Ranges], *, kind: Atte
 def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]:
     modules = dict(model.named_modules())
     head = find_head(model)
+    if head is not None and is_quantized(head.module.weight):
+        head = None
     only_stack = _only_stack(model)
     matrices: list[Matrix] = []
     reasons: dict[str, str] = {}
