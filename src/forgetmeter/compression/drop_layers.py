@@ -117,5 +117,6 @@ METHOD = DropLayers(
                 ("position", "influence"),
             )
         },
+        scopes="scopes of whole layers: overall, encoder/overall, layers[0-5]/overall",
     )
 )

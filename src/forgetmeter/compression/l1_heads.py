@@ -180,5 +180,6 @@ METHOD = L1Heads(
             )
         },
         forms=("linear", "conv1d"),
+        scopes="scopes of whole attentions: attention, self_attention, cross_attention",
     )
 )

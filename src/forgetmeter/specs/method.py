@@ -45,6 +45,10 @@ class Option:
         is_least = self.least is None or (isinstance(value, (int, float)) and value >= self.least)
         return _same_kind(value, self.default) and is_least
 
+    def default_text(self) -> str:
+        """Return the default as a recipe has it."""
+        return f"{self.default:g}" if isinstance(self.default, float) else _printed(self.default)
+
     def values(self) -> str:
         """Say which values it may have, as the end of a sentence."""
         if self.allowed:
@@ -67,6 +71,8 @@ class MethodDeclaration:
         forms: What may hold the weights that it takes.
         effect: What becomes of a weight: it is zeroed or stays in the form that it has, whatever that is; it gets
             another value in floating point; or fewer bits. What is quantized can only be zeroed by later steps.
+        families: The families whose models take it.
+        scopes: Which scopes it takes, in words.
     """
 
     name: str
@@ -76,6 +82,8 @@ class MethodDeclaration:
     options: Mapping[str, Option] = field(default_factory=dict)
     forms: tuple[Form, ...] = ("linear", "conv1d", "tensor")
     effect: Effect = "zeroes"
+    families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
+    scopes: str = "any scope"
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""
