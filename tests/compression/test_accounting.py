@@ -42,6 +42,7 @@ def test_the_baseline(make_loaded):
     result = reached(make_loaded(), "baseline")
     weights = ATTENTION + FEED_FORWARD + HEAD + EMBEDDING + NORMS
     assert result.dense_bytes == result.bitmask_bytes == result.quantized_bytes == 4 * weights
+    assert result.smallest_bytes == result.dense_bytes
     assert (result.selected_weights, result.selected_zeros, result.removed_weights) == (0, 0, 0)
     assert result.sparsity == 0
     assert not result.simulated
@@ -130,3 +131,34 @@ def test_simulation_is_said(make_loaded, monkeypatch):
     monkeypatch.setattr("forgetmeter.compression.accounting.kernel_available", lambda _device: False)
     assert reached(make_loaded(), "dynamic_int8:attention").simulated
     assert not reached(make_loaded(), "l1_unstructured:attention:0.5").simulated
+    assert reached(make_loaded(), "round_to_nearest:attention:4+l1_unstructured:attention:0.5").simulated
+    assert reached(make_loaded(), "cast:attention").simulated
+
+
+# Each way of storing is the smallest for one of these; a layer's matrices by hand, as above.
+def test_the_smallest_way_of_storing_is_found(make_loaded):
+    loaded = make_loaded()
+    dense = reached(loaded, "baseline").dense_bytes
+    pruned = reached(loaded, "l1_unstructured:feed_forward:0.5")
+    assert pruned.smallest_bytes == pruned.bitmask_bytes < dense
+    quantized = reached(loaded, "dynamic_int8:feed_forward")
+    assert quantized.smallest_bytes == quantized.quantized_bytes
+    both = reached(loaded, "dynamic_int8:feed_forward+l1_unstructured:feed_forward:0.75")
+    zeros = both.selected_zeros
+    assert both.smallest_bytes == dense - 4 * FEED_FORWARD + FEED_FORWARD // 8 + FEED_FORWARD - zeros + 6 * 4
+    units = reached(loaded, "ln_structured:feed_forward.up:0.5")
+    assert units.smallest_bytes == dense - 2 * (1536 * 4 - (24 * 32 * 4 + 48 // 8 + 32 // 8))
+    rank = reached(loaded, "svd:feed_forward.up:0.75")
+    assert rank.smallest_bytes == dense - 2 * (1536 * 4 - 8 * (48 + 32) * 4)
+    dropped = reached(loaded, "drop_layers:overall:0.5")
+    assert dropped.smallest_bytes == dropped.quantized_bytes == dense - 4 * (ATTENTION + FEED_FORWARD) // 2
+
+
+def test_removed_heads_are_stored_as_nothing_but_the_mask(make_loaded):
+    loaded = make_loaded()
+    result = reached(loaded, "l1_heads:attention:0.5")
+    dense = reached(loaded, "baseline").dense_bytes
+    # Half of the query, key, value rows and of the output's columns, with a bit for each row and column.
+    bits = 2 * ((32 + 32) // 8 * 2 + (16 + 32) // 8 * 2)
+    assert result.smallest_bytes == dense - 4 * ATTENTION // 2 + bits
+    assert result.removed_weights == ATTENTION // 2

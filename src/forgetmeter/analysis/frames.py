@@ -42,6 +42,7 @@ _REACHED = (
     "dense_bytes",
     "bitmask_bytes",
     "quantized_bytes",
+    "smallest_bytes",
     "simulated",
 )
 

@@ -17,19 +17,12 @@ list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
 
 @list_app.command("methods")
 def list_methods() -> None:
-    """Compression methods with their parameters and sources."""
+    """Compression methods with their parameters and sources, and what takes them."""
+    from forgetmeter.cli.method_text import method_text
     from forgetmeter.compression.table import load_method, method_names
 
     for name in method_names():
-        declaration = load_method(name).declaration
-        options = "".join(
-            f":{key}={'|'.join(map(str, option.allowed)) or option.default}"
-            for key, option in declaration.options.items()
-        )
-        level = {"none": "", "fraction": ":FRACTION", "bits": ":BITS"}[declaration.level]
-        typer.echo(f"{name}:SCOPE{level}{f'[{options}]' if options else ''}")
-        typer.echo(f"    {declaration.summary}")
-        typer.echo(f"    {declaration.reference}")
+        typer.echo(method_text(load_method(name).declaration))
 
 
 @list_app.command("scopes")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from forgetmeter.compression.cast import CastWeight
 from forgetmeter.compression.dynamic_int8 import Int8Weight, kernel_available
+from forgetmeter.compression.rounded_weight import RoundedWeight
+from forgetmeter.compression.smallest_storage import SCALE_BYTES, smallest_bytes
 from forgetmeter.compression.unit import Unit, joined
-from forgetmeter.compression.weight import Weight, cut
+from forgetmeter.compression.weight import PartWeight, Weight, cut
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.specs.role import Matrix
-
-_SCALE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,30 @@ def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Mat
     units = joined(weights.items())
     dense_bytes = baseline.total_bytes + sum(plain[matrix] for matrix in untied)
     selected = set(selected)
+    bitmask_savings = {
+        matrix: max(0, plain[matrix] - _bitmask_bytes(matrix.size, count, baseline.weight_bytes[matrix]))
+        for matrix, count in zeros.items()
+        if count
+    }
     return Reached(
         roles=_role_counts(baseline.matrices, zeros),
         selected_weights=sum(matrix.size for matrix in selected),
         selected_zeros=sum(zeros[matrix] for matrix in selected),
         removed_weights=sum(zeros.values()) - sum(baseline.zeros.values()),
         dense_bytes=dense_bytes,
-        bitmask_bytes=dense_bytes
-        - sum(
-            max(0, plain[matrix] - _bitmask_bytes(matrix.size, count, baseline.weight_bytes[matrix]))
-            for matrix, count in zeros.items()
-            if count
-        ),
+        bitmask_bytes=dense_bytes - sum(bitmask_savings.values()),
         quantized_bytes=dense_bytes
         + sum(_quantized_bytes(unit) - sum(plain[matrix] for matrix in unit.matrices) for unit in units),
+        smallest_bytes=dense_bytes
+        - sum(saved for matrix, saved in bitmask_savings.items() if matrix not in weights)
+        - sum(size - smallest_bytes(unit.weight, size) for unit, size in _with_plain_bytes(units, plain)),
         simulated=any(_is_simulated(unit.weight) for unit in units),
     )
+
+
+def _with_plain_bytes(units: Iterable[Unit], plain: Mapping[Matrix, int]) -> Iterator[tuple[Unit, int]]:
+    for unit in units:
+        yield unit, sum(plain[matrix] for matrix in unit.matrices)
 
 
 def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dict[str, RoleCount]:
@@ -111,8 +120,11 @@ def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
 
 def _quantized_bytes(unit: Unit) -> int:
     size = sum(matrix.size for matrix in unit.matrices)
-    return -(-size * unit.weight.bits() // 8) + unit.weight.scales() * _SCALE_BYTES
+    return -(-size * unit.weight.bits() // 8) + unit.weight.scales() * SCALE_BYTES
 
 
 def _is_simulated(weight: Weight) -> bool:
-    return isinstance(weight, Int8Weight) and not kernel_available(weight.integers.device)
+    bare = weight.whole if isinstance(weight, PartWeight) else weight
+    if isinstance(bare, Int8Weight):
+        return not kernel_available(bare.integers.device)
+    return isinstance(bare, (RoundedWeight, CastWeight))

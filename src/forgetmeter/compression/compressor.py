@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.accounting import account, count_baseline
+from forgetmeter.compression.block_influence import Calibration, block_influence
+from forgetmeter.compression.dropped_weight import block_of, is_dropped
 from forgetmeter.compression.installation import install, installed
-from forgetmeter.compression.method import AtLevel, Method
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.method import AtLevel
+from forgetmeter.compression.recipe_problems import Given, recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.unit import Unit, joined
+from forgetmeter.compression.unit_method import CalibratedMethod, UnitMethod
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.errors import ManyUserError, UserError
@@ -51,13 +54,15 @@ class Compressor:
     model's own weights), so that a grid of levels costs one ranking pass a scope.
     """
 
-    def __init__(self, loaded: Loaded, *, seed: int = 0) -> None:
+    def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = ()) -> None:
         """Take note of the model's weights; nothing may be installed in it at this time.
 
         Args:
             loaded: The model.
             seed: For methods that draw at random.
+            calibration: For methods that look at activations: what the model is called with.
         """
+        self._calibration = calibration
         self._loaded = loaded
         self._seed = seed
         self._matrices = weight_map(loaded.model)
@@ -67,7 +72,7 @@ class Compressor:
 
     def check(self, recipe: Recipe) -> list[str]:
         """Return what is wrong with a recipe for this model, as ``recipe_problems`` does."""
-        return recipe_problems(recipe, self._matrices)
+        return recipe_problems(recipe, self._matrices, given="activations" if self._calibration else "weights")
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to what the ones before it left. The model stays as it is.
@@ -95,13 +100,18 @@ class Compressor:
             yield compressed
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
-        selected = step.scope.select(self._matrices)
+        there = [matrix for matrix in self._matrices if not is_dropped(weights.get(matrix))]
+        selected = step.scope.select(there)
+        if not selected:
+            raise UserError(
+                f"nothing of scope '{step.scope}' is left for '{step}': the steps before dropped its layers"
+            )
         units = joined((matrix, weights.get(matrix, self._originals[matrix])) for matrix in selected)
         is_first = not any(matrix in weights for matrix in selected)
         done: dict[Matrix, Weight] = {}
         position = 0
         try:
-            at_level = self._shared(step, units) if is_first else self._prepare(step, units)
+            at_level = self._shared(step, units) if is_first else self._prepare(step, units, weights)
             for unit, weight in zip(units, at_level(step.level), strict=True):
                 done.update(unit.apart(weight))
                 position += 1
@@ -116,15 +126,21 @@ class Compressor:
         if key in self._preparations:
             self._preparations.move_to_end(key)
         else:
-            self._preparations[key] = self._prepare(step, units)
+            self._preparations[key] = self._prepare(step, units, {})
             if len(self._preparations) > _PREPARATIONS_KEPT:
                 self._preparations.popitem(last=False)
         return self._preparations[key]
 
-    def _prepare(self, step: Step, units: Sequence[Unit]) -> AtLevel:
-        method: Method = load_method(step.method)
-        weights = [unit.weight for unit in units]
-        return method.prepare(weights, method.declaration.values(step), seed=self._seed)
+    def _prepare(self, step: Step, units: Sequence[Unit], weights: Mapping[Matrix, Weight]) -> AtLevel:
+        method = load_method(step.method)
+        options = method.declaration.values(step)
+        if isinstance(method, CalibratedMethod) and method.needs_activations(options):
+            blocks = {block for unit in units for matrix in unit.matrices if (block := block_of(matrix))}
+            with installed(self._loaded.model, weights):
+                method = method.calibrated(block_influence(self._loaded.model, blocks, self._calibration))
+        if isinstance(method, UnitMethod):
+            return method.prepare_units(units, options, seed=self._seed)
+        return method.prepare([unit.weight for unit in units], options, seed=self._seed)
 
 
 def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
@@ -138,7 +154,7 @@ def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matri
     }
 
 
-def compress(loaded: Loaded, recipe: Recipe | str) -> Loaded:
+def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration: Calibration = ()) -> Loaded:
     """Return a copy of a model under a recipe; the one given stays as it is.
 
     A tied output projection is untied in the copy if the recipe compresses it, and the copy's configuration
@@ -147,15 +163,19 @@ def compress(loaded: Loaded, recipe: Recipe | str) -> Loaded:
     Args:
         loaded: The model.
         recipe: What to do, as a value or as text, such as ``l1_unstructured:overall:0.5``.
+        seed: For methods that draw at random.
+        calibration: For methods that look at activations: what the model is called with, such as
+            ``[{"input_ids": ids}]``.
 
     Raises:
         UserError: The recipe does not parse or does not fit the model.
     """
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
-    _raise_all(recipe_problems(recipe, weight_map(loaded.model)))
+    given: Given = "activations" if calibration else "weights"
+    _raise_all(recipe_problems(recipe, weight_map(loaded.model), given=given))
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
-    install(twin.model, Compressor(twin).compressed(recipe).weights)
+    install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
     return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin
 
 

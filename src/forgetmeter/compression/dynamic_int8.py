@@ -239,6 +239,7 @@ METHOD = MatrixMethod(
         reference="torch.ao.quantization.quantize_dynamic with its default configuration",
         level="none",
         forms=("linear", "conv1d"),
+        effect="quantizes",
     ),
     transform,
 )

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from forgetmeter.compression.block_dropping import drop_blocks
+from forgetmeter.compression.dropped_weight import block_of, is_dropped
 from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
 from forgetmeter.compression.partwise_linear import DenseRows, PartwiseLinear
+from forgetmeter.compression.torchao_weight import TorchaoWeight
 from forgetmeter.compression.unit import Unit, joined
 from forgetmeter.compression.untying import declare_untied
 from forgetmeter.compression.weight import DenseWeight, Weight, cut, put
@@ -28,6 +31,7 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     have no module of their own are installed as plain values, in the dtype of the parameter they replace. The
     parts of a fused parameter are put together, with the model's own weights for those that are not given. A
     tied head that is installed is a matrix of its own until it is taken out; the input embedding never changes.
+    Blocks whose weights are dropped are taken out of the model.
 
     Args:
         model: The model to change.
@@ -38,12 +42,17 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
         A function that puts everything back as it was, ties included. Whatever was installed later must be
         taken out first. If installing fails, everything is put back before the error goes on.
     """
+    dropped = {block for matrix, weight in weights.items() if is_dropped(weight) and (block := block_of(matrix))}
+    left = [(matrix, weight) for matrix, weight in weights.items() if not is_dropped(weight)]
     with ExitStack() as undoing:
-        for _, units in groupby(joined(weights.items()), key=lambda unit: unit.parameter):
+        for _, units in groupby(joined(left), key=lambda unit: unit.parameter):
             undoing.callback(_install_parameter(model, list(units)))
         for matrix in weights:
             if matrix.tied_to is not None:
                 undoing.callback(declare_untied(model, matrix))
+        if dropped:
+            # Last, as the blocks that stay get other names.
+            undoing.callback(drop_blocks(model, dropped))
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
 
@@ -75,7 +84,8 @@ def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
 
 def _values(old: Tensor, units: Sequence[Unit]) -> Tensor:
     if _is_whole(units, old):
-        return _as_dtype(units[0].weight, old)
+        weight = units[0].weight
+        return weight.quantized if isinstance(weight, TorchaoWeight) else _as_dtype(weight, old)
     values = old.clone()
     for unit in units:
         put(values, unit.axis, unit.ranges, _as_dtype(unit.weight, old))

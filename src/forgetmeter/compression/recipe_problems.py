@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from forgetmeter.compression.table import load_method
+from forgetmeter.compression.unit_method import CalibratedMethod, UnitMethod
 from forgetmeter.errors import UserError
-from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
@@ -14,27 +16,51 @@ from forgetmeter.specs.role import Matrix
 _SURE_SELECTORS = ("head", "regex")
 
 
-def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> list[str]:
+Given = Literal["weights", "activations"]
+"""What methods can look at: the weights alone, or also what flows through the model."""
+
+
+def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given = "weights") -> list[str]:
     """Return what is wrong with a recipe for a model with these matrices, a sentence each.
 
     Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
+
+    Args:
+        recipe: The recipe.
+        matrices: The model's matrices.
+        given: Whether there is something to calibrate on.
     """
-    return list(dict.fromkeys(problem for step in recipe.steps for problem in _step_problems(step, matrices)))
+    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
+    return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
-def _step_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
+def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iterator[str]:
     selected = step.scope.select(matrices)
     try:
-        declaration = load_method(step.method).declaration
+        method = load_method(step.method)
     except UserError as error:
         yield str(error)
     else:
-        yield from declaration.problems(step)
+        declaration = method.declaration
+        wrong = declaration.problems(step)
+        yield from wrong
         yield from _form_problems(declaration, selected)
+        if isinstance(method, UnitMethod) and selected and not wrong:
+            yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
+            yield from _activation_problems(step, method, given)
     yield from _unknown_role_problems(step, matrices)
     if not selected:
         roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
         yield f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})"
+
+
+def _activation_problems(step: Step, method: UnitMethod, given: Given) -> Iterator[str]:
+    needs = isinstance(method, CalibratedMethod) and method.needs_activations(method.declaration.values(step))
+    if needs and given == "weights":
+        yield (
+            f"'{step}' looks at activations, and there are only weights: give token ids to calibrate on "
+            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone"
+        )
 
 
 def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
@@ -47,6 +73,34 @@ def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -
             f"{declaration.name} takes linear layers only, and {refused[0].parameter}{others} {why}; "
             "choose a scope without it"
         )
+
+
+def _order_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse what would give integers other values: they can only be zeroed, with the scale they have."""
+    quantized: dict[Matrix, Step] = {}
+    for step in recipe.steps:
+        effect = _effect(step)
+        selected = step.scope.select(matrices)
+        if effect != "zeroes":
+            yield from _quantized_before(step, selected, quantized)
+        if effect == "quantizes":
+            quantized.update(dict.fromkeys(selected, step))
+
+
+def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping[Matrix, Step]) -> Iterator[str]:
+    first = next((matrix for matrix in selected if matrix in quantized), None)
+    if first is not None:
+        yield (
+            f"step '{step}' comes after '{quantized[first]}', which quantizes {first} already; after quantization "
+            "weights can only be pruned: put this step first, or choose scopes that do not overlap"
+        )
+
+
+def _effect(step: Step) -> Effect:
+    try:
+        return load_method(step.method).declaration.effect
+    except UserError:
+        return "zeroes"  # a method that is not there is a problem of its own
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from forgetmeter.compression.method import Method
+from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import unknown
 
@@ -14,8 +15,19 @@ GROUP = "forgetmeter.methods"
 """The entry-point group of plug-ins: ``NAME = "package.module:METHOD"``."""
 
 BUILT_IN = {
+    "cast": "forgetmeter.compression.cast:METHOD",
+    "drop_layers": "forgetmeter.compression.drop_layers:METHOD",
     "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
+    "int4_weight_only_torchao": "forgetmeter.compression.int4_weight_only_torchao:METHOD",
+    "int8_dynamic_torchao": "forgetmeter.compression.int8_dynamic_torchao:METHOD",
+    "l1_heads": "forgetmeter.compression.l1_heads:METHOD",
     "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",
+    "ln_structured": "forgetmeter.compression.ln_structured:METHOD",
+    "n_m": "forgetmeter.compression.n_m:METHOD",
+    "random_structured": "forgetmeter.compression.random_structured:METHOD",
+    "random_unstructured": "forgetmeter.compression.random_unstructured:METHOD",
+    "round_to_nearest": "forgetmeter.compression.round_to_nearest:METHOD",
+    "svd": "forgetmeter.compression.svd:METHOD",
 }
 
 
@@ -28,7 +40,7 @@ def method_names() -> tuple[str, ...]:
     return tuple(_entries())
 
 
-def load_method(name: str) -> Method:
+def load_method(name: str) -> Method | UnitMethod:
     """Import the method called ``name``.
 
     Raises:
@@ -54,11 +66,11 @@ def _entries() -> dict[str, EntryPoint]:
 
 
 @cache
-def _load_built_in(name: str) -> Method:
-    return cast(Method, EntryPoint(name, BUILT_IN[name], GROUP).load())
+def _load_built_in(name: str) -> Method | UnitMethod:
+    return cast("Method | UnitMethod", EntryPoint(name, BUILT_IN[name], GROUP).load())
 
 
-def _load_plug_in(entry: EntryPoint) -> Method:
+def _load_plug_in(entry: EntryPoint) -> Method | UnitMethod:
     try:
         method = entry.load()
     except (ImportError, AttributeError) as error:
@@ -66,4 +78,4 @@ def _load_plug_in(entry: EntryPoint) -> Method:
     declared = getattr(getattr(method, "declaration", None), "name", None)
     if declared != entry.name:
         raise UserError(f"method '{entry.name}': its plug-in {entry.value} calls itself {declared!r}; make them agree")
-    return cast(Method, method)
+    return cast("Method | UnitMethod", method)

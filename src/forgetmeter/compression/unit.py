@@ -42,15 +42,18 @@ class Unit:
         """The unit's indices along the axis; empty where the parameter is not fused."""
         return merged(piece for matrix in self.matrices for piece in matrix.ranges)
 
+    @property
+    def places(self) -> dict[Matrix, Ranges]:
+        """Each matrix's indices within the unit, along the axis; for a single matrix, none are needed."""
+        if len(self.matrices) == 1:
+            return {self.matrices[0]: ()}
+        return dict(zip(self.matrices, _positions(self.matrices), strict=True))
+
     def apart(self, weight: Weight) -> dict[Matrix, Weight]:
         """Return a weight of this unit's shape, such as what a method made of it, by matrix; nothing is copied."""
         if len(self.matrices) == 1:
             return {self.matrices[0]: weight}
-        positions = _positions(self.matrices)
-        return {
-            matrix: PartWeight(weight, self.axis, ranges)
-            for matrix, ranges in zip(self.matrices, positions, strict=True)
-        }
+        return {matrix: PartWeight(weight, self.axis, ranges) for matrix, ranges in self.places.items()}
 
 
 def joined(weights: Iterable[tuple[Matrix, Weight]]) -> list[Unit]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from forgetmeter.errors import UserError
 
 
@@ -20,3 +22,20 @@ class UnusableWeightError(UserError):
         super().__init__(f"{which} {reason}")
         self.reason = reason
         self.position = position
+
+
+def refuse_not_finite(tensor: Tensor, work: str, *, position: int | None = None) -> None:
+    """Refuse a tensor with NaN or infinity.
+
+    Args:
+        tensor: Any floating-point tensor.
+        work: What cannot be done with it, as in "cannot be ...".
+        position: As in ``UnusableWeightError``.
+
+    Raises:
+        UnusableWeightError: It holds NaN or infinity.
+    """
+    if not tensor.isfinite().all():
+        raise UnusableWeightError(
+            f"holds NaN or infinity and cannot be {work}; load a sound checkpoint", position=position
+        )

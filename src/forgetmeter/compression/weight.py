@@ -11,6 +11,8 @@ from torch import Tensor
 
 from forgetmeter.specs.ranges import Ranges
 
+_SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 
 class Weight(Protocol):
     """A weight matrix in whatever form the steps so far have brought it to. Never changed in place."""
@@ -48,6 +50,10 @@ class Weight(Protocol):
         """Return one weight made of parts that join this one; their ranges cover the axis once."""
         ...
 
+    def transposed(self) -> Weight:
+        """Return the same weight with its last two axes exchanged, as ``Conv1D`` and ``nn.Linear`` differ."""
+        ...
+
 
 @dataclass(frozen=True)
 class DenseWeight:
@@ -65,8 +71,12 @@ class DenseWeight:
         return self.tensor
 
     def masked(self, keep: Tensor) -> DenseWeight:
-        """Return a new tensor with positive zeros where ``keep`` is false."""
-        return DenseWeight(torch.where(keep, self.tensor, torch.zeros((), dtype=self.tensor.dtype)))
+        """Return a new contiguous tensor with positive zeros where ``keep`` is false."""
+        # The bits as integers times 0 or 1: the same as torch.where, infinities and NaN included, and faster.
+        integer = _SAME_WIDTH[self.tensor.element_size()]
+        pruned = torch.empty(self.tensor.shape, dtype=self.tensor.dtype, device=self.tensor.device)
+        torch.mul(self.tensor.detach().view(integer), keep, out=pruned.view(integer))
+        return DenseWeight(pruned)
 
     def bits(self) -> int:
         """Return the width of the dtype."""
@@ -87,6 +97,10 @@ class DenseWeight:
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DenseWeight:
         """Return a new tensor."""
         return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
+
+    def transposed(self) -> DenseWeight:
+        """Return a contiguous copy."""
+        return DenseWeight(self.tensor.transpose(-2, -1).contiguous())
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,10 @@ class PartWeight:
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
         """Return a weight in the form of the whole."""
         return self.whole.together(axis, parts)
+
+    def transposed(self) -> Weight:
+        """Return a weight of its own."""
+        return self.taken_out().transposed()
 
 
 def cut(tensor: Tensor, axis: int, ranges: Ranges) -> Tensor:

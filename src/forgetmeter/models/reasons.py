@@ -13,6 +13,7 @@ OTHER_EMBEDDING = "other embedding"
 CONVOLUTION = "convolution"
 NORM = "norm"
 ROUTER = "router of experts"
+QUANTIZED = "quantized already"
 
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 
@@ -27,6 +28,8 @@ def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Modul
     """
     path = parameter.rpartition(".")[0]
     module = modules[path]
+    if is_quantized(module.get_parameter(parameter.rpartition(".")[2])):
+        return QUANTIZED
     if isinstance(module, nn.Embedding):
         return INPUT_EMBEDDING if module is model.get_input_embeddings() else OTHER_EMBEDDING
     if isinstance(module, _ConvNd):
@@ -34,6 +37,11 @@ def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Modul
     if type(module).__name__.endswith("Norm"):
         return NORM
     return ROUTER if _is_router(modules, path) else None
+
+
+def is_quantized(tensor: nn.Parameter) -> bool:
+    """Whether a parameter is of a kind of its own, such as torchao's, rather than plain numbers."""
+    return type(tensor) is not nn.Parameter
 
 
 def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from forgetmeter.models.attention_heads import head_count
 from forgetmeter.models.fused_layouts import fused_parts, halves
 from forgetmeter.models.output_head import Head, find_head
-from forgetmeter.models.reasons import reason_to_leave_alone
+from forgetmeter.models.reasons import is_quantized, reason_to_leave_alone
 from forgetmeter.models.role_names import attention_kind, role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
@@ -106,6 +107,8 @@ def _parts(whole: Matrix, axis: int, parts: Mapping[Part, Ranges], *, kind: Atte
 def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]:
     modules = dict(model.named_modules())
     head = find_head(model)
+    if head is not None and is_quantized(head.module.weight):
+        head = None
     only_stack = _only_stack(model)
     matrices: list[Matrix] = []
     reasons: dict[str, str] = {}
@@ -117,7 +120,8 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
             reasons[name] = reason
             continue
         module = modules[name.rpartition(".")[0]]
-        matrices.extend(_Place(name, tensor, module, only_stack or _stack(name), model.config).matrices())
+        place = _Place(name, tensor, module, only_stack or _stack(name), model.config)
+        matrices.extend(replace(each, heads=head_count(model.config, each)) for each in place.matrices())
     if head is not None:
         matrices.append(_head_matrix(head, model, only_stack or "decoder"))
     return tuple(matrices), reasons

@@ -26,8 +26,13 @@ class Reached:
         dense_bytes: The model stored plainly, in the dtype it was loaded in.
         bitmask_bytes: The same, with each matrix that has zeros stored as one bit a weight plus its
             non-zero weights, where that is smaller.
-        quantized_bytes: The same as ``dense_bytes``, with quantized matrices at their bits plus scales.
-        simulated: Whether a step ran as a simulation because the device has no kernel for it.
+        quantized_bytes: The same as ``dense_bytes``, with quantized matrices at their bits plus scales, and without
+            those of dropped layers.
+        simulated: Whether a step was computed in floating point, because the device or the method has no kernel for
+            it.
+        smallest_bytes: The same, with each matrix in the smallest of the ways it can be stored: plain, at its bits,
+            as a bitmask plus non-zero weights at their bits, without the units that are all zero, or as two
+            factors of low rank. ``None`` in records from before it was counted.
     """
 
     roles: Mapping[str, RoleCount]
@@ -38,6 +43,7 @@ class Reached:
     bitmask_bytes: int
     quantized_bytes: int
     simulated: bool
+    smallest_bytes: int | None = None
 
     @property
     def sparsity(self) -> float:

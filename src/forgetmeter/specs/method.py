@@ -11,6 +11,7 @@ from forgetmeter.specs.role import Form
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
+Effect = Literal["zeroes", "rewrites", "quantizes"]
 
 _LEVELS: dict[LevelKind, str] = {
     "none": "takes no level",
@@ -25,13 +26,36 @@ class Option:
 
     Attributes:
         default: Its value where the recipe names none.
-        allowed: The values it may have; empty where any value of the default's type is allowed.
         meaning: What it does, in one sentence.
+        allowed: The values it may have; empty where any value of the default's type is allowed.
+        least: The smallest number it may be, if it is a number.
+        words: What it may be instead of a number.
     """
 
     default: OptionValue
     meaning: str
     allowed: tuple[OptionValue, ...] = ()
+    least: float | None = None
+    words: tuple[str, ...] = ()
+
+    def takes(self, value: OptionValue) -> bool:
+        """Whether it may have a value."""
+        if self.allowed or value in self.words:
+            return value in self.allowed or value in self.words
+        is_least = self.least is None or (isinstance(value, (int, float)) and value >= self.least)
+        return _same_kind(value, self.default) and is_least
+
+    def default_text(self) -> str:
+        """Return the default as a recipe has it."""
+        return f"{self.default:g}" if isinstance(self.default, float) else _printed(self.default)
+
+    def values(self) -> str:
+        """Say which values it may have, as the end of a sentence."""
+        if self.allowed:
+            return f"allowed: {', '.join(map(_printed, self.allowed))}"
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(self.default)]
+        least = "" if self.least is None else f" of {self.least:g} or more"
+        return " or ".join((f"allowed: {kind}{least}", *self.words))
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,10 @@ class MethodDeclaration:
         level: What its level means.
         options: Its further parameters by name.
         forms: What may hold the weights that it takes.
+        effect: What becomes of a weight: it is zeroed or stays in the form that it has, whatever that is; it gets
+            another value in floating point; or fewer bits. What is quantized can only be zeroed by later steps.
+        families: The families whose models take it.
+        scopes: Which scopes it takes, in words.
     """
 
     name: str
@@ -53,6 +81,9 @@ class MethodDeclaration:
     level: LevelKind
     options: Mapping[str, Option] = field(default_factory=dict)
     forms: tuple[Form, ...] = ("linear", "conv1d", "tensor")
+    effect: Effect = "zeroes"
+    families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
+    scopes: str = "any scope"
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""
@@ -63,11 +94,8 @@ class MethodDeclaration:
                 allowed = ", ".join(self.options) or "none"
                 nearest = did_you_mean(key, [*self.options, "level"])
                 found.append(f"{self.name} has no option '{key}'{nearest} (allowed: {allowed})")
-            elif option.allowed and value not in option.allowed:
-                allowed = ", ".join(map(str, option.allowed))
-                found.append(f"option {key}={value} of {self.name} (allowed: {allowed})")
-            elif not option.allowed and not _same_kind(value, option.default):
-                found.append(f"option {key}={value} of {self.name} must be of the kind of {option.default!r}")
+            elif not option.takes(value):
+                found.append(f"option {key}={_printed(value)} of {self.name} ({option.values()})")
         return found
 
     def values(self, step: Step) -> dict[str, OptionValue]:
@@ -86,6 +114,10 @@ def _same_kind(value: OptionValue, default: OptionValue) -> bool:
     if isinstance(default, float):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is type(default)
+
+
+def _printed(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _shown(level: float | None) -> str:

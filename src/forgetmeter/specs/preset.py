@@ -53,7 +53,96 @@ _PRUNE_THEN_QUANTIZE = Preset(
     ),
 )
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_PRUNING, _QUANTIZATION, _PRUNE_THEN_QUANTIZE)}
+_FINAL_LAYER_METHODS = ("l1_unstructured", "ln_structured", "random_unstructured", "random_structured")
+_FINAL_LAYER = Preset(
+    "paper/final_layer",
+    "The final dense layer pruned by 10% to 90%: L1 and random, single weights and whole rows (arXiv 2312.00960); a "
+    "tied one is untied first.",
+    _recipes(
+        [
+            f"{method}:head:{level}{':dim=0:n=1' if method == 'ln_structured' else ''}"
+            for method, level in product(_FINAL_LAYER_METHODS, _TENTHS)
+        ]
+    ),
+)
+_ENCODER_DECODER_ATTENTION = Preset(
+    "paper/encoder_decoder_attention",
+    "For encoder-decoders: L1 pruning at 10% to 90% of the encoder's, the decoder's, self- and cross-attention alone "
+    "(arXiv 2312.00960).",
+    _recipes(
+        [
+            f"l1_unstructured:{scope}:{level}"
+            for scope, level in product(
+                ("encoder/attention", "decoder/attention", "self_attention", "cross_attention"), _TENTHS
+            )
+        ]
+    ),
+)
+_ALL = Preset(
+    "paper/all",
+    "The paper's whole grid for any model: pruning, quantization, both, and the final dense layer; 73 variants with "
+    "the baseline (arXiv 2312.00960).",
+    tuple(
+        recipe for preset in (_PRUNING, _QUANTIZATION, _PRUNE_THEN_QUANTIZE, _FINAL_LAYER) for recipe in preset.recipes
+    ),
+)
+_ORDER = Preset(
+    "open/order",
+    "Prune first or quantize first (the paper's question 3): 20% and 40% L1 pruning before and after dynamic 8-bit.",
+    _recipes(
+        [
+            order.format(pruning=f"l1_unstructured:{scope}:{level}", quantization=f"dynamic_int8:{scope}")
+            for scope, level in product(_SCOPES, (0.2, 0.4))
+            for order in ("{pruning}+{quantization}", "{quantization}+{pruning}")
+        ]
+    ),
+)
+_QUARTERS = (0.25, 0.5)
+_STRUCTURE = Preset(
+    "open/structure",
+    "Structured against unstructured at equal removed parameters (the paper's question 2): heads, rows, 2:4, layers "
+    "and rank beside L1 pruning of the same scopes.",
+    _recipes(
+        [
+            *(f"{method}:attention:{level}" for method, level in product(("l1_unstructured", "l1_heads"), _QUARTERS)),
+            *(
+                f"{method}:{scope}:{level}"
+                for scope, method, level in product(
+                    ("feed_forward", "overall"),
+                    ("l1_unstructured", "ln_structured", "random_structured", "svd"),
+                    _QUARTERS,
+                )
+            ),
+            *(f"n_m:{scope}:m=4:n={zeros}" for scope, zeros in product(("feed_forward", "overall"), (1, 2))),
+            *(f"drop_layers:overall:{level}" for level in _QUARTERS),
+        ]
+    ),
+)
+_BITS = Preset(
+    "open/bits",
+    "2, 3, 4, 8 and 16 bits of attention, feed-forward and both: round to nearest, and bfloat16.",
+    _recipes(
+        [
+            f"cast:{scope}:dtype=bfloat16" if bits == 16 else f"round_to_nearest:{scope}:{bits}"
+            for scope, bits in product(_SCOPES, (2, 3, 4, 8, 16))
+        ]
+    ),
+)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _PRUNING,
+        _QUANTIZATION,
+        _PRUNE_THEN_QUANTIZE,
+        _FINAL_LAYER,
+        _ENCODER_DECODER_ATTENTION,
+        _ALL,
+        _ORDER,
+        _STRUCTURE,
+        _BITS,
+    )
+}
 
 
 def preset_recipes(name: str) -> tuple[Recipe, ...]:

@@ -56,6 +56,9 @@ class Matrix:
         ranges: The part's indices along that axis; several where the model interleaves roles by head.
         architecture: The ``model_type`` of the model's configuration.
         form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or something else that uses the tensor.
+        heads: Into how many attention heads its output units fall (of an output projection: its input units), one
+            head after the other; fewer for key and value where several query heads share one. ``None`` where it is
+            not attention's, or not known.
     """
 
     parameter: str
@@ -68,6 +71,7 @@ class Matrix:
     ranges: Ranges = ()
     architecture: str = ""
     form: Form = "linear"
+    heads: int | None = None
 
     def __hash__(self) -> int:
         # Enough to tell nearly all apart; hashing all ranges of all matrices would cost more than it is worth.
@@ -90,3 +94,13 @@ class Matrix:
     def size(self) -> int:
         """Number of weights."""
         return math.prod(self.shape)
+
+    @property
+    def input_axis(self) -> int:
+        """The axis of the input units; that of the output units is the other one of a layer's weight."""
+        return 0 if self.form == "conv1d" else len(self.shape) - 1
+
+    @property
+    def inputs(self) -> int:
+        """Number of input units."""
+        return self.shape[self.input_axis]
