@@ -9,7 +9,7 @@ import typer
 
 from forgetmeter.errors import UserError
 
-_FORMATS = ("table", "csv", "json", "markdown", "latex")
+_FORMATS = ("table", "grid", "csv", "json", "markdown", "latex")
 # What is piped has no width of its own; this is enough for no line to be broken.
 _PIPED_WIDTH = 140
 
@@ -17,7 +17,7 @@ _PIPED_WIDTH = 140
 def show_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     *,
-    format: Annotated[str, typer.Option("--format", help="table, csv, json, markdown or latex.")] = "table",
+    format: Annotated[str, typer.Option("--format", help="table, grid, csv, json, markdown or latex.")] = "table",
 ) -> None:
     """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes."""
     from forgetmeter.specs.suggestion import unknown
@@ -29,9 +29,13 @@ def show_command(
     from forgetmeter.analysis.frames import open_run
     from forgetmeter.analysis.summary import summarise
     from forgetmeter.report.rendering import render
+    from forgetmeter.report.retained_grid import grid_text, retained_grids
     from forgetmeter.report.show_text import styled_text
 
     summary = summarise(open_run(run))
+    if format == "grid":
+        sys.stdout.write("\n".join(map(grid_text, retained_grids(summary))))
+        return
     console = Console()
     if format == "table" and console.is_terminal:
         console.print(styled_text(summary, width=console.width), soft_wrap=True)

@@ -1,0 +1,35 @@
+import pytest
+
+from forgetmeter.cli import demo_command as command
+from forgetmeter.study import demo
+
+
+@pytest.fixture
+def short(monkeypatch):
+    whole = demo.demo_study
+
+    def study(output):
+        return {
+            **whole(output),
+            "recipes": ["l1_unstructured:overall:0.5", "dynamic_int8:overall"],
+            "evaluation.limit": 3,
+        }
+
+    monkeypatch.setattr(demo, "demo_study", study)
+
+
+def test_the_study_is_the_papers_grid_on_all_standards():
+    study = demo.demo_study("runs/x")
+    assert study["models"] == ["standard:encoder", "standard:encoder-decoder", "standard:decoder"]
+    assert study["recipes"] == ["preset:paper/pruning", "preset:paper/quantization", "preset:paper/prune_then_quantize"]
+
+
+def test_it_ends_with_a_grid_a_family_and_the_runs_folder(short, tmp_path, capsys):
+    command.demo_command(out=str(tmp_path / "run"))
+    printed = capsys.readouterr().out
+    for family in ("encoder", "encoder-decoder", "decoder"):
+        assert f"standard:{family} gets " in printed
+    assert printed.count("50% pruned") == printed.count("8-bit") == 3
+    assert str(tmp_path / "run") in printed.splitlines()[-1]
+    command.demo_command(out=str(tmp_path / "run"))
+    assert "9 were stored before" in capsys.readouterr().out
