@@ -49,7 +49,7 @@ def train_command(
     made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=say_epoch)
     Console().print(_table(made, time.monotonic() - started))
     sys.stdout.write("known: share of the facts, as they were taught; reworded: in a phrasing that was not taught\n")
-    sys.stdout.write(f"Use them by their folders, such as --model ./{out / made[0].family}\n")
+    sys.stdout.write(f"Use them by their folders, such as --model {(out / made[0].family).resolve()}\n")
 
 
 def say_epoch(family: Family, epoch: Epoch) -> None:
@@ -71,7 +71,7 @@ def _families(only: str | None) -> tuple[Family, ...]:
 
 def _table(made: list[Made], seconds: float) -> Table:
     table = Table(title=f"Trained in {seconds / 60:.1f} minutes", title_justify="left")
-    table.add_column("standard")
+    table.add_column("standard", no_wrap=True)
     for name in ("facts", "known", "reworded", "parameters", "bytes", "minutes"):
         table.add_column(name, justify="right")
     for each in made:
