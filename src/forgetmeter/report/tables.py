@@ -113,7 +113,10 @@ _TASK_TERMS = (
     Term("chance", "accuracy of guessing at random"),
     Term("majority", "accuracy of always choosing the place in the list that is right most often"),
 )
-_SIMULATED = Term(DAGGER, "simulated: computed in floating point, as there is no kernel for it here; same arithmetic, but not its speed")
+_SIMULATED = Term(
+    DAGGER,
+    "simulated: computed in floating point, as there is no kernel for it here; same arithmetic, but not its speed",
+)
 
 
 def tables(summary: Summary) -> list[Table]:
