@@ -117,17 +117,18 @@ def _choice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_whole_plan_runs(name: str, tmp_path: Path, lama: Path) -> None:
     published = PAPER_MODELS[name]
     sizes = save_small(published, tmp_path / "small")
-    overrides = {"models": [str(tmp_path / "small")], "output": str(tmp_path / "run"), "evaluation.limit": LIMIT}
+    overrides = {"models": [str(tmp_path / "small")], "output": f"memory://paper/{name}", "evaluation.limit": LIMIT}
 
     def read(vocabulary: Vocabulary | None) -> Study:
         return read_study_file(STUDIES / f"{name}.yaml", overrides=overrides, vocabulary=vocabulary)
 
+    # In memory, as nothing is asked of a disk here but to be slow.
     finished = run(read, data=lama)
     study = study_of(name)
     assert len(study.recipes) == (73 + 36 if "flan-t5" in name else 73)
     assert (finished.cells, finished.failures) == (len(study.recipes) * len(study.tasks), ())
 
-    stored = open_run(str(tmp_path / "run"))
+    stored = open_run(f"memory://paper/{name}")
     assert list(stored.variants["recipe"]) == [str(recipe) for recipe in study.recipes]
     for row in stored.variants.to_dict("records"):
         check_reached(row, parse_recipe(row["recipe"]), published, sizes)
