@@ -48,7 +48,7 @@ class Published:
         family: Names of the model's and the configuration's class, without their endings.
         sizes: The sizes, under the configuration's names.
         layers: Under which of these names the number of layers stands.
-        widths: Under which stand the widths that shrink together, and the number of heads, so that a head keeps its size.
+        widths: Under which stand the widths that shrink together, and the number of heads: a head keeps its size.
         shrink: By how much they shrink in the small model.
         parameters: How many parameters the published checkpoint is known to have, each counted once.
         tokenizer: Makes a small tokenizer of its kind.
