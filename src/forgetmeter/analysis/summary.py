@@ -14,6 +14,7 @@ from statsmodels.stats.multitest import multipletests
 
 from forgetmeter.analysis.baselines import TaskBaselines, task_baselines
 from forgetmeter.analysis.frames import DROPPED, FILTERS, Run
+from forgetmeter.analysis.measured import MeasuredSummary, is_judged, measured_cells
 from forgetmeter.analysis.paired import CONFIDENCE, Paired, accuracy, compare_paired
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.store.failure import Failure
@@ -133,6 +134,7 @@ class Summary:
         cells: Those that are done.
         failures: Cells that failed.
         missing: Model, recipe and task of the cells that are neither done nor failed.
+        measured: The cells that are done of tasks without right answers, which are not among ``cells``.
     """
 
     study: Mapping[str, Any]
@@ -141,14 +143,16 @@ class Summary:
     cells: tuple[CellSummary, ...]
     failures: tuple[Failure, ...]
     missing: tuple[tuple[str, str, str], ...]
+    measured: tuple[MeasuredSummary, ...] = ()
 
 
 def summarise(run: Run) -> Summary:
     """Compare every cell of a run with its model's baseline on the same items."""
-    cells = _corrected(list(_cells(run)))
+    cells, measured = _corrected(list(_cells(run))), measured_cells(run)
     failures = tuple(Failure(**_row(row)) for row in run.failures.to_dict("records"))
     names = list(dict.fromkeys([*run.study["identity"].get("tasks", ()), *(cell.task for cell in cells)]))
     seen = {(cell.model, cell.recipe, cell.task) for cell in cells}
+    seen |= {(cell.model, cell.recipe, cell.task) for cell in measured}
     seen |= {(failure.model, failure.recipe, failure.task) for failure in failures}
     planned = product(zip(run.variants["model"], run.variants["recipe"], strict=True), names)
     return Summary(
@@ -158,6 +162,7 @@ def summarise(run: Run) -> Summary:
         cells=tuple(cells),
         failures=failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
+        measured=measured,
     )
 
 
@@ -171,7 +176,7 @@ def _cells(run: Run) -> Iterator[CellSummary]:
     }
     for row in map(_row, run.cells.to_dict("records")):
         group = groups.get((row["variant"], row["task"]))
-        if group is None:
+        if group is None or not is_judged(row):
             continue
         baseline = None if row["recipe"] == BASELINE else baselines.get((row["model"], row["task"]))
         yield _cell(row, group, None if baseline is None else _paired(baseline, group))

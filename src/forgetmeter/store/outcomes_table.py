@@ -12,6 +12,8 @@ from forgetmeter.records.outcome import Outcome
 from forgetmeter.store.metadata import parquet_bytes
 
 METRIC = "metric."
+JUDGED = "judged"
+"""The fact that says whether a cell's outcomes are right or wrong at all."""
 
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("item_id", pa.string()),
@@ -50,5 +52,6 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
         "recipe": str(cell.variant.recipe),
         "task": cell.task,
         "rows": len(outcomes),
+        JUDGED: all(outcome.correct is not None for outcome in outcomes),
     }
     return parquet_bytes(pa.table(columns, schema=schema), about)
