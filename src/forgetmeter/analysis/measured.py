@@ -36,8 +36,8 @@ class MeasuredSummary:
     seconds: float | None = None
 
 
-def is_judged(row: Mapping[str, Any]) -> bool:
-    """Return whether a row of ``Run.cells`` is of a task with right answers; rows of older runs do not say."""
+def is_judged(row: Mapping[Any, Any]) -> bool:
+    """Return whether a row of ``Run.cells`` is of a task with right answers; which need not say so."""
     judged = row.get(JUDGED)
     return judged is None or bool(pd.isna(judged)) or bool(judged)
 
