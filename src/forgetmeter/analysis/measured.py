@@ -37,7 +37,7 @@ class MeasuredSummary:
 
 
 def is_judged(row: Mapping[Any, Any]) -> bool:
-    """Return whether a row of ``Run.cells`` is of a task with right answers; rows of older runs do not say."""
+    """Return whether a row of ``Run.cells`` is of a task with right answers; which need not say so."""
     judged = row.get(JUDGED)
     return judged is None or bool(pd.isna(judged)) or bool(judged)
 

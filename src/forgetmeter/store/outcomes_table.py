@@ -13,7 +13,7 @@ from forgetmeter.store.metadata import parquet_bytes
 
 METRIC = "metric."
 JUDGED = "judged"
-"""The fact that says whether a cell's outcomes are right or wrong at all."""
+"""The fact that is false where a cell's outcomes are neither right nor wrong; elsewhere there is none."""
 
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("item_id", pa.string()),
@@ -52,6 +52,7 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
         "recipe": str(cell.variant.recipe),
         "task": cell.task,
         "rows": len(outcomes),
-        JUDGED: all(outcome.correct is not None for outcome in outcomes),
     }
+    if any(outcome.correct is None for outcome in outcomes):
+        about[JUDGED] = False
     return parquet_bytes(pa.table(columns, schema=schema), about)
