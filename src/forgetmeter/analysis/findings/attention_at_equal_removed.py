@@ -19,9 +19,9 @@ CLAIM = Claim(
     sentence="Pruning attention costs less than removing as many weights from feed-forward.",
     source="arXiv 2310.04680, at equal removed parameters",
     question="When equally many weights are removed, is more retained with attention pruned than with feed-forward?",
-    test="Retained with attention pruned minus retained with feed-forward pruned, at ten equidistant numbers of removed "
-    "weights up to the most that both curves reach, by straight lines between measured variants; the mean over these and "
-    "over methods.",
+    test="Retained with attention pruned minus retained with feed-forward pruned, at ten equidistant numbers of "
+    "removed weights up to the most that both curves reach, by straight lines between measured variants; the mean over "
+    "these and over methods.",
     unit="retained",
 )
 

@@ -20,8 +20,8 @@ CLAIM = Claim(
     sentence="With the final layer pruned, decoders and encoder-decoders fall to the majority baseline.",
     source="arXiv 2312.00960",
     question="With the head pruned, is the accuracy at most 2 points above that of always giving the majority answer?",
-    test="Accuracy of the majority answers minus that with the head pruned, on the same items; the mean over methods and "
-    "levels. Compared with -2 points. Only where the unpruned model is better than the majority answers.",
+    test="Accuracy of the majority answers minus that with the head pruned, on the same items; the mean over methods "
+    "and levels. Compared with -2 points. Only where the unpruned model is better than the majority answers.",
     unit="accuracy",
     threshold=-MARGIN,
 )
@@ -37,9 +37,9 @@ def _effect(evidence: Evidence) -> Effect | str:
     if not pruned:
         return "needs pruning of the head, as in preset:paper/final_layer"
     baseline = evidence.cells[BASELINE]
-    if baseline.majority is None or baseline.p_majority is None:
+    if baseline.majority_accuracy is None or baseline.p_majority is None:
         return "the task has no majority answer"
-    if baseline.p_majority >= SIGNIFICANT or baseline.accuracy <= baseline.majority:
+    if baseline.p_majority >= SIGNIFICANT or baseline.accuracy <= baseline.majority_accuracy:
         return "the baseline itself is not better than the majority answer"
     rows = [evidence.answers.recipes.index(recipe) for recipe in pruned]
     correct = np.where(evidence.answers.answered[rows], evidence.answers.correct[rows], np.nan).mean(axis=0)

@@ -18,9 +18,9 @@ CLAIM = Claim(
     sentence="Where accuracy shows no loss, answers have flipped all the same.",
     source="arXiv 2407.09141",
     question="Among variants whose drop is not beyond chance, do clearly more items flip than the drop accounts for?",
-    test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor where "
-    "it was measured; the mean over variants whose drop is not beyond chance. Compared with 1 point.",
-    unit="items",
+    test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
+    "where it was measured; the mean over variants whose drop is not beyond chance. Compared with 1 point.",
+    unit="items flipped beyond the drop",
     threshold=THRESHOLD,
 )
 
@@ -40,7 +40,7 @@ def _effect(evidence: Evidence) -> Effect | str:
     floor = max((each for each in floors if each is not None), default=0.0)
     value, draws, clusters = evidence.mean_draws(values)
     drops = [abs(evidence.cells[recipe].drop or 0.0) for recipe in unclear]
-    detail = f"{len(unclear)} variants, {np.mean(drops):.1%} drop"
+    detail = f"{len(unclear)} variants, whose accuracy changes by {np.mean(drops):.1%} on average"
     return Effect(value - floor, draws - floor, clusters, tuple(unclear), detail)
 
 

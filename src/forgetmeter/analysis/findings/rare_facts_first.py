@@ -19,8 +19,8 @@ FEWEST_OF_EACH = 10
 CLAIM = Claim(
     name="rare_facts_first",
     sentence="Rare facts are forgotten first.",
-    source="arXiv 2212.10511 (of models' knowledge); of compression, arXiv 2608.19670",
-    question="Of two facts of a relation that the baseline knew, one forgotten and one kept, is the forgotten one rarer?",
+    source="arXiv 2212.10511, 2608.19670",
+    question="Of two facts of a relation, both known to the baseline, one now forgotten: is that the rarer one?",
     test="Probability that it is (ties count half) over all such pairs of all relations, minus one half; the mean over "
     "variants that forget and keep at least ten facts each. Intervals are over relations.",
     unit="probability",

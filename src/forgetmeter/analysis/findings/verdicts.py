@@ -24,9 +24,12 @@ def _judged(result: ModelResult, p_holm: float | None, threshold: float) -> Mode
     if result.effect is None or p_holm is None:
         return result
     verdict: Verdict = "inconclusive"
-    if p_holm < SIGNIFICANT and result.effect.low > threshold:
+    effects = [task.effect for task in result.tasks if task.effect is not None]
+    if p_holm >= SIGNIFICANT:
+        pass
+    elif result.effect.low > threshold and not any(effect.high < threshold for effect in effects):
         verdict = "supported"
-    elif p_holm < SIGNIFICANT and result.effect.high < threshold:
+    elif result.effect.high < threshold and not any(effect.low > threshold for effect in effects):
         verdict = "contradicted"
     return replace(result, p_holm=p_holm, verdict=verdict)
 
