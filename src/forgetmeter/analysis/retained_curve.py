@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.resampling import expanded_interval
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
+from forgetmeter.analysis.summary import Summary
 from forgetmeter.analysis.treatments import Treatment, curves, treatments
 
 _TAIL = 0.025
@@ -99,6 +101,15 @@ def retained_curves(
         found.append(
             RetainedCurve(answers.model, answers.task, method, scope, points, _area(group, draws), _knee(group, draws))
         )
+    return tuple(found)
+
+
+def all_curves(run: Run, summary: Summary) -> tuple[RetainedCurve, ...]:
+    """Return the curves of all models and tasks of a run."""
+    found: list[RetainedCurve] = []
+    for answers in run.answers:
+        variants = [each for each in summary.variants if each.model == answers.model]
+        found += retained_curves(answers, {each.recipe: each.removed_weights for each in variants})
     return tuple(found)
 
 
