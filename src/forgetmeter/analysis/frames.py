@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ from forgetmeter.store.failure import Failure
 from forgetmeter.store.filesystem import RunFolder
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.store.stored_file import StoredCell, StoredItems
+
+if TYPE_CHECKING:
+    from forgetmeter.analysis.summary import Summary
 
 _KEYS = ("variant", "model", "recipe", "task")
 _OUTCOMES = ("item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods")
@@ -106,6 +109,13 @@ class Run:
     # What follows is computed from the above by modules that import this one; they are imported when asked for.
 
     @cached_property
+    def summary(self) -> Summary:
+        """The run in numbers, as records: what all frames below are made from."""
+        from forgetmeter.analysis.summary import summarise
+
+        return summarise(self)
+
+    @cached_property
     def comparisons(self) -> pd.DataFrame:
         """One row a cell, compared with the baseline on the same items.
 
@@ -116,10 +126,9 @@ class Run:
         ``p_majority``, ``majority_accuracy``, ``noise_floor``; ``seconds``, ``tokens``; ``verdict``,
         ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` says what each is.
         """
-        from forgetmeter.analysis.summary import summarise
         from forgetmeter.analysis.tidy import comparisons_frame
 
-        return comparisons_frame(summarise(self))
+        return comparisons_frame(self.summary)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -131,10 +140,9 @@ class Run:
         ``knee_interval_high`` (their 95% interval), ``knee_share`` (of the resamples that agree).
         """
         from forgetmeter.analysis.retained_curve import all_curves
-        from forgetmeter.analysis.summary import summarise
         from forgetmeter.analysis.tidy import curves_frame
 
-        return curves_frame(all_curves(self, summarise(self)))
+        return curves_frame(all_curves(self, self.summary))
 
     @cached_property
     def findings(self) -> pd.DataFrame:
@@ -146,7 +154,7 @@ class Run:
         from forgetmeter.analysis.findings.all_findings import find
         from forgetmeter.analysis.tidy import findings_frame
 
-        return findings_frame(find(self))
+        return findings_frame(find(self, self.summary))
 
     @cached_property
     def frontier(self) -> pd.DataFrame:
@@ -157,10 +165,9 @@ class Run:
         of these costs ``pareto.<cost>``: whether no other variant is as good and retains as much, and better in one.
         """
         from forgetmeter.analysis.frontier import frontiers
-        from forgetmeter.analysis.summary import summarise
         from forgetmeter.analysis.tidy import frontier_frame
 
-        return frontier_frame(frontiers(summarise(self)))
+        return frontier_frame(frontiers(self.summary))
 
     def forgotten(self, recipe: str, *, task: str | None = None, model: str | None = None) -> pd.DataFrame:
         """Return the ledger of a recipe: one row an item.

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.findings.finding import Finding, ModelResult, TaskResult
 from forgetmeter.analysis.frontier import MEASURES, Frontier
 from forgetmeter.analysis.ledger import Ledger, LedgerEntry
 from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.retained_curve import RetainedCurve
-from forgetmeter.analysis.summary import CellSummary, Summary
+from forgetmeter.analysis.summary import Summary
 
 _CELL = tuple(field.name for field in fields(CellSummary) if field.name not in ("metrics", "dropped"))
 _ENTRY = tuple(field.name for field in fields(LedgerEntry))
@@ -57,8 +58,10 @@ def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     rows = []
     for finding in findings:
         for result in finding.results:
-            for each in (result, *result.tasks):
-                rows.append(_result_row(finding, result, each))
+            own = {"verdict": result.verdict, "p_holm": result.p_holm}
+            rows.append({**_result_row(finding, result.model, result), **own})
+            for task in result.tasks:
+                rows.append({**_result_row(finding, result.model, task), "task": task.task, "detail": task.detail})
     return _frame(rows, columns)
 
 
@@ -92,20 +95,15 @@ def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
     return _frame(rows, [*columns, *(f"pareto.{measure}" for measure in MEASURES)])
 
 
-def _result_row(finding: Finding, model: ModelResult, result: ModelResult | TaskResult) -> dict[str, Any]:
-    is_whole = isinstance(result, ModelResult)
+def _result_row(finding: Finding, model: str, result: ModelResult | TaskResult) -> dict[str, Any]:
     return {
         "finding": finding.name,
         "claim": finding.claim.sentence,
-        "model": model.model,
-        "task": None if is_whole else result.task,
-        "verdict": result.verdict if is_whole else None,
+        "model": model,
         **_values("effect", result.effect),
         "threshold": finding.claim.threshold,
         "unit": finding.claim.unit,
         "p_value": result.p_value,
-        "p_holm": result.p_holm if is_whole else None,
-        "detail": "" if is_whole else result.detail,
         "missing": result.missing,
     }
 
