@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from forgetmeter.analysis.answers import Answers, read_answers
 from forgetmeter.analysis.item_shapes import read_item_shapes
+from forgetmeter.analysis.judged import is_judged
 from forgetmeter.analysis.parquet_union import Part, read_union
+from forgetmeter.records.noise import Noise
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.filesystem import RunFolder
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.store.stored_file import StoredCell, StoredItems
+
+if TYPE_CHECKING:
+    from forgetmeter.analysis.summary import Summary
 
 _KEYS = ("variant", "model", "recipe", "task")
 _OUTCOMES = ("item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods")
@@ -63,6 +69,7 @@ class Run:
         tasks: One row a task with stored items: its description, ``items`` (how many), ``items_hash`` and
             ``filters.<reason>``: how many items the task itself left out.
         failures: One row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``.
+        noise: By model and task, how far two scorings of the baseline differ; only where that was measured.
     """
 
     location: str
@@ -71,6 +78,7 @@ class Run:
     cells: pd.DataFrame
     tasks: pd.DataFrame
     failures: pd.DataFrame
+    noise: Mapping[tuple[str, str], Noise]
     _outcome_parts: Sequence[Part] = field(repr=False)
     _items_parts: Sequence[Part] = field(repr=False)
 
@@ -88,8 +96,110 @@ class Run:
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:
-        """One row an item: ``task``, ``gold``, ``choices`` (how many there are) and ``among``; much quicker."""
+        """One row an item, much quicker than ``items``.
+
+        Columns: ``task``, ``item_id``, ``gold``, ``choices`` (how many), ``among``, ``relation`` and ``popularity``.
+        """
         return read_item_shapes(RunFolder(self.location), self._items_parts)
+
+    @cached_property
+    def answers(self) -> tuple[Answers, ...]:
+        """The outcomes as arrays, for each model and task with right answers: what all statistics are made from."""
+        rows = self.cells.to_dict("records")
+        judged = [part for part, row in zip(self._outcome_parts, rows, strict=True) if is_judged(row)]
+        return read_answers(RunFolder(self.location), judged, self.item_shapes)
+
+    # What follows is computed from the above by modules that import this one; they are imported when asked for.
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The run in numbers, as records: what all frames below are made from."""
+        from forgetmeter.analysis.summary import summarise
+
+        return summarise(self)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """One row a cell, compared with the baseline on the same items.
+
+        Columns: ``model``, ``recipe``, ``task``, ``items``; ``accuracy``, ``drop``, ``retained`` and ``gained_share``,
+        each also with ``_low`` and ``_high`` of its 95% interval; ``p_value`` (exact McNemar), ``p_holm``,
+        ``relations`` (how many the intervals are over), ``p_relations``, ``p_relations_holm``; ``forgotten``,
+        ``gained``, ``flips``, ``prediction_flips``, ``rank_shift``, ``margin_shift``, ``divergence``; ``p_chance``,
+        ``p_majority``, ``majority_accuracy``, ``noise_floor``; ``seconds``, ``tokens``; ``verdict``,
+        ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` says what each is.
+        """
+        from forgetmeter.analysis.tidy import comparisons_frame
+
+        return comparisons_frame(self.summary)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row a point of the curves of retained at growing levels.
+
+        Columns: ``model``, ``task``, ``method``, ``scope``, ``recipe``, ``level``, ``removed_weights``; ``retained``
+        and ``area`` (mean of retained from level 0 to the last), each with ``_low`` and ``_high``; ``knee_low`` and
+        ``knee_high`` (the levels between which retained falls fastest), ``knee_interval_low`` and
+        ``knee_interval_high`` (their 95% interval), ``knee_share`` (of the resamples that agree).
+        """
+        from forgetmeter.analysis.retained_curve import all_curves
+        from forgetmeter.analysis.tidy import curves_frame
+
+        return curves_frame(all_curves(self, self.summary))
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """One row a claim, model and task, and one a claim and model, whose ``task`` is missing.
+
+        Columns: ``finding``, ``claim``, ``model``, ``task``, ``verdict``, ``effect`` with ``_low`` and ``_high``,
+        ``threshold``, ``unit``, ``p_value``, ``p_holm``, ``detail``, ``missing``.
+        """
+        from forgetmeter.analysis.findings.all_findings import find
+        from forgetmeter.analysis.tidy import findings_frame
+
+        return findings_frame(find(self, self.summary))
+
+    @cached_property
+    def frontier(self) -> pd.DataFrame:
+        """One row a variant and task.
+
+        Columns: ``model``, ``task``, ``recipe``, ``retained`` with ``_low`` and ``_high``; ``dense_bytes``,
+        ``bitmask_bytes``, ``quantized_bytes``, ``smallest_bytes``, ``tokens_per_second``, ``simulated``; and for each
+        of these costs ``pareto.<cost>``: whether no other variant is as good and retains as much, and better in one.
+        """
+        from forgetmeter.analysis.frontier import frontiers
+        from forgetmeter.analysis.tidy import frontier_frame
+
+        return frontier_frame(frontiers(self.summary))
+
+    def forgotten(self, recipe: str, *, task: str | None = None, model: str | None = None) -> pd.DataFrame:
+        """Return the ledger of a recipe: one row an item.
+
+        Columns: ``model``, ``recipe``, ``task``, ``item_id``, ``status`` (``kept``, ``forgotten``, ``gained``,
+        ``wrong``), ``fate`` (of forgotten ones: ``still near``, ``other phrasing``, ``lost``), ``statement``,
+        ``subject``, ``relation``, ``relation_label``, ``gold``, ``before``, ``after``, ``rank_before``,
+        ``rank_after``, ``margin_before``, ``margin_after``, ``popularity``, ``popularity_tercile``,
+        ``margin_tercile``. ``LedgerEntry`` says what each is.
+
+        Raises:
+            UserError: The run has no such recipe, task or model, or nothing to compare it with.
+        """
+        from forgetmeter.analysis.open_ledgers import open_ledgers
+        from forgetmeter.analysis.tidy import ledger_frame
+
+        return ledger_frame(open_ledgers(self, recipe, task=task, model=model))
+
+    def outcomes_file(self, model: str, recipe: str, task: str) -> bytes | None:
+        """Return the outcomes file of a cell, or ``None`` where it is not done."""
+        wanted = {"model": model, "recipe": recipe, "task": task}
+        return next((self._read(part) for part in self._outcome_parts if wanted.items() <= part.keys.items()), None)
+
+    def items_file(self, task: str) -> bytes | None:
+        """Return the items file of a task, or ``None`` where it is not stored."""
+        return next((self._read(part) for part in self._items_parts if part.keys["task"] == task), None)
+
+    def _read(self, part: Part) -> bytes:
+        return RunFolder(self.location).read(part.path)
 
     def read_outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the outcomes with some of their columns only, which for a large run is much quicker."""
@@ -124,6 +234,7 @@ def open_run(location: str) -> Run:
         cells=_frame([_cell_row(cell, *variants[cell.variant]) for cell in cells], _columns(cells)),
         tasks=_tasks_frame(items),
         failures=_frame([asdict(each) for each in failures], _FAILURES),
+        noise={(each.model, each.task): each.noise for each in store.noises()},
         _outcome_parts=[Part(cell.path, _cell_keys(cell, *variants[cell.variant])) for cell in cells],
         _items_parts=[Part(each.path, {"task": each.task}) for each in items],
     )

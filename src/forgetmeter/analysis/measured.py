@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.judged import is_judged
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.store.outcomes_table import JUDGED, METRIC
+from forgetmeter.store.outcomes_table import METRIC
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,6 @@ class MeasuredSummary:
     metrics: Mapping[str, float]
     ratios: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
-
-
-def is_judged(row: Mapping[Any, Any]) -> bool:
-    """Return whether a row of ``Run.cells`` is of a task with right answers; which need not say so."""
-    judged = row.get(JUDGED)
-    return judged is None or bool(pd.isna(judged)) or bool(judged)
 
 
 def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:
