@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from forgetmeter.cli.compress_command import compress_command
 from forgetmeter.cli.demo_command import demo_command
 from forgetmeter.cli.listing import list_app
 from forgetmeter.cli.run_command import run_command
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("run")(run_command)
 app.command("show")(show_command)
+app.command("compress")(compress_command)
 app.add_typer(list_app, name="list")
 app.add_typer(standards_app, name="standards")
 

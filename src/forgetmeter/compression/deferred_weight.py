@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
@@ -86,7 +86,7 @@ def is_deferred(weight: Weight) -> bool:
 def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
     """Return a weight with other tensors in the place of its own, in the order of its attributes."""
     if isinstance(value, Tensor):
-        return change(value)  # type: ignore[return-value] # a tensor for a tensor
+        return cast(Value, change(value))
     if not is_dataclass(value) or isinstance(value, type):
         return value
     changed: dict[str, Any] = {each.name: with_tensors(getattr(value, each.name), change) for each in fields(value)}
