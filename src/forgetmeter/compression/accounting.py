@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.cast import CastWeight
+from forgetmeter.compression.counting import count_nonzero
 from forgetmeter.compression.dynamic_int8 import Int8Weight, kernel_available
 from forgetmeter.compression.rounded_weight import RoundedWeight
 from forgetmeter.compression.smallest_storage import SCALE_BYTES, smallest_bytes
@@ -152,7 +152,7 @@ def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dic
 
 
 def _zeros(tensor: Tensor) -> int:
-    return int(tensor.numel()) - int(torch.count_nonzero(tensor))
+    return int(tensor.numel()) - count_nonzero(tensor)
 
 
 def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
