@@ -70,8 +70,7 @@ def write_checkpoint(folder: Path, layers: int) -> None:
         architectures=["LlamaForCausalLM"],
     ).save_pretrained(folder)
     tensors = shapes(layers)
-    names = [(name, len(shape)) for name, shape in tensors.items()]
-    with CheckpointWriter(folder, names, max_shard_bytes=SHARD_BYTES) as writer:
+    with CheckpointWriter(folder, tensors, max_shard_bytes=SHARD_BYTES) as writer:
         for seed, (name, shape) in enumerate(tensors.items()):
             generator = torch.Generator().manual_seed(seed)
             writer.append(name, torch.randn(shape, generator=generator, dtype=torch.bfloat16).mul_(0.02))

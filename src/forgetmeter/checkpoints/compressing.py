@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.card import model_card, source_facts
 from forgetmeter.checkpoints.companions import copy_companions
+from forgetmeter.checkpoints.formats import format_problems, storage_for
 from forgetmeter.checkpoints.notes import notes
 from forgetmeter.checkpoints.output_folder import check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
@@ -22,9 +23,8 @@ from forgetmeter.checkpoints.request import (
 )
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.source import Source, open_source
-from forgetmeter.checkpoints.storage import DenseStorage
 from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
-from forgetmeter.checkpoints.streaming import compress_stored
+from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.whole import write_whole
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
@@ -85,7 +85,7 @@ def compress_checkpoint(
     folder = _folder(request)
     skeleton = _skeleton(folder, request)
     _refuse(recipe_problems(request.recipe, weight_map(skeleton)))
-    _refuse(list(_kernel_problems(request.recipe)))
+    _refuse([*_kernel_problems(request.recipe), *format_problems(request, weight_map(skeleton))])
     return _write(request, folder, skeleton)
 
 
@@ -120,6 +120,11 @@ def _kernel_problems(recipe: Recipe) -> Iterator[str]:
 
 def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written:
     source = open_source(folder, skeleton, request.dtype)
+    if source.converted and request.format != "dense":
+        raise UserError(
+            f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
+            f"architecture together as it loads them ({source.converted[0]} ...); choose --format dense"
+        )
     with whole_or_nothing(request.out) as partial:
         copy_companions(folder, partial)
         if source.converted:
@@ -149,16 +154,19 @@ def _write_streamed(
     stored = stored_model(model, source, str(request.model))
     outputs = plan_outputs(stored, model, request.recipe)
     check_room(request.out, _needed(request.recipe, stored, outputs))
-    names = [(output.name, stored.husk(output.parameter).dim()) for output in outputs.values()]
+    storage = storage_for(request)
+    names = storage.names(outputs.values())
     with (
         CheckpointWriter(partial, names, max_shard_bytes=request.max_shard_bytes) as writer,
         Scratch(partial / ".scratch") as scratch,
     ):
-        storage = DenseStorage(writer)
-        reached = compress_stored(stored, request.recipe, outputs, storage, scratch, seed=request.seed)
+        sink = Sink(stored, outputs, storage, writer)
+        reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
         files = writer.finish()
     model.config.architectures = [type(model).__name__]
     model.config.dtype = stored.husk(stored.matrices[0].parameter).dtype
+    if (quantization_config := storage.quantization_config()) is not None:
+        model.config.quantization_config = quantization_config
     model.config.save_pretrained(partial)
     return reached, files
 

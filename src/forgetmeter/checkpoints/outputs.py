@@ -29,11 +29,13 @@ class Output:
 
     Attributes:
         parameter: The name that the model has for it, before blocks are dropped.
-        name: Its name in the files.
+        name: Its name in the files of plain tensors: the source's, so that it is read as the source's is.
+        name_after: The name that the model which is left has for it.
     """
 
     parameter: str
     name: str
+    name_after: str
 
 
 def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) -> dict[str, Output]:
@@ -68,11 +70,11 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
         tensor = before[key]
         name_after = key if after.get(key) is tensor else names_after.get(id(tensor))
         if name_after is not None:
-            outputs[key] = Output(key, _renumbered(entry.name, name_after))
+            outputs[key] = Output(key, _renumbered(entry.name, name_after), name_after)
     for head in heads:
         for name in (head.parameter, head.tied_to):
             if name is not None and name not in outputs:
-                outputs[name] = Output(name, name)
+                outputs[name] = Output(name, name, name)
     return outputs
 
 

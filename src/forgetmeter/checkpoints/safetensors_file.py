@@ -25,6 +25,9 @@ from forgetmeter.errors import UserError
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
 _METADATA = "__metadata__"
+# Of tensors in language models, and of the bytes in a file; room in headers is kept by them.
+_MOST_DIMENSIONS = 4
+_LARGEST_DIGITS = 12
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -171,10 +174,10 @@ class SafetensorsWriter:
         os.fsync(self._stream.fileno())
 
 
-def entry_room(name: str, dimensions: int) -> int:
-    """Return the most bytes that a tensor can take in a header."""
-    longest = 2**64 - 1
-    entry = {"dtype": "F8_E4M3", "shape": [longest] * dimensions, "data_offsets": [longest, longest]}
+def entry_room(name: str) -> int:
+    """Return the most bytes that a tensor takes in a header."""
+    largest = 10**_LARGEST_DIGITS
+    entry = {"dtype": "F8_E4M3", "shape": [largest] * _MOST_DIMENSIONS, "data_offsets": [largest, largest]}
     return len(json.dumps({name: entry}).encode())
 
 

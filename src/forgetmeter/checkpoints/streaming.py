@@ -13,6 +13,7 @@ from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.storage import Storage
 from forgetmeter.checkpoints.stored_model import StoredModel
+from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.compression.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
 from forgetmeter.compression.deferred_weight import loaded_weight
 from forgetmeter.compression.dropped_weight import is_dropped
@@ -24,16 +25,13 @@ from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix
 
 
-def compress_stored(
-    stored: StoredModel, recipe: Recipe, outputs: Mapping[str, Output], storage: Storage, scratch: Scratch, *, seed: int
-) -> Reached:
+def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Scratch, *, seed: int) -> Reached:
     """Apply the steps of a recipe from left to right, and store every tensor once nothing more is done to it.
 
     Args:
         stored: The model.
         recipe: What to do; it was checked.
-        outputs: The tensors that there will be.
-        storage: Takes them.
+        sink: Stores tensors.
         scratch: Holds what steps before the last one leave.
         seed: For methods that draw at random.
 
@@ -45,7 +43,6 @@ def compress_stored(
         OSError: The disk is full, or fails.
     """
     originals = stored.originals()
-    sink = _Sink(stored, outputs, storage)
     weights: dict[Matrix, Weight] = {}
     for number, step in enumerate(recipe.steps):
         later = {
@@ -69,10 +66,21 @@ def _taken_out(weights: dict[Matrix, Weight], parameter: str) -> dict[Matrix, We
     return {matrix: weights.pop(matrix) for matrix in list(weights) if matrix.parameter == parameter}
 
 
-class _Sink:
+class Sink:
     """Stores tensors as they are done, and counts them."""
 
-    def __init__(self, stored: StoredModel, outputs: Mapping[str, Output], storage: Storage) -> None:
+    def __init__(
+        self, stored: StoredModel, outputs: Mapping[str, Output], storage: Storage, writer: CheckpointWriter
+    ) -> None:
+        """Begin with all that has to be stored.
+
+        Args:
+            stored: The model.
+            outputs: The tensors that there will be.
+            storage: In which form they are stored.
+            writer: Writes them.
+        """
+        self._writer = writer
         self._stored = stored
         self._left = dict(outputs)
         self._storage = storage
@@ -84,24 +92,28 @@ class _Sink:
             self._matrices[stored.keys[matrix.parameter]].append(matrix)
 
     def put(self, parameter: str, weights: Mapping[Matrix, Weight]) -> None:
+        """Store a parameter with what the recipe made of some or all of it; count it, where it was dropped."""
         old = self._stored.read(parameter)
         self._count(parameter, old)
         units = [Unit(unit.matrices, loaded_weight(unit.weight)) for unit in joined(weights.items())]
         self._accounts += [account_unit(unit, self._weight_bytes) for unit in units]
         if not any(is_dropped(unit.weight) for unit in units):
-            self._storage.put(self._left.pop(parameter), old, units)
+            self._storage.put(self._left.pop(parameter), old, units, self._writer)
 
     def put_dropped(self, weights: Mapping[Matrix, Weight]) -> None:
+        """Count parameters that were dropped after or before other steps."""
         for parameter in dict.fromkeys(matrix.parameter for matrix in weights):
             self.put(parameter, {matrix: weight for matrix, weight in weights.items() if matrix.parameter == parameter})
 
     def copy_rest(self) -> None:
+        """Store all that the recipe does not touch."""
         for parameter, output in self._left.items():
             tensor = self._stored.read(parameter)
             self._count(parameter, tensor)
-            self._storage.copy(output, tensor)
+            self._storage.copy(output, tensor, self._writer)
 
     def reached(self) -> Reached:
+        """Say what was reached, once all is stored."""
         baseline = Baseline(self._stored.matrices, self._zeros, self._weight_bytes, self._stored.total_bytes)
         selected = [matrix for account in self._accounts for matrix in account.zeros]
         return account_units(baseline, selected, self._accounts)

@@ -24,16 +24,16 @@ class CheckpointWriter:
     The order of the files says nothing. Tensors of dtypes of different widths go into different files.
     """
 
-    def __init__(self, folder: Path, names: Iterable[tuple[str, int]], *, max_shard_bytes: int) -> None:
+    def __init__(self, folder: Path, names: Iterable[str], *, max_shard_bytes: int) -> None:
         """Begin a checkpoint.
 
         Args:
             folder: An empty folder.
-            names: The names that tensors will have, with the number of dimensions of each; all of them or more.
+            names: The names that tensors will have; all of them or more. Room in the files is kept for them.
             max_shard_bytes: A file gets no tensor by which it would get larger, unless it is its first.
         """
         self._folder = folder
-        self._header_room = _METADATA_ROOM + sum(entry_room(name, dimensions) + 1 for name, dimensions in names)
+        self._header_room = _METADATA_ROOM + sum(map(entry_room, names))
         self._most = max_shard_bytes
         self._open: dict[int, SafetensorsWriter] = {}
         self._all: list[tuple[Path, SafetensorsWriter]] = []
