@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forgetmeter import __version__
 from forgetmeter.checkpoints.written import Written
+from forgetmeter.specs.model_reference import parse_model_reference
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")
@@ -21,15 +22,15 @@ def model_card(written: Written, source: Mapping[str, str]) -> str:
         written: What was made.
         source: What the source's card says of its licence and language; see ``source_facts``.
     """
-    facts = dict(source)
+    facts, model = dict(source), shown_model(written.model)
     if _HUB_NAME.match(written.model):
         facts["base_model"] = written.model.partition("@")[0]
     front = "".join(f"{key}: {value}\n" for key, value in facts.items())
     lines = [
         f"---\n{front}tags: [forgetmeter, compressed]\n---\n",
         f"# {written.folder.name}\n",
-        f"`{written.model}`, compressed by [forgetmeter](https://pypi.org/project/forgetmeter/) {__version__}:\n",
-        f"    forgetmeter compress {written.model} {written.recipe} --out {written.folder.name}"
+        f"`{model}`, compressed by [forgetmeter](https://pypi.org/project/forgetmeter/) {__version__}:\n",
+        f"    forgetmeter compress {model} {written.recipe} --out {written.folder.name}"
         f"{'' if written.format == 'dense' else ' --format compressed-tensors'}\n",
         "## What it reached\n",
         *_reached(written),
@@ -37,6 +38,11 @@ def model_card(written: Written, source: Mapping[str, str]) -> str:
         "What a model forgets when it is compressed is not in these numbers: `forgetmeter run` measures it.\n",
     ]
     return "\n".join(lines)
+
+
+def shown_model(model: str) -> str:
+    """Return a model's reference without the folders around it, which are nobody else's business."""
+    return f"./{Path(model).name}" if parse_model_reference(model).source in ("folder", "gguf") else model
 
 
 def _reached(written: Written) -> Iterator[str]:

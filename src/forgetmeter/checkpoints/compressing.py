@@ -173,15 +173,10 @@ def _write_streamed(
 
 def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> int:
     """Return the bytes that the result takes stored plainly, and those that steps before the last one leave."""
-    result = sum(_bytes(stored, parameter) for parameter in outputs)
+    result = sum(stored.bytes(parameter) for parameter in outputs)
     left = sum(
-        _bytes(stored, parameter)
+        stored.bytes(parameter)
         for step in recipe.steps[:-1]
         for parameter in {matrix.parameter for matrix in step.scope.select(stored.matrices)}
     )
     return result + left + _SMALL_FILES
-
-
-def _bytes(stored: StoredModel, parameter: str) -> int:
-    husk = stored.husk(parameter)
-    return int(husk.numel()) * int(husk.element_size())

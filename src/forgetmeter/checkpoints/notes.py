@@ -21,6 +21,16 @@ def notes(request: Request, source: Source) -> Iterator[str]:
         )
     elif request.format == "dense" and "zeroes" in effects:
         yield "Zeros are stored as plain numbers, and take as many bytes as before."
+    elif "quantizes" in effects:
+        yield (
+            "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
+            "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
+        )
+    else:
+        yield (
+            "Layout sparse-bitmask: compressed-tensors reads it up to release 0.14 (with transformers 4). Later ones "
+            "do not, and transformers 5 puts random weights in the place of those that it does not find."
+        )
     if source.converted:
         yield (
             "The whole model was in memory, as transformers puts the weights of this architecture together while it "

@@ -44,6 +44,10 @@ class StoredModel:
         entry = self.source.entries[self.keys[parameter]]
         return torch.empty(entry.stored.shape, dtype=entry.dtype, device="meta")
 
+    def bytes(self, parameter: str) -> int:
+        """Return how many bytes a tensor takes once it is read."""
+        return self.source.entries[self.keys[parameter]].bytes
+
     def originals(self) -> dict[Matrix, Weight]:
         """Return the model's own weights, which are read when they are looked at."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)

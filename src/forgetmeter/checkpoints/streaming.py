@@ -9,6 +9,7 @@ from itertools import groupby
 
 from torch import Tensor
 
+from forgetmeter.checkpoints.freed_memory import FreedMemory
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.storage import Storage
@@ -44,6 +45,7 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
     """
     originals = stored.originals()
     weights: dict[Matrix, Weight] = {}
+    freed = FreedMemory()
     for number, step in enumerate(recipe.steps):
         later = {
             matrix.parameter for after in recipe.steps[number + 1 :] for matrix in after.scope.select(stored.matrices)
@@ -57,6 +59,7 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
                 weights.update(unit.apart(weight if is_final else scratch.kept(weight)))
             if is_final:
                 sink.put(parameter, _taken_out(weights, parameter))
+            freed.worked_on(stored.bytes(parameter))
     sink.put_dropped(weights)
     sink.copy_rest()
     return sink.reached()
