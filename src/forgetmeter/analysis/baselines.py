@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+_EVERYWHERE = ""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,9 @@ class TaskBaselines:
         items: Number of items.
         chance: Expected accuracy of choosing at random; ``None`` where an item has no choices, or is a cloze that
             any word could fill.
-        majority: Accuracy of always choosing the place that is most often right; ``None`` likewise.
+        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, where items
+            have no relation, the place in the list that is; ``None`` where an item has no choices, or is a cloze that
+            any word could fill and has no relation.
     """
 
     items: int
@@ -24,21 +30,62 @@ class TaskBaselines:
     majority: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class ItemBaselines:
+    """What can be reached on each item without knowledge; NaN where it cannot be said.
+
+    Attributes:
+        chance: Probability that an answer at random is right, of shape ``(items,)``.
+        majority: 1 where the majority answer is right, else 0, of the same shape.
+    """
+
+    chance: NDArray[np.float64]
+    majority: NDArray[np.float64]
+
+
 def task_baselines(items: pd.DataFrame) -> dict[str, TaskBaselines]:
     """Return the baselines of each task.
 
     Args:
-        items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (how many there are) and
-            ``among``, as in ``Run.item_shapes``.
+        items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (how many there are), ``among``
+            and ``relation``, as in ``Run.item_shapes``.
     """
-    return {str(task): _baselines(group) for task, group in items.groupby("task", sort=False)}
+    return {str(task): _of_task(group) for task, group in items.groupby("task", sort=False)}
 
 
-def _baselines(items: pd.DataFrame) -> TaskBaselines:
-    right = [len(gold) for gold in items["gold"]]
-    choices = [int(number) for number in items["choices"]]
-    if not all(choices) or (items["among"] == "vocabulary").any():
-        return TaskBaselines(len(items), None, None)
-    chance = sum(gold / number for gold, number in zip(right, choices, strict=True)) / len(items)
-    places = Counter(int(place) for gold in items["gold"] for place in set(gold))
-    return TaskBaselines(len(items), chance, max(places.values(), default=0) / len(items))
+def item_baselines(items: pd.DataFrame) -> ItemBaselines:
+    """Return the baselines of each item of one task.
+
+    Items of a relation share their list of answers, so that a place in it is an answer; lists of different relations
+    have nothing to do with each other.
+
+    Args:
+        items: Rows of one task, as for ``task_baselines``.
+    """
+    right = [{int(place) for place in gold} for gold in items["gold"]]
+    choices = items["choices"].to_numpy(dtype=np.float64)
+    any_word = (items["among"] == "vocabulary").to_numpy(dtype=np.bool_)
+    relation = items["relation"].astype(object) if "relation" in items else pd.Series([None] * len(items), dtype=object)
+    groups = [_EVERYWHERE if pd.isna(name) else str(name) for name in relation]
+    counts: dict[str, Counter[int]] = {}
+    for group, gold in zip(groups, right, strict=True):
+        counts.setdefault(group, Counter()).update(gold)
+    # Where several places are right equally often, the first one seen is as good as any.
+    best = {group: places.most_common(1)[0][0] if places else -1 for group, places in counts.items()}
+    named = np.asarray([float(best[group] in gold) for group, gold in zip(groups, right, strict=True)])
+    has_answers = (choices > 0) & ~(any_word & (np.asarray(groups, dtype=object) == _EVERYWHERE))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = np.asarray([len(gold) for gold in right]) / choices
+    return ItemBaselines(
+        chance=np.where((choices > 0) & ~any_word, chance, np.nan),
+        majority=np.where(has_answers, named, np.nan),
+    )
+
+
+def _of_task(items: pd.DataFrame) -> TaskBaselines:
+    found = item_baselines(items)
+    return TaskBaselines(len(items), _mean(found.chance), _mean(found.majority))
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return None if np.isnan(values).any() else float(values.mean())

@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from forgetmeter.analysis.answers import Answers, read_answers
 from forgetmeter.analysis.item_shapes import read_item_shapes
 from forgetmeter.analysis.parquet_union import Part, read_union
+from forgetmeter.records.noise import Noise
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.filesystem import RunFolder
 from forgetmeter.store.run_store import RunStore
@@ -63,6 +65,7 @@ class Run:
         tasks: One row a task with stored items: its description, ``items`` (how many), ``items_hash`` and
             ``filters.<reason>``: how many items the task itself left out.
         failures: One row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``.
+        noise: By model and task, how far two scorings of the baseline differ; only where that was measured.
     """
 
     location: str
@@ -71,6 +74,7 @@ class Run:
     cells: pd.DataFrame
     tasks: pd.DataFrame
     failures: pd.DataFrame
+    noise: Mapping[tuple[str, str], Noise]
     _outcome_parts: Sequence[Part] = field(repr=False)
     _items_parts: Sequence[Part] = field(repr=False)
 
@@ -88,8 +92,16 @@ class Run:
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:
-        """One row an item: ``task``, ``gold``, ``choices`` (how many there are) and ``among``; much quicker."""
+        """One row an item, much quicker than ``items``.
+
+        Columns: ``task``, ``item_id``, ``gold``, ``choices`` (how many), ``among``, ``relation`` and ``popularity``.
+        """
         return read_item_shapes(RunFolder(self.location), self._items_parts)
+
+    @cached_property
+    def answers(self) -> tuple[Answers, ...]:
+        """The outcomes as arrays, for each model and task: what all statistics are made from."""
+        return read_answers(RunFolder(self.location), self._outcome_parts, self.item_shapes)
 
     def read_outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the outcomes with some of their columns only, which for a large run is much quicker."""
@@ -124,6 +136,7 @@ def open_run(location: str) -> Run:
         cells=_frame([_cell_row(cell, *variants[cell.variant]) for cell in cells], _columns(cells)),
         tasks=_tasks_frame(items),
         failures=_frame([asdict(each) for each in failures], _FAILURES),
+        noise={(each.model, each.task): each.noise for each in store.noises()},
         _outcome_parts=[Part(cell.path, _cell_keys(cell, *variants[cell.variant])) for cell in cells],
         _items_parts=[Part(each.path, {"task": each.task}) for each in items],
     )

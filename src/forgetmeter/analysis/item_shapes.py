@@ -1,4 +1,4 @@
-"""How many choices each item has: read from a run without making the choices themselves."""
+"""What is needed of each item to compare variants: read from a run without making the choices themselves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 from forgetmeter.analysis.parquet_union import Part
 from forgetmeter.store.filesystem import RunFolder
 
-COLUMNS = ("task", "gold", "choices", "among")
+COLUMNS = ("task", "item_id", "gold", "choices", "among", "relation", "popularity")
 
 
 def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
-    """Return a row an item: ``task``, ``gold`` (indices), ``choices`` (how many) and ``among`` (of a cloze).
+    """Return a row an item.
+
+    Columns: ``task``, ``item_id``, ``gold`` (indices), ``choices`` (how many), ``among`` (of a cloze), ``relation`` and
+    ``popularity`` (a number), which are missing where the item has none.
 
     Args:
         folder: The run.
@@ -37,11 +40,24 @@ def _shapes(content: bytes, task: str) -> pa.Table:
     stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
     # Runs of earlier versions have no clozes.
     has_clozes = "among" in stored.schema_arrow.names
-    table = stored.read(columns=["gold", "choices", *(["among"] if has_clozes else [])])
+    table = stored.read(columns=["item_id", "gold", "choices", "fields", *(["among"] if has_clozes else [])])
     columns: list[Any] = [
         pa.array([task] * len(table), pa.string()),
+        table["item_id"],
         table["gold"],
         pc.list_value_length(table["choices"]),
         table["among"] if has_clozes else pa.nulls(len(table), pa.string()),
+        _field(table["fields"], "relation"),
+        _numbers(_field(table["fields"], "popularity")),
     ]
     return pa.Table.from_arrays(columns, names=list(COLUMNS))
+
+
+def _field(fields: Any, name: str) -> Any:  # noqa: ANN401 - of arrow
+    return pc.map_lookup(fields, pa.scalar(name), "first")
+
+
+def _numbers(texts: Any) -> Any:  # noqa: ANN401 - of arrow
+    # A task may write anything there; what is no number is not known.
+    numbers = pd.to_numeric(texts.to_pandas(), errors="coerce")
+    return pa.array(numbers, pa.float64(), from_pandas=True)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
-from forgetmeter.analysis.baselines import TaskBaselines, task_baselines
+from forgetmeter.analysis.baselines import task_baselines
+from forgetmeter.analysis.comparison import Comparison, compare_all
+from forgetmeter.analysis.correction import holm_corrected
 from forgetmeter.analysis.frames import DROPPED, FILTERS, Run
-from forgetmeter.analysis.paired import CONFIDENCE, Paired, accuracy, compare_paired
-from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.analysis.paired import CONFIDENCE, Estimate, Paired
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.outcomes_table import METRIC
 
 SIGNIFICANT = 1 - CONFIDENCE
+Verdict = Literal["lost", "gained", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class VariantSummary:
         quantized_bytes: Size with quantized matrices at their bits.
         simulated: Whether a step ran as a simulation.
         variant: The variant's id.
+        smallest_bytes: Size with each matrix in the smallest way it can be stored; ``None`` where it was not counted.
     """
 
     model: str
@@ -47,6 +47,7 @@ class VariantSummary:
     quantized_bytes: int | None
     simulated: bool | None
     variant: str
+    smallest_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ class TaskSummary:
         task: Its name.
         items: Number of items.
         chance: Accuracy of choosing at random; ``None`` where there are no choices, or any word could be given.
-        majority: Accuracy of always choosing the place that is most often right; ``None`` likewise.
+        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, where items
+            have no relation, the place in the list that is; ``None`` where there are no choices, or any word could be
+            given and there is no relation.
         filters: How many items the task itself left out, whatever the model, by reason.
+        relations: How many relations its items have; 0 where they have none.
     """
 
     task: str
@@ -66,13 +70,14 @@ class TaskSummary:
     chance: float | None
     majority: float | None
     filters: Mapping[str, int] = field(default_factory=dict)
+    relations: int = 0
 
 
 @dataclass(frozen=True)
 class CellSummary:
     """One variant on one task; what compares is ``None`` without the baseline's outcomes.
 
-    Intervals are at 95%.
+    Intervals are at 95%: over relations (cluster bootstrap) where the task has at least five, over items elsewhere.
 
     Attributes:
         model: The model, as text.
@@ -83,13 +88,28 @@ class CellSummary:
         drop: Accuracy of the baseline minus that of the variant, on the same items.
         p_value: Exact McNemar test of no change.
         p_holm: The same, corrected by Holm for all comparisons of the run.
+        relations: How many relations the intervals are over; ``None`` where they are over items.
+        p_relations: t test over relations that the drop is zero; ``None`` where intervals are over items.
+        p_relations_holm: The same, corrected by Holm for all such comparisons of the run.
+        noise_floor: Share of items that change when the baseline is asked twice; ``None`` where it was not measured.
+        verdict: ``lost`` or ``gained`` where the drop is beyond chance and the noise floor, else ``unclear``.
         retained: Share of what the baseline knew that is still known; ``None`` when it knew nothing.
         forgotten: Items right under the baseline and wrong now.
         gained: Items wrong under the baseline and right now.
+        gained_share: The same as a share of what the baseline got wrong; ``None`` when that was nothing.
         flips: Share of items whose correctness changed.
         prediction_flips: Share of items whose prediction changed.
         metrics: The task's aggregated metrics by name.
+        rank_shift: Mean of how many places further down the right answer is; above zero is worse.
+        margin_shift: Mean change of the right answer's log-likelihood against the best wrong one's, in nats; below zero
+            is worse.
+        divergence: Mean Kullback-Leibler divergence of its distributions over the choices from the baseline's, in
+            nats; ``None`` where not all choices' log-likelihoods are stored.
+        p_chance: Two-sided test that it is right as often as guessing; ``None`` where there is no guessing.
+        p_majority: Exact McNemar test against always giving the majority answer, on the same items; ``None`` likewise.
+        majority: Accuracy of the majority answer on these items.
         seconds: Time that the cell took, where it was noted.
+        tokens: How many tokens were read, where it was noted.
         dropped: How many items the model could not be asked, by reason; they are not among ``items``.
     """
 
@@ -115,11 +135,43 @@ class CellSummary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
+    relations: int | None = None
+    p_relations: float | None = None
+    p_relations_holm: float | None = None
+    noise_floor: float | None = None
+    gained_share: float | None = None
+    gained_share_low: float | None = None
+    gained_share_high: float | None = None
+    rank_shift: float | None = None
+    margin_shift: float | None = None
+    divergence: float | None = None
+    p_chance: float | None = None
+    p_majority: float | None = None
+    majority: float | None = None
+    tokens: int | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the drop is real; ``None`` where there is nothing to compare with.
+
+        It is where McNemar's test says so at 5% after the correction, and the whole interval is beyond the noise floor.
+        """
+        if self.p_holm is None or self.drop_low is None or self.drop_high is None:
+            return None
+        floor = self.noise_floor or 0.0
+        if self.p_holm >= SIGNIFICANT or not (self.drop_low > floor or self.drop_high < -floor):
+            return "unclear"
+        return "lost" if self.drop_low > floor else "gained"
 
     @property
     def is_significant(self) -> bool:
-        """Whether correctness changed beyond chance at 5%, after the correction."""
-        return self.p_holm is not None and self.p_holm < SIGNIFICANT
+        """Whether the drop is beyond chance and the noise floor."""
+        return self.verdict in ("lost", "gained")
+
+    @property
+    def holds_elsewhere(self) -> bool | None:
+        """Whether other relations would show a drop, too, at 5% after the correction; ``None`` where not tested."""
+        return None if self.p_relations_holm is None else self.p_relations_holm < SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -154,7 +206,7 @@ def summarise(run: Run) -> Summary:
     return Summary(
         study=run.study,
         variants=tuple(_variant(_row(row)) for row in run.variants.to_dict("records")),
-        tasks=_tasks(names, task_baselines(run.item_shapes), run.tasks, cells),
+        tasks=_tasks(names, run, cells),
         cells=tuple(cells),
         failures=failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
@@ -162,97 +214,86 @@ def summarise(run: Run) -> Summary:
 
 
 def _cells(run: Run) -> Iterator[CellSummary]:
-    outcomes = run.read_outcomes(["item_id", "correct", "prediction"])
-    groups = dict(iter(outcomes.groupby(["variant", "task"], sort=False)))
-    baselines = {
-        (str(row["model"]), str(row["task"])): groups[row["variant"], row["task"]]
-        for row in run.cells.to_dict("records")
-        if row["recipe"] == BASELINE and (row["variant"], row["task"]) in groups
+    compared = {
+        (answers.model, recipe, answers.task): comparison
+        for answers in run.answers
+        for recipe, comparison in zip(answers.recipes, compare_all(answers), strict=True)
     }
     for row in map(_row, run.cells.to_dict("records")):
-        group = groups.get((row["variant"], row["task"]))
-        if group is None:
-            continue
-        baseline = None if row["recipe"] == BASELINE else baselines.get((row["model"], row["task"]))
-        yield _cell(row, group, None if baseline is None else _paired(baseline, group))
+        comparison = compared.get((row["model"], row["recipe"], row["task"]))
+        if comparison is not None:
+            noise = run.noise.get((row["model"], row["task"]))
+            yield _cell(row, comparison, None if noise is None else noise.floor)
 
 
-def _cell(row: Mapping[str, Any], outcomes: pd.DataFrame, paired: Paired | None) -> CellSummary:
-    reached = accuracy(outcomes["correct"])
-    seconds = row.get("seconds")
+def _cell(row: Mapping[str, Any], comparison: Comparison, noise_floor: float | None) -> CellSummary:
+    seconds, tokens = row.get("seconds"), row.get("tokens")
     metrics = {name.removeprefix(METRIC): value for name, value in row.items() if name.startswith(METRIC)}
     cell = CellSummary(
         model=row["model"],
         recipe=row["recipe"],
         task=row["task"],
-        items=len(outcomes),
-        accuracy=reached.value,
-        accuracy_low=reached.low,
-        accuracy_high=reached.high,
+        items=comparison.items,
+        accuracy=comparison.accuracy.value,
+        accuracy_low=comparison.accuracy.low,
+        accuracy_high=comparison.accuracy.high,
         metrics={name: float(value) for name, value in metrics.items() if value is not None},
         seconds=None if seconds is None else float(seconds),
+        tokens=None if tokens is None else int(tokens),
         dropped=_counts(row, DROPPED),
+        p_chance=comparison.p_chance,
+        p_majority=comparison.p_majority,
+        majority=comparison.majority,
     )
-    return cell if paired is None else _compared(cell, paired)
+    return cell if comparison.paired is None else _compared(cell, comparison, comparison.paired, noise_floor)
 
 
-def _compared(cell: CellSummary, paired: Paired) -> CellSummary:
-    retained = paired.retained
+def _compared(cell: CellSummary, comparison: Comparison, paired: Paired, noise_floor: float | None) -> CellSummary:
     return replace(
         cell,
-        drop=paired.drop.value,
-        drop_low=paired.drop.low,
-        drop_high=paired.drop.high,
+        **_interval("drop", paired.drop),
         p_value=paired.p_value,
-        retained=None if retained is None else retained.value,
-        retained_low=None if retained is None else retained.low,
-        retained_high=None if retained is None else retained.high,
+        relations=comparison.relations,
+        p_relations=comparison.p_relations,
+        noise_floor=noise_floor,
+        **_interval("retained", paired.retained),
         forgotten=paired.forgotten,
         gained=paired.gained,
+        **_interval("gained_share", comparison.gained_share),
         flips=paired.flips,
         prediction_flips=paired.prediction_flips,
+        rank_shift=comparison.rank_shift,
+        margin_shift=comparison.margin_shift,
+        divergence=comparison.divergence,
     )
 
 
-def _paired(baseline: pd.DataFrame, variant: pd.DataFrame) -> Paired | None:
-    """Return the comparison on the items that both answered; ``None`` where there are none."""
-    if not np.array_equal(_texts(baseline["item_id"]), _texts(variant["item_id"])):
-        # In one run both have the same items; a run put together by hand may not.
-        answered = set(variant["item_id"])
-        shared = [item for item in baseline["item_id"] if item in answered]
-        if not shared:
-            return None
-        baseline, variant = (frame.set_index("item_id").loc[shared] for frame in (baseline, variant))
-    return compare_paired(
-        baseline["correct"].to_numpy(),
-        variant["correct"].to_numpy(),
-        predictions=(_texts(baseline["prediction"]), _texts(variant["prediction"])),
-    )
-
-
-def _texts(column: pd.Series[Any]) -> NDArray[np.object_]:
-    # Going through a text column by iteration is many times slower.
-    return np.asarray(column.to_numpy(dtype=object))
+def _interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {}
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
-    p_values = [cell.p_value for cell in cells if cell.p_value is not None]
-    if not p_values:
-        return cells
-    holm = iter(multipletests(p_values, alpha=SIGNIFICANT, method="holm")[1])
-    return [cell if cell.p_value is None else replace(cell, p_holm=float(next(holm))) for cell in cells]
+    holm = holm_corrected([cell.p_value for cell in cells])
+    over_relations = holm_corrected([cell.p_relations for cell in cells])
+    return [
+        replace(cell, p_holm=one, p_relations_holm=other)
+        for cell, one, other in zip(cells, holm, over_relations, strict=True)
+    ]
 
 
-def _tasks(
-    names: list[str], baselines: Mapping[str, TaskBaselines], stored: pd.DataFrame, cells: list[CellSummary]
-) -> tuple[TaskSummary, ...]:
+def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
-    filters = {str(row["task"]): _counts(_row(row), FILTERS) for row in stored.to_dict("records")}
+    baselines = task_baselines(run.item_shapes)
+    filters = {str(row["task"]): _counts(_row(row), FILTERS) for row in run.tasks.to_dict("records")}
+    relations = run.item_shapes.groupby("task")["relation"].nunique()
     found = []
     for name in names:
         if name in baselines:
             known = baselines[name]
-            found.append(TaskSummary(name, known.items, known.chance, known.majority, filters.get(name, {})))
+            dropped, number = filters.get(name, {}), int(relations.get(name, 0))
+            found.append(TaskSummary(name, known.items, known.chance, known.majority, dropped, number))
         elif name in answered:
             found.append(TaskSummary(name, answered[name], None, None))
     return tuple(found)
@@ -269,6 +310,7 @@ def _variant(row: Mapping[str, Any]) -> VariantSummary:
         quantized_bytes=_whole(row["quantized_bytes"]),
         simulated=None if row["simulated"] is None else bool(row["simulated"]),
         variant=row["variant"],
+        smallest_bytes=_whole(row["smallest_bytes"]),
     )
 
 

@@ -35,6 +35,9 @@ def run_command(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="The most tokens in a batch.")] = None,
+    noise_floor: Annotated[
+        bool | None, typer.Option("--noise-floor", help="Ask the baseline twice, to see what scoring alone changes.")
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
@@ -58,6 +61,7 @@ def run_command(
         "evaluation.device": device,
         "evaluation.seed": seed,
         "evaluation.batch_tokens": batch_tokens,
+        "evaluation.noise_floor": noise_floor,
     }
     given = {key: value for key, value in options.items() if value is not None}
     if study is None and model is None:

@@ -22,6 +22,8 @@ class Evaluation:
         dtype: The dtype to compute in.
         device: Where to compute; does not change which cells there are.
         batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
+        noise_floor: Ask the baseline twice, in batches of other shapes, to see what scoring alone changes; does not
+            change which cells there are.
     """
 
     limit: int | None = None
@@ -29,6 +31,7 @@ class Evaluation:
     dtype: DType = "float32"
     device: Device = "auto"
     batch_tokens: int | None = None
+    noise_floor: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from forgetmeter.specs.suggestion import unknown
 # More than any data set has; what is larger does not fit where counts are kept.
 _MOST_ITEMS = 10**9
 _TYPES = {
+    "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -116,6 +117,7 @@ class _EvaluationSection(BaseModel):
     dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None
+    noise_floor: bool = False
 
 
 class _StudySection(BaseModel):

@@ -9,10 +9,12 @@ from itertools import groupby
 
 from forgetmeter.compression.compressor import Compressed, Compressor
 from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.noise import measure_noise
 from forgetmeter.executors.threads import threads_for
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.outcome import Outcome
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.prepared import Prepared
 
@@ -36,6 +38,7 @@ class _ModelWork:
     def __init__(self, work: Work, progress: Progress, loaded: Loaded) -> None:
         self._work = work
         self._progress = progress
+        self._loaded = loaded
         self._compressor = Compressor(loaded, seed=work.evaluation.seed)
         self._engine = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
         self._prepared: dict[str, Prepared] = {}
@@ -68,7 +71,8 @@ class _ModelWork:
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]
         if self._work.store.is_done(cell):
-            # Another process at work on the same run was here first.
+            # Another process at work on the same run was here first, or only the noise is missing.
+            self._store_noise(cell, None)
             self._progress.cell_finished(cell, seconds=0.0)
             return
         self._progress.cell_started(cell, items=len(task.items))
@@ -88,7 +92,16 @@ class _ModelWork:
             "items_hash": self._work.store.read_items_hash(cell.task),
         }
         self._work.store.write_outcomes(cell, judgement.outcomes, facts)
+        self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=seconds)
+
+    def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
+        if self._work.store.needs_noise(cell, is_wanted=self._work.evaluation.noise_floor):
+            self._progress.stage(f"asking {cell.task} again, for the noise floor")
+            batch_tokens = self._work.evaluation.batch_tokens
+            task = self._work.tasks[cell.task]
+            noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)
+            self._work.store.write_noise(cell, noise)
 
     def _fail(self, cell: Cell, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"

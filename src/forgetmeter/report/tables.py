@@ -98,8 +98,8 @@ _TASK_TERMS = (
     Term("accuracy", "share of items answered right; for the baseline with its 95% interval"),
     Term(
         "drop",
-        "percentage points of accuracy lost against the baseline on the same items, with the 95% interval; "
-        "below zero means better than the baseline",
+        "percentage points of accuracy lost against the baseline on the same items, with the 95% interval (over "
+        "relations where a task has at least five, else over items); below zero means better than the baseline",
     ),
     Term("retained", "of the items that the baseline got right, the share still right"),
     Term("gained", "number of items that the baseline got wrong and that are right now"),
@@ -109,10 +109,15 @@ _TASK_TERMS = (
         "how likely mere luck makes the changes to wrong and to right so unequal in number (exact McNemar "
         "test), corrected by Holm for the number of comparisons in this run",
     ),
-    Term(STAR, "beyond chance: p below 0.05"),
+    Term(STAR, "beyond chance: p below 0.05, and the whole interval beyond zero and the noise floor"),
     Term("chance", "accuracy of guessing at random"),
-    Term("majority", "accuracy of always choosing the place in the list that is right most often"),
+    Term(
+        "majority",
+        "accuracy of always giving the answer that is right most often in a relation, or, without relations, the place "
+        "in the list that is",
+    ),
 )
+_NOISE = Term("noise", "share of items that change when the baseline is asked twice, in batches of other shapes")
 _SIMULATED = Term(
     DAGGER,
     "simulated: computed in floating point, as there is no kernel for it here; same arithmetic, but not its speed",
@@ -138,7 +143,8 @@ def legend(summary: Summary) -> list[Term]:
     if any(variant.simulated for variant in summary.variants):
         terms.append(_SIMULATED)
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
-    return terms + ([*_TASK_TERMS, *more] if summary.cells else [])
+    noise = [_NOISE] if any(cell.noise_floor is not None for cell in summary.cells) else []
+    return terms + ([*_TASK_TERMS, *noise, *more] if summary.cells else [])
 
 
 def remarks(summary: Summary) -> list[str]:
@@ -218,6 +224,8 @@ def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, .
         facts.append(f"{count(sum(dropped.values()))} left out ({reasons})")
     facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
     facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]
+    noise = next((cell.noise_floor for cell in cells if cell.noise_floor is not None), None)
+    facts += [] if noise is None else [f"noise {percent(noise)}"]
     return tuple(facts)
 
 

@@ -43,12 +43,18 @@ class Engine:
     Args:
         loaded: The model; recipes may be applied to it between calls of ``score``.
         batch_tokens: The most tokens in a batch, padding included; ``None`` for a value that suits the device.
+
+    Attributes:
+        batch_tokens: The same, resolved.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
         self._model = loaded.model
         self._name = loaded.name
-        self._scoring = _family_scoring(loaded, batch_tokens)
+        self.batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(
+            loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE
+        )
+        self._scoring = _family_scoring(loaded, self.batch_tokens)
         tokenizer = loaded.tokenizer
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
 
@@ -86,8 +92,7 @@ class Engine:
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
 
 
-def _family_scoring(loaded: Loaded, batch_tokens: int | None) -> FamilyScoring:
-    batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE)
+def _family_scoring(loaded: Loaded, batch_tokens: int) -> FamilyScoring:
     if loaded.family == "encoder":
         return EncoderScoring(loaded, batch_tokens=batch_tokens)
     if loaded.family == "encoder-decoder":

@@ -12,6 +12,7 @@ VARIANTS = "variants"
 
 _PARQUET = ".parquet"
 _FAILED = ".failed.json"
+_NOISE = ".noise.json"
 _VARIANT = "variant.json"
 # File systems take names of 255 bytes; an ending has to fit in, too.
 _LONGEST = 200
@@ -36,6 +37,16 @@ def outcomes_path(variant_id: str, task: str) -> str:
 def failure_path(variant_id: str, task: str) -> str:
     """Return the path of a cell's error."""
     return f"{VARIANTS}/{variant_id}/{_named(task)}{_FAILED}"
+
+
+def noise_path(variant_id: str, task: str) -> str:
+    """Return the path of what is known of a baseline cell's noise."""
+    return f"{VARIANTS}/{variant_id}/{_named(task)}{_NOISE}"
+
+
+def is_noise(path: str) -> bool:
+    """Return whether ``path`` is that of a cell's noise."""
+    return _cell(path, _NOISE) is not None
 
 
 def items_task(path: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.noise import Noise
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.store import layout
@@ -20,6 +21,7 @@ from forgetmeter.store.identity import differences
 from forgetmeter.store.items_table import items_hash, items_parquet
 from forgetmeter.store.json_text import to_json
 from forgetmeter.store.metadata import read_facts
+from forgetmeter.store.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.store.outcomes_table import outcomes_parquet
 from forgetmeter.store.stored_file import StoredCell, StoredItems
 
@@ -181,6 +183,22 @@ class RunStore:
             "traceback": traceback,
         }
         self.folder.write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
+
+    def write_noise(self, cell: Cell, noise: Noise) -> None:
+        """Store how far two scorings of a baseline's cell differ."""
+        self.folder.write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
+
+    def needs_noise(self, cell: Cell, *, is_wanted: bool) -> bool:
+        """Return whether a cell's noise is wanted, is that of a baseline, and is not stored."""
+        if not is_wanted or cell.variant.recipe.steps:
+            return False
+        path = layout.noise_path(cell.variant.id, cell.task)
+        return not self.folder.exists(path) or read_noise(self.folder.read(path)) is None
+
+    def noises(self) -> list[StoredNoise]:
+        """Return the noise that is stored of baselines' cells, in the order of their paths."""
+        paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_noise(path)]
+        return [noise for path in paths if (noise := read_noise(self.folder.read(path))) is not None]
 
     def failures(self) -> list[Failure]:
         """Return the cells that failed and that nobody has done since, in the order of their paths."""

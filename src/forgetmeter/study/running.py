@@ -155,7 +155,12 @@ def _prospect(study: Study, locations: Mapping[ModelReference, Location]) -> Pro
     plan = make_plan(study, {model: location.identity for model, location in locations.items()})
     store = RunStore(study.output)
     store.check_study(_document(plan, locations))
-    missing = tuple(cell for cell in plan.cells if not (store.is_done(cell) and store.has_records(cell)))
+    wants_noise = plan.study.evaluation.noise_floor
+    missing = tuple(
+        cell
+        for cell in plan.cells
+        if not (store.is_done(cell) and store.has_records(cell)) or store.needs_noise(cell, is_wanted=wants_noise)
+    )
     return Prospect(plan, missing, locations, store)
 
 

@@ -1,0 +1,63 @@
+"""How far a variant's distribution over the choices is from the baseline's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+class ChoiceDistributions:
+    """The baseline's distributions over the choices, which others are compared with.
+
+    A distribution is the softmax over the log-likelihoods of all choices of an item. Items with a single value stored,
+    such as those whose answers come from the whole vocabulary, have none.
+
+    Args:
+        loglikelihoods: The baseline's, an array of lists, one an item.
+    """
+
+    def __init__(self, loglikelihoods: Any) -> None:  # noqa: ANN401 - of arrow
+        self._lengths = _lengths(loglikelihoods)
+        self.has_any = bool((self._lengths > 1).any()) and bool((self._lengths > 0).all())
+        if self.has_any:
+            self._starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])
+            self._values = _values(loglikelihoods)
+            self._log_sums = self._log_sum(self._values)
+            self._shares = np.exp(self._values - np.repeat(self._log_sums, self._lengths))
+
+    def divergence(self, loglikelihoods: Any) -> NDArray[np.float32] | None:  # noqa: ANN401
+        """Return the Kullback-Leibler divergence of another's distributions from the baseline's, in nats.
+
+        Args:
+            loglikelihoods: Of the same items in the same order.
+
+        Returns:
+            ``sum p log(p / q)`` by item, with ``p`` the baseline's; NaN where an item has a single value or one that is
+            no number. ``None`` where the choices are not the same.
+        """
+        if not self.has_any or not np.array_equal(_lengths(loglikelihoods), self._lengths):
+            return None
+        values = _values(loglikelihoods)
+        with np.errstate(invalid="ignore"):
+            crossed = np.add.reduceat(self._shares * (self._values - values), self._starts)
+            divergence = crossed - self._log_sums + self._log_sum(values)
+        divergence[self._lengths < 2] = np.nan
+        # Rounding can leave equal distributions a little below zero.
+        return np.where(np.isfinite(divergence), np.maximum(divergence, 0), np.nan).astype(np.float32)
+
+    def _log_sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            largest = np.maximum.reduceat(values, self._starts)
+            sums = np.add.reduceat(np.exp(values - np.repeat(largest, self._lengths)), self._starts)
+            return np.asarray(largest + np.log(sums))
+
+
+def _lengths(lists: Any) -> NDArray[np.int64]:  # noqa: ANN401
+    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _values(lists: Any) -> NDArray[np.float64]:  # noqa: ANN401
+    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)

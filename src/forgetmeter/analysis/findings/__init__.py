@@ -1,0 +1,1 @@
+"""Claims about forgetting, each tested on a run: one file a finding."""

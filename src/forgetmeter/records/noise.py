@@ -1,0 +1,48 @@
+"""What changes when nothing was changed: the baseline asked twice, in batches of other shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forgetmeter.records.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far two scorings of the baseline on the same items differ.
+
+    Attributes:
+        items: Number of items.
+        forgotten: Right in the first scoring only.
+        gained: Right in the second only.
+        changed: Items whose prediction differs.
+        largest_margin_shift: The largest difference of margins, in nats; 0 where no item has one.
+        batch_tokens: The most tokens in a batch, of the first and of the second scoring.
+    """
+
+    items: int
+    forgotten: int
+    gained: int
+    changed: int
+    largest_margin_shift: float
+    batch_tokens: tuple[int, int]
+
+    @property
+    def floor(self) -> float:
+        """Share of items whose correctness changed: the largest drop that scoring alone could have made."""
+        return (self.forgotten + self.gained) / self.items if self.items else 0.0
+
+
+def noise_between(first: Sequence[Outcome], second: Sequence[Outcome], *, batch_tokens: tuple[int, int]) -> Noise:
+    """Compare two scorings of the same items in the same order."""
+    pairs = list(zip(first, second, strict=True))
+    shifts = [abs(a.margin - b.margin) for a, b in pairs if a.margin is not None and b.margin is not None]
+    return Noise(
+        items=len(pairs),
+        forgotten=sum(a.correct and not b.correct for a, b in pairs),
+        gained=sum(b.correct and not a.correct for a, b in pairs),
+        changed=sum(a.prediction != b.prediction for a, b in pairs),
+        largest_margin_shift=max(shifts, default=0.0),
+        batch_tokens=batch_tokens,
+    )
