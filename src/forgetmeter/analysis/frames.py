@@ -103,6 +103,18 @@ class Run:
         """The outcomes as arrays, for each model and task: what all statistics are made from."""
         return read_answers(RunFolder(self.location), self._outcome_parts, self.item_shapes)
 
+    def outcomes_file(self, model: str, recipe: str, task: str) -> bytes | None:
+        """Return the outcomes file of a cell, or ``None`` where it is not done."""
+        wanted = {"model": model, "recipe": recipe, "task": task}
+        return next((self._read(part) for part in self._outcome_parts if wanted.items() <= part.keys.items()), None)
+
+    def items_file(self, task: str) -> bytes | None:
+        """Return the items file of a task, or ``None`` where it is not stored."""
+        return next((self._read(part) for part in self._items_parts if part.keys["task"] == task), None)
+
+    def _read(self, part: Part) -> bytes:
+        return RunFolder(self.location).read(part.path)
+
     def read_outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the outcomes with some of their columns only, which for a large run is much quicker."""
         if not self._outcome_parts:
