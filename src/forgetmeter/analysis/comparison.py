@@ -32,7 +32,7 @@ class Comparison:
         divergence: Mean Kullback-Leibler divergence over the choices, in nats.
         p_chance: Two-sided, that it is right as often as guessing.
         p_majority: Exact McNemar test against the majority answers.
-        majority: Their accuracy on these items.
+        majority_accuracy: Their accuracy on these items.
     """
 
     items: int
@@ -46,7 +46,7 @@ class Comparison:
     divergence: float | None = None
     p_chance: float | None = None
     p_majority: float | None = None
-    majority: float | None = None
+    majority_accuracy: float | None = None
 
 
 def compare_all(answers: Answers) -> list[Comparison | None]:
@@ -81,7 +81,7 @@ class _WithoutKnowledge:
             found["p_chance"] = test.p_value(int(right.sum()))
         if not np.isnan(majority).any():
             named = majority > 0
-            found["majority"] = float(named.mean())
+            found["majority_accuracy"] = float(named.mean())
             found["p_majority"] = mcnemar_exact(
                 forgotten=int((named & ~right).sum()), gained=int((~named & right).sum())
             )

@@ -14,6 +14,8 @@ Fate = Literal["still near", "other phrasing", "lost"]
 FATES: tuple[Fate, ...] = ("still near", "other phrasing", "lost")
 TOP = 5
 """Among so many first answers, a right one counts as still near."""
+ENOUGH_CHOICES = 2 * TOP
+"""With no more choices than these, being among the first five says nothing."""
 
 _UNKNOWN = "unknown"
 POPULARITY_TERCILES = ("rare", "middling", "popular")
@@ -29,7 +31,7 @@ class LedgerEntry:
         status: ``kept`` and ``forgotten`` were right before, ``gained`` and ``wrong`` were not.
         fate: Of a forgotten one: ``still near``, where the right answer is among the first five; ``other phrasing``,
             where the same fact asked in other words is still answered right; else ``lost``. ``None`` for any other,
-            and where it cannot be told, as the item has at most five choices and no other phrasing.
+            and where it cannot be told, as the item has at most ten choices and no other phrasing.
         statement: What was asked, as text.
         subject: What it is about, where the task says.
         relation: Its relation, likewise.
@@ -177,8 +179,7 @@ def _status(item: LedgerItem) -> Status:
 
 
 def _fate(item: LedgerItem, phrased: dict[tuple[str, str], set[str]]) -> Fate | None:
-    # With five choices or fewer, the right one is always among the first five.
-    has_ranks = item.choices is None or item.choices > TOP
+    has_ranks = item.choices is None or item.choices > ENOUGH_CHOICES
     if has_ranks and item.after.rank is not None and item.after.rank <= TOP:
         return "still near"
     if item.fact in phrased and item.fact is not None:

@@ -13,6 +13,7 @@ from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.resampling import (
     FEWEST_CLUSTERS,
     RESAMPLES,
+    SEED,
     cluster_weights,
     expanded_interval,
     resampled_sums,
@@ -56,7 +57,7 @@ class RetainedDraws:
         return expanded_interval(value, draws, clusters=self.clusters)
 
 
-def retained_draws(answers: Answers, *, resamples: int = RESAMPLES) -> RetainedDraws:
+def retained_draws(answers: Answers, *, resamples: int = RESAMPLES, seed: int = SEED) -> RetainedDraws:
     """Resample what each variant retains: over relations where there are enough, over the known items elsewhere."""
     known = answers.known
     paired = answers.paired[:, known]
@@ -69,10 +70,10 @@ def retained_draws(answers: Answers, *, resamples: int = RESAMPLES) -> RetainedD
     with np.errstate(invalid="ignore", divide="ignore"):
         retained = right.sum(axis=1) / paired.sum(axis=1)
         if clusters is None:
-            draws = _over_items(right, paired, resamples)
+            draws = _over_items(right, paired, resamples, seed)
         else:
             cluster = np.unique(answers.relation[known], return_inverse=True)[1]
-            weights = cluster_weights(clusters, resamples=resamples)
+            weights = cluster_weights(clusters, resamples=resamples, seed=seed)
             draws = (weights @ totals_by_cluster(right, cluster, clusters).T) / (
                 weights @ totals_by_cluster(paired, cluster, clusters).T
             )
@@ -88,8 +89,8 @@ def knowing_clusters(answers: Answers) -> int | None:
     return number if number >= FEWEST_CLUSTERS else None
 
 
-def _over_items(right: NDArray[np.bool_], paired: NDArray[np.bool_], resamples: int) -> NDArray[np.float64]:
-    sums = resampled_sums(right, resamples=resamples)
+def _over_items(right: NDArray[np.bool_], paired: NDArray[np.bool_], resamples: int, seed: int) -> NDArray[np.float64]:
+    sums = resampled_sums(right, resamples=resamples, seed=seed)
     # Most often all variants answered all items, and the number of items drawn is always the same.
-    asked = paired.shape[1] if paired.all() else resampled_sums(paired, resamples=resamples)
+    asked = paired.shape[1] if paired.all() else resampled_sums(paired, resamples=resamples, seed=seed)
     return sums / asked

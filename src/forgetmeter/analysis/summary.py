@@ -107,7 +107,7 @@ class CellSummary:
             nats; ``None`` where not all choices' log-likelihoods are stored.
         p_chance: Two-sided test that it is right as often as guessing; ``None`` where there is no guessing.
         p_majority: Exact McNemar test against always giving the majority answer, on the same items; ``None`` likewise.
-        majority: Accuracy of the majority answer on these items.
+        majority_accuracy: Accuracy of the majority answer on these items.
         seconds: Time that the cell took, where it was noted.
         tokens: How many tokens were read, where it was noted.
         dropped: How many items the model could not be asked, by reason; they are not among ``items``.
@@ -147,7 +147,7 @@ class CellSummary:
     divergence: float | None = None
     p_chance: float | None = None
     p_majority: float | None = None
-    majority: float | None = None
+    majority_accuracy: float | None = None
     tokens: int | None = None
 
     @property
@@ -243,7 +243,7 @@ def _cell(row: Mapping[str, Any], comparison: Comparison, noise_floor: float | N
         dropped=_counts(row, DROPPED),
         p_chance=comparison.p_chance,
         p_majority=comparison.p_majority,
-        majority=comparison.majority,
+        majority_accuracy=comparison.majority_accuracy,
     )
     return cell if comparison.paired is None else _compared(cell, comparison, comparison.paired, noise_floor)
 

@@ -8,6 +8,8 @@ import sys
 import typer
 
 from forgetmeter.cli.demo_command import demo_command
+from forgetmeter.cli.findings_command import findings_command
+from forgetmeter.cli.forgotten_command import forgotten_command
 from forgetmeter.cli.listing import list_app
 from forgetmeter.cli.run_command import run_command
 from forgetmeter.cli.show_command import show_command
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("run")(run_command)
 app.command("show")(show_command)
+app.command("findings")(findings_command)
+app.command("forgotten")(forgotten_command)
 app.add_typer(list_app, name="list")
 app.add_typer(standards_app, name="standards")
 

@@ -13,6 +13,7 @@ from forgetmeter.store.outcomes_table import METRIC
 _KEYS = ("model", "recipe", "task")
 _CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics", "dropped"))
 _TASK = ("chance", "majority")
+_JUDGED = ("verdict", "holds_elsewhere")
 _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name not in _KEYS)
 
 
@@ -20,7 +21,16 @@ def flat_columns(summary: Summary) -> list[str]:
     """Return the names of the columns, in order."""
     metrics = dict.fromkeys(name for cell in summary.cells for name in cell.metrics)
     counts = dict.fromkeys(name for cell in summary.cells for name in _counts(cell, _filters(summary, cell.task)))
-    return [*_KEYS, *_CELL, *(f"{METRIC}{name}" for name in sorted(metrics)), *counts, *_TASK, *_VARIANT, "error"]
+    return [
+        *_KEYS,
+        *_CELL,
+        *_JUDGED,
+        *(f"{METRIC}{name}" for name in sorted(metrics)),
+        *counts,
+        *_TASK,
+        *_VARIANT,
+        "error",
+    ]
 
 
 def flat_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -39,7 +49,7 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
             row: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
             row |= _named(tasks.get(task), _TASK) | _named(variants[model, recipe], _VARIANT)
             if key in done:
-                row |= _named(done[key], _CELL)
+                row |= _named(done[key], (*_CELL, *_JUDGED))
                 row |= {f"{METRIC}{name}": value for name, value in done[key].metrics.items()}
                 row |= _counts(done[key], _filters(summary, task))
             else:

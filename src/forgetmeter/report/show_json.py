@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
-from forgetmeter.analysis.summary import Summary
+from forgetmeter.analysis.summary import CellSummary, Summary
 from forgetmeter.store.json_text import to_json
 
 
@@ -14,8 +15,13 @@ def show_json(summary: Summary) -> str:
         "study": summary.study,
         "variants": [asdict(variant) for variant in summary.variants],
         "tasks": [asdict(task) for task in summary.tasks],
-        "cells": [{**asdict(cell), "is_significant": cell.is_significant} for cell in summary.cells],
+        "cells": [_cell(cell) for cell in summary.cells],
         "failures": [asdict(failure) for failure in summary.failures],
         "missing": [dict(zip(("model", "recipe", "task"), cell, strict=True)) for cell in summary.missing],
     }
     return to_json(document).decode()
+
+
+def _cell(cell: CellSummary) -> dict[str, Any]:
+    judged = {name: getattr(cell, name) for name in ("is_significant", "verdict", "holds_elsewhere")}
+    return {**asdict(cell), **judged}

@@ -57,30 +57,46 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """What is claimed, and how it is tested.
+
+    Attributes:
+        name: Short, for programs, such as ``overall_hurts_most``.
+        sentence: What is claimed.
+        source: Who claims it.
+        question: What exactly is asked of the run.
+        test: How it is answered: the effect and its test.
+        unit: What the effect is a difference of, such as ``retained``; a share, where nothing else is said.
+        threshold: What the effect is compared with, in the same unit.
+    """
+
+    name: str
+    sentence: str
+    source: str
+    question: str
+    test: str
+    unit: str
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True)
 class Finding:
     """A claim, and what a run says of it.
 
     Attributes:
-        name: Short, for programs, such as ``overall_hurts_most``.
-        claim: What is claimed, a sentence.
-        source: Who claims it.
-        question: What exactly is asked of the run.
-        test: How it is answered: the effect and its test.
-        unit: Of the effect, such as ``points of retained``.
-        threshold: What the effect is compared with, in the same unit (as a share, such as 0.01 for a point).
+        claim: The claim, its question and its test.
         results: One a model, in the study's order.
         verdict: Overall: ``supported`` or ``contradicted`` where at least one model says so and none the other;
             ``inconclusive`` where models disagree or none is clear; ``not tested`` where none was.
         missing: What is missing for a test; empty where it was tested.
     """
 
-    name: str
-    claim: str
-    source: str
-    question: str
-    test: str
-    unit: str
-    threshold: float
+    claim: Claim
     results: tuple[ModelResult, ...]
     verdict: Verdict
     missing: str = ""
+
+    @property
+    def name(self) -> str:
+        """The claim's name."""
+        return self.claim.name

@@ -1,0 +1,39 @@
+"""``forgetmeter findings``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+# What is piped has no width of its own.
+_PIPED_WIDTH = 120
+
+
+def findings_command(
+    run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Test the claims of the paper and of related work on this run."""
+    from rich.console import Console
+
+    from forgetmeter.analysis.findings.all_findings import find
+    from forgetmeter.analysis.frames import open_run
+    from forgetmeter.analysis.summary import summarise
+    from forgetmeter.report.findings_json import findings_json
+    from forgetmeter.report.findings_text import findings_text
+    from forgetmeter.report.tables import remarks
+
+    opened = open_run(run)
+    summary = summarise(opened)
+    findings = find(opened, summary)
+    if json:
+        sys.stdout.write(findings_json(findings, remarks=remarks(summary)))
+        return
+    console = Console()
+    if console.is_terminal:
+        console.print(findings_text(findings, remarks=remarks(summary), width=console.width), soft_wrap=True)
+        return
+    sys.stdout.write(findings_text(findings, remarks=remarks(summary), width=_PIPED_WIDTH).plain)

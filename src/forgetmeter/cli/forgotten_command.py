@@ -1,0 +1,107 @@
+"""``forgetmeter forgotten``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forgetmeter.errors import UserError
+
+if TYPE_CHECKING:
+    from forgetmeter.analysis.ledger import Ledger, LedgerEntry
+    from forgetmeter.report.ledger_rows import Chosen
+
+_FORMATS = ("table", "csv", "json", "markdown")
+_STATUSES = ("forgotten", "gained", "kept", "wrong")
+_PIPED_WIDTH = 140
+_SHOWN = 20
+
+
+def forgotten_command(
+    run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
+    *,
+    recipe: Annotated[str, typer.Option(help="The recipe, such as l1_unstructured:overall:0.5.")],
+    task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.", show_default=False)] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="forgotten, gained, kept or wrong [default: forgotten; all in csv and json]."),
+    ] = None,
+    relation: Annotated[str | None, typer.Option(help="Only items of this relation.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="At most so many items a task [default: 20; all in csv and json].")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv, json or markdown.")] = "table",
+) -> None:
+    """List what a recipe made the model forget, item by item, with its old and its new answer."""
+    from forgetmeter.specs.suggestion import unknown
+
+    if format not in _FORMATS:
+        raise UserError(unknown("format", format, _FORMATS))
+    if status is not None and status not in _STATUSES:
+        raise UserError(unknown("status", status, _STATUSES))
+    from forgetmeter.analysis.frames import open_run
+    from forgetmeter.analysis.open_ledgers import open_ledgers
+
+    ledgers = open_ledgers(open_run(run), recipe, task=task, model=model)
+    _check_relation(ledgers, relation)
+    is_for_readers = format in ("table", "markdown")
+    wanted = status or ("forgotten" if is_for_readers else None)
+    chosen = [(ledger, _wanted(ledger, wanted, relation)) for ledger in ledgers]
+    most = _SHOWN if limit is None and is_for_readers else limit
+    if format == "table":
+        _print_tables(chosen, wanted or "forgotten", most)
+    else:
+        _write(format, [(ledger, entries[:most]) for ledger, entries in chosen])
+
+
+def _check_relation(ledgers: Sequence[Ledger], relation: str | None) -> None:
+    from forgetmeter.specs.suggestion import unknown
+
+    relations = dict.fromkeys(count.group for ledger in ledgers for count in ledger.by_relation)
+    if relation is None or relation in relations:
+        return
+    if not relations:
+        raise UserError(f"--relation {relation}: the items have no relations; leave it out")
+    raise UserError(unknown("relation of this run", relation, relations))
+
+
+def _wanted(ledger: Ledger, status: str | None, relation: str | None) -> list[LedgerEntry]:
+    return [
+        entry
+        for entry in ledger.entries
+        if status in (None, entry.status) and (relation is None or entry.relation == relation)
+    ]
+
+
+def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
+    from rich.console import Console
+
+    from forgetmeter.report.ledger_text import ledger_text
+
+    console = Console()
+    width = console.width if console.is_terminal else _PIPED_WIDTH
+    for ledger, entries in chosen:
+        # First what the original was surest of: the loss that surprises most.
+        ordered = sorted(entries, key=lambda entry: -(entry.margin_before or 0.0))
+        text = ledger_text(
+            ledger,
+            ordered[:most],
+            status=status,  # type: ignore[arg-type]
+            total=len(ordered),
+            width=width,
+        )
+        if console.is_terminal:
+            console.print(text, soft_wrap=True)
+        else:
+            sys.stdout.write(f"{text.plain}\n")
+
+
+def _write(format: str, chosen: Chosen) -> None:
+    from forgetmeter.report.ledger_rows import ledger_csv, ledger_json, ledger_markdown
+
+    write = {"csv": ledger_csv, "json": ledger_json, "markdown": ledger_markdown}[format]
+    sys.stdout.write(write(chosen))

@@ -1,0 +1,23 @@
+"""Findings as a JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from forgetmeter.analysis.findings.finding import Finding
+from forgetmeter.store.json_text import to_json
+
+
+def findings_json(findings: Sequence[Finding], *, remarks: Sequence[str] = ()) -> str:
+    """Return claims with questions, tests, results and verdicts; effects are shares, from -1 to 1."""
+    document = [
+        {
+            **asdict(finding.claim),
+            "verdict": finding.verdict,
+            "missing": finding.missing,
+            "results": [asdict(result) for result in finding.results],
+        }
+        for finding in findings
+    ]
+    return to_json({"findings": document, "remarks": list(remarks)}).decode()
