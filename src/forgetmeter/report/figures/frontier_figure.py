@@ -44,7 +44,14 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
         f"{', '.join(map(recipe_in_words, best))}. The table has all values.",
         chart=_chart(points, measure),
         table=_table(frontier, measure),
+        note=_named(points, measure),
     )
+
+
+def _named(points: Sequence[FrontierPoint], measure: Measure) -> str:
+    best = sorted((point for point in points if measure in point.pareto), key=lambda point: point.costs[measure])
+    names = (f"{number} {recipe_in_words(point.recipe)}" for number, point in enumerate(best, 1))
+    return f"Beaten by no other, from small to large: {' · '.join(names)}."
 
 
 def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: ANN401 - of Altair

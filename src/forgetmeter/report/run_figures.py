@@ -1,0 +1,203 @@
+"""All figures of a run, by what they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.frontier import frontiers
+from forgetmeter.analysis.item_texts import read_item_texts
+from forgetmeter.analysis.paired import Estimate
+from forgetmeter.analysis.relation_shares import relation_shares
+from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve, retained_curves
+from forgetmeter.analysis.summary import CellSummary, Summary
+from forgetmeter.report.figures.figure import Figure
+from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
+from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
+from forgetmeter.report.figures.recipes_figure import recipes_figure
+from forgetmeter.report.figures.retained_figure import Along, retained_figures
+from forgetmeter.specs.recipe import BASELINE
+
+_MOST_COLUMNS = 60
+
+
+@dataclass(frozen=True)
+class TaskFigures:
+    """Figures about one task, a model each; ``task`` is empty where they are about all."""
+
+    task: str
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """Figures of a run.
+
+    Attributes:
+        level: Retained against the share that is pruned, by task.
+        removed: The same against removed weights.
+        recipes: Retained by recipes that are on no curve, by task.
+        tasks: Forgotten share of recipes by tasks; none where there is but one task.
+        relations: Forgotten share of recipes by relations, by task.
+        frontier: Size against retained, by task.
+    """
+
+    level: tuple[TaskFigures, ...]
+    removed: tuple[TaskFigures, ...]
+    recipes: tuple[TaskFigures, ...]
+    tasks: tuple[TaskFigures, ...]
+    relations: tuple[TaskFigures, ...]
+    frontier: tuple[TaskFigures, ...]
+
+    def all(self) -> Iterable[Figure]:
+        """Return every figure, in order."""
+        groups = (self.level, self.removed, self.recipes, self.tasks, self.relations, self.frontier)
+        return (figure for group in groups for each in group for figure in each.figures)
+
+
+def run_curves(run: Run, summary: Summary) -> list[RetainedCurve]:
+    """Return all curves of a run, with the intervals of its tables."""
+    removed = {
+        model: {each.recipe: each.removed_weights for each in summary.variants if each.model == model}
+        for model in dict.fromkeys(each.model for each in summary.variants)
+    }
+    cells = {(cell.model, cell.recipe, cell.task): cell for cell in summary.cells}
+    found = []
+    for answers in run.answers:
+        for curve in retained_curves(answers, removed.get(answers.model, {})):
+            points = tuple(_with_interval(point, cells[curve.model, point.recipe, curve.task]) for point in curve.points)
+            found.append(replace(curve, points=points))
+    return found
+
+
+def _with_interval(point: CurvePoint, cell: CellSummary) -> CurvePoint:
+    if cell.retained is None or cell.retained_low is None or cell.retained_high is None:
+        return point
+    return replace(point, retained=Estimate(cell.retained, cell.retained_low, cell.retained_high))
+
+
+def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> RunFigures:
+    """Return the figures of a run; a kind of which there is nothing to show is empty.
+
+    Args:
+        run: The run.
+        summary: Its numbers.
+        curves: Its curves, from ``run_curves``.
+    """
+    named = _Names()
+    return RunFigures(
+        level=named(_curve_figures(summary, curves, "level")),
+        removed=named(_curve_figures(summary, curves, "removed")),
+        recipes=named(_recipe_figures(summary, curves)),
+        tasks=named(_task_figures(summary)),
+        relations=named(_relation_figures(run)),
+        frontier=named(_frontier_figures(summary)),
+    )
+
+
+class _Names:
+    """Gives figures whose names would be the same as files a number behind it."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, groups: Iterable[TaskFigures]) -> tuple[TaskFigures, ...]:
+        return tuple(replace(group, figures=tuple(map(self._named, group.figures))) for group in groups)
+
+    def _named(self, figure: Figure) -> Figure:
+        self._seen[figure.name] += 1
+        number = self._seen[figure.name]
+        return figure if number == 1 else replace(figure, name=f"{figure.name}-{number}")
+
+
+def _by_task(summary: Summary, found: Mapping[str, list[Figure]]) -> tuple[TaskFigures, ...]:
+    names = [task.task for task in summary.tasks]
+    return tuple(TaskFigures(task, tuple(found[task])) for task in names if found.get(task))
+
+
+def _curve_figures(summary: Summary, curves: Sequence[RetainedCurve], along: Along) -> tuple[TaskFigures, ...]:
+    chances = {task.task: task.chance for task in summary.tasks}
+    found: dict[str, list[Figure]] = {}
+    for model, task in dict.fromkeys((curve.model, curve.task) for curve in curves):
+        mine = [curve for curve in curves if (curve.model, curve.task) == (model, task)]
+        found.setdefault(task, []).extend(retained_figures(mine, chances.get(task), along))
+    return _by_task(summary, found)
+
+
+def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[TaskFigures, ...]:
+    drawn = {(curve.model, curve.task, point.recipe) for curve in curves for point in curve.points}
+    found: dict[str, list[Figure]] = {}
+    for model in dict.fromkeys(cell.model for cell in summary.cells):
+        for task in summary.tasks:
+            others = [
+                cell
+                for cell in summary.cells
+                if (cell.model, cell.task) == (model, task.task) and (model, task.task, cell.recipe) not in drawn
+            ]
+            figure = recipes_figure(others, task.chance)
+            if figure is not None:
+                found.setdefault(task.task, []).append(figure)
+    return _by_task(summary, found)
+
+
+def _task_figures(summary: Summary) -> tuple[TaskFigures, ...]:
+    tasks = [task.task for task in summary.tasks]
+    if len(tasks) < 2:
+        return ()
+    figures = []
+    for model in dict.fromkeys(cell.model for cell in summary.cells):
+        cells = {(cell.recipe, cell.task): cell for cell in summary.cells if cell.model == model}
+        recipes = tuple(dict.fromkeys(recipe for recipe, _ in cells if recipe != BASELINE))
+        known = tuple((task, _known(cells.get((BASELINE, task)))) for task in tasks)
+        shares = tuple(tuple(_forgotten(cells.get((recipe, task))) for task in tasks) for recipe in recipes)
+        if any(value is not None for row in shares for value in row):
+            figures.append(heat_figure(HeatGrid(model, "all tasks", "task", known, recipes, shares)))
+    return (TaskFigures("", tuple(figures)),) if figures else ()
+
+
+def _known(cell: CellSummary | None) -> int:
+    return 0 if cell is None else round(cell.accuracy * cell.items)
+
+
+def _forgotten(cell: CellSummary | None) -> float | None:
+    return None if cell is None or cell.retained is None else 1 - cell.retained
+
+
+def _relation_figures(run: Run) -> tuple[TaskFigures, ...]:
+    found: dict[str, list[Figure]] = {}
+    for answers in run.answers:
+        if len(answers.relations) > 1 and answers.known.any():
+            grid = _relation_grid(run, answers)
+            if grid is not None:
+                found.setdefault(answers.task, []).append(heat_figure(grid))
+    return tuple(TaskFigures(task, tuple(figures)) for task, figures in found.items())
+
+
+def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
+    shares = relation_shares(answers)
+    if shares is None or not shares.recipes:
+        return None
+    content = run.items_file(answers.task)
+    labels = {} if content is None else read_item_texts(content).relation_labels
+    # Of many relations, those that have most to forget; in the task's order.
+    chosen = np.sort(np.argsort(-shares.known, kind="stable")[:_MOST_COLUMNS])
+    columns = tuple(
+        (labels.get(shares.relations[place], shares.relations[place]), int(shares.known[place])) for place in chosen
+    )
+    rows = tuple(
+        tuple(None if np.isnan(value) else float(value) for value in row) for row in shares.forgotten[:, chosen]
+    )
+    return HeatGrid(answers.model, answers.task, "relation", columns, shares.recipes, rows)
+
+
+def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
+    found: dict[str, list[Figure]] = {}
+    for frontier in frontiers(summary):
+        for measure in shown_measures(frontier):
+            found.setdefault(frontier.task, []).append(frontier_figure(frontier, measure))
+    return _by_task(summary, found)
