@@ -9,7 +9,7 @@ from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary
 from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
 from forgetmeter.report.numbers import count, percent, points
-from forgetmeter.report.recipe_words import recipe_in_words, things
+from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
 from forgetmeter.specs.recipe import BASELINE
 
 _AFFORDABLE = (0.01, 0.02, 0.05, 0.1)
@@ -37,26 +37,28 @@ class Headline:
 
 def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headline]:
     """Return one for each model and task that has outcomes, in the study's order."""
-    curves = list(curves)
-    found = []
+    curves, found = list(curves), []
+    names = [task.task for task in summary.tasks]
     for model in dict.fromkeys(cell.model for cell in summary.cells):
         for task in summary.tasks:
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
-                found.append(Headline(model, task.task, tuple(_sentences(task, cells, mine))))
+                found.append(Headline(model, task.task, tuple(_sentences(task, task_label(task.task, names), cells, mine))))
     return found
 
 
-def _sentences(task: TaskSummary, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve]) -> Iterable[str]:
+def _sentences(
+    task: TaskSummary, label: str, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve]
+) -> Iterable[str]:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
     if baseline is None:
         best, worst = max(cell.accuracy for cell in cells), min(cell.accuracy for cell in cells)
-        yield f"The baseline has no outcomes on {task.task}, so what was forgotten cannot be said."
+        yield f"The baseline has no outcomes on {label}, so what was forgotten cannot be said."
         yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
         return
     known = round(baseline.accuracy * baseline.items)
-    yield _known(task, baseline, known)
+    yield _known(task, label, baseline, known)
     if not known:
         yield "So there is nothing that compression could make it forget."
         return
@@ -68,10 +70,10 @@ def _sentences(task: TaskSummary, cells: Sequence[CellSummary], curves: Sequence
         yield f"{unclear} of {len(compared)} recipes show no change of accuracy beyond chance."
 
 
-def _known(task: TaskSummary, baseline: CellSummary, known: int) -> str:
+def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
     noun = things(task.task, baseline.items)
     verb = "knows" if noun.startswith("fact") else "gets right"
-    said = f"It {verb} {percent(baseline.accuracy)} of {count(baseline.items)} {noun} of {task.task}"
+    said = f"It {verb} {percent(baseline.accuracy)} of {count(baseline.items)} {noun} of {label}"
     if known and baseline.p_chance is not None and baseline.p_chance >= _NO_BETTER:
         return f"{said}, which is no better than guessing ({percent(task.chance)})."
     return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from forgetmeter.errors import UserError
 from forgetmeter.report.retained_grid import scope_in_words, treatment
 from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
@@ -23,6 +25,12 @@ def recipe_in_words(text: str) -> str:
     if len(scopes) == 1:
         return f"{scope_in_words(scopes[0])}: {treatment(recipe)}"
     return ", then ".join(f"{scope_in_words(str(step.scope))} {treatment(Recipe((step,)))}" for step in recipe.steps)
+
+
+def task_label(task: str, tasks: Iterable[str]) -> str:
+    """Return a task's name without its options, where no other of the tasks has the same."""
+    base = task.partition(":")[0]
+    return task if any(other != task and other.partition(":")[0] == base for other in tasks) else base
 
 
 def things(task: str, number: int) -> str:

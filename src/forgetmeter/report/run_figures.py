@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from altair.utils.schemapi import debug_mode
 
 from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.frames import Run
@@ -21,6 +22,7 @@ from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_me
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
+from forgetmeter.report.recipe_words import task_label
 from forgetmeter.specs.recipe import BASELINE
 
 _MOST_COLUMNS = 60
@@ -90,14 +92,16 @@ def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> 
         curves: Its curves, from ``run_curves``.
     """
     named = _Names()
-    return RunFigures(
-        level=named(_curve_figures(summary, curves, "level")),
-        removed=named(_curve_figures(summary, curves, "removed")),
-        recipes=named(_recipe_figures(summary, curves)),
-        tasks=named(_task_figures(summary)),
-        relations=named(_relation_figures(run)),
-        frontier=named(_frontier_figures(summary)),
-    )
+    # Altair would check every part of every chart against its schema; the tests do, once.
+    with debug_mode(False):
+        return RunFigures(
+            level=named(_curve_figures(summary, curves, "level")),
+            removed=named(_curve_figures(summary, curves, "removed")),
+            recipes=named(_recipe_figures(summary, curves)),
+            tasks=named(_task_figures(summary)),
+            relations=named(_relation_figures(run)),
+            frontier=named(_frontier_figures(summary)),
+        )
 
 
 class _Names:
@@ -146,18 +150,27 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
 
 
 def _task_figures(summary: Summary) -> tuple[TaskFigures, ...]:
-    tasks = [task.task for task in summary.tasks]
-    if len(tasks) < 2:
+    """Return one grid of recipes by models and tasks, where there are several of either."""
+    cells = {(cell.recipe, cell.model, cell.task): cell for cell in summary.cells}
+    columns = list(dict.fromkeys((cell.model, cell.task) for cell in summary.cells if cell.recipe == BASELINE))
+    recipes = tuple(dict.fromkeys(recipe for recipe, *_ in cells if recipe != BASELINE))
+    if len(columns) < 2 or not recipes:
         return ()
-    figures = []
-    for model in dict.fromkeys(cell.model for cell in summary.cells):
-        cells = {(cell.recipe, cell.task): cell for cell in summary.cells if cell.model == model}
-        recipes = tuple(dict.fromkeys(recipe for recipe, _ in cells if recipe != BASELINE))
-        known = tuple((task, _known(cells.get((BASELINE, task)))) for task in tasks)
-        shares = tuple(tuple(_forgotten(cells.get((recipe, task))) for task in tasks) for recipe in recipes)
-        if any(value is not None for row in shares for value in row):
-            figures.append(heat_figure(HeatGrid(model, "all tasks", "task", known, recipes, shares)))
-    return (TaskFigures("", tuple(figures)),) if figures else ()
+    columns = columns[:_MOST_COLUMNS]
+    models = {model for model, _ in columns}
+    tasks = [task for _, task in columns]
+    known = tuple(
+        (
+            task_label(task, tasks) if len(models) == 1 else f"{model}, {task_label(task, tasks)}",
+            _known(cells[BASELINE, model, task]),
+        )
+        for model, task in columns
+    )
+    shares = tuple(tuple(_forgotten(cells.get((recipe, *column))) for column in columns) for recipe in recipes)
+    if not any(value is not None for row in shares for value in row):
+        return ()
+    of = columns[0][0] if len(models) == 1 else "all models"
+    return (TaskFigures("", (heat_figure(HeatGrid(of, "all tasks", "task", known, recipes, shares)),)),)
 
 
 def _known(cell: CellSummary | None) -> int:

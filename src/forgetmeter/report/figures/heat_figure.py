@@ -16,7 +16,7 @@ from forgetmeter.report.numbers import MISSING, percent
 from forgetmeter.report.recipe_words import recipe_in_words
 
 _CELL_WIDTH, _CELL_HEIGHT = 24, 17
-_LABEL = 190
+_LABEL = 230
 _TENTHS = len(HEAT)
 
 
@@ -52,7 +52,7 @@ def heat_figure(grid: HeatGrid) -> Figure:
     )
     return Figure(
         name=file_name("forgotten-by", grid.kind, grid.model, grid.subject),
-        title=f"{grid.model}, {grid.subject}",
+        title=grid.model,
         alternative=f"Heat map of the share of known items that {grid.model} forgets: {len(grid.recipes)} recipes by "
         f"{len(grid.columns)} {grid.kind}s, {span}. The table has all values.",
         chart=_chart(grid),

@@ -61,7 +61,7 @@ def _chart(cells: Sequence[CellSummary], chance: float | None) -> Any:  # noqa: 
             "text": [f"{name}: {_estimate(cell)} retained" for name, cell in zip(names, cells, strict=True)],
         }
     )
-    x_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=5)
+    x_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=3)
     base = alt.Chart(rows).encode(
         y=alt.Y("recipe:N", sort=names, axis=alt.Axis(title=None, labelLimit=260, tickSize=0, domain=False))
     )

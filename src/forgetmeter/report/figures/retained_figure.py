@@ -16,7 +16,8 @@ from forgetmeter.report.numbers import MISSING, interval, magnitude, percent
 from forgetmeter.report.recipe_words import scope_in_words
 
 Along = Literal["level", "removed"]
-_AXES: Mapping[Along, str] = {"level": "share of the scope's weights pruned", "removed": "weights removed, in millions"}
+_AXES: Mapping[Along, str] = {"level": "share of the scope's weights pruned", "removed": "weights removed"}
+_UNITS = ((1e9, "milliards"), (1e6, "millions"), (1e3, "thousands"))
 _WIDTH, _HEIGHT = 290, 210
 
 
@@ -29,32 +30,36 @@ def retained_figures(curves: Sequence[RetainedCurve], chance: float | None, alon
         along: What the horizontal axis is: the ``level``, or how many weights were ``removed``.
     """
     found = []
-    for method in dict.fromkeys(curve.method for curve in curves):
+    methods = list(dict.fromkeys(curve.method for curve in curves))
+    for method in methods:
         chosen = [curve for curve in curves if curve.method == method]
         if along == "removed":
-            chosen = [curve for curve in chosen if all(_removed(point) for point in curve.points)]
+            chosen = [curve for curve in chosen if all(point.removed_weights for point in curve.points)]
         if chosen:
-            found.append(_figure(chosen, chance, along))
+            found.append(_figure(chosen, chance, along, is_only=len(methods) == 1))
     return found
 
 
-def _removed(point: CurvePoint) -> float:
-    return (point.removed_weights or 0) / 1e6
+def _unit(curves: Iterable[RetainedCurve]) -> tuple[float, str]:
+    """Return in what weights are counted, so that the axis has short numbers."""
+    most = max(point.removed_weights or 0 for curve in curves for point in curve.points)
+    return next((each for each in _UNITS if most >= each[0]), (1.0, ""))
 
 
-def _figure(curves: Sequence[RetainedCurve], chance: float | None, along: Along) -> Figure:
+def _figure(curves: Sequence[RetainedCurve], chance: float | None, along: Along, *, is_only: bool) -> Figure:
     first = curves[0]
     return Figure(
         name=file_name("retained", along, first.model, first.task, first.method),
-        title=f"{first.model}: {first.method}",
+        title=first.model if is_only else f"{first.model}: {first.method}",
         alternative=_alternative(curves, along),
         chart=_chart(curves, chance, along),
         table=_table(curves),
     )
 
 
-def _rows(curves: Iterable[RetainedCurve], along: Along) -> list[dict[str, Any]]:
+def _rows(curves: Sequence[RetainedCurve], along: Along) -> list[dict[str, Any]]:
     rows = []
+    unit, _ = _unit(curves)
     for curve in curves:
         scope = scope_in_words(curve.scope)
         rows.append({"scope": scope, "x": 0.0, "retained": 1.0, "low": 1.0, "high": 1.0, "text": f"{scope}: baseline"})
@@ -63,7 +68,7 @@ def _rows(curves: Iterable[RetainedCurve], along: Along) -> list[dict[str, Any]]
             rows.append(
                 {
                     "scope": scope,
-                    "x": point.level if along == "level" else _removed(point),
+                    "x": point.level if along == "level" else (point.removed_weights or 0) / unit,
                     "retained": retained.value,
                     "low": retained.low,
                     "high": retained.high,
@@ -80,21 +85,26 @@ def _chart(curves: Sequence[RetainedCurve], chance: float | None, along: Along) 
     colours = [_colour(curve.scope, place) for place, curve in enumerate(curves)]
     shapes = [SHAPES[place % len(SHAPES)] for place in range(len(scopes))]
     levels = along == "level"
-    x_axis = alt.Axis(title=_AXES[along], format="%" if levels else "~g", tickCount=5 if levels else 4, grid=False)
+    _, counted = _unit(curves)
+    title = f"{_AXES[along]}, in {counted}" if counted and not levels else _AXES[along]
+    x_axis = alt.Axis(title=title, format="%" if levels else ",.2~f", tickCount=5, grid=False)
+    scale = alt.Scale(domain=scopes, range=colours)
     base = alt.Chart(rows).encode(
         x=alt.X("x:Q", axis=x_axis, scale=alt.Scale(domainMin=0)),
-        color=alt.Color("scope:N", sort=scopes, scale=alt.Scale(domain=scopes, range=colours)),
-        shape=alt.Shape("scope:N", sort=scopes, scale=alt.Scale(domain=scopes, range=shapes)),
+        # Without it the legend would be as pale as the bands.
+        color=alt.Color("scope:N", sort=scopes, scale=scale, legend=alt.Legend(symbolOpacity=1)),
     )
     y_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=5, tickSize=0, domain=False)
     y_scale = alt.Scale(domain=[0, 1])
     layers = [
         base.mark_area(opacity=0.16, aria=False).encode(
-            y=alt.Y("low:Q", axis=y_axis, scale=y_scale), y2="high:Q", shape=alt.value("circle")
+            y=alt.Y("low:Q", axis=y_axis, scale=y_scale), y2="high:Q"
         ),
-        base.mark_line(strokeWidth=2, aria=False).encode(y="retained:Q", shape=alt.value("circle")),
+        base.mark_line(strokeWidth=2, aria=False).encode(y="retained:Q"),
         base.mark_point(filled=True, size=52, opacity=1, stroke=PAPER, strokeWidth=1).encode(
-            y="retained:Q", description="text:N"
+            y="retained:Q",
+            description="text:N",
+            shape=alt.Shape("scope:N", sort=scopes, scale=alt.Scale(domain=scopes, range=shapes)),
         ),
     ]
     if chance is not None:

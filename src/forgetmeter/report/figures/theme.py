@@ -46,6 +46,7 @@ def configuration() -> dict[str, Any]:
         "domainColor": MUTED,
         "tickColor": MUTED,
         "labelFontSize": 12,
+        "labelPadding": 6,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "titlePadding": 8,

@@ -159,11 +159,15 @@
     if (order) rows.sort(order);
   }
   function show(anew) {
+    const table = byId("ledger-table");
+    const models = new Set(data.changes.map((change) => change.model));
+    table.classList.toggle("one-model", models.size === 1 || controls.model.value !== "");
+    table.classList.toggle("one-recipe", controls.recipe.value !== "");
     if (anew) {
       body.replaceChildren();
       shown = 0;
     }
-    const keys = Array.from(byId("ledger-table").tHead.rows[0].cells, (cell) => [cell.dataset.key, cell.textContent]);
+    const keys = Array.from(table.tHead.rows[0].cells, (cell) => [cell.dataset.key, cell.textContent]);
     rows.slice(shown, shown + PAGE).forEach((row) => {
       const line = body.insertRow();
       keys.forEach(([key, label]) => {

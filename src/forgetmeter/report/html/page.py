@@ -22,7 +22,7 @@ from forgetmeter.report.html.inline_svg import inline_svg
 from forgetmeter.report.html.json_block import json_block
 from forgetmeter.report.html.ledger_data import LedgerData
 from forgetmeter.report.numbers import count, interval, percent, points, probability
-from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.report.recipe_words import recipe_in_words, task_label
 from forgetmeter.report.run_facts import run_facts
 from forgetmeter.report.run_figures import RunFigures
 from forgetmeter.report.side_by_side import SideBySide
@@ -70,6 +70,8 @@ def render_page(content: PageContent) -> str:
         "words": recipe_in_words,
         "effect": effect_text,
     }
+    tasks = [task.task for task in content.summary.tasks]
+    environment.globals["label"] = lambda task: task_label(task, tasks)
     theme, script = _own("theme.js"), _own("page.js")
     return environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
