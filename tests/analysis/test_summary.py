@@ -7,8 +7,9 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import open_run
-from forgetmeter.analysis.summary import CellSummary, Summary, summarise
+from forgetmeter.analysis.summary import Summary, summarise
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.specs.model_reference import parse_model_reference

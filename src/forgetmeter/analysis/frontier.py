@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.summary import CellSummary, Summary, VariantSummary
+from forgetmeter.analysis.summary import Summary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
 
 Measure = Literal["dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes", "tokens_per_second"]
@@ -67,21 +68,19 @@ def frontiers(summary: Summary) -> tuple[Frontier, ...]:
     found = []
     for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task)]
-        points = _marked([_point(cell, variants.get((model, cell.recipe))) for cell in cells if _retained(cell)])
+        points = _marked(
+            [
+                _point(cell, retained, variants.get((model, cell.recipe)))
+                for cell in cells
+                if (retained := cell.retained_estimate) is not None
+            ]
+        )
         if points and any(point.recipe == BASELINE for point in points):
             found.append(Frontier(model, task, tuple(points)))
     return tuple(found)
 
 
-def _retained(cell: CellSummary) -> Estimate | None:
-    if cell.recipe == BASELINE:
-        return Estimate(1.0, 1.0, 1.0)
-    if cell.retained is None or cell.retained_low is None or cell.retained_high is None:
-        return None
-    return Estimate(cell.retained, cell.retained_low, cell.retained_high)
-
-
-def _point(cell: CellSummary, variant: VariantSummary | None) -> FrontierPoint:
+def _point(cell: CellSummary, retained: Estimate, variant: VariantSummary | None) -> FrontierPoint:
     costs: dict[Measure, float | None] = {
         "dense_bytes": variant.dense_bytes if variant else None,
         "bitmask_bytes": variant.bitmask_bytes if variant else None,
@@ -89,8 +88,6 @@ def _point(cell: CellSummary, variant: VariantSummary | None) -> FrontierPoint:
         "smallest_bytes": variant.smallest_bytes if variant else None,
         "tokens_per_second": cell.tokens / cell.seconds if cell.tokens and cell.seconds else None,
     }
-    retained = _retained(cell)
-    assert retained is not None
     known = {measure: float(value) for measure, value in costs.items() if value is not None}
     return FrontierPoint(cell.recipe, retained, known, bool(variant and variant.simulated), ())
 

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.resampling import expanded_interval
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
+from forgetmeter.analysis.summary import Summary
 from forgetmeter.analysis.treatments import Treatment, curves, treatments
 
 _TAIL = 0.025
@@ -78,27 +81,40 @@ class RetainedCurve:
 
 
 def retained_curves(
-    answers: Answers, removed: Mapping[str, int | None], draws: RetainedDraws | None = None
+    answers: Answers, cells: Mapping[str, CellSummary], removed: Mapping[str, int | None]
 ) -> tuple[RetainedCurve, ...]:
     """Return the curves of a model on a task; none where the baseline has no outcomes or knows nothing.
 
     Args:
         answers: What its variants did.
+        cells: The same in numbers, by recipe.
         removed: Removed weights by recipe.
-        draws: What they retain in resamples, where that was computed already.
     """
-    draws = draws or retained_draws(answers)
+    draws = retained_draws(answers)
     if answers.baseline is None or not draws.known:
         return ()
     found = []
     for (method, scope), group in curves(treatments(answers.recipes)).items():
         points = tuple(
-            CurvePoint(each.recipe, float(each.level or 0), removed.get(each.recipe), draws.estimate(each.recipe))
+            CurvePoint(each.recipe, float(each.level or 0), removed.get(each.recipe), estimate)
             for each in group
+            if (estimate := cells[each.recipe].retained_estimate) is not None
         )
         found.append(
             RetainedCurve(answers.model, answers.task, method, scope, points, _area(group, draws), _knee(group, draws))
         )
+    return tuple(found)
+
+
+def all_curves(run: Run, summary: Summary) -> tuple[RetainedCurve, ...]:
+    """Return the curves of all models and tasks of a run."""
+    found: list[RetainedCurve] = []
+    for answers in run.answers:
+        removed = {each.recipe: each.removed_weights for each in summary.variants if each.model == answers.model}
+        cells = {
+            cell.recipe: cell for cell in summary.cells if (cell.model, cell.task) == (answers.model, answers.task)
+        }
+        found += retained_curves(answers, cells, removed)
     return tuple(found)
 
 

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.resampling import (
     FEWEST_CLUSTERS,
     RESAMPLES,
     SEED,
     cluster_weights,
-    expanded_interval,
     resampled_sums,
     totals_by_cluster,
 )
@@ -50,11 +48,6 @@ class RetainedDraws:
         weights = np.asarray(list(coefficients.values()), dtype=np.float64)
         value = float(self.retained[places] @ weights) + constant
         return value, self.draws[:, places] @ weights + constant
-
-    def estimate(self, recipe: str) -> Estimate:
-        """Return what a variant retains, with its bootstrap interval."""
-        value, draws = self.contrast({recipe: 1.0})
-        return expanded_interval(value, draws, clusters=self.clusters)
 
 
 def retained_draws(answers: Answers, *, resamples: int = RESAMPLES, seed: int = SEED) -> RetainedDraws:

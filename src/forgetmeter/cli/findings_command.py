@@ -21,13 +21,12 @@ def findings_command(
 
     from forgetmeter.analysis.findings.all_findings import find
     from forgetmeter.analysis.frames import open_run
-    from forgetmeter.analysis.summary import summarise
     from forgetmeter.report.findings_json import findings_json
     from forgetmeter.report.findings_text import findings_text
     from forgetmeter.report.tables import remarks
 
     opened = open_run(run)
-    summary = summarise(opened)
+    summary = opened.summary
     findings = find(opened, summary)
     if json:
         sys.stdout.write(findings_json(findings, remarks=remarks(summary)))

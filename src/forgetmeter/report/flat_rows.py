@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import DROPPED, FILTERS
-from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary, VariantSummary
+from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.store.outcomes_table import METRIC
 
 _KEYS = ("model", "recipe", "task")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Literal
 
@@ -50,18 +49,16 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
     text.append(f" on {ledger.task}\n\n", "cyan")
     text.append_text(_answer(ledger))
     for name, counts in (
-        ("relation", ledger.by_relation[:_MOST_RELATIONS]),
+        ("relation", ledger.by_relation),
         ("popularity in its relation", ledger.by_popularity),
         ("margin of the original", ledger.by_margin),
     ):
         if len(counts) > 1:
             text.append("\n")
-            text.append_text(_counts(name, counts, width))
-    left_out = len(ledger.by_relation) - _MOST_RELATIONS
-    if left_out > 0:
-        text.append(
-            f"\n{left_out} relations with fewer forgotten facts are not shown; --format csv has them.\n", "yellow"
-        )
+            text.append_text(_counts(name, counts[:_MOST_RELATIONS], width))
+            if len(counts) > _MOST_RELATIONS:
+                left_out = len(counts) - _MOST_RELATIONS
+                text.append(f"… and {left_out} more with fewer forgotten; --format json has them\n", "dim")
     text.append("\n")
     text.append_text(_entries(shown, status=status, total=total, width=width))
     return text
@@ -149,9 +146,9 @@ def _is_gold(shown: Sequence[LedgerEntry], side: Literal["before", "after"]) -> 
 def _told_apart(entry: LedgerEntry) -> list[str]:
     """Return the right answer, the old and the new one, without a long beginning that different ones share."""
     answers = [" ".join(text.split()) for text in (entry.gold, entry.before, entry.after)]
-    shared = os.path.commonprefix(answers)
+    alike = next((at for at, each in enumerate(zip(*answers, strict=False)) if len(set(each)) > 1), None)
     # A word is shown whole.
-    start = shared.rfind(" ") + 1
+    start = answers[0][:alike].rfind(" ") + 1
     if len(set(answers)) == 1 or start < _LONG_BEGINNING:
         return answers
     return [f"…{answer[start:]}" for answer in answers]

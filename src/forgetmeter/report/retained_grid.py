@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.summary import Summary, TaskSummary
 from forgetmeter.report.numbers import MISSING, count, percent
 from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
 

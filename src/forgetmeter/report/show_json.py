@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from forgetmeter.analysis.summary import CellSummary, Summary
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.summary import Summary
 from forgetmeter.store.json_text import to_json
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary, VariantSummary
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.report.numbers import (
     MISSING,
     count,

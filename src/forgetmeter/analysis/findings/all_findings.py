@@ -16,7 +16,7 @@ from forgetmeter.analysis.findings.rare_facts_first import rare_facts_first
 from forgetmeter.analysis.findings.structured_final_layer import structured_final_layer_worse
 from forgetmeter.analysis.findings.verdicts import with_verdicts
 from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.summary import Summary, summarise
+from forgetmeter.analysis.summary import Summary
 
 FINDINGS = (
     overall_hurts_most,
@@ -40,5 +40,5 @@ def find(run: Run, summary: Summary | None = None) -> tuple[Finding, ...]:
         run: The run, finished or not.
         summary: Its summary, where there is one already.
     """
-    models = gather(run, summary or summarise(run))
+    models = gather(run, summary or run.summary)
     return with_verdicts([test(models) for test in FINDINGS])

@@ -55,7 +55,7 @@ def _effect(evidence: Evidence) -> Effect | str:
             for recipe, weight in weights.items():
                 coefficients[recipe] = coefficients.get(recipe, 0.0) + sign * weight / len(pairs)
     value, draws = evidence.draws.contrast(coefficients, constant)
-    detail = f"up to {most / 1e6:,.1f} M weights removed"
+    detail = f"up to {most:,.0f} weights removed"
     return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.cell_summary import SIGNIFICANT, CellSummary
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_weights, totals_by_cluster
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
-from forgetmeter.analysis.summary import SIGNIFICANT, CellSummary, Summary
+from forgetmeter.analysis.summary import Summary
 from forgetmeter.analysis.treatments import Treatment, treatments
 from forgetmeter.specs.recipe import BASELINE
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from forgetmeter.analysis.cell_summary import SIGNIFICANT
 from forgetmeter.analysis.findings.effect import Effect, tested
 from forgetmeter.analysis.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.analysis.findings.finding import Claim, Finding
-from forgetmeter.analysis.summary import SIGNIFICANT
 from forgetmeter.analysis.treatments import HEAD, PRUNING
 from forgetmeter.specs.recipe import BASELINE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from forgetmeter.analysis.cell_summary import SIGNIFICANT
 from forgetmeter.analysis.correction import holm_corrected
 from forgetmeter.analysis.findings.finding import Finding, ModelResult, Verdict
-from forgetmeter.analysis.summary import SIGNIFICANT
 
 
 def with_verdicts(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -1,0 +1,168 @@
+"""Runs that are made up, of any size: answers by chance, with a share of them forgotten that the caller says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.item import Cloze, Item, Request, TaskDescription
+from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.store import layout
+from forgetmeter.store.metadata import parquet_bytes
+from forgetmeter.store.run_store import RunStore
+
+MODEL = "org/made-up"
+ATTENTION_WEIGHTS, FEED_FORWARD_WEIGHTS, HEAD_WEIGHTS = 1000, 3000, 500
+
+Right = Callable[["MadeUpTask", str, np.random.Generator], NDArray[np.bool_]]
+"""Says of each item of a task whether a recipe gets it right; the same generator is given for all recipes in turn."""
+
+
+@dataclass(frozen=True)
+class MadeUpTask:
+    """A task with so many items, which fall into relations of equal size, one after the other."""
+
+    name: str = "made_up"
+    items: int = 200
+    relations: int = 0
+    choices: int = 4
+    popularity: bool = False
+    gold: int | None = None
+
+    @property
+    def relation(self) -> NDArray[np.int64]:
+        return np.arange(self.items) * max(self.relations, 1) // self.items
+
+    @property
+    def right_places(self) -> NDArray[np.int64]:
+        """Index of the right choice of each item: evenly spread, or always the same."""
+        return np.arange(self.items) % self.choices if self.gold is None else np.full(self.items, self.gold)
+
+
+def write_made_up_run(
+    location: str,
+    *,
+    recipes: Sequence[str],
+    right: Right,
+    tasks: Sequence[MadeUpTask] = (MadeUpTask(),),
+    models: Sequence[str] = (MODEL,),
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    seed: int = 0,
+) -> str:
+    """Write a run and say where; ``metrics`` are by recipe, and each model has answers of its own."""
+    store = RunStore(location)
+    names = [BASELINE, *(recipe for recipe in recipes if recipe != BASELINE)]
+    variants = {(model, name): _variant(model, name) for model in models for name in names}
+    identity = {"models": list(models), "recipes": names, "tasks": [task.name for task in tasks], "evaluation": {}}
+    listed = [{"id": each.id, "model": model, "recipe": name} for (model, name), each in variants.items()]
+    store.open_study({"identity": identity, "variants": listed})
+    for task in tasks:
+        store.write_items(TaskDescription(task.name, "1", "made up", "accuracy", task.items), _items(task))
+    for (model, name), variant in variants.items():
+        store.write_variant(variant, _reached(variant.recipe), {})
+        for task in tasks:
+            random = np.random.default_rng([seed, models.index(model), names.index(name)])
+            about = dict((metrics or {}).get(name, {}))
+            write_answers(store, Cell(variant, task.name), task, right(task, name, random), random, metrics=about)
+    return location
+
+
+def write_answers(
+    store: RunStore,
+    cell: Cell,
+    task: MadeUpTask,
+    correct: NDArray[np.bool_],
+    random: np.random.Generator,
+    *,
+    metrics: Mapping[str, float] | None = None,
+) -> None:
+    """Store a cell whose log-likelihoods agree with what is right."""
+    values = -np.abs(random.normal(3, 1, (task.items, task.choices))).astype(np.float32)
+    gold, best = task.right_places, values.argmax(axis=1)
+    rows = np.arange(task.items)
+    # The likeliest choice changes places with the right one where it is to be right, with another where it is not.
+    target = np.where(correct, gold, (gold + 1 + best % max(task.choices - 1, 1)) % task.choices)
+    values[rows, best], values[rows, target] = values[rows, target], values[rows, best]
+    mine = values[rows, gold]
+    others = np.where(np.arange(task.choices) == gold[:, None], -np.inf, values)
+    lists = pa.ListArray.from_arrays(
+        pa.array(np.arange(task.items + 1) * task.choices, pa.int32()), pa.array(values.ravel(), pa.float32())
+    )
+    table = pa.table(
+        {
+            "item_id": [f"{task.name}/{place}" for place in range(task.items)],
+            "correct": pa.array(correct),
+            "prediction": [f"answer {place}" for place in values.argmax(axis=1).tolist()],
+            "gold": [f"answer {place}" for place in gold.tolist()],
+            "rank": pa.array(1 + (values > mine[:, None]).sum(axis=1), pa.int32()),
+            "margin": pa.array((mine - others.max(axis=1)).astype(np.float64)),
+            "loglikelihoods": lists,
+            "metric.accuracy": pa.array(correct.astype(np.float64)),
+        }
+    )
+    about = {
+        "variant": cell.variant.id,
+        "model": str(cell.variant.model),
+        "recipe": str(cell.variant.recipe),
+        "task": cell.task,
+        "rows": len(table),
+        "seconds": 2.0,
+        "tokens": 10 * task.items,
+        "metrics": {"accuracy": float(correct.mean()), **(metrics or {})},
+    }
+    store.folder.write(layout.outcomes_path(cell.variant.id, cell.task), parquet_bytes(table, about))
+
+
+def _variant(model: str, recipe: str) -> Variant:
+    name = "".join(letter if letter.isalnum() else "-" for letter in f"{model}-{recipe}")
+    return Variant(name, parse_model_reference(model), parse_recipe(recipe))
+
+
+def _items(task: MadeUpTask) -> list[Item]:
+    choices = tuple(f"answer {place}" for place in range(task.choices))
+    items = []
+    for place, (relation, gold) in enumerate(zip(task.relation.tolist(), task.right_places.tolist(), strict=True)):
+        fields = {"relation": f"R{relation}", "subject": f"thing {place}"} if task.relations else {}
+        if task.popularity:
+            fields["popularity"] = str(place * 7919 % 1000)
+        about = (f"{task.name}/{place}", f"{task.name}{place}")
+        if task.relations:
+            cloze = Cloze(f"Thing {place} is ", ".", "candidates")
+            items.append(Item(*about, (), choices, (gold,), fields, cloze))
+        else:
+            requests = tuple(Request(f"What is thing {place}?", f" {choice}") for choice in choices)
+            items.append(Item(*about, requests, choices, (gold,), fields))
+    return items
+
+
+def _reached(recipe: Recipe) -> Reached:
+    sizes = {"attention.query": ATTENTION_WEIGHTS, "feed_forward.up": FEED_FORWARD_WEIGHTS, "head": HEAD_WEIGHTS}
+    zeros = dict.fromkeys(sizes, 0)
+    bits = 32.0
+    for step in recipe.steps:
+        scope = str(step.scope).removeprefix("paper/")
+        for role, size in sizes.items():
+            chosen = (scope == "overall" and role != "head") or role.startswith(scope)
+            if chosen and step.level is not None and step.level <= 1:
+                zeros[role] = round(step.level * size)
+        bits = 8.0 if step.method == "dynamic_int8" else bits
+    weights, removed = sum(sizes.values()), sum(zeros.values())
+    selected = sum(size for role, size in sizes.items() if zeros[role])
+    return Reached(
+        {role: RoleCount(size, zeros[role]) for role, size in sizes.items()},
+        selected,
+        removed,
+        removed,
+        4 * weights,
+        4 * (weights - removed) + weights // 8,
+        round(weights * bits / 8),
+        simulated=False,
+        smallest_bytes=round((weights - removed) * bits / 8) + weights // 8,
+    )
