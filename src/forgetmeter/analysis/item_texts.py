@@ -44,7 +44,7 @@ def read_item_texts(content: bytes) -> ItemTexts:
     names = set(stored.schema_arrow.names)
     has_clozes = {"before", "after", "among"} <= names
     wanted = ["item_id", "content_hash", "choices", "contexts", "continuations", "fields"]
-    table = stored.read(columns=[*wanted, *(["before", "after", "among"] if has_clozes else [])])
+    table: Any = stored.read(columns=[*wanted, *(["before", "after", "among"] if has_clozes else [])])
     relation = pc.map_lookup(table["fields"], "relation", "first")
     label = pc.map_lookup(table["fields"], "relation_label", "first")
     numbers = pc.list_value_length(table["choices"]).to_pylist()
@@ -57,9 +57,7 @@ def read_item_texts(content: bytes) -> ItemTexts:
         relation_labels={
             name: words for name, words in zip(relation.to_pylist(), label.to_pylist(), strict=True) if name and words
         },
-        has_few_choices=[
-            kind != "vocabulary" and number <= 5 for kind, number in zip(among, numbers, strict=True)  # noqa: PLR2004
-        ],
+        has_few_choices=[kind != "vocabulary" and number <= 5 for kind, number in zip(among, numbers, strict=True)],
     )
 
 
@@ -67,7 +65,9 @@ def _statements(table: Any, *, has_clozes: bool) -> list[str]:  # noqa: ANN401 -
     if has_clozes and not table["before"].null_count:
         joined: list[str] = pc.binary_join_element_wise(table["before"], table["after"], BLANK).to_pylist()
         return joined
-    rows = table.select([name for name in ("before", "after", "contexts", "continuations") if name in table.column_names])
+    rows = table.select(
+        [name for name in ("before", "after", "contexts", "continuations") if name in table.column_names]
+    )
     return [_statement(row) for row in rows.to_pylist()]
 
 

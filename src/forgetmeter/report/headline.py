@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
-from forgetmeter.analysis.summary import CellSummary, Summary, TaskSummary
+from forgetmeter.analysis.summary import Summary, TaskSummary
 from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
 from forgetmeter.report.numbers import count, percent, points
 from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
@@ -44,7 +45,9 @@ def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headlin
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
-                found.append(Headline(model, task.task, tuple(_sentences(task, task_label(task.task, names), cells, mine))))
+                found.append(
+                    Headline(model, task.task, tuple(_sentences(task, task_label(task.task, names), cells, mine)))
+                )
     return found
 
 

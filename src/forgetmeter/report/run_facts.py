@@ -52,7 +52,7 @@ def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
         row = stored.get(task.task, {})
         said = [f"{count(task.items)} items"]
         official = row.get("official_size")
-        if official is not None and official == official and int(official) != task.items:  # noqa: PLR0124 - NaN
+        if official is not None and official == official and int(official) != task.items:
             said.append(f"of {count(int(official))} in all")
         said += [f"source {row['source']}"] if row.get("source") else []
         said += [f"version {row['version']}"] if row.get("version") else []

@@ -10,13 +10,13 @@ import numpy as np
 from altair.utils.schemapi import debug_mode
 
 from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.frontier import frontiers
 from forgetmeter.analysis.item_texts import read_item_texts
-from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.relation_shares import relation_shares
-from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve, retained_curves
-from forgetmeter.analysis.summary import CellSummary, Summary
+from forgetmeter.analysis.retained_curve import RetainedCurve
+from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.figures.figure import Figure
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
@@ -62,34 +62,13 @@ class RunFigures:
         return (figure for group in groups for each in group for figure in each.figures)
 
 
-def run_curves(run: Run, summary: Summary) -> list[RetainedCurve]:
-    """Return all curves of a run, with the intervals of its tables."""
-    removed = {
-        model: {each.recipe: each.removed_weights for each in summary.variants if each.model == model}
-        for model in dict.fromkeys(each.model for each in summary.variants)
-    }
-    cells = {(cell.model, cell.recipe, cell.task): cell for cell in summary.cells}
-    found = []
-    for answers in run.answers:
-        for curve in retained_curves(answers, removed.get(answers.model, {})):
-            points = tuple(_with_interval(point, cells[curve.model, point.recipe, curve.task]) for point in curve.points)
-            found.append(replace(curve, points=points))
-    return found
-
-
-def _with_interval(point: CurvePoint, cell: CellSummary) -> CurvePoint:
-    if cell.retained is None or cell.retained_low is None or cell.retained_high is None:
-        return point
-    return replace(point, retained=Estimate(cell.retained, cell.retained_low, cell.retained_high))
-
-
 def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> RunFigures:
     """Return the figures of a run; a kind of which there is nothing to show is empty.
 
     Args:
         run: The run.
         summary: Its numbers.
-        curves: Its curves, from ``run_curves``.
+        curves: Its curves, from ``all_curves``.
     """
     named = _Names()
     # Altair would check every part of every chart against its schema; the tests do, once.

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.item_texts import read_item_texts
 from forgetmeter.analysis.paired import Estimate, compare_paired
-from forgetmeter.analysis.summary import CellSummary, Summary
+from forgetmeter.analysis.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -63,24 +64,24 @@ class SideBySide:
     notes: tuple[str, ...]
 
 
-def side_by_side(one: tuple[Run, Summary], other: tuple[Run, Summary]) -> SideBySide:
-    """Lay two runs beside each other, each with its summary."""
+def side_by_side(one: Run, other: Run) -> SideBySide:
+    """Lay two runs beside each other."""
     tables, notes = [], []
-    tasks = [task.task for task in one[1].tasks]
-    theirs = {task.task for task in other[1].tasks}
+    tasks = [task.task for task in one.summary.tasks]
+    theirs = {task.task for task in other.summary.tasks}
     shared = [task for task in tasks if task in theirs]
     for task in shared:
-        same = _same_items(one[0], other[0], task)
+        same = _same_items(one, other, task)
         if not same:
             notes.append(f"{task}: the two runs share no item of the same content, so differences are not paired.")
-        for mine, their in _pairs(one[1], other[1]):
+        for mine, their in _pairs(one.summary, other.summary):
             tables.append(SideTable(task, mine, their, tuple(_rows(one, other, (mine, their), task, same))))
     if not shared:
         notes.append("The two runs share no task, so there is nothing to compare.")
     left = [task for task in tasks if task not in theirs]
     if left and shared:
         notes.append(f"Only in the first run: {', '.join(left)}.")
-    return SideBySide(one[0].location, other[0].location, tuple(each for each in tables if each.rows), tuple(notes))
+    return SideBySide(one.location, other.location, tuple(each for each in tables if each.rows), tuple(notes))
 
 
 def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
@@ -99,14 +100,12 @@ def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:
     return frozenset(item for item, _ in mine & theirs)
 
 
-def _rows(
-    one: tuple[Run, Summary], other: tuple[Run, Summary], models: tuple[str, str], task: str, same: frozenset[str]
-) -> Iterable[SideRow]:
+def _rows(one: Run, other: Run, models: tuple[str, str], task: str, same: frozenset[str]) -> Iterable[SideRow]:
     cells = [
-        {cell.recipe: cell for cell in summary.cells if (cell.model, cell.task) == (model, task)}
-        for (_, summary), model in zip((one, other), models, strict=True)
+        {cell.recipe: cell for cell in run.summary.cells if (cell.model, cell.task) == (model, task)}
+        for run, model in zip((one, other), models, strict=True)
     ]
-    answers = [_answers(run, model, task) for (run, _), model in zip((one, other), models, strict=True)]
+    answers = [_answers(run, model, task) for run, model in zip((one, other), models, strict=True)]
     for recipe in dict.fromkeys([*cells[0], *cells[1]]):
         mine, theirs = cells[0].get(recipe), cells[1].get(recipe)
         if mine and theirs and answers[0] and answers[1]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from forgetmeter.analysis.findings.all_findings import find
 from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.summary import summarise
+from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.errors import UserError
 from forgetmeter.report.figures.drawing import draw
 from forgetmeter.report.headline import headlines
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
-from forgetmeter.report.run_figures import run_curves, run_figures
+from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.show_latex import show_latex
 from forgetmeter.report.show_markdown import show_markdown
 from forgetmeter.report.side_by_side import side_by_side
@@ -34,19 +35,23 @@ def make_report(run: Run, other: Run | None = None) -> Mapping[str, bytes]:
     if not len(run.cells):
         reason = f"; {len(run.failures)} cells failed" if len(run.failures) else ""
         raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
-    summary = summarise(run)
-    curves = run_curves(run, summary)
+    summary = run.summary
+    curves = all_curves(run, summary)
     figures = run_figures(run, summary, curves)
-    drawn = draw(figures.all())
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # Drawing leaves the interpreter to others; what follows is computed meanwhile.
+        drawing = beside.submit(draw, list(figures.all()))
+        findings, ledger = find(run, summary), ledger_data(run)
+        drawn = drawing.result()
     content = PageContent(
         run=run,
         summary=summary,
         headlines=headlines(summary, curves),
         figures=figures,
         drawn={each.figure.name: each for each in drawn},
-        findings=find(run, summary),
-        ledger=ledger_data(run),
-        other=None if other is None else side_by_side((run, summary), (other, summarise(other))),
+        findings=findings,
+        ledger=ledger,
+        other=None if other is None else side_by_side(run, other),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
     for each in drawn:

@@ -64,7 +64,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
             "best": [measure in point.pareto for point in points],
             "text": [
                 f"{recipe_in_words(point.recipe)}: {size} MB, {percent(point.retained.value)} retained"
-                for point, size in zip(points, megabytes(point.costs[measure] for point in points), strict=True)
+                for point, size in zip(points, megabytes(int(point.costs[measure]) for point in points), strict=True)
             ],
         }
     )
@@ -86,13 +86,15 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
     return alt.layer(
         base.transform_filter("!datum.best")
         .mark_point(shape="circle", size=36, color=GUESSING, opacity=0.8, strokeWidth=1.5)
-        .encode(description="text:N"),
+        .encode(description=alt.Description("text:N")),
         best.mark_line(interpolate="step-after", color=SERIES[1], strokeWidth=1.5, opacity=0.8, aria=False),
-        best.mark_rule(color=SERIES[1], opacity=0.5, aria=False).encode(y="low:Q", y2="high:Q"),
-        best.mark_point(shape="diamond", filled=True, size=80, color=SERIES[1], opacity=1).encode(description="text:N"),
+        best.mark_rule(color=SERIES[1], opacity=0.5, aria=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high")),
+        best.mark_point(shape="diamond", filled=True, size=80, color=SERIES[1], opacity=1).encode(
+            description=alt.Description("text:N")
+        ),
         best.transform_window(number="row_number()", sort=[alt.SortField("size")])
         .mark_text(dy=13, dx=4, fontSize=11, color=INK, aria=False)
-        .encode(text="number:Q"),
+        .encode(text=alt.Text("number:Q")),
     ).properties(width=_WIDTH, height=_HEIGHT)
 
 

@@ -86,7 +86,7 @@ def _chart(grid: HeatGrid) -> Any:  # noqa: ANN401 - of Altair
                 axis=alt.Axis(title=None, labelLimit=240, tickSize=0, domain=False),
             ),
             color=alt.Color("tenth:O", scale=alt.Scale(domain=tenths, range=[NO_VALUE, *HEAT]), legend=None),
-            description="text:N",
+            description=alt.Description("text:N"),
         )
         .properties(width=alt.Step(_CELL_WIDTH), height=alt.Step(_CELL_HEIGHT))
     )

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from forgetmeter.analysis.summary import CellSummary
+from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
@@ -67,11 +67,13 @@ def _chart(cells: Sequence[CellSummary], chance: float | None) -> Any:  # noqa: 
     )
     layers = [
         base.mark_rule(strokeWidth=2, color=SERIES[0], opacity=0.55, aria=False).encode(
-            x=alt.X("low:Q", axis=x_axis, scale=alt.Scale(domain=[0, 1])), x2="high:Q"
+            x=alt.X("low:Q", axis=x_axis, scale=alt.Scale(domain=[0, 1])), x2=alt.X2("high")
         ),
-        base.mark_point(filled=True, size=60, opacity=1, color=SERIES[0]).encode(x="retained:Q", description="text:N"),
+        base.mark_point(filled=True, size=60, opacity=1, color=SERIES[0]).encode(
+            x=alt.X("retained:Q"), description=alt.Description("text:N")
+        ),
     ]
     if chance is not None:
         guess = alt.Chart(pd.DataFrame({"chance": [chance]}))
-        layers.insert(0, guess.mark_rule(strokeDash=[4, 4], color=GUESSING, aria=False).encode(x="chance:Q"))
+        layers.insert(0, guess.mark_rule(strokeDash=[4, 4], color=GUESSING, aria=False).encode(x=alt.X("chance:Q")))
     return alt.layer(*layers).properties(width=_WIDTH, height=alt.Step(_ROW))

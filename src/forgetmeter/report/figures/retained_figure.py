@@ -8,12 +8,12 @@ from typing import Any, Literal
 import altair as alt
 import pandas as pd
 
-from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.analysis.retained_curve import RetainedCurve
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, PAPER, SCOPE_COLOURS, SERIES, SHAPES
 from forgetmeter.report.numbers import MISSING, interval, magnitude, percent
-from forgetmeter.report.recipe_words import scope_in_words
+from forgetmeter.report.retained_grid import scope_in_words
 
 Along = Literal["level", "removed"]
 _AXES: Mapping[Along, str] = {"level": "share of the scope's weights pruned", "removed": "weights removed"}
@@ -98,12 +98,12 @@ def _chart(curves: Sequence[RetainedCurve], chance: float | None, along: Along) 
     y_scale = alt.Scale(domain=[0, 1])
     layers = [
         base.mark_area(opacity=0.16, aria=False).encode(
-            y=alt.Y("low:Q", axis=y_axis, scale=y_scale), y2="high:Q"
+            y=alt.Y("low:Q", axis=y_axis, scale=y_scale), y2=alt.Y2("high")
         ),
-        base.mark_line(strokeWidth=2, aria=False).encode(y="retained:Q"),
+        base.mark_line(strokeWidth=2, aria=False).encode(y=alt.Y("retained:Q")),
         base.mark_point(filled=True, size=52, opacity=1, stroke=PAPER, strokeWidth=1).encode(
-            y="retained:Q",
-            description="text:N",
+            y=alt.Y("retained:Q"),
+            description=alt.Description("text:N"),
             shape=alt.Shape("scope:N", sort=scopes, scale=alt.Scale(domain=scopes, range=shapes)),
         ),
     ]
@@ -115,9 +115,9 @@ def _chart(curves: Sequence[RetainedCurve], chance: float | None, along: Along) 
 def _guessing(chance: float) -> list[Any]:
     line = alt.Chart(pd.DataFrame({"chance": [chance], "text": ["guessing"]}))
     return [
-        line.mark_rule(strokeDash=[4, 4], color=GUESSING, aria=False).encode(y="chance:Q"),
+        line.mark_rule(strokeDash=[4, 4], color=GUESSING, aria=False).encode(y=alt.Y("chance:Q")),
         line.mark_text(align="left", dx=3, dy=-6, color=GUESSING, fontSize=11, aria=False).encode(
-            x=alt.value(0), y="chance:Q", text="text:N"
+            x=alt.value(0), y=alt.Y("chance:Q"), text=alt.Text("text:N")
         ),
     ]
 

@@ -33,7 +33,7 @@ class GivenAnswers:
         content = self._run.outcomes_file(self._answers.model, recipe, self._answers.task)
         if content is None or not len(items):
             return [""] * len(items)
-        table = pq.read_table(io.BytesIO(content), columns=["item_id", column])
+        table: Any = pq.read_table(io.BytesIO(content), columns=["item_id", column])
         texts: list[str | None] = table[column].take(pa.array(self._rows(table, items))).to_pylist()
         return [text or "" for text in texts]
 

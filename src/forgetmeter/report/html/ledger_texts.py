@@ -30,6 +30,7 @@ class LedgerTexts:
         self._about: ItemTexts | None = None if content is None else read_item_texts(content)
         self._places = {} if self._about is None else {item: place for place, item in enumerate(self._about.ids)}
         self._strings: dict[str, int] = {}
+        self._answers: dict[str, int] = {}
         self._relations: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._columns: dict[str, list[int]] = {"statement": [], "gold": [], "relation": []}
@@ -48,11 +49,9 @@ class LedgerTexts:
         before = np.zeros(len(answers.items), dtype=np.int64)
         for item, gold, text in zip(seen, golds, given.read(BASELINE, seen, "prediction"), strict=True):
             places[item] = self._item(answers.items[item], gold)
-            before[item] = self._string(text, _LONGEST_ANSWER)
+            before[item] = self._answer(text)
         for change in changes:
-            after = [
-                self._string(text, _LONGEST_ANSWER) for text in given.read(change.recipe, change.items, "prediction")
-            ]
+            after = [self._answer(text) for text in given.read(change.recipe, change.items, "prediction")]
             ranked = change.row if change.kind == "forgotten" else answers.baseline
             ranks = np.nan_to_num(answers.rank[ranked, change.items]).astype(int)
             order = np.argsort(places[change.items], kind="stable")
@@ -89,10 +88,17 @@ class LedgerTexts:
             statement = self._about.statements[place] or item
             relation = self._about.relations[place]
         self._columns["statement"].append(self._string(statement, _LONGEST_STATEMENT))
-        self._columns["gold"].append(self._string(gold, _LONGEST_ANSWER))
+        self._columns["gold"].append(self._answer(gold))
         number = -1 if relation is None else self._relations.setdefault(relation, len(self._relations))
         self._columns["relation"].append(number)
         return self._items.setdefault(item, len(self._items))
+
+    def _answer(self, text: str) -> int:
+        # The same few answers are given again and again: each is shortened once.
+        place = self._answers.get(text)
+        if place is None:
+            place = self._answers[text] = self._string(text, _LONGEST_ANSWER)
+        return place
 
     def _string(self, text: str, longest: int) -> int:
         return self._strings.setdefault(shortened(text, longest), len(self._strings))

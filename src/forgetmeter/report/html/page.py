@@ -59,7 +59,11 @@ class PageContent:
 def render_page(content: PageContent) -> str:
     """Return the whole document."""
     environment = Environment(
-        loader=PackageLoader(_OWN, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader(_OWN, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals |= {
         "percent": percent,
@@ -76,9 +80,9 @@ def render_page(content: PageContent) -> str:
     return environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
         location=content.run.location,
-        style=Markup(_own("style.css")),  # noqa: S704 - files of the package
-        theme_script=Markup(theme),  # noqa: S704
-        page_script=Markup(script),  # noqa: S704
+        style=Markup(_own("style.css")),
+        theme_script=Markup(theme),
+        page_script=Markup(script),
         policy=_policy(theme, script),
         headlines=_by_model(content.headlines),
         remarks=remarks(content.summary),
@@ -131,5 +135,3 @@ def _policy(*scripts: str) -> str:
 
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
