@@ -20,6 +20,7 @@ def demo_command(
     from forgetmeter.cli.progress import progress_on
     from forgetmeter.cli.stage_lines import StageLines
     from forgetmeter.report.retained_grid import grid_text, retained_grids
+    from forgetmeter.report.written_report import make_report, write_report
     from forgetmeter.study.demo import demo_study
     from forgetmeter.study.running import look_at, reader, run_prospect
 
@@ -27,9 +28,15 @@ def demo_command(
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
     sys.stdout.write(f"\n{_introduction(len(prospect.plan.study.recipes) - 1)}\n\n")
-    for grid in retained_grids(summarise(open_run(out))):
+    run = open_run(out)
+    for grid in retained_grids(summarise(run)):
         sys.stdout.write(grid_text(grid) + "\n")
-    conclude(finished)
+    report = write_report(make_report(run), out) if len(run.cells) else None
+    try:
+        conclude(finished)
+    finally:
+        if report is not None:
+            sys.stdout.write(f"the report: {report}\n")
 
 
 def _introduction(ways: int) -> str:

@@ -12,6 +12,7 @@ from forgetmeter.cli.demo_command import demo_command
 from forgetmeter.cli.findings_command import findings_command
 from forgetmeter.cli.forgotten_command import forgotten_command
 from forgetmeter.cli.listing import list_app
+from forgetmeter.cli.report_command import report_command
 from forgetmeter.cli.run_command import run_command
 from forgetmeter.cli.show_command import show_command
 from forgetmeter.cli.standards_command import standards_app
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("run")(run_command)
 app.command("show")(show_command)
+app.command("report")(report_command)
 app.command("findings")(findings_command)
 app.command("forgotten")(forgotten_command)
 app.command("compress")(compress_command)

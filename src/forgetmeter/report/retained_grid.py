@@ -56,6 +56,11 @@ def treatment(recipe: Recipe) -> str:
     return ", then ".join(map(_step_in_words, recipe.steps))
 
 
+def scope_in_words(scope: str) -> str:
+    """Return a scope as it is said: ``both`` for attention and feed-forward together."""
+    return _SCOPE_NAMES.get(scope, scope)
+
+
 def grid_text(grid: RetainedGrid) -> str:
     """Return a grid as lines of plain text."""
     width = max(len(name) for name in (*grid.treatments, "guessing"))
@@ -97,7 +102,7 @@ def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary]) -> Retain
         known=round(baseline.accuracy * baseline.items),
         items=baseline.items,
         chance=task.chance,
-        scopes=tuple(_SCOPE_NAMES.get(scope, scope) for scope in scopes_found),
+        scopes=tuple(map(scope_in_words, scopes_found)),
         treatments=treatments,
         retained=tuple(tuple(values.get((name, scope)) for scope in scopes_found) for name in treatments),
     )

@@ -1,0 +1,84 @@
+"""What a task asks, item by item, as text: read from a run without making each item's choices."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+BLANK = "___"
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """A task's items, in order.
+
+    Attributes:
+        ids: Their ids.
+        hashes: Of their content.
+        statements: What is asked; a blank is written as ``___``.
+        relations: Their relation in words, else its name; ``None`` where there is none.
+        relation_labels: The relations in words, by name; only those that have words.
+        has_few_choices: Whether there are at most five answers to choose from.
+    """
+
+    ids: Sequence[str]
+    hashes: Sequence[str]
+    statements: Sequence[str]
+    relations: Sequence[str | None]
+    relation_labels: dict[str, str]
+    has_few_choices: Sequence[bool]
+
+
+def read_item_texts(content: bytes) -> ItemTexts:
+    """Read an items file.
+
+    Args:
+        content: Of the file.
+    """
+    stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
+    names = set(stored.schema_arrow.names)
+    has_clozes = {"before", "after", "among"} <= names
+    wanted = ["item_id", "content_hash", "choices", "contexts", "continuations", "fields"]
+    table: Any = stored.read(columns=[*wanted, *(["before", "after", "among"] if has_clozes else [])])
+    relation = pc.map_lookup(table["fields"], "relation", "first")
+    label = pc.map_lookup(table["fields"], "relation_label", "first")
+    numbers = pc.list_value_length(table["choices"]).to_pylist()
+    among = table["among"].to_pylist() if has_clozes else [None] * len(table)
+    return ItemTexts(
+        ids=table["item_id"].to_pylist(),
+        hashes=table["content_hash"].to_pylist(),
+        statements=_statements(table, has_clozes=has_clozes),
+        relations=pc.coalesce(label, relation).to_pylist(),
+        relation_labels={
+            name: words for name, words in zip(relation.to_pylist(), label.to_pylist(), strict=True) if name and words
+        },
+        has_few_choices=[kind != "vocabulary" and number <= 5 for kind, number in zip(among, numbers, strict=True)],
+    )
+
+
+def _statements(table: Any, *, has_clozes: bool) -> list[str]:  # noqa: ANN401 - of arrow
+    if has_clozes and not table["before"].null_count:
+        joined: list[str] = pc.binary_join_element_wise(table["before"], table["after"], BLANK).to_pylist()
+        return joined
+    rows = table.select(
+        [name for name in ("before", "after", "contexts", "continuations") if name in table.column_names]
+    )
+    return [_statement(row) for row in rows.to_pylist()]
+
+
+def _statement(row: dict[str, Any]) -> str:
+    if row.get("before") is not None:
+        return f"{row['before']}{BLANK}{row['after']}"
+    contexts: list[str] = row["contexts"] or []
+    continuations = dict.fromkeys(row["continuations"] or [])
+    if not contexts:
+        return ""
+    # Where the choices are different beginnings of the same sentence, that is what is asked.
+    if len(set(contexts)) > 1 and len(continuations) == 1:
+        return f"{BLANK}{next(iter(continuations))}"
+    return str(contexts[0])

@@ -1,0 +1,27 @@
+"""``forgetmeter report``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def report_command(
+    run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
+    other: Annotated[str | None, typer.Argument(help="Another run, to lay beside it.", show_default=False)] = None,
+    *,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL that gets the report [default: the run's own].")
+    ] = None,
+) -> None:
+    """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
+    from forgetmeter.analysis.frames import open_run
+    from forgetmeter.report.written_report import make_report, write_report
+
+    files = make_report(open_run(run), None if other is None else open_run(other))
+    page = write_report(files, out or run)
+    charts = sum(path.endswith(".svg") for path in files)
+    sys.stdout.write(f"{page} ({len(files['report.html']) / 1e6:.1f} MB)\n")
+    sys.stderr.write(f"beside it: figures/ ({charts} charts as SVG and PNG), tables/ (Markdown, LaTeX)\n")

@@ -1,0 +1,125 @@
+"""What a variant costs against what it retains; the variants that no other beats are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from forgetmeter.analysis.frontier import Frontier, FrontierPoint, Measure
+from forgetmeter.report.figures.drawing import file_name
+from forgetmeter.report.figures.figure import Figure, FigureTable
+from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
+from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
+from forgetmeter.report.recipe_words import recipe_in_words
+
+_SIZES: Mapping[Measure, str] = {
+    "dense_bytes": "dense",
+    "bitmask_bytes": "bitmask",
+    "quantized_bytes": "quantized",
+    "smallest_bytes": "smallest",
+}
+_WIDTH, _HEIGHT = 290, 230
+
+
+def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
+    """Return the sizes to draw: the smallest of each variant where all have it, else the two that it is made of."""
+    if all("smallest_bytes" in point.costs for point in frontier.points):
+        return ("smallest_bytes",)
+    both: tuple[Measure, ...] = ("bitmask_bytes", "quantized_bytes")
+    return tuple(name for name in both if any(name in point.costs for point in frontier.points))
+
+
+def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
+    """Return the frontier of a model and task by one measure of size."""
+    points = [point for point in frontier.points if measure in point.costs]
+    best = frontier.pareto_set(measure)
+    return Figure(
+        name=file_name("frontier", _SIZES[measure], frontier.model, frontier.task),
+        title=f"{frontier.model}: {_SIZES[measure]} size",
+        alternative=f"Scatter chart of size against what {frontier.model} retains of {frontier.task}; "
+        f"{len(best)} of {len(points)} variants are beaten by no other: "
+        f"{', '.join(map(recipe_in_words, best))}. The table has all values.",
+        chart=_chart(points, measure),
+        table=_table(frontier, measure),
+        note=_named(points, measure),
+    )
+
+
+def _named(points: Sequence[FrontierPoint], measure: Measure) -> str:
+    best = sorted((point for point in points if measure in point.pareto), key=lambda point: point.costs[measure])
+    names = (f"{number} {recipe_in_words(point.recipe)}" for number, point in enumerate(best, 1))
+    return f"Beaten by no other, from small to large: {' · '.join(names)}."
+
+
+def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: ANN401 - of Altair
+    rows = pd.DataFrame(
+        {
+            "size": [point.costs[measure] / 1e6 for point in points],
+            "retained": [point.retained.value for point in points],
+            "low": [point.retained.low for point in points],
+            "high": [point.retained.high for point in points],
+            "best": [measure in point.pareto for point in points],
+            "text": [
+                f"{recipe_in_words(point.recipe)}: {size} MB, {percent(point.retained.value)} retained"
+                for point, size in zip(points, megabytes(int(point.costs[measure]) for point in points), strict=True)
+            ],
+        }
+    )
+    base = alt.Chart(rows).encode(
+        x=alt.X(
+            "size:Q",
+            axis=alt.Axis(title=f"{_SIZES[measure]} size in MB", tickCount=5, grid=False),
+            scale=alt.Scale(zero=False, padding=12),
+        ),
+        y=alt.Y(
+            "retained:Q",
+            axis=alt.Axis(
+                title="still known of what the baseline knew", format="%", tickCount=5, tickSize=0, domain=False
+            ),
+            scale=alt.Scale(domain=[0, 1]),
+        ),
+    )
+    best = base.transform_filter("datum.best")
+    return alt.layer(
+        base.transform_filter("!datum.best")
+        .mark_point(shape="circle", size=36, color=GUESSING, opacity=0.8, strokeWidth=1.5)
+        .encode(description=alt.Description("text:N")),
+        best.mark_line(interpolate="step-after", color=SERIES[1], strokeWidth=1.5, opacity=0.8, aria=False),
+        best.mark_rule(color=SERIES[1], opacity=0.5, aria=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high")),
+        best.mark_point(shape="diamond", filled=True, size=80, color=SERIES[1], opacity=1).encode(
+            description=alt.Description("text:N")
+        ),
+        best.transform_window(number="row_number()", sort=[alt.SortField("size")])
+        .mark_text(dy=13, dx=4, fontSize=11, color=INK, aria=False)
+        .encode(text=alt.Text("number:Q")),
+    ).properties(width=_WIDTH, height=_HEIGHT)
+
+
+def _table(frontier: Frontier, measure: Measure) -> FigureTable:
+    ordered = sorted(
+        (point for point in frontier.points if measure in point.costs),
+        key=lambda point: (measure not in point.pareto, point.costs[measure]),
+    )
+    columns = [megabytes(_whole(point.costs.get(name)) for point in ordered) for name in _SIZES]
+    numbers = [str(place) for place, point in enumerate(ordered, 1) if measure in point.pareto]
+    rows = []
+    for place, point in enumerate(ordered):
+        speed = point.costs.get("tokens_per_second")
+        rows.append(
+            (
+                numbers[place] if place < len(numbers) else "",
+                recipe_in_words(point.recipe),
+                f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
+                *(column[place] for column in columns),
+                MISSING if speed is None else f"{speed:,.0f}{' (simulated)' if point.simulated else ''}",
+            )
+        )
+    sizes = (f"{name}, MB" for name in _SIZES.values())
+    return FigureTable(("unbeaten", "recipe", "retained [95%]", *sizes, "tokens/s"), tuple(rows))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,143 @@
+"""The answer that a run gives, in a few sentences for each model and task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.analysis.summary import Summary, TaskSummary
+from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
+from forgetmeter.report.numbers import count, percent, points
+from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.specs.recipe import BASELINE
+
+_AFFORDABLE = (0.01, 0.02, 0.05, 0.1)
+_MUCH = 0.25
+_NOTHING = 0.01
+_NO_BETTER = 0.05
+_SCOPES = (BOTH, FEED_FORWARD, ATTENTION)
+_PLACES: Mapping[str, str] = {BOTH: "its weights", FEED_FORWARD: "feed-forward", ATTENTION: "attention"}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What compression cost one model on one task.
+
+    Attributes:
+        model: The model, as text.
+        task: The task.
+        sentences: The answer, the most important first.
+    """
+
+    model: str
+    task: str
+    sentences: tuple[str, ...]
+
+
+def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headline]:
+    """Return one for each model and task that has outcomes, in the study's order."""
+    curves, found = list(curves), []
+    names = [task.task for task in summary.tasks]
+    for model in dict.fromkeys(cell.model for cell in summary.cells):
+        for task in summary.tasks:
+            cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
+            mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
+            if cells:
+                found.append(
+                    Headline(model, task.task, tuple(_sentences(task, task_label(task.task, names), cells, mine)))
+                )
+    return found
+
+
+def _sentences(
+    task: TaskSummary, label: str, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve]
+) -> Iterable[str]:
+    baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
+    if baseline is None:
+        best, worst = max(cell.accuracy for cell in cells), min(cell.accuracy for cell in cells)
+        yield f"The baseline has no outcomes on {label}, so what was forgotten cannot be said."
+        yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
+        return
+    known = round(baseline.accuracy * baseline.items)
+    yield _known(task, label, baseline, known)
+    if not known:
+        yield "So there is nothing that compression could make it forget."
+        return
+    yield from _pruned(curves)
+    yield from _quantized([cell for cell in cells if cell.retained is not None])
+    compared = [cell for cell in cells if cell.drop is not None]
+    unclear = sum(not cell.is_significant for cell in compared)
+    if compared:
+        yield f"{unclear} of {len(compared)} recipes show no change of accuracy beyond chance."
+
+
+def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
+    noun = things(task.task, baseline.items)
+    verb = "knows" if noun.startswith("fact") else "gets right"
+    said = f"It {verb} {percent(baseline.accuracy)} of {count(baseline.items)} {noun} of {label}"
+    if known and baseline.p_chance is not None and baseline.p_chance >= _NO_BETTER:
+        return f"{said}, which is no better than guessing ({percent(task.chance)})."
+    return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."
+
+
+def _pruned(curves: Sequence[RetainedCurve]) -> Iterable[str]:
+    curve = _widest(curves)
+    if curve is None:
+        return
+    place = _PLACES.get(curve.scope.removeprefix("paper/"), curve.scope)
+    affordable = _affordable(curve.points)
+    if affordable is not None:
+        yield f"{affordable.level:.0%} of {place} can go for {_lost(affordable)} of that."
+    much = next((point for point in curve.points if 1 - point.retained.value >= _MUCH), None)
+    if much is not None:
+        already = "Already without" if affordable is None else "Without"
+        yield f"{already} {much.level:.0%} of {place}, {_lost(much)} is gone."
+
+
+def _widest(curves: Sequence[RetainedCurve]) -> RetainedCurve | None:
+    for scope in _SCOPES:
+        for curve in curves:
+            if curve.scope.removeprefix("paper/") == scope and curve.points:
+                return curve
+    return next((curve for curve in curves if curve.points), None)
+
+
+def _affordable(curve_points: Sequence[CurvePoint]) -> CurvePoint | None:
+    """Return the highest level up to which little is lost; the less is lost, the better, so 1% is tried first."""
+    for limit in _AFFORDABLE:
+        found = None
+        for point in curve_points:
+            if 1 - point.retained.value > limit:
+                break
+            found = point
+        if found is not None:
+            return found
+    return None
+
+
+def _lost(point: CurvePoint) -> str:
+    return percent(1 - point.retained.value)
+
+
+def _quantized(cells: Sequence[CellSummary]) -> Iterable[str]:
+    by_recipe = {cell.recipe: cell for cell in cells}
+    found = [each for each in treatments(by_recipe) if each.name in QUANTIZATION]
+    for method, level in dict.fromkeys((each.method, each.level) for each in found):
+        places = {each.place: each.recipe for each in found if (each.method, each.level) == (method, level)}
+        recipe = next((places[scope] for scope in _SCOPES if scope in places), None)
+        if recipe is not None:
+            yield _cost(recipe_in_words(recipe), by_recipe[recipe])
+
+
+def _cost(words: str, cell: CellSummary) -> str:
+    scope, _, does = words.partition(": ")
+    said = f"{does[:1].upper()}{does[1:]} ({scope})"
+    forgotten = percent(1 - (cell.retained or 0.0))
+    drop = f"drop {points(cell.drop or 0.0)} points, {points(cell.drop_low or 0.0)} to {points(cell.drop_high or 0.0)}"
+    if cell.is_significant:
+        return f"{said} costs {forgotten} of that."
+    if (cell.drop_high or 0.0) <= _NOTHING:
+        return f"{said} costs nothing measurable ({drop})."
+    return f"{said} loses {forgotten} of that and gains other answers; in accuracy it is not beyond chance ({drop})."

@@ -1,0 +1,72 @@
+"""The ledger as the page holds it: what each recipe forgot and gained, in columns of numbers, within a size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from forgetmeter.analysis.frames import Run
+from forgetmeter.report.html.ledger_changes import Change, changes_of, most_of_each, surest
+from forgetmeter.report.html.ledger_texts import LedgerTexts
+
+MOST_ENTRIES = 200_000
+MOST_BYTES = 2_500_000
+
+
+@dataclass(frozen=True)
+class LedgerData:
+    """The ledger of a run.
+
+    Attributes:
+        document: What the page's script reads; its form is that of ``ledger_data``.
+        entries: How many forgotten and gained items it holds.
+        left_out: How many it does not hold, for want of room.
+        most: How many it holds at most of one recipe on one task, of either kind; ``None`` where all are there.
+    """
+
+    document: dict[str, Any]
+    entries: int
+    left_out: int
+    most: int | None
+
+
+def ledger_data(run: Run, *, most_entries: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES) -> LedgerData:
+    """Collect what every recipe forgot and gained.
+
+    The document has ``tasks``, each with ``name``, ``relations`` and ``strings``, and by item ``statement``, ``gold``
+    (both indices of ``strings``) and ``relation``; and ``changes``, each with ``model``, ``recipe``, ``words``, ``kind``,
+    ``task`` (an index), ``total``, and by entry ``item`` (the difference from the one before), ``before``, ``after``
+    (indices of ``strings``) and ``rank`` (of the right answer where it is not the first; 0 where it has none).
+
+    Where there is not room for all, of each recipe those are kept that the baseline was surest of.
+
+    Args:
+        run: The run.
+        most_entries: Entries to hold.
+        most_bytes: Of the items' texts and the answers.
+    """
+    changes = [change for answers in run.answers for change in changes_of(answers)]
+    total = sum(change.total for change in changes)
+    most = most_of_each([change.total for change in changes], most_entries)
+    texts = _texts(run, surest(changes, most))
+    while (size := sum(each.bytes for each in texts)) > most_bytes and most > 1:
+        most = max(1, int(most * 0.8 * most_bytes / size))
+        texts = _texts(run, surest(changes, most))
+    entries = sum(len(change["item"]) for each in texts for change in each.changes)
+    document = {
+        "tasks": [each.document() for each in texts],
+        "changes": [{**change, "task": place} for place, each in enumerate(texts) for change in each.changes],
+    }
+    return LedgerData(document, entries, total - entries, most if entries < total else None)
+
+
+def _texts(run: Run, changes: Sequence[Change]) -> list[LedgerTexts]:
+    found: dict[str, LedgerTexts] = {}
+    for answers in run.answers:
+        mine = [change for change in changes if change.answers is answers]
+        if mine:
+            if answers.task not in found:
+                found[answers.task] = LedgerTexts(run, answers.task)
+            found[answers.task].add(answers, mine)
+    return list(found.values())

@@ -1,0 +1,113 @@
+"""The items and answers of one task that the page shows, with every text once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.item_texts import ItemTexts, read_item_texts
+from forgetmeter.report.html.given_answers import GivenAnswers
+from forgetmeter.report.html.ledger_changes import Change
+from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.specs.recipe import BASELINE
+
+_LONGEST_STATEMENT = 220
+_LONGEST_ANSWER = 80
+
+
+class LedgerTexts:
+    """Collects one task."""
+
+    def __init__(self, run: Run, task: str) -> None:
+        self.task = task
+        self.changes: list[dict[str, Any]] = []
+        content = run.items_file(task)
+        self._run = run
+        self._about: ItemTexts | None = None if content is None else read_item_texts(content)
+        self._places = {} if self._about is None else {item: place for place, item in enumerate(self._about.ids)}
+        self._strings: dict[str, int] = {}
+        self._answers: dict[str, int] = {}
+        self._relations: dict[str, int] = {}
+        self._items: dict[str, int] = {}
+        self._columns: dict[str, list[int]] = {"statement": [], "gold": [], "relation": []}
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes the texts have."""
+        return sum(len(text.encode("utf-8", "replace")) for text in self._strings)
+
+    def add(self, answers: Answers, changes: Sequence[Change]) -> None:
+        """Add what the recipes of one model did."""
+        given = GivenAnswers(self._run, answers)
+        seen = np.unique(np.concatenate([change.items for change in changes]))
+        golds = given.read(BASELINE, seen, "gold")
+        places = np.zeros(len(answers.items), dtype=np.int64)
+        before = np.zeros(len(answers.items), dtype=np.int64)
+        for item, gold, text in zip(seen, golds, given.read(BASELINE, seen, "prediction"), strict=True):
+            places[item] = self._item(answers.items[item], gold)
+            before[item] = self._answer(text)
+        for change in changes:
+            after = [self._answer(text) for text in given.read(change.recipe, change.items, "prediction")]
+            ranked = change.row if change.kind == "forgotten" else answers.baseline
+            ranks = np.nan_to_num(answers.rank[ranked, change.items]).astype(int)
+            order = np.argsort(places[change.items], kind="stable")
+            self.changes.append(
+                {
+                    "model": answers.model,
+                    "recipe": change.recipe,
+                    "words": recipe_in_words(change.recipe),
+                    "kind": change.kind,
+                    "total": change.total,
+                    "item": np.diff(places[change.items][order], prepend=0).tolist(),
+                    "before": before[change.items][order].tolist(),
+                    "after": [after[place] for place in order],
+                    "rank": ranks[order].tolist(),
+                }
+            )
+
+    def document(self) -> dict[str, Any]:
+        """Return the task as the page's script reads it."""
+        return {
+            "name": self.task,
+            "relations": list(self._relations),
+            "strings": list(self._strings),
+            **self._columns,
+        }
+
+    def _item(self, item: str, gold: str) -> int:
+        known = self._items.get(item)
+        if known is not None:
+            return known
+        place = self._places.get(item)
+        statement, relation = item, None
+        if self._about is not None and place is not None:
+            statement = self._about.statements[place] or item
+            relation = self._about.relations[place]
+        self._columns["statement"].append(self._string(statement, _LONGEST_STATEMENT))
+        self._columns["gold"].append(self._answer(gold))
+        number = -1 if relation is None else self._relations.setdefault(relation, len(self._relations))
+        self._columns["relation"].append(number)
+        return self._items.setdefault(item, len(self._items))
+
+    def _answer(self, text: str) -> int:
+        # The same few answers are given again and again: each is shortened once.
+        place = self._answers.get(text)
+        if place is None:
+            place = self._answers[text] = self._string(text, _LONGEST_ANSWER)
+        return place
+
+    def _string(self, text: str, longest: int) -> int:
+        return self._strings.setdefault(shortened(text, longest), len(self._strings))
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text in one line; of one that is too long, its beginning and, as the question is there, its end."""
+    text = " ".join(text.split())
+    if len(text) <= longest:
+        return text
+    head = longest // 3
+    return f"{text[:head].rstrip()} … {text[-(longest - head - 3) :].lstrip()}"

@@ -1,0 +1,137 @@
+"""The page: one HTML document with its style, its scripts, its drawings and its data inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import count as numbers_from
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from forgetmeter.analysis.findings.finding import VERDICTS, Finding
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.figures.figure import DrawnFigure
+from forgetmeter.report.findings_text import effect_text
+from forgetmeter.report.headline import Headline
+from forgetmeter.report.html.inline_svg import inline_svg
+from forgetmeter.report.html.json_block import json_block
+from forgetmeter.report.html.ledger_data import LedgerData
+from forgetmeter.report.numbers import count, interval, percent, points, probability
+from forgetmeter.report.recipe_words import recipe_in_words, task_label
+from forgetmeter.report.run_facts import run_facts
+from forgetmeter.report.run_figures import RunFigures
+from forgetmeter.report.side_by_side import SideBySide
+from forgetmeter.report.tables import legend, remarks, tables
+
+_OWN = "forgetmeter.report.html"
+
+
+@dataclass(frozen=True, eq=False)
+class PageContent:
+    """What the page shows.
+
+    Attributes:
+        run: The run.
+        summary: Its numbers.
+        headlines: Its answer.
+        figures: Its figures.
+        drawn: The drawings of all figures, by name.
+        findings: The claims, tested.
+        ledger: What was forgotten and gained.
+        other: The same run beside another one; ``None`` where it is alone.
+    """
+
+    run: Run
+    summary: Summary
+    headlines: Sequence[Headline]
+    figures: RunFigures
+    drawn: Mapping[str, DrawnFigure]
+    findings: Sequence[Finding]
+    ledger: LedgerData
+    other: SideBySide | None = None
+
+
+def render_page(content: PageContent) -> str:
+    """Return the whole document."""
+    environment = Environment(
+        loader=PackageLoader(_OWN, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "percent": percent,
+        "points": points,
+        "count": count,
+        "interval": interval,
+        "probability": probability,
+        "words": recipe_in_words,
+        "effect": effect_text,
+    }
+    tasks = [task.task for task in content.summary.tasks]
+    environment.globals["label"] = lambda task: task_label(task, tasks)
+    theme, script = _own("theme.js"), _own("page.js")
+    return environment.get_template("page.html.j2").render(
+        title=_title(content.run.location),
+        location=content.run.location,
+        style=Markup(_own("style.css")),
+        theme_script=Markup(theme),
+        page_script=Markup(script),
+        policy=_policy(theme, script),
+        headlines=_by_model(content.headlines),
+        remarks=remarks(content.summary),
+        hero=content.figures.level[:1],
+        figures=content.figures,
+        findings=content.findings,
+        verdicts=VERDICTS,
+        ledger=content.ledger,
+        ledger_json=json_block(content.ledger.document),
+        tables=tables(content.summary),
+        legend=legend(content.summary),
+        groups=run_facts(content.run, content.summary),
+        other=content.other,
+        draw=_Drawings(content.drawn),
+    )
+
+
+class _Drawings:
+    """Gives each figure its inline drawing; ids in them are numbered through the page."""
+
+    def __init__(self, drawn: Mapping[str, DrawnFigure]) -> None:
+        self._drawn = drawn
+        self._numbers = numbers_from()
+
+    def __call__(self, name: str) -> Markup:
+        drawn = self._drawn[name]
+        return inline_svg(drawn.svg, prefix=f"f{next(self._numbers)}-", label=drawn.figure.alternative)
+
+
+def _title(location: str) -> str:
+    return location.rstrip("/").rpartition("/")[2] or location
+
+
+def _by_model(headlines: Sequence[Headline]) -> dict[str, list[Headline]]:
+    found: dict[str, list[Headline]] = {}
+    for each in headlines:
+        found.setdefault(each.model, []).append(each)
+    return found
+
+
+def _own(name: str) -> str:
+    return (files(_OWN) / name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Return a content security policy by which nothing but these scripts runs, and nothing is fetched."""
+    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

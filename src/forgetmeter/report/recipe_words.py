@@ -1,0 +1,43 @@
+"""Recipes and scopes as a reader says them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from forgetmeter.errors import UserError
+from forgetmeter.report.retained_grid import scope_in_words, treatment
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.specs.task_name import FACTS_TASK, PROBE_OPTIONS, parse_task_name
+
+
+def recipe_in_words(text: str) -> str:
+    """Return what a recipe does and where: ``attention: 20% pruned, then 8-bit``.
+
+    A recipe in a form that is not known here, such as one of a plug-in, is returned as it is.
+    """
+    if text == BASELINE:
+        return BASELINE
+    try:
+        recipe = parse_recipe(text)
+    except UserError:
+        return text
+    scopes = list(dict.fromkeys(str(step.scope) for step in recipe.steps))
+    if len(scopes) == 1:
+        return f"{scope_in_words(scopes[0])}: {treatment(recipe)}"
+    return ", then ".join(f"{scope_in_words(str(step.scope))} {treatment(Recipe((step,)))}" for step in recipe.steps)
+
+
+def task_label(task: str, tasks: Iterable[str]) -> str:
+    """Return a task's name without its options, where no other of the tasks has the same."""
+    base = task.partition(":")[0]
+    return task if any(other != task and other.partition(":")[0] == base for other in tasks) else base
+
+
+def things(task: str, number: int) -> str:
+    """Return what a task's items are called: facts, where it is a probe."""
+    try:
+        base = parse_task_name(task).base
+    except UserError:
+        base = task
+    name = "fact" if base == FACTS_TASK or base in PROBE_OPTIONS else "item"
+    return name if number == 1 else f"{name}s"

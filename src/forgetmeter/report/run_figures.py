@@ -1,0 +1,195 @@
+"""All figures of a run, by what they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from altair.utils.schemapi import debug_mode
+
+from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.frontier import frontiers
+from forgetmeter.analysis.item_texts import read_item_texts
+from forgetmeter.analysis.relation_shares import relation_shares
+from forgetmeter.analysis.retained_curve import RetainedCurve
+from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.figures.figure import Figure
+from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
+from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
+from forgetmeter.report.figures.recipes_figure import recipes_figure
+from forgetmeter.report.figures.retained_figure import Along, retained_figures
+from forgetmeter.report.recipe_words import task_label
+from forgetmeter.specs.recipe import BASELINE
+
+_MOST_COLUMNS = 60
+
+
+@dataclass(frozen=True)
+class TaskFigures:
+    """Figures about one task, a model each; ``task`` is empty where they are about all."""
+
+    task: str
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """Figures of a run.
+
+    Attributes:
+        level: Retained against the share that is pruned, by task.
+        removed: The same against removed weights.
+        recipes: Retained by recipes that are on no curve, by task.
+        tasks: Forgotten share of recipes by tasks; none where there is but one task.
+        relations: Forgotten share of recipes by relations, by task.
+        frontier: Size against retained, by task.
+    """
+
+    level: tuple[TaskFigures, ...]
+    removed: tuple[TaskFigures, ...]
+    recipes: tuple[TaskFigures, ...]
+    tasks: tuple[TaskFigures, ...]
+    relations: tuple[TaskFigures, ...]
+    frontier: tuple[TaskFigures, ...]
+
+    def all(self) -> Iterable[Figure]:
+        """Return every figure, in order."""
+        groups = (self.level, self.removed, self.recipes, self.tasks, self.relations, self.frontier)
+        return (figure for group in groups for each in group for figure in each.figures)
+
+
+def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> RunFigures:
+    """Return the figures of a run; a kind of which there is nothing to show is empty.
+
+    Args:
+        run: The run.
+        summary: Its numbers.
+        curves: Its curves, from ``all_curves``.
+    """
+    named = _Names()
+    # Altair would check every part of every chart against its schema; the tests do, once.
+    with debug_mode(False):
+        return RunFigures(
+            level=named(_curve_figures(summary, curves, "level")),
+            removed=named(_curve_figures(summary, curves, "removed")),
+            recipes=named(_recipe_figures(summary, curves)),
+            tasks=named(_task_figures(summary)),
+            relations=named(_relation_figures(run)),
+            frontier=named(_frontier_figures(summary)),
+        )
+
+
+class _Names:
+    """Gives figures whose names would be the same as files a number behind it."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, groups: Iterable[TaskFigures]) -> tuple[TaskFigures, ...]:
+        return tuple(replace(group, figures=tuple(map(self._named, group.figures))) for group in groups)
+
+    def _named(self, figure: Figure) -> Figure:
+        self._seen[figure.name] += 1
+        number = self._seen[figure.name]
+        return figure if number == 1 else replace(figure, name=f"{figure.name}-{number}")
+
+
+def _by_task(summary: Summary, found: Mapping[str, list[Figure]]) -> tuple[TaskFigures, ...]:
+    names = [task.task for task in summary.tasks]
+    return tuple(TaskFigures(task, tuple(found[task])) for task in names if found.get(task))
+
+
+def _curve_figures(summary: Summary, curves: Sequence[RetainedCurve], along: Along) -> tuple[TaskFigures, ...]:
+    chances = {task.task: task.chance for task in summary.tasks}
+    found: dict[str, list[Figure]] = {}
+    for model, task in dict.fromkeys((curve.model, curve.task) for curve in curves):
+        mine = [curve for curve in curves if (curve.model, curve.task) == (model, task)]
+        found.setdefault(task, []).extend(retained_figures(mine, chances.get(task), along))
+    return _by_task(summary, found)
+
+
+def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[TaskFigures, ...]:
+    drawn = {(curve.model, curve.task, point.recipe) for curve in curves for point in curve.points}
+    found: dict[str, list[Figure]] = {}
+    for model in dict.fromkeys(cell.model for cell in summary.cells):
+        for task in summary.tasks:
+            others = [
+                cell
+                for cell in summary.cells
+                if (cell.model, cell.task) == (model, task.task) and (model, task.task, cell.recipe) not in drawn
+            ]
+            figure = recipes_figure(others, task.chance)
+            if figure is not None:
+                found.setdefault(task.task, []).append(figure)
+    return _by_task(summary, found)
+
+
+def _task_figures(summary: Summary) -> tuple[TaskFigures, ...]:
+    """Return one grid of recipes by models and tasks, where there are several of either."""
+    cells = {(cell.recipe, cell.model, cell.task): cell for cell in summary.cells}
+    columns = list(dict.fromkeys((cell.model, cell.task) for cell in summary.cells if cell.recipe == BASELINE))
+    recipes = tuple(dict.fromkeys(recipe for recipe, *_ in cells if recipe != BASELINE))
+    if len(columns) < 2 or not recipes:
+        return ()
+    columns = columns[:_MOST_COLUMNS]
+    models = {model for model, _ in columns}
+    tasks = [task for _, task in columns]
+    known = tuple(
+        (
+            task_label(task, tasks) if len(models) == 1 else f"{model}, {task_label(task, tasks)}",
+            _known(cells[BASELINE, model, task]),
+        )
+        for model, task in columns
+    )
+    shares = tuple(tuple(_forgotten(cells.get((recipe, *column))) for column in columns) for recipe in recipes)
+    if not any(value is not None for row in shares for value in row):
+        return ()
+    of = columns[0][0] if len(models) == 1 else "all models"
+    return (TaskFigures("", (heat_figure(HeatGrid(of, "all tasks", "task", known, recipes, shares)),)),)
+
+
+def _known(cell: CellSummary | None) -> int:
+    return 0 if cell is None else round(cell.accuracy * cell.items)
+
+
+def _forgotten(cell: CellSummary | None) -> float | None:
+    return None if cell is None or cell.retained is None else 1 - cell.retained
+
+
+def _relation_figures(run: Run) -> tuple[TaskFigures, ...]:
+    found: dict[str, list[Figure]] = {}
+    for answers in run.answers:
+        if len(answers.relations) > 1 and answers.known.any():
+            grid = _relation_grid(run, answers)
+            if grid is not None:
+                found.setdefault(answers.task, []).append(heat_figure(grid))
+    return tuple(TaskFigures(task, tuple(figures)) for task, figures in found.items())
+
+
+def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
+    shares = relation_shares(answers)
+    if shares is None or not shares.recipes:
+        return None
+    content = run.items_file(answers.task)
+    labels = {} if content is None else read_item_texts(content).relation_labels
+    # Of many relations, those that have most to forget; in the task's order.
+    chosen = np.sort(np.argsort(-shares.known, kind="stable")[:_MOST_COLUMNS])
+    columns = tuple(
+        (labels.get(shares.relations[place], shares.relations[place]), int(shares.known[place])) for place in chosen
+    )
+    rows = tuple(
+        tuple(None if np.isnan(value) else float(value) for value in row) for row in shares.forgotten[:, chosen]
+    )
+    return HeatGrid(answers.model, answers.task, "relation", columns, shares.recipes, rows)
+
+
+def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
+    found: dict[str, list[Figure]] = {}
+    for frontier in frontiers(summary):
+        for measure in shown_measures(frontier):
+            found.setdefault(frontier.task, []).append(frontier_figure(frontier, measure))
+    return _by_task(summary, found)

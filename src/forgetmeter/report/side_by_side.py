@@ -1,0 +1,133 @@
+"""Two runs beside each other: the same recipes on the same tasks, with the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.item_texts import read_item_texts
+from forgetmeter.analysis.paired import Estimate, compare_paired
+from forgetmeter.analysis.summary import Summary
+
+
+@dataclass(frozen=True)
+class SideRow:
+    """One recipe in both runs.
+
+    Attributes:
+        recipe: The recipe, as text.
+        one: What it reached in the first run; ``None`` where it was not run.
+        other: The same in the second.
+        difference: Accuracy in the second run minus that in the first, on the items that are the same in both, with
+            its interval; ``None`` where there are none.
+        p_value: Exact McNemar test that it is zero; not corrected.
+        items: How many items were paired.
+    """
+
+    recipe: str
+    one: CellSummary | None
+    other: CellSummary | None
+    difference: Estimate | None = None
+    p_value: float | None = None
+    items: int = 0
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A model of the first run beside one of the second, on one task."""
+
+    task: str
+    one_model: str
+    other_model: str
+    rows: tuple[SideRow, ...]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Two runs.
+
+    Attributes:
+        one: Where the first is.
+        other: Where the second is.
+        tables: One for each shared task and pair of models: models of the same name where there are any, else all.
+        notes: What cannot be compared, a sentence each.
+    """
+
+    one: str
+    other: str
+    tables: tuple[SideTable, ...]
+    notes: tuple[str, ...]
+
+
+def side_by_side(one: Run, other: Run) -> SideBySide:
+    """Lay two runs beside each other."""
+    tables, notes = [], []
+    tasks = [task.task for task in one.summary.tasks]
+    theirs = {task.task for task in other.summary.tasks}
+    shared = [task for task in tasks if task in theirs]
+    for task in shared:
+        same = _same_items(one, other, task)
+        if not same:
+            notes.append(f"{task}: the two runs share no item of the same content, so differences are not paired.")
+        for mine, their in _pairs(one.summary, other.summary):
+            tables.append(SideTable(task, mine, their, tuple(_rows(one, other, (mine, their), task, same))))
+    if not shared:
+        notes.append("The two runs share no task, so there is nothing to compare.")
+    left = [task for task in tasks if task not in theirs]
+    if left and shared:
+        notes.append(f"Only in the first run: {', '.join(left)}.")
+    return SideBySide(one.location, other.location, tuple(each for each in tables if each.rows), tuple(notes))
+
+
+def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
+    mine, theirs = (list(dict.fromkeys(cell.model for cell in summary.cells)) for summary in (one, other))
+    shared = [(model, model) for model in mine if model in theirs]
+    return shared or [(left, right) for left in mine for right in theirs]
+
+
+def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:
+    """Return the ids of items that have the same content in both runs."""
+    contents = one.items_file(task), other.items_file(task)
+    if contents[0] is None or contents[1] is None:
+        return frozenset()
+    texts = [read_item_texts(content) for content in contents if content is not None]
+    mine, theirs = (set(zip(each.ids, each.hashes, strict=True)) for each in texts)
+    return frozenset(item for item, _ in mine & theirs)
+
+
+def _rows(one: Run, other: Run, models: tuple[str, str], task: str, same: frozenset[str]) -> Iterable[SideRow]:
+    cells = [
+        {cell.recipe: cell for cell in run.summary.cells if (cell.model, cell.task) == (model, task)}
+        for run, model in zip((one, other), models, strict=True)
+    ]
+    answers = [_answers(run, model, task) for run, model in zip((one, other), models, strict=True)]
+    for recipe in dict.fromkeys([*cells[0], *cells[1]]):
+        mine, theirs = cells[0].get(recipe), cells[1].get(recipe)
+        if mine and theirs and answers[0] and answers[1]:
+            yield _paired(SideRow(recipe, mine, theirs), answers[0], answers[1], same)
+        else:
+            yield SideRow(recipe, mine, theirs)
+
+
+def _answers(run: Run, model: str, task: str) -> Answers | None:
+    return next((each for each in run.answers if (each.model, each.task) == (model, task)), None)
+
+
+def _paired(row: SideRow, one: Answers, other: Answers, same: frozenset[str]) -> SideRow:
+    mine, theirs = one.recipes.index(row.recipe), other.recipes.index(row.recipe)
+    places = {item: place for place, item in enumerate(other.items) if item in same and other.answered[theirs, place]}
+    both = [
+        (place, places[item]) for place, item in enumerate(one.items) if item in places and one.answered[mine, place]
+    ]
+    if not both:
+        return row
+    here, there = np.asarray(both).T
+    paired = compare_paired(one.correct[mine, here], other.correct[theirs, there])
+    drop = paired.drop
+    gain = Estimate(-drop.value, -drop.high, -drop.low)
+    return SideRow(row.recipe, row.one, row.other, gain, paired.p_value, paired.items)

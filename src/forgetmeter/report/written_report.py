@@ -1,0 +1,77 @@
+"""A run's report: the page, its charts as files, its tables for documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from forgetmeter.analysis.findings.all_findings import find
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.retained_curve import all_curves
+from forgetmeter.errors import UserError
+from forgetmeter.report.figures.drawing import draw
+from forgetmeter.report.headline import headlines
+from forgetmeter.report.html.ledger_data import ledger_data
+from forgetmeter.report.html.page import PageContent, render_page
+from forgetmeter.report.run_figures import run_figures
+from forgetmeter.report.show_latex import show_latex
+from forgetmeter.report.show_markdown import show_markdown
+from forgetmeter.report.side_by_side import side_by_side
+from forgetmeter.store.filesystem import RunFolder
+
+PAGE = "report.html"
+
+
+def make_report(run: Run, other: Run | None = None) -> Mapping[str, bytes]:
+    """Return the files of a report, by path.
+
+    Args:
+        run: The run.
+        other: One to lay beside it.
+
+    Raises:
+        UserError: The run has no outcomes yet.
+    """
+    if not len(run.cells):
+        reason = f"; {len(run.failures)} cells failed" if len(run.failures) else ""
+        raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
+    summary = run.summary
+    curves = all_curves(run, summary)
+    figures = run_figures(run, summary, curves)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # Drawing leaves the interpreter to others; what follows is computed meanwhile.
+        drawing = beside.submit(draw, list(figures.all()))
+        findings, ledger = find(run, summary), ledger_data(run)
+        drawn = drawing.result()
+    content = PageContent(
+        run=run,
+        summary=summary,
+        headlines=headlines(summary, curves),
+        figures=figures,
+        drawn={each.figure.name: each for each in drawn},
+        findings=findings,
+        ledger=ledger,
+        other=None if other is None else side_by_side(run, other),
+    )
+    files = {PAGE: render_page(content).encode("utf-8", "replace")}
+    for each in drawn:
+        files[f"figures/{each.figure.name}.svg"] = each.svg.encode()
+        files[f"figures/{each.figure.name}.png"] = each.png
+    files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")
+    files["tables/results.tex"] = show_latex(summary).encode("utf-8", "replace")
+    return files
+
+
+def write_report(files: Mapping[str, bytes], location: str) -> str:
+    """Write a report's files into a folder or fsspec URL, the page last; return where the page is.
+
+    Raises:
+        UserError: It cannot be written there.
+    """
+    try:
+        folder = RunFolder(location)
+        for path in sorted(files, key=lambda path: path == PAGE):
+            folder.write(path, files[path])
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"the report cannot be written to '{location}' ({error}); choose another --out") from error
+    return f"{location.rstrip('/')}/{PAGE}"
