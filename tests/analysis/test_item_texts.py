@@ -1,5 +1,3 @@
-import pytest
-
 from forgetmeter.analysis.item_texts import read_item_texts
 from forgetmeter.records.item import Cloze, Item, Request, TaskDescription
 from forgetmeter.store.items_table import items_parquet
@@ -26,11 +24,3 @@ def test_a_question_is_its_context_and_a_shared_ending_is_what_is_asked():
     mixed = item(2, cloze=Cloze("A is ", ".", "candidates"))
     assert texts(asked, ending, mixed, item(3)).statements == ["Q?", "___ it fell", "A is ___.", ""]
     assert texts(asked).relations == [None]
-
-
-@pytest.mark.parametrize(
-    ("number", "among", "few"), [(5, "candidates", True), (6, "candidates", False), (2, "vocabulary", False)]
-)
-def test_few_choices_are_at_most_five_and_not_the_vocabulary(number, among, few):
-    choices = tuple(map(str, range(number)))
-    assert texts(item(0, cloze=Cloze("A ", ".", among), choices=choices)).has_few_choices == [few]
