@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from forgetmeter.analysis.baselines import TaskBaselines, task_baselines
+from forgetmeter.analysis.baselines import TaskBaselines, item_baselines, task_baselines
 
 
 def test_chance_and_majority() -> None:
@@ -37,3 +37,33 @@ def test_a_cloze_that_any_word_could_fill_has_no_chance_level() -> None:
 
 def test_no_items() -> None:
     assert task_baselines(pd.DataFrame({"task": [], "gold": [], "choices": [], "among": []})) == {}
+
+
+def test_the_majority_answer_is_that_of_the_relation() -> None:
+    # Place 0 is right most often in one relation, place 1 in the other; over both lists, each in two of four.
+    items = pd.DataFrame(
+        {
+            "task": ["a"] * 7,
+            "gold": [[0], [0], [1], [1], [1], [1], [0]],
+            "choices": [2] * 7,
+            "among": ["candidates"] * 7,
+            "relation": ["P1", "P1", "P1", "P2", "P2", "P2", "P2"],
+        }
+    )
+    found = item_baselines(items)
+    assert found.majority.tolist() == [1, 1, 0, 1, 1, 1, 0]
+    assert found.chance.tolist() == [0.5] * 7
+    assert task_baselines(items)["a"].majority == pytest.approx(5 / 7)
+
+
+def test_a_relations_answers_have_a_majority_even_where_any_word_could_be_given() -> None:
+    items = pd.DataFrame(
+        {
+            "task": ["a"] * 3,
+            "gold": [[4], [4], [0]],
+            "choices": [9] * 3,
+            "among": ["vocabulary"] * 3,
+            "relation": ["P1"] * 3,
+        }
+    )
+    assert task_baselines(items) == {"a": TaskBaselines(3, None, pytest.approx(2 / 3))}

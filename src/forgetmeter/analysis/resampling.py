@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,13 @@ def totals_by_cluster(values: NDArray[np.bool_], cluster: NDArray[np.int64], clu
     return sums
 
 
+@lru_cache(maxsize=16)
 def cluster_weights(clusters: int, *, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
-    """Return how often each cluster is drawn in each resample, of shape ``(resamples, clusters)``."""
+    """Return how often each cluster is drawn in each resample: shape ``(resamples, clusters)``, not to be changed."""
     random = np.random.default_rng(seed)
-    return random.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(np.float64)
+    weights = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(np.float64)
+    weights.setflags(write=False)
+    return weights
 
 
 def resampled_sums(values: NDArray[np.bool_], *, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
@@ -83,11 +87,17 @@ def expanded_interval(value: float, draws: NDArray[np.float64], *, clusters: int
     sound = draws[np.isfinite(draws)]
     if not len(sound):
         return Estimate(value, value, value)
-    tail = (1 - CONFIDENCE) / 2
-    if clusters is not None and clusters > 1:
-        tail = float(norm.cdf(np.sqrt(clusters / (clusters - 1)) * t.ppf(tail, clusters - 1)))
+    tail = _tail(clusters)
     low, high = np.quantile(sound, [tail, 1 - tail])
     return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+@lru_cache(maxsize=256)
+def _tail(clusters: int | None) -> float:
+    tail = (1 - CONFIDENCE) / 2
+    if clusters is None or clusters < 2:
+        return tail
+    return float(norm.cdf(np.sqrt(clusters / (clusters - 1)) * t.ppf(tail, clusters - 1)))
 
 
 def hull(one: Estimate, other: Estimate) -> Estimate:

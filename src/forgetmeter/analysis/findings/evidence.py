@@ -73,6 +73,8 @@ class Evidence:
         """Return the mean of a number an item, the same in resamples, and how many relations were resampled.
 
         Without enough relations, resamples are drawn from the normal distribution that the mean of so many items has.
+        All are spread a little more, by what a change of a single item makes, so that few items that happen to be alike
+        do not pass for certainty.
 
         Args:
             values: Of shape ``(items,)``; items with NaN are left out.
@@ -81,14 +83,15 @@ class Evidence:
         kept, relation = values[sound], self.answers.relation[sound]
         clusters = np.unique(relation, return_inverse=True)[1]
         number = int(clusters.max()) + 1 if len(clusters) else 0
+        random = np.random.default_rng(self._seed)
+        single = random.normal(0.0, 1 / len(kept), RESAMPLES)
         if (relation < 0).any() or number < FEWEST_CLUSTERS:
             deviation = float(kept.std(ddof=1)) / np.sqrt(len(kept)) if len(kept) > 1 else 0.0
-            drawn = np.random.default_rng(self._seed).normal(float(kept.mean()), deviation, RESAMPLES)
-            return float(kept.mean()), drawn, None
+            return float(kept.mean()), random.normal(float(kept.mean()), deviation, RESAMPLES) + single, None
         weights = cluster_weights(number, seed=self._seed)
         sums = np.bincount(clusters, kept, minlength=number)
         sizes = totals_by_cluster(np.ones((1, len(kept)), dtype=np.bool_), clusters, number)[0]
-        return float(kept.mean()), (weights @ sums) / (weights @ sizes), number
+        return float(kept.mean()), (weights @ sums) / (weights @ sizes) + single, number
 
     @property
     def _seed(self) -> int:

@@ -1,0 +1,122 @@
+"""``forgetmeter findings`` and ``forgetmeter forgotten`` on a made-up run, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_run import MadeUpTask, write_made_up_run
+
+COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
+RECIPES = [f"l1_unstructured:{scope}:0.5" for scope in ("attention", "feed_forward", "overall")]
+
+
+def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    def right(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarray:
+        known = np.random.default_rng(0).random(task.items) < 0.6
+        return known if recipe == "baseline" else known & (random.random(task.items) < 0.3 + 0.4 * ("att" in recipe))
+
+    location = str(tmp_path_factory.mktemp("made up") / "run")
+    tasks = [MadeUpTask("facts", 240, relations=6, choices=20), MadeUpTask("piqa", 40)]
+    return write_made_up_run(location, recipes=RECIPES, right=right, tasks=tasks)
+
+
+def test_findings(run: str) -> None:
+    text = forgetmeter("findings", run).stdout
+    assert text.startswith("5 of 10 claims could be tested: ")
+    assert "✓ supported     Pruning attention costs less than pruning as large a share of feed-forward." in text
+    assert "needs structured and unstructured pruning of the head" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_findings_for_programs(run: str) -> None:
+    document = json.loads(forgetmeter("findings", run, "--json").stdout)
+    found = {finding["name"]: finding for finding in document["findings"]}
+    assert len(found) == 10
+    tested = found["attention_cheaper_at_equal_sparsity"]
+    assert tested["verdict"] == "supported"
+    (result,) = tested["results"]
+    assert result["effect"]["low"] > 0
+    assert result["p_holm"] < 0.05
+    assert [task["task"] for task in result["tasks"]] == ["facts", "piqa"]
+    assert set(result["tasks"][0]["recipes"]) == set(RECIPES[:2])
+
+
+def test_forgotten(run: str) -> None:
+    text = forgetmeter("forgotten", run, "--recipe", RECIPES[2], "--task", "facts", "--limit", "3").stdout
+    lines = text.splitlines()
+    assert lines[:2] == ["org/made-up", f"{RECIPES[2]} on facts"]
+    assert "are forgotten and" in lines[3]
+    assert any(line.startswith("by relation") for line in lines)
+    assert any(line.startswith("Forgotten, first what it was surest of · 3 of") for line in lines)
+    assert sum("Thing" in line for line in lines) == 3
+
+
+def test_forgotten_for_programs(run: str) -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(forgetmeter("forgotten", run, "--recipe", RECIPES[2], "--format", "csv").stdout))
+    )
+    assert len(rows) == 280
+    gone = ["forgotten", run, "--recipe", RECIPES[2], "--status", "forgotten", "--relation", "R2"]
+    (ledger,) = json.loads(forgetmeter(*gone, "--format", "json", "--task", "facts").stdout)["ledgers"]
+    expected = [row["item_id"] for row in rows if row["relation"] == "R2" and row["status"] == "forgotten"]
+    assert [item["item_id"] for item in ledger["items"]] == expected
+    assert sum(count["forgotten"] for count in ledger["by_relation"]) == ledger["total"]["forgotten"]
+    markdown = forgetmeter(*gone, "--format", "markdown").stdout
+    assert markdown.count("| forgotten |") == min(20, len(expected))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--recipe", "dynamic_int8:overall"], "unknown recipe of this run 'dynamic_int8:overall'"),
+        (["--recipe", "baseline"], "give one of the others"),
+        (["--recipe", "nonsense"], "is no compression step"),
+        (["--recipe", RECIPES[0], "--task", "boolq"], "unknown task of this run 'boolq' (allowed: facts, piqa)"),
+        (["--recipe", RECIPES[0], "--status", "lost"], "unknown status 'lost'"),
+        (["--recipe", RECIPES[0], "--format", "latex"], "unknown format 'latex'"),
+        (["--recipe", RECIPES[0], "--relation", "P1"], "unknown relation of this run 'P1'"),
+        (["--recipe", RECIPES[0], "--relation", "P1", "--task", "piqa"], "the items have no relations"),
+        ([], "--recipe"),
+    ],
+)
+def test_a_wrong_request_is_answered_in_one_line(run: str, arguments: list[str], says: str) -> None:
+    done = forgetmeter("forgotten", run, *arguments, expect=2)
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", [["findings"], ["forgotten", "--recipe", "baseline"], ["show"]])
+def test_no_run_and_one_of_a_newer_version(command: list[str], tmp_path: Path) -> None:
+    name, *options = command
+    assert "there is no run at" in forgetmeter(name, str(tmp_path / "none"), *options, expect=2).stderr
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    (newer / "study.json").write_text(json.dumps({"schema_version": 99, "identity": {}}))
+    assert "was written by a newer forgetmeter" in forgetmeter(name, str(newer), *options, expect=2).stderr
+
+
+def test_an_unfinished_run_is_said_to_be_unfinished(run: str, tmp_path: Path) -> None:
+    location = write_made_up_run(
+        str(tmp_path / "run"), recipes=RECIPES, right=lambda task, recipe, random: random.random(task.items) < 0.5
+    )
+    for path in list((Path(location) / "variants").glob("*feed*/made_up.parquet")):
+        path.unlink()
+    assert "Not finished: 3 of 4 cells are done" in forgetmeter("findings", location).stdout
+    done = forgetmeter("forgotten", location, "--recipe", RECIPES[1], expect=2)
+    assert f"the run has no outcomes of '{RECIPES[1]}' on made_up" in done.stderr

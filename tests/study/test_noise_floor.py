@@ -1,0 +1,71 @@
+"""The noise floor, from the study to the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_task import SIZE, MadeUpTask
+
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.errors import UserError
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.noise import Noise
+from forgetmeter.report.rendering import render
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import Recipe
+from forgetmeter.store.run_store import RunStore
+from forgetmeter.study.running import run
+
+RECIPE = "dynamic_int8:attention"
+
+
+@pytest.fixture
+def study(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(
+        "forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: lambda limit: MadeUpTask(limit)}
+    )
+    return {"models": [str(llama_folder)], "recipes": [RECIPE], "tasks": ["made_up"], "output": str(tmp_path / "run")}
+
+
+def test_the_baseline_is_asked_twice_in_other_batches(study: dict[str, Any]) -> None:
+    run({**study, "evaluation.noise_floor": True, "evaluation.batch_tokens": 200})
+    (stored,) = RunStore(study["output"]).noises()
+    assert (stored.noise.items, stored.noise.batch_tokens) == (SIZE, (200, 50))
+    # Float32 rounds a little otherwise in other shapes, and nothing turns on it here.
+    assert (stored.noise.forgotten, stored.noise.gained) == (0, 0)
+    assert stored.noise.largest_margin_shift < 1e-3
+    summary = open_run(study["output"]).summary
+    assert [cell.noise_floor for cell in summary.cells] == [None, 0.0]
+    assert "noise 0.0%" in render(summary, "table", width=120)
+
+
+def test_it_can_be_measured_later_and_is_not_measured_twice(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(study)
+    outcomes = {path: path.read_bytes() for path in Path(study["output"]).rglob("*.parquet")}
+    assert RunStore(study["output"]).noises() == []
+    assert run({**study, "evaluation.noise_floor": True}).computed == 1
+    assert len(RunStore(study["output"]).noises()) == 1
+    assert {path: path.read_bytes() for path in outcomes} == outcomes
+    monkeypatch.setattr(Engine, "score", lambda *_: 1 / 0)
+    assert run({**study, "evaluation.noise_floor": True}).computed == 0
+
+
+def test_a_drop_within_the_noise_is_not_called_a_loss(study: dict[str, Any]) -> None:
+    run(study)
+    store = RunStore(study["output"])
+    (cell,) = [each for each in store.cells() if each.facts["recipe"] == "baseline"]
+    baseline = Variant(cell.variant, parse_model_reference(study["models"][0]), Recipe())
+    store.write_noise(Cell(baseline, "made_up"), Noise(SIZE, 10, 10, 20, 1.0, (1024, 256)))
+    after = open_run(study["output"]).summary.cells[1]
+    assert after.noise_floor == pytest.approx(20 / SIZE)
+    assert after.verdict == "unclear"
+
+
+def test_it_is_yes_or_no(study: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="must be true or false"):
+        run({**study, "evaluation.noise_floor": 3})
