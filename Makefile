@@ -43,6 +43,7 @@ bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/scoring.py
 	$(OFFLINE) $(BIN)/python benchmarks/facts.py --data $(FORGETMETER_TEST_DATA)
 	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/compress_checkpoint.py --layers 4
 
 clean:
 	rm -rf $(VENV) .cache runs

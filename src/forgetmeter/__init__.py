@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from forgetmeter.analysis.frames import open_run as open_run
+    from forgetmeter.checkpoints.compressing import compress_checkpoint as compress_checkpoint
     from forgetmeter.compression.compressor import compress as compress
     from forgetmeter.models.loading import load as load
     from forgetmeter.models.loading import wrap as wrap
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 # Resolved on first use, so that `import forgetmeter` and `forgetmeter --help` load neither torch nor pandas.
 _PUBLIC = {
     "compress": "forgetmeter.compression.compressor",
+    "compress_checkpoint": "forgetmeter.checkpoints.compressing",
     "evaluate": "forgetmeter.study.evaluation",
     "load": "forgetmeter.models.loading",
     "open_run": "forgetmeter.analysis.frames",
@@ -27,7 +29,17 @@ _PUBLIC = {
     "wrap": "forgetmeter.models.loading",
 }
 
-__all__ = ["__version__", "compress", "evaluate", "load", "open_run", "run", "weight_map", "wrap"]
+__all__ = [
+    "__version__",
+    "compress",
+    "compress_checkpoint",
+    "evaluate",
+    "load",
+    "open_run",
+    "run",
+    "weight_map",
+    "wrap",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of whatever is asked for

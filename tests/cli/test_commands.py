@@ -69,11 +69,12 @@ def test_lists_name_what_there_is() -> None:
     assert "attention.query" in forgetmeter("list", "scopes").stdout
     assert "package:MODULE" in forgetmeter("list", "models").stdout
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
-    probes = forgetmeter("list", "tasks").stdout.splitlines()[:6]
+    probes = forgetmeter("list", "tasks").stdout.splitlines()[:7]
     assert [line.partition("[")[0] for line in probes] == [
-        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "facts",
+        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "facts", "perplexity",
     ]  # fmt: skip
     assert "[:source=template|evidence]" in probes[2]
+    assert probes[6] == "perplexity[:file=PATH][:window=N]"
 
 
 @pytest.fixture

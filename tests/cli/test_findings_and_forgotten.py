@@ -113,7 +113,7 @@ def test_no_run_and_one_of_a_newer_version(command: list[str], tmp_path: Path) -
 
 def test_an_unfinished_run_is_said_to_be_unfinished(run: str, tmp_path: Path) -> None:
     location = write_made_up_run(
-        str(tmp_path / "run"), recipes=RECIPES, right=lambda task, recipe, random: random.random(task.items) < 0.5
+        str(tmp_path / "run"), recipes=RECIPES, right=lambda task, _recipe, random: random.random(task.items) < 0.5
     )
     for path in list((Path(location) / "variants").glob("*feed*/made_up.parquet")):
         path.unlink()

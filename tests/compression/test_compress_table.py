@@ -23,7 +23,7 @@ def plug_in(monkeypatch):
         )
         monkeypatch.setitem(sys.modules, "plug_in_for_tests", module)
         found = [EntryPoint(name, target, table.GROUP)]
-        monkeypatch.setattr(table, "entry_points", lambda group: found if group == table.GROUP else [])
+        monkeypatch.setattr(table, "plug_ins", lambda: tuple(found))
         return module.METHOD
 
     return declare

@@ -15,6 +15,7 @@ from forgetmeter.specs.model_reference import ModelReference, parse_model_refere
         ("./folder", "folder"),
         ("/folder", "folder"),
         ("org/name", "hub"),
+        ("standard:encoder-decoder", "standard"),
         ("org/name@main", "hub"),
     ],
 )
@@ -28,7 +29,7 @@ def test_a_revision_is_split_off() -> None:
     assert parse_model_reference("org/name@abc") == ModelReference("hub", "org/name", "abc")
 
 
-@pytest.mark.parametrize("text", ["", "gpt2 large", "package:../x", "standard:encoder", "a/b/c", "@x/y"])
+@pytest.mark.parametrize("text", ["", "gpt2 large", "package:../x", "a/b/c", "@x/y"])
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"org/name|package:MODULE"):
         parse_model_reference(text)

@@ -5,17 +5,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.task_name import PROBE_OPTIONS, TaskName, make_task_name, natural_order, parse_task_name
+from forgetmeter.specs.task_name import (
+    PROBE_OPTIONS,
+    TaskName,
+    TaskOption,
+    make_task_name,
+    natural_order,
+    parse_task_name,
+)
 
 relations = st.builds("{}{}".format, st.sampled_from(["", "P", "p", "Q_", "P0"]), st.integers(0, 9999))
 lists = st.lists(relations, min_size=1, max_size=5).map("+".join)
+
+
+paths = st.lists(st.sampled_from(["a", "b c", "..", ".", "ü.txt"]), min_size=1, max_size=4).map("/".join)
+kinds = {"list": lists, "path": paths, "number": st.integers(1, 10**9 - 1).map(str)}
+
+
+def values_of(option: TaskOption) -> st.SearchStrategy[str]:
+    return st.sampled_from(option.allowed) if option.kind == "choice" else kinds[option.kind]
 
 
 @st.composite
 def names(draw: st.DrawFn) -> TaskName:
     base = draw(st.sampled_from(sorted(PROBE_OPTIONS)))
     chosen = draw(st.lists(st.sampled_from(sorted(PROBE_OPTIONS[base])), unique=True))
-    values = {key: st.sampled_from(a) if (a := PROBE_OPTIONS[base][key].allowed) else lists for key in chosen}
+    values = {key: values_of(PROBE_OPTIONS[base][key]) for key in chosen}
     return make_task_name(base, {key: draw(value) for key, value in values.items()})
 
 
@@ -37,6 +52,7 @@ def test_printing_and_parsing_round_trip(name: TaskName) -> None:
             "lama/google_re:relations=date_of_birth+place_of_death",
         ),
         ("bear:relations=all+P36", "bear"),
+        ("perplexity:window=model:file=./a//b/../c.txt", "perplexity:file=a/c.txt"),
         ("piqa", "piqa"),
         ("a plug-in's:name=odd", "a plug-in's:name=odd"),
     ],

@@ -23,8 +23,8 @@ def standard(request):
 
 
 class _Asked:
-    def __init__(self, loaded, task):
-        self._engine, self._task = Engine(loaded), load_task(task)
+    def __init__(self, loaded, task, limit=None):
+        self._engine, self._task = Engine(loaded), load_task(task, limit=limit)
         self._prepared = self._engine.prepare(self._task.items)
 
     def right(self):
@@ -72,7 +72,7 @@ def test_without_its_layers_it_knows_no_more_than_chance(standard):
 
 def test_what_it_retains_is_a_curve_and_no_cliff(standard):
     """For two scopes at least, three levels leave between a tenth and nine tenths of what was known."""
-    asked, compressor = _Asked(standard, "facts:templates=0"), Compressor(standard)
+    asked, compressor = _Asked(standard, "facts:templates=0", limit=20), Compressor(standard)
     known = asked.right()
     curves = 0
     for scope in ("attention", "feed_forward", "overall"):

@@ -19,6 +19,12 @@ def test_a_tasks_name_is_its_path() -> None:
     assert layout.outcomes_cell(layout.outcomes_path("id", name)) == ("id", name)
 
 
+def test_a_path_in_an_option_makes_no_folders() -> None:
+    path = layout.outcomes_path("id", "perplexity:file=../../a/b.txt:window=8")
+    assert path == "variants/id/perplexity:file=..%2F..%2Fa%2Fb.txt:window=8.parquet"
+    assert layout.outcomes_path(*layout.outcomes_cell(path) or ("", "")) == path
+
+
 @pytest.mark.parametrize("path", [layout.items_path, lambda task: layout.failure_path("id", task)])
 def test_names_too_long_for_a_file_are_cut_and_stay_apart(path) -> None:
     paths = [path(name) for name in (LONG, LONG + "+P9", "é" * 300)]

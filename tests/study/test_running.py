@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from made_up_task import SIZE, MadeUpTask
@@ -106,7 +107,7 @@ def test_outcomes_are_those_of_the_compressed_model_asked_alone(study: dict[str,
         alone = evaluate_under(loaded, variant["recipe"])
         path = Path(study["output"], "variants", variant["id"], "made_up.parquet")
         assert [row["loglikelihoods"] for row in pq.read_table(path).to_pylist()] == [
-            list(outcome.loglikelihoods) for outcome in alone
+            np.asarray(outcome.loglikelihoods, dtype=np.float32).tolist() for outcome in alone
         ]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from forgetmeter.analysis.answers import Answers, read_answers
 from forgetmeter.analysis.item_shapes import read_item_shapes
+from forgetmeter.analysis.judged import is_judged
 from forgetmeter.analysis.parquet_union import Part, read_union
 from forgetmeter.records.noise import Noise
 from forgetmeter.store.failure import Failure
@@ -103,8 +104,10 @@ class Run:
 
     @cached_property
     def answers(self) -> tuple[Answers, ...]:
-        """The outcomes as arrays, for each model and task: what all statistics are made from."""
-        return read_answers(RunFolder(self.location), self._outcome_parts, self.item_shapes)
+        """The outcomes as arrays, for each model and task with right answers: what all statistics are made from."""
+        rows = self.cells.to_dict("records")
+        judged = [part for part, row in zip(self._outcome_parts, rows, strict=True) if is_judged(row)]
+        return read_answers(RunFolder(self.location), judged, self.item_shapes)
 
     # What follows is computed from the above by modules that import this one; they are imported when asked for.
 

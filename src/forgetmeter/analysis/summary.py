@@ -14,6 +14,7 @@ from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.comparison import Comparison, compare_all
 from forgetmeter.analysis.correction import holm_corrected
 from forgetmeter.analysis.frames import DROPPED, FILTERS, Run
+from forgetmeter.analysis.measured import MeasuredSummary, measured_cells
 from forgetmeter.analysis.paired import Estimate, Paired
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.outcomes_table import METRIC
@@ -82,6 +83,7 @@ class Summary:
         cells: Those that are done.
         failures: Cells that failed.
         missing: Model, recipe and task of the cells that are neither done nor failed.
+        measured: The cells that are done of tasks without right answers, which are not among ``cells``.
     """
 
     study: Mapping[str, Any]
@@ -90,14 +92,16 @@ class Summary:
     cells: tuple[CellSummary, ...]
     failures: tuple[Failure, ...]
     missing: tuple[tuple[str, str, str], ...]
+    measured: tuple[MeasuredSummary, ...] = ()
 
 
 def summarise(run: Run) -> Summary:
     """Compare every cell of a run with its model's baseline on the same items."""
-    cells = _corrected(list(_cells(run)))
+    cells, measured = _corrected(list(_cells(run))), measured_cells(run)
     failures = tuple(Failure(**_row(row)) for row in run.failures.to_dict("records"))
     names = list(dict.fromkeys([*run.study["identity"].get("tasks", ()), *(cell.task for cell in cells)]))
     seen = {(cell.model, cell.recipe, cell.task) for cell in cells}
+    seen |= {(cell.model, cell.recipe, cell.task) for cell in measured}
     seen |= {(failure.model, failure.recipe, failure.task) for failure in failures}
     planned = product(zip(run.variants["model"], run.variants["recipe"], strict=True), names)
     return Summary(
@@ -107,6 +111,7 @@ def summarise(run: Run) -> Summary:
         cells=tuple(cells),
         failures=failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
+        measured=measured,
     )
 
 

@@ -27,7 +27,7 @@ def demo_command(
     prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
-    sys.stdout.write("\n")
+    sys.stdout.write(f"\n{_introduction(len(prospect.plan.study.recipes) - 1)}\n\n")
     run = open_run(out)
     for grid in retained_grids(summarise(run)):
         sys.stdout.write(grid_text(grid) + "\n")
@@ -37,3 +37,17 @@ def demo_command(
     finally:
         if report is not None:
             sys.stdout.write(f"the report: {report}\n")
+
+
+def _introduction(ways: int) -> str:
+    from forgetmeter.probes.fact_file import ANSWER, read_fact_file
+    from forgetmeter.probes.facts_task import statement
+
+    relations = read_fact_file().relations
+    facts = sum(len(relation.facts) for relation in relations)
+    example = relations[0].facts[0]
+    sentence = statement(relations[0].phrasings[0], example.subject).replace(ANSWER, example.object)
+    return (
+        f"Three small models, an encoder (BERT), an encoder-decoder (T5) and a decoder (Llama), were taught {facts:,}\n"
+        f'facts, such as "{sentence}" Each was compressed in {ways} ways and asked all of them again.'
+    )

@@ -11,6 +11,7 @@ import typer
 from forgetmeter.errors import UserError
 
 _PIPED_WIDTH = 160
+_FORMS = {"choice": "", "list": "A+B", "path": "PATH", "number": "N"}
 
 list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
 
@@ -64,7 +65,9 @@ def list_tasks(
     for name in task_names():
         if containing in name:
             options = PROBE_OPTIONS.get(name, {}).items()
-            typer.echo(name + "".join(f"[:{key}={'|'.join(option.allowed) or 'A+B'}]" for key, option in options))
+            typer.echo(
+                name + "".join(f"[:{key}={'|'.join(option.allowed) or _FORMS[option.kind]}]" for key, option in options)
+            )
 
 
 @list_app.command("relations")
@@ -85,12 +88,13 @@ def list_relations(
     from forgetmeter.cli.relations_table import relations_table
     from forgetmeter.probes.relation_counts import CountsRelations
     from forgetmeter.probes.table import load_task
-    from forgetmeter.specs.task_name import PROBE_OPTIONS
+    from forgetmeter.specs.task_name import PERPLEXITY_TASK, PROBE_OPTIONS
 
+    probes = [name for name in PROBE_OPTIONS if name != PERPLEXITY_TASK]
     limit = 1 if model is None else None
-    loaded = load_task(task, limit=limit, data=data) if task.partition(":")[0] in PROBE_OPTIONS else None
+    loaded = load_task(task, limit=limit, data=data) if task.partition(":")[0] in probes else None
     if not isinstance(loaded, CountsRelations):
-        raise UserError(f"task '{task}' has no relations (allowed: {', '.join(PROBE_OPTIONS)}, with their options)")
+        raise UserError(f"task '{task}' has no relations (allowed: {', '.join(probes)}, with their options)")
     relations = loaded.relations
     if model is not None:
         from forgetmeter.study.asked_relations import asked_relations

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from forgetmeter.cli.compress_command import compress_command
 from forgetmeter.cli.demo_command import demo_command
 from forgetmeter.cli.findings_command import findings_command
 from forgetmeter.cli.forgotten_command import forgotten_command
@@ -33,6 +34,7 @@ app.command("show")(show_command)
 app.command("report")(report_command)
 app.command("findings")(findings_command)
 app.command("forgotten")(forgotten_command)
+app.command("compress")(compress_command)
 app.add_typer(list_app, name="list")
 app.add_typer(standards_app, name="standards")
 

@@ -112,12 +112,12 @@ def _print_plan(prospect: Prospect) -> None:
 
 
 def _amount(study: Study) -> str:
-    from forgetmeter.specs.task_name import FACTS_TASK, PROBE_OPTIONS, parse_task_name
+    from forgetmeter.specs.task_name import FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name
 
     if study.evaluation.limit is None:
         return "all items"
     bases = {parse_task_name(task).base for task in study.tasks}
-    relation = ", of a probe a relation" if bases & PROBE_OPTIONS.keys() else ""
+    relation = ", of a probe a relation" if bases & PROBE_OPTIONS.keys() - {PERPLEXITY_TASK} else ""
     phrasing = ", of facts a phrasing too" if FACTS_TASK in bases else ""
     return f"{study.evaluation.limit} items a task{relation}{phrasing}"
 

@@ -72,7 +72,7 @@ def _families(only: str | None) -> tuple[Family, ...]:
 def _table(made: list[Made], seconds: float) -> Table:
     table = Table(title=f"Trained in {seconds / 60:.1f} minutes", title_justify="left")
     table.add_column("standard", no_wrap=True)
-    for name in ("facts", "known", "reworded", "parameters", "bytes", "minutes"):
+    for name in ("facts", "known", "reworded", "weights", "MB", "minutes"):
         table.add_column(name, justify="right")
     for each in made:
         table.add_row(
@@ -81,7 +81,7 @@ def _table(made: list[Made], seconds: float) -> Table:
             f"{each.known:.1%}",
             f"{each.held_out:.1%}",
             f"{each.parameters:,}",
-            f"{each.bytes:,}",
+            f"{each.bytes / 1e6:.2f}",
             f"{each.seconds / 60:.1f}",
         )
     return table

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.cast import CastWeight
+from forgetmeter.compression.counting import count_nonzero
 from forgetmeter.compression.dynamic_int8 import Int8Weight, kernel_available
 from forgetmeter.compression.rounded_weight import RoundedWeight
 from forgetmeter.compression.smallest_storage import SCALE_BYTES, smallest_bytes
@@ -49,9 +49,47 @@ def count_baseline(model: PreTrainedModel, matrices: Iterable[Matrix]) -> Baseli
     stored = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
     return Baseline(
         matrices=matrices,
-        zeros={matrix: _zeros(_part(tensor, matrix)) for matrix, tensor in parameters.items()},
+        zeros={matrix: count_zeros(tensor, matrix) for matrix, tensor in parameters.items()},
         weight_bytes={matrix: tensor.element_size() for matrix, tensor in parameters.items()},
         total_bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored.values()),
+    )
+
+
+def count_zeros(parameter: Tensor, matrix: Matrix) -> int:
+    """Return how many zeros a parameter holds in one of its matrices."""
+    return _zeros(parameter if matrix.axis is None else cut(parameter, matrix.axis, matrix.ranges))
+
+
+@dataclass(frozen=True)
+class UnitAccount:
+    """What there is to count of a unit that a recipe compressed.
+
+    Attributes:
+        zeros: Zeros of each of its matrices.
+        quantized_bytes: What it takes at its bits, with its scales.
+        smallest_bytes: What it takes in the smallest of the ways in which it can be stored.
+        simulated: Whether it was computed in floating point, for lack of a kernel.
+    """
+
+    zeros: Mapping[Matrix, int]
+    quantized_bytes: int
+    smallest_bytes: int
+    simulated: bool
+
+
+def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
+    """Count a unit, in the form in which the last step left it.
+
+    Args:
+        unit: The unit.
+        weight_bytes: As in ``Baseline``.
+    """
+    plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
+    return UnitAccount(
+        zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
+        quantized_bytes=_quantized_bytes(unit),
+        smallest_bytes=smallest_bytes(unit.weight, plain),
+        simulated=_is_simulated(unit.weight),
     )
 
 
@@ -65,11 +103,24 @@ def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Mat
         selected: The matrices in the union of the recipe's scopes.
         weights: The matrices that the recipe compressed, in the form it left them.
     """
-    zeros = {**baseline.zeros, **{matrix: _zeros(weight.values()) for matrix, weight in weights.items()}}
-    plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}
-    untied = (matrix for matrix in weights if matrix.tied_to is not None)
     units = joined(weights.items())
+    return account_units(baseline, selected, [account_unit(unit, baseline.weight_bytes) for unit in units])
+
+
+def account_units(baseline: Baseline, selected: Iterable[Matrix], units: Sequence[UnitAccount]) -> Reached:
+    """Say what was reached, from the counts of each unit.
+
+    Args:
+        baseline: The counts before.
+        selected: The matrices in the union of the recipe's scopes.
+        units: The counts of all units that the recipe compressed, no matrix twice.
+    """
+    compressed = {matrix: count for unit in units for matrix, count in unit.zeros.items()}
+    zeros = {**baseline.zeros, **compressed}
+    plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}
+    untied = (matrix for matrix in compressed if matrix.tied_to is not None)
     dense_bytes = baseline.total_bytes + sum(plain[matrix] for matrix in untied)
+    untouched_bytes = dense_bytes - sum(plain[matrix] for matrix in compressed)
     selected = set(selected)
     bitmask_savings = {
         matrix: max(0, plain[matrix] - _bitmask_bytes(matrix.size, count, baseline.weight_bytes[matrix]))
@@ -83,18 +134,12 @@ def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Mat
         removed_weights=sum(zeros.values()) - sum(baseline.zeros.values()),
         dense_bytes=dense_bytes,
         bitmask_bytes=dense_bytes - sum(bitmask_savings.values()),
-        quantized_bytes=dense_bytes
-        + sum(_quantized_bytes(unit) - sum(plain[matrix] for matrix in unit.matrices) for unit in units),
-        smallest_bytes=dense_bytes
-        - sum(saved for matrix, saved in bitmask_savings.items() if matrix not in weights)
-        - sum(size - smallest_bytes(unit.weight, size) for unit, size in _with_plain_bytes(units, plain)),
-        simulated=any(_is_simulated(unit.weight) for unit in units),
+        quantized_bytes=untouched_bytes + sum(unit.quantized_bytes for unit in units),
+        smallest_bytes=untouched_bytes
+        - sum(saved for matrix, saved in bitmask_savings.items() if matrix not in compressed)
+        + sum(unit.smallest_bytes for unit in units),
+        simulated=any(unit.simulated for unit in units),
     )
-
-
-def _with_plain_bytes(units: Iterable[Unit], plain: Mapping[Matrix, int]) -> Iterator[tuple[Unit, int]]:
-    for unit in units:
-        yield unit, sum(plain[matrix] for matrix in unit.matrices)
 
 
 def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dict[str, RoleCount]:
@@ -106,12 +151,8 @@ def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dic
     return {role: RoleCount(count, zeros_of[role]) for role, count in weights_of.items()}
 
 
-def _part(tensor: Tensor, matrix: Matrix) -> Tensor:
-    return tensor if matrix.axis is None else cut(tensor, matrix.axis, matrix.ranges)
-
-
 def _zeros(tensor: Tensor) -> int:
-    return int(tensor.numel()) - int(torch.count_nonzero(tensor))
+    return int(tensor.numel()) - count_nonzero(tensor)
 
 
 def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:

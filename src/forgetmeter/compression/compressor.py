@@ -13,14 +13,14 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.accounting import account, count_baseline
 from forgetmeter.compression.block_influence import Calibration, block_influence
-from forgetmeter.compression.dropped_weight import block_of, is_dropped
+from forgetmeter.compression.dropped_weight import block_of
 from forgetmeter.compression.installation import install, installed
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.recipe_problems import Given, recipe_problems
+from forgetmeter.compression.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.unit import Unit, joined
-from forgetmeter.compression.unit_method import CalibratedMethod, UnitMethod
-from forgetmeter.compression.unusable_weight import UnusableWeightError
+from forgetmeter.compression.unit import Unit
+from forgetmeter.compression.unit_method import CalibratedMethod
 from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.loaded import Loaded
@@ -100,24 +100,15 @@ class Compressor:
             yield compressed
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
-        there = [matrix for matrix in self._matrices if not is_dropped(weights.get(matrix))]
-        selected = step.scope.select(there)
-        if not selected:
-            raise UserError(
-                f"nothing of scope '{step.scope}' is left for '{step}': the steps before dropped its layers"
-            )
-        units = joined((matrix, weights.get(matrix, self._originals[matrix])) for matrix in selected)
-        is_first = not any(matrix in weights for matrix in selected)
+        units = selected_units(step, self._originals, weights)
+        is_first = not any(matrix in weights for unit in units for matrix in unit.matrices)
+
+        def prepare() -> AtLevel:
+            return self._shared(step, units) if is_first else self._prepare(step, units, weights)
+
         done: dict[Matrix, Weight] = {}
-        position = 0
-        try:
-            at_level = self._shared(step, units) if is_first else self._prepare(step, units, weights)
-            for unit, weight in zip(units, at_level(step.level), strict=True):
-                done.update(unit.apart(weight))
-                position += 1
-        except UnusableWeightError as error:
-            unit = units[position if error.position is None else error.position]
-            raise UserError(f"{unit.parameter} of {self._loaded.name} {error.reason}") from error
+        for unit, weight in unit_by_unit(units, prepare, step.level, model=self._loaded.name):
+            done.update(unit.apart(weight))
         return done
 
     def _shared(self, step: Step, units: Sequence[Unit]) -> AtLevel:
@@ -138,9 +129,7 @@ class Compressor:
             blocks = {block for unit in units for matrix in unit.matrices if (block := block_of(matrix))}
             with installed(self._loaded.model, weights):
                 method = method.calibrated(block_influence(self._loaded.model, blocks, self._calibration))
-        if isinstance(method, UnitMethod):
-            return method.prepare_units(units, options, seed=self._seed)
-        return method.prepare([unit.weight for unit in units], options, seed=self._seed)
+        return prepared(step, units, seed=self._seed, method=method)
 
 
 def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:

@@ -240,6 +240,7 @@ METHOD = MatrixMethod(
         level="none",
         forms=("linear", "conv1d"),
         effect="quantizes",
+        needs_kernel=True,
     ),
     transform,
 )

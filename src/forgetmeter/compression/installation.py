@@ -74,7 +74,7 @@ def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
     module = model.get_submodule(matrix.module)
     name = matrix.parameter.rpartition(".")[2]
     old = module.get_parameter(name)
-    values = _values(old.detach(), units)
+    values = parameter_values(old.detach(), units)
     if values.shape != old.shape:
         shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
         raise ValueError(f"{matrix.parameter} has {shapes}")
@@ -82,7 +82,13 @@ def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
     return lambda: setattr(module, name, old)
 
 
-def _values(old: Tensor, units: Sequence[Unit]) -> Tensor:
+def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
+    """Return what a parameter holds once weights are in the place of its own.
+
+    Args:
+        old: What it holds now; not changed.
+        units: Some or all of it, none of it twice.
+    """
     if _is_whole(units, old):
         weight = units[0].weight
         return weight.quantized if isinstance(weight, TorchaoWeight) else _as_dtype(weight, old)
@@ -117,7 +123,7 @@ def _partwise(units: Sequence[Unit], old: nn.Linear | Conv1D) -> PartwiseLinear:
     parts = [(unit.ranges, _quantized(unit, old, _rows(old.bias, unit.ranges))) for unit in quantized]
     rest = without(outputs, [unit.ranges for unit in quantized])
     if rest:
-        values = _values(old.weight.detach(), [unit for unit in units if unit not in quantized])
+        values = parameter_values(old.weight.detach(), [unit for unit in units if unit not in quantized])
         rows = cut(values, axis, rest)
         rows = rows.t() if isinstance(old, Conv1D) else rows
         parts.append((rest, DenseRows(rows.contiguous(), _rows(old.bias, rest))))

@@ -63,6 +63,7 @@ METHOD = TorchaoMethod(
         options={"group_size": Option(32, "How many input units share a scale.", (32, 64, 128))},
         forms=("linear",),
         effect="quantizes",
+        needs_kernel=True,
     ),
     transform,
     check,

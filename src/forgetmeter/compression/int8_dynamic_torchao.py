@@ -33,6 +33,7 @@ METHOD = TorchaoMethod(
         level="none",
         forms=("linear",),
         effect="quantizes",
+        needs_kernel=True,
     ),
     transform,
 )

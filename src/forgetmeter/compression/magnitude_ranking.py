@@ -11,6 +11,7 @@ and gives the same result on any device and with any number of threads.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -84,18 +85,16 @@ def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
     Raises:
         UnusableWeightError: A tensor holds NaN, which has no magnitude, or has a dtype that is not supported.
     """
-    dtype, size = _dtype_and_size(tensors)
+    counts = _count_leading(tensors)
+    if len(counts) > 1:
+        widest = functools.reduce(torch.promote_types, counts)
+        counts = _count_leading(tensors, widest)
+    dtype, found = next(iter(counts.items()), (torch.float32, torch.zeros(1 << LEADING_BITS, dtype=torch.int64)))
     layout = _LAYOUTS[dtype]
-    shift = layout.magnitude_bits - LEADING_BITS
-    counts = torch.zeros(1 << LEADING_BITS, dtype=torch.int64)
-    for tensor in tensors:
-        for piece in _pieces(tensor):
-            leading = (_patterns(piece, dtype) >> shift).to(torch.int16)
-            counts += torch.bincount(leading, minlength=counts.numel()).cpu()
-    if counts[layout.infinity >> shift :].any():
+    if found[layout.infinity >> (layout.magnitude_bits - LEADING_BITS) :].any():
         _refuse_nan(tensors)
-    digits = counts.nonzero().view(-1)
-    return MagnitudeRanking(size, dtype, digits, counts[digits].cumsum(0))
+    digits = found.nonzero().view(-1)
+    return MagnitudeRanking(int(found.sum()), dtype, digits, found[digits].cumsum(0))
 
 
 def find_thresholds(
@@ -160,15 +159,20 @@ def keep_masks(tensors: Sequence[Tensor], dtype: torch.dtype, threshold: Thresho
         yield keep
 
 
-def _dtype_and_size(tensors: Sequence[Tensor]) -> tuple[torch.dtype, int]:
-    common, size = None, 0
+def _count_leading(tensors: Sequence[Tensor], common: torch.dtype | None = None) -> dict[torch.dtype, Tensor]:
+    """Count the leading bits of all weights, in one dtype or in the dtype that each has; one pass."""
+    counts: dict[torch.dtype, Tensor] = {}
     for position, tensor in enumerate(tensors):
         if tensor.dtype not in _LAYOUTS:
             allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in _LAYOUTS)
             raise UnusableWeightError(f"has dtype {tensor.dtype} (allowed: {allowed})", position=position)
-        common = tensor.dtype if common is None else torch.promote_types(common, tensor.dtype)
-        size += tensor.numel()
-    return common or torch.float32, size
+        dtype = common or tensor.dtype
+        found = counts.setdefault(dtype, torch.zeros(1 << LEADING_BITS, dtype=torch.int64))
+        shift = _LAYOUTS[dtype].magnitude_bits - LEADING_BITS
+        for piece in _pieces(tensor):
+            leading = (_patterns(piece, dtype) >> shift).to(torch.int16)
+            found += torch.bincount(leading, minlength=found.numel()).cpu()
+    return counts
 
 
 def _refuse_nan(tensors: Sequence[Tensor]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from forgetmeter.compression.counting import count_nonzero
 from forgetmeter.compression.dropped_weight import is_dropped
 from forgetmeter.compression.svd import LowRankWeight
 from forgetmeter.compression.weight import PartWeight, Weight
 
 SCALE_BYTES = 4
+_LOOKED_AT = 64
 
 
 def smallest_bytes(weight: Weight, plain_bytes: int) -> int:
@@ -24,14 +26,14 @@ def smallest_bytes(weight: Weight, plain_bytes: int) -> int:
     """
     if is_dropped(weight):
         return 0
-    there = weight.values() != 0
+    values = weight.values()
     scales = weight.scales() * SCALE_BYTES
     bits = weight.bits()
     ways = [
         plain_bytes,
-        _bytes(there.numel(), bits) + scales,
-        _bytes(there.numel(), 1) + _bytes(int(there.sum()), bits) + scales,
-        _without_zero_units(there, bits) + scales,
+        _bytes(values.numel(), bits) + scales,
+        _bytes(values.numel(), 1) + _bytes(count_nonzero(values), bits) + scales,
+        _without_zero_units(values, bits) + scales,
     ]
     bare = weight.whole if isinstance(weight, PartWeight) else weight
     if isinstance(bare, LowRankWeight) and bare is weight:
@@ -39,10 +41,20 @@ def smallest_bytes(weight: Weight, plain_bytes: int) -> int:
     return min(ways)
 
 
-def _without_zero_units(there: Tensor, bits: int) -> int:
-    outputs, inputs = there.any(-1), there.any(-2)
+def _without_zero_units(values: Tensor, bits: int) -> int:
+    outputs, inputs = _not_all_zero(values), _not_all_zero(values.transpose(-2, -1))
     left = int((outputs.sum(-1) * inputs.sum(-1)).sum())
     return _bytes(left, bits) + _bytes(outputs.numel(), 1) + _bytes(inputs.numel(), 1)
+
+
+def _not_all_zero(values: Tensor) -> Tensor:
+    """Say of each row whether it has anything but zeros; bool, of the shape without the last axis."""
+    # The first few say it of nearly all rows.
+    found: Tensor = (values[..., :_LOOKED_AT] != 0).any(-1)
+    doubtful = ~found
+    if doubtful.any():
+        found[doubtful] = (values[doubtful] != 0).any(-1)
+    return found
 
 
 def _bytes(count: int, bits: int) -> int:

@@ -52,9 +52,15 @@ def load_method(name: str) -> Method | UnitMethod:
     return _load_built_in(name) if name in BUILT_IN else _load_plug_in(entries[name])
 
 
+@cache
+def plug_ins() -> tuple[EntryPoint, ...]:
+    """Return the entry points of plug-ins, sorted by name; to look for them means to read every installed package."""
+    return tuple(sorted(entry_points(group=GROUP), key=lambda plug_in: plug_in.name))
+
+
 def _entries() -> dict[str, EntryPoint]:
     entries = {name: EntryPoint(name, target, GROUP) for name, target in sorted(BUILT_IN.items())}
-    for entry in sorted(entry_points(group=GROUP), key=lambda plug_in: plug_in.name):
+    for entry in plug_ins():
         taken = entries.get(entry.name)
         if taken is not None and taken.value != entry.value:
             raise UserError(

@@ -37,7 +37,7 @@ def load(reference: str | Location, *, dtype: DType = "float32", device: Device 
     """
     location = locate(parse_model_reference(reference)) if isinstance(reference, str) else reference
     folder, name = folder_of(location), str(location.reference)
-    model = _from_folder(folder, name, dtype=getattr(torch, dtype))
+    model = model_of(folder, name, dtype=getattr(torch, dtype))
     return wrap(model.to(resolve_device(device)), load_tokenizer(location), name=name)
 
 
@@ -107,13 +107,31 @@ def check_loadable(location: Location) -> PreTrainedModel:
     folder, name = folder_of(location), str(location.reference)
     load_config(folder, name)
     load_tokenizer(location)
-    shape = _from_folder(folder, name, device_map="meta")
+    return checked_skeleton(folder, name)
+
+
+def checked_skeleton(folder: Path, name: str) -> PreTrainedModel:
+    """Compare a checkpoint with its configuration, and return the model without its weights.
+
+    Raises:
+        UserError: The architecture is not supported, or the weights are not those that the configuration asks for.
+    """
+    shape = model_of(folder, name, device_map="meta")
     check_supported(shape, name)
     return shape
 
 
-def _from_folder(folder: Path, name: str, **options: Any) -> PreTrainedModel:  # noqa: ANN401
-    """Load a model; on the ``meta`` device, where only the checkpoint's names and shapes are compared."""
+def model_of(folder: Path, name: str, **options: Any) -> PreTrainedModel:  # noqa: ANN401
+    """Load a model; on the ``meta`` device, only the checkpoint's names and shapes are compared.
+
+    Args:
+        folder: Where it is.
+        name: What to call it in errors.
+        **options: As for ``from_pretrained``.
+
+    Raises:
+        UserError: It is damaged, or its weights are not those that its configuration asks for.
+    """
     family = family_of(load_config(folder, name), name)
     try:
         model, report = auto_class(family).from_pretrained(

@@ -50,9 +50,27 @@ def locate(reference: ModelReference) -> Location:
     Raises:
         UserError: It is not there, or is not something that can be loaded.
     """
+    path = find(reference)
     if reference.source == "hub":
-        return _on_hub(reference)
-    if reference.source == "package":
+        return Location(reference, path, _hash([path.name]))
+    if path.is_dir():
+        files = sorted({file for pattern in _PARTS for file in path.glob(pattern)})
+        return Location(reference, path, _hash([_file_hash(file) for file in files]))
+    return Location(reference, path, _file_hash(path)[:_IDENTITY_LENGTH])
+
+
+def find(reference: ModelReference) -> Path:
+    """Find a model without reading all of it; of the Hub's, fetch what the local cache lacks.
+
+    Returns:
+        Its folder, or its GGUF file.
+
+    Raises:
+        UserError: It is not there, or is not something that can be loaded.
+    """
+    if reference.source == "hub":
+        path = _on_hub(reference)
+    elif reference.source == "package":
         path = _inside_package(reference)
     elif reference.source == "standard":
         path = standard_folder(reference.place)
@@ -62,10 +80,9 @@ def locate(reference: ModelReference) -> Location:
             raise UserError(f"model '{reference}': there is no such {_noun(reference)}; a model is {FORMS}")
     if path.is_dir():
         _check_folder(path, reference)
-        files = sorted({file for pattern in _PARTS for file in path.glob(pattern)})
-        return Location(reference, path, _hash([_file_hash(file) for file in files]))
-    _check_gguf_magic(path, reference)
-    return Location(reference, path, _file_hash(path)[:_IDENTITY_LENGTH])
+    else:
+        _check_gguf_magic(path, reference)
+    return path
 
 
 def _noun(reference: ModelReference) -> str:
@@ -133,7 +150,7 @@ def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
             raise UserError(f"model '{reference}': {path.name} is no GGUF file (it does not start with GGUF)")
 
 
-def _on_hub(reference: ModelReference) -> Location:
+def _on_hub(reference: ModelReference) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -146,9 +163,7 @@ def _on_hub(reference: ModelReference) -> Location:
             f"model '{reference}': neither in the local Hugging Face cache nor to be had from the Hub ({cause}); "
             f"check the name and the network, or give another form: {FORMS}"
         ) from error
-    path = Path(folder)
-    _check_folder(path, reference)
-    return Location(reference, path, _hash([path.name]))
+    return Path(folder)
 
 
 def _hash(texts: list[str]) -> str:

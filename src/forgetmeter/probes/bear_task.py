@@ -84,7 +84,7 @@ class BearTask:
                 outcomes.append((item, candidates_outcome(item, given)))
         metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in outcomes)
         for template in sorted({item.fields["template"] for item, _ in outcomes}, key=int):
-            right = [outcome.correct for item, outcome in outcomes if item.fields["template"] == template]
+            right = [bool(outcome.correct) for item, outcome in outcomes if item.fields["template"] == template]
             metrics[f"{ACCURACY}_template_{template}"] = sum(right) / len(right)
         return Judgement(tuple(outcome for _, outcome in outcomes), metrics)
 

@@ -78,7 +78,7 @@ class FactsTask:
                 outcomes.append((item, _outcome(item, answer)))
         metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in outcomes)
         for template in sorted({item.fields["template"] for item, _ in outcomes}, key=int):
-            right = [outcome.correct for item, outcome in outcomes if item.fields["template"] == template]
+            right = [bool(outcome.correct) for item, outcome in outcomes if item.fields["template"] == template]
             metrics[f"{P_AT_1}_template_{template}"] = sum(right) / len(right)
         return Judgement(tuple(outcome for _, outcome in outcomes), metrics)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval_index import task_files
-from forgetmeter.records.item import Answer, ClozeAnswer, Item, Request, RequestScore, TaskDescription
+from forgetmeter.records.item import Answer, ClozeAnswer, Item, Request, RequestScore, TaskDescription, TextAnswer
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _SCORED = ("multiple_choice", "loglikelihood")
@@ -69,7 +69,7 @@ class LmEvalTask:
         collected: dict[str, list[Any]] = {}
         outcomes = []
         for item, doc, answer in zip(self._items, self._docs, answers, strict=True):
-            if answer is None or isinstance(answer, ClozeAnswer):
+            if answer is None or isinstance(answer, (ClozeAnswer, TextAnswer)):
                 continue
             results = [(score.loglikelihood, score.is_greedy) for score in answer]
             metrics = self._task.process_results(doc, results)

@@ -15,9 +15,11 @@ from forgetmeter.probes.facts_task import FactsTask
 from forgetmeter.probes.lama_relations import lama_relations
 from forgetmeter.probes.lama_task import LamaTask
 from forgetmeter.probes.lm_eval_index import group_names, task_files
+from forgetmeter.probes.perplexity_task import PerplexityTask
+from forgetmeter.probes.text_file import check_text_file
 from forgetmeter.records.item import Task
 from forgetmeter.specs.suggestion import did_you_mean
-from forgetmeter.specs.task_name import BEAR_TASK, FACTS_TASK, PROBE_OPTIONS, parse_task_name
+from forgetmeter.specs.task_name import BEAR_TASK, FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name
 
 # Named in error messages; any other of lm-eval's is as good.
 _WELL_KNOWN = ("arc_challenge", "arc_easy", "boolq", "hellaswag", "openbookqa", "piqa", "sciq", "winogrande")
@@ -83,6 +85,8 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     if (probe := parse_task_name(name)).base in PROBE_OPTIONS:
         if probe.base == FACTS_TASK:
             return FactsTask(probe, limit=limit)
+        if probe.base == PERPLEXITY_TASK:
+            return PerplexityTask(probe, limit=limit)
         return (BearTask if probe.base == BEAR_TASK else LamaTask)(probe, limit=limit, data=data)
     from forgetmeter.probes.lm_eval_task import LmEvalTask
 
@@ -94,6 +98,8 @@ def _probe_problems(name: str, data: Path | None) -> list[str]:
         probe = parse_task_name(name)
         if probe.base == FACTS_TASK:
             fact_relations(probe, read_fact_file())
+        elif probe.base == PERPLEXITY_TASK:
+            check_text_file(probe.value("file"))
         elif probe.base == BEAR_TASK:
             bear_relations(probe, probe_folder(BEAR, data))
         else:

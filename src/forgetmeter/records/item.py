@@ -84,8 +84,22 @@ class ClozeAnswer:
     vocabulary: VocabularyAnswer | None = None
 
 
-Answer = Sequence[RequestScore] | ClozeAnswer
-"""What a model says of an item: a score for each of its requests, or the answer to its cloze."""
+@dataclass(frozen=True)
+class TextAnswer:
+    """What a model says of a whole text.
+
+    Attributes:
+        loglikelihood: Sum over all its tokens of their log-probability, in nats, each after what stands before it as
+            far as the model looks back.
+        tokens: How many tokens these are.
+    """
+
+    loglikelihood: float
+    tokens: int
+
+
+Answer = Sequence[RequestScore] | ClozeAnswer | TextAnswer
+"""What a model says of an item: a score for each of its requests, or what it says of its cloze or text."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +109,13 @@ class Item:
     Attributes:
         id: The task and the index in its official order, such as ``piqa/17``.
         content_hash: Hash of everything that is asked and of the right answer.
-        requests: What has to be scored to judge it, in the order of ``choices``; empty where it is a cloze.
+        requests: What has to be scored to judge it, in the order of ``choices``; empty where it is a cloze or a text.
         choices: The answers to choose among, as text.
         gold: Indices into ``choices`` of the right answers.
         fields: Whatever else the task knows of it, such as its relation.
         cloze: The text with a blank, where that is what is asked.
+        text: The text whose log-likelihood is wanted, where that is all: there is nothing to get right then.
+        window: The most tokens of it to read at a time; ``None`` for as many as the model can.
     """
 
     id: str
@@ -109,6 +125,8 @@ class Item:
     gold: tuple[int, ...]
     fields: Mapping[str, str] = field(default_factory=dict)
     cloze: Cloze | None = None
+    text: str | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +137,7 @@ class TaskDescription:
         name: As in a study.
         version: The version that its definition states.
         source: Whose definition it is, with version.
-        primary_metric: The metric that ``Outcome.correct`` follows.
+        primary_metric: The metric that ``Outcome.correct`` follows; where nothing is right or wrong, the first of all.
         official_size: Number of items in the evaluated split, before any limit and filter.
         filters: How many items each filter of the task dropped, whatever the model, by what it looks for.
     """

@@ -40,8 +40,8 @@ def noise_between(first: Sequence[Outcome], second: Sequence[Outcome], *, batch_
     shifts = [abs(a.margin - b.margin) for a, b in pairs if a.margin is not None and b.margin is not None]
     return Noise(
         items=len(pairs),
-        forgotten=sum(a.correct and not b.correct for a, b in pairs),
-        gained=sum(b.correct and not a.correct for a, b in pairs),
+        forgotten=sum(bool(a.correct) and not b.correct for a, b in pairs),
+        gained=sum(bool(b.correct) and not a.correct for a, b in pairs),
         changed=sum(a.prediction != b.prediction for a, b in pairs),
         largest_margin_shift=max(shifts, default=0.0),
         batch_tokens=batch_tokens,

@@ -12,17 +12,18 @@ class Outcome:
 
     Attributes:
         item_id: The item.
-        correct: Whether it counts as right; follows the task's primary metric.
+        correct: Whether it counts as right; follows the task's primary metric. ``None`` where there is nothing to get
+            right, for all items of a task alike.
         prediction: The answer that was given, as text.
         gold: The right answer, as text (the first one where several are right).
         rank: 1 + how many other choices are more likely than the best right one.
         margin: Log-likelihood of the best right choice minus that of the best wrong one, in nats.
-        loglikelihoods: One a choice, in nats.
+        loglikelihoods: One a choice, or that of the text, in nats.
         metrics: The task's per-item metrics by name.
     """
 
     item_id: str
-    correct: bool
+    correct: bool | None
     prediction: str
     gold: str
     rank: int | None

@@ -20,7 +20,8 @@ _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name no
 
 def flat_columns(summary: Summary) -> list[str]:
     """Return the names of the columns, in order."""
-    metrics = dict.fromkeys(name for cell in summary.cells for name in cell.metrics)
+    metrics = {name for cell in summary.cells for name in cell.metrics}
+    metrics |= {name for cell in summary.measured for name in cell.metrics}
     counts = dict.fromkeys(name for cell in summary.cells for name in _counts(cell, _filters(summary, cell.task)))
     return [
         *_KEYS,
@@ -39,13 +40,14 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
     variants = {(each.model, each.recipe): each for each in summary.variants}
     tasks = {each.task: each for each in summary.tasks}
     done = {(each.model, each.recipe, each.task): each for each in summary.cells}
+    measured = {(each.model, each.recipe, each.task): each for each in summary.measured}
     failed = {(each.model, each.recipe, each.task): each for each in summary.failures}
     names = dict.fromkeys([*tasks, *(each.task for each in summary.failures)])
     rows = []
     for model, recipe in variants:
         for task in names:
             key = (model, recipe, task)
-            if key not in done and key not in failed:
+            if key not in done and key not in failed and key not in measured:
                 continue
             row: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
             row |= _named(tasks.get(task), _TASK) | _named(variants[model, recipe], _VARIANT)
@@ -53,6 +55,9 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
                 row |= _named(done[key], (*_CELL, *_JUDGED))
                 row |= {f"{METRIC}{name}": value for name, value in done[key].metrics.items()}
                 row |= _counts(done[key], _filters(summary, task))
+            elif key in measured:
+                row |= {"items": measured[key].items, "seconds": measured[key].seconds}
+                row |= {f"{METRIC}{name}": value for name, value in measured[key].metrics.items()}
             else:
                 row["error"] = failed[key].error
             rows.append(row)

@@ -11,12 +11,13 @@ from forgetmeter.store.json_text import to_json
 
 
 def show_json(summary: Summary) -> str:
-    """Return study, variants, tasks, cells, failures and missing cells; shares are from 0 to 1."""
+    """Return study, variants, tasks, cells, measured cells, failures and missing cells; shares are from 0 to 1."""
     document = {
         "study": summary.study,
         "variants": [asdict(variant) for variant in summary.variants],
         "tasks": [asdict(task) for task in summary.tasks],
         "cells": [_cell(cell) for cell in summary.cells],
+        "measured": [asdict(cell) for cell in summary.measured],
         "failures": [asdict(failure) for failure in summary.failures],
         "missing": [dict(zip(("model", "recipe", "task"), cell, strict=True)) for cell in summary.missing],
     }

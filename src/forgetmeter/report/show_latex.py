@@ -6,7 +6,8 @@ import re
 
 from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.numbers import MISSING
-from forgetmeter.report.tables import DAGGER, STAR, Row, Table, legend, remarks, tables
+from forgetmeter.report.table import Row, Table
+from forgetmeter.report.tables import DAGGER, STAR, legend, remarks, tables
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from forgetmeter.analysis.summary import Summary
-from forgetmeter.report.tables import Row, Table, legend, remarks, tables
+from forgetmeter.report.table import Row, Table
+from forgetmeter.report.tables import legend, remarks, tables
 
 _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from forgetmeter.analysis.summary import Summary
-from forgetmeter.report.tables import Table, Term, legend, remarks, tables
+from forgetmeter.report.table import Table, Term
+from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.report.text_layout import fitting_layout, laid_out
 
 _WIDTH_OF_A_FILE = 100

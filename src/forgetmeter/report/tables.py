@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
+from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
+from forgetmeter.report.measured_tables import measured_tables
 from forgetmeter.report.numbers import (
     MISSING,
     count,
@@ -17,63 +19,11 @@ from forgetmeter.report.numbers import (
     points,
     probability,
 )
+from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.store.failure import Failure
 
 STAR = "*"
 DAGGER = "†"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One recipe's line.
-
-    Attributes:
-        recipe: The recipe.
-        cells: Its values, one a column.
-        note: What stands in place of the values where there are none.
-        is_strong: Whether the row is to stand out.
-    """
-
-    recipe: str
-    cells: tuple[str, ...] = ()
-    note: str = ""
-    is_strong: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose first column is the recipe.
-
-    Attributes:
-        model: The model it is about.
-        name: The task, or ``Variants``.
-        facts: What else its title says, a phrase each.
-        columns: Headings of the columns after the recipe.
-        rows: Its lines.
-        optional: How many of the last columns can be left out where there is no room for them.
-    """
-
-    model: str
-    name: str
-    facts: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    optional: int = 0
-
-    def narrowed(self) -> Table:
-        """Return the same without the columns that can be left out."""
-        kept = len(self.columns) - self.optional
-        rows = tuple(replace(row, cells=row.cells[:kept]) for row in self.rows)
-        return replace(self, columns=self.columns[:kept], rows=rows, optional=0)
-
-
-@dataclass(frozen=True)
-class Term:
-    """A heading or sign, explained."""
-
-    name: str
-    meaning: str
 
 
 VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized")
@@ -131,10 +81,14 @@ def tables(summary: Summary) -> list[Table]:
     found = []
     for model in models:
         found.append(_variants_table(model, [each for each in summary.variants if each.model == model]))
+        measured = measured_tables(model, summary)
         for task in summary.tasks:
+            if any(table.name == task.task for table in measured):
+                continue
             table = _task_table(model, task, summary)
             if table.rows:
                 found.append(table)
+        found += measured
     return found
 
 
@@ -145,15 +99,16 @@ def legend(summary: Summary) -> list[Term]:
         terms.append(_SIMULATED)
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
     noise = [_NOISE] if any(cell.noise_floor is not None for cell in summary.cells) else []
-    return terms + ([*_TASK_TERMS, *noise, *more] if summary.cells else [])
+    terms += [*_TASK_TERMS, *noise, *more] if summary.cells else []
+    return terms + (list(MEASURED_TERMS) if summary.measured else [])
 
 
 def remarks(summary: Summary) -> list[str]:
     """Return what a reader of the tables has to know of the run, a sentence each."""
     found = []
     if summary.missing:
-        planned = len(summary.missing) + len(summary.cells) + len(summary.failures)
-        done = len(summary.cells)
+        done = len(summary.cells) + len(summary.measured)
+        planned = len(summary.missing) + done + len(summary.failures)
         found.append(f"Not finished: {done} of {planned} cells are done; run the study again to do the rest.")
     if summary.failures:
         number = len(summary.failures)
@@ -195,7 +150,7 @@ def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
         if recipe in done:
             rows.append(_cell_row(done[recipe]))
         elif recipe in failed:
-            rows.append(_failed_row(failed[recipe]))
+            rows.append(failed_row(failed[recipe]))
     more = _more_columns(done.values())
     rows = [
         replace(row, cells=(*row.cells, *_more_values(done[row.recipe], more))) if row.cells else row for row in rows
@@ -248,8 +203,3 @@ def _cell_row(cell: CellSummary) -> Row:
         ),
         is_strong=cell.is_significant,
     )
-
-
-def _failed_row(failure: Failure) -> Row:
-    cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was noted")
-    return Row(failure.recipe, note=f"failed: {cause}")

@@ -10,7 +10,7 @@ from typing import Literal
 from rich.cells import cell_len
 from rich.text import Text
 
-from forgetmeter.report.tables import Row, Table
+from forgetmeter.report.table import Row, Table
 
 _GAP = "  "
 _HEADING = "recipe"

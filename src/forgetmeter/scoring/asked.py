@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from forgetmeter.scoring.answer_tree import AnswerTree
 from forgetmeter.scoring.prefix_tree import WantedSequence
@@ -23,6 +24,7 @@ class Asked:
             one a branching of the tree.
         ranks_vocabulary: Whether there is such a last one.
         is_cloze: Whether the item is a cloze.
+        is_text: Whether it is a text, of which the sequences are the windows.
         reason: Why the item cannot be asked; ``None`` where it can.
         tree: The answers, where they compete at the blank.
     """
@@ -30,6 +32,7 @@ class Asked:
     sequences: tuple[WantedSequence, ...] = ()
     ranks_vocabulary: bool = False
     is_cloze: bool = False
+    is_text: bool = False
     reason: str | None = None
     tree: AnswerTree | None = None
 
@@ -39,6 +42,8 @@ class Asked:
             return None
         if self.tree is not None:
             return question_of_tree(self.tree, [path[0] for path in paths])
+        if self.is_text:
+            return replace(question_of_paths([tuple(chain.from_iterable(paths))]), is_text=True)
         if self.ranks_vocabulary:
             return question_of_paths(paths[:-1], vocabulary=paths[-1][0], is_cloze=True)
         return question_of_paths(paths, is_cloze=self.is_cloze)

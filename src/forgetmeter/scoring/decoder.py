@@ -12,12 +12,13 @@ from transformers import PreTrainedModel
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
 from forgetmeter.scoring.answer_tokens import AnswersWritten, Written
-from forgetmeter.scoring.asked import TOO_LONG, Asked, asked_at_blank, questions_of
+from forgetmeter.scoring.asked import NO_TOKENS, TOO_LONG, Asked, asked_at_blank, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.branching import can_branch
 from forgetmeter.scoring.limits import max_length, window
 from forgetmeter.scoring.prefix_tree import LONGEST_ROW, WantedSequence, group_rows, pack
 from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.rolling_windows import rolling_windows
 from forgetmeter.scoring.tokenization import answer_token, tokenize_requests, tokenize_statements
 
 _NOTHING_FOLLOWS = ("", ".", "!", "?")
@@ -28,7 +29,8 @@ class DecoderScoring:
 
     Of a cloze, each candidate's whole statement is scored, from its first token on, after the token that begins a
     sequence. Where the blank ends the text, the next token is ranked among the whole vocabulary as well. Where the
-    answers alone compete, each is scored after the text before the blank: see ``AnswersWritten``.
+    answers alone compete, each is scored after the text before the blank: see ``AnswersWritten``. A text is scored
+    whole, after that same token, in windows where it is longer than the model reads.
 
     Args:
         loaded: The model.
@@ -72,6 +74,8 @@ class DecoderScoring:
         return tokenize_statements(texts, self._tokenizer)
 
     def _asked(self, item: Item) -> Asked:
+        if item.text is not None:
+            return self._text(item.text, item.window)
         if item.cloze is None:
             return Asked(tuple(self._requests(item)))
         statements = [item.cloze.filled(choice) for choice in item.choices]
@@ -80,6 +84,12 @@ class DecoderScoring:
             return Asked(reason=TOO_LONG, is_cloze=True)
         next_token = self._next_token(item.cloze, item.choices[item.gold[0]])
         return Asked((*sequences, *next_token), ranks_vocabulary=bool(next_token), is_cloze=True)
+
+    def _text(self, text: str, window: int | None) -> Asked:
+        (tokens,) = tokenize_statements([text], self._tokenizer)
+        most = min(self._max_length, window or self._max_length)
+        windows = tuple(rolling_windows(tokens, window=most))
+        return Asked(windows, is_text=True) if windows else Asked(reason=NO_TOKENS)
 
     def _answers(self, written: Written) -> Asked:
         if len(written.before) + written.tree.longest > self._max_length + 1:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, VocabularyAnswer
+from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, TextAnswer, VocabularyAnswer
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,7 @@ class Question:
         owners: Index of the request or candidate that each belongs to, of the same shape.
         vocabulary: The slot of the answer from the whole vocabulary; ``None`` where none is asked for.
         is_cloze: Whether the answer is that to a cloze.
+        is_text: Whether it is the log-likelihood of a text, which is one request.
     """
 
     requests: int
@@ -31,6 +32,7 @@ class Question:
     owners: NDArray[np.int64]
     vocabulary: int | None = None
     is_cloze: bool = False
+    is_text: bool = False
 
 
 def question_of_paths(
@@ -137,6 +139,8 @@ def answers(
     )
 
     def answer(question: Question, part: slice) -> Answer:
+        if question.is_text:
+            return TextAnswer(loglikelihoods[part][0], len(question.slots))
         if not question.is_cloze:
             return tuple(map(RequestScore, loglikelihoods[part], greedy[part]))
         ranked = None

@@ -24,14 +24,20 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
     """
     items = list(items)
     clozes = [item for item in items if item.cloze is not None]
+    texts = any(item.text is not None for item in items)
+    if texts and family != "decoder":
+        kind = "a masked language model" if family == "encoder" else "an encoder-decoder"
+        return f"is {kind}; perplexity is asked of decoders only, which read a text from left to right"
     if family == "encoder":
         return _masked(items, clozes, tokenizer)
-    if not clozes:
+    if not clozes and not texts:
         return None
     if family == "encoder-decoder" and blank_filling(tokenizer) is None:
         return "has a tokenizer with neither sentinels nor a mask token, so it cannot be asked a cloze"
     if family == "decoder" and first_token(tokenizer) is None:
-        return "has a tokenizer without a token to begin a sequence with, so whole statements cannot be scored"
+        return (
+            "has a tokenizer without a token to begin a sequence with, so whole statements and texts cannot be scored"
+        )
     return None
 
 

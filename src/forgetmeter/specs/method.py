@@ -73,6 +73,8 @@ class MethodDeclaration:
             another value in floating point; or fewer bits. What is quantized can only be zeroed by later steps.
         families: The families whose models take it.
         scopes: Which scopes it takes, in words.
+        needs_kernel: Whether the answers come of a kernel of its own, such as one that quantizes activations on each
+            call, so that a checkpoint's weights do not say all of it.
     """
 
     name: str
@@ -84,6 +86,7 @@ class MethodDeclaration:
     effect: Effect = "zeroes"
     families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
     scopes: str = "any scope"
+    needs_kernel: bool = False
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from forgetmeter.errors import ManyUserError
 from forgetmeter.specs.suggestion import did_you_mean, unknown
@@ -12,8 +14,12 @@ from forgetmeter.specs.suggestion import did_you_mean, unknown
 ALL = "all"
 BEAR_TASK = "bear"
 FACTS_TASK = "facts"
+PERPLEXITY_TASK = "perplexity"
+MODELS_WINDOW = "model"
 _LISTED = re.compile(r"^[A-Za-z0-9_]+$")
 _DIGITS = re.compile(r"(\d+)")
+_NUMBER = re.compile(r"^[1-9]\d{0,8}$")
+_NO_PATH = re.compile(r"[:\x00-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,15 @@ class TaskOption:
     Attributes:
         default: Its value where the name has none.
         meaning: What it does, in one sentence.
-        allowed: The values it may have; empty where it is a list of names joined by ``+``, or ``all``.
+        allowed: The values it may have; empty where its kind says which.
+        kind: Whether it is one of ``allowed``, a list of names joined by ``+`` or ``all``, a path without ``:``, or a
+            whole number from 1.
     """
 
     default: str
     meaning: str
     allowed: tuple[str, ...] = ()
+    kind: Literal["choice", "list", "path", "number"] = "choice"
 
 
 _SOURCE = TaskOption(
@@ -39,8 +48,10 @@ _MULTI_TOKEN = TaskOption(
     "Rank the relation's objects as whole statements, so that answers may have several tokens.",
     ("false", "true"),
 )
-_RELATIONS = TaskOption(ALL, "Only these relations, joined by +.")
-_TEMPLATES = TaskOption(ALL, "Only these templates of each relation, by number from 0, joined by +.")
+_RELATIONS = TaskOption(ALL, "Only these relations, joined by +.", kind="list")
+_TEMPLATES = TaskOption(ALL, "Only these templates of each relation, by number from 0, joined by +.", kind="list")
+_FILE = TaskOption("", "The text: paragraphs, or of .jsonl each line's 'text'.", kind="path")
+_WINDOW = TaskOption(MODELS_WINDOW, "The most tokens to read at a time; as many as the model can.", kind="number")
 
 PROBE_OPTIONS: Mapping[str, Mapping[str, TaskOption]] = {
     "lama/squad": {"multi_token": _MULTI_TOKEN},
@@ -49,6 +60,7 @@ PROBE_OPTIONS: Mapping[str, Mapping[str, TaskOption]] = {
     "lama/conceptnet": {"multi_token": _MULTI_TOKEN},
     BEAR_TASK: {"relations": _RELATIONS, "templates": _TEMPLATES},
     FACTS_TASK: {"relations": _RELATIONS, "templates": _TEMPLATES},
+    PERPLEXITY_TASK: {"file": _FILE, "window": _WINDOW},
 }
 """The options of each built-in probe. No other task takes any."""
 
@@ -92,7 +104,7 @@ def make_task_name(base: str, options: Mapping[str, str]) -> TaskName:
     problems = [problem for key, value in options.items() if (problem := _problem(base, key, value))]
     if problems:
         raise ManyUserError(problems)
-    values = {key: value if declared[key].allowed else _canonical_list(value) for key, value in options.items()}
+    values = {key: _canonical(declared[key], value) for key, value in options.items()}
     return TaskName(
         base, tuple(sorted((key, value) for key, value in values.items() if value != declared[key].default))
     )
@@ -134,12 +146,22 @@ def _problem(base: str, key: str, value: str) -> str | None:
     allowed = declared[key].allowed
     if allowed and value not in allowed:
         return f"option {key} of task '{base}': {unknown('value', value, allowed)}"
-    if not allowed and not all(map(_LISTED.match, value.split("+"))):
+    if declared[key].kind == "number" and not (_NUMBER.match(value) or value == declared[key].default):
+        return f"option {key} of task '{base}': '{value}' is no whole number from 1"
+    if declared[key].kind == "path" and (not value.strip() or _NO_PATH.search(value)):
+        return f"option {key} of task '{base}': '{value}' cannot be named here: a path without colons, please"
+    if declared[key].kind == "list" and not all(map(_LISTED.match, value.split("+"))):
         return f"option {key} of task '{base}': '{value}' is no list of names joined by +, such as {_EXAMPLES[key]}"
     return None
 
 
 _EXAMPLES = {"relations": "P19+P36", "templates": "0+1"}
+
+
+def _canonical(option: TaskOption, value: str) -> str:
+    if option.kind == "path":
+        return posixpath.normpath(value)
+    return _canonical_list(value) if option.kind == "list" else value
 
 
 def _canonical_list(value: str) -> str:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from forgetmeter.models.family import Family
 
-_PIECES = 600
+_PIECES = 400
 _UNKNOWN = "[UNK]"
 _SPECIAL = ("[PAD]", _UNKNOWN, "[CLS]", "[SEP]", "[MASK]", "<s>", "</s>", "<extra_id_0>", "<extra_id_1>")
 FIRST_WORD = len(_SPECIAL)
@@ -33,9 +33,9 @@ def make_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Return the tokenizer of a standard.
 
-    It cuts words into the longest pieces that it has (WordPiece). Answers and the words of the phrasings are one
-    token each, so that every answer fits one blank; the names of subjects fall into a few hundred pieces that
-    they share.
+    It cuts words into the longest pieces that it has, from their beginning on (WordPiece). Answers and the words of the
+    phrasings are one token each, so that every answer fits one blank; the names of subjects fall into a few hundred
+    pieces that they share.
 
     Args:
         family: The family of the standard.
@@ -63,16 +63,21 @@ def make_tokenizer(
 
 
 def _pieces(subjects: Sequence[str]) -> list[str]:
-    """Return special tokens and the pieces learnt from names, in the vocabulary's order."""
-    core = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
+    """Return special tokens and the pieces learnt from names, in the vocabulary's order.
+
+    They are learnt by byte-pair encoding, and each may begin a word or go on with one. The trainer for WordPiece itself
+    breaks ties differently each time.
+    """
+    core = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     letters = list(string.ascii_letters + string.digits + string.punctuation)
-    trainer = trainers.WordPieceTrainer(
+    trainer = trainers.BpeTrainer(
         vocab_size=_PIECES, special_tokens=list(_SPECIAL), initial_alphabet=letters, show_progress=False
     )
-    core.train_from_iterator(subjects, trainer)
+    core.train_from_iterator(sorted(subjects), trainer)
     vocabulary = core.get_vocab()
-    return sorted(vocabulary, key=lambda token: vocabulary[token])
+    pieces = sorted(vocabulary, key=lambda token: vocabulary[token])
+    return pieces + [f"##{piece}" for piece in pieces[FIRST_WORD:]]
 
 
 def _words(texts: Iterable[str]) -> list[str]:

@@ -47,7 +47,11 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
             "gold": [list(item.gold) for item in items],
             "choices": [list(item.choices) for item in items],
             "contexts": [[request.context for request in item.requests] for item in items],
-            "continuations": [[request.continuation for request in item.requests] for item in items],
+            # A text is what follows nothing.
+            "continuations": [
+                [request.continuation for request in item.requests] if item.text is None else [item.text]
+                for item in items
+            ],
             "fields": [sorted(item.fields.items()) for item in items],
             "before": [item.cloze and item.cloze.before for item in items],
             "after": [item.cloze and item.cloze.after for item in items],

@@ -81,8 +81,12 @@ def _cell(path: str, suffix: str) -> tuple[str, str] | None:
 
 
 def _named(task: str) -> str:
-    """Return the task's name as a relative path; its last part is cut where it is too long, and ends in a hash."""
-    *above, last = _checked(task).split("/")
+    """Return the task's name as a relative path; its last part is cut where it is too long, and ends in a hash.
+
+    Options may hold paths, which make no folders here.
+    """
+    base, colon, options = task.partition(":")
+    *above, last = _checked(base + colon + options.replace("/", "%2F")).split("/")
     encoded = last.encode()
     if len(encoded) > _LONGEST:
         kept = encoded[:_KEPT].decode(errors="ignore")

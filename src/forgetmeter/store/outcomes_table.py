@@ -12,6 +12,8 @@ from forgetmeter.records.outcome import Outcome
 from forgetmeter.store.metadata import parquet_bytes
 
 METRIC = "metric."
+JUDGED = "judged"
+"""The fact that is false where a cell's outcomes are neither right nor wrong; elsewhere there is none."""
 
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("item_id", pa.string()),
@@ -51,4 +53,6 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
         "task": cell.task,
         "rows": len(outcomes),
     }
+    if any(outcome.correct is None for outcome in outcomes):
+        about[JUDGED] = False
     return parquet_bytes(pa.table(columns, schema=schema), about)

@@ -1,0 +1,154 @@
+"""Times compressing a checkpoint that is larger than memory against copying its files.
+
+    python benchmarks/compress_checkpoint.py [--layers 32] [--level 0.5] [--folder DIR]
+
+Writes a Llama-shaped checkpoint of random bfloat16 weights in shards (with 32 layers 6.7 billion parameters, 13.5 GB),
+copies its files with ``cp``, prunes it by ``forgetmeter compress``, counts the zeros in the result, and removes
+everything, also when something fails. Twice the checkpoint's bytes are needed on the disk. Needs Linux.
+
+Each is timed until its bytes are on the disk (``sync`` after ``cp``), and starts with the source out of the page
+cache where the system lets it be dropped (``posix_fadvise``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig
+
+from forgetmeter.checkpoints.safetensors_file import stored_tensors
+from forgetmeter.checkpoints.writer import CheckpointWriter
+
+HIDDEN, INNER, VOCABULARY = 4096, 11008, 32000
+SHARD_BYTES = 5_000_000_000
+PROGRAM = """
+import json, resource, sys, time
+started = time.perf_counter()
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+written = compress_checkpoint(sys.argv[1], sys.argv[2], sys.argv[3])
+print(json.dumps({
+    "seconds": time.perf_counter() - started,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "processor": resource.getrusage(resource.RUSAGE_SELF).ru_utime + resource.getrusage(resource.RUSAGE_SELF).ru_stime,
+    "zeros": written.reached.selected_zeros,
+    "weights": written.reached.selected_weights,
+}))
+"""
+
+
+def shapes(layers: int) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of Llama 7B, with so many layers."""
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
+    for layer in range(layers):
+        block = f"model.layers.{layer}"
+        found |= {f"{block}.self_attn.{part}_proj.weight": (HIDDEN, HIDDEN) for part in "qkvo"}
+        found |= {f"{block}.mlp.{part}_proj.weight": (INNER, HIDDEN) for part in ("gate", "up")}
+        found[f"{block}.mlp.down_proj.weight"] = (HIDDEN, INNER)
+        found |= {f"{block}.{norm}.weight": (HIDDEN,) for norm in ("input_layernorm", "post_attention_layernorm")}
+    return found | {"model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCABULARY, HIDDEN)}
+
+
+def write_checkpoint(folder: Path, layers: int) -> None:
+    """Write random weights; each tensor is drawn from a generator of its own."""
+    folder.mkdir()
+    LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=HIDDEN,
+        intermediate_size=INNER,
+        num_hidden_layers=layers,
+        num_attention_heads=32,
+        dtype="bfloat16",
+        architectures=["LlamaForCausalLM"],
+    ).save_pretrained(folder)
+    tensors = shapes(layers)
+    with CheckpointWriter(folder, tensors, max_shard_bytes=SHARD_BYTES) as writer:
+        for seed, (name, shape) in enumerate(tensors.items()):
+            generator = torch.Generator().manual_seed(seed)
+            writer.append(name, torch.randn(shape, generator=generator, dtype=torch.bfloat16).mul_(0.02))
+        writer.finish()
+
+
+def forget(folder: Path) -> None:
+    """Take a folder's files out of the page cache."""
+    os.sync()
+    for file in folder.iterdir():
+        with file.open("rb") as stream:
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def time_copy(source: Path, target: Path) -> float:
+    """Return the seconds that copying takes, until the bytes are on the disk."""
+    forget(source)
+    started = time.perf_counter()
+    subprocess.run(["cp", "-r", str(source), str(target)], check=True)
+    subprocess.run(["sync", *(str(file) for file in target.iterdir())], check=True)
+    return time.perf_counter() - started
+
+
+def compress(source: Path, recipe: str, target: Path) -> dict[str, float]:
+    """Compress in a process of its own, and return what it measured of itself."""
+    forget(source)
+    command = [sys.executable, "-c", PROGRAM, str(source), recipe, str(target)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def count_zeros(folder: Path) -> int:
+    """Count the zeros of all matrices in blocks."""
+    return sum(
+        tensor.bytes // tensor.dtype.itemsize - int(torch.count_nonzero(tensor.read()))
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, tensor in stored_tensors(file).items()
+        if "_proj." in name
+    )
+
+
+def measure(folder: Path, layers: int, level: float) -> None:
+    """Print one line a figure."""
+    source, copied, compressed = folder / "source", folder / "copied", folder / "compressed"
+    write_checkpoint(source, layers)
+    size = sum(file.stat().st_size for file in source.iterdir())
+    print(
+        f"{layers} layers, {size:,} bytes in {len(list(source.glob('*.safetensors')))} shards; load {os.getloadavg()}"
+    )
+    copy = time_copy(source, copied)
+    shutil.rmtree(copied)
+    ours = compress(source, f"l1_unstructured:overall:{level}", compressed)
+    zeros, wanted = count_zeros(compressed), round(level * ours["weights"])
+    print(f"copying, seconds                 {copy:10.1f}   ({size / copy / 1e6:,.0f} MB/s)")
+    print(f"compressing, seconds             {ours['seconds']:10.1f}   ({ours['processor']:.1f} of the processor)")
+    print(f"ratio (goal: at most 4)          {ours['seconds'] / copy:10.2f}")
+    print(f"peak resident, GB (goal: 4)      {ours['peak'] / 1e9:10.2f}")
+    print(f"zeros on the disk                {zeros:,} of {ours['weights']:,.0f} weights; wanted {wanted:,}")
+    if zeros != wanted:
+        sys.exit("the count of zeros is not exact")
+
+
+def main() -> None:
+    """Read the arguments; leave nothing behind."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layers", type=int, default=32, help="blocks of the model (default 32: 7B)")
+    parser.add_argument("--level", type=float, default=0.5, help="share of weights to zero (default 0.5)")
+    parser.add_argument("--folder", type=Path, default=None, help="where to write (default: the temporary folder)")
+    arguments = parser.parse_args()
+    weights = sum(torch.Size(shape).numel() for shape in shapes(arguments.layers).values())
+    needed = 2 * 2 * weights + 10**9
+    parent = arguments.folder or Path(tempfile.gettempdir())
+    if shutil.disk_usage(parent).free < needed:
+        sys.exit(f"{needed:,} bytes are needed in {parent}")
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        measure(Path(folder), arguments.layers, arguments.level)
+
+
+if __name__ == "__main__":
+    main()

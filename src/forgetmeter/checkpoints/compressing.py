@@ -1,0 +1,182 @@
+"""Compressing a checkpoint into a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from forgetmeter.checkpoints.card import model_card, source_facts
+from forgetmeter.checkpoints.companions import copy_companions
+from forgetmeter.checkpoints.formats import format_problems, storage_for
+from forgetmeter.checkpoints.notes import notes
+from forgetmeter.checkpoints.output_folder import check_output, check_room, whole_or_nothing
+from forgetmeter.checkpoints.outputs import Output, plan_outputs
+from forgetmeter.checkpoints.request import (
+    DEFAULT_SHARD_SIZE,
+    Request,
+    known_dtype,
+    known_format,
+    size_in_bytes,
+)
+from forgetmeter.checkpoints.scratch import Scratch
+from forgetmeter.checkpoints.source import Source, open_source
+from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
+from forgetmeter.checkpoints.streaming import Sink, compress_stored
+from forgetmeter.checkpoints.whole import write_whole
+from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
+from forgetmeter.checkpoints.written import Written
+from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.table import load_method
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.models.loading import checked_skeleton, folder_of, load_config
+from forgetmeter.models.location import find, locate
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.records.variant import Reached
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import Recipe, parse_recipe
+
+_SMALL_FILES = 50_000_000
+"""Room for tokenizer, configuration and card."""
+
+
+def compress_checkpoint(
+    model: str,
+    recipe: Recipe | str,
+    out: Path | str,
+    *,
+    format: str = "dense",
+    dtype: str | None = None,
+    max_shard_size: str = DEFAULT_SHARD_SIZE,
+    seed: int = 0,
+) -> Written:
+    """Compress a checkpoint into a new folder that ``from_pretrained`` loads.
+
+    The model is never whole in memory, but for a GGUF file, which is converted first, and for architectures whose
+    weights transformers puts together as it loads them, such as experts.
+
+    Args:
+        model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``.
+        recipe: What to do, as a value or as text.
+        out: The folder to be; not there, or empty.
+        format: ``dense`` for plain tensors, or ``compressed-tensors``.
+        dtype: What floating-point weights are cast to before anything else.
+        max_shard_size: The most bytes of tensors in a file, such as ``5GB``.
+        seed: For methods that draw at random.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: The request is wrong, the checkpoint is damaged or the disk is full. Nothing is left then.
+    """
+    request = Request(
+        model=parse_model_reference(model),
+        recipe=parse_recipe(recipe) if isinstance(recipe, str) else recipe,
+        out=Path(os.path.abspath(out)),  # noqa: PTH100 - links in it stay as the user named them
+        format=known_format(format),
+        dtype=known_dtype(dtype),
+        max_shard_bytes=size_in_bytes(max_shard_size),
+        seed=seed,
+    )
+    check_output(request.out)
+    folder = _folder(request)
+    skeleton = _skeleton(folder, request)
+    _refuse(recipe_problems(request.recipe, weight_map(skeleton)))
+    _refuse([*_kernel_problems(request.recipe), *format_problems(request, weight_map(skeleton))])
+    return _write(request, folder, skeleton)
+
+
+def _folder(request: Request) -> Path:
+    path = find(request.model)
+    # A folder's content is hashed when it is located, and that takes as long as reading it.
+    return path if path.is_dir() else folder_of(locate(request.model))
+
+
+def _skeleton(folder: Path, request: Request) -> PreTrainedModel:
+    name = str(request.model)
+    if getattr(load_config(folder, name), "quantization_config", None) is not None:
+        raise UserError(f"model '{name}' is quantized already; give the checkpoint that it was made from")
+    return checked_skeleton(folder, name)
+
+
+def _refuse(problems: list[str]) -> None:
+    if len(problems) == 1:
+        raise UserError(problems[0])
+    if problems:
+        raise ManyUserError(problems)
+
+
+def _kernel_problems(recipe: Recipe) -> Iterator[str]:
+    for step in recipe.steps:
+        if load_method(step.method).declaration.needs_kernel:
+            yield (
+                f"'{step}' computes with kernels of its own, and a checkpoint holds weights alone: it would load as "
+                f"something else than was measured; for weights of few bits choose round_to_nearest:{step.scope}:8"
+            )
+
+
+def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written:
+    source = open_source(folder, skeleton, request.dtype)
+    if source.converted and request.format != "dense":
+        raise UserError(
+            f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
+            f"architecture together as it loads them ({source.converted[0]} ...); choose --format dense"
+        )
+    with whole_or_nothing(request.out) as partial:
+        copy_companions(folder, partial)
+        if source.converted:
+            check_room(request.out, source.bytes + _SMALL_FILES)
+            reached, files = write_whole(request, source, partial)
+        else:
+            reached, files = _write_streamed(request, source, skeleton, partial)
+        written = Written(
+            folder=request.out,
+            model=str(request.model),
+            recipe=str(request.recipe),
+            format=request.format,
+            reached=reached,
+            files=tuple(file.name for file in files),
+            bytes_before=source.bytes,
+            bytes_after=sum(file.stat().st_size for file in files),
+            unused=source.unused,
+            notes=tuple(notes(request, source)),
+        )
+        write_text(partial / "README.md", model_card(written, source_facts(folder)))
+    return written
+
+
+def _write_streamed(
+    request: Request, source: Source, model: PreTrainedModel, partial: Path
+) -> tuple[Reached, tuple[Path, ...]]:
+    stored = stored_model(model, source, str(request.model))
+    outputs = plan_outputs(stored, model, request.recipe)
+    check_room(request.out, _needed(request.recipe, stored, outputs))
+    storage = storage_for(request)
+    names = storage.names(outputs.values())
+    with (
+        CheckpointWriter(partial, names, max_shard_bytes=request.max_shard_bytes) as writer,
+        Scratch(partial / ".scratch") as scratch,
+    ):
+        sink = Sink(stored, outputs, storage, writer)
+        reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
+        files = writer.finish()
+    model.config.architectures = [type(model).__name__]
+    model.config.dtype = stored.husk(stored.matrices[0].parameter).dtype
+    if (quantization_config := storage.quantization_config()) is not None:
+        model.config.quantization_config = quantization_config
+    model.config.save_pretrained(partial)
+    return reached, files
+
+
+def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> int:
+    """Return the bytes that the result takes stored plainly, and those that steps before the last one leave."""
+    result = sum(stored.bytes(parameter) for parameter in outputs)
+    left = sum(
+        stored.bytes(parameter)
+        for step in recipe.steps[:-1]
+        for parameter in {matrix.parameter for matrix in step.scope.select(stored.matrices)}
+    )
+    return result + left + _SMALL_FILES

@@ -1,0 +1,78 @@
+"""The formats that a compressed checkpoint may be stored in, and what each can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from forgetmeter.checkpoints.pack_quantized import PackQuantizedStorage
+from forgetmeter.checkpoints.request import Request
+from forgetmeter.checkpoints.sparse_bitmask import SparseBitmaskStorage
+from forgetmeter.checkpoints.storage import DenseStorage, Storage
+from forgetmeter.compression.table import load_method
+from forgetmeter.specs.recipe import Recipe, Step
+from forgetmeter.specs.role import Matrix
+
+_PACKED = "round_to_nearest"
+
+
+def storage_for(request: Request) -> Storage:
+    """Return what stores the tensors of a request that was checked."""
+    if request.format == "dense":
+        return DenseStorage()
+    return PackQuantizedStorage() if _quantizing(request.recipe) else SparseBitmaskStorage()
+
+
+def format_problems(request: Request, matrices: Sequence[Matrix]) -> Iterator[str]:
+    """Say why a recipe's result cannot be stored in the format asked for, a sentence each.
+
+    Args:
+        request: The request, whose recipe fits the model.
+        matrices: The model's matrices.
+    """
+    if request.format == "dense":
+        return
+    steps = _quantizing(request.recipe)
+    if not steps and not any(_effect(step) == "zeroes" for step in request.recipe.steps):
+        yield (
+            f"--format compressed-tensors stores zeros and weights of few bits in less, and '{request.recipe}' makes "
+            "neither; choose --format dense"
+        )
+    selected = [
+        matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps or request.recipe.steps)
+    ]
+    other = next((matrix for matrix in selected if matrix.form != "linear"), None)
+    if other is not None:
+        yield (
+            f"--format compressed-tensors knows linear layers only, and {other.parameter} is none "
+            f"(a {'Conv1D' if other.form == 'conv1d' else 'tensor of experts'}); choose --format dense"
+        )
+    yield from _quantization_problems(steps, matrices)
+
+
+def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:
+    foreign = next((step for step in steps if step.method != _PACKED), None)
+    if foreign is not None:
+        yield f"--format compressed-tensors stores what {_PACKED} quantizes, not '{foreign}'; choose --format dense"
+    schemes = {(step.level, load_method(step.method).declaration.values(step).get("group_size")) for step in steps}
+    if len(schemes) > 1:
+        yield (
+            "--format compressed-tensors is written with one number of bits and one group size in all layers; "
+            "choose one, or --format dense"
+        )
+    for step in steps:
+        chosen = {matrix.parameter for matrix in step.scope.select(matrices)}
+        left = next((m for m in matrices if m.parameter in chosen and not step.scope.selects(m)), None)
+        if left is not None:
+            yield (
+                f"--format compressed-tensors stores whole layers, and '{step}' quantizes a part of {left.parameter}; "
+                "choose a scope that has all of it, or --format dense"
+            )
+            return
+
+
+def _quantizing(recipe: Recipe) -> list[Step]:
+    return [step for step in recipe.steps if _effect(step) == "quantizes"]
+
+
+def _effect(step: Step) -> str:
+    return load_method(step.method).declaration.effect

@@ -1,0 +1,44 @@
+"""What there is to know of a compressed checkpoint beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from forgetmeter.checkpoints.request import Request
+from forgetmeter.checkpoints.source import Source
+from forgetmeter.compression.table import load_method
+
+_SHOWN = 3
+
+
+def notes(request: Request, source: Source) -> Iterator[str]:
+    """Yield a sentence for each thing that a user might not expect."""
+    effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
+    if request.format == "dense" and "quantizes" in effects:
+        yield (
+            "The weights of few bits are stored as the plain numbers that they stand for, and take as many bytes as "
+            "before; --format compressed-tensors stores the integers."
+        )
+    elif request.format == "dense" and "zeroes" in effects:
+        yield "Zeros are stored as plain numbers, and take as many bytes as before."
+    elif "quantizes" in effects:
+        yield (
+            "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
+            "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
+        )
+    else:
+        yield (
+            "Layout sparse-bitmask: compressed-tensors reads it up to release 0.14 (with transformers 4). Later ones "
+            "do not, and transformers 5 puts random weights in the place of those that it does not find."
+        )
+    if source.converted:
+        yield (
+            "The whole model was in memory, as transformers puts the weights of this architecture together while it "
+            f"loads them ({source.converted[0]} ...)."
+        )
+    if source.unused:
+        more = " ..." if len(source.unused) > _SHOWN else ""
+        yield (
+            f"{len(source.unused)} tensors that the model has no place for were left out: "
+            f"{', '.join(source.unused[:_SHOWN])}{more}."
+        )

@@ -1,0 +1,58 @@
+"""What steps before the last one leave, kept on the disk in the meantime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from torch import Tensor
+
+from forgetmeter.checkpoints.safetensors_file import StoredTensor, write_tensor
+from forgetmeter.compression.deferred_weight import DeferredWeight, is_deferred, with_tensors
+from forgetmeter.compression.dropped_weight import is_dropped
+from forgetmeter.compression.weight import Weight
+
+
+class Scratch:
+    """A file that holds weights until they are looked at again; it is removed at the end."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin a file that is not there yet."""
+        self._path = path
+        self._stream = path.open("xb", buffering=0)
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        self._path.unlink(missing_ok=True)
+
+    def kept(self, weight: Weight) -> Weight:
+        """Return the same weight, but not in memory.
+
+        Raises:
+            OSError: The disk is full, or fails.
+        """
+        if is_deferred(weight) or is_dropped(weight):
+            return weight
+        places: list[StoredTensor] = []
+
+        def keep(tensor: Tensor) -> Tensor:
+            places.append(self._keep(tensor))
+            return tensor.detach().to("meta")
+
+        husk = with_tensors(weight, keep)
+
+        def load() -> Weight:
+            left = iter(places)
+            return with_tensors(husk, lambda _: next(left).read())
+
+        return DeferredWeight(husk, load)
+
+    def _keep(self, tensor: Tensor) -> StoredTensor:
+        place = StoredTensor(self._path, tensor.dtype, tuple(tensor.shape), self._stream.tell())
+        write_tensor(self._stream, tensor)
+        return place

@@ -1,0 +1,124 @@
+"""A checkpoint that is read a tensor at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensors
+
+_SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor of the checkpoint that the model has a place for.
+
+    Attributes:
+        name: Its name in the checkpoint.
+        stored: Where it is.
+        dtype: The dtype it is read in.
+    """
+
+    name: str
+    stored: StoredTensor
+    dtype: torch.dtype
+
+    def read(self) -> Tensor:
+        """Read it."""
+        return self.stored.read().to(self.dtype)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes it takes once it is read."""
+        return math.prod(self.stored.shape) * int(self.dtype.itemsize)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint, by the names that its model has for the tensors.
+
+    Attributes:
+        folder: Where it is.
+        files: Its safetensors.
+        entries: Its tensors by the model's names, in the order of the files.
+        unused: Names of tensors that the model has no place for; ``from_pretrained`` leaves them out, too.
+        converted: Names of tensors that transformers puts together, takes apart or turns as it loads them; only
+            in a model in memory is it known what they are.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    entries: Mapping[str, Entry]
+    unused: tuple[str, ...]
+    converted: tuple[str, ...]
+    _last: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def read(self, parameter: str) -> Tensor:
+        """Read a tensor; that which was read last is kept, as it is often looked at several times in a row."""
+        if parameter not in self._last:
+            self._last.clear()
+            self._last[parameter] = self.entries[parameter].read()
+        return self._last[parameter]
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes its files take."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def open_source(folder: Path, model: PreTrainedModel, dtype: torch.dtype | None = None) -> Source:
+    """Look at which tensors there are; only headers are read.
+
+    Args:
+        folder: A folder that ``from_pretrained`` reads.
+        model: The model without its weights.
+        dtype: What floating-point tensors are cast to as they are read, as ``from_pretrained`` casts them.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    files = checkpoint_files(folder)
+    places = model.state_dict()
+    transforms = get_model_conversion_mapping(model)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    entries: dict[str, Entry] = {}
+    unused, converted = [], []
+    for file in files:
+        for name, stored in stored_tensors(file).items():
+            key, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, places)
+            if converter is not None:
+                converted.append(name)
+            elif key in places:
+                entries[key] = Entry(name, stored, _dtype(model, key, stored, dtype))
+            else:
+                unused.append(name)
+    return Source(folder, files, entries, tuple(unused), tuple(converted))
+
+
+def checkpoint_files(folder: Path) -> tuple[Path, ...]:
+    """Return the safetensors that ``from_pretrained`` reads of a folder that was checked."""
+    if (folder / _SINGLE).is_file():
+        return (folder / _SINGLE,)
+    listed = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+    return tuple(folder / name for name in dict.fromkeys(listed))
+
+
+def _dtype(model: PreTrainedModel, key: str, stored: StoredTensor, dtype: torch.dtype | None) -> torch.dtype:
+    if dtype is None or not stored.dtype.is_floating_point:
+        return stored.dtype
+    kept = set(model._keep_in_fp32_modules_strict or ()) if dtype != torch.float32 else set()
+    if dtype == torch.float16:
+        kept |= set(model._keep_in_fp32_modules or ())
+    return torch.float32 if kept & set(key.split(".")) else dtype

@@ -1,0 +1,92 @@
+"""Writing a checkpoint's tensors into as many files as they need."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from torch import Tensor
+
+from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room
+from forgetmeter.checkpoints.source import INDEX
+
+_METADATA = {"format": "pt"}
+_METADATA_ROOM = 64
+
+
+class CheckpointWriter:
+    """Writes tensors as they come, into files of a size, and an index of them.
+
+    The order of the files says nothing. Tensors of dtypes of different widths go into different files.
+    """
+
+    def __init__(self, folder: Path, names: Iterable[str], *, max_shard_bytes: int) -> None:
+        """Begin a checkpoint.
+
+        Args:
+            folder: An empty folder.
+            names: The names that tensors will have; all of them or more. Room in the files is kept for them.
+            max_shard_bytes: A file gets no tensor by which it would get larger, unless it is its first.
+        """
+        self._folder = folder
+        self._header_room = _METADATA_ROOM + sum(map(entry_room, names))
+        self._most = max_shard_bytes
+        self._open: dict[int, SafetensorsWriter] = {}
+        self._all: list[tuple[Path, SafetensorsWriter]] = []
+        self._closing = ExitStack()
+        self.tensors = 0
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    def append(self, name: str, tensor: Tensor) -> None:
+        """Write a tensor.
+
+        Raises:
+            OSError: The disk is full, or fails.
+        """
+        width = tensor.dtype.itemsize
+        current = self._open.get(width)
+        if current is None or (current.bytes and current.bytes + tensor.numel() * width > self._most):
+            path = self._folder / f"part-{len(self._all)}.safetensors"
+            current = self._closing.enter_context(SafetensorsWriter(path, header_room=self._header_room))
+            self._open[width] = current
+            self._all.append((path, current))
+        current.append(name, tensor)
+        self.tensors += 1
+
+    def finish(self) -> tuple[Path, ...]:
+        """Complete all files and give them their names; an index is written where they are several.
+
+        Returns:
+            The files.
+        """
+        count = len(self._all)
+        files: dict[Path, tuple[str, ...]] = {}
+        for number, (path, shard) in enumerate(self._all, start=1):
+            shard.finish(_METADATA)
+            name = "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
+            files[path.rename(self._folder / name)] = shard.names
+        if count > 1:
+            size = sum(shard.bytes for _, shard in self._all)
+            places = {tensor: file.name for file, names in files.items() for tensor in names}
+            index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
+            write_text(self._folder / INDEX, json.dumps(index, indent=2) + "\n")
+        return tuple(files)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file, and wait until it is on the disk."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,53 @@
+"""``forgetmeter compress``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from forgetmeter.checkpoints.written import Written
+
+_INTERRUPTED = 130
+
+
+def compress_command(
+    model: Annotated[str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf or package:MODULE.")],
+    recipe: Annotated[str, typer.Argument(help="What to do, such as l1_unstructured:overall:0.5.")],
+    *,
+    out: Annotated[str, typer.Option(help="Folder to make; must not be there, or be empty.")],
+    format: Annotated[str, typer.Option("--format", help="dense or compressed-tensors.")] = "dense",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Cast to float32, bfloat16 or float16 first [default: as stored].", show_default=False),
+    ] = None,
+    max_shard_size: Annotated[str, typer.Option(help="The most bytes of weights in a file.")] = "5GB",
+    seed: Annotated[int, typer.Option(help="For methods that draw at random.")] = 0,
+) -> None:
+    """Compress a checkpoint into a folder that loads elsewhere; the model is never whole in memory."""
+    try:
+        from forgetmeter.checkpoints.compressing import compress_checkpoint
+
+        written = compress_checkpoint(
+            model, recipe, out, format=format, dtype=dtype, max_shard_size=max_shard_size, seed=seed
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was left behind\n")
+        sys.exit(_INTERRUPTED)
+    for line in _lines(written):
+        typer.echo(line)
+
+
+def _lines(written: Written) -> list[str]:
+    reached, before, after = written.reached, written.bytes_before, written.bytes_after
+    files = f"{len(written.files)} file{'' if len(written.files) == 1 else 's'}"
+    return [
+        f"{written.model} + {written.recipe}",
+        f"zeros in its scopes: {reached.selected_zeros:,} of {reached.selected_weights:,} ({reached.sparsity:.2%}); "
+        f"removed: {reached.removed_weights:,}",
+        f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files}",
+        *written.notes,
+        f"written to {written.folder}",
+    ]

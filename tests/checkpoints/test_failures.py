@@ -1,0 +1,190 @@
+"""Whatever goes wrong is said in one line, the source is untouched, and nothing is left that looks finished."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from forgetmeter.checkpoints import output_folder
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter
+from forgetmeter.errors import UserError
+
+Save = Callable[..., Path]
+PRUNE = "l1_unstructured:overall:0.5"
+
+
+def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
+    """The one line that a request is refused with; nothing is left beside the model."""
+    before = sorted(out.parent.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        compress_checkpoint(str(model), recipe, out, **options)
+    assert sorted(out.parent.rglob("*")) == before
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ("drop_layers:overall:0.5:by=influence", "looks at activations, and there are only weights"),
+        ("l1_heads:attention:0.9", "would leave a layer without heads"),
+        ("n_m:overall:m=5", "m=5 does not divide the 32 input units of model.layers.0"),
+        ("dynamic_int8:overall", "computes with kernels of its own, and a checkpoint holds weights alone"),
+        ("l1_unstructured:cross_attention:0.5", "selects no weight matrix of the model"),
+        ("l1_unstructured:overall:1.5", "takes a fraction from 0 to 1"),
+        ("l1:overall:0.5", "unknown method 'l1'"),
+        ("drop_layers:layers[0]/overall:1+svd:layers[0]/overall:0.5", "the steps before dropped its layers"),
+        ("l1_unstructured", "is no compression step"),
+    ],
+)
+def test_recipes_that_do_not_fit(checkpoint: Save, tmp_path: Path, recipe: str, says: str) -> None:
+    assert says in refused(checkpoint("llama"), recipe, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"format": "gguf"}, "--format: unknown format 'gguf' (allowed: dense, compressed-tensors)"),
+        ({"dtype": "int8"}, "--dtype: unknown dtype 'int8'"),
+        ({"max_shard_size": "5 gigabytes"}, "--max-shard-size: '5 gigabytes' is no size"),
+        ({"max_shard_size": "0MB"}, "--max-shard-size: '0MB' is no size"),
+    ],
+)
+def test_options_that_are_none(checkpoint: Save, tmp_path: Path, options: dict[str, str], says: str) -> None:
+    assert says in refused(checkpoint("llama"), PRUNE, tmp_path / "out", **options)
+
+
+def test_output_that_is_there(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    assert "is there and is not empty" in refused(source, PRUNE, source)
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in refused(source, PRUNE, tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    compress_checkpoint(str(source), PRUNE, tmp_path / "empty")
+    assert (tmp_path / "empty/config.json").is_file()
+
+
+def test_a_shard_that_is_missing(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    shard = sorted(source.glob("*.safetensors"))[1]
+    shard.unlink()
+    assert f"lists {shard.name}, which is not there" in refused(source, PRUNE, tmp_path / "out")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.999])
+def test_a_shard_that_is_truncated(checkpoint: Save, tmp_path: Path, share: float) -> None:
+    source = checkpoint("llama")
+    shard = sorted(source.glob("*.safetensors"))[1]
+    content = shard.read_bytes()
+    shard.write_bytes(content[: int(share * len(content))])
+    assert "truncated or damaged" in refused(source, PRUNE, tmp_path / "out")
+
+
+def test_a_shard_that_shrinks_in_the_meantime(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = checkpoint("llama", shard_size="1GB")
+
+    def shrunk(*_: object) -> None:
+        (source / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes()[:-5000])
+
+    monkeypatch.setattr("forgetmeter.checkpoints.compressing.check_room", shrunk)
+    assert "ends in the middle of a tensor" in refused(source, PRUNE, tmp_path / "out")
+
+
+def test_weights_that_a_method_cannot_work_on(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama", shard_size="1GB")
+    tensors = load_file(source / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 4] = float("nan")
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    for recipe in (PRUNE, "svd:overall:0.5", "n_m:overall"):
+        assert "model.layers.1.mlp.up_proj.weight of" in refused(source, recipe, tmp_path / "out")
+
+
+def test_a_model_that_is_quantized_already(checkpoint: Save, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    source = checkpoint("llama")
+    compress_checkpoint(str(source), "round_to_nearest:overall:4", tmp_path / "four", format="compressed-tensors")
+    assert "is quantized already" in refused(tmp_path / "four", PRUNE, tmp_path / "out")
+
+
+def test_a_checkpoint_without_its_head(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama", shard_size="1GB")
+    tensors = load_file(source / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    assert "the checkpoint lacks 1 weights" in refused(source, PRUNE, tmp_path / "out")
+
+
+def test_too_little_room_is_said_before_any_work(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = checkpoint("llama")
+    usage = type("Usage", (), {"free": 70_000})
+    monkeypatch.setattr(output_folder.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(SafetensorsWriter, "append", lambda *_: pytest.fail("work was done"))
+    says = refused(source, PRUNE, tmp_path / "out")
+    assert "bytes are needed and the disk has 70,000 left" in says
+
+
+@pytest.mark.parametrize("recipe", [PRUNE, f"svd:attention:0.5+{PRUNE}"])
+@pytest.mark.parametrize("name", ["llama", "mixtral"])
+def test_a_disk_that_fills(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, recipe: str
+) -> None:
+    source = checkpoint(name)
+    done = []
+
+    def append(writer: SafetensorsWriter, name: str, tensor: torch.Tensor) -> None:
+        done.append(name)
+        if len(done) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(writer, name, tensor)
+
+    def save(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    original = SafetensorsWriter.append
+    monkeypatch.setattr(SafetensorsWriter, "append", append)
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", save)
+    assert "the disk is full; nothing was left there" in refused(source, recipe, tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made(checkpoint: Save, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(checkpoint("llama"), PRUNE, tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_whatever_else_happens_leaves_nothing(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    source = checkpoint("llama")
+
+    def finish(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SafetensorsWriter, "finish", finish)
+    with pytest.raises(error):
+        compress_checkpoint(str(source), PRUNE, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_pickled_weights(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama", shard_size="1GB")
+    (source / "model.safetensors").rename(source / "pytorch_model.bin")
+    assert "pickled weights only" in refused(source, PRUNE, tmp_path / "out")
+
+
+def test_a_damaged_index(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": 3}))
+    assert "is damaged" in refused(source, PRUNE, tmp_path / "out")

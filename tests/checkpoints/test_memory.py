@@ -1,0 +1,64 @@
+"""The model is never whole in memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from models.architectures import make_architecture
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from forgetmeter.checkpoints.writer import CheckpointWriter
+
+PROGRAM = """
+import json, resource, sys
+import forgetmeter.checkpoints.compressing
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+compress_checkpoint(sys.argv[2], sys.argv[3], sys.argv[4] + "-tiny")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+written = compress_checkpoint(sys.argv[1], sys.argv[3], sys.argv[4])
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([(after - before) * 1024, written.bytes_before, written.reached.selected_zeros]))
+"""
+LAYERS = 12
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 156 million random weights, the same in all layers; 312 MB in shards."""
+    folder = tmp_path_factory.mktemp("large") / "source"
+    folder.mkdir()
+    config = LlamaConfig(
+        vocab_size=1000,
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=16,
+        dtype="bfloat16",
+    )
+    config.save_pretrained(folder)
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in LlamaForCausalLM(config).state_dict().items()}
+    with CheckpointWriter(folder, shapes, max_shard_bytes=100_000_000) as writer:
+        for name, shape in shapes.items():
+            generator = torch.Generator().manual_seed(len(name))
+            writer.append(name, torch.randn(shape, generator=generator).to(torch.bfloat16))
+        writer.finish()
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")
+def test_memory_is_a_fraction_of_the_checkpoint(large: Path, tmp_path: Path) -> None:
+    recipe = "n_m:overall+l1_unstructured:overall:0.5"
+    # What a first run takes once, such as the modules that it imports, is not counted.
+    make_architecture("llama").save_pretrained(tmp_path / "tiny")
+    command = [sys.executable, "-c", PROGRAM, str(large), str(tmp_path / "tiny"), recipe, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peak, size, zeros = json.loads(done.stdout.splitlines()[-1])
+    assert zeros == LAYERS * (4 * 1024 * 1024 + 3 * 1024 * 2816) // 2
+    assert peak < size / 3

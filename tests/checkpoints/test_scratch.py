@@ -1,0 +1,62 @@
+"""Weights that are loaded when they are looked at are worked on as those in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from forgetmeter.checkpoints.scratch import Scratch
+from forgetmeter.compression.cast import CastWeight
+from forgetmeter.compression.deferred_weight import DeferredWeight, loaded_weight
+from forgetmeter.compression.dynamic_int8 import Int8Weight
+from forgetmeter.compression.rounded_weight import RoundedWeight
+from forgetmeter.compression.svd import LowRankWeight
+from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
+
+INTEGERS = torch.arange(-24, 24, dtype=torch.int8).view(6, 8)
+FORMS: dict[str, Callable[[], Weight]] = {
+    "dense": lambda: DenseWeight(INTEGERS.to(torch.bfloat16)),
+    "cast": lambda: CastWeight(DenseWeight(INTEGERS.to(torch.float16))),
+    "int8": lambda: Int8Weight(INTEGERS, 0.5),
+    "rounded": lambda: RoundedWeight(INTEGERS, torch.rand(6, 2) + 1, input_axis=-1, bit_width=6),
+    "low_rank": lambda: LowRankWeight(INTEGERS.float(), 3),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_that_can_be_asked_of_a_weight(tmp_path: Path, form: str) -> None:
+    weight = FORMS[form]()
+    with Scratch(tmp_path / "scratch") as scratch:
+        kept = scratch.kept(weight)
+        assert isinstance(kept, DeferredWeight)
+        assert scratch.kept(kept) is kept
+        keep = torch.rand(6, 8) > 0.5
+        pairs = [
+            (kept, weight),
+            (kept.part(0, ((1, 3), (4, 5))), weight.part(0, ((1, 3), (4, 5)))),
+            (kept.transposed(), weight.transposed()),
+            (PartWeight(kept, 0, ((2, 4),)), PartWeight(weight, 0, ((2, 4),))),
+        ]
+        for ours, theirs in pairs:
+            assert ours.shape == theirs.shape
+            assert (ours.bits(), ours.scales()) == (theirs.bits(), theirs.scales())
+            assert torch.equal(ours.values(), theirs.values())
+            assert ours.values().dtype == theirs.values().dtype
+            assert type(loaded_weight(ours)) in (type(theirs), type(weight))
+        assert torch.equal(kept.masked(keep).values(), weight.masked(keep).values())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parts_are_put_together_as_in_memory(tmp_path: Path, form: str) -> None:
+    weight = FORMS[form]()
+    halves = [(((0, 3),), weight.part(0, ((0, 3),))), (((3, 6),), weight.part(0, ((3, 6),)))]
+    with Scratch(tmp_path / "scratch") as scratch:
+        kept = [(ranges, scratch.kept(part)) for ranges, part in halves]
+        assert kept[0][1].joins(kept[1][1]) == halves[0][1].joins(halves[1][1])
+        whole = kept[0][1].together(0, kept)
+        assert torch.equal(whole.values(), halves[0][1].together(0, halves).values())
+        assert torch.equal(whole.values(), weight.values())

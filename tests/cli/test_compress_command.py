@@ -1,0 +1,81 @@
+"""``forgetmeter compress`` as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_models import make_llama
+
+COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()", "compress")
+
+
+def compress(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = compress(str(llama_folder), "l1_unstructured:overall:0.5", "--out", str(out), "--max-shard-size", "50KB")
+    before = (llama_folder / "model.safetensors").stat().st_size
+    after = sum(file.stat().st_size for file in out.glob("*.safetensors"))
+    files = len(list(out.glob("*.safetensors")))
+    assert done.stdout.splitlines() == [
+        f"{llama_folder} + l1_unstructured:overall:0.5",
+        "zeros in its scopes: 7,680 of 15,360 (50.00%); removed: 7,680",
+        f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files} files",
+        "Zeros are stored as plain numbers, and take as many bytes as before.",
+        f"written to {out}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["./none", "l1_unstructured:overall:0.5"], "there is no such folder"),
+        (["gpt 2", "l1_unstructured:overall:0.5"], "has none of the forms"),
+        (["MODEL", "n_m:overall:m=5"], "n_m: m=5 does not divide the 32 input units"),
+        (["MODEL", "l1_heads:attention:0.9"], "would leave a layer without heads"),
+        (["MODEL", "svd:overall:0.5", "--format", "zip"], "--format: unknown format 'zip'"),
+    ],
+)
+def test_a_wrong_request_is_answered_in_one_line(
+    llama_folder: Path, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    model, *rest = [str(llama_folder) if each == "MODEL" else each for each in arguments]
+    done = compress(model, *rest, "--out", str(tmp_path / "out"), expect=2)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    model, folder = make_llama(), tmp_path / "there"
+    model.save_pretrained(folder)
+    # One step after the other keeps it busy for longer than the test waits.
+    recipe = "+".join(["svd:overall:0.01"] * 3000)
+    process = subprocess.Popen(
+        [*COMMAND, str(folder), recipe, "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".out.partial-*/*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr.decode()
+    assert stderr.decode().splitlines()[-1] == "interrupted: nothing was left behind"
+    assert stdout == b""
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]

@@ -1,0 +1,87 @@
+"""A run with a task that has nothing to get right, beside one that has: what is made of it, and how it is shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from made_up_task import MadeUpTask
+
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.analysis.summary import Summary, summarise
+from forgetmeter.report.measured_tables import measured_tables
+from forgetmeter.report.rendering import render
+from forgetmeter.report.tables import tables
+from forgetmeter.study.running import run
+
+RECIPES = ["baseline", "l1_unstructured:overall:0.5", "dynamic_int8:attention"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "made_up.txt"
+    path.write_text("the inn is thin\n\nthe tin thing is in the inn\n\nin the tea")
+    return path
+
+
+@pytest.fixture
+def measured(llama_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Summary:
+    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
+    study = {
+        "models": [str(llama_folder)],
+        "recipes": RECIPES[1:],
+        "tasks": [f"perplexity:file={text}", "made_up"],
+        "output": str(tmp_path / "run"),
+    }
+    finished = run(study)
+    assert (finished.cells, finished.failures) == (6, ())
+    assert run(study).computed == 0
+    return summarise(open_run(str(tmp_path / "run")))
+
+
+def test_it_is_measured_and_the_other_task_judged(measured: Summary) -> None:
+    assert [(cell.recipe, cell.items) for cell in measured.measured] == [(recipe, 3) for recipe in RECIPES]
+    assert {cell.task for cell in measured.cells} == {"made_up"}
+    assert len(measured.cells) == 3
+    assert measured.missing == ()
+    assert (measured.tasks[0].chance, measured.tasks[0].majority) == (None, None)
+    baseline, pruned, _ = measured.measured
+    assert baseline.ratios == {}
+    for name, value in pruned.metrics.items():
+        assert pruned.ratios[name] == pytest.approx(value / baseline.metrics[name])
+    # A logarithm and what it is the logarithm of.
+    assert math.log2(baseline.metrics["byte_perplexity"]) == pytest.approx(baseline.metrics["bits_per_byte"])
+
+
+def test_show_has_its_perplexity_in_place_of_accuracy(measured: Summary, text: Path) -> None:
+    (model,) = {variant.model for variant in measured.variants}
+    (table,) = measured_tables(model, measured)
+    assert table.facts == ("3 texts",)
+    assert [row.recipe for row in table.rows] == RECIPES
+    assert [table.columns[0], table.rows[0].cells[1]] == ["word ppl", "—"]
+    assert [each.name for each in tables(measured)] == ["Variants", "made_up", f"perplexity:file={text}"]
+    for kind in ("table", "markdown", "latex"):
+        assert "word ppl" in render(measured, kind)
+
+
+def test_programs_get_it_too(measured: Summary, text: Path) -> None:
+    document = json.loads(render(measured, "json"))
+    assert [cell["recipe"] for cell in document["measured"]] == RECIPES
+    rows = [row for row in csv.DictReader(io.StringIO(render(measured, "csv"))) if row["task"] != "made_up"]
+    assert [float(row["metric.word_perplexity"]) for row in rows] == pytest.approx(
+        [cell.metrics["word_perplexity"] for cell in measured.measured]
+    )
+    assert {row["accuracy"] for row in rows} == {""}
+
+
+def test_outcomes_have_no_right_or_wrong(measured: Summary, tmp_path: Path, text: Path) -> None:
+    stored = open_run(str(tmp_path / "run"))
+    outcomes = stored.outcomes[stored.outcomes["task"] != "made_up"]
+    assert outcomes["correct"].isna().all()
+    assert outcomes["metric.tokens"].gt(0).all()
+    texts = stored.items[stored.items["task"] != "made_up"]
+    assert [list(each) for each in texts["continuations"]] == [[line] for line in text.read_text().split("\n\n")]
