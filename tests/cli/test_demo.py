@@ -24,12 +24,13 @@ def test_the_study_is_the_papers_grid_on_all_standards():
     assert study["recipes"] == ["preset:paper/pruning", "preset:paper/quantization", "preset:paper/prune_then_quantize"]
 
 
-def test_it_ends_with_a_grid_a_family_and_the_runs_folder(short, tmp_path, capsys):
+def test_it_ends_with_a_grid_a_family_and_the_reports_path(short, tmp_path, capsys):
     command.demo_command(out=str(tmp_path / "run"))
     printed = capsys.readouterr().out
     for family in ("encoder", "encoder-decoder", "decoder"):
         assert f"standard:{family} gets " in printed
     assert printed.count("50% pruned") == printed.count("8-bit") == 3
-    assert str(tmp_path / "run") in printed.splitlines()[-1]
+    assert printed.splitlines()[-1] == f"the report: {tmp_path / 'run'}/report.html"
+    assert (tmp_path / "run" / "report.html").is_file()
     command.demo_command(out=str(tmp_path / "run"))
     assert "9 were stored before" in capsys.readouterr().out

@@ -23,7 +23,6 @@ class ItemTexts:
         statements: What is asked; a blank is written as ``___``.
         relations: Their relation in words, else its name; ``None`` where there is none.
         relation_labels: The relations in words, by name; only those that have words.
-        has_few_choices: Whether there are at most five answers to choose from.
     """
 
     ids: Sequence[str]
@@ -31,7 +30,6 @@ class ItemTexts:
     statements: Sequence[str]
     relations: Sequence[str | None]
     relation_labels: dict[str, str]
-    has_few_choices: Sequence[bool]
 
 
 def read_item_texts(content: bytes) -> ItemTexts:
@@ -40,15 +38,13 @@ def read_item_texts(content: bytes) -> ItemTexts:
     Args:
         content: Of the file.
     """
-    stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
+    stored = pq.ParquetFile(io.BytesIO(content))
     names = set(stored.schema_arrow.names)
-    has_clozes = {"before", "after", "among"} <= names
-    wanted = ["item_id", "content_hash", "choices", "contexts", "continuations", "fields"]
-    table: Any = stored.read(columns=[*wanted, *(["before", "after", "among"] if has_clozes else [])])
+    has_clozes = {"before", "after"} <= names
+    wanted = ["item_id", "content_hash", "contexts", "continuations", "fields"]
+    table: Any = stored.read(columns=[*wanted, *(["before", "after"] if has_clozes else [])])
     relation = pc.map_lookup(table["fields"], "relation", "first")
     label = pc.map_lookup(table["fields"], "relation_label", "first")
-    numbers = pc.list_value_length(table["choices"]).to_pylist()
-    among = table["among"].to_pylist() if has_clozes else [None] * len(table)
     return ItemTexts(
         ids=table["item_id"].to_pylist(),
         hashes=table["content_hash"].to_pylist(),
@@ -57,7 +53,6 @@ def read_item_texts(content: bytes) -> ItemTexts:
         relation_labels={
             name: words for name, words in zip(relation.to_pylist(), label.to_pylist(), strict=True) if name and words
         },
-        has_few_choices=[kind != "vocabulary" and number <= 5 for kind, number in zip(among, numbers, strict=True)],
     )
 
 

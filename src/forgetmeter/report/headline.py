@@ -92,7 +92,7 @@ def _pruned(curves: Sequence[RetainedCurve]) -> Iterable[str]:
         yield f"{affordable.level:.0%} of {place} can go for {_lost(affordable)} of that."
     much = next((point for point in curve.points if 1 - point.retained.value >= _MUCH), None)
     if much is not None:
-        already = "Already without" if affordable is None else "Without"
+        already = "Already without" if much is curve.points[0] else "Without"
         yield f"{already} {much.level:.0%} of {place}, {_lost(much)} is gone."
 
 
@@ -140,4 +140,4 @@ def _cost(words: str, cell: CellSummary) -> str:
         return f"{said} costs {forgotten} of that."
     if (cell.drop_high or 0.0) <= _NOTHING:
         return f"{said} costs nothing measurable ({drop})."
-    return f"{said} loses {forgotten} of that and gains other answers; in accuracy it is not beyond chance ({drop})."
+    return f"{said} forgets {forgotten} of that; in accuracy it is not beyond chance ({drop})."

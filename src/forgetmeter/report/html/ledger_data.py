@@ -35,9 +35,9 @@ def ledger_data(run: Run, *, most_entries: int = MOST_ENTRIES, most_bytes: int =
     """Collect what every recipe forgot and gained.
 
     The document has ``tasks``, each with ``name``, ``relations`` and ``strings``, and by item ``statement``, ``gold``
-    (both indices of ``strings``) and ``relation``; and ``changes``, each with ``model``, ``recipe``, ``words``,
-    ``kind``, ``task`` (an index), ``total``, and by entry ``item`` (the difference from the one before), ``before``,
-    ``after`` (indices of ``strings``) and ``rank`` (of the right answer where it is not first; 0 where it has none).
+    (both indices of ``strings``) and ``relation``. It has ``changes``, each with ``model``, ``recipe``, ``words``,
+    ``kind``, ``task`` (an index) and ``total``, and by entry ``item`` (the difference from the one before), ``before``,
+    ``after`` (indices of ``strings``) and ``rank`` (of the right answer where it is not the first; 0 for none).
 
     Where there is not room for all, of each recipe those are kept that the baseline was surest of.
 

@@ -77,7 +77,7 @@ def render_page(content: PageContent) -> str:
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
     theme, script = _own("theme.js"), _own("page.js")
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
         location=content.run.location,
         style=Markup(_own("style.css")),
@@ -98,6 +98,7 @@ def render_page(content: PageContent) -> str:
         other=content.other,
         draw=_Drawings(content.drawn),
     )
+    return page.strip() + "\n"
 
 
 class _Drawings:

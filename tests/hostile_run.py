@@ -1,0 +1,92 @@
+"""Small made-up runs for the report, whose texts are as bad as a data set's may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.item import Cloze, Item, TaskDescription
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.store.run_store import RunStore
+
+MODEL = "org/tiny"
+TASK = "lama/trex"
+HALF, MOST, INT8 = "l1_unstructured:overall:0.5", "l1_unstructured:overall:0.9", "dynamic_int8:overall"
+RECIPES = ("baseline", HALF, MOST, INT8)
+SCRIPT = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
+ENDING = '</script><!-- "quoted" & \u2028'
+RELATION = 'born <b>in</b> & "of"'
+
+Right = Mapping[str, Sequence[bool]]
+
+
+def variant(recipe: str, model: str = MODEL) -> Variant:
+    name = f"{model}-{recipe}".translate(str.maketrans(dict.fromkeys(":/.+", "-")))
+    return Variant(name, parse_model_reference(model), parse_recipe(recipe))
+
+
+def write_hostile_run(
+    location: str,
+    right: Right,
+    *,
+    model: str = MODEL,
+    task: str = TASK,
+    failed: Mapping[str, str] | None = None,
+    recipes: Sequence[str] = RECIPES,
+    words: str = SCRIPT,
+) -> str:
+    """Write a run of one task and say where; of each recipe, what is right, item by item."""
+    store = RunStore(location)
+    identity = {"models": [model], "recipes": list(recipes), "tasks": [task], "evaluation": {"seed": 0}}
+    listed = [{"id": variant(each, model).id, "model": model, "recipe": each} for each in recipes]
+    store.open_study({"identity": identity, "variants": listed, "versions": {"torch": "<i>1</i>"}})
+    number = max((len(answers) for answers in right.values()), default=0)
+    if number:
+        store.write_items(
+            TaskDescription(task, "1", f"by hand {ENDING}", "accuracy", number), items(task, number, words)
+        )
+    for recipe, answers in right.items():
+        outcomes = [outcome(task, place, answer) for place, answer in enumerate(answers)]
+        share = sum(answers) / max(len(answers), 1)
+        store.write_outcomes(
+            Cell(variant(recipe, model), task), outcomes, {"seconds": 1.0, "metrics": {"p_at_1": share}}
+        )
+        zeros = 0 if recipe in ("baseline", INT8) else round(20 * float(recipe.rpartition(":")[2]))
+        sizes = (80, 80 - 3 * zeros, 20 if recipe == INT8 else 80)
+        reached = Reached({"attention.query": RoleCount(20, zeros)}, 20, zeros, zeros, *sizes, simulated=False)
+        store.write_variant(variant(recipe, model), reached, {})
+    for recipe, error in (failed or {}).items():
+        store.write_failure(Cell(variant(recipe, model), task), error, "Traceback …")
+    return location
+
+
+def items(task: str, number: int, words: str) -> list[Item]:
+    return [
+        Item(
+            f"{task}/{place}",
+            f"{task}{place}",
+            (),
+            tuple(f"city {each}" for each in range(8)),
+            (place % 8,),
+            {"relation": f"P{place % 2}", "relation_label": f"{RELATION} {place % 2}", "subject": f"thing {place}"},
+            Cloze(f"{words} {place} was born in ", f" {ENDING}.", "candidates"),
+        )
+        for place in range(number)
+    ]
+
+
+def outcome(task: str, place: int, correct: bool) -> Outcome:
+    gold, wrong = f"city {place % 8}", f"{SCRIPT} {place}"
+    return Outcome(
+        item_id=f"{task}/{place}",
+        correct=correct,
+        prediction=gold if correct else wrong,
+        gold=gold,
+        rank=1 if correct else 2 + place % 6,
+        margin=0.25 + place if correct else -0.5 - place,
+        loglikelihoods=tuple(-1.0 - abs(each - place % 8) for each in range(8)),
+        metrics={"p_at_1": float(correct)},
+    )

@@ -1,0 +1,116 @@
+"""Charts: what is drawn is what was counted, text is escaped, and a chart comes with its table."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from altair.utils.schemapi import debug_mode
+from hostile_run import HALF, INT8, MOST, RELATION, write_hostile_run
+
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.analysis.relation_shares import relation_shares
+from forgetmeter.analysis.retained_curve import all_curves
+from forgetmeter.report.figures.drawing import draw, file_name
+from forgetmeter.report.run_figures import run_figures
+
+KNOWN = [True] * 30 + [False] * 6
+ALL = {"baseline": KNOWN, HALF: [False] * 6 + KNOWN[6:], MOST: [False] * 36, INT8: KNOWN}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return open_run(write_hostile_run(str(tmp_path_factory.mktemp("figures") / "run"), ALL))
+
+
+@pytest.fixture(scope="module")
+def figures(run):
+    return run_figures(run, run.summary, all_curves(run, run.summary))
+
+
+def marks(svg):
+    root = ElementTree.fromstring(svg)
+    return [
+        each.get("aria-label") for each in root.iter() if each.get("aria-roledescription") in ("point", "rect mark")
+    ]
+
+
+def drawn(figures, kind):
+    return draw(getattr(figures, kind)[0].figures)[0]
+
+
+def test_every_chart_is_valid_by_vega_lites_schema(figures):
+    with debug_mode(True):
+        for figure in figures.all():
+            figure.chart.to_dict()
+
+
+def test_curves_show_every_level_with_its_share(figures):
+    shown = drawn(figures, "level")
+    points = marks(shown.svg)
+    assert any(text.startswith("both, 50.0% pruned: 80.0% retained") for text in points)
+    assert any(text.startswith("both, 90.0% pruned: 0.0% retained") for text in points)
+    assert [row[:3] for row in shown.figure.table.rows] == [("both", "50.0%", "10"), ("both", "90.0%", "18")]
+    assert shown.png.startswith(b"\x89PNG")
+
+
+def test_a_point_is_drawn_where_its_number_is(figures):
+    root = ElementTree.fromstring(drawn(figures, "level").svg)
+    places = {
+        each.get("aria-label").split(":")[0]: [float(n) for n in re.findall(r"[\d.]+", each.get("transform"))]
+        for each in root.iter()
+        if each.get("aria-roledescription") == "point"
+    }
+    (x0, y0), (x50, y50), (x90, y90) = (places[f"both{at}"] for at in ("", ", 50.0% pruned", ", 90.0% pruned"))
+    assert (x50 - x0) / (x90 - x0) == pytest.approx(5 / 9)
+    # Retained is 1, 0.8 and 0; in an SVG, y grows downwards.
+    assert (y50 - y0) / (y90 - y0) == pytest.approx(0.2)
+
+
+def test_recipes_on_no_curve_have_a_chart_of_their_own(figures):
+    assert [row[0] for row in figures.recipes[0].figures[0].table.rows] == ["both: 8-bit"]
+
+
+def test_heat_shows_what_each_relation_forgets(figures, run):
+    shown = drawn(figures, "relations")
+    assert shown.figure.table.columns[1:] == (f"{RELATION} 0 (15)", f"{RELATION} 1 (15)")
+    assert [row[1:] for row in shown.figure.table.rows] == [("20.0%", "20.0%"), ("100.0%", "100.0%"), ("0.0%", "0.0%")]
+    assert f"both: 50% pruned, {RELATION} 0: 20.0% of 15 forgotten" in marks(shown.svg)
+    assert "<b>" not in shown.svg
+
+
+def test_shares_by_relation_are_those_counted_by_hand(run):
+    shares = relation_shares(run.answers[0])
+    rows = run.outcomes.merge(run.items[["item_id", "fields"]], on="item_id")
+    rows["relation"] = [dict(fields)["relation"] for fields in rows["fields"]]
+    known = set(rows[(rows["recipe"] == "baseline") & rows["correct"]]["item_id"])
+    for recipe, values in zip(shares.recipes, shares.forgotten, strict=True):
+        for relation, value in zip(shares.relations, values, strict=True):
+            asked = rows[(rows["recipe"] == recipe) & (rows["relation"] == relation) & rows["item_id"].isin(known)]
+            assert value == pytest.approx(1 - asked["correct"].mean())
+    assert shares.known.tolist() == [15, 15]
+    assert not np.isnan(shares.forgotten).any()
+
+
+def test_the_frontier_names_who_is_beaten_by_no_other(figures):
+    by_name = {figure.name: figure for figure in figures.frontier[0].figures}
+    assert set(by_name) == {"frontier-bitmask-org-tiny-lama-trex", "frontier-quantized-org-tiny-lama-trex"}
+    note = by_name["frontier-bitmask-org-tiny-lama-trex"].note
+    # Bitmask sizes are 26, 50, 20 and 80: int8 is smallest and forgets nothing, and so does the baseline, larger.
+    assert "1 both: 90% pruned" in note or "baseline" in note
+
+
+def test_a_files_name_has_nothing_that_a_file_system_minds():
+    assert file_name("retained", "./models/X Y", "bear:relations=P1+P2") == "retained-models-x-y-bear-relations-p1-p2"
+    assert len(file_name("a" * 300)) <= 60
+
+
+def test_figures_of_the_same_name_get_a_number(tmp_path):
+    location = str(tmp_path / "run")
+    write_hostile_run(location, {"baseline": [True] * 9, HALF: [False] * 9, MOST: [False] * 9})
+    run = open_run(location)
+    curves = all_curves(run, run.summary)
+    names = [figure.name for figure in run_figures(run, run.summary, [*curves, *curves]).all()]
+    assert len(names) == len(set(names))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from hostile_run import HALF, INT8, MOST, write_hostile_run
+
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.analysis.paired import compare_paired
+from forgetmeter.report.side_by_side import side_by_side
+from forgetmeter.report.written_report import make_report
+
+ONE = {"baseline": [True] * 20 + [False] * 4, HALF: [True] * 10 + [False] * 14}
+OTHER = {"baseline": [True] * 20 + [False] * 4, HALF: [True] * 16 + [False] * 8, INT8: [True] * 24}
+
+
+def runs(tmp_path, **options):
+    one = open_run(write_hostile_run(str(tmp_path / "one"), ONE))
+    return one, open_run(write_hostile_run(str(tmp_path / "other"), OTHER, **options))
+
+
+def test_the_same_items_are_paired(tmp_path):
+    found = side_by_side(*runs(tmp_path))
+    (table,) = found.tables
+    rows = {row.recipe: row for row in table.rows}
+    paired = compare_paired(OTHER[HALF], ONE[HALF])
+    assert rows[HALF].difference.value == pytest.approx(6 / 24)
+    assert rows[HALF].difference.value == pytest.approx(paired.drop.value)
+    assert rows[HALF].p_value == pytest.approx(paired.p_value)
+    assert (rows[HALF].difference.low, rows[HALF].difference.high) == pytest.approx((paired.drop.low, paired.drop.high))
+    assert rows[HALF].items == 24
+    assert rows[INT8].one is None
+    assert rows[INT8].difference is None
+    assert not found.notes
+
+
+def test_models_of_other_names_stand_beside_each_other(tmp_path):
+    (table,) = side_by_side(*runs(tmp_path, model="org/large")).tables
+    assert (table.one_model, table.other_model) == ("org/tiny", "org/large")
+    assert table.rows[0].difference.value == 0
+
+
+def test_runs_without_a_shared_task_say_so(tmp_path):
+    found = side_by_side(*runs(tmp_path, task="facts"))
+    assert not found.tables
+    assert found.notes == ("The two runs share no task, so there is nothing to compare.",)
+
+
+def test_the_page_shows_both(tmp_path):
+    page = make_report(*runs(tmp_path))["report.html"].decode()
+    section = page[page.index('id="other"') :]
+    assert "25.0 [" in section
+    assert "Two runs beside each other" in section
+
+
+def test_a_third_recipe_of_the_first_run_stays(tmp_path):
+    one = open_run(write_hostile_run(str(tmp_path / "one"), {**ONE, MOST: [False] * 24}))
+    other = open_run(write_hostile_run(str(tmp_path / "other"), OTHER))
+    assert [row.recipe for row in side_by_side(one, other).tables[0].rows] == ["baseline", HALF, MOST, INT8]
