@@ -26,7 +26,7 @@ _GOES_ON = "interrupted: finished cells are stored; the same command goes on fro
 _INTERRUPTED_WORDS = {
     "run": _GOES_ON,
     "demo": _GOES_ON,
-    "standards": "interrupted: standards that were not finished were not put in place; the same command starts them anew",
+    "standards": "interrupted: what was not finished was not put in place; the same command starts it anew",
     "compress": "interrupted: nothing was left behind",
 }
 
