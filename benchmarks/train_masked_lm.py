@@ -14,10 +14,9 @@ models know, and must not be compared with that of a model that was not trained 
 
 LAMA is the folder of the official archive: TREx/*.jsonl, Google_RE/*_test.jsonl and Squad/test.jsonl (ConceptNet is not
 used). T-REx relations whose files hold no evidences teach nothing here. LAMA without ConceptNet has 95,141 sentences
-where 13 relations of T-REx lack their evidences; the default of at most 2,000 of a relation takes 57,577 of them, which
-are two epochs in some 40 minutes on two idle cores (about 25 sentences a second and core); --per-relation 10000 takes
-all. The same seed, data, number of
-threads and versions give the same weights.
+where 13 relations of T-REx lack their evidences; at most 2,000 of a relation, the default, are 57,577 of them, which
+take two epochs in 77 minutes of one idle core (25 sentences a second), or 55 of two; --per-relation 10000 takes all.
+The same seed, data, number of threads and versions give the same weights.
 """
 
 from __future__ import annotations

@@ -21,12 +21,15 @@ PATTERNS = (
 """Tokenizer, generation configuration and licence. Code is not among them."""
 
 
-def copy_companions(source: Path, target: Path) -> tuple[str, ...]:
-    """Copy them, and return their names."""
-    found = sorted({file for pattern in PATTERNS for file in source.glob(pattern) if file.suffix != ".py"})
-    for file in found:
+def companions(source: Path) -> list[Path]:
+    """Return the files and folders that go along."""
+    return sorted({file for pattern in PATTERNS for file in source.glob(pattern) if file.suffix != ".py"})
+
+
+def copy_companions(source: Path, target: Path) -> None:
+    """Copy them."""
+    for file in companions(source):
         if file.is_dir():
             shutil.copytree(file, target / file.name)
         else:
             shutil.copyfile(file, target / file.name)
-    return tuple(file.name for file in found)

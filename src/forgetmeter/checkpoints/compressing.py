@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.card import model_card, source_facts
-from forgetmeter.checkpoints.companions import copy_companions
+from forgetmeter.checkpoints.companions import companions, copy_companions
 from forgetmeter.checkpoints.formats import format_problems, storage_for
 from forgetmeter.checkpoints.notes import notes
 from forgetmeter.checkpoints.output_folder import check_output, check_room, whole_or_nothing
@@ -38,8 +38,8 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
-_SMALL_FILES = 50_000_000
-"""Room for tokenizer, configuration and card."""
+_SMALL_FILES = 1_000_000
+"""Room for headers, configuration and card."""
 
 
 def compress_checkpoint(
@@ -125,13 +125,14 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
             f"architecture together as it loads them ({source.converted[0]} ...); choose --format dense"
         )
+    small = _SMALL_FILES + sum(file.stat().st_size for file in companions(folder))
     with whole_or_nothing(request.out) as partial:
         copy_companions(folder, partial)
         if source.converted:
-            check_room(request.out, source.bytes + _SMALL_FILES)
+            check_room(request.out, source.bytes + small)
             reached, files = write_whole(request, source, partial)
         else:
-            reached, files = _write_streamed(request, source, skeleton, partial)
+            reached, files = _write_streamed(request, source, skeleton, partial, small)
         written = Written(
             folder=request.out,
             model=str(request.model),
@@ -149,11 +150,11 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
 
 
 def _write_streamed(
-    request: Request, source: Source, model: PreTrainedModel, partial: Path
+    request: Request, source: Source, model: PreTrainedModel, partial: Path, small: int
 ) -> tuple[Reached, tuple[Path, ...]]:
     stored = stored_model(model, source, str(request.model))
     outputs = plan_outputs(stored, model, request.recipe)
-    check_room(request.out, _needed(request.recipe, stored, outputs))
+    check_room(request.out, small + _needed(request.recipe, stored, outputs))
     storage = storage_for(request)
     names = storage.names(outputs.values())
     with (
@@ -179,4 +180,4 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
         for step in recipe.steps[:-1]
         for parameter in {matrix.parameter for matrix in step.scope.select(stored.matrices)}
     )
-    return result + left + _SMALL_FILES
+    return result + left

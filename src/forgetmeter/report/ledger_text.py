@@ -20,8 +20,8 @@ _COUNTED = (
 )
 _FATES: dict[Fate, str] = {
     "still near": f"still near: the right answer is among the first {TOP}",
-    "other phrasing": "come back when the same fact is asked in other words",
-    "lost": "are lost",
+    "other phrasing": "under another phrasing: the same fact asked in other words is answered right",
+    "lost": "lost",
 }
 _HEADINGS: dict[Status, str] = {
     "kept": "Kept",
@@ -74,11 +74,11 @@ def _answer(ledger: Ledger) -> Text:
         text.append("Of ")
         text.append(count(known), "bold")
         text.append(f" items that the original gets right, of {count(total.items)}, ")
-        text.append(f"{count(total.forgotten)} are forgotten", "bold red")
+        text.append(f"{count(total.forgotten)} {'is' if total.forgotten == 1 else 'are'} forgotten", "bold red")
         text.append(" and ")
         text.append(f"{count(total.kept)} kept", "bold green")
         text.append(f" ({percent(total.retained)}).")
-        text.append(f" {count(total.gained)} are gained, {count(total.wrong)} wrong before and after.\n")
+        text.append(f" {count(total.gained)} gained, {count(total.wrong)} wrong before and after.\n")
     return text.append_text(_fates(ledger))
 
 

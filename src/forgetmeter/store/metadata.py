@@ -24,8 +24,8 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
         sink,
         compression="zstd",
         # Numbers with a fraction hardly repeat: a dictionary of them makes the file half as large again.
-        use_dictionary=texts,  # type: ignore[arg-type]
-        use_byte_stream_split=fractions,  # type: ignore[arg-type]
+        use_dictionary=texts,  # type: ignore[arg-type,unused-ignore]
+        use_byte_stream_split=fractions,  # type: ignore[arg-type,unused-ignore]
     )
     return bytes(sink.getvalue().to_pybytes())
 
