@@ -1,4 +1,4 @@
-"""How quickly a large run is read: 73 variants of 40,000 items each, by `show` and `findings`.
+"""How quickly a large run is read: 73 variants of 40,000 items each, by `show`, `findings` and `report`.
 
 The run is made up: answers by chance, of which a growing share is forgotten. Each command runs in a process of its own,
 whose time and peak memory are those of a user who types it. The time is of the wall, and of the processor beside it, as
@@ -29,6 +29,7 @@ COMMANDS = (
     ("show",),
     ("show", "--format", "json"),
     ("findings",),
+    ("report",),
     ("forgotten", "--recipe", "l1_unstructured:overall:0.5"),
 )
 _COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")

@@ -76,7 +76,10 @@ def _sentences(
 def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
     noun = things(task.task, baseline.items)
     verb = "knows" if noun.startswith("fact") else "gets right"
-    said = f"It {verb} {percent(baseline.accuracy)} of {count(baseline.items)} {noun} of {label}"
+    share, wrong = percent(baseline.accuracy), baseline.items - known
+    # What rounds to all is not all.
+    amount = f"all but {wrong}" if wrong and share == percent(1.0) else share
+    said = f"It {verb} {amount} of {count(baseline.items)} {noun} of {label}"
     if known and baseline.p_chance is not None and baseline.p_chance >= _NO_BETTER:
         return f"{said}, which is no better than guessing ({percent(task.chance)})."
     return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."

@@ -88,8 +88,9 @@ def _noise(run: Run) -> Iterable[tuple[str, str]]:
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
-    seconds = [cell.seconds for cell in summary.cells if cell.seconds is not None]
-    yield "done", f"{count(len(summary.cells))}, in {sum(seconds) / 60:,.1f} minutes of scoring"
+    done = (*summary.cells, *summary.measured)
+    seconds = [cell.seconds for cell in done if cell.seconds is not None]
+    yield "done", f"{count(len(done))}, in {sum(seconds) / 60:,.1f} minutes of scoring"
     if summary.missing:
         missing = Counter((model, task) for model, _, task in summary.missing)
         for (model, task), number in missing.items():

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.paired import Estimate
+from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.analysis.summary import Summary, TaskSummary
+from forgetmeter.report.headline import headlines
+
+MODEL, TASK = "org/tiny", "facts:templates=0"
+BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, 0.8, 0.77, 0.82, p_chance=0.0)
+INT8 = replace(
+    BASELINE,
+    recipe="dynamic_int8:overall",
+    drop=0.001,
+    drop_low=-0.002,
+    drop_high=0.004,
+    p_holm=1.0,
+    retained=0.99,
+    retained_low=0.98,
+    retained_high=1.0,
+)
+
+
+def curve(scope: str, *retained: float) -> RetainedCurve:
+    points = tuple(
+        CurvePoint(f"l1_unstructured:{scope}:{level / 10}", level / 10, level, Estimate(share, share, share))
+        for level, share in enumerate(retained, 1)
+    )
+    return RetainedCurve(MODEL, TASK, "l1_unstructured", scope, points, Estimate(0.5, 0.4, 0.6), None)
+
+
+def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = (), chance: float | None = 0.05) -> str:
+    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, chance, None),), cells, (), ())
+    (only,) = headlines(summary, curves)
+    return " ".join(only.sentences)
+
+
+@pytest.mark.parametrize(
+    ("retained", "said"),
+    [
+        (
+            (1.0, 0.995, 0.96, 0.7),
+            "20% of its weights can go for 0.5% of that. Without 40% of its weights, 30.0% is gone.",
+        ),
+        ((0.97, 0.96, 0.3), "20% of its weights can go for 4.0% of that. Without 30% of its weights, 70.0% is gone."),
+        ((0.6, 0.2), "Already without 10% of its weights, 40.0% is gone."),
+        # What is retained again at a higher level does not make that level affordable.
+        ((0.999, 0.7, 0.999), "10% of its weights can go for 0.1% of that. Without 20% of its weights, 30.0% is gone."),
+    ],
+)
+def test_how_far_pruning_may_go(retained, said):
+    assert said in sentences(BASELINE, curves=(curve("attention", 0.1), curve("overall", *retained)))
+
+
+def test_the_widest_scope_is_spoken_of():
+    assert "Already without 10% of feed-forward" in sentences(
+        BASELINE, curves=(curve("attention", 0.9), curve("feed_forward", 0.5))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "8-bit (both) costs nothing measurable (drop 0.1 points, -0.2 to 0.4)."),
+        ({"drop_high": 0.05}, "8-bit (both) forgets 1.0% of that; in accuracy it is not beyond chance"),
+        ({"drop": 0.1, "drop_low": 0.05, "drop_high": 0.2, "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
+    ],
+)
+def test_a_cost_is_nothing_only_where_the_interval_says_so(changed, said):
+    assert said in sentences(BASELINE, replace(INT8, **changed))
+
+
+def test_what_is_known_is_said_as_it_is():
+    assert "It knows 80.0% of 1,000 facts of facts (guessing: 5.0%)." in sentences(BASELINE)
+    assert "It knows all but 2 of 10,000 facts" in sentences(replace(BASELINE, items=10_000, accuracy=0.9998))
+    assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
+    assert "of facts." in sentences(BASELINE, chance=None)
