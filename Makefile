@@ -43,6 +43,7 @@ bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/scoring.py
 	$(OFFLINE) $(BIN)/python benchmarks/facts.py --data $(FORGETMETER_TEST_DATA)
 	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/analysis.py
 
 clean:
 	rm -rf $(VENV) .cache runs
