@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -98,7 +99,15 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         code = _say(error.format_message())
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: on a busy machine, libraries' threads that are torn down in order can abort it."""
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _say_interrupted() -> None:
