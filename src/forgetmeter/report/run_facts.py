@@ -88,9 +88,9 @@ def _noise(run: Run) -> Iterable[tuple[str, str]]:
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
-    done = (*summary.cells, *summary.measured)
-    seconds = [cell.seconds for cell in done if cell.seconds is not None]
-    yield "done", f"{count(len(done))}, in {sum(seconds) / 60:,.1f} minutes of scoring"
+    times = [*(cell.seconds for cell in summary.cells), *(cell.seconds for cell in summary.measured)]
+    seconds = sum(each for each in times if each is not None)
+    yield "done", f"{count(len(times))}, in {seconds / 60:,.1f} minutes of scoring"
     if summary.missing:
         missing = Counter((model, task) for model, _, task in summary.missing)
         for (model, task), number in missing.items():

@@ -114,3 +114,18 @@ def test_figures_of_the_same_name_get_a_number(tmp_path):
     curves = all_curves(run, run.summary)
     names = [figure.name for figure in run_figures(run, run.summary, [*curves, *curves]).all()]
     assert len(names) == len(set(names))
+
+
+def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
+    recipes = [f"{method}:head:0.5" for method in ("l1_unstructured", "random_unstructured")]
+    location = write_hostile_run(
+        str(tmp_path / "run"),
+        {"baseline": [True] * 9, recipes[0]: [True] * 6 + [False] * 3, recipes[1]: [False] * 9},
+        recipes=("baseline", *recipes),
+    )
+    run = open_run(location)
+    (group,) = run_figures(run, run.summary, all_curves(run, run.summary)).level
+    (figure,) = group.figures
+    assert figure.title == "org/tiny: head"
+    assert [row[0] for row in figure.table.rows] == ["l1_unstructured", "random_unstructured"]
+    assert {"l1_unstructured: baseline", "random_unstructured: baseline"} < set(marks(draw([figure])[0].svg))

@@ -109,5 +109,7 @@ def shortened(text: str, longest: int) -> str:
     text = " ".join(text.split())
     if len(text) <= longest:
         return text
-    head = longest // 3
-    return f"{text[:head].rstrip()} … {text[-(longest - head - 3) :].lstrip()}"
+    head, tail = text[: longest // 3], text[-(longest - longest // 3 - 3) :]
+    # Between words, where there are some.
+    head, tail = head.rpartition(" ")[0] or head, tail.partition(" ")[2] or tail
+    return f"{head.rstrip()} … {tail.lstrip()}"
