@@ -44,6 +44,7 @@ bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/facts.py --data $(FORGETMETER_TEST_DATA)
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/compress_checkpoint.py --layers 4
+	$(BIN)/python benchmarks/analysis.py
 
 clean:
 	rm -rf $(VENV) .cache runs

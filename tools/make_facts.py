@@ -34,16 +34,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--file", type=Path, default=FACTS, help="the facts file")
     arguments = parser.parse_args()
-    recorded = json.loads(arguments.file.read_text(encoding="utf-8")) if arguments.file.exists() else None
+    recorded = recorded_facts(arguments.file, parser)
     if arguments.sample is not None:
         if recorded is None:
             parser.error(f"there is no facts file '{arguments.file}'")
+        least, most = 3 * len(recorded["relations"]), len(recorded["facts"])
+        if not least <= arguments.sample <= most:
+            parser.error(f"--sample {arguments.sample}: at least three of each relation, {least} to {most}")
         for statement in sample(recorded, arguments.sample, arguments.seed):
             print(statement)
         return 0
     for relation in RELATIONS:
         for subject in idle_exclusions(relation):
             print(f"{relation.id}: '{subject}' is left out by hand, but is not there any more")
+    print("reading the data packages, which takes some 20 seconds", file=sys.stderr)
     content = made()
     empty = {"sources": [], "relations": [], "facts": []}
     changes = list(differences(recorded or empty, content))
@@ -53,6 +57,17 @@ def main() -> int:
         print(f"{len(content['facts'])} facts of {len(content['relations'])} relations written to '{arguments.file}'")
         return 0
     return 1 if changes else 0
+
+
+def recorded_facts(file: Path, parser: argparse.ArgumentParser) -> dict[str, Any] | None:
+    """Return the content of a facts file, ``None`` where there is none; ends the program where it is no such file."""
+    if not file.exists():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {**content, "sources": content["sources"], "relations": content["relations"], "facts": content["facts"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"'{file}' is no facts file ({' '.join(str(error).split())[:80]})")
 
 
 def sample(recorded: dict[str, Any], number: int, seed: int) -> list[str]:

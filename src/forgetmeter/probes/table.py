@@ -78,6 +78,8 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     Raises:
         UserError: There is no such task, or its data cannot be had.
     """
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise UserError(f"limit {limit!r} is not a whole number from 1")
     if name in (makers := plugged_in()):
         return makers[name]()(limit)
     if problems := task_problems(name, data=data):

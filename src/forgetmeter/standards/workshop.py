@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from forgetmeter.models.family import Family
@@ -32,13 +34,23 @@ def make_standards(
     """
     check_out(out, families)
     context = multiprocessing.get_context("spawn")
-    made = {}
-    with ProcessPoolExecutor(min(workers, len(families)), mp_context=context) as pool:
-        waiting = [pool.submit(_make, family, out, seed, after_epoch) for family in families]
-        for future in as_completed(waiting):
-            made[future.result().family] = future.result()
+    make = partial(_make, out=out, seed=seed, after_epoch=after_epoch)
+    # Leaving the block ends the processes, be it by Ctrl-C.
+    with context.Pool(min(workers, len(families)), initializer=_leave_interrupts_to_the_parent) as pool:
+        made = {each.family: each for each in pool.imap_unordered(make, families)}
     return [made[family] for family in families]
 
 
-def _make(family: Family, out: Path, seed: int, after_epoch: AfterEpoch) -> Made:
-    return make_standard(family, out, seed=seed, after_epoch=lambda epoch: after_epoch(family, epoch))
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _make(family: Family, *, out: Path, seed: int, after_epoch: AfterEpoch) -> Made:
+    def after(epoch: Epoch) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            # It was killed: nobody waits for this standard.
+            sys.exit(1)
+        after_epoch(family, epoch)
+
+    return make_standard(family, out, seed=seed, after_epoch=after)
