@@ -79,3 +79,15 @@ def test_what_is_known_is_said_as_it_is():
     assert "It knows all but 2 of 10,000 facts" in sentences(replace(BASELINE, items=10_000, accuracy=0.9998))
     assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
     assert "of facts." in sentences(BASELINE, chance=None)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "knows"),
+    [(BASELINE, True), (replace(BASELINE, p_chance=0.4), False), (replace(BASELINE, accuracy=0.01), False)],
+)
+def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, knows):
+    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, 0.05, None),), (baseline, INT8), (), ())
+    (only,) = headlines(summary, (curve("overall", 0.5),))
+    assert only.has_knowledge is knows
+    assert ("is gone" in " ".join(only.sentences)) is knows
+    assert (only.sentences[-1] == "So what variants still get right of it says nothing of what they know.") is not knows

@@ -29,11 +29,13 @@ class Headline:
         model: The model, as text.
         task: The task.
         sentences: The answer, the most important first.
+        has_knowledge: Whether the baseline is there and better than guessing, so that there is something to forget.
     """
 
     model: str
     task: str
     sentences: tuple[str, ...]
+    has_knowledge: bool
 
 
 def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headline]:
@@ -45,9 +47,8 @@ def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headlin
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
-                found.append(
-                    Headline(model, task.task, tuple(_sentences(task, task_label(task.task, names), cells, mine)))
-                )
+                said = tuple(_sentences(task, task_label(task.task, names), cells, mine))
+                found.append(Headline(model, task.task, said, _has_knowledge(task, cells)))
     return found
 
 
@@ -65,12 +66,26 @@ def _sentences(
     if not known:
         yield "So there is nothing that compression could make it forget."
         return
+    if _is_guessing(task, baseline):
+        yield "So what variants still get right of it says nothing of what they know."
+        return
     yield from _pruned(curves)
     yield from _quantized([cell for cell in cells if cell.retained is not None])
     compared = [cell for cell in cells if cell.drop is not None]
     unclear = sum(not cell.is_significant for cell in compared)
     if compared:
         yield f"{unclear} of {len(compared)} recipes show no change of accuracy beyond chance."
+
+
+def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:
+    baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
+    return baseline is not None and baseline.accuracy > 0 and not _is_guessing(task, baseline)
+
+
+def _is_guessing(task: TaskSummary, baseline: CellSummary) -> bool:
+    if baseline.p_chance is None or task.chance is None:
+        return False
+    return baseline.p_chance >= _NO_BETTER or baseline.accuracy <= task.chance
 
 
 def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
@@ -80,7 +95,7 @@ def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> 
     # What rounds to all is not all.
     amount = f"all but {wrong}" if wrong and share == percent(1.0) else share
     said = f"It {verb} {amount} of {count(baseline.items)} {noun} of {label}"
-    if known and baseline.p_chance is not None and baseline.p_chance >= _NO_BETTER:
+    if known and _is_guessing(task, baseline):
         return f"{said}, which is no better than guessing ({percent(task.chance)})."
     return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."
 

@@ -9,7 +9,7 @@ from forgetmeter.analysis.findings.all_findings import find
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.errors import UserError
-from forgetmeter.report.figures.drawing import draw
+from forgetmeter.report.figures.drawing import drawn, specifications
 from forgetmeter.report.headline import headlines
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
@@ -38,23 +38,25 @@ def make_report(run: Run, other: Run | None = None) -> Mapping[str, bytes]:
     summary = run.summary
     curves = all_curves(run, summary)
     figures = run_figures(run, summary, curves)
+    charts = list(figures.all())
+    specified = specifications(charts)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        # Drawing leaves the interpreter to others; what follows is computed meanwhile.
-        drawing = beside.submit(draw, list(figures.all()))
+        # Another process draws; what follows is computed meanwhile.
+        drawing = beside.submit(drawn, charts, specified)
         findings, ledger = find(run, summary), ledger_data(run)
-        drawn = drawing.result()
+        drawings = drawing.result()
     content = PageContent(
         run=run,
         summary=summary,
         headlines=headlines(summary, curves),
         figures=figures,
-        drawn={each.figure.name: each for each in drawn},
+        drawn={each.figure.name: each for each in drawings},
         findings=findings,
         ledger=ledger,
         other=None if other is None else side_by_side(run, other),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
-    for each in drawn:
+    for each in drawings:
         files[f"figures/{each.figure.name}.svg"] = each.svg.encode()
         files[f"figures/{each.figure.name}.png"] = each.png
     files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")

@@ -14,6 +14,7 @@ from forgetmeter.analysis.frames import open_run
 from forgetmeter.analysis.relation_shares import relation_shares
 from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.report.figures.drawing import draw, file_name
+from forgetmeter.report.figures.drawing import drawn as drawn_by_process
 from forgetmeter.report.run_figures import run_figures
 
 KNOWN = [True] * 30 + [False] * 6
@@ -114,3 +115,23 @@ def test_figures_of_the_same_name_get_a_number(tmp_path):
     curves = all_curves(run, run.summary)
     names = [figure.name for figure in run_figures(run, run.summary, [*curves, *curves]).all()]
     assert len(names) == len(set(names))
+
+
+def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
+    recipes = [f"{method}:head:0.5" for method in ("l1_unstructured", "random_unstructured")]
+    location = write_hostile_run(
+        str(tmp_path / "run"),
+        {"baseline": [True] * 9, recipes[0]: [True] * 6 + [False] * 3, recipes[1]: [False] * 9},
+        recipes=("baseline", *recipes),
+    )
+    run = open_run(location)
+    (group,) = run_figures(run, run.summary, all_curves(run, run.summary)).level
+    (figure,) = group.figures
+    assert figure.title == "org/tiny: head"
+    assert [row[0] for row in figure.table.rows] == ["l1_unstructured", "random_unstructured"]
+    assert {"l1_unstructured: baseline", "random_unstructured: baseline"} < set(marks(draw([figure])[0].svg))
+
+
+def test_a_chart_that_cannot_be_drawn_is_an_error_that_says_why():
+    with pytest.raises(RuntimeError, match=r"(?s)drawing the charts failed: .*Vega-Lite to SVG conversion failed"):
+        drawn_by_process(["figure"], [{"mark": "no such mark", "data": {"url": "https://example.org/x.csv"}}])

@@ -1,28 +1,50 @@
-"""From a chart to SVG and PNG, by vl-convert: no browser, no network."""
+"""From charts to SVG and PNG, by vl-convert: no browser, no network."""
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
-
-import vl_convert
+from pathlib import Path
+from typing import Any
 
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
 
-_PIXELS = 2.0
+_PROCESS = Path(__file__).with_name("drawing_process.py")
+
+
+def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
+    """Return what is to be drawn, as Vega-Lite specifications."""
+    return [{**figure.chart.to_dict(validate=False), "config": configuration()} for figure in figures]
 
 
 def draw(figures: Iterable[Figure]) -> list[DrawnFigure]:
-    """Draw figures, in order."""
-    return [_drawn(figure) for figure in figures]
+    """Draw figures, in order, in a process of its own."""
+    figures = list(figures)
+    return drawn(figures, specifications(figures))
 
 
-def _drawn(figure: Figure) -> DrawnFigure:
-    specification = figure.chart.to_dict(validate=False)
-    specification["config"] = configuration()
-    svg = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
-    return DrawnFigure(figure, svg, vl_convert.svg_to_png(svg, scale=_PIXELS))
+def drawn(figures: Iterable[Figure], specified: list[dict[str, Any]]) -> list[DrawnFigure]:
+    """Draw figures of which the specifications are there; waits without keeping other threads from working.
+
+    Raises:
+        RuntimeError: The drawing process failed; the message has what it said.
+    """
+    if not specified:
+        return []
+    done = subprocess.run(
+        [sys.executable, str(_PROCESS)], input=json.dumps(specified).encode(), capture_output=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"drawing the charts failed: {done.stderr.decode(errors='replace').strip()}")
+    return [
+        DrawnFigure(figure, each["svg"], base64.b64decode(each["png"]))
+        for figure, each in zip(figures, json.loads(done.stdout), strict=True)
+    ]
 
 
 def file_name(*parts: str) -> str:

@@ -20,6 +20,7 @@ class Figure:
 
     Attributes:
         name: What its files are called, without an ending; unique within a report.
+        model: The model that it is about, or ``all models``.
         title: What it shows.
         alternative: The same as a text for those who do not see it.
         chart: An Altair chart.
@@ -28,6 +29,7 @@ class Figure:
     """
 
     name: str
+    model: str
     title: str
     alternative: str
     chart: Any

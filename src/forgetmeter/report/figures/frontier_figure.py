@@ -38,6 +38,7 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
     best = frontier.pareto_set(measure)
     return Figure(
         name=file_name("frontier", _SIZES[measure], frontier.model, frontier.task),
+        model=frontier.model,
         title=f"{frontier.model}: {_SIZES[measure]} size",
         alternative=f"Scatter chart of size against what {frontier.model} retains of {frontier.task}; "
         f"{len(best)} of {len(points)} variants are beaten by no other: "

@@ -52,6 +52,7 @@ def heat_figure(grid: HeatGrid) -> Figure:
     )
     return Figure(
         name=file_name("forgotten-by", grid.kind, grid.model, grid.subject),
+        model=grid.model,
         title=grid.model,
         alternative=f"Heat map of the share of known items that {grid.model} forgets: {len(grid.recipes)} recipes by "
         f"{len(grid.columns)} {grid.kind}s, {span}. The table has all values.",

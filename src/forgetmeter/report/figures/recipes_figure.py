@@ -36,6 +36,7 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None) -> Figure
     )
     return Figure(
         name=file_name("recipes", first.model, first.task),
+        model=first.model,
         title=first.model,
         alternative=f"Dot chart of what {first.model} retains of {first.task} under {len(shown)} recipes, from "
         f"{percent(min(cell.retained or 0.0 for cell in shown))} to "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import altair as alt
@@ -22,22 +24,53 @@ _WIDTH, _HEIGHT = 290, 210
 
 
 def retained_figures(curves: Sequence[RetainedCurve], chance: float | None, along: Along) -> list[Figure]:
-    """Return a figure for each method among the curves of a model and task.
+    """Return the figures of a model and task.
+
+    A method in several scopes has a figure with a line a scope; methods that have but one share a figure for that
+    scope, with a line a method.
 
     Args:
         curves: All of one model and task.
         chance: What guessing gets right; ``None`` where there is nothing to guess from.
         along: What the horizontal axis is: the ``level``, or how many weights were ``removed``.
     """
-    found = []
-    methods = list(dict.fromkeys(curve.method for curve in curves))
-    for method in methods:
-        chosen = [curve for curve in curves if curve.method == method]
-        if along == "removed":
-            chosen = [curve for curve in chosen if all(point.removed_weights for point in curve.points)]
-        if chosen:
-            found.append(_figure(chosen, chance, along, is_only=len(methods) == 1))
-    return found
+    if along == "removed":
+        curves = [curve for curve in curves if all(point.removed_weights for point in curve.points)]
+    curves = [curve for curve in curves if curve.points]
+    scopes = Counter(curve.method for curve in curves)
+    groups = [
+        _Group(method, tuple(curve for curve in curves if curve.method == method), "scope")
+        for method, number in scopes.items()
+        if number > 1
+    ]
+    for scope in dict.fromkeys(curve.scope for curve in curves if scopes[curve.method] == 1):
+        # Methods that have a figure of their own stand here, too, to be compared with.
+        same = tuple(curve for curve in curves if curve.scope == scope)
+        groups.append(_Group(scope, same, "method") if len(same) > 1 else _Group(same[0].method, same, "scope"))
+    return [_figure(group, chance, along, is_only=len(groups) == 1) for group in groups]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Curves of one figure: what they share, and in what they differ."""
+
+    shared: str
+    curves: tuple[RetainedCurve, ...]
+    by: Literal["scope", "method"]
+
+    def line(self, curve: RetainedCurve) -> str:
+        return scope_in_words(curve.scope) if self.by == "scope" else curve.method
+
+    @property
+    def title(self) -> str:
+        return self.shared if self.by == "scope" else scope_in_words(self.shared)
+
+    @property
+    def colours(self) -> list[str]:
+        by_scope = [SCOPE_COLOURS.get(curve.scope.removeprefix("paper/")) for curve in self.curves]
+        if self.by == "method" or len(set(by_scope)) < len(by_scope):
+            by_scope = [None] * len(self.curves)
+        return [colour or SERIES[place % len(SERIES)] for place, colour in enumerate(by_scope)]
 
 
 def _unit(curves: Iterable[RetainedCurve]) -> tuple[float, str]:
@@ -46,53 +79,59 @@ def _unit(curves: Iterable[RetainedCurve]) -> tuple[float, str]:
     return next((each for each in _UNITS if most >= each[0]), (1.0, ""))
 
 
-def _figure(curves: Sequence[RetainedCurve], chance: float | None, along: Along, *, is_only: bool) -> Figure:
-    first = curves[0]
+def _figure(group: _Group, chance: float | None, along: Along, *, is_only: bool) -> Figure:
+    first = group.curves[0]
+    is_plain = is_only and group.by == "scope"
     return Figure(
-        name=file_name("retained", along, first.model, first.task, first.method),
-        title=first.model if is_only else f"{first.model}: {first.method}",
-        alternative=_alternative(curves, along),
-        chart=_chart(curves, chance, along),
-        table=_table(curves),
+        name=file_name("retained", along, first.model, first.task, group.shared),
+        model=first.model,
+        title=first.model if is_plain else f"{first.model}: {group.title}",
+        alternative=_alternative(group, along),
+        chart=_chart(group, chance, along),
+        table=_table(group),
     )
 
 
-def _rows(curves: Sequence[RetainedCurve], along: Along) -> list[dict[str, Any]]:
+def _rows(group: _Group, along: Along) -> list[dict[str, Any]]:
     rows = []
-    unit, _ = _unit(curves)
-    for curve in curves:
-        scope = scope_in_words(curve.scope)
-        rows.append({"scope": scope, "x": 0.0, "retained": 1.0, "low": 1.0, "high": 1.0, "text": f"{scope}: baseline"})
+    unit, _ = _unit(group.curves)
+    for curve in group.curves:
+        line = group.line(curve)
+        rows.append({"line": line, "x": 0.0, "retained": 1.0, "low": 1.0, "high": 1.0, "text": f"{line}: baseline"})
         for point in curve.points:
             retained = point.retained
             rows.append(
                 {
-                    "scope": scope,
+                    "line": line,
                     "x": point.level if along == "level" else (point.removed_weights or 0) / unit,
                     "retained": retained.value,
                     "low": retained.low,
                     "high": retained.high,
-                    "text": f"{scope}, {percent(point.level)} pruned: {percent(retained.value)} retained "
+                    "text": f"{line}, {percent(point.level)} pruned: {percent(retained.value)} retained "
                     f"{interval(retained.low, retained.high)}",
                 }
             )
     return rows
 
 
-def _chart(curves: Sequence[RetainedCurve], chance: float | None, along: Along) -> Any:  # noqa: ANN401 - of Altair
-    rows = pd.DataFrame(_rows(curves, along))
-    scopes = [scope_in_words(curve.scope) for curve in curves]
-    colours = [_colour(curve.scope, place) for place, curve in enumerate(curves)]
-    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(scopes))]
+def _chart(group: _Group, chance: float | None, along: Along) -> Any:  # noqa: ANN401 - of Altair
+    rows = pd.DataFrame(_rows(group, along))
+    lines = [group.line(curve) for curve in group.curves]
+    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(lines))]
     levels = along == "level"
-    _, counted = _unit(curves)
+    _, counted = _unit(group.curves)
     title = f"{_AXES[along]}, in {counted}" if counted and not levels else _AXES[along]
     x_axis = alt.Axis(title=title, format="%" if levels else ",.2~f", tickCount=5, grid=False)
-    scale = alt.Scale(domain=scopes, range=colours)
+    scale = alt.Scale(domain=lines, range=group.colours)
     base = alt.Chart(rows).encode(
         x=alt.X("x:Q", axis=x_axis, scale=alt.Scale(domainMin=0)),
         # Without it the legend would be as pale as the bands.
-        color=alt.Color("scope:N", sort=scopes, scale=scale, legend=alt.Legend(symbolOpacity=1)),
+        color=alt.Color(
+            "line:N",
+            sort=lines,
+            scale=scale,
+            legend=alt.Legend(symbolOpacity=1, columns=3 if group.by == "scope" else 2),
+        ),
     )
     y_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=5, tickSize=0, domain=False)
     y_scale = alt.Scale(domain=[0, 1])
@@ -104,7 +143,7 @@ def _chart(curves: Sequence[RetainedCurve], chance: float | None, along: Along) 
         base.mark_point(filled=True, size=52, opacity=1, stroke=PAPER, strokeWidth=1).encode(
             y=alt.Y("retained:Q"),
             description=alt.Description("text:N"),
-            shape=alt.Shape("scope:N", sort=scopes, scale=alt.Scale(domain=scopes, range=shapes)),
+            shape=alt.Shape("line:N", sort=lines, scale=alt.Scale(domain=lines, range=shapes)),
         ),
     ]
     if chance is not None:
@@ -122,34 +161,30 @@ def _guessing(chance: float) -> list[Any]:
     ]
 
 
-def _colour(scope: str, place: int) -> str:
-    return SCOPE_COLOURS.get(scope.removeprefix("paper/"), SERIES[place % len(SERIES)])
-
-
-def _alternative(curves: Sequence[RetainedCurve], along: Along) -> str:
-    first = curves[0]
+def _alternative(group: _Group, along: Along) -> str:
+    first = group.curves[0]
     parts = []
-    for curve in curves:
+    for curve in group.curves:
         start, end = curve.points[0], curve.points[-1]
         parts.append(
-            f"{scope_in_words(curve.scope)} from {percent(start.retained.value)} at {percent(start.level)} pruned to "
+            f"{group.line(curve)} from {percent(start.retained.value)} at {percent(start.level)} pruned to "
             f"{percent(end.retained.value)} at {percent(end.level)}"
         )
     return (
-        f"Line chart of what {first.model} retains of {first.task} under {first.method}, by {_AXES[along]}: "
+        f"Line chart of what {first.model} retains of {first.task} under {group.title}, by {_AXES[along]}: "
         f"{'; '.join(parts)}. The table has all values."
     )
 
 
-def _table(curves: Sequence[RetainedCurve]) -> FigureTable:
+def _table(group: _Group) -> FigureTable:
     rows = [
         (
-            scope_in_words(curve.scope),
+            group.line(curve),
             percent(point.level),
             magnitude(point.removed_weights) if point.removed_weights else MISSING,
             f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
         )
-        for curve in curves
+        for curve in group.curves
         for point in curve.points
     ]
-    return FigureTable(("scope", "pruned", "removed weights", "retained [95%]"), tuple(rows))
+    return FigureTable((group.by, "pruned", "removed weights", "retained [95%]"), tuple(rows))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -22,20 +23,24 @@ class GivenAnswers:
         self._answers = answers
         self._ids = pa.array(answers.items.tolist(), pa.string())
 
-    def read(self, recipe: str, items: NDArray[np.int64], column: str) -> list[str]:
-        """Return ``prediction`` or ``gold`` of items that the variant answered.
+    def read(self, recipe: str, items: NDArray[np.int64], column: str) -> tuple[list[str], NDArray[np.int64]]:
+        """Return ``prediction`` or ``gold`` of items that the variant answered: each text once, and who has which.
 
         Args:
             recipe: The variant.
             items: Indices of the items.
             column: Which of the two.
+
+        Returns:
+            The texts, and for each item the index of its own.
         """
         content = self._run.outcomes_file(self._answers.model, recipe, self._answers.task)
         if content is None or not len(items):
-            return [""] * len(items)
+            return [""], np.zeros(len(items), dtype=np.int64)
         table: Any = pq.read_table(io.BytesIO(content), columns=["item_id", column])
-        texts: list[str | None] = table[column].take(pa.array(self._rows(table, items))).to_pylist()
-        return [text or "" for text in texts]
+        chosen = pc.fill_null(table[column].take(pa.array(self._rows(table, items))).combine_chunks(), "")
+        encoded: Any = chosen.dictionary_encode()
+        return encoded.dictionary.to_pylist(), np.asarray(encoded.indices, dtype=np.int64)
 
     def _rows(self, table: Any, items: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: ANN401 - of arrow
         ids = table["item_id"].combine_chunks()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.frames import Run
@@ -30,7 +31,6 @@ class LedgerTexts:
         self._about: ItemTexts | None = None if content is None else read_item_texts(content)
         self._places = {} if self._about is None else {item: place for place, item in enumerate(self._about.ids)}
         self._strings: dict[str, int] = {}
-        self._answers: dict[str, int] = {}
         self._relations: dict[str, int] = {}
         self._items: dict[str, int] = {}
         self._columns: dict[str, list[int]] = {"statement": [], "gold": [], "relation": []}
@@ -44,14 +44,13 @@ class LedgerTexts:
         """Add what the recipes of one model did."""
         given = GivenAnswers(self._run, answers)
         seen = np.unique(np.concatenate([change.items for change in changes]))
-        golds = given.read(BASELINE, seen, "gold")
+        golds = self._answers(given.read(BASELINE, seen, "gold"))
         places = np.zeros(len(answers.items), dtype=np.int64)
         before = np.zeros(len(answers.items), dtype=np.int64)
-        for item, gold, text in zip(seen, golds, given.read(BASELINE, seen, "prediction"), strict=True):
-            places[item] = self._item(answers.items[item], gold)
-            before[item] = self._answer(text)
+        before[seen] = self._answers(given.read(BASELINE, seen, "prediction"))
+        places[seen] = [self._item(answers.items[item], gold) for item, gold in zip(seen, golds.tolist(), strict=True)]
         for change in changes:
-            after = [self._answer(text) for text in given.read(change.recipe, change.items, "prediction")]
+            after = self._answers(given.read(change.recipe, change.items, "prediction"))
             ranked = change.row if change.kind == "forgotten" else answers.baseline
             ranks = np.nan_to_num(answers.rank[ranked, change.items]).astype(int)
             order = np.argsort(places[change.items], kind="stable")
@@ -64,7 +63,7 @@ class LedgerTexts:
                     "total": change.total,
                     "item": np.diff(places[change.items][order], prepend=0).tolist(),
                     "before": before[change.items][order].tolist(),
-                    "after": [after[place] for place in order],
+                    "after": after[order].tolist(),
                     "rank": ranks[order].tolist(),
                 }
             )
@@ -78,7 +77,7 @@ class LedgerTexts:
             **self._columns,
         }
 
-    def _item(self, item: str, gold: str) -> int:
+    def _item(self, item: str, gold: int) -> int:
         known = self._items.get(item)
         if known is not None:
             return known
@@ -88,17 +87,15 @@ class LedgerTexts:
             statement = self._about.statements[place] or item
             relation = self._about.relations[place]
         self._columns["statement"].append(self._string(statement, _LONGEST_STATEMENT))
-        self._columns["gold"].append(self._answer(gold))
+        self._columns["gold"].append(gold)
         number = -1 if relation is None else self._relations.setdefault(relation, len(self._relations))
         self._columns["relation"].append(number)
         return self._items.setdefault(item, len(self._items))
 
-    def _answer(self, text: str) -> int:
-        # The same few answers are given again and again: each is shortened once.
-        place = self._answers.get(text)
-        if place is None:
-            place = self._answers[text] = self._string(text, _LONGEST_ANSWER)
-        return place
+    def _answers(self, given: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.int64]:
+        # Few different answers are given many times: each is looked up once.
+        texts, which = given
+        return np.asarray([self._string(text, _LONGEST_ANSWER) for text in texts], dtype=np.int64)[which]
 
     def _string(self, text: str, longest: int) -> int:
         return self._strings.setdefault(shortened(text, longest), len(self._strings))
@@ -109,5 +106,7 @@ def shortened(text: str, longest: int) -> str:
     text = " ".join(text.split())
     if len(text) <= longest:
         return text
-    head = longest // 3
-    return f"{text[:head].rstrip()} … {text[-(longest - head - 3) :].lstrip()}"
+    head, tail = text[: longest // 3], text[-(longest - longest // 3 - 3) :]
+    # Between words, where there are some.
+    head, tail = head.rpartition(" ")[0] or head, tail.partition(" ")[2] or tail
+    return f"{head.rstrip()} … {tail.lstrip()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import count as numbers_from
 
@@ -24,7 +24,7 @@ from forgetmeter.report.html.ledger_data import LedgerData
 from forgetmeter.report.numbers import count, interval, percent, points, probability
 from forgetmeter.report.recipe_words import recipe_in_words, task_label
 from forgetmeter.report.run_facts import run_facts
-from forgetmeter.report.run_figures import RunFigures
+from forgetmeter.report.run_figures import RunFigures, TaskFigures
 from forgetmeter.report.side_by_side import SideBySide
 from forgetmeter.report.tables import legend, remarks, tables
 
@@ -76,6 +76,7 @@ def render_page(content: PageContent) -> str:
     }
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
+    hero = _hero(content)
     theme, script = _own("theme.js"), _own("page.js")
     page = environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
@@ -86,7 +87,8 @@ def render_page(content: PageContent) -> str:
         policy=_policy(theme, script),
         headlines=_by_model(content.headlines),
         remarks=remarks(content.summary),
-        hero=content.figures.level[:1],
+        hero=hero,
+        level=_without(content.figures.level, hero),
         figures=content.figures,
         findings=content.findings,
         verdicts=VERDICTS,
@@ -113,13 +115,30 @@ class _Drawings:
         return inline_svg(drawn.svg, prefix=f"f{next(self._numbers)}-", label=drawn.figure.alternative)
 
 
+def _hero(content: PageContent) -> tuple[TaskFigures, ...]:
+    """Return the one chart of each model that the first screen has: of the first task of which there is knowledge."""
+    known = {each.task for each in content.headlines if each.has_knowledge}
+    groups = sorted(content.figures.level, key=lambda group: group.task not in known)
+    if not groups:
+        return ()
+    first = {figure.model: figure for figure in reversed(groups[0].figures)}
+    return (TaskFigures(groups[0].task, tuple(figure for figure in groups[0].figures if figure in first.values())),)
+
+
+def _without(groups: Sequence[TaskFigures], shown: Sequence[TaskFigures]) -> list[TaskFigures]:
+    names = {figure.name for group in shown for figure in group.figures}
+    left = [replace(group, figures=tuple(each for each in group.figures if each.name not in names)) for group in groups]
+    return [group for group in left if group.figures]
+
+
 def _title(location: str) -> str:
     return location.rstrip("/").rpartition("/")[2] or location
 
 
 def _by_model(headlines: Sequence[Headline]) -> dict[str, list[Headline]]:
     found: dict[str, list[Headline]] = {}
-    for each in headlines:
+    # What there is no knowledge of comes last.
+    for each in sorted(headlines, key=lambda each: not each.has_knowledge):
         found.setdefault(each.model, []).append(each)
     return found
 
