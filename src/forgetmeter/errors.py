@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """The request was wrong: shown as one line, without a traceback, with exit code 2.
@@ -16,3 +18,16 @@ class ManyUserError(UserError):
     def __init__(self, messages: list[str]) -> None:
         super().__init__("\n".join(messages))
         self.messages = tuple(messages)
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise what is wrong, all of it; nothing where nothing is.
+
+    Raises:
+        UserError: There is a problem; a ``ManyUserError`` where there are several.
+    """
+    found = list(problems)
+    if len(found) == 1:
+        raise UserError(found[0])
+    if found:
+        raise ManyUserError(found)

@@ -30,7 +30,7 @@ from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.loading import checked_skeleton, folder_of, load_config
 from forgetmeter.models.location import find, locate
 from forgetmeter.models.weight_map import weight_map
@@ -84,8 +84,8 @@ def compress_checkpoint(
     check_output(request.out)
     folder = _folder(request)
     skeleton = _skeleton(folder, request)
-    _refuse(recipe_problems(request.recipe, weight_map(skeleton)))
-    _refuse([*_kernel_problems(request.recipe), *format_problems(request, weight_map(skeleton))])
+    refuse(recipe_problems(request.recipe, weight_map(skeleton)))
+    refuse([*_kernel_problems(request.recipe), *format_problems(request, weight_map(skeleton))])
     return _write(request, folder, skeleton)
 
 
@@ -100,13 +100,6 @@ def _skeleton(folder: Path, request: Request) -> PreTrainedModel:
     if getattr(load_config(folder, name), "quantization_config", None) is not None:
         raise UserError(f"model '{name}' is quantized already; give the checkpoint that it was made from")
     return checked_skeleton(folder, name)
-
-
-def _refuse(problems: list[str]) -> None:
-    if len(problems) == 1:
-        raise UserError(problems[0])
-    if problems:
-        raise ManyUserError(problems)
 
 
 def _kernel_problems(recipe: Recipe) -> Iterator[str]:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.deferred_weight import DeferredWeight
-from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
+from forgetmeter.compression.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.role import Matrix
 
@@ -51,23 +51,15 @@ class StoredModel:
     def originals(self) -> dict[Matrix, Weight]:
         """Return the model's own weights, which are read when they are looked at."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
-        return self._by_matrix({name: self._deferred(name) for name in names})
+        return by_matrix(self.matrices, {name: self._deferred(name) for name in names})
 
     def husks(self) -> dict[Matrix, Weight]:
         """Return the same without values, for what depends on shapes alone."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
-        return self._by_matrix({name: DenseWeight(self.husk(name)) for name in names})
+        return by_matrix(self.matrices, {name: DenseWeight(self.husk(name)) for name in names})
 
     def _deferred(self, parameter: str) -> Weight:
         return DeferredWeight(DenseWeight(self.husk(parameter)), lambda: DenseWeight(self.read(parameter)))
-
-    def _by_matrix(self, wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:
-        return {
-            matrix: wholes[matrix.parameter]
-            if matrix.axis is None
-            else PartWeight(wholes[matrix.parameter], matrix.axis, matrix.ranges)
-            for matrix in self.matrices
-        }
 
 
 def stored_model(model: PreTrainedModel, source: Source, name: str) -> StoredModel:

@@ -21,8 +21,8 @@ from forgetmeter.compression.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.unit import Unit
 from forgetmeter.compression.unit_method import CalibratedMethod
-from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.compression.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.errors import refuse
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
@@ -80,7 +80,7 @@ class Compressor:
         Raises:
             UserError: ``check`` finds a problem, or a matrix holds values that a method cannot work on.
         """
-        _raise_all(self.check(recipe))
+        refuse(self.check(recipe))
         started = time.perf_counter()
         weights: dict[Matrix, Weight] = {}
         for step in recipe.steps:
@@ -134,13 +134,7 @@ class Compressor:
 
 def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
     names = dict.fromkeys(matrix.parameter for matrix in matrices)
-    wholes = {name: DenseWeight(model.get_parameter(name).detach()) for name in names}
-    return {
-        matrix: wholes[matrix.parameter]
-        if matrix.axis is None
-        else PartWeight(wholes[matrix.parameter], matrix.axis, matrix.ranges)
-        for matrix in matrices
-    }
+    return by_matrix(matrices, {name: DenseWeight(model.get_parameter(name).detach()) for name in names})
 
 
 def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration: Calibration = ()) -> Loaded:
@@ -162,14 +156,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
     given: Given = "activations" if calibration else "weights"
-    _raise_all(recipe_problems(recipe, weight_map(loaded.model), given=given))
+    refuse(recipe_problems(recipe, weight_map(loaded.model), given=given))
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
     return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin
-
-
-def _raise_all(problems: Sequence[str]) -> None:
-    if len(problems) == 1:
-        raise UserError(problems[0])
-    if problems:
-        raise ManyUserError(list(problems))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Protocol
 
 from torch import Tensor
 
+from forgetmeter.compression.lazy_tensors import LazyTensors
 from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
@@ -53,7 +54,7 @@ class PruningMethod:
 
     def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:
         """Rank the weights once; each level only applies the masks."""
-        masks_at = self.rank(_Values(weights), options, seed=seed)
+        masks_at = self.rank(LazyTensors([weight.values for weight in weights]), options, seed=seed)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
             assert level is not None
@@ -61,25 +62,6 @@ class PruningMethod:
                 yield weight.masked(keep)
 
         return at_level
-
-
-class _Values(Sequence[Tensor]):
-    """The weights' values, made when they are looked at, so that dequantized copies do not pile up."""
-
-    def __init__(self, weights: Sequence[Weight]) -> None:
-        self._weights = weights
-
-    def __len__(self) -> int:
-        return len(self._weights)
-
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
-        if isinstance(index, slice):
-            return _Values(self._weights[index])
-        return self._weights[index].values()
 
 
 class TransformFunction(Protocol):

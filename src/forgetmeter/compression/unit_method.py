@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload, runtime_checkable
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from forgetmeter.compression.lazy_tensors import LazyTensors
 from forgetmeter.compression.method import AtLevel, Options, RankingFunction
 from forgetmeter.compression.unit import Unit
 from forgetmeter.compression.weight import Weight
@@ -97,7 +99,7 @@ class OrientedPruningMethod:
 
     def prepare_units(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
         """Rank the weights once; each level only applies the masks."""
-        masks_at = self.rank(OrientedValues(units), options, seed=seed)
+        masks_at = self.rank(LazyTensors([partial(_values, unit) for unit in units]), options, seed=seed)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
             # A method without a level does all that it does.
@@ -139,7 +141,7 @@ class OrientedMatrixMethod:
 
         def at_level(level: Level | None) -> Iterator[Weight]:
             for unit in units:
-                weight = self.transform(oriented(unit, unit.weight.values()), level, options)
+                weight = self.transform(_values(unit), level, options)
                 yield weight.transposed() if _is_turned(unit) else weight
 
         return at_level
@@ -154,20 +156,5 @@ def _is_turned(unit: Unit) -> bool:
     return unit.matrices[0].form == "conv1d"
 
 
-class OrientedValues(Sequence[Tensor]):
-    """The units' weights, made and turned when they are looked at, so that dequantized copies do not pile up."""
-
-    def __init__(self, units: Sequence[Unit]) -> None:
-        self._units = units
-
-    def __len__(self) -> int:
-        return len(self._units)
-
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
-        if isinstance(index, slice):
-            return OrientedValues(self._units[index])
-        return oriented(self._units[index], self._units[index].weight.values())
+def _values(unit: Unit) -> Tensor:
+    return oriented(unit, unit.weight.values())

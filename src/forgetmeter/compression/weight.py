@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.specs.ranges import Ranges
+from forgetmeter.specs.role import Matrix
 
 _SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -161,6 +162,21 @@ class PartWeight:
     def transposed(self) -> Weight:
         """Return a weight of its own."""
         return self.taken_out().transposed()
+
+
+def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:
+    """Return the weight of each matrix: a whole parameter, or the part of it that the matrix is.
+
+    Args:
+        matrices: The matrices.
+        wholes: The weight of each of their parameters, by name.
+    """
+    return {
+        matrix: wholes[matrix.parameter]
+        if matrix.axis is None
+        else PartWeight(wholes[matrix.parameter], matrix.axis, matrix.ranges)
+        for matrix in matrices
+    }
 
 
 def cut(tensor: Tensor, axis: int, ranges: Ranges) -> Tensor:
