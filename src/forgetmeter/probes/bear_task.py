@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from forgetmeter.probes.bear_relations import ANSWER, SUBJECT, BearRelation, bear_relations
+from forgetmeter.probes.capital import capitalized
 from forgetmeter.probes.cloze_outcome import ACCURACY, candidates_outcome
+from forgetmeter.probes.content_hash import content_hash, whole_hash
 from forgetmeter.probes.data_folder import BEAR, fetch_again, probe_folder
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.probes.relation_counts import RelationCounts
-from forgetmeter.probes.relation_means import relation_means
+from forgetmeter.probes.template_judgement import template_judgement
 from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.task_name import TaskName
@@ -82,11 +82,7 @@ class BearTask:
         for item, given in zip(self._items, answers, strict=True):
             if given is not None:
                 outcomes.append((item, candidates_outcome(item, given)))
-        metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in outcomes)
-        for template in sorted({item.fields["template"] for item, _ in outcomes}, key=int):
-            right = [bool(outcome.correct) for item, outcome in outcomes if item.fields["template"] == template]
-            metrics[f"{ACCURACY}_template_{template}"] = sum(right) / len(right)
-        return Judgement(tuple(outcome for _, outcome in outcomes), metrics)
+        return template_judgement(outcomes, ACCURACY)
 
 
 class _Asking:
@@ -94,10 +90,10 @@ class _Asking:
 
     def __init__(self, relation: BearRelation) -> None:
         self._relation = relation
-        capitalized = tuple(map(_capitalized, relation.answers))
+        with_capitals = tuple(map(capitalized, relation.answers))
         # The answers are hashed once, not anew for each item.
-        self._plain = relation.answers, _hash(relation.answers)
-        self._capitalized = capitalized, _hash(capitalized)
+        self._plain = relation.answers, whole_hash(relation.answers)
+        self._capitalized = with_capitals, whole_hash(with_capitals)
 
     def fact(self, line: JsonLine) -> tuple[int, str, int]:
         """Return a fact's index, subject, and the place of its object among the answers."""
@@ -121,14 +117,14 @@ class _Asking:
 
     def _cloze(self, template: str, subject: str) -> Cloze:
         before, after = (part.replace(SUBJECT, subject) for part in template.split(ANSWER))
-        return Cloze(_capitalized(before), after, "candidates")
+        return Cloze(capitalized(before), after, "candidates")
 
     def _item(self, fact: str, template: int, cloze: Cloze, subject: str, place: int) -> Item:
         # What begins with the answer has the answer's first letter as its capital.
         choices, choices_hash = self._plain if cloze.before else self._capitalized
         return Item(
             id=f"bear/{fact}/{template}",
-            content_hash=_hash([cloze.before, cloze.after, choices_hash, str(place)])[:16],
+            content_hash=content_hash([cloze.before, cloze.after, choices_hash, str(place)]),
             requests=(),
             choices=choices,
             gold=(place,),
@@ -141,11 +137,3 @@ class _Asking:
             },
             cloze=cloze,
         )
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _hash(content: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +94,20 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
     given = cloze_answer(item, answer)
     assert given is not None
     ranked = rank_candidates(given.candidates, item.gold[0], item.choices)
+    return ranked_outcome(item, ranked, given.candidates, {ACCURACY: float(ranked.correct)})
+
+
+def ranked_outcome(
+    item: Item, ranked: Ranked, loglikelihoods: Sequence[float], metrics: Mapping[str, float]
+) -> Outcome:
+    """Return the outcome of an item with one right answer.
+
+    Args:
+        item: The item.
+        ranked: Where its right answer came.
+        loglikelihoods: What is kept of its answer, in nats.
+        metrics: Its metrics by name.
+    """
     return Outcome(
         item_id=item.id,
         correct=ranked.correct,
@@ -101,8 +115,8 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
         gold=item.choices[item.gold[0]],
         rank=ranked.rank,
         margin=ranked.margin,
-        loglikelihoods=given.candidates,
-        metrics={ACCURACY: float(ranked.correct)},
+        loglikelihoods=tuple(loglikelihoods),
+        metrics=metrics,
     )
 
 

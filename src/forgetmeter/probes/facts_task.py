@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates
+from forgetmeter.probes.capital import capitalized
+from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, ranked_outcome
+from forgetmeter.probes.content_hash import content_hash, whole_hash
 from forgetmeter.probes.fact_file import ANSWER, FACT_FILE, SUBJECT, Fact, FactRelation, fact_relations, read_fact_file
 from forgetmeter.probes.precision import MRR, P_AT_1, precision
 from forgetmeter.probes.relation_counts import RelationCounts
-from forgetmeter.probes.relation_means import relation_means
+from forgetmeter.probes.template_judgement import template_judgement
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName
@@ -76,29 +76,24 @@ class FactsTask:
             answer = cloze_answer(item, given)
             if answer is not None:
                 outcomes.append((item, _outcome(item, answer)))
-        metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in outcomes)
-        for template in sorted({item.fields["template"] for item, _ in outcomes}, key=int):
-            right = [bool(outcome.correct) for item, outcome in outcomes if item.fields["template"] == template]
-            metrics[f"{P_AT_1}_template_{template}"] = sum(right) / len(right)
-        return Judgement(tuple(outcome for _, outcome in outcomes), metrics)
+        return template_judgement(outcomes, P_AT_1)
 
 
 def statement(phrasing: str, subject: str) -> str:
     """Return a phrasing with its subject, its first letter a capital; ``[Y]`` is left as it is."""
-    text = phrasing.replace(SUBJECT, subject)
-    return text[:1].upper() + text[1:]
+    return capitalized(phrasing.replace(SUBJECT, subject))
 
 
 def _items(relation: FactRelation, limit: int | None) -> Iterator[Item]:
     places = {answer: place for place, answer in enumerate(relation.answers)}
-    answers_hash = _hash(relation.answers)
+    answers_hash = whole_hash(relation.answers)
     for template, phrasing in relation.phrasings.items():
         for place, fact in enumerate(relation.facts[:limit]):
             before, after = statement(phrasing, fact.subject).rsplit(ANSWER, 1)
             cloze = Cloze(before, after, "answers")
             yield Item(
                 id=f"facts/{relation.name}/{template}/{place}",
-                content_hash=_hash([before, after, cloze.among, answers_hash, fact.object])[:16],
+                content_hash=content_hash([before, after, cloze.among, answers_hash, fact.object]),
                 requests=(),
                 choices=relation.answers,
                 gold=(places[fact.object],),
@@ -122,17 +117,4 @@ def _fields(relation: FactRelation, fact: Fact, template: int) -> dict[str, str]
 
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
     ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
-    return Outcome(
-        item_id=item.id,
-        correct=ranked.correct,
-        prediction=ranked.prediction,
-        gold=item.choices[item.gold[0]],
-        rank=ranked.rank,
-        margin=ranked.margin,
-        loglikelihoods=answer.candidates,
-        metrics={**precision(ranked), MRR: ranked.reciprocal},
-    )
-
-
-def _hash(content: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return ranked_outcome(item, ranked, answer.candidates, {**precision(ranked), MRR: ranked.reciprocal})

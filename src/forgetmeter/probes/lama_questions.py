@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from forgetmeter.errors import UserError
+from forgetmeter.probes.content_hash import whole_hash
 from forgetmeter.probes.data_folder import LAMA, fetch_again
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.probes.lama_relations import BLANK, SUBJECT, AskedBy, LamaRelation
@@ -69,7 +68,7 @@ class RelationQuestions:
     @cached_property
     def objects_hash(self) -> str:
         """SHA-256 of the objects: each item is asked among all of them, and hashing them once is enough."""
-        return hashlib.sha256(json.dumps(self.objects).encode()).hexdigest()
+        return whole_hash(self.objects)
 
 
 def read_questions(relation: LamaRelation) -> RelationQuestions:

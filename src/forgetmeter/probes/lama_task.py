@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, rank_in_vocabulary
+from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, rank_in_vocabulary, ranked_outcome
+from forgetmeter.probes.content_hash import content_hash
 from forgetmeter.probes.data_folder import LAMA, probe_folder
 from forgetmeter.probes.lama_questions import Question, RelationQuestions, check_evidence, read_questions
 from forgetmeter.probes.lama_relations import BLANK, lama_relations
@@ -119,7 +118,7 @@ def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplic
         fields[_DUPLICATE] = "true"
     return Item(
         id=f"{name.base}/{place}",
-        content_hash=_hash([before, after, cloze.among, read.objects_hash, question.object]),
+        content_hash=content_hash([before, after, cloze.among, read.objects_hash, question.object]),
         requests=(),
         choices=read.objects,
         gold=(read.object_places[question.object],),
@@ -133,29 +132,16 @@ def _is_alone(name: TaskName) -> bool:
     return name.base in ("lama/squad", "lama/conceptnet")
 
 
-def _hash(content: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
-    gold = item.gold[0]
     if answer.candidates:
-        ranked = rank_candidates(answer.candidates, gold, item.choices)
+        ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
         loglikelihoods = answer.candidates
     else:
         assert answer.vocabulary is not None
         ranked = rank_in_vocabulary(answer.vocabulary)
         loglikelihoods = (answer.vocabulary.loglikelihood,)
-    return Outcome(
-        item_id=item.id,
-        correct=ranked.correct,
-        prediction=ranked.prediction,
-        gold=item.choices[gold],
-        rank=ranked.rank,
-        margin=ranked.margin,
-        loglikelihoods=loglikelihoods,
-        metrics={**precision(ranked), MRR: ranked.reciprocal, **_from_vocabulary(item, answer)},
-    )
+    metrics = {**precision(ranked), MRR: ranked.reciprocal, **_from_vocabulary(item, answer)}
+    return ranked_outcome(item, ranked, loglikelihoods, metrics)
 
 
 def _from_vocabulary(item: Item, answer: ClozeAnswer) -> Mapping[str, float]:
