@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from forgetmeter.report.retained_grid import grid_text, retained_grids, treatment
+from forgetmeter.report.recipe_words import treatment
+from forgetmeter.report.retained_grid import grid_text, retained_grids
 from forgetmeter.specs.recipe import parse_recipe
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from forgetmeter.analysis.baselines import item_baselines
+from forgetmeter.analysis.baselines import ItemBaselines
 from forgetmeter.analysis.choice_divergence import ChoiceDistributions
 from forgetmeter.analysis.parquet_union import Part
 from forgetmeter.specs.recipe import BASELINE
@@ -83,27 +83,30 @@ class Answers:
         return np.zeros(len(self.items), dtype=np.bool_) if self.baseline is None else self.correct[self.baseline]
 
 
-def read_answers(folder: RunFolder, parts: Sequence[Part], shapes: pd.DataFrame) -> tuple[Answers, ...]:
+def read_answers(
+    folder: RunFolder, parts: Sequence[Part], shapes: pd.DataFrame, baselines: Mapping[str, ItemBaselines]
+) -> tuple[Answers, ...]:
     """Read the outcomes of a run.
 
     Args:
         folder: The run.
         parts: The outcomes files, with ``model``, ``recipe`` and ``task`` as keys, in the study's order.
         shapes: A row an item, as from ``read_item_shapes``.
+        baselines: Of its items in the same order, by task.
 
     Returns:
         For each model and task that has outcomes, in that order.
     """
     ranks = {key: place for place, key in enumerate(dict.fromkeys(map(_key, parts)))}
     ordered = sorted(parts, key=lambda part: ranks[_key(part)])
-    by_task = {str(task): _with_baselines(group) for task, group in shapes.groupby("task", sort=False)}
+    groups = {str(task): group for task, group in shapes.groupby("task", sort=False)}
+    by_task = {task: _with_baselines(group, baselines[task]) for task, group in groups.items()}
     return tuple(
         _answers(key, _tables(folder, list(group)), by_task.get(key[1])) for key, group in groupby(ordered, key=_key)
     )
 
 
-def _with_baselines(shapes: pd.DataFrame) -> pd.DataFrame:
-    found = item_baselines(shapes)
+def _with_baselines(shapes: pd.DataFrame, found: ItemBaselines) -> pd.DataFrame:
     indexed: pd.DataFrame = shapes.assign(chance=found.chance, majority=found.majority).set_index("item_id")
     return indexed
 

@@ -50,7 +50,16 @@ def task_baselines(items: pd.DataFrame) -> dict[str, TaskBaselines]:
         items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (how many there are), ``among``
             and ``relation``, as in ``Run.item_shapes``.
     """
-    return {str(task): _of_task(group) for task, group in items.groupby("task", sort=False)}
+    return {task: task_baseline(found) for task, found in baselines_by_task(items).items()}
+
+
+def baselines_by_task(items: pd.DataFrame) -> dict[str, ItemBaselines]:
+    """Return the baselines of each item, by task.
+
+    Args:
+        items: As for ``task_baselines``.
+    """
+    return {str(task): item_baselines(group) for task, group in items.groupby("task", sort=False)}
 
 
 def item_baselines(items: pd.DataFrame) -> ItemBaselines:
@@ -82,9 +91,9 @@ def item_baselines(items: pd.DataFrame) -> ItemBaselines:
     )
 
 
-def _of_task(items: pd.DataFrame) -> TaskBaselines:
-    found = item_baselines(items)
-    return TaskBaselines(len(items), _mean(found.chance), _mean(found.majority))
+def task_baseline(found: ItemBaselines) -> TaskBaselines:
+    """Return the baselines of a task, given those of its items."""
+    return TaskBaselines(len(found.chance), _mean(found.chance), _mean(found.majority))
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

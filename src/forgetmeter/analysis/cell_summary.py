@@ -113,6 +113,11 @@ class CellSummary:
         return "lost" if self.drop_low > floor else "gained"
 
     @property
+    def right(self) -> int:
+        """Number of items answered right."""
+        return round(self.accuracy * self.items)
+
+    @property
     def is_significant(self) -> bool:
         """Whether the drop is beyond chance and the noise floor."""
         return self.verdict in ("lost", "gained")

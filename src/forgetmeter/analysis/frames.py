@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from forgetmeter.analysis.answers import Answers, read_answers
+from forgetmeter.analysis.baselines import ItemBaselines, baselines_by_task
 from forgetmeter.analysis.item_shapes import read_item_shapes
+from forgetmeter.analysis.item_texts import ItemTexts, read_item_texts
 from forgetmeter.analysis.judged import is_judged
 from forgetmeter.analysis.parquet_union import Part, read_union
 from forgetmeter.records.noise import Noise
@@ -103,11 +105,21 @@ class Run:
         return read_item_shapes(RunFolder(self.location), self._items_parts)
 
     @cached_property
+    def item_baselines(self) -> Mapping[str, ItemBaselines]:
+        """What can be reached on each item without knowledge, by task, in the order of ``item_shapes``."""
+        return baselines_by_task(self.item_shapes)
+
+    @cached_property
+    def item_texts(self) -> Mapping[str, ItemTexts]:
+        """What each item asks, by task; of tasks whose items are stored."""
+        return {part.keys["task"]: read_item_texts(self._read(part)) for part in self._items_parts}
+
+    @cached_property
     def answers(self) -> tuple[Answers, ...]:
         """The outcomes as arrays, for each model and task with right answers: what all statistics are made from."""
         rows = self.cells.to_dict("records")
         judged = [part for part, row in zip(self._outcome_parts, rows, strict=True) if is_judged(row)]
-        return read_answers(RunFolder(self.location), judged, self.item_shapes)
+        return read_answers(RunFolder(self.location), judged, self.item_shapes, self.item_baselines)
 
     # What follows is computed from the above by modules that import this one; they are imported when asked for.
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-BLANK = "___"
+from forgetmeter.analysis.statement import BLANK, statement_of
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,4 @@ def _statements(table: Any, *, has_clozes: bool) -> list[str]:  # noqa: ANN401 -
     rows = table.select(
         [name for name in ("before", "after", "contexts", "continuations") if name in table.column_names]
     )
-    return [_statement(row) for row in rows.to_pylist()]
-
-
-def _statement(row: dict[str, Any]) -> str:
-    if row.get("before") is not None:
-        return f"{row['before']}{BLANK}{row['after']}"
-    contexts: list[str] = row["contexts"] or []
-    continuations = dict.fromkeys(row["continuations"] or [])
-    if not contexts:
-        return ""
-    # Where the choices are different beginnings of the same sentence, that is what is asked.
-    if len(set(contexts)) > 1 and len(continuations) == 1:
-        return f"{BLANK}{next(iter(continuations))}"
-    return str(contexts[0])
+    return [statement_of(row) for row in rows.to_pylist()]

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from forgetmeter.analysis.statement import statement_of
+
 _ABOUT = ("item_id", "contexts", "continuations", "fields", "before", "after", "choices", "among")
 _ANSWER = ("item_id", "correct", "prediction", "gold", "rank", "margin")
-BLANK = "___"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[st
     has_phrasings = "template" in fields and relation is not None and subject is not None
     return LedgerItem(
         item_id=before["item_id"],
-        statement=_statement(about),
+        statement=statement_of(about),
         subject=subject,
         relation=relation,
         relation_label=fields.get("relation_label"),
@@ -108,20 +109,6 @@ def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[st
 
 def _answer(row: Mapping[str, Any]) -> LedgerAnswer:
     return LedgerAnswer(bool(row["correct"]), row["prediction"], row["rank"], row["margin"])
-
-
-def _statement(about: Mapping[str, Any]) -> str:
-    if about.get("before") is not None:
-        return f"{about['before']}{BLANK}{about['after']}"
-    contexts: list[str] = about.get("contexts") or []
-    continuations: list[str] = about.get("continuations") or []
-    if not contexts:
-        return ""
-    if len(set(contexts)) == 1:
-        return str(contexts[0])
-    # The choices are different beginnings of the same sentence.
-    texts = list(dict.fromkeys(continuations))
-    return f"{BLANK}{texts[0]}" if len(texts) == 1 else str(contexts[0])
 
 
 def _number(text: str | None) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from forgetmeter.analysis.baselines import task_baselines
+from forgetmeter.analysis.baselines import task_baseline
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.comparison import Comparison, compare_all
 from forgetmeter.analysis.correction import holm_corrected
@@ -187,7 +187,7 @@ def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
 
 def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
-    baselines = task_baselines(run.item_shapes)
+    baselines = {task: task_baseline(found) for task, found in run.item_baselines.items()}
     filters = {str(row["task"]): _counts(_row(row), FILTERS) for row in run.tasks.to_dict("records")}
     relations = run.item_shapes.groupby("task")["relation"].nunique()
     found = []

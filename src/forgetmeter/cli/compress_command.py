@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from forgetmeter.checkpoints.written import Written
-
-_INTERRUPTED = 130
 
 
 def compress_command(
@@ -27,15 +24,11 @@ def compress_command(
     seed: Annotated[int, typer.Option(help="For methods that draw at random.")] = 0,
 ) -> None:
     """Compress a checkpoint into a folder that loads elsewhere; the model is never whole in memory."""
-    try:
-        from forgetmeter.checkpoints.compressing import compress_checkpoint
+    from forgetmeter.checkpoints.compressing import compress_checkpoint
 
-        written = compress_checkpoint(
-            model, recipe, out, format=format, dtype=dtype, max_shard_size=max_shard_size, seed=seed
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing was left behind\n")
-        sys.exit(_INTERRUPTED)
+    written = compress_checkpoint(
+        model, recipe, out, format=format, dtype=dtype, max_shard_size=max_shard_size, seed=seed
+    )
     for line in _lines(written):
         typer.echo(line)
 

@@ -16,7 +16,6 @@ def demo_command(
 ) -> None:
     """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
     from forgetmeter.analysis.frames import open_run
-    from forgetmeter.analysis.summary import summarise
     from forgetmeter.cli.progress import progress_on
     from forgetmeter.cli.stage_lines import StageLines
     from forgetmeter.report.retained_grid import grid_text, retained_grids
@@ -29,7 +28,7 @@ def demo_command(
         finished = run_prospect(prospect, progress=progress)
     sys.stdout.write(f"\n{_introduction(len(prospect.plan.study.recipes) - 1)}\n\n")
     run = open_run(out)
-    for grid in retained_grids(summarise(run)):
+    for grid in retained_grids(run.summary):
         sys.stdout.write(grid_text(grid) + "\n")
     report = write_report(make_report(run), out) if len(run.cells) else None
     try:

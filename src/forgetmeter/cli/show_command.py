@@ -27,12 +27,11 @@ def show_command(
     from rich.console import Console
 
     from forgetmeter.analysis.frames import open_run
-    from forgetmeter.analysis.summary import summarise
     from forgetmeter.report.rendering import render
     from forgetmeter.report.retained_grid import grid_text, retained_grids
     from forgetmeter.report.show_text import styled_text
 
-    summary = summarise(open_run(run))
+    summary = open_run(run).summary
     if format == "grid":
         sys.stdout.write("\n".join(map(grid_text, retained_grids(summary))))
         return

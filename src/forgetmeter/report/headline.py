@@ -61,7 +61,7 @@ def _sentences(
         yield f"The baseline has no outcomes on {label}, so what was forgotten cannot be said."
         yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
         return
-    known = round(baseline.accuracy * baseline.items)
+    known = baseline.right
     yield _known(task, label, baseline, known)
     if not known:
         yield "So there is nothing that compression could make it forget."

@@ -35,7 +35,7 @@ def count(value: int | None) -> str:
 
 
 def magnitude(value: int | None) -> str:
-    """Return a large whole number as thousands (k), millions (M) or milliards (B) with one decimal."""
+    """Return a large whole number as thousands (k), millions (M) or billions (B) with one decimal."""
     if value is None:
         return MISSING
     for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):

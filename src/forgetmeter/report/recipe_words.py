@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
-from forgetmeter.report.retained_grid import scope_in_words, treatment
-from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
 from forgetmeter.specs.task_name import FACTS_TASK, PROBE_OPTIONS, parse_task_name
+
+_SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
 
 
 def recipe_in_words(text: str) -> str:
@@ -27,6 +28,16 @@ def recipe_in_words(text: str) -> str:
     return ", then ".join(f"{scope_in_words(str(step.scope))} {treatment(Recipe((step,)))}" for step in recipe.steps)
 
 
+def treatment(recipe: Recipe) -> str:
+    """Return what a recipe does, in words, without the scope: ``20% pruned, then 8-bit``."""
+    return ", then ".join(map(_step_in_words, recipe.steps))
+
+
+def scope_in_words(scope: str) -> str:
+    """Return a scope as it is said: ``both`` for attention and feed-forward together."""
+    return _SCOPE_NAMES.get(scope, scope)
+
+
 def task_label(task: str, tasks: Iterable[str]) -> str:
     """Return a task's name without its options, where no other of the tasks has the same."""
     base = task.partition(":")[0]
@@ -41,3 +52,13 @@ def things(task: str, number: int) -> str:
         base = task
     name = "fact" if base == FACTS_TASK or base in PROBE_OPTIONS else "item"
     return name if number == 1 else f"{name}s"
+
+
+def _step_in_words(step: Step) -> str:
+    if step.method == "l1_unstructured" and isinstance(step.level, float) and not step.options:
+        return f"{step.level:.0%} pruned"
+    if step.method == "dynamic_int8":
+        return "8-bit"
+    level = "" if step.level is None else f" {step.level:g}"
+    options = "".join(f" {key}={value}" for key, value in step.options)
+    return f"{step.method}{level}{options}"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.summary import Summary, TaskSummary
 from forgetmeter.report.numbers import MISSING, count, percent
-from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
-
-_SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
+from forgetmeter.report.recipe_words import scope_in_words, treatment
+from forgetmeter.specs.recipe import BASELINE, parse_recipe
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,6 @@ def retained_grids(summary: Summary) -> list[RetainedGrid]:
     return found
 
 
-def treatment(recipe: Recipe) -> str:
-    """Return what a recipe does, in words, without the scope: ``20% pruned, then 8-bit``."""
-    return ", then ".join(map(_step_in_words, recipe.steps))
-
-
-def scope_in_words(scope: str) -> str:
-    """Return a scope as it is said: ``both`` for attention and feed-forward together."""
-    return _SCOPE_NAMES.get(scope, scope)
-
-
 def grid_text(grid: RetainedGrid) -> str:
     """Return a grid as lines of plain text."""
     width = max(len(name) for name in (*grid.treatments, "guessing"))
@@ -99,20 +88,10 @@ def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary]) -> Retain
     return RetainedGrid(
         model=model,
         task=task.task,
-        known=round(baseline.accuracy * baseline.items),
+        known=baseline.right,
         items=baseline.items,
         chance=task.chance,
         scopes=tuple(map(scope_in_words, scopes_found)),
         treatments=treatments,
         retained=tuple(tuple(values.get((name, scope)) for scope in scopes_found) for name in treatments),
     )
-
-
-def _step_in_words(step: Step) -> str:
-    if step.method == "l1_unstructured" and isinstance(step.level, float) and not step.options:
-        return f"{step.level:.0%} pruned"
-    if step.method == "dynamic_int8":
-        return "8-bit"
-    level = "" if step.level is None else f" {step.level:g}"
-    options = "".join(f" {key}={value}" for key, value in step.options)
-    return f"{step.method}{level}{options}"

@@ -13,7 +13,6 @@ from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.frontier import frontiers
-from forgetmeter.analysis.item_texts import read_item_texts
 from forgetmeter.analysis.relation_shares import relation_shares
 from forgetmeter.analysis.retained_curve import RetainedCurve
 from forgetmeter.analysis.summary import Summary
@@ -153,7 +152,7 @@ def _task_figures(summary: Summary) -> tuple[TaskFigures, ...]:
 
 
 def _known(cell: CellSummary | None) -> int:
-    return 0 if cell is None else round(cell.accuracy * cell.items)
+    return 0 if cell is None else cell.right
 
 
 def _forgotten(cell: CellSummary | None) -> float | None:
@@ -174,8 +173,8 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
     shares = relation_shares(answers)
     if shares is None or not shares.recipes:
         return None
-    content = run.items_file(answers.task)
-    labels = {} if content is None else read_item_texts(content).relation_labels
+    texts = run.item_texts.get(answers.task)
+    labels = {} if texts is None else texts.relation_labels
     # Of many relations, those that have most to forget; in the task's order.
     chosen = np.sort(np.argsort(-shares.known, kind="stable")[:_MOST_COLUMNS])
     columns = tuple(

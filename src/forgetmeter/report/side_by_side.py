@@ -10,7 +10,6 @@ import numpy as np
 from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.item_texts import read_item_texts
 from forgetmeter.analysis.paired import Estimate, compare_paired
 from forgetmeter.analysis.summary import Summary
 
@@ -92,10 +91,9 @@ def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
 
 def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:
     """Return the ids of items that have the same content in both runs."""
-    contents = one.items_file(task), other.items_file(task)
-    if contents[0] is None or contents[1] is None:
+    texts = [run.item_texts[task] for run in (one, other) if task in run.item_texts]
+    if len(texts) < 2:
         return frozenset()
-    texts = [read_item_texts(content) for content in contents if content is not None]
     mine, theirs = (set(zip(each.ids, each.hashes, strict=True)) for each in texts)
     return frozenset(item for item, _ in mine & theirs)
 

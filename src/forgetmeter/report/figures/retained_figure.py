@@ -15,11 +15,11 @@ from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, PAPER, SCOPE_COLOURS, SERIES, SHAPES
 from forgetmeter.report.numbers import MISSING, interval, magnitude, percent
-from forgetmeter.report.retained_grid import scope_in_words
+from forgetmeter.report.recipe_words import scope_in_words
 
 Along = Literal["level", "removed"]
 _AXES: Mapping[Along, str] = {"level": "share of the scope's weights pruned", "removed": "weights removed"}
-_UNITS = ((1e9, "milliards"), (1e6, "millions"), (1e3, "thousands"))
+_UNITS = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
 _WIDTH, _HEIGHT = 290, 210
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.item_texts import ItemTexts, read_item_texts
 from forgetmeter.report.html.given_answers import GivenAnswers
 from forgetmeter.report.html.ledger_changes import Change
 from forgetmeter.report.recipe_words import recipe_in_words
@@ -26,9 +25,8 @@ class LedgerTexts:
     def __init__(self, run: Run, task: str) -> None:
         self.task = task
         self.changes: list[dict[str, Any]] = []
-        content = run.items_file(task)
         self._run = run
-        self._about: ItemTexts | None = None if content is None else read_item_texts(content)
+        self._about = run.item_texts.get(task)
         self._places = {} if self._about is None else {item: place for place, item in enumerate(self._about.ids)}
         self._strings: dict[str, int] = {}
         self._relations: dict[str, int] = {}
