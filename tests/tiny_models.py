@@ -13,6 +13,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -104,6 +106,22 @@ def make_bert(vocabulary: int, *, seed: int = 0) -> BertForMaskedLM:
         initializer_range=0.2,
     )
     return BertForMaskedLM(config).eval()
+
+
+def make_roberta(vocabulary: int) -> RobertaForMaskedLM:
+    """A random RoBERTa of 2 layers."""
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=130,
+        pad_token_id=1,
+        initializer_range=0.2,
+    )
+    return RobertaForMaskedLM(config).eval()
 
 
 def make_wordpiece_tokenizer() -> BertTokenizerFast:

@@ -13,12 +13,12 @@ from tiny_models import (
     make_bart_tokenizer,
     make_bert,
     make_llama,
+    make_roberta,
     make_t5,
     make_t5_tokenizer,
     make_tokenizer,
     make_wordpiece_tokenizer,
 )
-from transformers import RobertaConfig, RobertaForMaskedLM
 
 from forgetmeter.compression.compressor import compress
 from forgetmeter.models.loaded import Loaded
@@ -42,18 +42,7 @@ def bert() -> Loaded:
 
 def roberta() -> Loaded:
     tokenizer = make_bart_tokenizer()
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=130,
-        pad_token_id=1,
-        initializer_range=0.2,
-    )
-    return Loaded(RobertaForMaskedLM(config).eval(), tokenizer, "encoder", "roberta")
+    return Loaded(make_roberta(len(tokenizer)), tokenizer, "encoder", "roberta")
 
 
 def t5() -> Loaded:

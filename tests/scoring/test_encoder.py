@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from lm_pub_quiz import Evaluator
-from tiny_models import make_bart_tokenizer, make_bert, make_tokenizer, make_wordpiece_tokenizer
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+from tiny_models import make_bart_tokenizer, make_bert, make_roberta, make_tokenizer, make_wordpiece_tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
@@ -23,18 +23,7 @@ def bert() -> Loaded:
 
 def roberta() -> Loaded:
     tokenizer = make_bart_tokenizer()
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=130,
-        pad_token_id=1,
-        initializer_range=0.2,
-    )
-    return Loaded(RobertaForMaskedLM(config).eval(), tokenizer, "encoder", "roberta")
+    return Loaded(make_roberta(len(tokenizer)), tokenizer, "encoder", "roberta")
 
 
 def items(among: str, clozes: list[tuple[str, str]], choices: tuple[str, ...]) -> list[Item]:
