@@ -68,7 +68,7 @@ def test_a_pool_each_is_l1_unstructured_of_each(level):
 )
 def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
     tensors = [torch.tensor([row], dtype=dtype) for row in rows]
-    masks_at = l1_unstructured.rank(tensors, {"pool": pool}, seed=0)
+    survivors_at = l1_unstructured.rank(tensors, {"pool": pool}, seed=0)
     pools = [tensors] if pool == "global" else [[tensor] for tensor in tensors]
     expected = []
     for members in pools:
@@ -76,8 +76,27 @@ def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
         keep = torch.ones_like(flat, dtype=torch.bool)
         keep[flat.argsort(stable=True)[: round(level * flat.numel())]] = False
         expected.extend(keep.split([tensor.numel() for tensor in members]))
-    for keep, wanted in zip(masks_at(level), expected, strict=True):
-        assert torch.equal(keep.view(-1), wanted)
+    for tensor, keep, wanted in zip(tensors, survivors_at(level), expected, strict=True):
+        mask = keep if isinstance(keep, torch.Tensor) else keep.mask(tensor)
+        assert torch.equal(mask.view(-1), wanted)
+    for tensor, values, wanted in zip(tensors, pruned(tensors, level, {"pool": pool}), expected, strict=True):
+        assert torch.equal(values.view(-1), torch.where(wanted, tensor.view(-1), 0))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
+    """Of weights of all kinds: infinite, subnormal, negative zero, transposed, with and without ties."""
+    tiny = torch.finfo(dtype).smallest_normal / 2
+    special = torch.tensor([float("inf"), -float("inf"), tiny, -tiny, -0.0, 0.0, 1.0, -1.0], dtype=dtype)
+    tensor = torch.cat([special, torch.randn(56, dtype=torch.float64).to(dtype)]).view(8, 8).t()
+    survivors_at = l1_unstructured.rank([tensor, tensor], GLOBAL, seed=0)
+    for level in LEVELS:
+        for keep in survivors_at(level):
+            if not isinstance(keep, torch.Tensor):
+                expected = DenseWeight(tensor).masked(keep.mask(tensor)).tensor
+                found = keep.of(DenseWeight(tensor)).values()
+                assert found.is_contiguous()
+                assert torch.equal(found.view(torch.uint8), expected.view(torch.uint8))
 
 
 @pytest.mark.parametrize("options", [GLOBAL, MATRIX])

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgetmeter.compression import magnitude_ranking
-from forgetmeter.compression.magnitude_ranking import find_thresholds, keep_masks, rank_magnitudes
+from forgetmeter.compression import magnitude_bits
+from forgetmeter.compression.magnitude_ranking import find_thresholds, rank_magnitudes
+from forgetmeter.compression.magnitude_survivors import survivors
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -24,7 +25,11 @@ def expected_masks(tensors, count):
 
 def masks(tensors, count):
     ranking = rank_magnitudes(tensors)
-    return list(keep_masks(tensors, ranking.dtype, find_thresholds(tensors, ranking, [count])[count]))
+    found = survivors(tensors, ranking.dtype, find_thresholds(tensors, ranking, [count])[count])
+    return [
+        keep if isinstance(keep, torch.Tensor) else keep.mask(tensor)
+        for tensor, keep in zip(tensors, found, strict=True)
+    ]
 
 
 def assert_same(actual, expected):
@@ -66,7 +71,7 @@ def test_ties_go_to_the_earlier_tensor_then_the_lower_index(tensors, level):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("piece", [1, 7, 1 << 18])
 def test_pieces_do_not_show(monkeypatch, dtype, piece):
-    monkeypatch.setattr(magnitude_ranking, "PIECE", piece)
+    monkeypatch.setattr(magnitude_bits, "PIECE", piece)
     generator = torch.Generator().manual_seed(1)
     wide = torch.randn(5, 40, generator=generator).to(dtype)
     tensors = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Mapping
-from itertools import groupby
+from itertools import groupby, islice
 
 from torch import Tensor
 
@@ -53,9 +53,10 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
         units = selected_units(step, originals, weights)
         prepare = functools.partial(prepared, step, units, seed=seed)
         results = unit_by_unit(units, prepare, step.level, model=stored.name)
-        for parameter, group in groupby(results, key=lambda result: result[0].parameter):
+        for parameter, group in groupby(units, key=lambda unit: unit.parameter):
             is_final = parameter not in later
-            for unit, weight in group:
+            # No further than to this parameter: the next one's tensor would take the place of the one that was read.
+            for unit, weight in islice(results, len(list(group))):
                 weights.update(unit.apart(weight if is_final else scratch.kept(weight)))
             if is_final:
                 sink.put(parameter, _taken_out(weights, parameter))

@@ -6,23 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
-from forgetmeter.compression.magnitude_ranking import (
-    Threshold,
-    find_thresholds,
-    keep_masks,
-    rank_magnitudes,
-)
+from forgetmeter.compression.magnitude_ranking import Threshold, find_thresholds, rank_magnitudes
+from forgetmeter.compression.magnitude_survivors import MagnitudesBeyond, survivors
 from forgetmeter.compression.method import Options, PruningMethod
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.specs.method import MethodDeclaration, Option
 
-MasksAt = Callable[[float], Iterator[Tensor]]
+SurvivorsAt = Callable[[float], Iterator[Tensor | MagnitudesBeyond]]
 
 _GRID = tuple(tenths / 10 for tenths in range(1, 10))
 """Levels whose thresholds are found along with the first one asked for: another one costs next to nothing."""
 
 
-def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
+def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> SurvivorsAt:  # noqa: ARG001
     """Rank weights by magnitude; a level zeroes exactly ``round(level * n)`` of the smallest.
 
     Where no tie straddles the threshold, the survivors are those of
@@ -42,31 +38,31 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt: 
     return _rank_pool(tensors)
 
 
-def _rank_pool(tensors: Sequence[Tensor]) -> MasksAt:
+def _rank_pool(tensors: Sequence[Tensor]) -> SurvivorsAt:
     ranking = rank_magnitudes(tensors)
     thresholds: dict[int, Threshold] = {}
 
-    def masks_at(level: float) -> Iterator[Tensor]:
+    def survivors_at(level: float) -> Iterator[Tensor | MagnitudesBeyond]:
         count = round(level * ranking.size)
         if count not in thresholds:
             counts = {count, *(round(other * ranking.size) for other in _GRID)}
             thresholds.update(find_thresholds(tensors, ranking, counts))
-        return keep_masks(tensors, ranking.dtype, thresholds[count])
+        return survivors(tensors, ranking.dtype, thresholds[count])
 
-    return masks_at
+    return survivors_at
 
 
-def _rank_each(tensors: Sequence[Tensor]) -> MasksAt:
+def _rank_each(tensors: Sequence[Tensor]) -> SurvivorsAt:
     pools = [_rank_alone(tensors, position) for position in range(len(tensors))]
 
-    def masks_at(level: float) -> Iterator[Tensor]:
+    def survivors_at(level: float) -> Iterator[Tensor | MagnitudesBeyond]:
         for pool in pools:
             yield from pool(level)
 
-    return masks_at
+    return survivors_at
 
 
-def _rank_alone(tensors: Sequence[Tensor], position: int) -> MasksAt:
+def _rank_alone(tensors: Sequence[Tensor], position: int) -> SurvivorsAt:
     try:
         # A slice, because the tensor itself may be a copy that is made when it is looked at.
         return _rank_pool(tensors[position : position + 1])

@@ -5,43 +5,24 @@ k-th smallest is found digit by digit (a radix selection): one pass counts the l
 which serves every k; then a pass for each further 16 bits counts only the weights that share the digits found
 so far, for as many k as are wanted. float16 and bfloat16 need no such pass, float32 one, float64 three.
 
-Everything runs on pieces of ``PIECE`` weights, so that memory is a few MB whatever the size of the tensors,
-and gives the same result on any device and with any number of threads.
+Everything runs on pieces of the tensors, so that memory is a few MB whatever their size, and gives the same result
+on any device and with any number of threads.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from forgetmeter.compression.magnitude_bits import LAYOUTS, patterns, pieces
 from forgetmeter.compression.unusable_weight import UnusableWeightError
-
-PIECE = 1 << 18
-"""Weights looked at in one go: large enough to keep several threads busy, small enough for the cache."""
 
 LEADING_BITS = 15
 DIGIT_BITS = 16
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a dtype's magnitudes are read as integers."""
-
-    integer: torch.dtype
-    magnitude_bits: int
-    infinity: int
-
-
-_LAYOUTS = {
-    torch.float64: _Layout(torch.int64, 63, 0x7FF0_0000_0000_0000),
-    torch.float32: _Layout(torch.int32, 31, 0x7F80_0000),
-    torch.float16: _Layout(torch.int16, 15, 0x7C00),
-    torch.bfloat16: _Layout(torch.int16, 15, 0x7F80),
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +71,7 @@ def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
         widest = functools.reduce(torch.promote_types, counts)
         counts = _count_leading(tensors, widest)
     dtype, found = next(iter(counts.items()), (torch.float32, torch.zeros(1 << LEADING_BITS, dtype=torch.int64)))
-    layout = _LAYOUTS[dtype]
+    layout = LAYOUTS[dtype]
     if found[layout.infinity >> (layout.magnitude_bits - LEADING_BITS) :].any():
         _refuse_nan(tensors)
     digits = found.nonzero().view(-1)
@@ -113,7 +94,7 @@ def find_thresholds(
     counts = sorted(set(counts))
     places = {count: _locate(ranking.up_to, count) for count in counts if count > 0}
     found = {count: _Found(int(ranking.digits[place.index]), place) for count, place in places.items()}
-    for shift in range(_LAYOUTS[ranking.dtype].magnitude_bits - LEADING_BITS, 0, -DIGIT_BITS):
+    for shift in range(LAYOUTS[ranking.dtype].magnitude_bits - LEADING_BITS, 0, -DIGIT_BITS):
         prefixes = sorted({one.pattern for one in found.values()})
         up_to = _count_next_digit(tensors, ranking.dtype, prefixes, shift).cumsum_(1)
         for count, one in found.items():
@@ -127,57 +108,25 @@ def find_thresholds(
     }
 
 
-def keep_masks(tensors: Sequence[Tensor], dtype: torch.dtype, threshold: Threshold) -> Iterator[Tensor]:
-    """Yield for each tensor a contiguous bool tensor of its shape: true where the weight stays.
-
-    Ties at the threshold are zeroed in the order of the tensors, then of the flat (row-major) index.
-
-    Args:
-        tensors: The pool that was ranked.
-        dtype: The dtype in which it was ranked.
-        threshold: What to zero.
-    """
-    zero_all_ties = threshold.zeroed_ties == threshold.ties
-    left = threshold.zeroed_ties
-    for tensor in tensors:
-        keep = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
-        targets = keep.view(-1).split(PIECE) if tensor.is_contiguous() else None
-        start = 0
-        for index, piece in enumerate(_pieces(tensor)):
-            patterns = _patterns(piece, dtype)
-            stop = start + piece.numel()
-            target = keep.view(-1)[start:stop] if targets is None else targets[index]
-            start = stop
-            if zero_all_ties or left > 0:
-                torch.gt(patterns, threshold.pattern, out=target)
-            else:
-                torch.ge(patterns, threshold.pattern, out=target)
-            if left > 0 and not zero_all_ties:
-                tied = (patterns == threshold.pattern).nonzero().view(-1)
-                target[tied[left:]] = True
-                left -= min(left, tied.numel())
-        yield keep
-
-
 def _count_leading(tensors: Sequence[Tensor], common: torch.dtype | None = None) -> dict[torch.dtype, Tensor]:
     """Count the leading bits of all weights, in one dtype or in the dtype that each has; one pass."""
     counts: dict[torch.dtype, Tensor] = {}
     for position, tensor in enumerate(tensors):
-        if tensor.dtype not in _LAYOUTS:
-            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in _LAYOUTS)
+        if tensor.dtype not in LAYOUTS:
+            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in LAYOUTS)
             raise UnusableWeightError(f"has dtype {tensor.dtype} (allowed: {allowed})", position=position)
         dtype = common or tensor.dtype
         found = counts.setdefault(dtype, torch.zeros(1 << LEADING_BITS, dtype=torch.int64))
-        shift = _LAYOUTS[dtype].magnitude_bits - LEADING_BITS
-        for piece in _pieces(tensor):
-            leading = (_patterns(piece, dtype) >> shift).to(torch.int16)
+        shift = LAYOUTS[dtype].magnitude_bits - LEADING_BITS
+        for piece in pieces(tensor):
+            leading = (patterns(piece, dtype) >> shift).to(torch.int16)
             found += torch.bincount(leading, minlength=found.numel()).cpu()
     return counts
 
 
 def _refuse_nan(tensors: Sequence[Tensor]) -> None:
     for position, tensor in enumerate(tensors):
-        if any(piece.isnan().any() for piece in _pieces(tensor)):
+        if any(piece.isnan().any() for piece in pieces(tensor)):
             reason = "holds NaN, which has no magnitude to rank by; load a sound checkpoint"
             raise UnusableWeightError(reason, position=position)
 
@@ -214,37 +163,20 @@ def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: S
         prefixes: Bits of a magnitude above ``shift``, ascending.
         shift: How many bits of a magnitude follow the prefix.
     """
-    leading_shift = _LAYOUTS[dtype].magnitude_bits - LEADING_BITS
+    leading_shift = LAYOUTS[dtype].magnitude_bits - LEADING_BITS
     known = torch.tensor(prefixes, dtype=torch.int64)
     wanted = torch.zeros(1 << LEADING_BITS, dtype=torch.bool)
     wanted[known >> (leading_shift - shift)] = True
     counts = torch.zeros(len(prefixes) << DIGIT_BITS, dtype=torch.int64)
     for tensor in tensors:
         looked_up = wanted.to(tensor.device)
-        for piece in _pieces(tensor):
-            patterns = _patterns(piece, dtype)
-            near = looked_up.index_select(0, patterns >> leading_shift).nonzero().view(-1)
+        for piece in pieces(tensor):
+            found = patterns(piece, dtype)
+            near = looked_up.index_select(0, found >> leading_shift).nonzero().view(-1)
             # From here on there are few.
-            few = patterns[near].to("cpu", torch.int64)
+            few = found[near].to("cpu", torch.int64)
             which = torch.searchsorted(known, few >> shift).clamp_max_(len(prefixes) - 1)
             cells = which << DIGIT_BITS | (few >> (shift - DIGIT_BITS)) & ((1 << DIGIT_BITS) - 1)
             cells = cells[known[which] == few >> shift]
             counts.index_add_(0, cells, torch.ones(cells.numel(), dtype=torch.int64))
     return counts.view(len(prefixes), 1 << DIGIT_BITS)
-
-
-def _patterns(piece: Tensor, dtype: torch.dtype) -> Tensor:
-    layout = _LAYOUTS[dtype]
-    return piece.to(dtype).view(layout.integer) & ((1 << layout.magnitude_bits) - 1)
-
-
-def _pieces(tensor: Tensor) -> Iterator[Tensor]:
-    """Yield the weights in row-major order, as flat contiguous pieces, without a copy where that can be."""
-    if tensor.is_contiguous():
-        yield from tensor.detach().view(-1).split(PIECE)
-    elif tensor.numel() <= PIECE:
-        yield tensor.detach().reshape(-1)
-    else:
-        rows = PIECE // tensor[0].numel()
-        for block in tensor.split(max(1, rows)):
-            yield from _pieces(block if rows else block[0])

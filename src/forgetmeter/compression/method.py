@@ -35,13 +35,21 @@ class Method(Protocol):
         ...
 
 
+class Survivors(Protocol):
+    """Says which weights stay without a mask of them."""
+
+    def of(self, weight: Weight) -> Weight:
+        """Return a new weight in the same form, with zeros in place of all others."""
+        ...
+
+
 class RankingFunction(Protocol):
     """A pruning method: looks at all weights once, then gives the survivors for any level."""
 
     def __call__(
         self, tensors: Sequence[Tensor], options: Options, *, seed: int
-    ) -> Callable[[float], Iterator[Tensor]]:
-        """Return a function from a level to keep masks (bool), one for each tensor, in order."""
+    ) -> Callable[[float], Iterator[Tensor] | Iterator[Tensor | Survivors]]:
+        """Return a function from a level to the survivors of each tensor, in order: keep masks (bool) will do."""
         ...
 
 
@@ -53,13 +61,13 @@ class PruningMethod:
     rank: RankingFunction
 
     def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:
-        """Rank the weights once; each level only applies the masks."""
-        masks_at = self.rank(LazyTensors([weight.values for weight in weights]), options, seed=seed)
+        """Rank the weights once; each level only zeroes what does not survive."""
+        survivors_at = self.rank(LazyTensors([weight.values for weight in weights]), options, seed=seed)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
             assert level is not None
-            for weight, keep in zip(weights, masks_at(level), strict=True):
-                yield weight.masked(keep)
+            for weight, keep in zip(weights, survivors_at(level), strict=True):
+                yield weight.masked(keep) if isinstance(keep, Tensor) else keep.of(weight)
 
         return at_level
 
