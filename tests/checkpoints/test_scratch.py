@@ -11,7 +11,7 @@ import torch
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.compression.cast import CastWeight
 from forgetmeter.compression.deferred_weight import DeferredWeight, loaded_weight
-from forgetmeter.compression.dynamic_int8 import Int8Weight
+from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.rounded_weight import RoundedWeight
 from forgetmeter.compression.svd import LowRankWeight
 from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
@@ -20,7 +20,7 @@ INTEGERS = torch.arange(-24, 24, dtype=torch.int8).view(6, 8)
 FORMS: dict[str, Callable[[], Weight]] = {
     "dense": lambda: DenseWeight(INTEGERS.to(torch.bfloat16)),
     "cast": lambda: CastWeight(DenseWeight(INTEGERS.to(torch.float16))),
-    "int8": lambda: Int8Weight(INTEGERS, 0.5),
+    "int8": lambda: Int8Weight.of_one_scale(INTEGERS, 0.5),
     "rounded": lambda: RoundedWeight(INTEGERS, torch.rand(6, 2) + 1, input_axis=-1, bit_width=6),
     "low_rank": lambda: LowRankWeight(INTEGERS.float(), 3),
 }

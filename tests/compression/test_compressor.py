@@ -7,7 +7,8 @@ from transformers import LlamaForCausalLM
 from forgetmeter.compression import compressor
 from forgetmeter.compression import recipe_problems as recipe_problems_module
 from forgetmeter.compression.compressor import Compressor, compress
-from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear
+from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.method import PruningMethod
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.errors import ManyUserError, UserError

@@ -8,16 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
+from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
 
 from forgetmeter.compression.compressor import compress
-from forgetmeter.compression.dynamic_int8 import (
-    METHOD,
-    DynamicInt8Linear,
-    Int8Weight,
-    kernel_available,
-    quantize_weight,
-)
+from forgetmeter.compression.dynamic_int8 import METHOD, DynamicInt8Linear, kernel_available
+from forgetmeter.compression.int8_weight import GRANULARITIES, Int8Weight, quantize_weight
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.models.weight_map import weight_map
@@ -28,10 +23,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def torch_quantized(model, names):
+def torch_quantized(model, names, qconfig=default_dynamic_qconfig):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return quantize_dynamic(copy.deepcopy(model), dict.fromkeys(names, default_dynamic_qconfig))
+        return quantize_dynamic(copy.deepcopy(model), dict.fromkeys(names, qconfig))
 
 
 @pytest.mark.parametrize("scope", ["attention", "feed_forward", "overall", "head"])
@@ -46,7 +41,34 @@ def test_logits_are_those_of_quantize_dynamic(make_loaded, logits, scope):
         theirs = reference.get_submodule(matrix.module).weight()
         module = ours.get_submodule(matrix.module)
         assert torch.equal(module.weight, theirs.int_repr())
-        assert module.scale == theirs.q_scale()
+        assert module.factors.item() == theirs.q_scale()
+
+
+@pytest.mark.parametrize("scope", ["attention", "overall", "head"])
+def test_a_scale_for_each_output_unit_is_that_of_quantize_dynamic(make_loaded, logits, scope):
+    loaded = make_loaded()
+    selected = parse_scope(scope).select(weight_map(loaded.model))
+    reference = torch_quantized(loaded.model, {matrix.module for matrix in selected}, per_channel_dynamic_qconfig)
+    compressed = compress(loaded, f"dynamic_int8:{scope}:granularity=per_channel")
+    assert torch.equal(logits(compressed.model), logits(reference))
+    assert not torch.equal(logits(compressed.model), logits(compress(loaded, f"dynamic_int8:{scope}").model))
+    for matrix in selected:
+        theirs = reference.get_submodule(matrix.module).weight()
+        module = compressed.model.get_submodule(matrix.module)
+        assert torch.equal(module.weight, theirs.int_repr())
+        assert torch.equal(module.factors.double(), theirs.q_per_channel_scales())
+
+
+def test_parts_of_a_weight_with_a_scale_each_are_its_rows():
+    weight = quantize_weight(DenseWeight(torch.randn(6, 4, generator=torch.Generator().manual_seed(0))), "per_channel")
+    upper, lower = weight.part(0, ((0, 2), (5, 6))), weight.part(0, ((2, 5),))
+    assert upper.joins(lower)
+    assert not upper.joins(quantize_weight(DenseWeight(torch.ones(3, 4))))
+    whole = upper.together(0, [(((0, 2), (5, 6)), upper), (((2, 5),), lower)])
+    assert torch.equal(whole.values(), weight.values())
+    assert torch.equal(weight.transposed().part(1, ((2, 5),)).values(), lower.values().t())
+    assert torch.equal(upper.masked(torch.zeros(3, 4, dtype=torch.bool)).factors, upper.factors)
+    assert (weight.scales(), upper.scales()) == (6, 3)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -56,7 +78,7 @@ def test_weights_are_quantized_as_by_the_observer(values):
     module[0].weight = nn.Parameter(torch.tensor([values]))
     theirs = torch_quantized(module, {"0"})[0].weight()
     ours = quantize_weight(DenseWeight(module[0].weight))
-    assert ours.scale == theirs.q_scale()
+    assert ours.factors.item() == theirs.q_scale()
     assert torch.equal(ours.integers, theirs.int_repr())
     assert torch.equal(ours.values(), theirs.dequantize())
 
@@ -75,10 +97,11 @@ def test_other_dtypes_are_quantized_as_float32(dtype):
     shift=st.sampled_from([0.0, -3.0, 0.7, 1e4]),
     rows=st.integers(0, 5),
     bias=st.booleans(),
+    granularity=st.sampled_from(GRANULARITIES),
 )
-def test_the_simulation_computes_what_the_kernel_does(seed, exponent, shift, rows, bias):
+def test_the_simulation_computes_what_the_kernel_does(seed, exponent, shift, rows, bias, granularity):
     generator = torch.Generator().manual_seed(seed)
-    weight = quantize_weight(DenseWeight(torch.randn(6, 33, generator=generator)))
+    weight = quantize_weight(DenseWeight(torch.randn(6, 33, generator=generator)), granularity)
     offset = torch.randn(6, generator=generator) if bias else None
     inputs = torch.randn(rows, 33, generator=generator) * 10.0**exponent + shift
     kernel = DynamicInt8Linear(weight, offset, arithmetic="kernel")
@@ -114,15 +137,10 @@ def test_the_module_can_be_copied():
     assert torch.equal(copy.deepcopy(module)(inputs), module(inputs))
 
 
-def test_quantized_weights_are_not_quantized_again():
-    weight = Int8Weight(torch.tensor([[3, -7]], dtype=torch.int8), 0.5)
-    assert quantize_weight(weight) is weight
-
-
 def test_masking_keeps_scale_and_integers():
-    weight = Int8Weight(torch.tensor([[3, -128, 5]], dtype=torch.int8), 0.5)
+    weight = Int8Weight.of_one_scale(torch.tensor([[3, -128, 5]], dtype=torch.int8), 0.5)
     masked = weight.masked(torch.tensor([[True, True, False]]))
-    assert masked.scale == 0.5
+    assert masked.factors.item() == 0.5
     assert masked.integers.dtype == torch.int8
     assert masked.integers.tolist() == [[3, -128, 0]]
     assert masked.values().tolist() == [[1.5, -64.0, 0.0]]
@@ -138,5 +156,5 @@ def test_values_without_a_scale_are_refused(value):
 def test_the_input_stays_as_it_is():
     values = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
     before = values.clone()
-    list(METHOD.prepare([DenseWeight(values)], {}, seed=0)(None))
+    METHOD.transform(values, None, {"granularity": "per_channel"})
     assert torch.equal(values, before)

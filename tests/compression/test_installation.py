@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, quantize_weight
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear
 from forgetmeter.compression.installation import install, installed
+from forgetmeter.compression.int8_weight import quantize_weight
 from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.models.weight_map import weight_map
 

@@ -12,7 +12,7 @@ from models.architectures import ARCHITECTURES, logits_of, make_architecture
 from torch import Tensor, nn
 
 from forgetmeter.compression.compressor import Compressor
-from forgetmeter.compression.dynamic_int8 import Int8Weight
+from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.weight import PartWeight
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map

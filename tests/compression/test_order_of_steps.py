@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 
 from forgetmeter.compression.compressor import Compressed, Compressor
-from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight, kernel_available
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, kernel_available
+from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.l1_unstructured import METHOD
 from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.models.loaded import Loaded
@@ -43,7 +44,7 @@ def integers_of(weight: Weight) -> Tensor:
 
 
 def scales_of(result: Compressed) -> list[float]:
-    return [weight.scale for weight in result.weights.values() if isinstance(weight, Int8Weight)]
+    return [float(weight.factors) for weight in result.weights.values() if isinstance(weight, Int8Weight)]
 
 
 def smallest(magnitudes: Sequence[Sequence[float]], level: float) -> list[set[int]]:
@@ -90,7 +91,7 @@ def test_pruning_after_quantization_is_torchs_layers_with_zeroed_integers(scope:
             assert torch.equal(integers_of(weight), theirs.int_repr())
             module = model.get_submodule(matrix.module)
             assert isinstance(module, DynamicInt8Linear)
-            assert (module.simulated, module.scale) == (False, theirs.q_scale())
+            assert (module.simulated, module.factors.item()) == (False, theirs.q_scale())
         assert torch.equal(logits_of(model), logits_of(reference))
         size = result.reached.selected_weights
         assert result.reached.quantized_bytes == result.reached.dense_bytes - 3 * size + 4 * len(names)
@@ -113,7 +114,7 @@ def test_counts_are_exact_and_ties_go_in_order(
     weights: list[Weight] = [
         DenseWeight(torch.tensor([row]) * scale)
         if which == plain
-        else Int8Weight(torch.tensor([row], dtype=torch.int8), scale)
+        else Int8Weight.of_one_scale(torch.tensor([row], dtype=torch.int8), scale)
         for which, (row, scale) in enumerate(zip(rows, scales, strict=False))
     ]
     values = [weight.values().flatten().tolist() for weight in weights]
@@ -124,7 +125,7 @@ def test_counts_are_exact_and_ties_go_in_order(
         assert weight.values().flatten().tolist() == kept
         assert type(weight) is type(old)
         if isinstance(weight, Int8Weight) and isinstance(old, Int8Weight):
-            assert weight.scale == old.scale
+            assert torch.equal(weight.factors, old.factors)
     zeros_before = sum(value == 0 for some in values for value in some)
     size = sum(map(len, values))
     zeros = sum(value == 0 for weight in after for value in weight.values().flatten().tolist())

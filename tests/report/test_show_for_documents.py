@@ -37,7 +37,7 @@ def test_latex_tables(summary: Summary) -> None:
     )
     assert r"\textless{}0.001$^{*}$ \\" in text
     assert r"0.0 [$-$2.0, 2.0]" in text
-    assert r"136.0 $^{\dagger}$ \\" in text
+    assert r"136.0 $^{\dagger}$ & 121.0 \\" in text
 
 
 def test_latex_escapes(summary: Summary) -> None:

@@ -105,9 +105,9 @@ def test_legend_names_every_column(summary: Summary) -> None:
 
 def test_variants(summary: Summary) -> None:
     shown = section(lines_of(summary, 140), "Variants")
-    assert shown[3].split() == ["baseline", "—", "—", "538.1", "430.0", "538.1"]
+    assert shown[3].split() == ["baseline", "—", "—", "538.1", "430.0", "538.1", "—"]
     (quantized,) = [line for line in shown if line.startswith("dynamic_int8")]
-    assert quantized.split() == ["dynamic_int8:overall", "30.0%", "31.9", "M", "538.1", "430.0", "136.0", "†"]
+    assert quantized.split() == ["dynamic_int8:overall", "30.0%", "31.9", "M", "538.1", "430.0", "136.0", "†", "121.0"]
 
 
 def test_no_baseline(summary: Summary) -> None:

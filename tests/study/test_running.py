@@ -16,6 +16,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
+from forgetmeter.probes.table import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.store.run_store import RunStore
@@ -301,3 +302,25 @@ def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], m
     fresh = load(study["models"][0]).model.state_dict()
     assert all(value.equal(fresh[name]) for name, value in loaded.model.state_dict().items())
     assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
+
+
+def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path) -> None:
+    """Each family; the calibration that the run made gives the same outcomes when it is given by hand."""
+    from forgetmeter.compression.compressor import compress
+    from forgetmeter.executors.calibration import calibration_for
+    from forgetmeter.specs.recipe import parse_recipe
+
+    recipe = "drop_layers:overall:0.5:by=influence"
+    for model in ("standard:encoder", "standard:encoder-decoder", "standard:decoder"):
+        output = str(tmp_path / model.partition(":")[2])
+        study = {"models": [model], "recipes": [recipe], "tasks": ["facts:templates=0"], "output": output}
+        assert run(study | {"evaluation.limit": 2}).failures == ()
+        loaded = load(model)
+        assert calibration_for(loaded, [parse_recipe("drop_layers:overall:0.5")]) == ()
+        calibration = calibration_for(loaded, [parse_recipe(recipe)])
+        assert len(calibration) == 200
+        task = load_task("facts:templates=0", limit=2)
+        alone = evaluate(compress(loaded, recipe, calibration=calibration), [task])[task.description.name].outcomes
+        (variant,) = [each for each in RunStore(output).variants() if each["recipe"] == recipe]
+        (path,) = Path(output, "variants", variant["id"]).glob("*.parquet")
+        assert [row["prediction"] for row in pq.read_table(path).to_pylist()] == [one.prediction for one in alone]

@@ -41,6 +41,9 @@ class Scratch:
         places: list[StoredTensor] = []
 
         def keep(tensor: Tensor) -> Tensor:
+            if tensor.numel() == 1:
+                # Whether weights have the same scale is asked without loading them.
+                return tensor
             places.append(self._keep(tensor))
             return tensor.detach().to("meta")
 
@@ -48,7 +51,7 @@ class Scratch:
 
         def load() -> Weight:
             left = iter(places)
-            return with_tensors(husk, lambda _: next(left).read())
+            return with_tensors(husk, lambda held: next(left).read() if held.is_meta else held)
 
         return DeferredWeight(husk, load)
 

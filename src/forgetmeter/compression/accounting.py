@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.cast import CastWeight
 from forgetmeter.compression.counting import count_nonzero
-from forgetmeter.compression.dynamic_int8 import Int8Weight, kernel_available
+from forgetmeter.compression.dynamic_int8 import kernel_available
+from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.rounded_weight import RoundedWeight
 from forgetmeter.compression.smallest_storage import SCALE_BYTES, smallest_bytes
 from forgetmeter.compression.unit import Unit, joined

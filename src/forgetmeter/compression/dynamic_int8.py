@@ -2,7 +2,8 @@
 
 Computes what ``torch.ao.quantization.quantize_dynamic`` computes with its default configuration: weights as
 8-bit integers with one symmetric scale a matrix, activations quantized to 7 bits on each call, with one scale
-and zero point for the whole tensor. That API and the quantized tensors under it are deprecated; all that this
+and zero point for the whole tensor; or, with ``per_channel_dynamic_qconfig``, a scale of the weights for each
+output unit. That API and the quantized tensors under it are deprecated; all that this
 package needs of them is in this file, and where they are missing the same arithmetic is simulated.
 
 The range of the activations is that of the *whole* input of a call: what else is in a batch, padding
@@ -12,107 +13,23 @@ included, changes an item's result slightly, with torch's own ``linear_dynamic``
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetmeter.compression.method import MatrixMethod, Options
-from forgetmeter.compression.unusable_weight import UnusableWeightError
-from forgetmeter.compression.weight import PartWeight, Weight, assembled, cut
-from forgetmeter.specs.method import MethodDeclaration
-from forgetmeter.specs.ranges import Ranges
+from forgetmeter.compression.int8_weight import GRANULARITIES, Granularity, Int8Weight, quantize
+from forgetmeter.compression.method import Options
+from forgetmeter.compression.unit_method import OrientedMatrixMethod
+from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 
 Arithmetic = Literal["kernel", "simulated"]
 
-_HALF_RANGE = 127.5
-_SMALLEST_SCALE = torch.finfo(torch.float32).eps
 _ACTIVATION_LARGEST = 127
 # As in QuantUtils.h: scales below are avoided, for the sake of float16 hardware.
 _SMALLEST_ACTIVATION_SCALE = float(np.float32(6.1e-5))
-
-
-@dataclass(frozen=True)
-class Int8Weight:
-    """Weights as integers times one scale; the zero point is 0.
-
-    Attributes:
-        integers: int8, shape ``(output units, input units)``.
-        scale: What one step of the integers is worth; a float32 number.
-    """
-
-    integers: Tensor
-    scale: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The integers' shape."""
-        return tuple(self.integers.shape)
-
-    def values(self) -> Tensor:
-        """Return the weights as float32."""
-        return self.integers.to(torch.float32) * self.scale
-
-    def masked(self, keep: Tensor) -> Int8Weight:
-        """Return the same integers and scale, with zeros where ``keep`` is false."""
-        return Int8Weight(self.integers * keep, self.scale)
-
-    def bits(self) -> int:
-        """Return 8."""
-        return 8
-
-    def scales(self) -> int:
-        """Return 1: the matrix has one scale."""
-        return 1
-
-    def part(self, axis: int, ranges: Ranges) -> Int8Weight:
-        """Return some of the integers, with the same scale."""
-        return Int8Weight(cut(self.integers, axis, ranges), self.scale)
-
-    def joins(self, other: Weight) -> bool:
-        """Whether the other has the same scale."""
-        return isinstance(other, Int8Weight) and other.scale == self.scale
-
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
-        """Return all the integers, with the one scale."""
-        integers = [(ranges, _integers(part)) for ranges, part in parts]
-        return Int8Weight(assembled(axis, integers), self.scale)
-
-    def transposed(self) -> Int8Weight:
-        """Return the integers of ``Conv1D``, which holds input units first, as a linear layer holds them."""
-        return Int8Weight(self.integers.t().contiguous(), self.scale)
-
-
-def _integers(weight: Weight) -> Tensor:
-    bare = weight.taken_out() if isinstance(weight, PartWeight) else weight
-    assert isinstance(bare, Int8Weight)
-    return bare.integers
-
-
-def quantize_weight(weight: Weight) -> Int8Weight:
-    """Quantize as ``MinMaxObserver(dtype=qint8, qscheme=per_tensor_symmetric)`` has torch do it.
-
-    The scale is the largest magnitude / 127.5, at least float32's epsilon. Weights that are quantized already
-    are returned as they are.
-
-    Raises:
-        UnusableWeightError: The weights hold NaN or infinity.
-    """
-    if isinstance(weight, Int8Weight):
-        return weight
-    values = weight.values().detach().to(torch.float32)
-    smallest, largest = torch.aminmax(values)
-    magnitude = torch.maximum(-smallest, largest)
-    if not magnitude.isfinite():
-        raise UnusableWeightError("holds NaN or infinity and cannot be quantized; load a sound checkpoint")
-    scale = (magnitude / _HALF_RANGE).clamp_min(_SMALLEST_SCALE)
-    # torch multiplies by the reciprocal: dividing would round a few weights otherwise.
-    integers = (values * scale.reciprocal()).round_().clamp_(-128, 127).to(torch.int8)
-    return Int8Weight(integers, float(scale))
 
 
 def kernel_available(device: torch.device) -> bool:
@@ -132,7 +49,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
     Attributes:
         weight: The integers, int8, shape ``(output units, input units)``.
-        scale: The weights' scale.
+        factors: The weights' scales, float32, shape ``(1,)`` or ``(output units,)``.
         bias: float32, shape ``(output units,)``, or ``None``.
     """
 
@@ -146,8 +63,8 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
         """
         super().__init__()
         self.out_features, self.in_features = weight.integers.shape
-        self.scale = weight.scale
         self.register_buffer("weight", weight.integers)
+        self.register_buffer("factors", weight.factors.flatten())
         self.register_buffer("bias", None if bias is None else bias.detach().to(torch.float32))
         if arithmetic is None:
             arithmetic = "kernel" if kernel_available(weight.integers.device) else "simulated"
@@ -163,7 +80,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
         """Apply the layer to ``(..., input units)``; returns ``(..., output units)`` in the input's dtype."""
         activations = inputs.to(torch.float32)
         if self.simulated:
-            outputs = _simulated_linear(activations, self.weight, self.scale, self.bias)
+            outputs = _simulated_linear(activations, self.weight, self.factors, self.bias)
         else:
             outputs = torch.ops.quantized.linear_dynamic(activations, self._packed, reduce_range=True)
         return outputs.to(inputs.dtype)
@@ -178,17 +95,22 @@ def _pack(weight: Int8Weight, bias: Tensor | None) -> object:
     with warnings.catch_warnings():
         # Quantized tensors are deprecated as a whole; here one lives only until the kernel has packed it.
         warnings.filterwarnings("ignore", message=r"(?s).*torch\.qint8.*deprecated")
-        quantized = torch._make_per_tensor_quantized_tensor(weight.integers, weight.scale, 0)
+        factors = weight.factors.flatten().double()
+        if len(factors) == 1:
+            quantized = torch._make_per_tensor_quantized_tensor(weight.integers, float(factors), 0)
+        else:
+            zero_points = torch.zeros(len(factors), dtype=torch.int64)
+            quantized = torch._make_per_channel_quantized_tensor(weight.integers, factors, zero_points, 0)
         return torch.ops.quantized.linear_prepack(quantized, bias)
 
 
-def _simulated_linear(activations: Tensor, integers: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+def _simulated_linear(activations: Tensor, integers: Tensor, factors: Tensor, bias: Tensor | None) -> Tensor:
     """Do in float32 what ``quantized::linear_dynamic(reduce_range=True)`` does in integers."""
     activation_scale, zero_point = _activation_parameters(activations)
     steps = (activations * float(np.float32(1) / np.float32(activation_scale))).round_() + zero_point
     centred = steps.clamp_(0, 255) - zero_point
-    product = float(np.float32(activation_scale) * np.float32(scale))
-    outputs = nn.functional.linear(centred, integers.to(torch.float32)) * product
+    products = factors * float(np.float32(activation_scale))
+    outputs = nn.functional.linear(centred, integers.to(torch.float32)) * products
     return outputs if bias is None else outputs + bias
 
 
@@ -227,17 +149,22 @@ def _widened(smallest: float, largest: float, scale: float) -> tuple[float, floa
     return smallest * factor, largest * factor
 
 
-def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
-    """Quantize one matrix; there is neither a level nor an option."""
-    return quantize_weight(weight)
+def transform(values: Tensor, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
+    """Quantize one matrix, ``(output units, input units)``; there is no level."""
+    return quantize(values, cast(Granularity, options["granularity"]))
 
 
-METHOD = MatrixMethod(
+METHOD = OrientedMatrixMethod(
     MethodDeclaration(
         name="dynamic_int8",
-        summary="8-bit weights and, computed on each call, 7-bit activations; one scale a matrix.",
-        reference="torch.ao.quantization.quantize_dynamic with its default configuration",
+        summary="8-bit weights and, computed on each call, 7-bit activations with one scale for a whole input.",
+        reference="torch.ao.quantization.quantize_dynamic, default and per_channel_dynamic_qconfig",
         level="none",
+        options={
+            "granularity": Option(
+                "per_tensor", "Whether the weights have one scale a matrix, or one for each output unit.", GRANULARITIES
+            )
+        },
         forms=("linear", "conv1d"),
         effect="quantizes",
         needs_kernel=True,

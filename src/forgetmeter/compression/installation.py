@@ -12,7 +12,8 @@ from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.block_dropping import drop_blocks
 from forgetmeter.compression.dropped_weight import block_of, is_dropped
-from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, Int8Weight
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear
+from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.partwise_linear import DenseRows, PartwiseLinear
 from forgetmeter.compression.torchao_weight import TorchaoWeight
 from forgetmeter.compression.unit import Unit, joined

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from forgetmeter.compression.method import Method
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.unit_method import CalibratedMethod, UnitMethod
 from forgetmeter.errors import UserError
@@ -34,6 +35,15 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given 
     return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
+def needs_activations(recipe: Recipe) -> bool:
+    """Whether a step of a recipe has to see what flows through the model; the recipe was checked."""
+    return any(_sees_activations(step, load_method(step.method)) for step in recipe.steps)
+
+
+def _sees_activations(step: Step, method: Method | UnitMethod) -> bool:
+    return isinstance(method, CalibratedMethod) and method.needs_activations(method.declaration.values(step))
+
+
 def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iterator[str]:
     selected = step.scope.select(matrices)
     try:
@@ -55,11 +65,11 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
 
 
 def _activation_problems(step: Step, method: UnitMethod, given: Given) -> Iterator[str]:
-    needs = isinstance(method, CalibratedMethod) and method.needs_activations(method.declaration.values(step))
-    if needs and given == "weights":
+    if given == "weights" and _sees_activations(step, method):
         yield (
             f"'{step}' looks at activations, and there are only weights: give token ids to calibrate on "
-            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone"
+            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone; "
+            "forgetmeter run calibrates on the built-in facts"
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from forgetmeter.compression.compressor import Compressed, Compressor
+from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.noise import measure_noise
 from forgetmeter.executors.threads import threads_for
@@ -29,23 +30,26 @@ class LocalExecutor:
             evaluation = work.evaluation
             loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
             with threads_for(loaded.model):
-                _ModelWork(work, progress, loaded).run(list(cells))
+                _ModelWork(work, progress, loaded, list(cells)).run()
 
 
 class _ModelWork:
     """The cells of one model, which is loaded once; its tasks are tokenized once."""
 
-    def __init__(self, work: Work, progress: Progress, loaded: Loaded) -> None:
+    def __init__(self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell]) -> None:
         self._work = work
         self._progress = progress
         self._loaded = loaded
-        self._compressor = Compressor(loaded, seed=work.evaluation.seed)
+        recipes = {cell.variant.recipe for cell in cells}
+        calibration = calibration_for(loaded, recipes)
+        self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
         self._engine = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
         self._prepared: dict[str, Prepared] = {}
+        self._cells = cells
 
-    def run(self, cells: Sequence[Cell]) -> None:
+    def run(self) -> None:
         """Do the cells of each variant while it is in the model."""
-        for variant, group in groupby(cells, key=lambda cell: cell.variant):
+        for variant, group in groupby(self._cells, key=lambda cell: cell.variant):
             self._run_variant(variant, list(group))
 
     def _run_variant(self, variant: Variant, cells: Sequence[Cell]) -> None:

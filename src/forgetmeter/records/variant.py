@@ -30,9 +30,9 @@ class Reached:
             those of dropped layers.
         simulated: Whether a step was computed in floating point, because the device or the method has no kernel for
             it.
-        smallest_bytes: The same, with each matrix in the smallest of the ways it can be stored: plain, at its bits,
-            as a bitmask plus non-zero weights at their bits, without the units that are all zero, or as two
-            factors of low rank. ``None`` in records from before it was counted.
+        smallest_bytes: The same as ``dense_bytes``, with each matrix in the smallest of the ways it can be stored:
+            plain, at its bits, as a bitmask plus non-zero weights at their bits, without the units that are all zero,
+            or as two factors of low rank. ``None`` in records from before it was counted.
     """
 
     roles: Mapping[str, RoleCount]

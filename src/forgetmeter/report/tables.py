@@ -26,7 +26,7 @@ STAR = "*"
 DAGGER = "†"
 
 
-VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized")
+VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized", "smallest")
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
 _FEW = Term(
     "P@5",
@@ -44,6 +44,10 @@ _VARIANT_TERMS = (
     Term("dense", "size of the whole model, stored plainly"),
     Term("bitmask", "the same, with a bit a weight that says whether it is zero, and only the others stored"),
     Term("quantized", "the same, with quantized weights stored at their few bits"),
+    Term(
+        "smallest",
+        "the same, with each matrix in the smallest of the ways it can be stored, both of these together too",
+    ),
 )
 _TASK_TERMS = (
     Term("accuracy", "share of items answered right; for the baseline with its 95% interval"),
@@ -126,7 +130,7 @@ def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:
     sizes = zip(
         *(
             megabytes(getattr(variant, kind) for variant in variants)
-            for kind in ("dense_bytes", "bitmask_bytes", "quantized_bytes")
+            for kind in ("dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes")
         ),
         strict=True,
     )
@@ -135,10 +139,10 @@ def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:
 
 
 def _variant_row(variant: VariantSummary, sizes: Iterable[str]) -> Row:
-    dense, bitmask, quantized = sizes
+    dense, bitmask, quantized, smallest = sizes
     sign = f" {DAGGER}" if variant.simulated else ""
     removed = magnitude(variant.removed_weights) if variant.removed_weights else MISSING
-    return Row(variant.recipe, (percent(variant.sparsity), removed, dense, bitmask, quantized + sign))
+    return Row(variant.recipe, (percent(variant.sparsity), removed, dense, bitmask, quantized + sign, smallest))
 
 
 def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:

@@ -182,7 +182,8 @@ def _check_models(study: Study, locations: Mapping[ModelReference, Location], pr
             progress.stage(f"converting {location.path.name} to safetensors, once")
         matrices = weight_map(check_loadable(location))
         for recipe in study.recipes:
-            problems.extend(f"{problem} (model {model})" for problem in recipe_problems(recipe, matrices))
+            found = recipe_problems(recipe, matrices, given="activations")
+            problems.extend(f"{problem} (model {model})" for problem in found)
     if problems:
         raise ManyUserError(list(dict.fromkeys(problems)))
 
