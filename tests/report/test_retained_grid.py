@@ -36,6 +36,12 @@ def test_a_grid_as_text_lines_its_numbers_up(summary):
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_what_rounds_to_all_is_not_called_all(summary):
+    grid = replace(retained_grids(summary)[0], known=9999, items=10_000)
+    assert "gets all but 1 of 10,000 items of piqa right" in grid_text(grid)
+    assert "gets 100.0% of 10,000" in grid_text(replace(grid, known=10_000))
+
+
 def test_without_a_baseline_there_is_no_grid(summary):
     assert retained_grids(replace(summary, cells=summary.cells[2:])) == []
 

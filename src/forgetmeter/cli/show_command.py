@@ -9,7 +9,7 @@ import typer
 
 from forgetmeter.errors import UserError
 
-_FORMATS = ("table", "grid", "csv", "json", "markdown", "latex")
+_FORMATS = ("table", "grid", "frontier", "csv", "json", "markdown", "latex")
 # What is piped has no width of its own; this is enough for no line to be broken.
 _PIPED_WIDTH = 140
 
@@ -17,16 +17,23 @@ _PIPED_WIDTH = 140
 def show_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     *,
-    format: Annotated[str, typer.Option("--format", help="table, grid, csv, json, markdown or latex.")] = "table",
+    format: Annotated[str, typer.Option("--format", help=", ".join(_FORMATS))] = "table",
 ) -> None:
-    """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes."""
+    """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.
+
+    grid is the shortest answer: what is retained, by treatment and scope. frontier sets what is retained against sizes
+    and speed, and marks the variants that no other beats.
+    """
     from forgetmeter.specs.suggestion import unknown
 
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
     from rich.console import Console
+    from rich.text import Text
 
     from forgetmeter.analysis.frames import open_run
+    from forgetmeter.analysis.frontier import frontiers
+    from forgetmeter.report.frontier_text import frontier_text
     from forgetmeter.report.rendering import render
     from forgetmeter.report.retained_grid import grid_text, retained_grids
     from forgetmeter.report.show_text import styled_text
@@ -36,6 +43,13 @@ def show_command(
         sys.stdout.write("\n".join(map(grid_text, retained_grids(summary))))
         return
     console = Console()
+    if format == "frontier":
+        width = console.width if console.is_terminal else _PIPED_WIDTH
+        shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
+        if not shown:
+            raise UserError(f"{run} has no frontier: no baseline that gets anything right")
+        console.print(shown, soft_wrap=True)
+        return
     if format == "table" and console.is_terminal:
         console.print(styled_text(summary, width=console.width), soft_wrap=True)
         return

@@ -9,7 +9,7 @@ from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.analysis.summary import Summary, TaskSummary
 from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
-from forgetmeter.report.numbers import count, percent, points
+from forgetmeter.report.numbers import count, percent, points, share_or_all_but
 from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
 from forgetmeter.specs.recipe import BASELINE
 
@@ -91,9 +91,7 @@ def _is_guessing(task: TaskSummary, baseline: CellSummary) -> bool:
 def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
     noun = things(task.task, baseline.items)
     verb = "knows" if noun.startswith("fact") else "gets right"
-    share, wrong = percent(baseline.accuracy), baseline.items - known
-    # What rounds to all is not all.
-    amount = f"all but {wrong}" if wrong and share == percent(1.0) else share
+    amount = share_or_all_but(known, baseline.items)
     said = f"It {verb} {amount} of {count(baseline.items)} {noun} of {label}"
     if known and _is_guessing(task, baseline):
         return f"{said}, which is no better than guessing ({percent(task.chance)})."

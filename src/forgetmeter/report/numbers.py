@@ -12,6 +12,12 @@ def percent(share: float | None) -> str:
     return MISSING if share is None else f"{_signless(100 * share, 1)}%"
 
 
+def share_or_all_but(number: int, total: int) -> str:
+    """Return a part of a total as a percentage; what would round to all, though it is not, as ``all but 3``."""
+    share = percent(number / total)
+    return f"all but {count(total - number)}" if number < total and share == percent(1.0) else share
+
+
 def interval(low: float, high: float) -> str:
     """Return an interval of shares in percentage points, without a unit."""
     return f"[{_signless(100 * low, 1)}, {_signless(100 * high, 1)}]"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.summary import Summary, TaskSummary
-from forgetmeter.report.numbers import MISSING, count, percent
+from forgetmeter.report.numbers import MISSING, count, percent, share_or_all_but
 from forgetmeter.report.recipe_words import scope_in_words, treatment
 from forgetmeter.specs.recipe import BASELINE, parse_recipe
 
@@ -54,9 +54,9 @@ def grid_text(grid: RetainedGrid) -> str:
     """Return a grid as lines of plain text."""
     width = max(len(name) for name in (*grid.treatments, "guessing"))
     columns = [max(len(name), 6) for name in grid.scopes]
-    share = grid.known / grid.items
+    known = share_or_all_but(grid.known, grid.items)
     lines = [
-        f"{grid.model} gets {percent(share)} of {count(grid.items)} items of {grid.task} right.",
+        f"{grid.model} gets {known} of {count(grid.items)} items of {grid.task} right.",
         f"Of these {count(grid.known)} it still gets right, compressed in its",
         "",
         "  " + " ".ljust(width) + _row(grid.scopes, columns),
