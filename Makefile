@@ -9,6 +9,8 @@ export FORGETMETER_TEST_DATA ?= ../shared/data
 DATASETS := .cache/hf-datasets
 OFFLINE = $(shell test -d $(DATASETS) && echo HF_HUB_OFFLINE=1 HF_DATASETS_CACHE=$(abspath $(DATASETS)))
 DEMO := runs/demo
+# A process a core, and no more than four, each of which holds a few small models.
+PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: install demo test check bench clean
 
@@ -30,14 +32,14 @@ demo: install
 	$(BIN)/forgetmeter demo --out $(DEMO)
 
 test: install
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(PYTEST)
 
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(PYTEST)
 
 bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/scoring.py

@@ -10,7 +10,9 @@ import torch
 from tiny_models import make_llama, make_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+# Where several processes share the tests, each has a core.
+_THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", _THREADS)))
 
 FETCH = (
     "the test data is not there; with a network, the datasets library fetches it: "
