@@ -6,7 +6,10 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from forgetmeter.probes.cloze_outcome import rank_candidates
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.item import Answer, ClozeAnswer, Item, RequestScore, Task, VocabularyAnswer
 
@@ -91,7 +94,7 @@ def test_ties_and_what_is_no_number(
 def test_a_tie_for_the_first_place_is_lost_by_the_later_one(task: Task) -> None:
     answers: list[Answer | None] = [None, ClozeAnswer((-1.0, -1.0, -2.0)), *[None] * (len(task.items) - 2)]
     (outcome,) = task.judge(answers).outcomes
-    assert (outcome.correct, outcome.prediction, outcome.rank) == (False, "Poseidonia", 1)
+    assert (outcome.correct, outcome.prediction, outcome.rank) == (False, "Poseidonia", 2)
 
 
 def test_a_token_whose_likelihood_is_no_number_is_wrong(task: Task) -> None:
@@ -138,15 +141,23 @@ def test_totals_are_those_of_a_plain_count(task: Task, seed: int) -> None:
     judgement = task.judge(answers)
     right: dict[str, list[float]] = {}
     reciprocal: dict[str, list[float]] = {}
-    for item, given in zip(task.items, answers, strict=True):
-        if given is not None:
+    for item, said_of_it in zip(task.items, answers, strict=True):
+        if said_of_it is not None:
             # The order of a stable sort from the likeliest on; the first of equals is the prediction.
-            order = sorted(range(len(item.choices)), key=lambda place: -given.candidates[place])
+            order = sorted(range(len(item.choices)), key=lambda place: -said_of_it.candidates[place])
             right.setdefault(item.fields["relation"], []).append(order[0] == item.gold[0])
-            better = [value for value in given.candidates if value > given.candidates[item.gold[0]]]
-            reciprocal.setdefault(item.fields["relation"], []).append(1 / (1 + len(better)))
+            reciprocal.setdefault(item.fields["relation"], []).append(1 / (1 + order.index(item.gold[0])))
     assert judgement.metrics["p_at_1"] == pytest.approx(mean(each for one in right.values() for each in one))
     assert judgement.metrics["p_at_1_macro"] == pytest.approx(mean(mean(one) for one in right.values()))
     assert judgement.metrics["mrr"] == pytest.approx(mean(each for one in reciprocal.values() for each in one))
     assert judgement.metrics["mrr_macro"] == pytest.approx(mean(mean(one) for one in reciprocal.values()))
     assert [outcome.correct for outcome in judgement.outcomes] == [each for one in right.values() for each in one]
+
+
+@given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, -math.inf]), min_size=1, max_size=8))
+def test_ranks_are_places_in_one_order_and_the_first_is_the_prediction(values: list[float]) -> None:
+    choices = [str(place) for place in range(len(values))]
+    ranked = [rank_candidates(values, gold, choices) for gold in range(len(values))]
+    assert sorted(one.rank or 0 for one in ranked) == list(range(1, len(values) + 1))
+    for gold, one in enumerate(ranked):
+        assert one.correct == (one.rank == 1) == (one.prediction == choices[gold])

@@ -23,7 +23,8 @@ class Ranked:
     Attributes:
         correct: Whether it came first.
         prediction: What came first, as text.
-        rank: 1 + how many others are more likely; ``None`` where the model gave it no number.
+        rank: 1 + how many others come before it, of equally likely ones those that are listed before it; ``None`` where
+            the model gave it no number.
         margin: Its log-likelihood minus the best other's, in nats; ``None`` where there is none.
     """
 
@@ -79,7 +80,8 @@ def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) 
     if math.isnan(values[gold]):
         return Ranked(correct=False, prediction=choices[best], rank=None, margin=None)
     mine = float(sound[gold])
-    rank = 1 + int((sound > mine).sum())
+    # Ties in the order of the choices, as for the prediction: a pruned unit says the same of all its tokens.
+    rank = 1 + int((sound > mine).sum()) + int((sound[:gold] == mine).sum())
     sound[gold] = -np.inf
     return Ranked(best == gold, choices[best], rank, _difference(mine, float(sound.max())))
 

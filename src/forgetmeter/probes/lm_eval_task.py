@@ -110,12 +110,13 @@ class LmEvalTask:
 
 
 def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int | None, float | None]:
-    right = [values[index] for index in gold]
-    wrong = [value for index, value in enumerate(values) if index not in gold]
-    if not right:
+    if not gold:
         return None, None
-    rank = 1 + sum(value > max(right) for value in wrong)
-    return rank, max(right) - max(wrong) if wrong else None
+    best = max(gold, key=lambda index: (values[index], -index))
+    others = [index for index in range(len(values)) if index not in gold]
+    # Ties in the order of the choices, as for the prediction.
+    rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
+    return rank, values[best] - max(values[index] for index in others) if others else None
 
 
 def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed

@@ -60,7 +60,7 @@ class VocabularyAnswer:
 
     Attributes:
         top: The most likely tokens as text, the likeliest first; at least five.
-        rank: 1 + how many tokens are more likely than the right answer's.
+        rank: 1 + how many tokens are more likely than the right answer's, or as likely and before it in the vocabulary.
         loglikelihood: Log-probability of the right answer's token, in nats.
         best_other: That of the likeliest other token.
     """

@@ -16,7 +16,8 @@ class Outcome:
             right, for all items of a task alike.
         prediction: The answer that was given, as text.
         gold: The right answer, as text (the first one where several are right).
-        rank: 1 + how many other choices are more likely than the best right one.
+        rank: 1 + how many other choices come before the best right one: the likelier ones and, of equally likely
+            ones, those that are listed before it.
         margin: Log-likelihood of the best right choice minus that of the best wrong one, in nats.
         loglikelihoods: One a choice, or that of the text, in nats.
         metrics: The task's per-item metrics by name.

@@ -94,8 +94,9 @@ class VocabularyReadings:
     """What was read of whole vocabularies.
 
     Attributes:
-        top: The most likely tokens, the likeliest first, shape ``(slots, k)``.
-        ranks: 1 + how many tokens are more likely than the right one, shape ``(slots,)``.
+        top: The most likely tokens, the likeliest first, shape ``(slots, k)``; where several are, the first of them.
+        ranks: 1 + how many tokens are more likely than the right one, or as likely and before it in the vocabulary,
+            shape ``(slots,)``.
         logprobs: Log-probability of the right token, in nats, shape ``(slots,)``.
         best_others: That of the likeliest other token, shape ``(slots,)``.
     """

@@ -87,13 +87,31 @@ def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
         right = rows.gather(1, targets)
         total = rows.logsumexp(1)
         best = rows.topk(number)
-        top[here] = best.indices
-        ranks[here] = 1 + (rows > right).sum(1)
+        top[here] = _first_in_front(best.indices, rows.argmax(1))
+        ranks[here] = _ranks(rows, targets, right)
         logprobs[here] = right[:, 0] - total
         # The likeliest is the right one, or it is not and is itself the likeliest other.
         first_other = torch.where(best.indices[:, :1] == targets, best.values[:, 1:2], best.values[:, :1])
         others[here] = first_other[:, 0] - total
     return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.double().cpu(), others.double().cpu())
+
+
+def _ranks(rows: Tensor, targets: Tensor, right: Tensor) -> Tensor:
+    """Return 1 + how many logits are larger than the target's, or equal and before it."""
+    larger = (rows > right).sum(1)
+    tied = ((rows >= right).sum(1) - larger > 1).nonzero().view(-1)
+    if len(tied):
+        before = torch.arange(rows.shape[1], device=rows.device) < targets[tied]
+        larger[tied] += ((rows[tied] == right[tied]) & before).sum(1)
+    return 1 + larger
+
+
+def _first_in_front(top: Tensor, first: Tensor) -> Tensor:
+    """Return the tokens with the first of the likeliest in front, which ``topk`` does not promise."""
+    for row in (top[:, 0] != first).nonzero().view(-1).tolist():
+        others = top[row][top[row] != first[row]]
+        top[row] = torch.cat([first[row : row + 1], others])[: top.shape[1]]
+    return top
 
 
 def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
