@@ -60,7 +60,6 @@ def test_bitmasks_are_the_librarys(shape: tuple[int, int], dtype: torch.dtype) -
         ("llama_tied", "round_to_nearest:head:3"),
         ("llama", "round_to_nearest:feed_forward:4+l1_unstructured:overall:0.5"),
         ("bert", "l1_unstructured:overall:0.3+round_to_nearest:overall:5"),
-        ("t5_gated", "round_to_nearest:feed_forward:4:group_size=16"),
         ("opt", "round_to_nearest:overall:2"),
         ("llama", "drop_layers:layers[0]/overall:1+round_to_nearest:overall:4"),
     ],
@@ -143,6 +142,9 @@ def test_zeros_are_bits(checkpoint: Save, tmp_path: Path, name: str, recipe: str
         ("llama", "baseline", "'baseline' makes neither"),
         ("llama", "round_to_nearest:attention:4+round_to_nearest:feed_forward:8", "one number of bits"),
         ("llama", "dynamic_int8:overall", "computes with kernels of its own"),
+        ("t5", "round_to_nearest:overall:4", "cannot be loaded by transformers for models of type t5"),
+        ("bert", "round_to_nearest:head:4", "cannot hold cls.predictions.decoder.weight"),
+        ("bart", "l1_unstructured:head:0.5", "cannot hold lm_head.weight"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(checkpoint: Save, tmp_path: Path, name: str, recipe: str, says: str) -> None:

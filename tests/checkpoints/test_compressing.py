@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from checkpoints.reloading import assert_same, in_memory, loaded
 from models.architectures import ARCHITECTURES, logits_of
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import forgetmeter
 from forgetmeter.checkpoints.compressing import compress_checkpoint
@@ -188,3 +189,38 @@ def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
     tokens = source.tokenizer("The capital of France is", return_tensors="pt").input_ids
     with torch.inference_mode():
         assert torch.equal(again.model(tokens).logits, expected(tokens).logits)
+
+
+def test_the_dtype_that_weights_are_read_in_stays(checkpoint: Save, tmp_path: Path) -> None:
+    """Whatever the first matrix is stored in: a few weights in 16 bits must not have the others read so."""
+    source = checkpoint("llama")
+    for file in source.glob("*.safetensors"):
+        tensors = load_file(file)
+        first = "model.layers.0.self_attn.q_proj.weight"
+        if first in tensors:
+            tensors[first] = tensors[first].bfloat16()
+            save_file(tensors, file, metadata={"format": "pt"})
+    compress_checkpoint(str(source), "l1_unstructured:layers[1]/feed_forward:0.5", tmp_path / "out")
+    assert json.loads((tmp_path / "out/config.json").read_text())["dtype"] == "float32"
+    compress_checkpoint(str(source), "l1_unstructured:overall:0.5", tmp_path / "cast", dtype="bfloat16")
+    assert json.loads((tmp_path / "cast/config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_cards_command_makes_the_same_weights_again(checkpoint: Save, tmp_path: Path) -> None:
+    source, name = checkpoint("llama"), "pruned at random"
+    options = {"seed": 7, "dtype": "bfloat16", "max_shard_size": "20KB"}
+    written = compress_checkpoint(str(source), "random_unstructured:overall:0.3", tmp_path / name, **options)
+    (command,) = [
+        line for line in (tmp_path / name / "README.md").read_text().splitlines() if "    forgetmeter" in line
+    ]
+    typed = shlex.split(command)
+    assert typed[1:4] == ["compress", f"./{source.name}", "random_unstructured:overall:0.3"]
+    assert typed[4:] == ["--out", name, "--dtype", "bfloat16", "--max-shard-size", "20000", "--seed", "7"]
+    assert not [note for note in written.notes if "sparse-bitmask" in note]
+
+
+@pytest.mark.parametrize("recipe", ["svd:feed_forward:0.5", "baseline", "cast:overall"])
+def test_plain_weights_are_not_said_to_be_packed(checkpoint: Save, tmp_path: Path, recipe: str) -> None:
+    written = compress_checkpoint(str(checkpoint("llama")), recipe, tmp_path / "out")
+    assert [note for note in written.notes if "Layout" in note] == []
+    assert [note for note in written.notes if "no tokenizer" in note]

@@ -72,6 +72,26 @@ def test_output_that_is_there(checkpoint: Save, tmp_path: Path) -> None:
     assert (tmp_path / "empty/config.json").is_file()
 
 
+def test_output_that_cannot_be_replaced_is_refused_before_any_work(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    assert "is a link, which no folder can take the place of" in refused(source, PRUNE, tmp_path / "link")
+    assert "is inside of the model's own folder" in refused(source, PRUNE, source / "pruned")
+
+
+def test_a_companion_that_is_a_link_to_nothing(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    (source / "tokenizer_extra.json").symlink_to(tmp_path / "none")
+    assert "tokenizer_extra.json cannot be read" in refused(source, PRUNE, tmp_path / "out")
+
+
+def test_an_index_that_lists_nothing(checkpoint: Save, tmp_path: Path) -> None:
+    source = checkpoint("llama")
+    (source / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    assert "cannot be loaded: its index has no 'metadata'" in refused(source, PRUNE, tmp_path / "out")
+
+
 def test_a_shard_that_is_missing(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     shard = sorted(source.glob("*.safetensors"))[1]

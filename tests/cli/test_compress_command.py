@@ -58,7 +58,8 @@ def test_a_wrong_request_is_answered_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path, ended_by: signal.Signals) -> None:
     model, folder = make_llama(), tmp_path / "there"
     model.save_pretrained(folder)
     # One step after the other keeps it busy for longer than the test waits.
@@ -73,7 +74,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".out.partial-*/*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, ended_by)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr.decode()
     assert stderr.decode().splitlines()[-1] == "interrupted: nothing was left behind"

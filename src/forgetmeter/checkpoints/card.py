@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -30,8 +31,8 @@ def model_card(written: Written, source: Mapping[str, str]) -> str:
         f"---\n{front}tags: [forgetmeter, compressed]\n---\n",
         f"# {written.folder.name}\n",
         f"`{model}`, compressed by [forgetmeter](https://pypi.org/project/forgetmeter/) {__version__}:\n",
-        f"    forgetmeter compress {model} {written.recipe} --out {written.folder.name}"
-        f"{'' if written.format == 'dense' else ' --format compressed-tensors'}\n",
+        f"    forgetmeter compress {shlex.join([model, written.recipe, '--out', written.folder.name])}"
+        f"{''.join(f' {option}' for option in written.options)}\n",
         "## What it reached\n",
         *_reached(written),
         *(f"{note}\n" for note in written.notes),

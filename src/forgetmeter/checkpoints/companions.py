@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from forgetmeter.errors import UserError
+
 PATTERNS = (
     "tokenizer*",
     "vocab*",
@@ -24,6 +26,20 @@ PATTERNS = (
 def companions(source: Path) -> list[Path]:
     """Return the files and folders that go along."""
     return sorted({file for pattern in PATTERNS for file in source.glob(pattern) if file.suffix != ".py"})
+
+
+def size_of(companion: Path) -> int:
+    """Return how many bytes a file takes, or all files of a folder.
+
+    Raises:
+        UserError: It is a link to what is not there.
+    """
+    try:
+        if companion.is_dir():
+            return sum(file.stat().st_size for file in companion.rglob("*") if file.is_file())
+        return companion.stat().st_size
+    except OSError as error:
+        raise UserError(f"{companion} cannot be read ({error.strerror or error}); fetch or remove it") from error
 
 
 def copy_companions(source: Path, target: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.card import model_card, source_facts
-from forgetmeter.checkpoints.companions import companions, copy_companions
+from forgetmeter.checkpoints.companions import companions, copy_companions, size_of
 from forgetmeter.checkpoints.formats import format_problems, storage_for
 from forgetmeter.checkpoints.notes import notes
-from forgetmeter.checkpoints.output_folder import check_output, check_room, whole_or_nothing
+from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
@@ -83,9 +83,10 @@ def compress_checkpoint(
     )
     check_output(request.out)
     folder = _folder(request)
+    check_apart(request.out, folder)
     skeleton = _skeleton(folder, request)
     refuse(recipe_problems(request.recipe, weight_map(skeleton)))
-    refuse([*_kernel_problems(request.recipe), *format_problems(request, weight_map(skeleton))])
+    refuse([*_kernel_problems(request.recipe), *format_problems(request, skeleton)])
     return _write(request, folder, skeleton)
 
 
@@ -118,7 +119,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
             f"architecture together as it loads them ({source.converted[0]} ...); choose --format dense"
         )
-    small = _SMALL_FILES + sum(file.stat().st_size for file in companions(folder))
+    small = _SMALL_FILES + sum(size_of(file) for file in companions(folder))
     with whole_or_nothing(request.out) as partial:
         copy_companions(folder, partial)
         if source.converted:
@@ -137,6 +138,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             bytes_after=sum(file.stat().st_size for file in files),
             unused=source.unused,
             notes=tuple(notes(request, source)),
+            options=tuple(_options(request)),
         )
         write_text(partial / "README.md", model_card(written, source_facts(folder)))
     return written
@@ -158,11 +160,23 @@ def _write_streamed(
         reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
         files = writer.finish()
     model.config.architectures = [type(model).__name__]
-    model.config.dtype = stored.husk(stored.matrices[0].parameter).dtype
+    # What the weights are read in stays what it was; of a model that is cast, or does not say, it is what is stored.
+    model.config.dtype = request.dtype or load_config(source.folder, str(request.model)).dtype or model.config.dtype
     if (quantization_config := storage.quantization_config()) is not None:
         model.config.quantization_config = quantization_config
     model.config.save_pretrained(partial)
     return reached, files
+
+
+def _options(request: Request) -> Iterator[str]:
+    if request.format != "dense":
+        yield f"--format {request.format}"
+    if request.dtype is not None:
+        yield f"--dtype {str(request.dtype).removeprefix('torch.')}"
+    if request.max_shard_bytes != size_in_bytes(DEFAULT_SHARD_SIZE):
+        yield f"--max-shard-size {request.max_shard_bytes}"
+    if request.seed:
+        yield f"--seed {request.seed}"
 
 
 def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> int:

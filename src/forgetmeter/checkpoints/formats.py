@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from transformers import PreTrainedModel
+
 from forgetmeter.checkpoints.pack_quantized import PackQuantizedStorage
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.sparse_bitmask import SparseBitmaskStorage
 from forgetmeter.checkpoints.storage import DenseStorage, Storage
 from forgetmeter.compression.table import load_method
+from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
 _PACKED = "round_to_nearest"
+# transformers initializes T5's layers by name (``module.wi.weight``) after it has put packed layers in their place.
+_LOOKED_AT_WHILE_LOADING = ("t5", "mt5", "umt5", "longt5", "switch_transformers")
 
 
 def storage_for(request: Request) -> Storage:
@@ -22,15 +27,17 @@ def storage_for(request: Request) -> Storage:
     return PackQuantizedStorage() if _quantizing(request.recipe) else SparseBitmaskStorage()
 
 
-def format_problems(request: Request, matrices: Sequence[Matrix]) -> Iterator[str]:
+def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
     """Say why a recipe's result cannot be stored in the format asked for, a sentence each.
 
     Args:
         request: The request, whose recipe fits the model.
-        matrices: The model's matrices.
+        model: The model without its weights.
     """
     if request.format == "dense":
         return
+    matrices = weight_map(model)
+    yield from _reader_problems(request, model, matrices)
     steps = _quantizing(request.recipe)
     if not steps and not any(_effect(step) == "zeroes" for step in request.recipe.steps):
         yield (
@@ -47,6 +54,31 @@ def format_problems(request: Request, matrices: Sequence[Matrix]) -> Iterator[st
             f"(a {'Conv1D' if other.form == 'conv1d' else 'tensor of experts'}); choose --format dense"
         )
     yield from _quantization_problems(steps, matrices)
+
+
+def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse what transformers cannot load again: it looks for plain weights where there are none."""
+    if model.config.model_type in _LOOKED_AT_WHILE_LOADING:
+        yield (
+            "--format compressed-tensors cannot be loaded by transformers for models of type "
+            f"{model.config.model_type}, whose weights it looks at before they are unpacked; choose --format dense"
+        )
+    ties = getattr(model, "all_tied_weights_keys", {})
+    head = next(
+        (
+            matrix
+            for matrix in matrices
+            if matrix.tied_to is not None
+            and any(step.scope.selects(matrix) for step in request.recipe.steps)
+            and any(tied != matrix.parameter for tied in ties)
+        ),
+        None,
+    )
+    if head is not None:
+        yield (
+            f"--format compressed-tensors cannot hold {head.parameter}: the configuration goes on tying it, as it ties "
+            "other weights too, and transformers looks for a plain tensor then; choose --format dense"
+        )
 
 
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from forgetmeter.checkpoints.companions import companions
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.table import load_method
@@ -14,13 +15,14 @@ _SHOWN = 3
 def notes(request: Request, source: Source) -> Iterator[str]:
     """Yield a sentence for each thing that a user might not expect."""
     effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
-    if request.format == "dense" and "quantizes" in effects:
-        yield (
-            "The weights of few bits are stored as the plain numbers that they stand for, and take as many bytes as "
-            "before; --format compressed-tensors stores the integers."
-        )
-    elif request.format == "dense" and "zeroes" in effects:
-        yield "Zeros are stored as plain numbers, and take as many bytes as before."
+    if request.format == "dense":
+        if "quantizes" in effects:
+            yield (
+                "The weights of few bits are stored as the plain numbers that they stand for, and take as many bytes "
+                "as before; --format compressed-tensors stores the integers."
+            )
+        elif "zeroes" in effects:
+            yield "Zeros are stored as plain numbers, and take as many bytes as before."
     elif "quantizes" in effects:
         yield (
             "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
@@ -31,6 +33,8 @@ def notes(request: Request, source: Source) -> Iterator[str]:
             "Layout sparse-bitmask: compressed-tensors reads it up to release 0.14 (with transformers 4). Later ones "
             "do not, and transformers 5 puts random weights in the place of those that it does not find."
         )
+    if not any(file.name.startswith("token") or file.suffix == ".model" for file in companions(source.folder)):
+        yield "There is no tokenizer beside the weights, so that none goes along."
     if source.converted:
         yield (
             "The whole model was in memory, as transformers puts the weights of this architecture together while it "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_output(out: Path) -> None:
@@ -20,11 +20,24 @@ def check_output(out: Path) -> None:
     Raises:
         UserError: It cannot, or something is there.
     """
+    if out.is_symlink() or out.is_mount():
+        what = "a link" if out.is_symlink() else "where a disk is mounted"
+        raise UserError(f"--out '{out}' is {what}, which no folder can take the place of; name a new folder")
     if out.is_dir():
         if any(out.iterdir()):
             raise UserError(f"--out '{out}' is there and is not empty; name a new folder")
-    elif out.exists() or out.is_symlink():
+    elif out.exists():
         raise UserError(f"--out '{out}' is a file; name a new folder")
+
+
+def check_apart(out: Path, source: Path) -> None:
+    """Check that a folder to be is not inside of the one that is read.
+
+    Raises:
+        UserError: It is.
+    """
+    if source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"--out '{out}' is inside of the model's own folder; name a folder elsewhere")
 
 
 def check_room(out: Path, needed: int) -> None:

@@ -23,6 +23,7 @@ class Written:
         bytes_after: What its own take.
         unused: Tensors of the source that the model has no place for; they were left out.
         notes: What else there is to know, a sentence each.
+        options: Those of the command that were not left as they are by default.
     """
 
     folder: Path
@@ -35,3 +36,4 @@ class Written:
     bytes_after: int
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ def compress_command(
     format: Annotated[str, typer.Option("--format", help="dense or compressed-tensors.")] = "dense",
     dtype: Annotated[
         str | None,
-        typer.Option(help="Cast to float32, bfloat16 or float16 first [default: as stored].", show_default=False),
+        typer.Option(help="Cast to float32, bfloat16 or float16 first.", show_default="as stored"),
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="The most bytes of weights in a file.")] = "5GB",
     seed: Annotated[int, typer.Option(help="For methods that draw at random.")] = 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -79,6 +80,8 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DATASETS_VERBOSITY", "error")
+    # Ended by a job scheduler or `kill`, what is half-written is cleared away as after Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -102,6 +105,10 @@ def main() -> None:
             raise
         code = _say(error.format_message())
     _leave(code if isinstance(code, int) else 0)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _leave(code: int) -> None:

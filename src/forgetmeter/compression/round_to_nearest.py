@@ -22,9 +22,10 @@ def transform(values: Tensor, level: Level | None, options: Options) -> RoundedW
     """Round each weight to the nearest multiple of its group's scale; halves go to the even multiple.
 
     Symmetric: the zero point is 0, the integers go from ``-2**(bits-1)`` to ``2**(bits-1) - 1``, and the scale is
-    the group's largest magnitude / ``((2**bits - 1) / 2)``, at least float32's epsilon. That is what
-    ``torch.ao.quantization.PerChannelMinMaxObserver`` with ``qscheme=per_channel_symmetric`` and the package
-    ``compressed-tensors`` do. The largest positive weight is thereby clipped by half a step.
+    the group's largest magnitude / ``((2**bits - 1) / 2)``, at least float32's epsilon. The scales are those of
+    ``torch.ao.quantization.PerChannelMinMaxObserver`` with ``qscheme=per_channel_symmetric``; weights are divided by
+    them, as the package ``compressed-tensors`` does, where torch multiplies by the reciprocal, which rounds a few
+    otherwise. The largest positive weight is thereby clipped by half a step.
 
     Args:
         values: Weights, ``(…, output units, input units)``.
@@ -57,7 +58,7 @@ METHOD = OrientedMatrixMethod(
     MethodDeclaration(
         name="round_to_nearest",
         summary="Weights of 2 to 8 bits, symmetric, a scale for each output unit or group; computed in floating point.",
-        reference="torch.ao.quantization.PerChannelMinMaxObserver, per_channel_symmetric",
+        reference="compressed-tensors; scales as torch.ao.quantization.PerChannelMinMaxObserver, per_channel_symmetric",
         level="bits",
         options={"group_size": Option(0, "How many input units share a scale; 0 for all.", least=0)},
         effect="quantizes",
