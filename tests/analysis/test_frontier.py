@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,19 @@ def test_without_a_baseline_or_knowledge_there_is_none(full_run: str) -> None:
     # The baseline knew nothing of lama/trex, so that only it itself is there; nothing was noted of a third variant.
     assert ("lama/trex", "l1_unstructured:overall:0.5") not in found
     assert ("piqa", "dynamic_int8:overall") in found
+
+
+def test_what_is_simulated_has_no_speed_and_an_all_wrong_baseline_no_frontier(tmp_path: Path) -> None:
+    location = write_made_up_run(str(tmp_path / "run"), recipes=list(KEEPS), right=keeps, tasks=[MadeUpTask(items=100)])
+    summary = open_run(location).summary
+    simulated = tuple(replace(each, simulated=each.recipe == "dynamic_int8:overall") for each in summary.variants)
+    (found,) = frontiers(replace(summary, variants=simulated))
+    speeds = {point.recipe: point.costs.get("tokens_per_second") for point in found.points}
+    assert speeds.pop("dynamic_int8:overall") is None
+    assert None not in speeds.values()
+    assert found.pareto_set("tokens_per_second")
+    assert "dynamic_int8:overall" not in found.pareto_set("tokens_per_second")
+    wrong = write_made_up_run(
+        str(tmp_path / "wrong"), recipes=list(KEEPS), right=lambda task, *_: np.zeros(task.items, dtype=bool)
+    )
+    assert frontiers(open_run(wrong).summary) == ()

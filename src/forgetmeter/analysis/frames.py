@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from forgetmeter.analysis.answers import Answers, read_answers
 from forgetmeter.analysis.baselines import ItemBaselines, baselines_by_task
+from forgetmeter.analysis.damage import damage_named
 from forgetmeter.analysis.item_shapes import read_item_shapes
 from forgetmeter.analysis.item_texts import ItemTexts, read_item_texts
 from forgetmeter.analysis.judged import is_judged
@@ -94,7 +96,8 @@ class Run:
         """One row an item: ``task``, then the columns of the items table."""
         if not self._items_parts:
             return _frame([], ["task", *_ITEMS])
-        return read_union(RunFolder(self.location), self._items_parts)
+        with self.damage_named():
+            return read_union(RunFolder(self.location), self._items_parts)
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:
@@ -102,7 +105,8 @@ class Run:
 
         Columns: ``task``, ``item_id``, ``gold``, ``choices`` (how many), ``among``, ``relation`` and ``popularity``.
         """
-        return read_item_shapes(RunFolder(self.location), self._items_parts)
+        with self.damage_named():
+            return read_item_shapes(RunFolder(self.location), self._items_parts)
 
     @cached_property
     def item_baselines(self) -> Mapping[str, ItemBaselines]:
@@ -112,14 +116,20 @@ class Run:
     @cached_property
     def item_texts(self) -> Mapping[str, ItemTexts]:
         """What each item asks, by task; of tasks whose items are stored."""
-        return {part.keys["task"]: read_item_texts(self._read(part)) for part in self._items_parts}
+        with self.damage_named():
+            return {part.keys["task"]: read_item_texts(self._read(part)) for part in self._items_parts}
 
     @cached_property
     def answers(self) -> tuple[Answers, ...]:
         """The outcomes as arrays, for each model and task with right answers: what all statistics are made from."""
         rows = self.cells.to_dict("records")
         judged = [part for part, row in zip(self._outcome_parts, rows, strict=True) if is_judged(row)]
-        return read_answers(RunFolder(self.location), judged, self.item_shapes, self.item_baselines)
+        with self.damage_named():
+            return read_answers(RunFolder(self.location), judged, self.item_shapes, self.item_baselines)
+
+    def damage_named(self) -> AbstractContextManager[None]:
+        """Return a context in which a file of the run that cannot be read is a ``UserError`` that names it."""
+        return damage_named(self.location, [*self._items_parts, *self._outcome_parts])
 
     # What follows is computed from the above by modules that import this one; they are imported when asked for.
 
@@ -217,7 +227,8 @@ class Run:
         """Return the outcomes with some of their columns only, which for a large run is much quicker."""
         if not self._outcome_parts:
             return _frame([], [*_KEYS, *(columns or _OUTCOMES)])
-        return read_union(RunFolder(self.location), self._outcome_parts, columns)
+        with self.damage_named():
+            return read_union(RunFolder(self.location), self._outcome_parts, columns)
 
 
 def open_run(location: str) -> Run:

@@ -29,9 +29,9 @@ class FrontierPoint:
     Attributes:
         recipe: The recipe, as text.
         retained: Share of what the baseline knew that is still known, with its 95% interval; 1 for the baseline.
-        costs: Each of ``MEASURES`` that is known: sizes in bytes, and the tokens per second at which the task was
-            scored here.
-        simulated: Whether it was computed in floating point, so that its speed says nothing.
+        costs: Each of ``MEASURES`` that is known: sizes in bytes, and, unless it was simulated, the tokens per second
+            at which the task was scored here.
+        simulated: Whether it was computed in floating point, so that its speed would say nothing.
         pareto: The measures by which no other variant is at least as good and retains at least as much, and better
             in one of the two.
     """
@@ -75,21 +75,23 @@ def frontiers(summary: Summary) -> tuple[Frontier, ...]:
                 if (retained := cell.retained_estimate) is not None
             ]
         )
-        if points and any(point.recipe == BASELINE for point in points):
+        if any(cell.recipe == BASELINE and cell.right for cell in cells):
             found.append(Frontier(model, task, tuple(points)))
     return tuple(found)
 
 
 def _point(cell: CellSummary, retained: Estimate, variant: VariantSummary | None) -> FrontierPoint:
+    is_simulated = bool(variant and variant.simulated)
     costs: dict[Measure, float | None] = {
         "dense_bytes": variant.dense_bytes if variant else None,
         "bitmask_bytes": variant.bitmask_bytes if variant else None,
         "quantized_bytes": variant.quantized_bytes if variant else None,
         "smallest_bytes": variant.smallest_bytes if variant else None,
-        "tokens_per_second": cell.tokens / cell.seconds if cell.tokens and cell.seconds else None,
+        # What is simulated is slower or faster than what it simulates.
+        "tokens_per_second": None if is_simulated or not (cell.tokens and cell.seconds) else cell.tokens / cell.seconds,
     }
     known = {measure: float(value) for measure, value in costs.items() if value is not None}
-    return FrontierPoint(cell.recipe, retained, known, bool(variant and variant.simulated), ())
+    return FrontierPoint(cell.recipe, retained, known, is_simulated, ())
 
 
 def _marked(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:

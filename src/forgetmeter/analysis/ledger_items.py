@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forgetmeter.analysis.statement import statement_of
+from forgetmeter.analysis.visible_text import visible
 
 _ABOUT = ("item_id", "contexts", "continuations", "fields", "before", "after", "choices", "among")
 _ANSWER = ("item_id", "correct", "prediction", "gold", "rank", "margin")
@@ -94,21 +95,21 @@ def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[st
     has_phrasings = "template" in fields and relation is not None and subject is not None
     return LedgerItem(
         item_id=before["item_id"],
-        statement=statement_of(about),
-        subject=subject,
+        statement=visible(statement_of(about)),
+        subject=None if subject is None else visible(subject),
         relation=relation,
-        relation_label=fields.get("relation_label"),
+        relation_label=visible(label) if (label := fields.get("relation_label")) else None,
         fact=(str(relation), str(subject)) if has_phrasings else None,
         popularity=_number(fields.get("popularity")),
         choices=None if about.get("among") == "vocabulary" else about.get("choices"),
-        gold=before["gold"],
+        gold=visible(before["gold"]),
         before=_answer(before),
         after=_answer(after),
     )
 
 
 def _answer(row: Mapping[str, Any]) -> LedgerAnswer:
-    return LedgerAnswer(bool(row["correct"]), row["prediction"], row["rank"], row["margin"])
+    return LedgerAnswer(bool(row["correct"]), visible(row["prediction"]), row["rank"], row["margin"])
 
 
 def _number(text: str | None) -> float | None:

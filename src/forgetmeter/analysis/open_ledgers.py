@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.judged import is_judged
 from forgetmeter.analysis.ledger import Ledger, make_ledger
 from forgetmeter.analysis.ledger_items import ledger_items
 from forgetmeter.errors import UserError
@@ -28,7 +29,12 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     models = _chosen("model", list(dict.fromkeys(run.variants["model"])), model)
     names = list(dict.fromkeys([*run.study["identity"].get("tasks", ()), *run.cells["task"]]))
     tasks = _chosen("task", names, task)
-    done = {(str(row["model"]), str(row["recipe"]), str(row["task"])) for row in run.cells.to_dict("records")}
+    rows = run.cells.to_dict("records")
+    unjudged = dict.fromkeys(str(row["task"]) for row in rows if not is_judged(row))
+    tasks = [name for name in tasks if name not in unjudged]
+    if not tasks and unjudged:
+        raise UserError(f"there are no right answers in {', '.join(unjudged)}, so that none can be forgotten")
+    done = {(str(row["model"]), str(row["recipe"]), str(row["task"])) for row in rows}
     found, missing = [], []
     for each in models:
         for name in tasks:
@@ -36,7 +42,8 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
             if lacking:
                 missing.append(f"'{lacking[0]}' on {name}{_failed(run, each, lacking[0], name)}")
             else:
-                found.append(_ledger(run, each, wanted, name))
+                with run.damage_named():
+                    found.append(_ledger(run, each, wanted, name))
     if not found:
         raise UserError(
             f"nothing to compare: the run has no outcomes of {', '.join(missing)}; run the study again to do what is "

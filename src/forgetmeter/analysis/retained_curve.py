@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,9 +100,8 @@ def retained_curves(
             for each in group
             if (estimate := cells[each.recipe].retained_estimate) is not None
         )
-        found.append(
-            RetainedCurve(answers.model, answers.task, method, scope, points, _area(group, draws), _knee(group, draws))
-        )
+        area, knee = _area(group, points, draws), _knee(group, draws)
+        found.append(RetainedCurve(answers.model, answers.task, method, scope, points, area, knee))
     return tuple(found)
 
 
@@ -136,12 +135,22 @@ def _levels(group: tuple[Treatment, ...]) -> NDArray[np.float64]:
     return np.asarray([0.0, *(float(each.level or 0) for each in group)])
 
 
-def _area(group: tuple[Treatment, ...], draws: RetainedDraws) -> Estimate:
+def _area(group: tuple[Treatment, ...], points: Sequence[CurvePoint], draws: RetainedDraws) -> Estimate:
     first, *others = area_weights(_levels(group))
     value, resampled = draws.contrast(
         {each.recipe: weight for each, weight in zip(group, others, strict=True)}, constant=first
     )
-    return expanded_interval(value, resampled, clusters=draws.clusters)
+    found = expanded_interval(value, resampled, clusters=draws.clusters)
+    if len(points) < len(group):
+        return found
+    # Where little is forgotten, resamples forget nothing at all. The points' own intervals know better; all their ends
+    # together are the area's where the points move together, which those of one model on the same items nearly do.
+    ends = [
+        (weight * point.retained.low, weight * point.retained.high)
+        for weight, point in zip(others, points, strict=True)
+    ]
+    low, high = (first + sum(side) for side in zip(*ends, strict=True))
+    return Estimate(found.value, min(found.low, low), max(found.high, high))
 
 
 def _knee(group: tuple[Treatment, ...], draws: RetainedDraws) -> Knee | None:

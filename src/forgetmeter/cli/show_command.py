@@ -40,14 +40,17 @@ def show_command(
 
     summary = open_run(run).summary
     if format == "grid":
-        sys.stdout.write("\n".join(map(grid_text, retained_grids(summary))))
+        grids = retained_grids(summary)
+        if not grids:
+            raise UserError(f"{run} has no grid: it needs a baseline with right answers, and recipes of one scope each")
+        sys.stdout.write("\n".join(map(grid_text, grids)))
         return
     console = Console()
     if format == "frontier":
         width = console.width if console.is_terminal else _PIPED_WIDTH
         shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
         if not shown:
-            raise UserError(f"{run} has no frontier: no baseline that gets anything right")
+            raise UserError(f"{run} has no frontier: it has no baseline with right answers to retain")
         console.print(shown, soft_wrap=True)
         return
     if format == "table" and console.is_terminal:

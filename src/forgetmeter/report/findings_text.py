@@ -84,7 +84,7 @@ def _model(claim: Claim, result: ModelResult, width: int, *, is_alone: bool) -> 
     mark, style = _MARKS[result.verdict]
     text.append(" " * _INDENT + result.model, "magenta")
     text.append(f"  {effect_text(claim, result.effect)}", "bold")
-    text.append(f"  p {probability(result.p_holm)}")
+    text.append(f"  p (Holm) {probability(result.p_holm)}")
     text.append("\n" if is_alone else f"  {mark}\n", style)
     tested = [task for task in result.tasks if task.effect is not None]
     for task in tested:

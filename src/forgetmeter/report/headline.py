@@ -18,7 +18,7 @@ _MUCH = 0.25
 _NOTHING = 0.01
 _NO_BETTER = 0.05
 _SCOPES = (BOTH, FEED_FORWARD, ATTENTION)
-_PLACES: Mapping[str, str] = {BOTH: "its weights", FEED_FORWARD: "feed-forward", ATTENTION: "attention"}
+_PLACES: Mapping[str, str] = {BOTH: "attention and feed-forward", FEED_FORWARD: "feed-forward", ATTENTION: "attention"}
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,10 @@ def _cost(words: str, cell: CellSummary) -> str:
     said = f"{does[:1].upper()}{does[1:]} ({scope})"
     forgotten = percent(1 - (cell.retained or 0.0))
     drop = f"drop {points(cell.drop or 0.0)} points, {points(cell.drop_low or 0.0)} to {points(cell.drop_high or 0.0)}"
-    if cell.is_significant:
+    if cell.is_significant and (cell.drop or 0.0) > 0:
         return f"{said} costs {forgotten} of that."
+    if cell.is_significant:
+        return f"{said} forgets {forgotten} of that, and gains more ({drop})."
     if (cell.drop_high or 0.0) <= _NOTHING:
         return f"{said} costs nothing measurable ({drop})."
     return f"{said} forgets {forgotten} of that; in accuracy it is not beyond chance ({drop})."

@@ -54,7 +54,7 @@ def test_the_first_screen_has_the_answer_and_one_chart(page):
     text = " ".join(Tags(screen).text.split())
     # 6 of the 30 known facts are forgotten at 50%, all at 90%; int8 changes nothing.
     assert "It knows 83.3% of 36 facts of lama/trex (guessing: 12.5%)." in text
-    assert "Without 90% of its weights, 100.0% is gone." in text
+    assert "Without 90% of attention and feed-forward, 100.0% is gone." in text
     assert "8-bit (both) forgets 0.0% of that; in accuracy it is not beyond chance (drop 0.0 points, -" in text
     assert "2 of 3 recipes show no change of accuracy beyond chance." in text
     assert screen.count("<svg") == 1

@@ -115,7 +115,7 @@ def _table(frontier: Frontier, measure: Measure) -> FigureTable:
                 recipe_in_words(point.recipe),
                 f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
                 *(column[place] for column in columns),
-                MISSING if speed is None else f"{speed:,.0f}{' (simulated)' if point.simulated else ''}",
+                "simulated" if point.simulated else MISSING if speed is None else f"{speed:,.0f}",
             )
         )
     sizes = (f"{name}, MB" for name in _SIZES.values())

@@ -1,0 +1,15 @@
+"""Texts of data sets as a terminal may print them."""
+
+from __future__ import annotations
+
+_LINE_BREAKS = "\t\n"
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
+# What turns the direction of writing, and so can have a text read otherwise than it is.
+_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROLS if chr(code) not in _LINE_BREAKS}
+_ESCAPES |= {code: f"\\u{code:04x}" for code in _DIRECTIONS}
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters are written out, such as that of escape: none of it moves a cursor."""
+    return text.translate(_ESCAPES)
