@@ -135,3 +135,12 @@ def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
 def test_a_chart_that_cannot_be_drawn_is_an_error_that_says_why():
     with pytest.raises(RuntimeError, match=r"(?s)drawing the charts failed: .*Vega-Lite to SVG conversion failed"):
         drawn_by_process(["figure"], [{"mark": "no such mark", "data": {"url": "https://example.org/x.csv"}}])
+
+
+def test_a_curves_average_and_knee_are_said_once(figures):
+    by_level = [figure for group in figures.level for figure in group.figures]
+    assert by_level
+    for figure in by_level:
+        assert figure.note.startswith("On average over the levels: ")
+        assert "% [" in figure.note
+    assert [figure.note for group in figures.removed for figure in group.figures if figure.note] == []

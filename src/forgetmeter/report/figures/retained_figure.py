@@ -89,7 +89,22 @@ def _figure(group: _Group, chance: float | None, along: Along, *, is_only: bool)
         alternative=_alternative(group, along),
         chart=_chart(group, chance, along),
         table=_table(group),
+        note=_averages(group) if along == "level" else "",
     )
+
+
+def _averages(group: _Group) -> str:
+    """Say what is retained on average over all levels, and where it falls fastest."""
+    said = []
+    for curve in group.curves:
+        area, knee = curve.area, curve.knee
+        text = f"{group.line(curve)} {percent(area.value)} {interval(area.low, area.high)}"
+        if knee is not None:
+            text += f", falling fastest from {knee.low:.0%} to {knee.high:.0%}"
+            if (knee.interval_low, knee.interval_high) != (knee.low, knee.high):
+                text += f" (at the outside {knee.interval_low:.0%} to {knee.interval_high:.0%})"
+        said.append(text)
+    return f"On average over the levels: {' · '.join(said)}."
 
 
 def _rows(group: _Group, along: Along) -> list[dict[str, Any]]:
