@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -116,8 +117,18 @@ def _key(part: Part) -> tuple[str, str]:
 
 
 def _tables(folder: RunFolder, parts: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
-    for part in sorted(parts, key=lambda part: part.keys["recipe"] != BASELINE):
-        yield part.keys["recipe"], pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(_READ))
+    ordered = sorted(parts, key=lambda part: part.keys["recipe"] != BASELINE)
+
+    def read(part: Part) -> pa.Table:
+        return pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(_READ))
+
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        # One file ahead of what is worked on, and no further: a large run does not fit into memory.
+        coming = [ahead.submit(read, part) for part in ordered[:1]]
+        for place, part in enumerate(ordered):
+            table = coming.pop().result()
+            coming = [ahead.submit(read, following) for following in ordered[place + 1 : place + 2]]
+            yield part.keys["recipe"], table
 
 
 class _Rows:

@@ -17,10 +17,14 @@ def report_command(
     ] = None,
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
-    from forgetmeter.analysis.frames import open_run
-    from forgetmeter.report.written_report import make_report, write_report
+    from forgetmeter.report.figures.drawer import Drawer
 
-    files = make_report(open_run(run), None if other is None else open_run(other))
+    # First of all: it gets ready while the libraries below are imported and the run is read.
+    with Drawer() as drawer:
+        from forgetmeter.analysis.frames import open_run
+        from forgetmeter.report.written_report import make_report, write_report
+
+        files = make_report(open_run(run), None if other is None else open_run(other), drawer=drawer)
     page = write_report(files, out or run)
     charts = sum(path.endswith(".svg") for path in files)
     sys.stdout.write(f"{page} ({len(files['report.html']) / 1e6:.1f} MB)\n")

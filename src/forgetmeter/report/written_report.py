@@ -9,6 +9,7 @@ from forgetmeter.analysis.findings.all_findings import find
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.errors import UserError
+from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import drawn, specifications
 from forgetmeter.report.headline import headlines
 from forgetmeter.report.html.ledger_data import ledger_data
@@ -22,12 +23,13 @@ from forgetmeter.store.filesystem import RunFolder
 PAGE = "report.html"
 
 
-def make_report(run: Run, other: Run | None = None) -> Mapping[str, bytes]:
+def make_report(run: Run, other: Run | None = None, *, drawer: Drawer | None = None) -> Mapping[str, bytes]:
     """Return the files of a report, by path.
 
     Args:
         run: The run.
         other: One to lay beside it.
+        drawer: Draws the charts; one of its own by default.
 
     Raises:
         UserError: The run has no outcomes yet.
@@ -35,6 +37,13 @@ def make_report(run: Run, other: Run | None = None) -> Mapping[str, bytes]:
     if not len(run.cells):
         reason = f"; {len(run.failures)} cells failed" if len(run.failures) else ""
         raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
+    if drawer is None:
+        with Drawer() as own:
+            return _files(run, other, own)
+    return _files(run, other, drawer)
+
+
+def _files(run: Run, other: Run | None, drawer: Drawer) -> Mapping[str, bytes]:
     summary = run.summary
     curves = all_curves(run, summary)
     figures = run_figures(run, summary, curves)
@@ -42,7 +51,7 @@ def make_report(run: Run, other: Run | None = None) -> Mapping[str, bytes]:
     specified = specifications(charts)
     with ThreadPoolExecutor(max_workers=1) as beside:
         # Another process draws; what follows is computed meanwhile.
-        drawing = beside.submit(drawn, charts, specified)
+        drawing = beside.submit(drawn, charts, specified, drawer)
         findings, ledger = find(run, summary), ledger_data(run)
         drawings = drawing.result()
     content = PageContent(

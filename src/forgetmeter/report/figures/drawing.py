@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
-
-_PROCESS = Path(__file__).with_name("drawing_process.py")
 
 
 def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
@@ -25,10 +20,11 @@ def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
 def draw(figures: Iterable[Figure]) -> list[DrawnFigure]:
     """Draw figures, in order, in a process of its own."""
     figures = list(figures)
-    return drawn(figures, specifications(figures))
+    with Drawer() as drawer:
+        return drawn(figures, specifications(figures), drawer)
 
 
-def drawn(figures: Iterable[Figure], specified: list[dict[str, Any]]) -> list[DrawnFigure]:
+def drawn(figures: Iterable[Figure], specified: list[dict[str, Any]], drawer: Drawer) -> list[DrawnFigure]:
     """Draw figures of which the specifications are there; waits without keeping other threads from working.
 
     Raises:
@@ -36,14 +32,9 @@ def drawn(figures: Iterable[Figure], specified: list[dict[str, Any]]) -> list[Dr
     """
     if not specified:
         return []
-    done = subprocess.run(
-        [sys.executable, str(_PROCESS)], input=json.dumps(specified).encode(), capture_output=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"drawing the charts failed: {done.stderr.decode(errors='replace').strip()}")
     return [
         DrawnFigure(figure, each["svg"], base64.b64decode(each["png"]))
-        for figure, each in zip(figures, json.loads(done.stdout), strict=True)
+        for figure, each in zip(figures, drawer.draw(specified), strict=True)
     ]
 
 

@@ -22,7 +22,14 @@ def draw_specification(specification: dict[str, Any]) -> dict[str, str]:
     return {"svg": svg, "png": base64.b64encode(vl_convert.svg_to_png(svg, scale=_PIXELS)).decode()}
 
 
+def get_ready() -> None:
+    """Have Vega compiled, which the first chart would wait for."""
+    mark: dict[str, Any] = {"data": {"values": [{}]}, "mark": "point"}
+    draw_specification({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **mark})
+
+
 if __name__ == "__main__":
+    get_ready()
     # Bytes, as a console's encoding may be anything.
     asked = json.loads(sys.stdin.buffer.read())
     sys.stdout.buffer.write(json.dumps([draw_specification(each) for each in asked]).encode())
