@@ -13,6 +13,7 @@ from hostile_run import HALF, INT8, MOST, RELATION, write_hostile_run
 from forgetmeter.analysis.frames import open_run
 from forgetmeter.analysis.relation_shares import relation_shares
 from forgetmeter.analysis.retained_curve import all_curves
+from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import draw, file_name
 from forgetmeter.report.figures.drawing import drawn as drawn_by_process
 from forgetmeter.report.run_figures import run_figures
@@ -133,8 +134,15 @@ def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
 
 
 def test_a_chart_that_cannot_be_drawn_is_an_error_that_says_why():
-    with pytest.raises(RuntimeError, match=r"(?s)drawing the charts failed: .*Vega-Lite to SVG conversion failed"):
-        drawn_by_process(["figure"], [{"mark": "no such mark", "data": {"url": "https://example.org/x.csv"}}])
+    failed = r"(?s)drawing the charts failed: .*Vega-Lite to SVG conversion failed"
+    with Drawer() as drawer, pytest.raises(RuntimeError, match=failed):
+        drawn_by_process(["figure"], [{"mark": "no such mark", "data": {"url": "https://example.org/x.csv"}}], drawer)
+
+
+def test_a_drawer_that_is_not_needed_ends():
+    with Drawer() as drawer:
+        pass
+    assert drawer._process.returncode is not None
 
 
 def test_a_curves_average_and_knee_are_said_once(figures):
