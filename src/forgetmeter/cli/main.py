@@ -72,7 +72,7 @@ def main() -> None:
     """Run the command line; a wrong request is answered in one line and exit code 2."""
     # Progress is ours; the libraries' bars would tear it apart.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Threads that spin while they wait slow a busy machine down tenfold (docs/decisions/014-threads.md).
+    # Threads that spin while they wait slow a busy machine down several times (docs/decisions/014-threads.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Weights of many megabytes come and go; in large pages, the system hands them out several times as fast.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
