@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
@@ -93,34 +95,25 @@ def make_bart() -> BartForConditionalGeneration:
     return BartForConditionalGeneration(config).eval()
 
 
+_ENCODER: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "initializer_range": 0.2,
+}
+
+
 def make_bert(vocabulary: int, *, seed: int = 0) -> BertForMaskedLM:
     """A random BERT of 2 layers."""
     torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=128,
-        initializer_range=0.2,
-    )
-    return BertForMaskedLM(config).eval()
+    return BertForMaskedLM(BertConfig(vocab_size=vocabulary, max_position_embeddings=128, **_ENCODER)).eval()
 
 
 def make_roberta(vocabulary: int) -> RobertaForMaskedLM:
     """A random RoBERTa of 2 layers."""
     torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=130,
-        pad_token_id=1,
-        initializer_range=0.2,
-    )
+    config = RobertaConfig(vocab_size=vocabulary, max_position_embeddings=130, pad_token_id=1, **_ENCODER)
     return RobertaForMaskedLM(config).eval()
 
 

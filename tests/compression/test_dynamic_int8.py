@@ -12,9 +12,8 @@ from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_q
 
 from forgetmeter.compression.compressor import compress
 from forgetmeter.compression.dynamic_int8 import METHOD, DynamicInt8Linear, kernel_available
-from forgetmeter.compression.int8_weight import GRANULARITIES, Int8Weight, quantize_weight
+from forgetmeter.compression.int8_weight import GRANULARITIES, Int8Weight, quantize
 from forgetmeter.compression.unusable_weight import UnusableWeightError
-from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.scope import parse_scope
 
@@ -60,10 +59,10 @@ def test_a_scale_for_each_output_unit_is_that_of_quantize_dynamic(make_loaded, l
 
 
 def test_parts_of_a_weight_with_a_scale_each_are_its_rows():
-    weight = quantize_weight(DenseWeight(torch.randn(6, 4, generator=torch.Generator().manual_seed(0))), "per_channel")
+    weight = quantize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), "per_channel")
     upper, lower = weight.part(0, ((0, 2), (5, 6))), weight.part(0, ((2, 5),))
     assert upper.joins(lower)
-    assert not upper.joins(quantize_weight(DenseWeight(torch.ones(3, 4))))
+    assert not upper.joins(quantize(torch.ones(3, 4)))
     whole = upper.together(0, [(((0, 2), (5, 6)), upper), (((2, 5),), lower)])
     assert torch.equal(whole.values(), weight.values())
     assert torch.equal(weight.transposed().part(1, ((2, 5),)).values(), lower.values().t())
@@ -77,7 +76,7 @@ def test_weights_are_quantized_as_by_the_observer(values):
     module = nn.Sequential(nn.Linear(len(values), 1, bias=False))
     module[0].weight = nn.Parameter(torch.tensor([values]))
     theirs = torch_quantized(module, {"0"})[0].weight()
-    ours = quantize_weight(DenseWeight(module[0].weight))
+    ours = quantize(module[0].weight)
     assert ours.factors.item() == theirs.q_scale()
     assert torch.equal(ours.integers, theirs.int_repr())
     assert torch.equal(ours.values(), theirs.dequantize())
@@ -86,8 +85,8 @@ def test_weights_are_quantized_as_by_the_observer(values):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_other_dtypes_are_quantized_as_float32(dtype):
     values = torch.randn(7, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
-    ours = quantize_weight(DenseWeight(values))
-    assert torch.equal(ours.integers, quantize_weight(DenseWeight(values.float())).integers)
+    ours = quantize(values)
+    assert torch.equal(ours.integers, quantize(values.float()).integers)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -101,7 +100,7 @@ def test_other_dtypes_are_quantized_as_float32(dtype):
 )
 def test_the_simulation_computes_what_the_kernel_does(seed, exponent, shift, rows, bias, granularity):
     generator = torch.Generator().manual_seed(seed)
-    weight = quantize_weight(DenseWeight(torch.randn(6, 33, generator=generator)), granularity)
+    weight = quantize(torch.randn(6, 33, generator=generator), granularity)
     offset = torch.randn(6, generator=generator) if bias else None
     inputs = torch.randn(rows, 33, generator=generator) * 10.0**exponent + shift
     kernel = DynamicInt8Linear(weight, offset, arithmetic="kernel")
@@ -112,7 +111,7 @@ def test_the_simulation_computes_what_the_kernel_does(seed, exponent, shift, row
 
 @pytest.mark.parametrize("inputs", [torch.zeros(2, 4), torch.ones(2, 4), -torch.ones(2, 4), torch.zeros(0, 4)])
 def test_degenerate_ranges(inputs):
-    weight = quantize_weight(DenseWeight(torch.randn(3, 4, generator=torch.Generator().manual_seed(0))))
+    weight = quantize(torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))
     simulated = DynamicInt8Linear(weight, None, arithmetic="simulated")(inputs)
     torch.testing.assert_close(simulated, DynamicInt8Linear(weight, None)(inputs))
 
@@ -122,7 +121,7 @@ def test_degenerate_ranges(inputs):
 def test_shape_and_dtype_of_the_input_stay(arithmetic, dtype):
     generator = torch.Generator().manual_seed(0)
     linear = nn.Linear(8, 5)
-    module = DynamicInt8Linear(quantize_weight(DenseWeight(linear.weight)), linear.bias, arithmetic=arithmetic)
+    module = DynamicInt8Linear(quantize(linear.weight), linear.bias, arithmetic=arithmetic)
     inputs = torch.randn(2, 3, 8, generator=generator).to(dtype)
     outputs = module(inputs)
     assert outputs.shape == (2, 3, 5)
@@ -132,7 +131,7 @@ def test_shape_and_dtype_of_the_input_stay(arithmetic, dtype):
 
 def test_the_module_can_be_copied():
     linear = nn.Linear(8, 5)
-    module = DynamicInt8Linear(quantize_weight(DenseWeight(linear.weight)), linear.bias)
+    module = DynamicInt8Linear(quantize(linear.weight), linear.bias)
     inputs = torch.ones(1, 8)
     assert torch.equal(copy.deepcopy(module)(inputs), module(inputs))
 
@@ -150,7 +149,7 @@ def test_masking_keeps_scale_and_integers():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_values_without_a_scale_are_refused(value):
     with pytest.raises(UnusableWeightError, match="cannot be quantized"):
-        quantize_weight(DenseWeight(torch.tensor([[1.0, value]])))
+        quantize(torch.tensor([[1.0, value]]))
 
 
 def test_the_input_stays_as_it_is():

@@ -6,7 +6,7 @@ from torch import nn
 
 from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear
 from forgetmeter.compression.installation import install, installed
-from forgetmeter.compression.int8_weight import quantize_weight
+from forgetmeter.compression.int8_weight import quantize
 from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.models.weight_map import weight_map
 
@@ -62,7 +62,7 @@ def test_int8_weights_replace_the_module(make_loaded):
     model = make_loaded().model
     matrix = matrix_named(model, "layers.1.self_attn.k_proj.weight")
     before, old = snapshot(model), model.get_submodule(matrix.module)
-    with installed(model, {matrix: quantize_weight(weight_of(model, matrix))}):
+    with installed(model, {matrix: quantize(weight_of(model, matrix).values())}):
         new = model.get_submodule(matrix.module)
         assert isinstance(new, DynamicInt8Linear)
         assert not new.training
@@ -80,7 +80,7 @@ def test_unknown_forms_are_installed_as_values(make_loaded):
         assert torch.equal(new, old / 2)
 
 
-@pytest.mark.parametrize("form", [DenseWeight, lambda tensor: quantize_weight(DenseWeight(tensor))])
+@pytest.mark.parametrize("form", [DenseWeight, quantize])
 def test_a_tied_head_is_untied_while_it_is_installed(make_loaded, form):
     model = make_loaded(tied=True).model
     matrix = matrix_named(model, "lm_head.weight")
@@ -109,7 +109,7 @@ def test_a_failure_midway_puts_everything_back(make_loaded):
     before = snapshot(model)
     weights = {
         head: DenseWeight(torch.ones(head.shape)),
-        query: quantize_weight(weight_of(model, query)),
+        query: quantize(weight_of(model, query).values()),
         value: DenseWeight(torch.ones(3, 3)),
     }
     with pytest.raises(ValueError, match=r"v_proj.weight has shape \(16, 32\), the new weights \(3, 3\)"):
@@ -132,4 +132,4 @@ def test_int8_weights_replace_linear_layers_only(make_loaded):
     matrix = matrix_named(model, "layers.0.mlp.up_proj.weight")
     model.model.layers[0].mlp.up_proj = nn.Identity()
     with pytest.raises(TypeError, match="Identity"):
-        install(model, {matrix: quantize_weight(DenseWeight(torch.ones(matrix.shape)))})
+        install(model, {matrix: quantize(torch.ones(matrix.shape))})

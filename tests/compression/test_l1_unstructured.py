@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from forgetmeter.compression import l1_unstructured
-from forgetmeter.compression.int8_weight import Int8Weight, quantize_weight
+from forgetmeter.compression.int8_weight import Int8Weight, quantize
 from forgetmeter.compression.l1_unstructured import METHOD
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import DenseWeight
@@ -134,7 +134,7 @@ def test_the_dtype_stays(dtype):
 
 
 def test_quantized_weights_are_pruned_by_their_integers():
-    quantized = [quantize_weight(DenseWeight(tensor)) for tensor in matrices()]
+    quantized = [quantize(tensor) for tensor in matrices()]
     done = list(METHOD.prepare(quantized, GLOBAL, seed=0)(0.5))
     size = sum(weight.integers.numel() for weight in quantized)
     for weight, old in zip(done, quantized, strict=True):

@@ -124,10 +124,11 @@ def _tables(folder: RunFolder, parts: Sequence[Part]) -> Iterator[tuple[str, pa.
 
     with ThreadPoolExecutor(max_workers=1) as ahead:
         # One file ahead of what is worked on, and no further: a large run does not fit into memory.
-        coming = [ahead.submit(read, part) for part in ordered[:1]]
-        for place, part in enumerate(ordered):
-            table = coming.pop().result()
-            coming = [ahead.submit(read, following) for following in ordered[place + 1 : place + 2]]
+        coming = ahead.submit(read, ordered[0])
+        for part, following in zip(ordered, [*ordered[1:], None], strict=True):
+            table = coming.result()
+            if following is not None:
+                coming = ahead.submit(read, following)
             yield part.keys["recipe"], table
 
 

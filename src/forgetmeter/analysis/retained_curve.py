@@ -12,7 +12,7 @@ from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.resampling import expanded_interval
+from forgetmeter.analysis.resampling import expanded_interval, hull
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.analysis.summary import Summary
 from forgetmeter.analysis.treatments import Treatment, curves, treatments
@@ -150,7 +150,7 @@ def _area(group: tuple[Treatment, ...], points: Sequence[CurvePoint], draws: Ret
         for weight, point in zip(others, points, strict=True)
     ]
     low, high = (first + sum(side) for side in zip(*ends, strict=True))
-    return Estimate(found.value, min(found.low, low), max(found.high, high))
+    return hull(found, Estimate(found.value, low, high))
 
 
 def _knee(group: tuple[Treatment, ...], draws: RetainedDraws) -> Knee | None:

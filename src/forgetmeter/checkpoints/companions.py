@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from forgetmeter.errors import UserError
 
+TOKENIZER_PATTERNS = ("tokenizer*", "vocab*", "merges*", "*.model")
 PATTERNS = (
-    "tokenizer*",
-    "vocab*",
-    "merges*",
-    "*.model",
+    *TOKENIZER_PATTERNS,
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template*",
@@ -23,9 +22,9 @@ PATTERNS = (
 """Tokenizer, generation configuration and licence. Code is not among them."""
 
 
-def companions(source: Path) -> list[Path]:
+def companions(source: Path, patterns: Iterable[str] = PATTERNS) -> list[Path]:
     """Return the files and folders that go along."""
-    return sorted({file for pattern in PATTERNS for file in source.glob(pattern) if file.suffix != ".py"})
+    return sorted({file for pattern in patterns for file in source.glob(pattern) if file.suffix != ".py"})
 
 
 def size_of(companion: Path) -> int:

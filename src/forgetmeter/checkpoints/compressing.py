@@ -160,8 +160,9 @@ def _write_streamed(
         reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
         files = writer.finish()
     model.config.architectures = [type(model).__name__]
-    # What the weights are read in stays what it was; of a model that is cast, or does not say, it is what is stored.
-    model.config.dtype = request.dtype or load_config(source.folder, str(request.model)).dtype or model.config.dtype
+    # Else what the weights are read in stays what it was.
+    if request.dtype is not None:
+        model.config.dtype = request.dtype
     if (quantization_config := storage.quantization_config()) is not None:
         model.config.quantization_config = quantization_config
     model.config.save_pretrained(partial)

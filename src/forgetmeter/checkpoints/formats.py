@@ -11,6 +11,7 @@ from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.sparse_bitmask import SparseBitmaskStorage
 from forgetmeter.checkpoints.storage import DenseStorage, Storage
 from forgetmeter.compression.table import load_method
+from forgetmeter.compression.untying import stays_tied
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
@@ -63,22 +64,12 @@ def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequenc
             "--format compressed-tensors cannot be loaded by transformers for models of type "
             f"{model.config.model_type}, whose weights it looks at before they are unpacked; choose --format dense"
         )
-    ties = getattr(model, "all_tied_weights_keys", {})
-    head = next(
-        (
-            matrix
-            for matrix in matrices
-            if matrix.tied_to is not None
-            and any(step.scope.selects(matrix) for step in request.recipe.steps)
-            and any(tied != matrix.parameter for tied in ties)
-        ),
-        None,
-    )
-    if head is not None:
-        yield (
-            f"--format compressed-tensors cannot hold {head.parameter}: the configuration goes on tying it, as it ties "
-            "other weights too, and transformers looks for a plain tensor then; choose --format dense"
-        )
+    for matrix in matrices:
+        if matrix.tied_to is not None and request.recipe.selects(matrix) and stays_tied(model, matrix):
+            yield (
+                f"--format compressed-tensors cannot hold {matrix.parameter}: the configuration goes on tying it, as "
+                "it ties other weights too, and transformers looks for a plain tensor then; choose --format dense"
+            )
 
 
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from forgetmeter.checkpoints.companions import companions
+from forgetmeter.checkpoints.companions import TOKENIZER_PATTERNS, companions
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.table import load_method
@@ -33,7 +33,7 @@ def notes(request: Request, source: Source) -> Iterator[str]:
             "Layout sparse-bitmask: compressed-tensors reads it up to release 0.14 (with transformers 4). Later ones "
             "do not, and transformers 5 puts random weights in the place of those that it does not find."
         )
-    if not any(file.name.startswith("token") or file.suffix == ".model" for file in companions(source.folder)):
+    if not companions(source.folder, TOKENIZER_PATTERNS):
         yield "There is no tokenizer beside the weights, so that none goes along."
     if source.converted:
         yield (

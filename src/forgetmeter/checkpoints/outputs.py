@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -56,7 +55,7 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
         UserError: A step would find that the steps before dropped all that it selects.
     """
     before = model.state_dict(keep_vars=True)
-    heads = [matrix for matrix in _selected(recipe, stored.matrices) if matrix.role.component == "head"]
+    heads = [matrix for matrix in stored.matrices if matrix.role.component == "head" and recipe.selects(matrix)]
     for head in heads:
         if head.tied_to is not None or head.parameter in model.all_tied_weights_keys:
             declare_untied(model, head)
@@ -92,10 +91,6 @@ def dropped_blocks(recipe: Recipe, stored: StoredModel) -> set[Block]:
             for unit, weight in results:
                 dropped.update(unit.apart(weight) if is_dropped(weight) else {})
     return {block for matrix in dropped if (block := block_of(matrix)) is not None}
-
-
-def _selected(recipe: Recipe, matrices: Iterable[Matrix]) -> list[Matrix]:
-    return [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in recipe.steps)]
 
 
 def _renumbered(stored_name: str, name_after: str) -> str:

@@ -117,8 +117,3 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
     factors = (magnitudes / _HALF_RANGE).clamp_min(_SMALLEST_SCALE)
     # torch multiplies by the reciprocal: dividing would round a few weights otherwise.
     return Int8Weight((values * factors.reciprocal()).round_().clamp_(-128, 127).to(torch.int8), factors)
-
-
-def quantize_weight(weight: Weight, granularity: Granularity = "per_tensor") -> Int8Weight:
-    """Quantize a weight in any form."""
-    return quantize(weight.values(), granularity)

@@ -47,9 +47,9 @@ def pieces(tensor: Tensor) -> Iterator[Tensor]:
             yield from pieces(block if rows else block[0])
 
 
-def pieces_like(tensor: Tensor, contiguous: Tensor) -> Iterator[Tensor]:
-    """Yield pieces of a contiguous tensor of another one's shape, which lie where the other's pieces lie."""
+def pieces_with(tensor: Tensor, contiguous: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each piece of a tensor with the part of another one, contiguous and of the same shape, that lies there."""
     start = 0
     for piece in pieces(tensor):
-        yield contiguous.view(-1)[start : start + piece.numel()]
+        yield piece, contiguous.view(-1)[start : start + piece.numel()]
         start += piece.numel()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.deferred_weight import loaded_weight
-from forgetmeter.compression.magnitude_bits import LAYOUTS, patterns, pieces, pieces_like
+from forgetmeter.compression.magnitude_bits import LAYOUTS, patterns, pieces, pieces_with
 from forgetmeter.compression.magnitude_ranking import Threshold
 from forgetmeter.compression.weight import DenseWeight, Weight
 
@@ -29,7 +29,7 @@ class MagnitudesBeyond:
     def mask(self, tensor: Tensor) -> Tensor:
         """Return a contiguous bool tensor of a tensor's shape: true where the weight stays."""
         keep = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
-        for piece, target in zip(pieces(tensor), pieces_like(tensor, keep), strict=True):
+        for piece, target in pieces_with(tensor, keep):
             torch.gt(patterns(piece, self.dtype), self.pattern, out=target)
         return keep
 
@@ -81,7 +81,7 @@ def _count_equal(tensor: Tensor, dtype: torch.dtype, pattern: int) -> int:
 def _split_ties(tensor: Tensor, dtype: torch.dtype, pattern: int, zeroed: int) -> Tensor:
     """Mask all that is smaller, and the first so many ties."""
     keep = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
-    for piece, target in zip(pieces(tensor), pieces_like(tensor, keep), strict=True):
+    for piece, target in pieces_with(tensor, keep):
         found = patterns(piece, dtype)
         torch.gt(found, pattern, out=target)
         tied = (found == pattern).nonzero().view(-1)

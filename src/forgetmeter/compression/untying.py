@@ -25,15 +25,19 @@ def declare_untied(model: PreTrainedModel, head: Matrix) -> Callable[[], None]:
     Returns:
         A function that takes the declaration back.
     """
-    ties = getattr(model, "all_tied_weights_keys", {})
-    undo_ties = _forget(ties, head.parameter)
-    undo_rest = _forget_in_class(model, head.parameter) if ties else _untie_config(model)
+    undo_rest = _forget_in_class(model, head.parameter) if stays_tied(model, head) else _untie_config(model)
+    undo_ties = _forget(getattr(model, "all_tied_weights_keys", {}), head.parameter)
 
     def undo() -> None:
-        undo_rest()
         undo_ties()
+        undo_rest()
 
     return undo
+
+
+def stays_tied(model: PreTrainedModel, head: Matrix) -> bool:
+    """Whether the configuration goes on tying when a head is untied, because it ties something else, too."""
+    return any(tied != head.parameter for tied in getattr(model, "all_tied_weights_keys", {}))
 
 
 def _untie_config(model: PreTrainedModel) -> Callable[[], None]:

@@ -138,8 +138,7 @@ def model_of(folder: Path, name: str, **options: Any) -> PreTrainedModel:  # noq
             folder, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = f"its index has no {error}" if isinstance(error, KeyError) else _one_line(error)
-        raise UserError(f"model '{name}' cannot be loaded: {reason}") from error
+        raise UserError(f"model '{name}' cannot be loaded: {_one_line(error)}") from error
     _refuse_other_shapes(report["mismatched_keys"], name)
     refuse_missing(report["missing_keys"], name)
     return model

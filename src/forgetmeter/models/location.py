@@ -124,9 +124,13 @@ def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> 
     index = path / "model.safetensors.index.json"
     if index.is_file():
         try:
-            listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            content = json.loads(index.read_text(encoding="utf-8"))
+            listed = set(content["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
+        if "metadata" not in content and not (path / "model.safetensors").is_file():
+            # transformers asks for it, and says no more than its name.
+            raise UserError(f"model '{reference}' cannot be loaded: its index has no 'metadata'")
         if missing := sorted(listed - {shard.name for shard in shards}):
             raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which is not there")
     try:

@@ -9,13 +9,8 @@ from rich.text import Text
 from forgetmeter.analysis.frontier import Frontier, FrontierPoint, Measure
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
+from forgetmeter.report.size_words import SIZES
 
-_SIZES: dict[Measure, str] = {
-    "dense_bytes": "dense",
-    "bitmask_bytes": "bitmask",
-    "quantized_bytes": "quantized",
-    "smallest_bytes": "smallest",
-}
 _SPEED: Measure = "tokens_per_second"
 _UNBEATEN = " *"
 _BEATEN = "  "
@@ -30,8 +25,8 @@ def frontier_text(frontier: Frontier, *, width: int) -> Text:
     """
     points = sorted(frontier.points, key=lambda point: -point.retained.value)
     columns = [Column("recipe"), Column("retained [95%]")]
-    columns += [Column(heading + _BEATEN, align="right") for heading in (*_SIZES.values(), "tokens/s")]
-    sizes = [_sizes(points, measure) for measure in _SIZES]
+    columns += [Column(heading + _BEATEN, align="right") for heading in (*SIZES.values(), "tokens/s")]
+    sizes = [_sizes(points, measure) for measure in SIZES]
     rows = [
         (
             point.recipe,

@@ -152,9 +152,9 @@ def _cost(words: str, cell: CellSummary) -> str:
     said = f"{does[:1].upper()}{does[1:]} ({scope})"
     forgotten = percent(1 - (cell.retained or 0.0))
     drop = f"drop {points(cell.drop or 0.0)} points, {points(cell.drop_low or 0.0)} to {points(cell.drop_high or 0.0)}"
-    if cell.is_significant and (cell.drop or 0.0) > 0:
+    if cell.verdict == "lost":
         return f"{said} costs {forgotten} of that."
-    if cell.is_significant:
+    if cell.verdict == "gained":
         return f"{said} forgets {forgotten} of that, and gains more ({drop})."
     if (cell.drop_high or 0.0) <= _NOTHING:
         return f"{said} costs nothing measurable ({drop})."

@@ -19,6 +19,7 @@ from forgetmeter.report.numbers import (
     points,
     probability,
 )
+from forgetmeter.report.size_words import SIZES
 from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.specs.recipe import BASELINE
 
@@ -26,7 +27,7 @@ STAR = "*"
 DAGGER = "†"
 
 
-VARIANT_COLUMNS = ("sparsity", "removed", "dense", "bitmask", "quantized", "smallest")
+VARIANT_COLUMNS = ("sparsity", "removed", *SIZES.values())
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
 _FEW = Term(
     "P@5",
@@ -128,10 +129,7 @@ def remarks(summary: Summary) -> list[str]:
 
 def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:
     sizes = zip(
-        *(
-            megabytes(getattr(variant, kind) for variant in variants)
-            for kind in ("dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes")
-        ),
+        *(megabytes(getattr(variant, kind) for variant in variants) for kind in SIZES),
         strict=True,
     )
     rows = tuple(_variant_row(variant, size) for variant, size in zip(variants, sizes, strict=True))

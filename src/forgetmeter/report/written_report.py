@@ -29,7 +29,7 @@ def make_report(run: Run, other: Run | None = None, *, drawer: Drawer | None = N
     Args:
         run: The run.
         other: One to lay beside it.
-        drawer: Draws the charts; one of its own by default.
+        drawer: Draws the charts and ends; one that is begun here by default.
 
     Raises:
         UserError: The run has no outcomes yet.
@@ -37,21 +37,13 @@ def make_report(run: Run, other: Run | None = None, *, drawer: Drawer | None = N
     if not len(run.cells):
         reason = f"; {len(run.failures)} cells failed" if len(run.failures) else ""
         raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
-    if drawer is None:
-        with Drawer() as own:
-            return _files(run, other, own)
-    return _files(run, other, drawer)
-
-
-def _files(run: Run, other: Run | None, drawer: Drawer) -> Mapping[str, bytes]:
-    summary = run.summary
-    curves = all_curves(run, summary)
-    figures = run_figures(run, summary, curves)
-    charts = list(figures.all())
-    specified = specifications(charts)
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as beside:
+        summary = run.summary
+        curves = all_curves(run, summary)
+        figures = run_figures(run, summary, curves)
+        charts = list(figures.all())
         # Another process draws; what follows is computed meanwhile.
-        drawing = beside.submit(drawn, charts, specified, drawer)
+        drawing = beside.submit(drawn, charts, specifications(charts), ready)
         findings, ledger = find(run, summary), ledger_data(run)
         drawings = drawing.result()
     content = PageContent(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from forgetmeter.errors import UserError
+from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.scope import Scope, parse_scope
 
 Level = int | float
@@ -51,6 +52,10 @@ class Recipe:
 
     def __str__(self) -> str:
         return "+".join(str(step) for step in self.steps) or BASELINE
+
+    def selects(self, matrix: Matrix) -> bool:
+        """Whether any step works on a matrix."""
+        return any(step.scope.selects(matrix) for step in self.steps)
 
 
 def make_step(

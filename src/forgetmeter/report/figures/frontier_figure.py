@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -14,13 +14,8 @@ from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
 from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
 from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.report.size_words import SIZES
 
-_SIZES: Mapping[Measure, str] = {
-    "dense_bytes": "dense",
-    "bitmask_bytes": "bitmask",
-    "quantized_bytes": "quantized",
-    "smallest_bytes": "smallest",
-}
 _WIDTH, _HEIGHT = 290, 230
 
 
@@ -37,9 +32,9 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
     points = [point for point in frontier.points if measure in point.costs]
     best = frontier.pareto_set(measure)
     return Figure(
-        name=file_name("frontier", _SIZES[measure], frontier.model, frontier.task),
+        name=file_name("frontier", SIZES[measure], frontier.model, frontier.task),
         model=frontier.model,
-        title=f"{frontier.model}: {_SIZES[measure]} size",
+        title=f"{frontier.model}: {SIZES[measure]} size",
         alternative=f"Scatter chart of size against what {frontier.model} retains of {frontier.task}; "
         f"{len(best)} of {len(points)} variants are beaten by no other: "
         f"{', '.join(map(recipe_in_words, best))}. The table has all values.",
@@ -72,7 +67,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
     base = alt.Chart(rows).encode(
         x=alt.X(
             "size:Q",
-            axis=alt.Axis(title=f"{_SIZES[measure]} size in MB", tickCount=5, grid=False),
+            axis=alt.Axis(title=f"{SIZES[measure]} size in MB", tickCount=5, grid=False),
             scale=alt.Scale(zero=False, padding=12),
         ),
         y=alt.Y(
@@ -104,7 +99,7 @@ def _table(frontier: Frontier, measure: Measure) -> FigureTable:
         (point for point in frontier.points if measure in point.costs),
         key=lambda point: (measure not in point.pareto, point.costs[measure]),
     )
-    columns = [megabytes(_whole(point.costs.get(name)) for point in ordered) for name in _SIZES]
+    columns = [megabytes(_whole(point.costs.get(name)) for point in ordered) for name in SIZES]
     numbers = [str(place) for place, point in enumerate(ordered, 1) if measure in point.pareto]
     rows = []
     for place, point in enumerate(ordered):
@@ -118,7 +113,7 @@ def _table(frontier: Frontier, measure: Measure) -> FigureTable:
                 "simulated" if point.simulated else MISSING if speed is None else f"{speed:,.0f}",
             )
         )
-    sizes = (f"{name}, MB" for name in _SIZES.values())
+    sizes = (f"{name}, MB" for name in SIZES.values())
     return FigureTable(("unbeaten", "recipe", "retained [95%]", *sizes, "tokens/s"), tuple(rows))
 
 

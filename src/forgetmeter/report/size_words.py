@@ -1,0 +1,12 @@
+"""What the sizes of a variant are called, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from forgetmeter.analysis.frontier import Measure
+
+SIZES: dict[Measure, str] = {
+    "dense_bytes": "dense",
+    "bitmask_bytes": "bitmask",
+    "quantized_bytes": "quantized",
+    "smallest_bytes": "smallest",
+}
