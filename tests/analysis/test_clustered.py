@@ -29,11 +29,15 @@ def draw(random: np.random.Generator, relations: int, *, spread: float) -> Answe
     return make_answers(np.stack([known, np.where(known, kept, won)]), relation)
 
 
-@pytest.mark.parametrize(("relations", "spread"), [(8, 0.1), (20, 0.1), (41, 0.0), (41, 0.1)])
-def test_intervals_cover_the_truth(relations: int, spread: float) -> None:
-    # With 1,500 runs in place of 300: 95.3, 94.9, 96.5 and 94.9% for the drop; 95.4, 95.2, 96.2 and 95.6% for retained.
+# Where relations do not differ, the interval is the wider of two that both cover 95%.
+@pytest.mark.parametrize(
+    ("relations", "spread", "most"), [(8, 0.1, 0.97), (20, 0.1, 0.97), (41, 0.0, 0.98), (41, 0.1, 0.97)]
+)
+def test_intervals_cover_the_truth(relations: int, spread: float, most: float) -> None:
+    # With 1,500 runs in place of 800: 95.8, 95.3, 96.8 and 94.9% for the drop; 95.9, 95.7, 96.3 and 95.7% for retained.
+    # Other settings, five and eight relations among them that differ more: benchmarks/coverage.py.
     random = np.random.default_rng(7)
-    runs, drops, retained = 300, 0, 0
+    runs, drops, retained = 800, 0, 0
     for _ in range(runs):
         comparison = compare_all(draw(random, relations, spread=spread))[1]
         assert comparison is not None
@@ -41,8 +45,8 @@ def test_intervals_cover_the_truth(relations: int, spread: float) -> None:
         assert comparison.paired.retained is not None
         drops += comparison.paired.drop.low <= 0.5 * 0.3 - 0.5 * 0.1 <= comparison.paired.drop.high
         retained += comparison.paired.retained.low <= 0.7 <= comparison.paired.retained.high
-    assert 0.93 <= drops / runs <= 0.97
-    assert 0.93 <= retained / runs <= 0.97
+    assert 0.93 <= drops / runs <= most
+    assert 0.93 <= retained / runs <= most
 
 
 def test_an_interval_over_items_would_be_too_narrow() -> None:

@@ -17,7 +17,7 @@ Verdict = Literal["lost", "gained", "unclear"]
 class CellSummary:
     """One variant on one task; what compares is ``None`` without the baseline's outcomes.
 
-    Intervals are at 95%: over relations (cluster bootstrap) where the task has at least five, over items elsewhere.
+    Intervals are at 95%: over relations where the task has at least five, over items elsewhere.
 
     Attributes:
         model: The model, as text.

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from forgetmeter.analysis.answers import Answers
+from forgetmeter.analysis.clustered_proportion import difference_interval, ratio_over_clusters, share_interval
 from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.resampling import (
-    FEWEST_CLUSTERS,
-    cluster_weights,
-    expanded_interval,
-    totals_by_cluster,
-)
+from forgetmeter.analysis.resampling import FEWEST_CLUSTERS, totals_by_cluster
 
 
 @dataclass(frozen=True)
@@ -52,60 +47,22 @@ def compare_clustered(answers: Answers) -> list[Clustered | None]:
     def totals(marks: NDArray[np.bool_]) -> NDArray[np.float64]:
         return totals_by_cluster(marks, answers.relation, clusters)
 
-    counts = _Counts(
-        items=totals(paired),
-        known=totals(paired & known),
-        forgotten=totals(paired & known & ~answers.correct),
-        gained=totals(paired & ~known & answers.correct),
-    )
-    weights = cluster_weights(clusters)
-    drawn = _Counts(*(weights @ each.T for each in (counts.items, counts.known, counts.forgotten, counts.gained)))
-    return [_one(counts, drawn, row, clusters) if paired[row].any() else None for row in range(len(answers.recipes))]
+    items, knows = totals(paired), totals(paired & known)
+    forgotten, gained = totals(paired & known & ~answers.correct), totals(paired & ~known & answers.correct)
+    return [
+        _one(items[row], knows[row], forgotten[row], gained[row]) if paired[row].any() else None
+        for row in range(len(answers.recipes))
+    ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Counts:
-    """Numbers of items; of shape ``(variants, clusters)``, or, resampled, ``(resamples, variants)``."""
-
-    items: NDArray[np.float64]
-    known: NDArray[np.float64]
-    forgotten: NDArray[np.float64]
-    gained: NDArray[np.float64]
-
-
-def _one(counts: _Counts, drawn: _Counts, row: int, clusters: int) -> Clustered:
-    items, known = counts.items[row], counts.known[row]
-    forgotten, gained = counts.forgotten[row], counts.gained[row]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drops = (drawn.forgotten[:, row] - drawn.gained[:, row]) / drawn.items[:, row]
-        kept = 1 - drawn.forgotten[:, row] / drawn.known[:, row]
-        won = drawn.gained[:, row] / (drawn.items[:, row] - drawn.known[:, row])
-    drop = (forgotten - gained).sum() / items.sum()
+def _one(
+    items: NDArray[np.float64], known: NDArray[np.float64], forgotten: NDArray[np.float64], gained: NDArray[np.float64]
+) -> Clustered:
     unknown = items - known
     return Clustered(
-        relations=clusters,
-        drop=expanded_interval(float(drop), drops, clusters=clusters),
-        p_value=_t_test(forgotten - gained, items),
-        retained=_share(kept, 1 - forgotten.sum() / known.sum(), known) if known.any() else None,
-        gained_share=_share(won, gained.sum() / unknown.sum(), unknown) if unknown.any() else None,
+        relations=len(items),
+        drop=difference_interval(forgotten, gained, items),
+        p_value=ratio_over_clusters(forgotten - gained, items).p_value,
+        retained=share_interval(known - forgotten, known) if known.any() else None,
+        gained_share=share_interval(gained, unknown) if unknown.any() else None,
     )
-
-
-def _share(draws: NDArray[np.float64], value: float, members: NDArray[np.float64]) -> Estimate:
-    # Relations without any such item cannot vary the share.
-    clusters = int(np.count_nonzero(members))
-    found = expanded_interval(float(value), draws, clusters=max(clusters, 2))
-    return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
-
-
-def _t_test(differences: NDArray[np.float64], items: NDArray[np.float64]) -> float:
-    """Return the p-value that a ratio of sums over clusters is zero, by the linearised variance of the ratio."""
-    clusters = len(items)
-    mean = differences.sum() / items.sum()
-    residuals = differences - mean * items
-    variance = (residuals**2).sum() * clusters / (clusters - 1)
-    if not differences.any():
-        return 1.0
-    if not variance:
-        return 0.0
-    return float(2 * t.sf(abs(differences.sum()) / np.sqrt(variance), clusters - 1))
