@@ -37,8 +37,9 @@ def write_hostile_run(
     failed: Mapping[str, str] | None = None,
     recipes: Sequence[str] = RECIPES,
     words: str = SCRIPT,
+    phrasings: int = 1,
 ) -> str:
-    """Write a run of one task and say where; of each recipe, what is right, item by item."""
+    """Write a run of one task and say where; of each recipe, what is right, item by item; so many items ask a fact."""
     store = RunStore(location)
     identity = {"models": [model], "recipes": list(recipes), "tasks": [task], "evaluation": {"seed": 0}}
     listed = [{"id": variant(each, model).id, "model": model, "recipe": each} for each in recipes]
@@ -46,7 +47,7 @@ def write_hostile_run(
     number = max((len(answers) for answers in right.values()), default=0)
     if number:
         store.write_items(
-            TaskDescription(task, "1", f"by hand {ENDING}", "accuracy", number), items(task, number, words)
+            TaskDescription(task, "1", f"by hand {ENDING}", "accuracy", number), items(task, number, words, phrasings)
         )
     for recipe, answers in right.items():
         outcomes = [outcome(task, place, answer) for place, answer in enumerate(answers)]
@@ -63,7 +64,7 @@ def write_hostile_run(
     return location
 
 
-def items(task: str, number: int, words: str) -> list[Item]:
+def items(task: str, number: int, words: str, phrasings: int) -> list[Item]:
     return [
         Item(
             f"{task}/{place}",
@@ -71,11 +72,17 @@ def items(task: str, number: int, words: str) -> list[Item]:
             (),
             tuple(f"city {each}" for each in range(8)),
             (place % 8,),
-            {"relation": f"P{place % 2}", "relation_label": f"{RELATION} {place % 2}", "subject": f"thing {place}"},
+            _fields(place, phrasings),
             Cloze(f"{words} {place} was born in ", f" {ENDING}.", "candidates"),
         )
         for place in range(number)
     ]
+
+
+def _fields(place: int, phrasings: int) -> dict[str, str]:
+    fact = place // phrasings
+    fields = {"relation": f"P{fact % 2}", "relation_label": f"{RELATION} {fact % 2}", "subject": f"thing {fact}"}
+    return fields | ({"template": str(place % phrasings)} if phrasings > 1 else {})
 
 
 def outcome(task: str, place: int, correct: bool) -> Outcome:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from forgetmeter.analysis.statement import BLANK, statement_of
 
@@ -23,6 +25,7 @@ class ItemTexts:
         statements: What is asked; a blank is written as ``___``.
         relations: Their relation in words, else its name; ``None`` where there is none.
         relation_labels: The relations in words, by name; only those that have words.
+        facts: Which of the task's facts each item asks for, where it asks for some in several phrasings; -1 for none.
     """
 
     ids: Sequence[str]
@@ -30,6 +33,7 @@ class ItemTexts:
     statements: Sequence[str]
     relations: Sequence[str | None]
     relation_labels: dict[str, str]
+    facts: NDArray[np.int64] | None = None
 
 
 def read_item_texts(content: bytes) -> ItemTexts:
@@ -53,7 +57,16 @@ def read_item_texts(content: bytes) -> ItemTexts:
         relation_labels={
             name: words for name, words in zip(relation.to_pylist(), label.to_pylist(), strict=True) if name and words
         },
+        facts=_facts(table["fields"], relation),
     )
+
+
+def _facts(fields: Any, relation: Any) -> NDArray[np.int64] | None:  # noqa: ANN401 - of arrow
+    template, subject = (pc.map_lookup(fields, name, "first") for name in ("template", "subject"))
+    named = pc.binary_join_element_wise(relation, subject, "\0").combine_chunks()
+    encoded = pc.if_else(pc.is_valid(template).combine_chunks(), named, None).dictionary_encode()
+    facts: NDArray[np.int64] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return facts if np.count_nonzero(facts >= 0) > len(encoded.dictionary) else None
 
 
 def _statements(table: Any, *, has_clozes: bool) -> list[str]:  # noqa: ANN401 - of arrow

@@ -124,12 +124,14 @@ def _amount(study: Study) -> str:
 
 def conclude(finished: Finished) -> None:
     """Say what came of a run; the status is 1 where cells failed."""
+    from forgetmeter.analysis.visible_text import visible
+
     stored = finished.cells - finished.computed
     before = f", {stored} were stored before" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
     typer.echo(f"look at it with: forgetmeter show {finished.output}")
     for failure in finished.failures:
-        error = " ".join(failure.error.split())
+        error = visible(" ".join(failure.error.split()))
         typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)
     if finished.failures:
         typer.echo("the same command tries failed cells again", err=True)

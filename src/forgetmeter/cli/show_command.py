@@ -9,7 +9,7 @@ import typer
 
 from forgetmeter.errors import UserError
 
-_FORMATS = ("table", "grid", "frontier", "csv", "json", "markdown", "latex")
+_FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
 # What is piped has no width of its own; this is enough for no line to be broken.
 _PIPED_WIDTH = 140
 
@@ -22,7 +22,8 @@ def show_command(
     """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.
 
     grid is the shortest answer: what is retained, by treatment and scope. frontier sets what is retained against sizes
-    and speed, and marks the variants that no other beats.
+    and speed, and marks the variants that no other beats. shifts says how far answers moved where accuracy does not
+    show it: ranks, margins, divergence, and what differs from guessing.
     """
     from forgetmeter.specs.suggestion import unknown
 
@@ -36,7 +37,7 @@ def show_command(
     from forgetmeter.report.frontier_text import frontier_text
     from forgetmeter.report.rendering import render
     from forgetmeter.report.retained_grid import grid_text, retained_grids
-    from forgetmeter.report.show_text import styled_text
+    from forgetmeter.report.show_text import shifts_text, styled_text
 
     summary = open_run(run).summary
     if format == "grid":
@@ -46,11 +47,15 @@ def show_command(
         sys.stdout.write("\n".join(map(grid_text, grids)))
         return
     console = Console()
-    if format == "frontier":
+    if format in ("frontier", "shifts"):
         width = console.width if console.is_terminal else _PIPED_WIDTH
-        shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
+        if format == "frontier":
+            shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
+            missing = "frontier: it has no baseline with right answers to retain"
+        else:
+            shown, missing = shifts_text(summary, width=width), "shifts: it has no outcomes with right answers"
         if not shown:
-            raise UserError(f"{run} has no frontier: it has no baseline with right answers to retain")
+            raise UserError(f"{run} has no {missing}")
         console.print(shown, soft_wrap=True)
         return
     if format == "table" and console.is_terminal:

@@ -21,7 +21,8 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 _HOW_TO_READ = (
     "Effects are in points (hundredths), with their 95% interval; above zero is as claimed, where no other value is "
     "given to compare with. A verdict needs the whole interval on one side and p (Holm) below 0.05, corrected for all "
-    "claims and models tested in this run. docs/findings.md has the formulas; --json has tests and recipes."
+    "claims and models tested in this run; where no resample of the items differs, there is no interval. "
+    "docs/findings.md has the formulas; --json has tests and recipes."
 )
 
 
@@ -100,18 +101,21 @@ def _model(claim: Claim, result: ModelResult, width: int, *, is_alone: bool) -> 
 
 def effect_text(claim: Claim, effect: Estimate) -> str:
     """Return an effect in points, with its interval, its unit, and what it is compared with."""
-    sign = "+" if effect.value > 0 else ""
     against = f" (against {points(claim.threshold)})" if claim.threshold else ""
-    return f"{sign}{points(effect.value)} {interval(effect.low, effect.high)} points of {claim.unit}{against}"
+    return f"{_with_interval(effect)} points of {claim.unit}{against}"
+
+
+def _with_interval(effect: Estimate) -> str:
+    shown = f"{'+' if effect.value > 0 else ''}{points(effect.value)}"
+    # Where no resample differs there is nothing to make an interval of, which is not to be sure.
+    return f"{shown} [no interval]" if effect.low == effect.high else f"{shown} {interval(effect.low, effect.high)}"
 
 
 def _task(task: TaskResult, *, is_alone: bool) -> str:
     assert task.effect is not None
     if is_alone:
         return f"on {task.task}" + (f" · {task.detail}" if task.detail else "")
-    sign = "+" if task.effect.value > 0 else ""
-    shown = f"{sign}{points(task.effect.value)} {interval(task.effect.low, task.effect.high)}"
-    return f"{task.task}: {shown}" + (f" · {task.detail}" if task.detail else "")
+    return f"{task.task}: {_with_interval(task.effect)}" + (f" · {task.detail}" if task.detail else "")
 
 
 def _wrapped(line: str, width: int, style: str, *, more: int = 0) -> Text:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.shift_tables import shift_tables, shift_terms
 from forgetmeter.report.table import Table, Term
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.report.text_layout import fitting_layout, laid_out
@@ -28,9 +29,19 @@ def show_text(summary: Summary, *, width: int | None = None) -> str:
 
 def styled_text(summary: Summary, *, width: int | None = None) -> Text:
     """Return the same text with styles, for a rich console to print."""
+    return _styled(tables(summary), legend(summary), remarks(summary), width)
+
+
+def shifts_text(summary: Summary, *, width: int | None = None) -> Text:
+    """Return how far answers moved, for a rich console to print; empty where there are no outcomes."""
+    shown = shift_tables(summary)
+    return _styled(shown, shift_terms(shown), remarks(summary), width) if shown else Text()
+
+
+def _styled(whole: Sequence[Table], terms: Sequence[Term], said: Sequence[str], width: int | None) -> Text:
     room = width or shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
-    shown, left_out = _fitting(tables(summary), room)
-    notes = [*remarks(summary), *left_out]
+    shown, left_out = _fitting(whole, room)
+    notes = [*said, *left_out]
     text = Text()
     for model in dict.fromkeys(table.model for table in shown):
         text.append(f"{model}\n\n", "bold magenta")
@@ -43,7 +54,7 @@ def styled_text(summary: Summary, *, width: int | None = None) -> Text:
         text.append("\n".join(textwrap.wrap(remark, room)) + "\n", "yellow")
     if notes:
         text.append("\n")
-    text.append_text(_legend(legend(summary), room))
+    text.append_text(_legend(terms, room))
     return text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from forgetmeter.analysis.visible_text import visible
 from forgetmeter.store.failure import Failure
 
 
@@ -62,4 +63,4 @@ class Term:
 def failed_row(failure: Failure) -> Row:
     """Return the line of a cell that failed, with its cause."""
     cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was noted")
-    return Row(failure.recipe, note=f"failed: {cause}")
+    return Row(failure.recipe, note=f"failed: {visible(cause)}")

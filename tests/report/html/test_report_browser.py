@@ -143,6 +143,34 @@ def test_the_ledger_is_searched_by_text_recipe_kind_and_relation(opened: webdriv
     assert len(rows(opened)) == 2
 
 
+def test_the_ledger_is_searched_by_relation_and_recipe(opened: webdriver.Chrome) -> None:
+    Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value(HALF)
+    assert len(search(opened, f"{RELATION} 1".upper(), number=2)) == 2
+    Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value("")
+    assert all("50% pruned" in row for row in search(opened, "50% PRUNED", number=5))
+
+
+def test_what_is_forgotten_in_some_words_only_can_be_chosen(
+    driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Facts in two phrasings: of the first both are forgotten, of the second one.
+    folder = tmp_path_factory.mktemp("phrasings") / "run"
+    right = {"baseline": [True] * 8, HALF: [False, False, True, False, True, True, True, True]}
+    write_hostile_run(str(folder), right, recipes=("baseline", HALF), phrasings=2)
+    size(driver, 1280)
+    driver.get(Path(write_report(make_report(open_run(str(folder))), str(folder))).as_uri())
+    kind = Select(driver.find_element(By.ID, "ledger-kind"))
+    cells = driver.find_elements(By.CSS_SELECTOR, "#ledger-table td.elsewhere")
+    assert [cell.text for cell in cells] == ["wrong", "wrong", "right"]
+    kind.select_by_value("elsewhere")
+    assert len(rows(driver)) == 1
+    assert " 3 was born in" in rows(driver)[0]
+    kind.select_by_value("nowhere")
+    assert len(rows(driver)) == 2
+    search(driver, "such nonsense", number=0)
+    assert driver.find_element(By.ID, "ledger-count").text == "Nothing forgotten in all words that matches."
+
+
 def test_the_ledger_is_sorted_by_a_column_from_the_keyboard(opened: webdriver.Chrome) -> None:
     Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value(HALF)
     heading = opened.find_element(By.CSS_SELECTOR, "#ledger-table th[data-key=rank]")

@@ -12,6 +12,7 @@ from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.frames import Run
 from forgetmeter.report.html.given_answers import GivenAnswers
 from forgetmeter.report.html.ledger_changes import Change
+from forgetmeter.report.html.other_phrasings import OtherPhrasings
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.specs.recipe import BASELINE
 
@@ -40,7 +41,7 @@ class LedgerTexts:
 
     def add(self, answers: Answers, changes: Sequence[Change]) -> None:
         """Add what the recipes of one model did."""
-        given = GivenAnswers(self._run, answers)
+        given, phrasings = GivenAnswers(self._run, answers), OtherPhrasings(answers, self._about)
         seen = np.unique(np.concatenate([change.items for change in changes]))
         golds = self._answers(given.read(BASELINE, seen, "gold"))
         places = np.zeros(len(answers.items), dtype=np.int64)
@@ -52,6 +53,7 @@ class LedgerTexts:
             ranked = change.row if change.kind == "forgotten" else answers.baseline
             ranks = np.nan_to_num(answers.rank[ranked, change.items]).astype(int)
             order = np.argsort(places[change.items], kind="stable")
+            elsewhere = phrasings.right(change)
             self.changes.append(
                 {
                     "model": answers.model,
@@ -63,6 +65,7 @@ class LedgerTexts:
                     "before": before[change.items][order].tolist(),
                     "after": after[order].tolist(),
                     "rank": ranks[order].tolist(),
+                    **({} if elsewhere is None else {"elsewhere": np.flatnonzero(elsewhere[order]).tolist()}),
                 }
             )
 

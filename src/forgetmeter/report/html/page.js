@@ -88,6 +88,7 @@
     // Stored as differences, which are small numbers.
     let place = 0;
     change.item = change.item.map((step) => (place += step));
+    change.elsewhere = change.elsewhere && new Set(change.elsewhere);
   });
   const controls = {};
   ["search", "kind", "model", "task", "recipe", "relation"].forEach((name) => {
@@ -96,6 +97,12 @@
   const body = byId("ledger-table").tBodies[0];
   const more = byId("ledger-more");
   const lowered = data.tasks.map((task) => task.strings.map((text) => text.toLowerCase()));
+  const relations = data.tasks.map((task) => task.relations.map((text) => text.toLowerCase()));
+  const KINDS = [["forgotten", "forgotten"], ["gained", "gained"]];
+  if (data.changes.some((change) => change.elsewhere)) {
+    KINDS.push(["elsewhere", "forgotten, still right in other words"]);
+    KINDS.push(["nowhere", "forgotten in all words"]);
+  }
   let shown = 0;
   let rows = [];
   let order = null;
@@ -112,7 +119,7 @@
     return Array.from(new Map(values));
   }
   function fillAll() {
-    fill(controls.kind, [["forgotten", "forgotten"], ["gained", "gained"]], null);
+    fill(controls.kind, KINDS, null);
     fill(controls.model, distinct(data.changes.map((each) => [each.model, each.model])), "all models");
     fill(controls.task, distinct(data.tasks.map((each) => [each.name, each.name])), "all tasks");
     fill(controls.recipe, distinct(data.changes.map((each) => [each.recipe, each.words])), "all recipes");
@@ -131,24 +138,31 @@
     if (key === "statement" || key === "gold") return task.strings[task[key][item]];
     if (key === "before" || key === "after") return task.strings[change[key][place]];
     if (key === "rank") return change.rank[place] || "—";
+    if (key === "elsewhere") return !change.elsewhere ? "—" : change.elsewhere.has(place) ? "right" : "wrong";
     return key === "recipe" ? change.words : change.model;
   }
 
   function find() {
     const wanted = controls.search.value.trim().toLowerCase();
+    const kind = controls.kind.value;
     rows = [];
     data.changes.forEach((change) => {
       const task = data.tasks[change.task];
-      if (change.kind !== controls.kind.value) return;
+      if (change.kind !== (kind === "gained" ? kind : "forgotten")) return;
       if (controls.model.value && change.model !== controls.model.value) return;
       if (controls.task.value && task.name !== controls.task.value) return;
       if (controls.recipe.value && change.recipe !== controls.recipe.value) return;
       const relation = controls.relation.value ? task.relations.indexOf(controls.relation.value) : null;
       const texts = lowered[change.task];
+      const everything = !wanted || [change.model, change.recipe, change.words].some((text) => text.toLowerCase().includes(wanted));
       change.item.forEach((item, place) => {
-        if (relation !== null && task.relation[item] !== relation) return;
+        const its = task.relation[item];
+        if (relation !== null && its !== relation) return;
+        if (kind === "elsewhere" && !(change.elsewhere && change.elsewhere.has(place))) return;
+        if (kind === "nowhere" && !(change.elsewhere && !change.elsewhere.has(place))) return;
         const found =
-          !wanted ||
+          everything ||
+          (its >= 0 && relations[change.task][its].includes(wanted)) ||
           texts[task.statement[item]].includes(wanted) ||
           texts[task.gold[item]].includes(wanted) ||
           texts[change.before[place]].includes(wanted) ||
@@ -158,11 +172,15 @@
     });
     if (order) rows.sort(order);
   }
+  function kindLabel() {
+    return KINDS.find(([value]) => value === controls.kind.value)[1];
+  }
   function show(anew) {
     const table = byId("ledger-table");
     const models = new Set(data.changes.map((change) => change.model));
     table.classList.toggle("one-model", models.size === 1 || controls.model.value !== "");
     table.classList.toggle("one-recipe", controls.recipe.value !== "");
+    table.classList.toggle("one-phrasing", KINDS.length === 2);
     if (anew) {
       body.replaceChildren();
       shown = 0;
@@ -182,8 +200,8 @@
     more.hidden = shown >= rows.length;
     const number = rows.length.toLocaleString("en");
     byId("ledger-count").textContent = rows.length
-      ? number + " " + controls.kind.value + (shown < rows.length ? ", the first " + shown + " shown" : "")
-      : "Nothing " + controls.kind.value + " that matches.";
+      ? number + " " + kindLabel() + (shown < rows.length ? ", the first " + shown + " shown" : "")
+      : "Nothing " + kindLabel() + " that matches.";
   }
   function update() {
     find();
@@ -192,7 +210,11 @@
 
   makeSortable(byId("ledger-table"), (heading, place, sign) => {
     const key = heading.dataset.key;
-    order = (a, b) => sign * compareTexts(String(value(a, key)), String(value(b, key)));
+    order = (a, b) => {
+      const one = String(value(a, key)), other = String(value(b, key));
+      // What is missing is last, whichever way.
+      return (one === "—") - (other === "—") || sign * compareTexts(one, other);
+    };
     update();
   });
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -25,6 +25,7 @@ from forgetmeter.report.numbers import count, interval, percent, points, probabi
 from forgetmeter.report.recipe_words import recipe_in_words, task_label
 from forgetmeter.report.run_facts import run_facts
 from forgetmeter.report.run_figures import RunFigures, TaskFigures
+from forgetmeter.report.shift_tables import shift_tables, shift_terms
 from forgetmeter.report.side_by_side import SideBySide
 from forgetmeter.report.tables import legend, remarks, tables
 
@@ -76,7 +77,7 @@ def render_page(content: PageContent) -> str:
     }
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
-    hero = _hero(content)
+    hero, shifts = _hero(content), shift_tables(content.summary)
     theme, script = _own("theme.js"), _own("page.js")
     page = environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
@@ -95,7 +96,8 @@ def render_page(content: PageContent) -> str:
         ledger=content.ledger,
         ledger_json=json_block(content.ledger.document),
         tables=tables(content.summary),
-        legend=legend(content.summary),
+        shifts=shifts,
+        legend=[*legend(content.summary), *shift_terms(shifts)],
         groups=run_facts(content.run, content.summary),
         other=content.other,
         draw=_Drawings(content.drawn),
