@@ -12,7 +12,7 @@ from altair.utils.schemapi import debug_mode
 from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.frontier import frontiers
+from forgetmeter.analysis.frontier import MEASURES, frontiers
 from forgetmeter.analysis.relation_shares import relation_shares
 from forgetmeter.analysis.retained_curve import RetainedCurve
 from forgetmeter.analysis.summary import Summary
@@ -188,7 +188,10 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
 
 def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     found: dict[str, list[Figure]] = {}
-    for frontier in frontiers(summary):
-        for measure in shown_measures(frontier):
-            found.setdefault(frontier.task, []).append(frontier_figure(frontier, measure))
+    every = frontiers(summary)
+    # What the models have in common stands side by side: all by size, then all by speed.
+    for measure in MEASURES:
+        for frontier in every:
+            if measure in shown_measures(frontier):
+                found.setdefault(frontier.task, []).append(frontier_figure(frontier, measure))
     return _by_task(summary, found)

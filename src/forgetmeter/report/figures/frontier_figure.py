@@ -17,25 +17,32 @@ from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.report.size_words import SIZES
 
 _WIDTH, _HEIGHT = 290, 230
+_SPEED: Measure = "tokens_per_second"
 
 
 def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
-    """Return the sizes to draw: the smallest of each variant where all have it, else the two that it is made of."""
+    """Return what to draw: the smallest size of each variant, and the speed where it was measured of more than one.
+
+    Runs of earlier versions have no smallest size; there it is the two sizes that it is made of.
+    """
+    measured = sum(_SPEED in point.costs for point in frontier.points)
+    speed: tuple[Measure, ...] = (_SPEED,) if measured > 1 else ()
     if all("smallest_bytes" in point.costs for point in frontier.points):
-        return ("smallest_bytes",)
+        return ("smallest_bytes", *speed)
     both: tuple[Measure, ...] = ("bitmask_bytes", "quantized_bytes")
-    return tuple(name for name in both if any(name in point.costs for point in frontier.points))
+    return (*(name for name in both if any(name in point.costs for point in frontier.points)), *speed)
 
 
 def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
-    """Return the frontier of a model and task by one measure of size."""
+    """Return the frontier of a model and task by one measure of size, or by speed."""
     points = [point for point in frontier.points if measure in point.costs]
     best = frontier.pareto_set(measure)
+    name = "speed" if measure == _SPEED else f"{SIZES[measure]} size"
     return Figure(
-        name=file_name("frontier", SIZES[measure], frontier.model, frontier.task),
+        name=file_name("frontier", name.removesuffix(" size"), frontier.model, frontier.task),
         model=frontier.model,
-        title=f"{frontier.model}: {SIZES[measure]} size",
-        alternative=f"Scatter chart of size against what {frontier.model} retains of {frontier.task}; "
+        title=f"{frontier.model}: {name}",
+        alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
         f"{len(best)} of {len(points)} variants are beaten by no other: "
         f"{', '.join(map(recipe_in_words, best))}. The table has all values.",
         chart=_chart(points, measure),
@@ -45,29 +52,43 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
 
 
 def _named(points: Sequence[FrontierPoint], measure: Measure) -> str:
-    best = sorted((point for point in points if measure in point.pareto), key=lambda point: point.costs[measure])
+    best = sorted((point for point in points if measure in point.pareto), key=lambda point: _order(point, measure))
     names = (f"{number} {recipe_in_words(point.recipe)}" for number, point in enumerate(best, 1))
-    return f"Beaten by no other, from small to large: {' · '.join(names)}."
+    order = "from fast to slow" if measure == _SPEED else "from small to large"
+    return f"Beaten by no other, {order}: {' · '.join(names)}."
+
+
+def _order(point: FrontierPoint, measure: Measure) -> float:
+    return -point.costs[measure] if measure == _SPEED else point.costs[measure]
+
+
+def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
+    if measure == _SPEED:
+        return [f"{point.costs[measure]:,.0f} tokens/s" for point in points]
+    return [f"{size} MB" for size in megabytes(int(point.costs[measure]) for point in points)]
 
 
 def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: ANN401 - of Altair
+    is_speed = measure == _SPEED
     rows = pd.DataFrame(
         {
-            "size": [point.costs[measure] / 1e6 for point in points],
+            "cost": [point.costs[measure] / (1 if is_speed else 1e6) for point in points],
+            "order": [_order(point, measure) for point in points],
             "retained": [point.retained.value for point in points],
             "low": [point.retained.low for point in points],
             "high": [point.retained.high for point in points],
             "best": [measure in point.pareto for point in points],
             "text": [
-                f"{recipe_in_words(point.recipe)}: {size} MB, {percent(point.retained.value)} retained"
-                for point, size in zip(points, megabytes(int(point.costs[measure]) for point in points), strict=True)
+                f"{recipe_in_words(point.recipe)}: {cost}, {percent(point.retained.value)} retained"
+                for point, cost in zip(points, _costs(points, measure), strict=True)
             ],
         }
     )
+    title = "tokens a second while the task was scored" if is_speed else f"{SIZES[measure]} size in MB"
     base = alt.Chart(rows).encode(
         x=alt.X(
-            "size:Q",
-            axis=alt.Axis(title=f"{SIZES[measure]} size in MB", tickCount=5, grid=False),
+            "cost:Q",
+            axis=alt.Axis(title=title, tickCount=5, grid=False),
             scale=alt.Scale(zero=False, padding=12),
         ),
         y=alt.Y(
@@ -83,12 +104,18 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
         base.transform_filter("!datum.best")
         .mark_point(shape="circle", size=36, color=GUESSING, opacity=0.8, strokeWidth=1.5)
         .encode(description=alt.Description("text:N")),
-        best.mark_line(interpolate="step-after", color=SERIES[1], strokeWidth=1.5, opacity=0.8, aria=False),
+        best.mark_line(
+            interpolate="step-before" if is_speed else "step-after",
+            color=SERIES[1],
+            strokeWidth=1.5,
+            opacity=0.8,
+            aria=False,
+        ),
         best.mark_rule(color=SERIES[1], opacity=0.5, aria=False).encode(y=alt.Y("low:Q"), y2=alt.Y2("high")),
         best.mark_point(shape="diamond", filled=True, size=80, color=SERIES[1], opacity=1).encode(
             description=alt.Description("text:N")
         ),
-        best.transform_window(number="row_number()", sort=[alt.SortField("size")])
+        best.transform_window(number="row_number()", sort=[alt.SortField("order")])
         .mark_text(dy=13, dx=4, fontSize=11, color=INK, aria=False)
         .encode(text=alt.Text("number:Q")),
     ).properties(width=_WIDTH, height=_HEIGHT)
@@ -97,13 +124,13 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
 def _table(frontier: Frontier, measure: Measure) -> FigureTable:
     ordered = sorted(
         (point for point in frontier.points if measure in point.costs),
-        key=lambda point: (measure not in point.pareto, point.costs[measure]),
+        key=lambda point: (measure not in point.pareto, _order(point, measure)),
     )
     columns = [megabytes(_whole(point.costs.get(name)) for point in ordered) for name in SIZES]
     numbers = [str(place) for place, point in enumerate(ordered, 1) if measure in point.pareto]
     rows = []
     for place, point in enumerate(ordered):
-        speed = point.costs.get("tokens_per_second")
+        speed = point.costs.get(_SPEED)
         rows.append(
             (
                 numbers[place] if place < len(numbers) else "",
