@@ -8,6 +8,7 @@ import json
 import resource
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,9 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
         (["list", "relations", "bear", "--data", "no/such"], "there is no folder 'no/such/BEAR'"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
+        (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
+        (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from is of one probe"),
+        (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "there is no file 'x.zip'"),
     ],
 )
 def test_a_wrong_request_is_answered_in_one_line_each(arguments: list[str], says: str) -> None:
@@ -98,6 +102,17 @@ def test_relations_of_a_probe(data: Path) -> None:
     words = [line.split() for line in lines]
     assert ["P10", "Of", "[X],", "[Y]", "is", "best.", "600", "600"] in words
     assert ["2", "relations", "1,200", "1,200"] in words
+
+
+def test_a_probe_is_fetched_once(data: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bear.zip", "w") as archive:
+        for path in (data / "BEAR").iterdir():
+            archive.write(path, f"BEAR-main/BEAR/{path.name}")
+    request = ["data", "fetch", "bear", "--data", str(tmp_path / "new")]
+    done = forgetmeter(*request, "--from", str(tmp_path / "bear.zip"))
+    assert "fetched from" in done.stdout
+    assert "tasks: bear (2 relations)" in done.stdout
+    assert "there already" in forgetmeter(*request).stdout
 
 
 def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) -> None:

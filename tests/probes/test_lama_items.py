@@ -174,7 +174,7 @@ def test_what_cannot_be_asked_is_said_before_any_work(data: Path, name: str, say
         (
             "lama/trex",
             "",
-            "there is no folder '{lama}': it must hold relations.jsonl, TREx/.*LAMA/data.zip.*FORGETMETER_DATA",
+            "there is no folder '{lama}': 'forgetmeter data fetch lama' .*LAMA/data.zip.*FORGETMETER_DATA",
         ),
         ("lama/trex", "relations.jsonl", "'{lama}/relations.jsonl' cannot be read .*fetch it again from"),
         ("lama/trex", "TREx", "there is no folder '{lama}/TREx'; fetch it again"),

@@ -11,6 +11,7 @@ from contextlib import suppress
 import typer
 
 from forgetmeter.cli.compress_command import compress_command
+from forgetmeter.cli.data_command import data_app
 from forgetmeter.cli.demo_command import demo_command
 from forgetmeter.cli.findings_command import findings_command
 from forgetmeter.cli.forgotten_command import forgotten_command
@@ -30,6 +31,7 @@ _INTERRUPTED_WORDS = {
     "demo": _GOES_ON,
     "standards": "interrupted: what was not finished was not put in place; the same command starts it anew",
     "compress": "interrupted: nothing was left behind",
+    "data": "interrupted: nothing was left behind",
 }
 
 # Where torchao is installed, transformers imports it, and it lists the kernels that this machine has not.
@@ -51,6 +53,7 @@ app.command("forgotten")(forgotten_command)
 app.command("compress")(compress_command)
 app.add_typer(list_app, name="list")
 app.add_typer(standards_app, name="standards")
+app.add_typer(data_app, name="data")
 
 
 def _version(asked: bool) -> None:

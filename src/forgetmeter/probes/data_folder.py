@@ -45,8 +45,8 @@ def probe_folder(probe: str, given: Path | None = None) -> Path:
     folder = data / probe
     if not folder.is_dir():
         raise UserError(
-            f"there is no folder '{folder}': it must hold {_HOLDS[probe]} from {_SOURCES[probe]}; "
-            f"put it there, or set --data or {VARIABLE} to the folder in which {probe}/ is"
+            f"there is no folder '{folder}': 'forgetmeter data fetch {probe.lower()}' brings it, from "
+            f"{_SOURCES[probe]}; or set --data or {VARIABLE} to the folder in which {probe}/ is, with {_HOLDS[probe]}"
         )
     return folder
 
