@@ -65,6 +65,19 @@ def _relations(number: int | None) -> str:
     return "1 relation" if number == 1 else f"{number} relations"
 
 
+class _Announced:
+    """Says once that something is being fetched, and how much."""
+
+    def __init__(self, name: str) -> None:
+        self._name: str | None = name
+
+    def __call__(self, _done: int, size: int | None) -> None:
+        if self._name is not None:
+            much = "" if size is None else f", {size / 1e6:.1f} MB"
+            sys.stderr.write(f"fetching {self._name}{much}\n")
+            self._name = None
+
+
 @contextmanager
 def _progress(name: str) -> Iterator[Listener]:
     from rich.console import Console
@@ -72,8 +85,7 @@ def _progress(name: str) -> Iterator[Listener]:
 
     console = Console(file=sys.stderr)
     if not console.is_terminal:
-        sys.stderr.write(f"fetching {name}\n")
-        yield lambda _done, _size: None
+        yield _Announced(name)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True) as shown:
