@@ -56,6 +56,9 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
         (["list", "relations", "bear", "--data", "no/such"], "there is no folder 'no/such/BEAR'"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
+        (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
+        (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is no share of a model"),
+        (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'standard:decoder'"),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
         (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from is of one probe"),
         (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "there is no file 'x.zip'"),
@@ -102,6 +105,19 @@ def test_relations_of_a_probe(data: Path) -> None:
     words = [line.split() for line in lines]
     assert ["P10", "Of", "[X],", "[Y]", "is", "best.", "600", "600"] in words
     assert ["2", "relations", "1,200", "1,200"] in words
+
+
+def test_advice_is_given_to_readers_and_to_programs(tmp_path: Path) -> None:
+    recipes = "round_to_nearest:overall:8,l1_unstructured:overall:0.7,l1_unstructured:overall:0.1"
+    request = ["advise", "standard:encoder", "--tasks", "facts:templates=0", "--max-bytes", "0.8", "--limit", "10"]
+    request += ["--recipes", recipes, "--out", str(tmp_path / "advice")]
+    done = forgetmeter(*request)
+    assert done.stdout.startswith("Take round_to_nearest:overall:8\n")
+    assert f"forgetmeter report {tmp_path}/advice/last" in done.stdout
+    found = json.loads(forgetmeter(*request, "--json").stdout)
+    assert found["recipe"] == "round_to_nearest:overall:8"
+    assert found["most_bytes"] == int(0.8 * found["dense_bytes"])
+    assert "facts" in forgetmeter("show", f"{tmp_path}/advice/last").stdout
 
 
 def test_a_probe_is_fetched_once(data: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import typer
 
+from forgetmeter.cli.advise_command import advise_command
 from forgetmeter.cli.compress_command import compress_command
 from forgetmeter.cli.data_command import data_app
 from forgetmeter.cli.demo_command import demo_command
@@ -29,6 +30,7 @@ _GOES_ON = "interrupted: finished cells are stored; the same command goes on fro
 _INTERRUPTED_WORDS = {
     "run": _GOES_ON,
     "demo": _GOES_ON,
+    "advise": _GOES_ON,
     "standards": "interrupted: what was not finished was not put in place; the same command starts it anew",
     "compress": "interrupted: nothing was left behind",
     "data": "interrupted: nothing was left behind",
@@ -51,6 +53,7 @@ app.command("report")(report_command)
 app.command("findings")(findings_command)
 app.command("forgotten")(forgotten_command)
 app.command("compress")(compress_command)
+app.command("advise")(advise_command)
 app.add_typer(list_app, name="list")
 app.add_typer(standards_app, name="standards")
 app.add_typer(data_app, name="data")

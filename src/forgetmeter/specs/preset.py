@@ -129,6 +129,35 @@ _BITS = Preset(
     ),
 )
 
+_ADVICE = Preset(
+    "advice",
+    "What `forgetmeter advise` chooses from: 8 to 3 bits, 16 bits, pruning at 10% to 60%, 2:4, lower rank, fewer heads "
+    "or layers, and pruning before quantizing.",
+    _recipes(
+        [
+            "cast:overall:dtype=bfloat16",
+            "dynamic_int8:overall:granularity=per_channel",
+            *(f"round_to_nearest:overall:{bits}" for bits in (8, 6, 5, 4, 3)),
+            *(f"round_to_nearest:overall:{bits}:group_size=32" for bits in (5, 4, 3)),
+            *(
+                f"round_to_nearest:{first}:8+round_to_nearest:{other}:4:group_size=32"
+                for first, other in (("attention", "feed_forward"), ("feed_forward", "attention"))
+            ),
+            *(f"l1_unstructured:overall:{tenths / 10}" for tenths in range(1, 7)),
+            *(f"l1_unstructured:overall:{level}:pool=matrix" for level in (0.3, 0.5)),
+            "n_m:overall",
+            *(
+                f"l1_unstructured:overall:{level}+round_to_nearest:overall:{bits}"
+                for level, bits in product((0.1, 0.2, 0.3, 0.4), (8, 4))
+            ),
+            "n_m:overall+round_to_nearest:overall:8",
+            *(f"svd:overall:{level}" for level in _QUARTERS),
+            *(f"drop_layers:overall:{level}:by=influence" for level in (0.1, 0.25)),
+            "l1_heads:attention:0.25",
+        ]
+    ),
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -141,6 +170,7 @@ PRESETS: dict[str, Preset] = {
         _ORDER,
         _STRUCTURE,
         _BITS,
+        _ADVICE,
     )
 }
 

@@ -1,0 +1,130 @@
+"""What recipes retain of several tasks at once, and how far they are behind the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.findings.evidence import Evidence, gather
+from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.paired import Estimate
+from forgetmeter.analysis.resampling import expanded_interval
+
+
+@dataclass(frozen=True)
+class TaskStanding:
+    """What a recipe retains of one task.
+
+    Attributes:
+        task: The task.
+        retained: Share of what the baseline knew that is still known, with its 95% interval.
+        forgotten: How many items of these are wrong now.
+        known: How many the baseline gets right.
+    """
+
+    task: str
+    retained: Estimate
+    forgotten: int
+    known: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a recipe retains.
+
+    Attributes:
+        recipe: The recipe, as text.
+        retained: Mean over the tasks of what is retained, with its 95% interval.
+        tasks: The same of each task.
+        behind: Mean of what the best retains minus this on the same items, with its 95% interval; ``None`` for
+            the best.
+    """
+
+    recipe: str
+    retained: Estimate
+    tasks: tuple[TaskStanding, ...]
+    behind: Estimate | None
+
+    @property
+    def is_clearly_behind(self) -> bool:
+        """Whether the whole interval says that the best retains more."""
+        return self.behind is not None and self.behind.low > 0
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Recipes from the one that retains most to the one that retains least.
+
+    Attributes:
+        ranked: One a recipe that has outcomes on every task that counts.
+        not_counted: Tasks of which the baseline knows too little for anything to be retained, with the reason.
+        failures: What went wrong, by recipe.
+    """
+
+    ranked: tuple[Standing, ...]
+    not_counted: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, str], ...]
+
+
+def standings(run: Run, recipes: Sequence[str]) -> Standings:
+    """Rank the recipes of a run of one model.
+
+    Args:
+        run: The run.
+        recipes: Those to rank; the baseline is not among them. Of equal ones, the earlier comes first.
+    """
+    summary = run.summary
+    failures = {each.recipe: each.error for each in summary.failures}
+    evidence = [each for model in gather(run, summary) for each in model.tasks]
+    counted = [each for each in evidence if not each.problem]
+    whole = [recipe for recipe in recipes if recipe not in failures and all(_cell(each, recipe) for each in counted)]
+    return Standings(
+        ranked=_ranked(counted, whole) if counted else (),
+        not_counted=tuple((each.task, each.problem) for each in evidence if each.problem),
+        failures=tuple((recipe, failures[recipe]) for recipe in recipes if recipe in failures),
+    )
+
+
+def _cell(evidence: Evidence, recipe: str) -> CellSummary | None:
+    cell = evidence.cells.get(recipe)
+    return cell if cell is not None and cell.retained is not None else None
+
+
+def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str]) -> tuple[Standing, ...]:
+    means = {recipe: _mean(evidence, {recipe: 1.0}) for recipe in recipes}
+    order = sorted(recipes, key=lambda recipe: -means[recipe].value)
+    return tuple(
+        Standing(
+            recipe=recipe,
+            retained=means[recipe],
+            tasks=tuple(_task(each, recipe) for each in evidence),
+            behind=None if recipe == order[0] else _mean(evidence, {order[0]: 1.0, recipe: -1.0}),
+        )
+        for recipe in order
+    )
+
+
+def _mean(evidence: Sequence[Evidence], coefficients: dict[str, float]) -> Estimate:
+    """Return the mean over tasks of a weighted sum of what recipes retain; resamples of tasks are independent."""
+    if len(evidence) == 1 and list(coefficients.values()) == [1.0]:
+        # What the tables of the run say of the one task.
+        return _retained(evidence[0], next(iter(coefficients)))
+    values, draws = zip(*(each.draws.contrast(coefficients) for each in evidence), strict=True)
+    clusters = [each.draws.clusters for each in evidence if each.draws.clusters is not None]
+    return expanded_interval(
+        float(np.mean(values)), np.mean(draws, axis=0), clusters=min(clusters) if clusters else None
+    )
+
+
+def _retained(evidence: Evidence, recipe: str) -> Estimate:
+    estimate = evidence.cells[recipe].retained_estimate
+    assert estimate is not None
+    return estimate
+
+
+def _task(evidence: Evidence, recipe: str) -> TaskStanding:
+    forgotten = evidence.cells[recipe].forgotten or 0
+    return TaskStanding(evidence.task, _retained(evidence, recipe), forgotten, int(evidence.answers.known.sum()))

@@ -1,0 +1,106 @@
+"""``forgetmeter advise``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from forgetmeter.study.advising import Listener
+
+_PIPED_WIDTH = 140
+
+
+def advise_command(
+    model: Annotated[
+        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+    ],
+    *,
+    tasks: Annotated[str, typer.Option(help="What it is to remember: tasks, separated by commas.")],
+    max_bytes: Annotated[
+        str, typer.Option("--max-bytes", help="The most it may take: a share such as 0.5, or a size such as 200MB.")
+    ],
+    recipes: Annotated[
+        str | None,
+        typer.Option(help="Candidates or preset:NAME, separated by commas.", show_default="preset:advice"),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder or URL of the runs.", show_default="one under runs/ that is named for the request"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Ask no more than the first so many items of each task; of a probe, of each relation."),
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="The most tokens in a batch.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Find the recipe that keeps most of what a model knows within a size.
+
+    Every candidate's size is counted, and those that fit are asked: a few items all of them, more items the better
+    ones, all items the best. What was answered is kept; the same command goes on after an interruption.
+    """
+    from forgetmeter.specs.budget import parse_budget
+    from forgetmeter.study.advising import AdviceRequest, advise
+
+    options = {
+        "evaluation.limit": limit,
+        "evaluation.dtype": dtype,
+        "evaluation.device": device,
+        "evaluation.seed": seed,
+        "evaluation.batch_tokens": batch_tokens,
+    }
+    request = AdviceRequest(
+        model=model,
+        tasks=_split(tasks),
+        budget=parse_budget(max_bytes),
+        recipes=None if recipes is None else _split(recipes),
+        options={key: value for key, value in options.items() if value is not None},
+        output=out,
+        data=data,
+    )
+    advice = advise(request, listener=_listener())
+    from rich.console import Console
+
+    from forgetmeter.report.advice_json import advice_json
+    from forgetmeter.report.advice_text import advice_text
+
+    if json:
+        sys.stdout.write(advice_json(advice))
+        return
+    console = Console(highlight=False)
+    width = console.width if console.is_terminal else _PIPED_WIDTH
+    console.print(advice_text(advice, width=width), soft_wrap=True)
+
+
+def _listener() -> Listener:
+    from forgetmeter.cli.progress import progress_on
+    from forgetmeter.study.advising import Listener
+    from forgetmeter.study.running import Finished, Prospect, run_prospect
+
+    class Lines(Listener):
+        """Says what has begun, a line each, and shows how runs go."""
+
+        def stage(self, text: str) -> None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+        def run(self, prospect: Prospect) -> Finished:
+            with progress_on(sys.stderr, prospect) as progress:
+                return run_prospect(prospect, progress=progress)
+
+    return Lines()
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))

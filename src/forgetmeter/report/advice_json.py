@@ -1,0 +1,22 @@
+"""Advice for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from forgetmeter.analysis.advice import Advice
+
+
+def advice_json(advice: Advice) -> str:
+    """Return advice as JSON: ``recipe``, then everything that it was found by; sizes in bytes, shares from 0 to 1."""
+    document = {"recipe": advice.best.recipe, **asdict(advice)}
+    document["sizes"] = list(document["sizes"].values())
+    for name, keys in (
+        ("not_counted", ("task", "reason")),
+        ("unusable", ("recipe", "reason")),
+        ("rounds", ("items", "candidates")),
+    ):
+        document[name] = [dict(zip(keys, each, strict=True)) for each in document[name]]
+    document["budget"] = str(advice.budget)
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,123 @@
+"""Advice for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from forgetmeter.analysis.advice import Advice, Sized
+from forgetmeter.analysis.standing import Standing
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.numbers import count, interval, megabytes, percent, points
+
+_MOST_LEFT = 5
+
+
+def advice_text(advice: Advice, *, width: int) -> Text:
+    """Return advice with styles, for a rich console; its ``plain`` is what a file gets.
+
+    Args:
+        advice: The advice.
+        width: Columns to fit into.
+    """
+    text = Text()
+    text.append("Take ", "bold")
+    text.append(advice.best.recipe, "bold green")
+    text.append(f"\n{_in_a_sentence(advice, width)}\n\n")
+    text.append_text(_table(advice, width))
+    for line in _remarks(advice):
+        text.append("\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)) + "\n")
+    text.append("\nmake it    ", "bold")
+    text.append(f"forgetmeter compress {advice.model} '{advice.best.recipe}' --out DIR\n")
+    text.append("look at it ", "bold")
+    text.append(f"forgetmeter report {advice.runs[-1]}\n")
+    return text
+
+
+def _in_a_sentence(advice: Advice, width: int) -> str:
+    best, size = advice.best, advice.sizes[advice.best.recipe]
+    kept = f"{percent(best.retained.value)} {interval(best.retained.low, best.retained.high)}"
+    (takes,) = megabytes([size.bytes])
+    (most,) = megabytes([advice.most_bytes])
+    (whole,) = megabytes([advice.dense_bytes])
+    tasks = len(best.tasks)
+    known = sum(task.known for task in best.tasks)
+    forgotten = sum(task.forgotten for task in best.tasks)
+    over = f", the mean over {tasks} tasks" if tasks > 1 else ""
+    sentence = (
+        f"It takes {takes} MB, {size.bytes / advice.dense_bytes:.0%} of the {whole} MB that {advice.model} takes in "
+        f"{advice.dtype}, where {most} MB are allowed, and retains {kept} of what it knew{over}: {count(forgotten)} of "
+        f"{count(known)} right answers are forgotten."
+    )
+    return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _table(advice: Advice, width: int) -> Text:
+    tasks = [task.task for task in advice.best.tasks] if len(advice.best.tasks) > 1 else []
+    columns = [Column("recipe"), Column("MB", "right"), Column("retained [95%]"), Column("behind the best [95%]")]
+    columns += [Column(task, "right", "start") for task in tasks]
+    sizes = megabytes(advice.sizes[each.recipe].bytes for each in advice.finalists)
+    rows = [
+        (
+            each.recipe,
+            size,
+            f"{percent(each.retained.value)} {interval(each.retained.low, each.retained.high)}",
+            _behind(each),
+            *(percent(task.retained.value) for task in each.tasks if tasks),
+        )
+        for each, size in zip(advice.finalists, sizes, strict=True)
+    ]
+    styles = ["bold", *("" for _ in rows[1:])]
+    return in_columns(columns, rows, width=width, styles=styles)
+
+
+def _behind(standing: Standing) -> str:
+    if standing.behind is None:
+        return "—"
+    return f"{points(standing.behind.value)} {interval(standing.behind.low, standing.behind.high)}"
+
+
+def _remarks(advice: Advice) -> Iterable[str]:
+    yield ""
+    smaller = [
+        each for each in advice.alike if advice.sizes[each.recipe].bytes < advice.sizes[advice.best.recipe].bytes
+    ]
+    if smaller:
+        (size,) = megabytes([advice.sizes[smaller[0].recipe].bytes])
+        yield (
+            f"Smaller, and not to be told from it by what it retains: {smaller[0].recipe} ({size} MB). "
+            "More items would tell."
+        )
+    elif advice.alike:
+        yield f"Not to be told from it by what they retain: {_names(each.recipe for each in advice.alike)}."
+    if any(advice.sizes[each.recipe].simulated for each in advice.finalists):
+        yield (
+            "What has fewer bits than there are kernels for is computed in floating point: sizes are counted as if "
+            "each matrix were stored in the smallest way; no speed is promised."
+        )
+    yield f"Asked: {'; '.join(f'{number} candidates {count(items)} items each' for items, number in advice.rounds)}."
+    if advice.left:
+        shown = [f"{each.recipe} {percent(each.retained)} of {count(each.items)} items" for each in advice.left]
+        yield f"Left behind, with what they retained when they were: {_names(shown)}."
+    if advice.too_large:
+        yield f"Too large, and not asked: {_names(_with_size(advice.too_large))}."
+    if advice.dense_bytes <= advice.most_bytes:
+        yield "The model itself is within this size."
+    for task, reason in advice.not_counted:
+        yield f"Not counted: {task}, as {reason}."
+    for recipe, reason in advice.unusable:
+        yield f"Not a candidate: {recipe}: {reason}."
+
+
+def _with_size(candidates: Sequence[Sized]) -> list[str]:
+    ordered = sorted(candidates, key=lambda each: each.bytes)
+    sizes = megabytes(each.bytes for each in ordered)
+    return [f"{each.recipe} ({size} MB)" for each, size in zip(ordered, sizes, strict=True)]
+
+
+def _names(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MOST_LEFT} more" if len(names) > _MOST_LEFT else ""
+    return f"{', '.join(names[:_MOST_LEFT])}{more}"

@@ -1,0 +1,55 @@
+"""How large a model may be: a share of what it is, or a number of bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from forgetmeter.errors import UserError
+
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_FORM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|[a-z]*)\s*", re.IGNORECASE)
+_ALLOWED = "allowed: a share such as 0.5 or 50%, or a size such as 200MB, 1.5GB, 300MiB"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most bytes that a model may take.
+
+    Attributes:
+        share: Of the uncompressed model's bytes, above 0 and at most 1; ``None`` where it is a size.
+        size: In bytes; ``None`` where it is a share.
+    """
+
+    share: float | None = None
+    size: int | None = None
+
+    def within(self, whole: int) -> int:
+        """Return the most bytes that a model of so many may take."""
+        return self.size if self.size is not None else int((self.share or 0.0) * whole)
+
+    def __str__(self) -> str:
+        """As it may be written on the command line."""
+        return f"{self.share:g}" if self.size is None else f"{self.size}B"
+
+
+def parse_budget(text: str) -> Budget:
+    """Read a budget: a number alone or with a percent sign is a share, one with a unit a size.
+
+    Raises:
+        UserError: It has none of the forms, or is nothing at all.
+    """
+    found = _FORM.fullmatch(text)
+    unit = found.group(2).lower() if found else ""
+    if found is None or unit not in ("", "%", *_UNITS):
+        raise UserError(f"'{text}' is no size ({_ALLOWED})")
+    number = float(found.group(1))
+    if unit in ("", "%"):
+        share = number / 100 if unit else number
+        if not 0 < share <= 1:
+            raise UserError(f"'{text}' is no share of a model: it must be above 0 and at most 1 ({_ALLOWED})")
+        return Budget(share=share)
+    size = int(number * _UNITS[unit])
+    if size < 1:
+        raise UserError(f"'{text}' is less than a byte ({_ALLOWED})")
+    return Budget(size=size)

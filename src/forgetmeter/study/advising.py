@@ -1,0 +1,253 @@
+"""Finding the recipe that keeps most knowledge within a number of bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from forgetmeter.analysis.advice import Advice, Left, Sized
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.analysis.standing import Standings, standings
+from forgetmeter.config.study import Study
+from forgetmeter.config.study_file import study_from_options
+from forgetmeter.errors import UserError, refuse
+from forgetmeter.models.location import Location
+from forgetmeter.plan.halving import best, halving_rounds
+from forgetmeter.records.item import Item
+from forgetmeter.specs.budget import Budget
+from forgetmeter.specs.preset import PREFIX
+from forgetmeter.specs.recipe import BASELINE, Recipe
+from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
+from forgetmeter.study.running import Finished, Prospect, look_at, reader, run_prospect
+from forgetmeter.study.silence import Silence
+from forgetmeter.study.vocabulary import InstalledVocabulary
+
+CANDIDATES = f"{PREFIX}advice"
+
+
+@dataclass(frozen=True)
+class AdviceRequest:
+    """What is asked for.
+
+    Attributes:
+        model: The model, as text.
+        tasks: What has to be retained, as text.
+        budget: The most that the compressed model may take.
+        recipes: Candidates, as text, or ``preset:NAME``; ``None`` for ``preset:advice``, of which the model may be
+            unable to take some.
+        options: Of the evaluation, by dotted key, as for ``run``.
+        output: Folder or URL for the runs; ``None`` for one under ``runs/`` that is named for the request.
+        data: The data folder of the probes, where it was named.
+    """
+
+    model: str
+    tasks: tuple[str, ...]
+    budget: Budget
+    recipes: tuple[str, ...] | None = None
+    options: Mapping[str, Any] | None = None
+    output: str | None = None
+    data: Path | None = None
+
+
+class Listener(Silence):
+    """Is told what happens between the runs, and does them."""
+
+    def run(self, prospect: Prospect) -> Finished:
+        """Do what is missing of a round's run."""
+        return run_prospect(prospect)
+
+
+def advise(request: AdviceRequest, *, listener: Listener | None = None) -> Advice:
+    """Find the recipe that keeps most of what a model knows within a number of bytes.
+
+    All candidates are compressed, so that their sizes are known; those that fit are asked, in rounds of successive
+    halving by thirds: a few items of all, more items of the better ones, everything of the best. Every round is a
+    run like any other, so that a request that was interrupted goes on where it was.
+
+    Args:
+        request: What is asked for.
+        listener: Is told how it goes.
+
+    Raises:
+        UserError: The request is wrong, no candidate is small enough, or the baseline knows nothing of the tasks.
+    """
+    return _Advising(request, listener or Listener()).advise()
+
+
+class _Advising:
+    """One request, on its way."""
+
+    def __init__(self, request: AdviceRequest, listener: Listener) -> None:
+        self._request, self._listener = request, listener
+        self._options = {
+            "models": [request.model],
+            "tasks": list(request.tasks),
+            **(request.options or {}),
+        }
+        self._study, self._location = self._checked()
+        self._output = request.output or f"runs/advice-{self._name()}"
+        self._unusable: dict[str, str] = {}
+
+    def advise(self) -> Advice:
+        candidates = self._candidates()
+        dense, sizes = self._sizes(candidates)
+        most = self._request.budget.within(dense)
+        # Of those that retain the same, the smaller is to come first.
+        by_size = sorted(sizes.values(), key=lambda each: each.bytes)
+        fits = [each.recipe for each in by_size if each.bytes <= most]
+        if not fits:
+            raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
+        found, left, rounds, runs = self._rounds(fits)
+        return Advice(
+            model=self._request.model,
+            tasks=self._study.tasks,
+            budget=self._request.budget,
+            most_bytes=most,
+            dense_bytes=dense,
+            dtype=self._study.evaluation.dtype,
+            finalists=found.ranked,
+            sizes=sizes,
+            left=tuple(left),
+            not_counted=found.not_counted,
+            unusable=tuple(self._unusable.items()),
+            rounds=tuple(rounds),
+            runs=tuple(runs),
+        )
+
+    def _checked(self) -> tuple[Study, Location]:
+        """Check the request as the study that it comes to."""
+        vocabulary = InstalledVocabulary(self._request.data)
+        recipes = list(self._request.recipes or (CANDIDATES,))
+        output = self._request.output or "runs/advice"
+        study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
+        measured = [task for task in study.tasks if parse_task_name(task).base == PERPLEXITY_TASK]
+        refuse(f"task '{task}' has no right answers that could be retained; choose others" for task in measured)
+        if len(study.recipes) == 1:
+            raise UserError("--recipes: there is nothing to choose from; name recipes other than the baseline")
+        return study, vocabulary.locations[study.models[0]]
+
+    def _name(self) -> str:
+        """Return a name for the request, the same for the same one."""
+        study = replace(self._study, output="")
+        content = json.dumps([str(study), self._location.identity, str(self._request.budget)])
+        slug = "".join(each if each.isalnum() else "-" for each in self._request.model).strip("-").lower()[-40:]
+        return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+    def _candidates(self) -> list[Recipe]:
+        """Return the candidates that the model can take."""
+        from forgetmeter.compression.recipe_problems import recipe_problems
+        from forgetmeter.models.loading import check_loadable
+        from forgetmeter.models.weight_map import weight_map
+
+        matrices = weight_map(check_loadable(self._location))
+        usable, wrong = [], []
+        for recipe in self._study.recipes:
+            problems = recipe_problems(recipe, matrices, given="activations") if recipe.steps else []
+            wrong += [f"{problem} (in '{recipe}')" for problem in problems]
+            if problems:
+                self._unusable[str(recipe)] = problems[0]
+            elif recipe.steps:
+                usable.append(recipe)
+        if self._request.recipes is not None or not usable:
+            refuse(wrong)
+        return usable
+
+    def _sizes(self, candidates: Sequence[Recipe]) -> tuple[int, dict[str, Sized]]:
+        from forgetmeter.study.candidate_sizes import candidate_sizes
+
+        self._listener.stage(f"loading {self._request.model}")
+        dense, sizes, problems = candidate_sizes(
+            self._location,
+            candidates,
+            self._study.evaluation,
+            before=lambda recipe: self._listener.stage(f"counting the bytes of {recipe}"),
+        )
+        self._unusable.update(problems)
+        return dense, sizes
+
+    def _rounds(self, fits: Sequence[str]) -> tuple[Standings, list[Left], list[tuple[int, int]], list[str]]:
+        groups = self._groups()
+        left: list[Left] = []
+        rounds: list[tuple[int, int]] = []
+        runs: list[str] = []
+        names = list(fits)
+        planned = halving_rounds(len(names), sum(groups))
+        found = Standings((), (), ())
+        for place, each in enumerate(planned):
+            is_last = place == len(planned) - 1
+            limit = self._study.evaluation.limit if is_last else limit_for(groups, each.share)
+            items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
+            location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
+            self._listener.stage(f"round {place + 1} of {len(planned)}: {len(names)} candidates, {items:,} items each")
+            found = self._asked(names, limit, location)
+            rounds.append((items, len(names)))
+            runs.append(location)
+            if not is_last:
+                scores = {standing.recipe: standing.retained.value for standing in found.ranked}
+                kept = best(scores, planned[place + 1].candidates)
+                gone = [standing for standing in found.ranked if standing.recipe not in kept]
+                left = [*(Left(one.recipe, one.retained.value, items) for one in gone), *left]
+                names = [name for name in names if name in kept]
+        return found, left, rounds, runs
+
+    def _asked(self, names: Sequence[str], limit: int | None, location: str) -> Standings:
+        options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
+        prospect = look_at(reader(options), progress=self._listener, data=self._request.data)
+        self._listener.run(prospect)
+        found = standings(open_run(location), names)
+        self._unusable.update(found.failures)
+        if not found.ranked:
+            reasons = [f"{task}: {reason}" for task, reason in found.not_counted] + [
+                f"{recipe}: {error}" for recipe, error in found.failures
+            ]
+            raise UserError(f"there is nothing to go by: {'; '.join(reasons) or 'no outcomes'}; the run: {location}")
+        return found
+
+    def _groups(self) -> list[int]:
+        """Return how many items each group has of which a limit takes the first so many."""
+        from forgetmeter.probes.table import load_task
+
+        limit = self._study.evaluation.limit
+        sizes: list[int] = []
+        for name in self._study.tasks:
+            self._listener.stage(f"reading task {name}")
+            items = load_task(name, limit=limit, data=self._request.data).items
+            sizes += Counter(map(_group, items)).values()
+        return sizes
+
+
+def limit_for(groups: Sequence[int], share: float) -> int:
+    """Return the smallest limit by which at least a share of all items is asked.
+
+    Args:
+        groups: Sizes of the groups of which a limit takes the first so many.
+        share: Above 0, at most 1.
+    """
+    wanted = share * sum(groups)
+    low, high = 1, max(groups)
+    while low < high:
+        middle = (low + high) // 2
+        if sum(min(size, middle) for size in groups) >= wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _group(item: Item) -> tuple[str | None, str | None]:
+    return item.fields.get("relation"), item.fields.get("template")
+
+
+def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
+    if smallest is None:
+        return "no candidate can be applied to the model; choose others by --recipes"
+    return (
+        f"no candidate is as small as {most / 1e6:,.1f} MB: the smallest, {smallest.recipe}, takes "
+        f"{smallest.bytes / 1e6:,.1f} MB, {smallest.bytes / dense:.0%} of the model; give a larger --max-bytes, or "
+        "other candidates by --recipes"
+    )

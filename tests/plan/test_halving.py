@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgetmeter.plan.halving import FEWEST_ITEMS, FINALISTS, best, halving_rounds
+
+
+def test_a_third_of_the_candidates_is_asked_three_times_as_much() -> None:
+    assert [(each.candidates, round(1 / each.share)) for each in halving_rounds(30, 10_000)] == [
+        (30, 27),
+        (10, 9),
+        (4, 3),
+        (3, 1),
+    ]
+
+
+def test_few_candidates_or_few_items_are_asked_everything_at_once() -> None:
+    assert [(each.candidates, each.share) for each in halving_rounds(3, 10_000)] == [(3, 1.0)]
+    assert [(each.candidates, each.share) for each in halving_rounds(40, 3 * FEWEST_ITEMS - 1)] == [(40, 1.0)]
+
+
+@given(st.integers(1, 500), st.integers(1, 10**6))
+def test_laws(candidates: int, items: int) -> None:
+    rounds = halving_rounds(candidates, items)
+    assert rounds[0].candidates == candidates
+    assert rounds[-1].share == 1
+    for before, after in pairwise(rounds):
+        assert before.candidates > after.candidates >= FINALISTS
+        assert before.share < after.share
+        assert before.share * items >= FEWEST_ITEMS
+    # No more is asked than by asking all candidates everything.
+    assert sum(each.candidates * each.share for each in rounds) <= candidates * (1 + 1e-9)
+
+
+def test_the_best_stay_in_their_order_and_the_earlier_of_equal_ones() -> None:
+    assert best({"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.5}, 2) == ("b", "c")
+    assert best({"a": 0.1}, 5) == ("a",)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.budget import Budget, parse_budget
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("0.5", 500),
+        ("50%", 500),
+        (".25", 250),
+        ("1", 1000),
+        ("100 %", 1000),
+        ("300B", 300),
+        ("0.2kB", 200),
+        ("2KiB", 2048),
+        ("1.5 GB", 1_500_000_000),
+        ("1MiB", 1_048_576),
+    ],
+)
+def test_shares_and_sizes(text: str, most: int) -> None:
+    budget = parse_budget(text)
+    assert budget.within(1000) == most
+    assert parse_budget(str(budget)) == budget
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is no size"),
+        ("half", "is no size"),
+        ("-1", "is no size"),
+        ("nan", "is no size"),
+        ("1e3MB", "is no size"),
+        ("5 furlongs", "is no size"),
+        ("0", "is no share of a model: it must be above 0 and at most 1"),
+        ("2", "is no share of a model"),
+        ("200", "allowed: a share such as 0.5 or 50%, or a size such as 200MB"),
+        ("120%", "is no share of a model"),
+        ("0MB", "is less than a byte"),
+    ],
+)
+def test_what_is_neither_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        parse_budget(text)
+
+
+def test_a_share_rounds_down() -> None:
+    assert Budget(share=0.5).within(3) == 1

@@ -1,0 +1,157 @@
+"""Advice on a standard, against asking every candidate everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.analysis.advice import Advice
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.specs.budget import parse_budget
+from forgetmeter.specs.preset import preset_recipes
+from forgetmeter.study.advising import AdviceRequest, Listener, advise, limit_for
+from forgetmeter.study.running import Finished, Prospect, run
+
+MODEL = "standard:decoder"
+TASK = "facts:templates=0"
+RECIPES = (
+    "l1_unstructured:overall:0.6",
+    "round_to_nearest:overall:3",
+    "round_to_nearest:overall:8",
+    "l1_unstructured:overall:0.2",
+    "l1_unstructured:overall:0.3+round_to_nearest:overall:8",
+    "round_to_nearest:overall:4",
+)
+
+
+class Counting(Listener):
+    def __init__(self) -> None:
+        self.computed: list[int] = []
+        self.stages: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def run(self, prospect: Prospect) -> Finished:
+        finished = super().run(prospect)
+        self.computed.append(finished.computed)
+        return finished
+
+
+def request(folder: Path, budget: str = "0.75", **changes: object) -> AdviceRequest:
+    given = {"model": MODEL, "tasks": (TASK,), "recipes": RECIPES, "output": str(folder)} | changes
+    return AdviceRequest(budget=parse_budget(budget), **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("advice")
+
+
+@pytest.fixture(scope="module")
+def listener() -> Counting:
+    return Counting()
+
+
+@pytest.fixture(scope="module")
+def advice(folder: Path, listener: Counting) -> Advice:
+    return advise(request(folder / "runs"), listener=listener)
+
+
+def test_it_is_what_asking_all_of_them_everything_says(advice: Advice, folder: Path) -> None:
+    run({"models": [MODEL], "recipes": list(RECIPES), "tasks": [TASK], "output": str(folder / "whole")})
+    whole = open_run(str(folder / "whole"))
+    sizes = whole.variants.set_index("recipe")["smallest_bytes"]
+    assert {name: each.bytes for name, each in advice.sizes.items()} == {name: sizes[name] for name in RECIPES}
+    assert advice.dense_bytes == whole.variants.set_index("recipe")["dense_bytes"]["baseline"]
+    fits = [cell for cell in whole.summary.cells if sizes[cell.recipe] <= 0.75 * advice.dense_bytes]
+    assert {each.recipe for each in advice.fits} == {cell.recipe for cell in fits} < set(RECIPES)
+    best = max(fits, key=lambda cell: (cell.retained or 0, -sizes[cell.recipe]))
+    assert advice.best.recipe == best.recipe
+    assert advice.best.retained.value == pytest.approx(best.retained)
+
+
+def test_rounds_ask_few_of_many_and_all_of_few(advice: Advice, folder: Path) -> None:
+    (few, many), (everything, finalists) = advice.rounds
+    assert many == len(advice.fits) > finalists == len(advice.finalists) == 3
+    assert few >= 300
+    assert everything == len(open_run(advice.runs[-1]).items) > 2 * few
+    assert advice.runs == (f"{folder}/runs/round-1", f"{folder}/runs/last")
+    assert {each.recipe for each in advice.left} == {each.recipe for each in advice.fits} - {
+        each.recipe for each in advice.finalists
+    }
+
+
+def test_asked_again_nothing_is_computed(advice: Advice, folder: Path, listener: Counting) -> None:
+    assert all(listener.computed)
+    again = Counting()
+    assert advise(request(folder / "runs"), listener=again) == advice
+    assert again.computed == [0] * len(advice.rounds)
+
+
+def test_of_equal_ones_the_smaller_is_advised(folder: Path) -> None:
+    alike = ("round_to_nearest:attention:8", "round_to_nearest:overall:8")
+    found = advise(request(folder / "alike", "1", recipes=alike, options={"evaluation.limit": 20}))
+    assert [each.retained.value for each in found.finalists] == [1, 1]
+    assert found.best.recipe == min(alike, key=lambda each: found.sizes[each].bytes)
+
+
+def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
+    # An encoder-decoder's blocks cannot be dropped from both stacks at once.
+    found = advise(
+        request(
+            folder / "preset", "0.8", model="standard:encoder-decoder", recipes=None, options={"evaluation.limit": 5}
+        )
+    )
+    assert len(found.sizes) + len(found.unusable) == len(preset_recipes("advice"))
+    assert len(found.sizes) > 20
+
+
+def test_where_nothing_fits_the_smallest_is_named(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"no candidate is as small as 0\.1 MB: the smallest, .*, takes 0\.\d MB"):
+        advise(request(folder / "none", "0.1"))
+    assert not (folder / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tasks": ("fax",)}, "unknown task 'fax'"),
+        ({"tasks": ("perplexity:file=README.md",)}, "has no right answers that could be retained"),
+        ({"model": "standard:decodr"}, "did you mean"),
+        ({"recipes": ("l1_unstructured:overall:2",)}, "level"),
+        ({"recipes": ("l1_unstructured:cross_attention:0.5",)}, "scope 'cross_attention' selects no weight"),
+        ({"recipes": ("baseline",)}, "there is nothing to choose from"),
+        ({"options": {"evaluation.limit": 0}}, "must be"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_any_work(changes: dict[str, object], says: str, folder: Path) -> None:
+    with pytest.raises((UserError, ManyUserError), match=says):
+        advise(request(folder / "wrong", **changes))
+    assert not (folder / "wrong").exists()
+
+
+def test_a_baseline_that_knows_nothing_is_said(llama_folder: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="there is nothing to go by: .*guessing|items right"):
+        advise(request(folder / "ignorant", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
+
+
+def test_the_limit_is_the_smallest_that_asks_enough() -> None:
+    groups = [100, 10, 40]
+    for share in (0.01, 0.1, 0.5, 0.9, 1.0):
+        limit = limit_for(groups, share)
+        assert sum(min(size, limit) for size in groups) >= share * sum(groups)
+        assert limit == 1 or sum(min(size, limit - 1) for size in groups) < share * sum(groups)
+
+
+def test_the_same_request_has_the_same_folder_and_another_has_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = {"evaluation.limit": 5}
+    one = advise(request(tmp_path, output=None, recipes=RECIPES[:3], options=options)).runs
+    assert one == advise(request(tmp_path, output=None, recipes=RECIPES[:3], options=options)).runs
+    assert one != advise(request(tmp_path, "0.9", output=None, recipes=RECIPES[:3], options=options)).runs
+    assert all(each.startswith("runs/advice-standard-decoder-") for each in one)
