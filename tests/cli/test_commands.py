@@ -58,7 +58,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
         (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is no share of a model"),
-        (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'standard:decoder'"),
+        (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
         (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from is of one probe"),
         (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "there is no file 'x.zip'"),
