@@ -3,8 +3,8 @@
     python benchmarks/coverage.py [--runs 4000]             # forgetmeter's own, as `show` gives them
     python benchmarks/coverage.py --compare [--runs 2000]   # beside other ways to come to an interval over relations
 
-A baseline knows each item with one probability. Of what it knows, a variant forgets in each relation a share of its
-own, and of what it does not know it gains one, both drawn from beta distributions. The truth is the mean of these:
+In each relation a baseline knows a share of the items; of these a variant forgets a share, and of the others it gains
+one, all drawn from beta distributions, or the same for all where they do not vary. The truth is the mean of these:
 what other relations would show.
 """
 
@@ -33,10 +33,11 @@ class Setting:
     Attributes:
         items: How many items.
         relations: How many relations they are in; 0 for none.
-        knows: Probability with which the baseline is right.
+        knows: Mean share of the items that the baseline gets right.
         forgets: Mean share of what is known that is forgotten.
         spread: Standard deviation of that share between relations.
         gains: Mean share of what is not known that is gained; it varies as much, or by its mean if that is less.
+        varies: Standard deviation between relations of what is known.
         together: 1 where relations that forget more also gain more, -1 where they gain less, 0 where neither.
         equal: Whether all relations are of one size; else their sizes are drawn from a Dirichlet distribution.
     """
@@ -47,6 +48,7 @@ class Setting:
     forgets: float
     spread: float
     gains: float = 0.0
+    varies: float = 0.0
     together: int = 0
     equal: bool = True
 
@@ -58,31 +60,39 @@ SETTINGS = (
     Setting(32000, 41, 0.25, 0.1, 0.08, 0.02, equal=False),
     Setting(2000, 41, 0.5, 0.2, 0.1),
     Setting(2000, 41, 0.5, 0.2, 0.15, 0.05, equal=False),
-    Setting(2000, 41, 0.3, 0.3, 0.15, 0.1, -1, equal=False),
-    Setting(2000, 41, 0.3, 0.3, 0.15, 0.1, 1, equal=False),
+    Setting(2000, 41, 0.3, 0.3, 0.15, 0.1, together=-1, equal=False),
+    Setting(2000, 41, 0.3, 0.3, 0.15, 0.1, together=1, equal=False),
     Setting(1640, 41, 0.5, 0.3, 0, 0.1, equal=False),
     Setting(2683, 20, 1.0, 0.02, 0.02, equal=False),
     Setting(2683, 20, 1.0, 0.5, 0.2, equal=False),
     Setting(2000, 20, 0.3, 0.05, 0.08, 0.02, equal=False),
     Setting(800, 20, 0.5, 0.2, 0.1),
-    Setting(800, 20, 0.5, 0.3, 0.15, 0.2, -1, equal=False),
+    Setting(800, 20, 0.5, 0.3, 0.15, 0.2, together=-1, equal=False),
     Setting(500, 10, 1.0, 0.1, 0.08),
     Setting(480, 8, 0.3, 0.3, 0.2, 0.03, equal=False),
     Setting(400, 8, 0.5, 0.2, 0.1),
-    Setting(400, 8, 0.5, 0.3, 0.15, 0.2, -1),
+    Setting(400, 8, 0.5, 0.3, 0.15, 0.2, together=-1),
     Setting(400, 8, 0.9, 0.05, 0.05),
     Setting(2000, 8, 0.7, 0.5, 0.25, 0.05, equal=False),
     Setting(200, 5, 0.7, 0.2, 0.1),
     Setting(200, 5, 0.7, 0.1, 0.1),
     Setting(200, 5, 0.7, 0.5, 0.2, 0.05, equal=False),
     Setting(60, 5, 1.0, 0.1, 0.12),
+    Setting(32000, 41, 0.2, 0.1, 0.08, 0.02, 0.15, equal=False),
+    Setting(2683, 20, 0.13, 0.2, 0.1, 0.02, 0.1, equal=False),
+    Setting(2683, 20, 0.8, 0.1, 0.08, 0.01, 0.15, equal=False),
+    Setting(800, 8, 0.4, 0.045, 0.03, 0.01, 0.15, equal=False),
+    Setting(800, 8, 0.13, 0.2, 0.1, 0.02, 0.1),
+    Setting(480, 8, 0.3, 0.3, 0.2, 0.03, 0.2),
+    Setting(1000, 5, 0.13, 0.2, 0.1, 0.02, 0.1),
+    Setting(1000, 5, 0.5, 0.2, 0.1, 0.05, 0.2),
 )
 
 
 def simulated(setting: Setting, random: np.random.Generator) -> Answers:
     """Draw one run: a baseline and one variant."""
-    relation, forgets, gains = _relations(setting, random)
-    known = random.random(setting.items) < setting.knows
+    relation, knows, forgets, gains = _relations(setting, random)
+    known = random.random(setting.items) < knows
     kept = random.random(setting.items) >= forgets
     won = random.random(setting.items) < gains
     correct = np.stack([known, np.where(known, kept, won)])
@@ -106,11 +116,12 @@ def simulated(setting: Setting, random: np.random.Generator) -> Answers:
     )
 
 
-def _relations(setting: Setting, random: np.random.Generator) -> tuple[NDArray[np.int64], Counts, Counts]:
-    """Draw each item's relation, and the probabilities with which it is forgotten and gained."""
+def _relations(setting: Setting, random: np.random.Generator) -> tuple[NDArray[np.int64], Counts, Counts, Counts]:
+    """Draw each item's relation, and the probabilities with which it is known, forgotten and gained."""
     items, number = setting.items, setting.relations
     if not number:
-        return np.full(items, -1), np.full(items, setting.forgets), np.full(items, setting.gains)
+        shares = (setting.knows, setting.forgets, setting.gains)
+        return np.full(items, -1), *(np.full(items, share) for share in shares)  # type: ignore[return-value]
     sizes = np.full(number, items // number)
     if not setting.equal:
         sizes = 5 + random.multinomial(items - 5 * number, random.dirichlet(np.full(number, 2.0)))
@@ -119,7 +130,8 @@ def _relations(setting: Setting, random: np.random.Generator) -> tuple[NDArray[n
     place = random.random(number)
     other = {1: place, -1: 1 - place, 0: random.random(number)}[setting.together]
     gains = _shares(setting.gains, min(setting.spread, setting.gains), other)
-    return relation, _shares(setting.forgets, setting.spread, place)[relation], gains[relation]
+    knows = _shares(setting.knows, setting.varies, random.random(number))
+    return relation, knows[relation], _shares(setting.forgets, setting.spread, place)[relation], gains[relation]
 
 
 def _shares(mean: float, spread: float, places: Counts) -> Counts:
@@ -231,8 +243,8 @@ def main() -> None:
     parser.add_argument("--compare", action="store_true", help="beside other ways, where there are relations")
     asked = parser.parse_args()
     names = ["forgetmeter", *OTHERS] if asked.compare else ["forgetmeter"]
-    print("items  relations  known  forgotten  gained      " + "".join(f"{name:>15}" for name in names))
-    print(" " * 48 + "drop/retained %".rjust(15) * len(names))
+    print("items  relations  known        forgotten  gained      " + "".join(f"{name:>15}" for name in names))
+    print(" " * 54 + "drop/retained %".rjust(15) * len(names))
     for setting in SETTINGS:
         if asked.compare and not setting.relations:
             continue
@@ -240,7 +252,7 @@ def main() -> None:
         sizes = " " if setting.equal else "~"
         sign = {1: "+", -1: "-", 0: " "}[setting.together]
         print(
-            f"{setting.items:5}  {setting.relations:8}{sizes}  {setting.knows:5.0%}"
+            f"{setting.items:5}  {setting.relations:8}{sizes}  {setting.knows:5.0%} ±{setting.varies:3.0%}"
             f"  {setting.forgets:4.0%} ±{setting.spread:3.0%}  {setting.gains:4.0%} {sign}       "
             + "".join(f"{drop:6.1f}/{kept:4.1f}".rjust(15) for drop, kept in shares),
             flush=True,

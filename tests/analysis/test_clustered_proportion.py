@@ -7,9 +7,14 @@ import pytest
 import statsmodels.api
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 
-from forgetmeter.analysis.clustered_proportion import difference_interval, ratio_over_clusters, share_interval
+from forgetmeter.analysis.clustered_proportion import (
+    difference_interval,
+    no_difference,
+    ratio_over_clusters,
+    share_interval,
+)
 
 
 def drawn(seed: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,10 +49,24 @@ def test_the_standard_error_is_near_statsmodels_robust_one() -> None:
 
 
 def test_of_equal_clusters_the_p_value_is_that_of_a_t_test() -> None:
-    differences = np.random.default_rng(2).integers(-4, 8, 12).astype(float)
-    found = ratio_over_clusters(differences, np.full(12, 30.0))
-    assert found.degrees_of_freedom == pytest.approx(11)
-    assert found.p_value == pytest.approx(ttest_1samp(differences, 0).pvalue)
+    random = np.random.default_rng(2)
+    lost, won = random.integers(0, 16, 12).astype(float), random.integers(0, 12, 12).astype(float)
+    items = np.full(12, 30.0)
+    assert ratio_over_clusters(lost - won, items).degrees_of_freedom == pytest.approx(11)
+    assert no_difference(lost, won, items) == pytest.approx(ttest_1samp(lost - won, 0).pvalue)
+
+
+def test_clusters_that_are_all_alike_prove_no_more_than_their_items() -> None:
+    # One of four items lost in each of five relations: McNemar's test of the same says 0.0625.
+    few = no_difference(np.ones(5), np.zeros(5), np.full(5, 4.0))
+    assert 0.05 < few < 0.5
+    assert no_difference(np.full(5, 20.0), np.zeros(5), np.full(5, 40.0)) < 0.001
+    assert no_difference(np.zeros(5), np.zeros(5), np.full(5, 4.0)) == 1
+    assert no_difference(np.ones(5), np.ones(5), np.full(5, 4.0)) == 1
+
+
+def test_a_single_cluster_proves_nothing_of_others() -> None:
+    assert no_difference(np.array([9.0, 0, 0]), np.zeros(3), np.array([10.0, 0, 0])) == 1
 
 
 def test_unequal_clusters_count_as_fewer() -> None:
@@ -62,10 +81,11 @@ def test_clusters_without_members_do_not_count() -> None:
     assert found == share_interval(counts, members)
 
 
-def test_items_that_are_as_if_independent_have_jeffreys_interval() -> None:
+def test_items_that_are_as_if_independent_have_clopper_and_pearsons_interval() -> None:
     # 40 clusters that are all alike vary less than independent items would; these are then what counts.
     found = share_interval(np.full(40, 3.0), np.full(40, 10.0))
-    assert (found.low, found.high) == pytest.approx(beta.ppf([0.025, 0.975], 120.5, 280.5))
+    exact = binomtest(120, 400).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.clustered_proportion import difference_interval, ratio_over_clusters, share_interval
+from forgetmeter.analysis.clustered_proportion import difference_interval, no_difference, share_interval
 from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.resampling import FEWEST_CLUSTERS, totals_by_cluster
 
@@ -62,7 +62,7 @@ def _one(
     return Clustered(
         relations=len(items),
         drop=difference_interval(forgotten, gained, items),
-        p_value=ratio_over_clusters(forgotten - gained, items).p_value,
+        p_value=no_difference(forgotten, gained, items),
         retained=share_interval(known - forgotten, known) if known.any() else None,
         gained_share=share_interval(gained, unknown) if unknown.any() else None,
     )

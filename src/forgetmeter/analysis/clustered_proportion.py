@@ -35,15 +35,6 @@ class RatioOverClusters:
     standard_error: float
     degrees_of_freedom: float
 
-    @property
-    def p_value(self) -> float:
-        """Two-sided t test that the ratio is zero."""
-        if not self.value:
-            return 1.0
-        if not self.standard_error:
-            return 0.0
-        return float(2 * t.sf(abs(self.value) / self.standard_error, self.degrees_of_freedom))
-
 
 def ratio_over_clusters(counts: NDArray[np.float64], members: NDArray[np.float64]) -> RatioOverClusters:
     """Divide one count by another over clusters.
@@ -72,10 +63,10 @@ def ratio_over_clusters(counts: NDArray[np.float64], members: NDArray[np.float64
 def share_interval(counts: NDArray[np.float64], members: NDArray[np.float64]) -> Estimate:
     """Return a share with its 95% interval over clusters.
 
-    It is Jeffreys' interval of the effective number of items: of so many independent ones as would leave the share as
-    uncertain as these clusters do by the t distribution's quantile, never more than there are (after Korn and
-    Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated from survey
-    data", Survey Methodology 24(2), 1998, 193-201, who take the limits of Clopper and Pearson).
+    It is the interval of Korn and Graubard, "Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data", Survey Methodology 24(2), 1998, 193-201: Clopper and Pearson's of the
+    effective number of items, which is that of so many independent ones as would leave the share as uncertain as these
+    clusters do by the t distribution's quantile; never more than there are.
 
     Args:
         counts: Marked items of each cluster, of shape ``(clusters,)``.
@@ -88,8 +79,8 @@ def _share_interval(share: RatioOverClusters, items: float) -> Estimate:
     value = share.value
     spread = share.standard_error * t.ppf(_TAIL, share.degrees_of_freedom) / norm.ppf(_TAIL)
     effective = min(items, value * (1 - value) / spread**2) if spread else items
-    low, high = proportion_confint(value * effective, effective, alpha=1 - CONFIDENCE, method="jeffreys")
-    # Near none and all, the share itself is outside of Jeffreys' limits.
+    low, high = proportion_confint(value * effective, effective, alpha=1 - CONFIDENCE, method="beta")
+    # Rounding can leave none and all just outside.
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
@@ -114,6 +105,28 @@ def difference_interval(lost: NDArray[np.float64], won: NDArray[np.float64], ite
         one.value - other.value - _together(one.value - one.low, other.high - other.value, both),
         one.value - other.value + _together(one.high - one.value, other.value - other.low, both),
     )
+
+
+def no_difference(lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64]) -> float:
+    """Return the p-value of a two-sided t test over clusters that two shares of the same items are equal.
+
+    The standard error is that of the difference over clusters, and no smaller than it would be of independent items:
+    clusters that happen to be all alike are no proof. Of fewer than two clusters nothing can be said: 1.
+
+    Args:
+        lost: Items of the first share in each cluster, of shape ``(clusters,)``.
+        won: Items of the second.
+        items: All items of each; not all zero.
+    """
+    difference = ratio_over_clusters(lost - won, items)
+    if np.count_nonzero(items) < 2 or not difference.value:
+        return 1.0
+    total = items.sum()
+    # As in the interval over items, one is added to both counts.
+    first, second = (lost.sum() + 1) / (total + 2), (won.sum() + 1) / (total + 2)
+    of_items = math.sqrt((first + second - (first - second) ** 2) / (total + 2))
+    error = max(difference.standard_error, of_items)
+    return float(2 * t.sf(abs(difference.value) / error, difference.degrees_of_freedom))
 
 
 def _together(one: float, other: float, correlation: float) -> float:

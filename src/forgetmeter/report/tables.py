@@ -65,7 +65,11 @@ _TASK_TERMS = (
         "how likely mere luck makes the changes to wrong and to right so unequal in number (exact McNemar "
         "test), corrected by Holm for the number of comparisons in this run",
     ),
-    Term(STAR, "beyond chance: p below 0.05, and the whole interval beyond zero and the noise floor"),
+    Term(
+        STAR,
+        "beyond chance for these items: p below 0.05, and the whole interval beyond zero and the noise floor; whether "
+        "other relations would show it is p (relations) of --format shifts",
+    ),
     Term("chance", "accuracy of guessing at random"),
     Term(
         "majority",
