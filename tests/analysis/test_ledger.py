@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_run import write_hostile_run
 from made_up_run import MadeUpTask, write_made_up_run
 
 from forgetmeter.analysis.frames import open_run
@@ -15,6 +16,7 @@ from forgetmeter.analysis.ledger import Ledger, LedgerCount, make_ledger
 from forgetmeter.analysis.ledger_items import LedgerAnswer, LedgerItem
 from forgetmeter.analysis.open_ledgers import open_ledgers
 from forgetmeter.errors import UserError
+from forgetmeter.report.tables import remarks
 
 RECIPE = "dynamic_int8:overall"
 OTHER = "l1_unstructured:overall:0.5"
@@ -161,3 +163,16 @@ def test_items_that_were_lost(tmp_path: Path) -> None:
     (ledger,) = open_ledgers(open_run(location), RECIPE)
     assert ledger.total.items == 200
     assert ledger.entries[0].statement == ""
+    # How many answers compete is not known, so that being among the first five may say nothing.
+    assert not ledger.has_items
+    assert ledger.total.forgotten > 0
+    assert ledger.fates == ()
+    summary = open_run(location).summary
+    assert [task.has_items for task in summary.tasks] == [False]
+    assert "its items are not stored or are damaged" in remarks(summary)[0]
+
+
+def test_a_run_of_a_baseline_alone(tmp_path: Path) -> None:
+    alone = write_hostile_run(str(tmp_path / "alone"), {"baseline": [True]}, recipes=("baseline",))
+    with pytest.raises(UserError, match="no recipe but the baseline"):
+        open_ledgers(open_run(alone), "dynamic_int8:head")

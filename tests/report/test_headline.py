@@ -82,10 +82,10 @@ def test_a_cost_is_nothing_only_where_the_interval_says_so(changed, said):
 
 
 def test_what_is_known_is_said_as_it_is():
-    assert "It knows 80.0% of 1,000 facts of facts (guessing: 5.0%)." in sentences(BASELINE)
+    assert "It knows 80.0% of 1,000 facts (guessing: 5.0%)." in sentences(BASELINE)
     assert "It knows all but 2 of 10,000 facts" in sentences(replace(BASELINE, items=10_000, accuracy=0.9998))
     assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
-    assert "of facts." in sentences(BASELINE, chance=None)
+    assert "1,000 facts." in sentences(BASELINE, chance=None)
 
 
 @pytest.mark.parametrize(

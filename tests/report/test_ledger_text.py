@@ -28,6 +28,12 @@ def test_the_first_lines_are_the_answer() -> None:
     assert lines[4].startswith("Whether they are lost or only displaced cannot be told")
 
 
+def test_without_the_tasks_items_it_says_so() -> None:
+    ledger = Ledger("m", "dynamic_int8:overall", "t", (), LedgerCount("all", "all", 1, 2, 3, 4), (), (), (), (), False)
+    text = ledger_text(ledger, (), status="forgotten", total=0, width=140).plain
+    assert "cannot be told: the task's items are not stored or are damaged" in text
+
+
 def test_a_column_that_says_nothing_new_is_left_out() -> None:
     assert "right answer, as before  now   rank" in shown(entry("forgotten", "London", "london", "b"))
     assert "right answer, as now  before  " in shown(entry("gained", "a", "b", "a"), status="gained")

@@ -24,5 +24,10 @@ def test_options_are_named_only_where_two_tasks_would_have_the_same_name():
     assert [task_label(task, both) for task in both] == both
 
 
-def test_items_of_probes_are_facts():
+def test_items_of_probes_are_facts_where_each_is_asked_once():
     assert [things("lama/trex", 2), things("facts:templates=0", 1), things("piqa", 1)] == ["facts", "fact", "item"]
+    assert [things("facts", 2), things("bear:templates=0+1", 1), things("facts:odd=1", 2)] == [
+        "questions",
+        "question",
+        "items",
+    ]

@@ -29,9 +29,10 @@ class LedgerEntry:
     Attributes:
         item_id: The item.
         status: ``kept`` and ``forgotten`` were right before, ``gained`` and ``wrong`` were not.
-        fate: Of a forgotten one: ``still near``, where the right answer is among the first five; ``other phrasing``,
-            where the same fact asked in other words is still answered right; else ``lost``. ``None`` for any other,
-            and where it cannot be told, as the item has at most ten choices and no other phrasing.
+        fate: Of a forgotten one, the first that is true: ``still near``, where the right answer is among the first
+            five; ``other phrasing``, where the same fact asked in other words is still answered right; else ``lost``.
+            ``None`` for any other, and where it cannot be told, as the item has at most ten choices and no other
+            phrasing, or it is not known how many.
         statement: What was asked, as text.
         subject: What it is about, where the task says.
         relation: Its relation, likewise.
@@ -113,6 +114,7 @@ class Ledger:
         by_popularity: By tercile within the relation; empty where it is not known.
         by_margin: By tercile of the baseline's margin among what it gets right.
         fates: How many of the forgotten have each fate; empty where it cannot be told of any.
+        has_items: Whether the task's items are stored, and not only what was answered.
     """
 
     model: str
@@ -124,9 +126,10 @@ class Ledger:
     by_popularity: tuple[LedgerCount, ...]
     by_margin: tuple[LedgerCount, ...]
     fates: tuple[tuple[Fate, int], ...]
+    has_items: bool = True
 
 
-def make_ledger(model: str, recipe: str, task: str, items: Sequence[LedgerItem]) -> Ledger:
+def make_ledger(model: str, recipe: str, task: str, items: Sequence[LedgerItem], *, has_items: bool = True) -> Ledger:
     """Make the ledger of a recipe from the items that both it and the baseline answered."""
     phrased = _right_by_fact(items)
     terciles = _terciles(items)
@@ -144,6 +147,7 @@ def make_ledger(model: str, recipe: str, task: str, items: Sequence[LedgerItem])
         by_popularity=_in_order(_grouped(entries, lambda entry: entry.popularity_tercile), POPULARITY_TERCILES),
         by_margin=_in_order(_grouped(entries, lambda entry: entry.margin_tercile), MARGIN_TERCILES),
         fates=tuple((fate, fates.count(fate)) for fate in FATES) if fates else (),
+        has_items=has_items,
     )
 
 

@@ -39,7 +39,8 @@ class LedgerItem:
         relation_label: The relation in words, likewise.
         fact: Relation and subject of what the task asks in several phrasings; ``None`` where it has no phrasings.
         popularity: Of the subject, where the task says.
-        choices: How many answers compete; ``None`` where the whole vocabulary does.
+        choices: How many answers compete; ``None`` where the whole vocabulary does; 0 where it is not known, as the
+            task's items are not stored.
         gold: The right answer.
         before: The baseline's answer.
         after: The variant's answer.
@@ -101,7 +102,7 @@ def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[st
         relation_label=visible(label) if (label := fields.get("relation_label")) else None,
         fact=(str(relation), str(subject)) if has_phrasings else None,
         popularity=_number(fields.get("popularity")),
-        choices=None if about.get("among") == "vocabulary" else about.get("choices"),
+        choices=None if about.get("among") == "vocabulary" else about.get("choices") or 0,
         gold=visible(before["gold"]),
         before=_answer(before),
         after=_answer(after),

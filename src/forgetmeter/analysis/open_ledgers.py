@@ -57,6 +57,8 @@ def _recipe(run: Run, text: str) -> str:
     recipes = [recipe for recipe in dict.fromkeys(run.variants["recipe"]) if recipe != BASELINE]
     if wanted == BASELINE:
         raise UserError("the ledger compares a recipe with the baseline; give one of the others with --recipe")
+    if not recipes:
+        raise UserError("the run has no recipe but the baseline, so that nothing can have been forgotten")
     if wanted not in recipes:
         raise UserError(unknown("recipe of this run", wanted, recipes))
     return wanted
@@ -80,4 +82,5 @@ def _ledger(run: Run, model: str, recipe: str, task: str) -> Ledger:
     baseline, variant = (run.outcomes_file(model, each, task) for each in (BASELINE, recipe))
     assert baseline is not None
     assert variant is not None
-    return make_ledger(model, recipe, task, ledger_items(run.items_file(task), baseline, variant))
+    items = run.items_file(task)
+    return make_ledger(model, recipe, task, ledger_items(items, baseline, variant), has_items=items is not None)

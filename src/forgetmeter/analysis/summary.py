@@ -62,6 +62,7 @@ class TaskSummary:
             given and there is no relation.
         filters: How many items the task itself left out, whatever the model, by reason.
         relations: How many relations its items have; 0 where they have none.
+        has_items: Whether its items are stored, and not only what was answered.
     """
 
     task: str
@@ -70,6 +71,7 @@ class TaskSummary:
     majority: float | None
     filters: Mapping[str, int] = field(default_factory=dict)
     relations: int = 0
+    has_items: bool = True
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSu
             dropped, number = filters.get(name, {}), int(relations.get(name, 0))
             found.append(TaskSummary(name, known.items, known.chance, known.majority, dropped, number))
         elif name in answered:
-            found.append(TaskSummary(name, answered[name], None, None))
+            found.append(TaskSummary(name, answered[name], None, None, has_items=False))
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from forgetmeter.analysis.ledger import ENOUGH_CHOICES, TOP, Fate, Ledger, LedgerCount, LedgerEntry, Status
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import MISSING, count, percent
+from forgetmeter.report.told_apart import told_apart
 
 _COUNTED = (
     Column("known", "right"),
@@ -20,7 +21,7 @@ _COUNTED = (
 )
 _FATES: dict[Fate, str] = {
     "still near": f"still near: the right answer is among the first {TOP}",
-    "other phrasing": "under another phrasing: the same fact asked in other words is answered right",
+    "other phrasing": "not near, but under another phrasing: the same fact asked in other words is answered right",
     "lost": "lost",
 }
 _HEADINGS: dict[Status, str] = {
@@ -29,8 +30,8 @@ _HEADINGS: dict[Status, str] = {
     "gained": "Gained",
     "wrong": "Wrong before and after",
 }
+_UNKNOWN_ITEMS = "the task's items are not stored or are damaged (run the study again to have them written)"
 _MOST_RELATIONS = 12
-_LONG_BEGINNING = 20
 
 
 def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status, total: int, width: int) -> Text:
@@ -86,7 +87,7 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     untold = ledger.total.forgotten - sum(number for number, _ in lines)
-    why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each"
+    why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each" if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(untold, f"cannot be told: {why}")] if untold else []
         text.append(f"Of the {count(ledger.total.forgotten)} forgotten:\n")
@@ -144,14 +145,7 @@ def _is_gold(shown: Sequence[LedgerEntry], side: Literal["before", "after"]) -> 
 
 
 def _told_apart(entry: LedgerEntry) -> list[str]:
-    """Return the right answer, the old and the new one, without a long beginning that different ones share."""
-    answers = [" ".join(text.split()) for text in (entry.gold, entry.before, entry.after)]
-    alike = next((at for at, each in enumerate(zip(*answers, strict=False)) if len(set(each)) > 1), None)
-    # A word is shown whole.
-    start = answers[0][:alike].rfind(" ") + 1
-    if len(set(answers)) == 1 or start < _LONG_BEGINNING:
-        return answers
-    return [f"…{answer[start:]}" for answer in answers]
+    return told_apart((entry.gold, entry.before, entry.after))
 
 
 def _ranks(entry: LedgerEntry) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
 from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
-from forgetmeter.specs.task_name import FACTS_TASK, PROBE_OPTIONS, parse_task_name
+from forgetmeter.specs.task_name import PROBE_OPTIONS, TaskName, parse_task_name
 
 _SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
 
@@ -45,13 +45,16 @@ def task_label(task: str, tasks: Iterable[str]) -> str:
 
 
 def things(task: str, number: int) -> str:
-    """Return what a task's items are called: facts, where it is a probe."""
+    """Return what a task's items are called: facts, where it is a probe that asks for each once."""
     try:
-        base = parse_task_name(task).base
+        name = parse_task_name(task)
     except UserError:
-        base = task
-    name = "fact" if base == FACTS_TASK or base in PROBE_OPTIONS else "item"
-    return name if number == 1 else f"{name}s"
+        name = TaskName(task)
+    thing = "item"
+    if name.base in PROBE_OPTIONS:
+        phrasings = name.listed("templates") if "templates" in PROBE_OPTIONS[name.base] else ("",)
+        thing = "fact" if phrasings is not None and len(phrasings) == 1 else "question"
+    return thing if number == 1 else f"{thing}s"
 
 
 def _step_in_words(step: Step) -> str:

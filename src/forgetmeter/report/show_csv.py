@@ -6,6 +6,7 @@ import csv
 import io
 
 from forgetmeter.analysis.summary import Summary
+from forgetmeter.analysis.visible_text import visible
 from forgetmeter.report.flat_rows import flat_columns, flat_rows
 
 
@@ -14,5 +15,7 @@ def show_csv(summary: Summary) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, flat_columns(summary), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat_rows(summary))
+    for row in flat_rows(summary):
+        # What a library wrote into an error may hold anything.
+        writer.writerow(row | {"error": visible(row["error"])} if row.get("error") else row)
     return stream.getvalue()

@@ -123,6 +123,12 @@ def remarks(summary: Summary) -> list[str]:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")
         found.append(f"{number} {cells} failed; run the study again to try {them} again.")
+    found += [
+        f"{task.task}: its items are not stored or are damaged, so that relations, questions and what guessing gets "
+        "are not known; run the study again to have them written."
+        for task in summary.tasks
+        if not task.has_items
+    ]
     answered = dict.fromkeys(cell.model for cell in summary.cells)
     baselines = {cell.model for cell in summary.cells if cell.recipe == BASELINE}
     for model in answered:

@@ -115,9 +115,14 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
         best.mark_point(shape="diamond", filled=True, size=80, color=SERIES[1], opacity=1).encode(
             description=alt.Description("text:N")
         ),
-        best.transform_window(number="row_number()", sort=[alt.SortField("order")])
-        .mark_text(dy=13, dx=4, fontSize=11, color=INK, aria=False)
-        .encode(text=alt.Text("number:Q")),
+        # Above and below by turns, as neighbours are often close together.
+        *(
+            best.transform_window(number="row_number()", sort=[alt.SortField("order")])
+            .transform_filter(f"datum.number % 2 == {odd}")
+            .mark_text(dy=13 if odd else -12, dx=4, fontSize=11, color=INK, aria=False)
+            .encode(text=alt.Text("number:Q"))
+            for odd in (1, 0)
+        ),
     ).properties(width=_WIDTH, height=_HEIGHT)
 
 

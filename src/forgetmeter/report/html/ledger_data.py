@@ -34,11 +34,12 @@ class LedgerData:
 def ledger_data(run: Run, *, most_entries: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES) -> LedgerData:
     """Collect what every recipe forgot and gained.
 
-    The document has ``tasks``, each with ``name``, ``relations`` and ``strings``, and by item ``statement``, ``gold``
-    (both indices of ``strings``) and ``relation``. It has ``changes``, each with ``model``, ``recipe``, ``words``,
-    ``kind``, ``task`` (an index) and ``total``, and by entry ``item`` (the difference from the one before), ``before``,
-    ``after`` (indices of ``strings``) and ``rank`` (of the right answer where it is not the first; 0 for none). Where
-    facts are asked in several phrasings, ``elsewhere`` lists the entries whose fact is still right in another one.
+    The document has ``tasks``, each with ``name``, ``relations`` (in words), their ``names`` and ``strings``, and by
+    item ``statement``, ``gold`` (both indices of ``strings``) and ``relation``. It has ``changes``, each with
+    ``model``, ``recipe``, ``words``, ``kind``, ``task`` (an index) and ``total``, and by entry ``item`` (the difference
+    from the one before), ``before``, ``after`` (indices of ``strings``) and ``rank`` (of the right answer where it is
+    not the first; 0 for none). Where facts are asked in several phrasings, ``elsewhere`` lists the entries whose fact
+    is still right in another one.
 
     Where there is not room for all, of each recipe those are kept that the baseline was surest of.
 

@@ -12,6 +12,7 @@ from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.frames import Run
 from forgetmeter.report.html.given_answers import GivenAnswers
 from forgetmeter.report.html.ledger_changes import Change
+from forgetmeter.report.html.long_answers import Given, LongAnswers
 from forgetmeter.report.html.other_phrasings import OtherPhrasings
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.specs.recipe import BASELINE
@@ -29,6 +30,8 @@ class LedgerTexts:
         self._run = run
         self._about = run.item_texts.get(task)
         self._places = {} if self._about is None else {item: place for place, item in enumerate(self._about.ids)}
+        labels = {} if self._about is None else self._about.relation_labels
+        self._names = {words: name for name, words in labels.items()}
         self._strings: dict[str, int] = {}
         self._relations: dict[str, int] = {}
         self._items: dict[str, int] = {}
@@ -43,13 +46,22 @@ class LedgerTexts:
         """Add what the recipes of one model did."""
         given, phrasings = GivenAnswers(self._run, answers), OtherPhrasings(answers, self._about)
         seen = np.unique(np.concatenate([change.items for change in changes]))
-        golds = self._answers(given.read(BASELINE, seen, "gold"))
+        golds, befores = (given.read(BASELINE, seen, column) for column in ("gold", "prediction"))
+        afters = [given.read(change.recipe, change.items, "prediction") for change in changes]
+        alike = LongAnswers(_LONGEST_ANSWER)
+        for items, texts in (
+            (seen, golds),
+            (seen, befores),
+            *zip((each.items for each in changes), afters, strict=True),
+        ):
+            alike.see(items, texts)
         places = np.zeros(len(answers.items), dtype=np.int64)
         before = np.zeros(len(answers.items), dtype=np.int64)
-        before[seen] = self._answers(given.read(BASELINE, seen, "prediction"))
-        places[seen] = [self._item(answers.items[item], gold) for item, gold in zip(seen, golds.tolist(), strict=True)]
-        for change in changes:
-            after = self._answers(given.read(change.recipe, change.items, "prediction"))
+        before[seen] = self._answers(seen, befores, alike)
+        gold = self._answers(seen, golds, alike).tolist()
+        places[seen] = [self._item(answers.items[item], each) for item, each in zip(seen, gold, strict=True)]
+        for change, texts in zip(changes, afters, strict=True):
+            after = self._answers(change.items, texts, alike)
             ranked = change.row if change.kind == "forgotten" else answers.baseline
             ranks = np.nan_to_num(answers.rank[ranked, change.items]).astype(int)
             order = np.argsort(places[change.items], kind="stable")
@@ -74,6 +86,7 @@ class LedgerTexts:
         return {
             "name": self.task,
             "relations": list(self._relations),
+            "names": [self._names.get(words, words) for words in self._relations],
             "strings": list(self._strings),
             **self._columns,
         }
@@ -93,10 +106,13 @@ class LedgerTexts:
         self._columns["relation"].append(number)
         return self._items.setdefault(item, len(self._items))
 
-    def _answers(self, given: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.int64]:
+    def _answers(self, items: NDArray[np.int64], given: Given, alike: LongAnswers) -> NDArray[np.int64]:
         # Few different answers are given many times: each is looked up once.
         texts, which = given
-        return np.asarray([self._string(text, _LONGEST_ANSWER) for text in texts], dtype=np.int64)[which]
+        strings = np.asarray([self._string(text, _LONGEST_ANSWER) for text in texts], dtype=np.int64)[which]
+        for place, text in alike.among(items, given):
+            strings[place] = self._string(text, _LONGEST_ANSWER)
+        return strings
 
     def _string(self, text: str, longest: int) -> int:
         return self._strings.setdefault(shortened(text, longest), len(self._strings))

@@ -97,7 +97,7 @@
   const body = byId("ledger-table").tBodies[0];
   const more = byId("ledger-more");
   const lowered = data.tasks.map((task) => task.strings.map((text) => text.toLowerCase()));
-  const relations = data.tasks.map((task) => task.relations.map((text) => text.toLowerCase()));
+  const relations = data.tasks.map((task) => task.relations.map((text, at) => (text + " " + task.names[at]).toLowerCase()));
   const KINDS = [["forgotten", "forgotten"], ["gained", "gained"]];
   if (data.changes.some((change) => change.elsewhere)) {
     KINDS.push(["elsewhere", "forgotten, still right in other words"]);
@@ -143,7 +143,7 @@
   }
 
   function find() {
-    const wanted = controls.search.value.trim().toLowerCase();
+    const wanted = controls.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const kind = controls.kind.value;
     rows = [];
     data.changes.forEach((change) => {
@@ -154,20 +154,21 @@
       if (controls.recipe.value && change.recipe !== controls.recipe.value) return;
       const relation = controls.relation.value ? task.relations.indexOf(controls.relation.value) : null;
       const texts = lowered[change.task];
-      const everything = !wanted || [change.model, change.recipe, change.words].some((text) => text.toLowerCase().includes(wanted));
+      const about = [change.model, change.recipe, change.words].join(" ").toLowerCase();
       change.item.forEach((item, place) => {
         const its = task.relation[item];
         if (relation !== null && its !== relation) return;
         if (kind === "elsewhere" && !(change.elsewhere && change.elsewhere.has(place))) return;
         if (kind === "nowhere" && !(change.elsewhere && !change.elsewhere.has(place))) return;
-        const found =
-          everything ||
-          (its >= 0 && relations[change.task][its].includes(wanted)) ||
-          texts[task.statement[item]].includes(wanted) ||
-          texts[task.gold[item]].includes(wanted) ||
-          texts[change.before[place]].includes(wanted) ||
-          texts[change.after[place]].includes(wanted);
-        if (found) rows.push([change, place]);
+        const has = (word) =>
+          texts[task.statement[item]].includes(word) ||
+          texts[task.gold[item]].includes(word) ||
+          texts[change.before[place]].includes(word) ||
+          texts[change.after[place]].includes(word) ||
+          about.includes(word) ||
+          (its >= 0 && relations[change.task][its].includes(word));
+        // Every word, wherever it stands.
+        if (wanted.every(has)) rows.push([change, place]);
       });
     });
     if (order) rows.sort(order);

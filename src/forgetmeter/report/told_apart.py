@@ -1,0 +1,22 @@
+"""Long answers that begin alike, from where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_LONG_BEGINNING = 20
+
+
+def told_apart(answers: Sequence[str]) -> list[str]:
+    """Return answers in one line each, without a long beginning that different ones share.
+
+    Args:
+        answers: To the same question; at least one.
+    """
+    lines = [" ".join(text.split()) for text in answers]
+    alike = next((at for at, each in enumerate(zip(*lines, strict=False)) if len(set(each)) > 1), None)
+    # A word is shown whole.
+    start = lines[0][:alike].rfind(" ") + 1
+    if len(set(lines)) == 1 or start < _LONG_BEGINNING:
+        return lines
+    return [f"…{line[start:]}" for line in lines]
