@@ -73,6 +73,23 @@ def test_it_is_what_asking_all_of_them_everything_says(advice: Advice, folder: P
     assert advice.best.retained.value == pytest.approx(best.retained)
 
 
+def test_it_says_how_to_store_it(advice: Advice, folder: Path) -> None:
+    assert advice.format == "compressed-tensors"
+    for recipe, format, why in (
+        ("svd:overall:0.2", "dense", ""),
+        ("dynamic_int8:overall", None, "dynamic_int8"),
+        ("drop_layers:overall:0.5:by=influence", None, "looks at activations"),
+    ):
+        options = {"evaluation.limit": 5}
+        found = advise(request(folder / format_name(recipe), "1", recipes=(recipe,), options=options))
+        assert found.format == format
+        assert why in found.no_format
+
+
+def format_name(recipe: str) -> str:
+    return recipe.partition(":")[0]
+
+
 def test_rounds_ask_few_of_many_and_all_of_few(advice: Advice, folder: Path) -> None:
     (few, many), (everything, finalists) = advice.rounds
     assert many == len(advice.fits) > finalists == len(advice.finalists) == 3

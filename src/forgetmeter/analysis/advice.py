@@ -56,6 +56,8 @@ class Advice:
         unusable: Candidates that this model cannot take or that failed, with the reason.
         rounds: How many items each candidate was asked in each round, and how many candidates there were.
         runs: Where the runs of the rounds are, the last one last.
+        format: In which ``forgetmeter compress`` stores the best one in the fewest bytes; ``None`` where it cannot.
+        no_format: Why it cannot; empty where it can.
     """
 
     model: str
@@ -71,6 +73,8 @@ class Advice:
     unusable: tuple[tuple[str, str], ...]
     rounds: tuple[tuple[int, int], ...]
     runs: tuple[str, ...]
+    format: str | None
+    no_format: str = ""
 
     @property
     def best(self) -> Standing:

@@ -16,6 +16,8 @@ from forgetmeter.checkpoints.output_folder import check_apart, check_output, che
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
+    FORMATS,
+    Format,
     Request,
     known_dtype,
     known_format,
@@ -88,6 +90,26 @@ def compress_checkpoint(
     refuse(recipe_problems(request.recipe, weight_map(skeleton)))
     refuse([*_kernel_problems(request.recipe), *format_problems(request, skeleton)])
     return _write(request, folder, skeleton)
+
+
+def smallest_format(model: str, recipe: Recipe) -> tuple[Format | None, str]:
+    """Return the format in which a recipe's checkpoint takes least; ``None``, and why, where none can be written.
+
+    Args:
+        model: As for ``compress_checkpoint``; it is there.
+        recipe: A recipe that fits it.
+    """
+    problem = ""
+    for format in reversed(FORMATS):
+        reference = parse_model_reference(model)
+        request = Request(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE), 0)
+        skeleton = checked_skeleton(_folder(request), model)
+        problems = [*recipe_problems(recipe, weight_map(skeleton)), *_kernel_problems(recipe)]
+        problems += format_problems(request, skeleton)
+        if not problems:
+            return format, ""
+        problem = problems[0]
+    return None, problem
 
 
 def _folder(request: Request) -> Path:

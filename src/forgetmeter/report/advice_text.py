@@ -30,10 +30,17 @@ def advice_text(advice: Advice, *, width: int) -> Text:
     for line in _remarks(advice):
         text.append("\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)) + "\n")
     text.append("\nmake it    ", "bold")
-    text.append(f"forgetmeter compress {advice.model} '{advice.best.recipe}' --out DIR\n")
+    text.append(f"{_command(advice)}\n")
     text.append("look at it ", "bold")
     text.append(f"forgetmeter report {advice.runs[-1]}\n")
     return text
+
+
+def _command(advice: Advice) -> str:
+    if advice.format is None:
+        return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({advice.no_format})"
+    stored = "" if advice.format == "dense" else f" --format {advice.format}"
+    return f"forgetmeter compress {advice.model} '{advice.best.recipe}'{stored} --out DIR"
 
 
 def _in_a_sentence(advice: Advice, width: int) -> str:
@@ -92,11 +99,10 @@ def _remarks(advice: Advice) -> Iterable[str]:
         )
     elif advice.alike:
         yield f"Not to be told from it by what they retain: {_names(each.recipe for each in advice.alike)}."
-    if any(advice.sizes[each.recipe].simulated for each in advice.finalists):
-        yield (
-            "What has fewer bits than there are kernels for is computed in floating point: sizes are counted as if "
-            "each matrix were stored in the smallest way; no speed is promised."
-        )
+    yield (
+        "Sizes count each matrix stored in the smallest way that there is, which not every file format and runtime "
+        "knows. How fast it is, is another matter."
+    )
     yield f"Asked: {'; '.join(f'{number} candidates {count(items)} items each' for items, number in advice.rounds)}."
     if advice.left:
         shown = [f"{each.recipe} {percent(each.retained)} of {count(each.items)} items" for each in advice.left]
