@@ -65,6 +65,20 @@ def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) ->
     assert 0.02 < last.behind.high - last.behind.low < 0.25
 
 
+def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
+    def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
+        return np.arange(task.items) % 4 < 3
+
+    location = write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, SAME), right=known, tasks=TASKS[:2])
+    best, second = standings(open_run(location), (GOOD, SAME)).ranked
+    assert best.retained.low < 0.999 < best.retained.high == 1
+    assert second.behind is not None
+    assert second.behind.low < 0 < second.behind.high
+    # The mean of two tasks is surer than either of them.
+    widths = [task.retained.value - task.retained.low for task in best.tasks]
+    assert min(widths) / 2 < best.retained.value - best.retained.low < max(widths)
+
+
 def test_of_equal_ones_the_earlier_comes_first(tmp_path: Path) -> None:
     def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
         return np.arange(task.items) % 4 < 3

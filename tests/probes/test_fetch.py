@@ -141,6 +141,48 @@ def test_of_what_is_bad_nothing_is_left(
     assert not list((tmp_path / "new").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("TREx/P36.jsonl", "'LAMA' is not whole: .*P36"),
+        ("Squad/test.jsonl", "'LAMA' is not whole: .*test.jsonl"),
+        ("relations.jsonl", "the archive holds no relations.jsonl"),
+    ],
+)
+def test_a_part_of_a_data_set_is_not_taken_for_it(damage: str, says: str, pack: Pack, tmp_path: Path) -> None:
+    whole, less = pack("LAMA", "data/"), tmp_path / "less.zip"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(less, "w") as new:
+        for each in old.namelist():
+            if each != f"data/{damage}":
+                new.writestr(each, old.read(each))
+        new.writestr("data/Squad/other.jsonl", "{}")
+    with pytest.raises(UserError, match=says):
+        fetch("lama", data=tmp_path / "new", source=str(less))
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_facts_that_are_no_facts_are_noticed(pack: Pack, data: Path, tmp_path: Path) -> None:
+    (data / "BEAR" / "P36.jsonl").write_text("<html>not found</html>")
+    with pytest.raises(UserError, match="'BEAR' is not whole: .*P36.jsonl"):
+        fetch("bear", data=tmp_path / "new", source=str(pack("BEAR", "BEAR/")))
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_ways_of_packing_are_damaged_likewise(packing: int, pack: Pack, data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for file in (data / "BEAR").iterdir():
+            archive.write(file, f"BEAR/{file.name}")
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        at = archive.getinfo("BEAR/P36.jsonl").header_offset + 70
+    content[at : at + 8] = b"\xff" * 8
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError):
+        fetch("bear", data=tmp_path / "new", source=str(path))
+    assert not list((tmp_path / "new").iterdir())
+
+
 def test_a_member_whose_content_is_damaged_is_noticed(pack: Pack, tmp_path: Path) -> None:
     path = pack("BEAR", "BEAR/")
     content = bytearray(path.read_bytes())

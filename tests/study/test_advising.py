@@ -150,6 +150,22 @@ def test_a_wrong_request_is_refused_before_any_work(changes: dict[str, object], 
     assert not (folder / "wrong").exists()
 
 
+def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_path: Path) -> None:
+    listener = Counting()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full" / "last").mkdir(parents=True)
+    (tmp_path / "full" / "last" / "notes").write_text("mine")
+    for place, says in (
+        (tmp_path / "file", "holds something else"),
+        (tmp_path / "full", "holds something else"),
+        (Path(advice.runs[-1]), "is a run"),
+    ):
+        with pytest.raises(UserError, match=f"{says}.*choose another --out"):
+            advise(request(place), listener=listener)
+    assert not listener.stages
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "last", "notes"]
+
+
 def test_a_baseline_that_knows_nothing_is_said(llama_folder: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="there is nothing to go by: .*guessing|items right"):
         advise(request(folder / "ignorant", "1", model=str(llama_folder), options={"evaluation.limit": 3}))

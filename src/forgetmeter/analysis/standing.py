@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgetmeter.analysis.cell_summary import CellSummary
+from forgetmeter.analysis.clustered_proportion import difference_interval
 from forgetmeter.analysis.findings.evidence import Evidence, gather
 from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.resampling import expanded_interval
+from forgetmeter.analysis.paired import Estimate, paired_drop
+from forgetmeter.analysis.resampling import hull
 
 
 @dataclass(frozen=True)
@@ -94,29 +95,44 @@ def _cell(evidence: Evidence, recipe: str) -> CellSummary | None:
 
 
 def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str]) -> tuple[Standing, ...]:
-    means = {recipe: _mean(evidence, {recipe: 1.0}) for recipe in recipes}
+    means = {recipe: _mean([_retained(each, recipe) for each in evidence]) for recipe in recipes}
     order = sorted(recipes, key=lambda recipe: -means[recipe].value)
     return tuple(
         Standing(
             recipe=recipe,
             retained=means[recipe],
             tasks=tuple(_task(each, recipe) for each in evidence),
-            behind=None if recipe == order[0] else _mean(evidence, {order[0]: 1.0, recipe: -1.0}),
+            behind=None if recipe == order[0] else _mean([_behind(each, order[0], recipe) for each in evidence]),
         )
         for recipe in order
     )
 
 
-def _mean(evidence: Sequence[Evidence], coefficients: dict[str, float]) -> Estimate:
-    """Return the mean over tasks of a weighted sum of what recipes retain; resamples of tasks are independent."""
-    if len(evidence) == 1 and list(coefficients.values()) == [1.0]:
-        # What the tables of the run say of the one task.
-        return _retained(evidence[0], next(iter(coefficients)))
-    values, draws = zip(*(each.draws.contrast(coefficients) for each in evidence), strict=True)
-    clusters = [each.draws.clusters for each in evidence if each.draws.clusters is not None]
-    return expanded_interval(
-        float(np.mean(values)), np.mean(draws, axis=0), clusters=min(clusters) if clusters else None
-    )
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean of estimates of different tasks, which are independent.
+
+    Its limits are put together from theirs by the "method of variance estimates recovery" (Zou and Donner 2008, see
+    ``clustered_proportion``).
+    """
+    values = np.asarray([(each.value, each.low, each.high) for each in estimates])
+    mean = float(values[:, 0].mean())
+    below, above = (float(np.sqrt(((values[:, 0] - values[:, side]) ** 2).sum())) / len(values) for side in (1, 2))
+    return Estimate(mean, mean - below, mean + above)
+
+
+def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
+    """Return what the best retains of a task minus what another does, on the items that both answered."""
+    answers = evidence.answers
+    one, two = answers.recipes.index(best), answers.recipes.index(other)
+    asked = answers.known & answers.paired[one] & answers.paired[two]
+    lost = asked & answers.correct[one] & ~answers.correct[two]
+    won = asked & ~answers.correct[one] & answers.correct[two]
+    found = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
+    if evidence.draws.clusters is None:
+        return found
+    number = len(answers.relations)
+    counts = (np.bincount(answers.relation[each], minlength=number).astype(np.float64) for each in (lost, won, asked))
+    return hull(found, difference_interval(*counts))
 
 
 def _retained(evidence: Evidence, recipe: str) -> Estimate:

@@ -7,14 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.probes.bear_relations import bear_relations
-from forgetmeter.probes.data_folder import BEAR, data_folder
+from forgetmeter.errors import UserError
+from forgetmeter.probes.data_folder import data_folder
 from forgetmeter.probes.download import Listener, digest_of, download, unheard
-from forgetmeter.probes.lama_relations import lama_relations
 from forgetmeter.probes.probe_archive import ARCHIVES, ProbeArchive, unpack
 from forgetmeter.specs.suggestion import unknown
-from forgetmeter.specs.task_name import parse_task_name
 
 NOTE = "fetched.json"
 
@@ -88,18 +85,22 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
 
 
 def _checked(archive: ProbeArchive, folder: Path, mend: str) -> dict[str, int]:
-    """Return how many relations of each task are there; no facts are read."""
+    """Read every fact, and return how many relations each task has; tasks of which nothing is there are left out."""
+    from forgetmeter.probes.relation_counts import CountsRelations
+    from forgetmeter.probes.table import load_task
+
     found: dict[str, int] = {}
     problems: list[str] = []
-    for task in archive.tasks:
-        name = parse_task_name(task)
+    for task, inside in archive.tasks.items():
+        if not (folder / inside).exists():
+            continue
         try:
-            relations = (bear_relations if archive.folder == BEAR else lama_relations)(name, folder)
-            found[task] = len(relations)
-        except ManyUserError as error:
-            problems += error.messages
+            loaded = load_task(task, limit=1, data=folder.parent)
         except UserError as error:
-            problems.append(str(error))
-    if not found or (archive.folder == BEAR and problems):
-        raise UserError(f"'{folder.name}' is not whole: {problems[0]}; {mend}")
+            problems.append(str(error).splitlines()[0])
+        else:
+            found[task] = len(loaded.relations) if isinstance(loaded, CountsRelations) else 1
+    if problems or not found:
+        lacking = f"it holds none of {', '.join(archive.tasks.values())}"
+        raise UserError(f"'{folder.name}' is not whole: {problems[0] if problems else lacking}; {mend}")
     return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import shutil
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +28,7 @@ class ProbeArchive:
         address: Of the zip archive.
         marker: The file by which the probe's folder in the archive is known, below that folder.
         wanted: Matches the paths of what is unpacked, below the same folder.
-        tasks: Its tasks, for the message at the end.
+        tasks: Its tasks, each with the folder or file without which there is nothing of it.
         terms: What its authors ask for.
     """
 
@@ -35,7 +37,7 @@ class ProbeArchive:
     address: str
     marker: str
     wanted: re.Pattern[str]
-    tasks: tuple[str, ...]
+    tasks: Mapping[str, str]
     terms: str
 
 
@@ -48,7 +50,12 @@ ARCHIVES = {
             address="https://dl.fbaipublicfiles.com/LAMA/data.zip",
             marker="relations.jsonl",
             wanted=re.compile(r"relations\.jsonl|(TREx|Google_RE|Squad|ConceptNet)/[\w.-]+\.jsonl"),
-            tasks=("lama/trex", "lama/google_re", "lama/squad", "lama/conceptnet"),
+            tasks={
+                "lama/trex": "TREx",
+                "lama/google_re": "Google_RE",
+                "lama/squad": "Squad",
+                "lama/conceptnet": "ConceptNet",
+            },
             terms="CC-BY-NC 4.0; cite Petroni et al. 2019, Language Models as Knowledge Bases?",
         ),
         ProbeArchive(
@@ -58,7 +65,7 @@ ARCHIVES = {
             address="https://github.com/lm-pub-quiz/BEAR/archive/725b4e3139d0a5fdf914b0419ba744273dddc689.zip",
             marker="metadata_relations.json",
             wanted=re.compile(r"metadata_relations\.json|P\d+\.jsonl"),
-            tasks=("bear",),
+            tasks={"bear": "metadata_relations.json"},
             terms="cite Wiland, Ploner and Akbik 2024, BEAR: A Unified Framework for Evaluating Relational Knowledge",
         ),
     )
@@ -87,7 +94,7 @@ def unpack(archive: ProbeArchive, path: Path, into: Path) -> int:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as source, target.open("wb") as written:
                     shutil.copyfileobj(source, written, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"'{path.name}' is no whole zip archive ({error}); fetch it again") from error
     return len(members)
 

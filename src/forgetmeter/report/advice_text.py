@@ -101,7 +101,7 @@ def _remarks(advice: Advice) -> Iterable[str]:
         yield f"Not to be told from it by what they retain: {_names(each.recipe for each in advice.alike)}."
     yield (
         "Sizes count each matrix stored in the smallest way that there is, which not every file format and runtime "
-        "knows. How fast it is, is another matter."
+        "knows: a file that is written may be larger. How fast it is, is another matter."
     )
     yield f"Asked: {'; '.join(f'{number} candidates {count(items)} items each' for items, number in advice.rounds)}."
     if advice.left:

@@ -23,6 +23,7 @@ from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.preset import PREFIX
 from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
+from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.running import Finished, Prospect, look_at, reader, run_prospect
 from forgetmeter.study.silence import Silence
 from forgetmeter.study.vocabulary import InstalledVocabulary
@@ -94,7 +95,9 @@ class _Advising:
         self._unusable: dict[str, str] = {}
 
     def advise(self) -> Advice:
+        self._check_output()
         candidates = self._candidates()
+        groups = self._groups()
         dense, sizes = self._sizes(candidates)
         most = self._request.budget.within(dense)
         # Of those that retain the same, the smaller is to come first.
@@ -104,7 +107,7 @@ class _Advising:
             raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
         from forgetmeter.checkpoints.compressing import smallest_format
 
-        found, left, rounds, runs = self._rounds(fits)
+        found, left, rounds, runs = self._rounds(fits, groups)
         format, no_format = smallest_format(self._request.model, parse_recipe(found.ranked[0].recipe))
         return Advice(
             model=self._request.model,
@@ -143,6 +146,21 @@ class _Advising:
         slug = "".join(each if each.isalnum() else "-" for each in self._request.model).strip("-").lower()[-40:]
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
+    def _check_output(self) -> None:
+        """Refuse an output that holds something else, before any work."""
+        store = RunStore(self._output)
+        if store.has_study():
+            raise UserError(f"'{self._output}' is a run; choose another --out for the runs of the rounds")
+        last = RunStore(f"{self._output}/last")
+        try:
+            files = [] if last.has_study() else last.folder.list()
+            if not store.folder.is_file():
+                last.folder.check_writable()
+        except (OSError, ValueError) as error:
+            raise UserError(f"'{self._output}' cannot be used ({error}); choose another --out") from error
+        if store.folder.is_file() or files:
+            raise UserError(f"'{self._output}' holds something else than runs of a search; choose another --out")
+
     def _candidates(self) -> list[Recipe]:
         """Return the candidates that the model can take."""
         from forgetmeter.compression.recipe_problems import recipe_problems
@@ -175,8 +193,9 @@ class _Advising:
         self._unusable.update(problems)
         return dense, sizes
 
-    def _rounds(self, fits: Sequence[str]) -> tuple[Standings, list[Left], list[tuple[int, int]], list[str]]:
-        groups = self._groups()
+    def _rounds(
+        self, fits: Sequence[str], groups: Sequence[int]
+    ) -> tuple[Standings, list[Left], list[tuple[int, int]], list[str]]:
         left: list[Left] = []
         rounds: list[tuple[int, int]] = []
         runs: list[str] = []
@@ -207,9 +226,9 @@ class _Advising:
         found = standings(open_run(location), names)
         self._unusable.update(found.failures)
         if not found.ranked:
-            reasons = [f"{task}: {reason}" for task, reason in found.not_counted] + [
-                f"{recipe}: {error}" for recipe, error in found.failures
-            ]
+            reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
+            # Most often all fail for the same reason.
+            reasons += dict.fromkeys(error for _, error in found.failures)
             raise UserError(f"there is nothing to go by: {'; '.join(reasons) or 'no outcomes'}; the run: {location}")
         return found
 
