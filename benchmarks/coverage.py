@@ -86,6 +86,9 @@ SETTINGS = (
     Setting(480, 8, 0.3, 0.3, 0.2, 0.03, 0.2),
     Setting(1000, 5, 0.13, 0.2, 0.1, 0.02, 0.1),
     Setting(1000, 5, 0.5, 0.2, 0.1, 0.05, 0.2),
+    # Little is known, very unevenly, and a few relations forget most of it.
+    Setting(4000, 20, 0.08, 0.15, 0.18, 0.01, 0.11),
+    Setting(1600, 8, 0.08, 0.15, 0.18, 0.01, 0.11),
 )
 
 
