@@ -19,7 +19,7 @@ MEASURES: tuple[Measure, ...] = (
     "smallest_bytes",
     "tokens_per_second",
 )
-_MORE_IS_BETTER = ("tokens_per_second",)
+SPEED: Measure = "tokens_per_second"
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,16 @@ def _marked(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     ]
 
 
+def burden(point: FrontierPoint, measure: Measure) -> float:
+    """Return what a variant costs by a measure that it has, such that less is better: of the speed, its negative."""
+    return -point.costs[measure] if measure == SPEED else point.costs[measure]
+
+
 def _is_beaten(point: FrontierPoint, points: Sequence[FrontierPoint], measure: Measure) -> bool:
-    sign = -1 if measure in _MORE_IS_BETTER else 1
-    mine = (sign * point.costs[measure], -point.retained.value)
+    mine = (burden(point, measure), -point.retained.value)
     for other in points:
         if measure in other.costs:
-            theirs = (sign * other.costs[measure], -other.retained.value)
+            theirs = (burden(other, measure), -other.retained.value)
             if theirs != mine and theirs[0] <= mine[0] and theirs[1] <= mine[1]:
                 return True
     return False

@@ -12,7 +12,8 @@ from forgetmeter.analysis.clustered_proportion import difference_interval
 from forgetmeter.analysis.findings.evidence import Evidence, gather
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.paired import Estimate, paired_drop
-from forgetmeter.analysis.resampling import hull
+from forgetmeter.analysis.resampling import hull, totals_by_cluster
+from forgetmeter.analysis.retained_draws import knowing_clusters
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
     lost = asked & answers.correct[one] & ~answers.correct[two]
     won = asked & ~answers.correct[one] & answers.correct[two]
     found = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
-    if evidence.draws.clusters is None:
+    if knowing_clusters(answers) is None:
         return found
-    number = len(answers.relations)
-    counts = (np.bincount(answers.relation[each], minlength=number).astype(np.float64) for each in (lost, won, asked))
-    return hull(found, difference_interval(*counts))
+    return hull(
+        found,
+        difference_interval(*totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))),
+    )
 
 
 def _retained(evidence: Evidence, recipe: str) -> Estimate:

@@ -13,3 +13,8 @@ _ESCAPES |= {code: f"\\u{code:04x}" for code in _DIRECTIONS}
 def visible(text: str) -> str:
     """Return a text whose control characters are written out, such as that of escape: none of it moves a cursor."""
     return text.translate(_ESCAPES)
+
+
+def visible_line(text: str) -> str:
+    """Return the same in one line."""
+    return visible(" ".join(text.split()))

@@ -16,7 +16,6 @@ from forgetmeter.checkpoints.output_folder import check_apart, check_output, che
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
-    FORMATS,
     Format,
     Request,
     known_dtype,
@@ -99,17 +98,13 @@ def smallest_format(model: str, recipe: Recipe) -> tuple[Format | None, str]:
         model: As for ``compress_checkpoint``; it is there.
         recipe: A recipe that fits it.
     """
-    problem = ""
-    for format in reversed(FORMATS):
-        reference = parse_model_reference(model)
-        request = Request(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE), 0)
-        skeleton = checked_skeleton(_folder(request), model)
-        problems = [*recipe_problems(recipe, weight_map(skeleton)), *_kernel_problems(recipe)]
-        problems += format_problems(request, skeleton)
-        if not problems:
-            return format, ""
-        problem = problems[0]
-    return None, problem
+    reference = parse_model_reference(model)
+    request = Request(reference, recipe, Path(), "compressed-tensors", None, size_in_bytes(DEFAULT_SHARD_SIZE), 0)
+    skeleton = checked_skeleton(_folder(request), model)
+    problems = [*recipe_problems(recipe, weight_map(skeleton)), *_kernel_problems(recipe)]
+    if problems:
+        return None, problems[0]
+    return "dense" if any(format_problems(request, skeleton)) else "compressed-tensors", ""
 
 
 def _folder(request: Request) -> Path:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forgetmeter.cli.run_command import split
+
 if TYPE_CHECKING:
     from forgetmeter.study.advising import Listener
 
@@ -62,9 +64,9 @@ def advise_command(
     }
     request = AdviceRequest(
         model=model,
-        tasks=_split(tasks),
+        tasks=tuple(split(tasks)),
         budget=parse_budget(max_bytes),
-        recipes=None if recipes is None else _split(recipes),
+        recipes=None if recipes is None else tuple(split(recipes)),
         options={key: value for key, value in options.items() if value is not None},
         output=out,
         data=data,
@@ -85,22 +87,15 @@ def advise_command(
 
 def _listener() -> Listener:
     from forgetmeter.cli.progress import progress_on
+    from forgetmeter.cli.stage_lines import StageLines
     from forgetmeter.study.advising import Listener
     from forgetmeter.study.running import Finished, Prospect, run_prospect
 
-    class Lines(Listener):
+    class Lines(StageLines, Listener):
         """Says what has begun, a line each, and shows how runs go."""
-
-        def stage(self, text: str) -> None:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
 
         def run(self, prospect: Prospect) -> Finished:
             with progress_on(sys.stderr, prospect) as progress:
                 return run_prospect(prospect, progress=progress)
 
-    return Lines()
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
+    return Lines(sys.stderr)

@@ -53,8 +53,8 @@ def run_command(
         raise UserError(f"unknown executor '{executor}' (allowed: local)")
     options = {
         "models": model,
-        "tasks": _split(tasks),
-        "recipes": _split(recipes),
+        "tasks": None if tasks is None else split(tasks),
+        "recipes": None if recipes is None else split(recipes),
         "output": out,
         "evaluation.limit": limit,
         "evaluation.dtype": dtype,
@@ -124,19 +124,20 @@ def _amount(study: Study) -> str:
 
 def conclude(finished: Finished) -> None:
     """Say what came of a run; the status is 1 where cells failed."""
-    from forgetmeter.analysis.visible_text import visible
+    from forgetmeter.analysis.visible_text import visible_line
 
     stored = finished.cells - finished.computed
     before = f", {stored} were stored before" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
     typer.echo(f"look at it with: forgetmeter show {finished.output}")
     for failure in finished.failures:
-        error = visible(" ".join(failure.error.split()))
+        error = visible_line(failure.error)
         typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)
     if finished.failures:
         typer.echo("the same command tries failed cells again", err=True)
         raise typer.Exit(_SOME_FAILED)
 
 
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]
+def split(text: str) -> list[str]:
+    """Return what an option names, separated by commas."""
+    return [part.strip() for part in text.split(",")]

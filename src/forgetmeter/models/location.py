@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
+from forgetmeter.file_digest import sha256_of
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
@@ -181,12 +182,9 @@ def _file_hash(path: Path) -> str:
     remembered = cache_folder() / "hashes" / key
     if remembered.is_file() and len(text := remembered.read_text()) == hashlib.sha256().digest_size * 2:
         return text
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    digest = sha256_of(path)
     with suppress(OSError):
         # Without a cache it is computed again next time.
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(digest.hexdigest())
-    return digest.hexdigest()
+        remembered.write_text(digest)
+    return digest

@@ -12,9 +12,10 @@ VARIABLE = "FORGETMETER_DATA"
 
 LAMA = "LAMA"
 BEAR = "BEAR"
+LAMA_ADDRESS = "https://dl.fbaipublicfiles.com/LAMA/data.zip"
 
 _SOURCES = {
-    LAMA: "https://dl.fbaipublicfiles.com/LAMA/data.zip (see github.com/facebookresearch/LAMA)",
+    LAMA: f"{LAMA_ADDRESS} (see github.com/facebookresearch/LAMA)",
     BEAR: "the lm-pub-quiz project (github.com/lm-pub-quiz/BEAR)",
 }
 _HOLDS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ def unheard(_done: int, _size: int | None) -> None:
     """Listen to nothing."""
 
 
-def download(address: str, path: Path, *, listen: Listener) -> str:
+def download(address: str, path: Path, *, listen: Listener) -> None:
     """Write what is at an address into a file.
 
     Args:
@@ -29,30 +28,16 @@ def download(address: str, path: Path, *, listen: Listener) -> str:
         path: The file.
         listen: Is told how far it is.
 
-    Returns:
-        The content's SHA-256, as hexadecimal digits.
-
     Raises:
         UserError: It cannot be fetched, or breaks off.
         OSError: The file cannot be written.
     """
-    digest, done = hashlib.sha256(), 0
+    done = 0
     with path.open("wb") as file:
         for chunk, size in _chunks(address):
             file.write(chunk)
-            digest.update(chunk)
             done += len(chunk)
             listen(done, size)
-    return digest.hexdigest()
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _chunks(address: str) -> Iterator[tuple[bytes, int | None]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetmeter.errors import UserError
+from forgetmeter.file_digest import sha256_of
 from forgetmeter.probes.data_folder import data_folder
-from forgetmeter.probes.download import Listener, digest_of, download, unheard
+from forgetmeter.probes.download import Listener, download, unheard
 from forgetmeter.probes.probe_archive import ARCHIVES, ProbeArchive, unpack
 from forgetmeter.specs.suggestion import unknown
 
@@ -68,7 +69,7 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
     packed, folder = beside / "archive.zip", beside / archive.folder
     if address.startswith(("https://", "http://")):
         try:
-            sha256 = download(address, packed, listen=listen)
+            download(address, packed, listen=listen)
         except UserError as error:
             raise UserError(
                 f"{error}; fetch it by other means, then: forgetmeter data fetch {archive.name} --from FILE.zip"
@@ -77,8 +78,8 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
         packed = Path(address).expanduser()
         if not packed.is_file():
             raise UserError(f"there is no file '{address}' (allowed: a zip file, an https:// or http:// address)")
-        sha256 = digest_of(packed)
     unpack(archive, packed, folder)
+    sha256 = sha256_of(packed)
     note = {"address": address, "sha256": sha256}
     (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     return Fetched(folder, {}, address, sha256)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.data_folder import BEAR, LAMA
+from forgetmeter.probes.data_folder import BEAR, LAMA, LAMA_ADDRESS
 
 _MOST_BYTES = 4 * 10**9
 """An archive that unpacks to more is none of these."""
@@ -47,7 +47,7 @@ ARCHIVES = {
         ProbeArchive(
             name="lama",
             folder=LAMA,
-            address="https://dl.fbaipublicfiles.com/LAMA/data.zip",
+            address=LAMA_ADDRESS,
             marker="relations.jsonl",
             wanted=re.compile(r"relations\.jsonl|(TREx|Google_RE|Squad|ConceptNet)/[\w.-]+\.jsonl"),
             tasks={

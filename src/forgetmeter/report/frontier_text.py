@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from forgetmeter.analysis.frontier import Frontier, FrontierPoint, Measure
+from forgetmeter.analysis.frontier import SPEED, Frontier, FrontierPoint, Measure
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
 from forgetmeter.report.size_words import SIZES
 
-_SPEED: Measure = "tokens_per_second"
 _UNBEATEN = " *"
 _BEATEN = "  "
 
@@ -54,9 +53,9 @@ def _sizes(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
 
 
 def _speed(point: FrontierPoint) -> str:
-    if point.simulated or _SPEED not in point.costs:
+    if point.simulated or SPEED not in point.costs:
         return MISSING + _BEATEN
-    return f"{point.costs[_SPEED]:,.0f}{_mark(point, _SPEED)}"
+    return f"{point.costs[SPEED]:,.0f}{_mark(point, SPEED)}"
 
 
 def _mark(point: FrontierPoint, measure: Measure) -> str:

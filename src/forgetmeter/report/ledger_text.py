@@ -123,7 +123,7 @@ def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width:
     has_blanks = any("___" in entry.statement for entry in shown)
     # A question that is too long is told by its end, a sentence with a blank by its beginning.
     columns = [Column("asked", cut="end" if has_blanks else "start")]
-    told = [_told_apart(entry) for entry in shown]
+    told = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
     rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, told, strict=True)]
     same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
     as_well = {(True, False): ", as before", (False, True): ", as now", (True, True): ", as before and now"}
@@ -142,10 +142,6 @@ def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width:
 
 def _is_gold(shown: Sequence[LedgerEntry], side: Literal["before", "after"]) -> bool:
     return all(getattr(entry, side).casefold() == entry.gold.casefold() for entry in shown)
-
-
-def _told_apart(entry: LedgerEntry) -> list[str]:
-    return told_apart((entry.gold, entry.before, entry.after))
 
 
 def _ranks(entry: LedgerEntry) -> str:

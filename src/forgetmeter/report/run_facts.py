@@ -9,7 +9,7 @@ from typing import Any
 
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.summary import Summary
-from forgetmeter.analysis.visible_text import visible
+from forgetmeter.analysis.visible_text import visible_line
 from forgetmeter.report.numbers import count, percent
 from forgetmeter.report.recipe_words import recipe_in_words
 
@@ -104,6 +104,6 @@ def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
 def _failures(summary: Summary) -> Iterable[tuple[str, str]]:
     for failure in summary.failures[:_MOST_FAILURES]:
         name = f"{failure.model}, {failure.task}: {recipe_in_words(failure.recipe)}"
-        yield name, visible(" ".join(failure.error.split())) or "no cause was noted"
+        yield name, visible_line(failure.error) or "no cause was noted"
     if len(summary.failures) > _MOST_FAILURES:
         yield "and more", f"{count(len(summary.failures) - _MOST_FAILURES)} failures"

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from forgetmeter.analysis.frontier import Frontier, FrontierPoint, Measure
+from forgetmeter.analysis.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
@@ -17,7 +17,6 @@ from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.report.size_words import SIZES
 
 _WIDTH, _HEIGHT = 290, 230
-_SPEED: Measure = "tokens_per_second"
 
 
 def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
@@ -25,8 +24,8 @@ def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
 
     Runs of earlier versions have no smallest size; there it is the two sizes that it is made of.
     """
-    measured = sum(_SPEED in point.costs for point in frontier.points)
-    speed: tuple[Measure, ...] = (_SPEED,) if measured > 1 else ()
+    measured = sum(SPEED in point.costs for point in frontier.points)
+    speed: tuple[Measure, ...] = (SPEED,) if measured > 1 else ()
     if all("smallest_bytes" in point.costs for point in frontier.points):
         return ("smallest_bytes", *speed)
     both: tuple[Measure, ...] = ("bitmask_bytes", "quantized_bytes")
@@ -37,9 +36,9 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
     """Return the frontier of a model and task by one measure of size, or by speed."""
     points = [point for point in frontier.points if measure in point.costs]
     best = frontier.pareto_set(measure)
-    name = "speed" if measure == _SPEED else f"{SIZES[measure]} size"
+    short, name = ("speed", "speed") if measure == SPEED else (SIZES[measure], f"{SIZES[measure]} size")
     return Figure(
-        name=file_name("frontier", name.removesuffix(" size"), frontier.model, frontier.task),
+        name=file_name("frontier", short, frontier.model, frontier.task),
         model=frontier.model,
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
@@ -52,28 +51,24 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
 
 
 def _named(points: Sequence[FrontierPoint], measure: Measure) -> str:
-    best = sorted((point for point in points if measure in point.pareto), key=lambda point: _order(point, measure))
+    best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
     names = (f"{number} {recipe_in_words(point.recipe)}" for number, point in enumerate(best, 1))
-    order = "from fast to slow" if measure == _SPEED else "from small to large"
+    order = "from fast to slow" if measure == SPEED else "from small to large"
     return f"Beaten by no other, {order}: {' · '.join(names)}."
 
 
-def _order(point: FrontierPoint, measure: Measure) -> float:
-    return -point.costs[measure] if measure == _SPEED else point.costs[measure]
-
-
 def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
-    if measure == _SPEED:
+    if measure == SPEED:
         return [f"{point.costs[measure]:,.0f} tokens/s" for point in points]
     return [f"{size} MB" for size in megabytes(int(point.costs[measure]) for point in points)]
 
 
 def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: ANN401 - of Altair
-    is_speed = measure == _SPEED
+    is_speed = measure == SPEED
     rows = pd.DataFrame(
         {
             "cost": [point.costs[measure] / (1 if is_speed else 1e6) for point in points],
-            "order": [_order(point, measure) for point in points],
+            "order": [burden(point, measure) for point in points],
             "retained": [point.retained.value for point in points],
             "low": [point.retained.low for point in points],
             "high": [point.retained.high for point in points],
@@ -129,13 +124,13 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
 def _table(frontier: Frontier, measure: Measure) -> FigureTable:
     ordered = sorted(
         (point for point in frontier.points if measure in point.costs),
-        key=lambda point: (measure not in point.pareto, _order(point, measure)),
+        key=lambda point: (measure not in point.pareto, burden(point, measure)),
     )
     columns = [megabytes(_whole(point.costs.get(name)) for point in ordered) for name in SIZES]
     numbers = [str(place) for place, point in enumerate(ordered, 1) if measure in point.pareto]
     rows = []
     for place, point in enumerate(ordered):
-        speed = point.costs.get(_SPEED)
+        speed = point.costs.get(SPEED)
         rows.append(
             (
                 numbers[place] if place < len(numbers) else "",

@@ -35,6 +35,8 @@ class LongAnswers:
 
     def among(self, items: NDArray[np.int64], given: Given) -> Iterator[tuple[int, str]]:
         """Yield the places of those of these answers that begin as others to the same item, and how to show them."""
+        if not self._given:
+            return
         texts, which = given
         for place, (item, text) in enumerate(zip(items.tolist(), which.tolist(), strict=True)):
             if item in self._given:
