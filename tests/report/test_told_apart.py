@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forgetmeter.report.html.long_answers import LongAnswers
@@ -17,6 +17,8 @@ def test_a_long_beginning_that_answers_share_is_left_out() -> None:
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
+@example(["0000000000000000000 0", "", "0"])
+@example([BEGINNING + "paper", BEGINNING.strip(), BEGINNING + "paper strips"])
 def test_different_answers_stay_different(answers: list[str]) -> None:
     told = told_apart(answers)
     assert len(set(told)) == len({" ".join(each.split()) for each in answers})

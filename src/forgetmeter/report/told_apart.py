@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import commonprefix
 
 _LONG_BEGINNING = 20
 
@@ -14,9 +15,8 @@ def told_apart(answers: Sequence[str]) -> list[str]:
         answers: To the same question; at least one.
     """
     lines = [" ".join(text.split()) for text in answers]
-    alike = next((at for at, each in enumerate(zip(*lines, strict=False)) if len(set(each)) > 1), None)
     # A word is shown whole.
-    start = lines[0][:alike].rfind(" ") + 1
+    start = commonprefix(lines).rfind(" ") + 1  # noqa: RUF071 - of characters, not of paths
     if len(set(lines)) == 1 or start < _LONG_BEGINNING:
         return lines
     return [f"…{line[start:]}" for line in lines]
