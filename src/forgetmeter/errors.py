@@ -1,4 +1,4 @@
-"""Errors that a user can mend, as opposed to bugs."""
+"""Errors the user can fix, as opposed to bugs."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def refuse(problems: Iterable[str]) -> None:
         raise UserError(found[0])
     if found:
         raise ManyUserError(found)
+
+
+def one_line(error: BaseException, *, most: int = 200) -> str:
+    """Return the text of a library's error on one line of at most ``most`` characters; its type where it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, dequantize
+from numpy.typing import NDArray
+from tiny_models import make_tokenizer
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.gguf_conversion import check_whole
@@ -22,6 +26,77 @@ def write_gguf(path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_llama_gguf(path: Path, *, tensors: Mapping[str, NDArray[np.float32]] | None = None, **settings: Any) -> None:
+    """A whole random Llama of one layer with a byte-level tokenizer, as llama.cpp's converter names things."""
+    random = np.random.default_rng(0)
+    tokenizer = make_tokenizer()
+    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(48)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_rope_dimension_count(8)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(vocabulary))
+    for key, value in settings.items():
+        name = f"llama.{key.replace('__', '.')}"
+        (writer.add_string if isinstance(value, str) else writer.add_float32)(name, value)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(vocabulary)
+    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    shapes = {
+        "token_embd": (len(vocabulary), 32),
+        "output_norm": (32,),
+        "output": (len(vocabulary), 32),
+        "blk.0.attn_norm": (32,),
+        "blk.0.ffn_norm": (32,),
+        "blk.0.attn_q": (32, 32),
+        "blk.0.attn_k": (16, 32),
+        "blk.0.attn_v": (16, 32),
+        "blk.0.attn_output": (32, 32),
+        "blk.0.ffn_gate": (48, 32),
+        "blk.0.ffn_up": (48, 32),
+        "blk.0.ffn_down": (32, 48),
+    }
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
+    for name, values in (tensors or {}).items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "settings", "says"),
+    [
+        ({"rope_freqs.weight": np.ones(4, dtype=np.float32)}, {}, r"leaves out, such as rope_freqs\.weight"),
+        ({"blk.0.attn_q.bias": np.ones(32, dtype=np.float32)}, {}, r"such as blk\.0\.attn_q\.bias"),
+        ({}, {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0}, r"rope\.scaling\.type = yarn"),
+        ({}, {"attention__head_dim": 5.0}, r"attention\.head_dim = 5"),
+    ],
+)
+def test_a_file_of_which_transformers_leaves_a_part_out_is_refused(
+    tmp_path: Path, tensors: dict[str, NDArray[np.float32]], settings: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, tensors=tensors, **settings)
+    with pytest.raises(UserError, match=says):
+        load(str(path))
+
+
+def test_settings_that_change_nothing_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, rope__scaling__type="none", rope__scaling__factor=1.0)
+    assert load(str(path)).family == "decoder"
 
 
 def test_a_whole_file_passes_and_any_truncation_is_refused(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, refuse
-from forgetmeter.models.loading import checked_skeleton, folder_of, load_config
+from forgetmeter.models.loading import checked_skeleton, folder_of
 from forgetmeter.models.location import find, locate
+from forgetmeter.models.pretrained import load_config
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.model_reference import parse_model_reference

@@ -45,12 +45,12 @@ def list_scopes(
 
 def _list_scopes_of(model: str) -> None:
     from forgetmeter.cli.scope_table import print_scope_rows
-    from forgetmeter.models.loading import folder_of, skeleton
+    from forgetmeter.models.loading import check_loadable
     from forgetmeter.models.location import locate
     from forgetmeter.models.scope_rows import rows_of_model
     from forgetmeter.specs.model_reference import parse_model_reference
 
-    shape = skeleton(folder_of(locate(parse_model_reference(model))))
+    shape = check_loadable(locate(parse_model_reference(model)))
     print_scope_rows(rows_of_model(shape), sys.stdout)
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from gguf import GGUFReader
+from transformers import PreTrainedModel
+from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location
+from forgetmeter.models.pretrained import open_gguf
 
 # Part of the cache key: raise it when the conversion's result changes.
-_CONVERSION = 1
+_CONVERSION = 2
 
 
 def converted(location: Location) -> Path:
@@ -63,8 +66,6 @@ def check_whole(path: Path) -> None:
     Raises:
         UserError: It does not.
     """
-    from gguf import GGUFReader
-
     try:
         tensors = GGUFReader(path).tensors
         end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in tensors), default=0)
@@ -76,19 +77,9 @@ def check_whole(path: Path) -> None:
 
 
 def _convert(path: Path, folder: Path) -> None:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
-        )
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException as error:
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"model '{path}': transformers cannot read this GGUF as a decoder with its tokenizer ({cause})"
-        ) from error
+    model, report, tokenizer = open_gguf(path)
     refuse_missing(report["missing_keys"], str(path))
+    refuse_unread_parts(path, model)
     plain = without_quantization_marks(model)
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -105,6 +96,62 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
             f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}; they would be random, "
             "and its answers noise: give a checkpoint that was saved with the head it was trained with"
         )
+
+
+def refuse_unread_parts(path: Path, model: PreTrainedModel) -> None:
+    """Refuse a GGUF file that holds more than transformers took from it, and would be another model without that.
+
+    transformers leaves out, without a word, tensors that its architecture has no place for (``rope_freqs.weight`` of
+    Llama 3.1, biases) and settings that it has no name for (scaled rotary embeddings, scales, soft caps).
+
+    Args:
+        path: The file.
+        model: What transformers made of it.
+
+    Raises:
+        UserError: There is such a tensor, or such a setting.
+    """
+    reader = GGUFReader(path)
+    architecture = str(reader.fields["general.architecture"].contents())
+    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
+    places = get_gguf_hf_weights_map(model, processor)
+    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _put_together(tensor.name)]
+    if unread:
+        raise UserError(
+            f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers leaves out, such as "
+            f"{unread[0]}; without them it is another model. Give the checkpoint that it was made from"
+        )
+    settings = {
+        key.removeprefix(f"{architecture}."): field.contents()
+        for key, field in reader.fields.items()
+        if key.startswith(f"{architecture}.") and len(field.data) == 1
+    }
+    for setting, value in settings.items():
+        read = getattr(model.config, setting.rpartition(".")[2], value)
+        if not _agree(value, read) or (setting == "rope.scaling.type" and _is_unscaled(model, str(value), settings)):
+            raise UserError(
+                f"model '{path}': the GGUF file says {setting} = {value}, which transformers leaves out; without it, "
+                "it is another model. Give the checkpoint that it was made from"
+            )
+
+
+def _put_together(tensor: str) -> bool:
+    """Whether transformers puts a tensor into another one by its own rules: experts, and GPT-2's head."""
+    return "_exps." in tensor or tensor == "output.weight"
+
+
+def _agree(said: Any, read: Any) -> bool:  # noqa: ANN401 - whatever a file says
+    numbers = isinstance(said, (int, float)) and isinstance(read, (int, float))
+    return not numbers or math.isclose(said, read, rel_tol=1e-5)
+
+
+def _is_unscaled(model: PreTrainedModel, kind: str, settings: Mapping[str, Any]) -> bool:
+    """Whether rotary embeddings that a file scales are not scaled in the model."""
+    if kind == "none" or settings.get("rope.scaling.factor", 1) == 1:
+        return False
+    found = getattr(model.config, "rope_parameters", None) or {}
+    layers = [each for each in found.values() if isinstance(each, dict)] or [found]
+    return all(each.get("rope_type", "default") == "default" for each in layers)
 
 
 def without_quantization_marks(model: PreTrainedModel) -> PreTrainedModel:

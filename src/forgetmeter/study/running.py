@@ -206,7 +206,8 @@ def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) 
 def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
     """Check that each model can be asked each task that it still has to be asked."""
     from forgetmeter.models.family import family_of
-    from forgetmeter.models.loading import folder_of, load_config, load_tokenizer
+    from forgetmeter.models.loading import folder_of, load_tokenizer
+    from forgetmeter.models.pretrained import load_config
     from forgetmeter.scoring.support import unaskable
 
     problems = []

@@ -1,0 +1,182 @@
+"""The only place that calls transformers' loaders: no code that comes with a model is run, and no pickle is read.
+
+``tests/models/test_pretrained.py`` fails on a ``from_pretrained`` anywhere else in the package.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Read once, as transformers is imported: kernels of the Hub are code, and are fetched as a model is made.
+os.environ.setdefault("USE_HUB_KERNELS", "0")
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.utils import logging
+
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.raw_config import raw_config
+
+_SAFE = {"trust_remote_code": False}
+# What else a configuration may ask for is a kernel of the Hub, which is code.
+_ATTENTION = (None, "eager", "sdpa")
+_BUILT_IN_EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
+
+
+def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
+    """Read a model's configuration.
+
+    Args:
+        folder: The folder that holds ``config.json``.
+        name: The model's name in errors.
+
+    Raises:
+        UserError: The model needs code of its own, names a file of weights of its own, or its configuration is of no
+            architecture that transformers has, or damaged.
+    """
+    _refuse_own_code(folder, name)
+    try:
+        config = AutoConfig.from_pretrained(folder, **_SAFE)
+    except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
+        raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
+    _keep_to_built_in_kernels(config)
+    return config
+
+
+def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
+    """Read a model's tokenizer.
+
+    Raises:
+        UserError: It is missing or damaged, or needs code of its own.
+    """
+    mapped = raw_config(folder, "tokenizer_config.json").get("auto_map")
+    try:
+        return AutoTokenizer.from_pretrained(folder, **_SAFE)
+    except Exception as error:  # tokenizers raise bare Exceptions for damaged files
+        if mapped:
+            raise UserError(
+                f"model '{name}': its tokenizer needs code that comes with it (auto_map in tokenizer_config.json), "
+                "and such code is never run; give a model whose tokenizer transformers has"
+            ) from error
+        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({one_line(error)})") from error
+
+
+def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
+    """Read a model from safetensors; on the ``meta`` device, only names and shapes.
+
+    Args:
+        folder: The folder.
+        name: The model's name in errors.
+        kind: The automatic class of its family.
+        config: Its configuration, from ``load_config``.
+        **options: As for ``from_pretrained``.
+
+    Returns:
+        The model, and transformers' report of missing, unexpected and mismatched keys.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        with _quiet():
+            model, report = kind.from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **_SAFE,
+                **options,
+            )
+    except ImportError as error:
+        raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
+    except Exception as error:  # a library may raise anything at a checkpoint that it does not understand
+        raise UserError(f"model '{name}' cannot be loaded: {one_line(error)}") from error
+    return model, report
+
+
+def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: ANN401
+    """Return a model without its weights, on the ``meta`` device.
+
+    Args:
+        name: The model's name in errors.
+        kind: The automatic class of its family.
+        config: Its configuration, from ``load_config``.
+
+    Raises:
+        UserError: The configuration makes no model.
+    """
+    try:
+        with torch.device("meta"), _quiet():
+            return kind.from_config(config, **_SAFE)
+    except ImportError as error:
+        raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
+    except Exception as error:  # modelling code computes with whatever the file says
+        raise UserError(f"model '{name}': its config.json makes no model ({one_line(error)})") from error
+
+
+def open_gguf(path: Path) -> tuple[PreTrainedModel, Any, PreTrainedTokenizerBase]:
+    """Read a GGUF file as a decoder in float32; nothing that lies beside it is looked at.
+
+    Returns:
+        The model, transformers' report of missing, unexpected and mismatched keys, and the tokenizer.
+
+    Raises:
+        UserError: transformers cannot read it.
+    """
+    try:
+        with _quiet(), tempfile.TemporaryDirectory() as alone:
+            link = Path(alone) / "model.gguf"
+            link.symlink_to(path.resolve())
+            tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=link.name, **_SAFE)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                alone, gguf_file=link.name, dtype=torch.float32, output_loading_info=True, **_SAFE
+            )
+    except Exception as error:
+        raise UserError(
+            f"model '{path}': transformers cannot read this GGUF as a decoder with its tokenizer ({one_line(error)})"
+        ) from error
+    return model, report, tokenizer
+
+
+def _refuse_own_code(folder: Path, name: str) -> None:
+    stored = raw_config(folder)
+    known = stored.get("model_type") in CONFIG_MAPPING
+    if stored.get("auto_map") and not known:
+        raise UserError(
+            f"model '{name}' needs code that comes with it (auto_map in config.json), and such code is never run; "
+            "give a model whose architecture transformers has"
+        )
+    if stored.get("transformers_weights") is not None:
+        raise UserError(
+            f"model '{name}': its config.json names a file of weights of its own (transformers_weights), which is not "
+            "read; save the model again by save_pretrained"
+        )
+
+
+def _keep_to_built_in_kernels(config: Any) -> None:  # noqa: ANN401
+    """Undo what a configuration asks for that transformers would fetch from the Hub and run."""
+    for part in (config, *(getattr(config, key, None) for key in getattr(config, "sub_configs", ()))):
+        if part is None:
+            continue
+        if getattr(part, "_attn_implementation", None) not in _ATTENTION:
+            part._attn_implementation = None
+        if getattr(part, "_experts_implementation", None) not in _BUILT_IN_EXPERTS:
+            part._experts_implementation = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' own reports off the terminal; what matters in them is said by errors."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,173 @@
+"""Whether the tensors of a checkpoint are what its configuration says: plain numbers, or quantized in a known way.
+
+Weights of few bits that are read as plain numbers give a model that answers, and answers noise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from transformers import PreTrainedModel
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.raw_config import raw_config
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PLAIN = {"F64", "F32", "F16", "BF16"}
+_SCALE = "_scale_inv"
+# The last part of the name of what stands beside weights of few bits, whoever wrote them.
+_BESIDE_QUANTIZED = re.compile(
+    r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
+)
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a checkpoint, as the header of its file describes it.
+
+    Attributes:
+        dtype: As safetensors writes it, such as ``BF16`` or ``F8_E4M3``.
+        shape: Its shape.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """Return the tensors that transformers reads of a folder, by name; only the headers of its files are read."""
+    tensors: dict[str, StoredTensor] = {}
+    for file in _files(folder):
+        with safe_open(file, framework="numpy") as stored:
+            for name in stored.keys():  # noqa: SIM118 - not a mapping
+                part = stored.get_slice(name)
+                tensors[name] = StoredTensor(part.get_dtype(), tuple(part.get_shape()))
+    return tensors
+
+
+def refuse_misread_weights(folder: Path, name: str) -> None:
+    """Refuse a checkpoint whose tensors are not what its configuration says.
+
+    Args:
+        folder: A folder with ``config.json`` and safetensors.
+        name: The model's name in errors.
+
+    Raises:
+        UserError: It is quantized by a method that is not known; or its configuration names a method, and its weights
+            are plain; or its weights are of few bits, and no method is named; or its blocks do not divide its weights.
+    """
+    tensors, method = stored_tensors(folder), quantization(folder)
+    few_bits = next((key for key, tensor in tensors.items() if _is_few_bits(key, tensor)), None)
+    if method is None:
+        if few_bits is not None:
+            scales = next((key for key in tensors if "scale" in key.rpartition(".")[2]), None)
+            raise UserError(
+                f"model '{name}': {few_bits} is stored as {tensors[few_bits].dtype}"
+                f"{f', with scales beside it ({scales}),' if scales else ''} and config.json has no "
+                "quantization_config that says how to read it; fetch the model again with its own config.json"
+            )
+        return
+    quant_method = _known_method(method, name)
+    if few_bits is None and not any(_BESIDE_QUANTIZED.search(key.rpartition(".")[2]) for key in tensors):
+        raise UserError(
+            f"model '{name}': config.json says that it is quantized ({quant_method}), and its weights are plain; "
+            "if they are as they should be, remove quantization_config from config.json"
+        )
+    if problem := next(_undivided_blocks(tensors, method), None):
+        raise UserError(f"model '{name}': {problem}")
+
+
+def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], name: str) -> None:
+    """Refuse a checkpoint that holds more of a layer than the model has a place for, such as scales or a bias.
+
+    Tensors of layers that the model does not have (another head, a vision tower) are no such sign: they are left out.
+
+    Args:
+        model: The model, which may be on the ``meta`` device.
+        unexpected: Names of tensors that it has no place for.
+        name: Its name in errors.
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    prefix = f"{model.base_model_prefix}."
+    layers = {path for path, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))}
+    found = sorted(
+        key
+        for key in unexpected
+        if {path := key.rpartition(".")[0], path.removeprefix(prefix), f"{prefix}{path}"} & layers
+    )
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UserError(
+            f"model '{name}': the checkpoint holds {found[0]}{more}, and the model that its config.json describes has "
+            "no place for that: without it the weights would be read as something else. Give the config.json that "
+            "belongs to the checkpoint, or the checkpoint that this one was made from"
+        )
+
+
+def quantization(folder: Path) -> Mapping[str, Any] | None:
+    """Return what a model's configuration says of its quantization, as a mapping; ``None`` where it says nothing."""
+    stored = raw_config(folder)
+    for part in (stored, stored.get("text_config")):
+        for key in ("quantization_config", "compression_config", "quantization"):
+            if isinstance(part, dict) and part.get(key):
+                return part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
+    return None
+
+
+def _known_method(method: Mapping[str, Any], name: str) -> str:
+    quant_method = str(method.get("quant_method"))
+    try:
+        known = AutoHfQuantizer.supports_quant_method(dict(method))
+    except ValueError:
+        known = False
+    if not known:
+        said = f"by '{quant_method}'" if "quant_method" in method else "in a way that its config.json does not name"
+        raise UserError(
+            f"model '{name}' is quantized {said}, which cannot be read here "
+            f"(transformers reads {', '.join(sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))}); give the checkpoint that it "
+            "was made from"
+        )
+    return quant_method
+
+
+def _undivided_blocks(tensors: Mapping[str, StoredTensor], method: Mapping[str, Any]) -> Iterator[str]:
+    """Say where FP8's blocks do not divide a weight: transformers then takes other blocks than the maker did."""
+    blocks = method.get("weight_block_size")
+    if method.get("quant_method") != "fp8" or not blocks:
+        return
+    for key, scale in tensors.items():
+        weight = tensors.get(key.removesuffix(_SCALE)) if key.endswith(_SCALE) else None
+        if weight is None:
+            continue
+        sizes = zip(weight.shape[-2:], scale.shape[-2:], blocks, strict=False)
+        if any(scales > 1 and size != scales * block for size, scales, block in sizes):
+            yield (
+                f"{key.removesuffix(_SCALE)} is {list(weight.shape)}, which blocks of {list(blocks)} do not divide; "
+                "transformers would read it wrong. Give the checkpoint that it was made from"
+            )
+
+
+def _is_few_bits(key: str, tensor: StoredTensor) -> bool:
+    """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
+    if tensor.dtype.startswith(("F8", "F4", "F6")):
+        return True
+    return tensor.dtype not in _PLAIN and key.endswith(".weight") and len(tensor.shape) > 1
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that transformers reads, of a folder that was checked."""
+    if (folder / _SINGLE).is_file():
+        return [folder / _SINGLE]
+    if (folder / _INDEX).is_file():
+        listed = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+        return [folder / file for file in dict.fromkeys(listed)]
+    return sorted(folder.glob("*.safetensors"))

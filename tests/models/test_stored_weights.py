@@ -1,0 +1,183 @@
+"""Weights of few bits are never read as plain numbers, nor plain ones as quantized."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loading import check_loadable, load
+from forgetmeter.models.location import locate
+from forgetmeter.specs.model_reference import ModelReference
+
+Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
+
+
+def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) -> Path:
+    """A copy of a model with other tensors and another configuration."""
+    shutil.copytree(folder, target)
+    tensors = change(load_file(target / "model.safetensors"))
+    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | settings))
+    return target
+
+
+def refused(folder: Path) -> str:
+    """What loading says, with weights and without: the same."""
+    said = []
+    for opens in (lambda: load(str(folder)), lambda: check_loadable(locate(ModelReference("folder", str(folder))))):
+        with pytest.raises(UserError) as error:
+            opens()
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert "\n" not in said[0]
+    return said[0]
+
+
+def in_float8(tensors: dict[str, Tensor], *, suffix: str, block: int | None = None) -> dict[str, Tensor]:
+    stored = {}
+    for name, tensor in tensors.items():
+        if not name.endswith("proj.weight"):
+            stored[name] = tensor
+            continue
+        scale = tensor.abs().max() / 448
+        stored[name] = (tensor / scale).to(torch.float8_e4m3fn)
+        shape = (1, 1) if block is None else tuple(-(-size // block) for size in tensor.shape)
+        stored[name + suffix] = scale.expand(shape).contiguous()
+    return stored
+
+
+@pytest.mark.parametrize("suffix", ["_scale_inv", "_scale"])
+def test_float8_without_a_configuration_is_refused_by_the_name_of_its_scales(
+    llama_folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    said = refused(changed(llama_folder, tmp_path / "fp8", lambda tensors: in_float8(tensors, suffix=suffix)))
+    assert f"weight{suffix}" in said
+    assert "F8_E4M3" in said
+
+
+def test_float8_without_scales_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    def bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.to(torch.float8_e5m2) for name, tensor in tensors.items()}
+
+    assert "F8_E5M2" in refused(changed(llama_folder, tmp_path / "bare", bare))
+
+
+def test_integers_without_a_configuration_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    def rounded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors | {Q_PROJ: (tensors[Q_PROJ] * 100).to(torch.int8)}
+
+    assert f"{Q_PROJ} is stored as I8" in refused(changed(llama_folder, tmp_path / "int8", rounded))
+
+
+def test_float8_with_its_configuration_is_dequantized(llama_folder: Path, tmp_path: Path) -> None:
+    plain = load_file(llama_folder / "model.safetensors")
+    folder = changed(
+        llama_folder,
+        tmp_path / "fp8",
+        lambda tensors: in_float8(tensors, suffix="_scale_inv"),
+        quantization_config={"quant_method": "fp8", "weight_block_size": [128, 128]},
+    )
+    loaded = load(str(folder)).model.state_dict()[Q_PROJ].float()
+    assert torch.allclose(loaded, plain[Q_PROJ], atol=0.05 * float(plain[Q_PROJ].abs().max()))
+
+
+def test_blocks_that_do_not_divide_a_weight_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(
+        llama_folder,
+        tmp_path / "fp8",
+        lambda tensors: in_float8(tensors, suffix="_scale_inv", block=20),
+        quantization_config={"quant_method": "fp8", "weight_block_size": [20, 20]},
+    )
+    assert "which blocks of [20, 20] do not divide" in refused(folder)
+
+
+@pytest.mark.parametrize("place", ["quantization_config", "compression_config", "quantization"])
+def test_an_unknown_method_is_refused_by_name(llama_folder: Path, tmp_path: Path, place: str) -> None:
+    folder = changed(llama_folder, tmp_path / "unknown", **{place: {"quant_method": "superquant", "bits": 4}})
+    assert "is quantized by 'superquant', which cannot be read here" in refused(folder)
+
+
+def test_a_method_without_a_name_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(llama_folder, tmp_path / "unnamed", quantization_config={"bits": 4})
+    assert "in a way that its config.json does not name" in refused(folder)
+
+
+@pytest.mark.parametrize("method", ["fp8", "gptq", "awq", "compressed-tensors", "hqq", "quanto", "torchao", "mxfp4"])
+def test_plain_weights_under_a_quantized_configuration_are_refused(
+    llama_folder: Path, tmp_path: Path, method: str
+) -> None:
+    config = {"quant_method": method, "bits": 4, "group_size": 32, "config_groups": {}, "format": "dense"}
+    folder = changed(llama_folder, tmp_path / "plain", quantization_config=config)
+    assert f"says that it is quantized ({method}), and its weights are plain" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"quant_method": "gptq", "bits": 4, "group_size": 32},
+        {"quant_method": "awq", "bits": 4, "group_size": 32},
+        {"quant_method": "bitsandbytes", "load_in_4bit": True},
+        {"quant_method": "bitsandbytes", "load_in_8bit": True},
+        {"quant_method": "hqq", "quant_config": {}},
+    ],
+)
+def test_a_library_that_is_missing_is_named_in_one_line(
+    llama_folder: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    """None of these libraries is among what the tests install."""
+
+    def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors | {Q_PROJ.replace("weight", "qweight"): torch.zeros(4, 32, dtype=torch.int32)}
+
+    said = refused(changed(llama_folder, tmp_path / "packed", packed, quantization_config=config))
+    assert "needs a library that is not installed" in said or "cannot be loaded" in said
+
+
+@pytest.mark.parametrize("left", ["weight_scale", "weight_zero_point", "bias", "qweight", "weight_scale_2", "lora_A"])
+def test_what_a_layer_has_beyond_the_models_own_is_not_left_out(llama_folder: Path, tmp_path: Path, left: str) -> None:
+    name = Q_PROJ.replace("weight", left)
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(32)})
+    assert f"the checkpoint holds {name}" in refused(folder)
+
+
+def test_the_layers_of_another_head_are_left_out(llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {"score.weight": torch.ones(2, 32)})
+    assert load(str(folder)).family == "decoder"
+
+
+def test_an_adapter_is_named_for_what_it_is(llama_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "peft_type": "LORA"}')
+    with pytest.raises(UserError, match="holds an adapter of 'org/base'; merge it into that model first"):
+        load(str(folder))
+    shutil.copytree(llama_folder, folder, dirs_exist_ok=True)
+    with pytest.raises(UserError, match="holds an adapter of 'org/base'"):
+        load(str(folder))
+
+
+def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(llama_folder, tmp_path / "more")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    size = len(tokenizer["model"]["vocab"])
+    tokenizer["added_tokens"].append(
+        {"id": size, "content": "Paris", "special": False, "lstrip": False, "rstrip": False}
+        | {"normalized": False, "single_word": False}
+    )
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert f"1 tokens beyond the model's {size} embeddings, such as 'Paris' ({size})" in refused(folder)
+    # A special token may lie there, as Gemma 3's image token does.
+    tokenizer["added_tokens"][-1]["special"] = True
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert load(str(folder)).family == "decoder"
