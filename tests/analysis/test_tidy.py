@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Run:
 def test_one_row_a_cell(run: Run) -> None:
     frame = run.comparisons
     assert len(frame) == 2 * (len(RECIPES) + 1)
-    names = {field.name for field in fields(CellSummary)} - {"metrics", "dropped"}
+    names = {field.name for field in fields(CellSummary)} - {"metrics", "dropped", "named"}
     assert set(frame.columns) == names | {"verdict", "holds_elsewhere", "metric.accuracy"}
     assert frame["relations"].dropna().unique().tolist() == [6]
     assert (frame["metric.accuracy"] == frame["accuracy"]).all()

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lm_eval.tasks import TaskManager
+from tiny_models import make_llama, make_tokenizer
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import wrap
 from forgetmeter.probes import lm_eval_index, lm_eval_task
+from forgetmeter.probes.lm_eval_documents import quiet
 from forgetmeter.probes.table import load_task, task_problems
-from forgetmeter.records.item import RequestScore
+from forgetmeter.records.item import RequestScore, Task
+from forgetmeter.scoring.engine import Engine
 
 DOCUMENTS = [
     {"q": "Is ice cold?", "choices": ["no", "yes"], "label": 1},
@@ -18,6 +27,16 @@ DOCUMENTS = [
     {"q": "Is tea wet?", "choices": ["maybe", "yes"], "label": 1},
 ]
 """Made up, as are the definitions below; real tasks are in the tests marked `data`."""
+
+
+def write_task(folder: Path, name: str, definition: str, data: str) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        f"task: {name}\ndataset_path: json\ntest_split: test\n"
+        f"dataset_kwargs: {{data_files: {{test: {folder / data}}}}}\n"
+        f"doc_to_text: 'Q: {{{{q}}}} A:'\nmetadata: {{version: 3}}\n{definition}"
+    )
+    return path
 
 
 @pytest.fixture
@@ -35,19 +54,19 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "dataless": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n"
         "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n",
     }
-    files = {}
-    for name, definition in definitions.items():
-        data = tmp_path / ("questions.json" if name != "dataless" else "none.json")
-        files[name] = tmp_path / f"{name}.yaml"
-        files[name].write_text(
-            f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {data}}}}}\ntest_split: test\n"
-            f"doc_to_text: 'Q: {{{{q}}}} A:'\nmetadata: {{version: 3}}\n{definition}"
-        )
+    files = {
+        name: write_task(tmp_path, name, definition, "questions.json" if name != "dataless" else "none.json")
+        for name, definition in definitions.items()
+    }
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     for module in (lm_eval_index, lm_eval_task):
         monkeypatch.setattr(module, "task_files", lambda: files)
     monkeypatch.setattr("forgetmeter.probes.table.task_files", lambda: files)
     return tmp_path
+
+
+def tiny_loaded() -> Loaded:
+    return wrap(make_llama(), make_tokenizer())
 
 
 def scored(*answers: tuple[float, ...]) -> list[list[RequestScore]]:
@@ -91,6 +110,133 @@ def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path)
     assert judgement.metrics == pytest.approx({"acc": 2 / 3, "acc_norm": 1 / 3})
 
 
+def own_task(
+    folder: Path, documents: Sequence[dict[str, Any]], metric: str = "acc", more: str = "", target: str = "label"
+) -> Task:
+    """A task of these documents, each with ``q``, ``choices`` and ``label``."""
+    (folder / "own.json").write_text("\n".join(json.dumps(document) for document in documents))
+    definition = (
+        f"output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: '{target}'\n"
+        f"metric_list: [{{metric: {metric}, aggregation: mean, higher_is_better: true}}]\n{more}"
+    )
+    files = lm_eval_task.task_files()
+    files["own"] = write_task(folder, "own", definition, "own.json")
+    return load_task("own")
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "right", "prediction", "rank", "margin"),
+    [
+        # A character of the long answer is likelier, the answer itself is not.
+        ("acc", (-4.0, -5.0), False, "no", 2, -1.0),
+        ("acc_norm", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
+        ("acc_bytes", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
+        # What is unlikely by itself has gained more.
+        ("acc_mutual_info", (-4.0, -5.0, -1.0, -9.0), True, "yes, it is", 1, 7.0),
+        ("exact_match", (-4.0, -0.5), True, "yes, it is", None, None),
+        ("exact_match", (-0.5, -4.0), False, "no", None, None),
+        ("exact_match", (-4.0, -5.0), False, "", None, None),
+    ],
+)
+def test_prediction_rank_and_margin_are_those_of_the_measure_that_decides(
+    made_up: Path, metric: str, values: tuple[float, ...], right: bool, prediction: str, rank: int, margin: float
+) -> None:
+    task = own_task(made_up, [{"q": "Is fire hot?", "choices": ["no", "yes, it is"], "label": 1}], metric)
+    (outcome,) = task.judge(scored(values)).outcomes
+    assert (outcome.correct, outcome.prediction, outcome.rank) == (right, prediction, rank)
+    assert outcome.margin == (None if margin is None else pytest.approx(margin))
+    assert outcome.correct == (outcome.metrics[metric] == 1.0)
+
+
+@given(st.lists(st.floats(-30, 0), min_size=6, max_size=6), st.integers(0, 2))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_is_right_is_what_was_predicted(made_up: Path, values: list[float], label: int) -> None:
+    choices = ["a", "bb bb", "ccc ccc ccc"]
+    for metric in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info"):
+        task = own_task(made_up, [{"q": "Which?", "choices": choices, "label": label}], metric)
+        (outcome,) = task.judge(scored(values if metric == "acc_mutual_info" else values[:3])).outcomes
+        assert outcome.correct == (outcome.metrics[metric] == 1.0) == (outcome.prediction == outcome.gold)
+        assert outcome.correct == (outcome.rank == 1)
+
+
+def test_of_several_right_answers_all_are_shown(made_up: Path) -> None:
+    task = own_task(made_up, [{"q": "A", "choices": ["x", "y", "w"], "label": [0, 2]}])
+    (outcome,) = task.judge(scored((-3.0, -2.0, -1.0))).outcomes
+    assert (outcome.correct, outcome.prediction, outcome.gold, outcome.rank) == (True, "w", "x / w", 1)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize(
+    "values",
+    [(math.nan, math.nan), (math.nan, -1.0), (-1.0, math.nan), (-math.inf, -math.inf), (math.inf, -1.0)],
+)
+def test_nothing_that_is_not_a_number_is_an_answer(made_up: Path, values: tuple[float, float], label: int) -> None:
+    for metric in ("acc", "acc_norm", "exact_match"):
+        task = own_task(made_up, [{"q": "A", "choices": ["x", "y"], "label": label}], metric)
+        judgement = task.judge([[RequestScore(value, is_greedy=True) for value in values]])
+        (outcome,) = judgement.outcomes
+        assert (outcome.correct, outcome.prediction, outcome.rank, outcome.margin) == (False, "", None, None)
+        assert judgement.metrics == {metric: 0.0}
+    completing = load_task("completing", limit=1).judge([[RequestScore(math.nan, is_greedy=True)]])
+    assert (completing.outcomes[0].correct, completing.metrics["acc"]) == (False, 0.0)
+
+
+GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"label": "z"}, "right answer is none of the choices"),
+        ({"label": 2}, "right answer is none of the choices"),
+        ({"label": -1}, "right answer is none of the choices"),
+        ({"choices": None}, "TypeError where its prompt is made"),
+        ({"choices": []}, "right answer is none of the choices"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_bad_document_is_one_bad_item(made_up: Path, bad: dict[str, Any], says: str, place: int) -> None:
+    good = GOOD | {"label": "y"} if isinstance(bad.get("label"), str) else GOOD
+    task = own_task(made_up, [good | bad, good] if place == 0 else [good, good | bad])
+    assert [item.problem for item in task.items] == ([says, None] if place == 0 else [None, says])
+    prepared = Engine(tiny_loaded()).prepare(task.items)
+    assert dict(prepared.dropped) == {says: 1}
+    assert prepared.first_dropped() == {says: f"own/{place}"}
+    assert [question is None for question in prepared.questions] == [place == 0, place == 1]
+    outcomes = task.judge(Engine(tiny_loaded()).score(prepared)).outcomes
+    assert [outcome.item_id for outcome in outcomes] == [f"own/{1 - place}"]
+
+
+def test_an_empty_choice_leaves_its_item_out_even_at_the_beginning(made_up: Path) -> None:
+    task = own_task(made_up, [GOOD | {"choices": ["", "y"]}, GOOD], more="target_delimiter: ''\n")
+    assert len(task.items) == 2
+    prepared = Engine(tiny_loaded()).prepare(task.items)
+    assert prepared.first_dropped() == {"an answer has no tokens": "own/0"}
+
+
+def test_right_answers_in_two_forms_are_not_judged_by_the_first(made_up: Path) -> None:
+    """lm-eval learns from its first document whether there may be several, and judges the others wrong."""
+    for labels in (("1", "[0, 1]"), ("[0, 1]", "1")):
+        task = own_task(made_up, [GOOD | {"label": label} for label in labels], target="{{label}}")
+        assert [item.problem is None for item in task.items] == [True, False]
+
+
+def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
+    with pytest.raises(UserError, match="none of its 2 documents can be asked") as refused:
+        own_task(made_up, [GOOD | {"label": "none"}] * 2)
+    assert "\n" not in str(refused.value)
+
+
+def test_how_a_task_is_scored_is_known_before_its_data_is_read(made_up: Path) -> None:
+    assert task_problems("choosing") == task_problems("completing") == []
+    assert "scored by generate_until; this version scores" in task_problems("writing")[0]
+    (made_up / "child.yaml").write_text("include: writing.yaml\ntask: child\n")
+    (made_up / "default.yaml").write_text("task: default\n")
+    lm_eval_task.task_files().update({name: made_up / f"{name}.yaml" for name in ("child", "default")})
+    assert "scored by generate_until" in task_problems("child")[0]
+    assert "scored by generate_until" in task_problems("default")[0]
+
+
 def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
     judgement = load_task("completing").judge(scored((-0.5,), (-2.0,), (-3.0,)))
     assert [outcome.correct for outcome in judgement.outcomes] == [True, False, False]
@@ -121,7 +267,7 @@ def test_names_are_checked_without_data() -> None:
 def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
     ours = load_task(name, limit=20)
     assert ours.description.official_size == size
-    with lm_eval_task._quiet():
+    with quiet():
         theirs = TaskManager(include_defaults=False).load([str(lm_eval_index.task_files()[name])])["tasks"][name]
         theirs.build_all_requests(limit=20)
     expected = [instance.args for instance in theirs.instances]

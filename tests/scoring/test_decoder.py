@@ -198,3 +198,23 @@ def test_rows_with_branches_stay_within_a_sliding_window() -> None:
     model, items = MistralForCausalLM(config).eval(), made_up_items(seed=7)
     assert isinstance(model.lm_head, nn.Linear)
     assert_close(engine_scores(wrap(model, make_tokenizer()), items), one_by_one(model, items))
+
+
+def test_one_answer_that_does_not_fit_leaves_its_item_out_and_cut_contexts_are_counted() -> None:
+    model = make_llama()
+    model.config.max_position_embeddings = 16
+    loaded = wrap(model, make_tokenizer())
+    items = [
+        Item("t/0", "0", (Request("x", "abc"), Request("x", "abcdefghijklmnopqrstuvwxyz")), ("a", "b"), (0,)),
+        Item("t/1", "1", (Request("x" * 60, "abc"), Request("x" * 60, "abd")), ("a", "b"), (0,)),
+        Item("t/2", "2", (Request("y", "a"), Request("y", "b")), ("a", "b"), (1,)),
+    ]
+    engine = Engine(loaded)
+    prepared = engine.prepare(items)
+    assert prepared.first_dropped() == {"an answer is longer than the model reads": "t/0"}
+    assert prepared.cut == 1
+    first, *others = engine.score(prepared)
+    assert first is None
+    alone = [engine.score(engine.prepare([item]))[0] for item in items[1:]]
+    for one, other in zip(others, alone, strict=True):
+        assert [each.loglikelihood for each in one] == pytest.approx([each.loglikelihood for each in other], abs=1e-5)

@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from made_up_task import SIZE, MadeUpTask
+from safetensors.torch import load_file, save_file
+from tiny_models import make_tokenizer
 
+from forgetmeter.analysis.frames import open_run
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress, Work
@@ -18,6 +21,7 @@ from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.cell import Cell
+from forgetmeter.report.show_text import show_text
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.evaluation import evaluate
@@ -324,3 +328,42 @@ def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path
         (variant,) = [each for each in RunStore(output).variants() if each["recipe"] == recipe]
         (path,) = Path(output, "variants", variant["id"]).glob("*.parquet")
         assert [row["prediction"] for row in pq.read_table(path).to_pylist()] == [one.prediction for one in alone]
+
+
+def with_nan(folder: Path, target: Path, parameter: str, row: int | None = None) -> Path:
+    """A copy of a model with NaN in a parameter, or in one of its rows."""
+    shutil.copytree(folder, target)
+    tensors = load_file(target / "model.safetensors")
+    tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"].clone())
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    (tensors[parameter] if row is None else tensors[parameter][row]).fill_(float("nan"))
+    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def test_a_cell_without_a_single_number_has_failed(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:
+    broken = with_nan(llama_folder, tmp_path / "broken", "model.norm.weight")
+    progress = Remembering()
+    finished = run(study | {"models": [str(broken)], "recipes": ["baseline"]}, progress=progress)
+    assert [failure.task for failure in finished.failures] == ["made_up", "made_up_2"]
+    assert "none of the 30 answers is a number: the model's logits are NaN or infinite" in progress.failed[0]
+
+
+def test_answers_that_are_not_numbers_are_wrong_and_counted(
+    study: dict[str, Any], llama_folder: Path, tmp_path: Path
+) -> None:
+    """The model breaks at each ``7``; all items begin alike, so that they are read in one row."""
+    seven = make_tokenizer()("7", add_special_tokens=False)["input_ids"][0]
+    asked = [item.id for item in MadeUpTask().items if "7" in item.requests[0].context]
+    broken = with_nan(llama_folder, tmp_path / "broken", "model.embed_tokens.weight", seven)
+    study |= {"models": [str(broken)], "recipes": ["baseline"], "tasks": ["made_up"]}
+    assert run(study).failures == ()
+    opened = open_run(study["output"])
+    found = opened.outcomes.set_index("item_id")
+    assert 0 < len(asked) < 30
+    assert opened.cells["not_numbers"].tolist() == [len(asked)]
+    assert not found.loc[asked, "correct"].any()
+    assert set(found.loc[asked, "prediction"]) == {""}
+    assert found["correct"].any()
+    assert f"{len(asked)} of 30 answers are not numbers" in show_text(opened.summary)

@@ -51,6 +51,9 @@ class CellSummary:
         seconds: Time that the cell took, where it was noted.
         tokens: How many tokens were read, where it was noted.
         dropped: How many items the model could not be asked, by reason; they are not among ``items``.
+        named: The first of these items by their ids, as text, by reason.
+        cut: How many items have a context that lost its beginning, as the model does not read as many tokens.
+        not_numbers: How many items were answered by something other than numbers; none of them counts as right.
     """
 
     model: str
@@ -89,6 +92,9 @@ class CellSummary:
     p_majority: float | None = None
     majority_accuracy: float | None = None
     tokens: int | None = None
+    named: Mapping[str, str] = field(default_factory=dict)
+    cut: int = 0
+    not_numbers: int = 0
 
     @property
     def retained_estimate(self) -> Estimate | None:

@@ -42,7 +42,6 @@ _ITEMS = (
 )
 _TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
 FILTERS = "filters."
-DROPPED = "dropped."
 _FAILURES = (*_KEYS, "error")
 _REACHED = (
     "sparsity",

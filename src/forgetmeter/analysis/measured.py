@@ -10,6 +10,7 @@ import pandas as pd
 
 from forgetmeter.analysis.frames import Run
 from forgetmeter.analysis.judged import is_judged
+from forgetmeter.analysis.left_out import left_out
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.store.outcomes_table import METRIC
 
@@ -26,6 +27,7 @@ class MeasuredSummary:
         metrics: The task's metrics over all items, by name.
         ratios: The same divided by the baseline's; empty for the baseline and where it has none on the same items.
         seconds: Time that the cell took, where it was noted.
+        dropped: How many items the model could not be asked, by reason, as in ``CellSummary``; so are the others.
     """
 
     model: str
@@ -35,6 +37,10 @@ class MeasuredSummary:
     metrics: Mapping[str, float]
     ratios: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    cut: int = 0
+    not_numbers: int = 0
 
 
 def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:
@@ -58,6 +64,7 @@ def _measured(row: Mapping[Any, Any], baseline: Mapping[Any, Any] | None) -> Mea
         metrics=metrics,
         ratios=ratios,
         seconds=None if seconds is None or pd.isna(seconds) else float(seconds),
+        **left_out(row),
     )
 
 

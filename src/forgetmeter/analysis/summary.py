@@ -13,7 +13,8 @@ from forgetmeter.analysis.baselines import task_baseline
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.comparison import Comparison, compare_all
 from forgetmeter.analysis.correction import holm_corrected
-from forgetmeter.analysis.frames import DROPPED, FILTERS, Run
+from forgetmeter.analysis.frames import FILTERS, Run
+from forgetmeter.analysis.left_out import counts, left_out
 from forgetmeter.analysis.measured import MeasuredSummary, measured_cells
 from forgetmeter.analysis.paired import Estimate, Paired
 from forgetmeter.store.failure import Failure
@@ -144,7 +145,7 @@ def _cell(row: Mapping[str, Any], comparison: Comparison, noise_floor: float | N
         metrics={name: float(value) for name, value in metrics.items() if value is not None},
         seconds=None if seconds is None else float(seconds),
         tokens=None if tokens is None else int(tokens),
-        dropped=_counts(row, DROPPED),
+        **left_out(row),
         p_chance=comparison.p_chance,
         p_majority=comparison.p_majority,
         majority_accuracy=comparison.majority_accuracy,
@@ -190,7 +191,7 @@ def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
 def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
     baselines = {task: task_baseline(found) for task, found in run.item_baselines.items()}
-    filters = {str(row["task"]): _counts(_row(row), FILTERS) for row in run.tasks.to_dict("records")}
+    filters = {str(row["task"]): counts(row, FILTERS) for row in run.tasks.to_dict("records")}
     relations = run.item_shapes.groupby("task")["relation"].nunique()
     found = []
     for name in names:
@@ -216,11 +217,6 @@ def _variant(row: Mapping[str, Any]) -> VariantSummary:
         variant=row["variant"],
         smallest_bytes=_whole(row["smallest_bytes"]),
     )
-
-
-def _counts(row: Mapping[str, Any], prefix: str) -> dict[str, int]:
-    """Return the numbers above zero in the columns that begin with a prefix, by the rest of their names."""
-    return {name.removeprefix(prefix): int(value) for name, value in row.items() if name.startswith(prefix) and value}
 
 
 def _whole(value: float | None) -> int | None:

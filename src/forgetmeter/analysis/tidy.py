@@ -16,7 +16,7 @@ from forgetmeter.analysis.paired import Estimate
 from forgetmeter.analysis.retained_curve import RetainedCurve
 from forgetmeter.analysis.summary import Summary
 
-_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in ("metrics", "dropped"))
+_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in ("metrics", "dropped", "named"))
 _ENTRY = tuple(field.name for field in fields(LedgerEntry))
 
 

@@ -15,6 +15,7 @@ from forgetmeter.executors.threads import threads_for
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.judging import judged, not_numbers
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.prepared import Prepared
@@ -86,13 +87,19 @@ class _ModelWork:
         start = time.perf_counter()
         answers = self._engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
         seconds = time.perf_counter() - start
-        judgement = task.judge(answers)
+        broken, asked = not_numbers(answers)
+        if asked and broken == asked:
+            raise NotNumbersError(f"none of the {asked} answers is a number: the model's logits are NaN or infinite")
+        judgement = judged(task, answers)
         facts = {
             "seconds": seconds,
             "tokens": prepared.tokens,
             "batches": len(prepared.batches),
             "metrics": dict(judgement.metrics),
             "dropped": dict(prepared.dropped),
+            "left_out": prepared.first_dropped(),
+            "cut": prepared.cut,
+            "not_numbers": broken,
             "items_hash": self._work.store.read_items_hash(cell.task),
         }
         self._work.store.write_outcomes(cell, judgement.outcomes, facts)
@@ -111,3 +118,7 @@ class _ModelWork:
         text = f"{type(error).__name__}: {error}"
         self._work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
         self._progress.cell_failed(cell, error=text)
+
+
+class NotNumbersError(ArithmeticError):
+    """A model has answered nothing at all, as one does that compression has broken."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Task
+from forgetmeter.records.judging import judged
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.scoring.engine import Engine
@@ -33,4 +34,4 @@ def measure_noise(
 
 
 def _outcomes(engine: Engine, task: Task) -> Sequence[Outcome]:
-    return task.judge(engine.score(engine.prepare(task.items))).outcomes
+    return judged(task, engine.score(engine.prepare(task.items))).outcomes

@@ -22,9 +22,9 @@ class Ranked:
 
     Attributes:
         correct: Whether it came first.
-        prediction: What came first, as text.
+        prediction: What came first, as text; empty where the model gave something other than numbers.
         rank: 1 + how many others come before it, of equally likely ones those that are listed before it; ``None`` where
-            the model gave it no number.
+            the model gave something other than numbers.
         margin: Its log-likelihood minus the best other's, in nats; ``None`` where there is none.
     """
 
@@ -66,19 +66,18 @@ def cloze_answer(item: Item, answer: Answer | None) -> ClozeAnswer | None:
 def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) -> Ranked:
     """Rank the right answer among candidates.
 
-    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. What is not a number, which a
-    badly compressed model may give, counts as least likely of all.
+    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. A model that gives something other
+    than numbers, as a badly compressed one may, has answered nothing, whatever the other candidates have.
 
     Args:
         values: Log-likelihood of each candidate, in nats.
         gold: Index of the right one.
         choices: The candidates as text.
     """
-    sound = np.asarray(values, dtype=np.float64)
-    sound = np.where(np.isnan(sound), -np.inf, sound)
+    sound = np.array(values, dtype=np.float64)
+    if not (sound < np.inf).all() or not np.isfinite(sound).any():
+        return Ranked(correct=False, prediction="", rank=None, margin=None)
     best = int(sound.argmax())
-    if math.isnan(values[gold]):
-        return Ranked(correct=False, prediction=choices[best], rank=None, margin=None)
     mine = float(sound[gold])
     # Ties in the order of the choices, as for the prediction: a pruned unit says the same of all its tokens.
     rank = 1 + int((sound > mine).sum()) + int((sound[:gold] == mine).sum())
@@ -124,8 +123,8 @@ def ranked_outcome(
 
 def rank_in_vocabulary(answer: VocabularyAnswer) -> Ranked:
     """Rank the right answer among all tokens of a model."""
-    if math.isnan(answer.loglikelihood):
-        return Ranked(correct=False, prediction=answer.top[0], rank=None, margin=None)
+    if not math.isfinite(answer.loglikelihood):
+        return Ranked(correct=False, prediction="", rank=None, margin=None)
     margin = _difference(answer.loglikelihood, answer.best_other)
     return Ranked(answer.rank == 1, answer.top[0], answer.rank, margin)
 

@@ -12,12 +12,39 @@ _TASK = re.compile(rb"^[\"']?task[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)
 _GROUP = re.compile(rb"^[\"']?group[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _TAG = re.compile(rb"^tag:[ \t]*(?:\r?\n)?((?:[ \t]*-[ \t]*[\w.-]+[ \t]*\r?\n)+|[\w.-]+)", re.MULTILINE)
 _WORD = re.compile(r"[\w.]+[\w.-]*")
+_OUTPUT_TYPE = re.compile(rb"^[\"']?output_type[\"']?:[ \t]*[\"']?(\w+)", re.MULTILINE)
+_INCLUDE = re.compile(rb"^[\"']?include[\"']?:[ \t]*[\"']?([^\"'#\r\n]+)", re.MULTILINE)
+_CLASS = re.compile(rb"^[\"']?class[\"']?:", re.MULTILINE)
+
+SCORED = ("multiple_choice", "loglikelihood")
+"""The kinds of tasks that are scored by log-likelihoods of continuations."""
+_DEFAULT_OUTPUT_TYPE = "generate_until"
 
 
 @cache
 def task_files() -> dict[str, Path]:
     """Return the YAML file of each single task by the task's name."""
     return _scan()[0]
+
+
+def output_type(name: str) -> str | None:
+    """Return how a task is scored, by its definition alone; ``None`` where only code of lm-eval's says so."""
+    return _output_type(task_files()[name])
+
+
+def not_scored(name: str, kind: str) -> str:
+    """Say that a task is of a kind that is not scored here."""
+    return f"task '{name}' is scored by {kind}; this version scores {' and '.join(SCORED)}"
+
+
+def _output_type(path: Path) -> str | None:
+    text = path.read_bytes() if path.is_file() else b""
+    if match := _OUTPUT_TYPE.search(text):
+        return match[1].decode()
+    if _CLASS.search(text):
+        return None
+    included = _INCLUDE.search(text)
+    return _output_type(path.parent / included[1].decode().strip()) if included else _DEFAULT_OUTPUT_TYPE
 
 
 @cache

@@ -14,7 +14,7 @@ from forgetmeter.probes.fact_file import fact_relations, read_fact_file
 from forgetmeter.probes.facts_task import FactsTask
 from forgetmeter.probes.lama_relations import lama_relations
 from forgetmeter.probes.lama_task import LamaTask
-from forgetmeter.probes.lm_eval_index import group_names, task_files
+from forgetmeter.probes.lm_eval_index import SCORED, group_names, not_scored, output_type, task_files
 from forgetmeter.probes.perplexity_task import PerplexityTask
 from forgetmeter.probes.text_file import check_text_file
 from forgetmeter.records.item import Task
@@ -55,7 +55,8 @@ def task_problems(name: str, *, data: Path | None = None) -> list[str]:
         return _probe_problems(name, data)
     files = task_files()
     if name in files:
-        return []
+        kind = output_type(name)
+        return [] if kind in (*SCORED, None) else [not_scored(name, str(kind))]
     if colon and base in {*files, *plugged_in()}:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
     if name in group_names():
@@ -71,8 +72,8 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
 
     Args:
         name: As in a study.
-        limit: Only the first so many items, or of a built-in probe so many of each relation (of ``facts``
-            and phrasing); ``None`` for all.
+        limit: Only the first N items, or of a built-in probe the first N of each relation (of ``facts``, and
+            phrasing); ``None`` for all.
         data: The data folder of the probes; by default as ``data_folder`` finds it.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -102,6 +103,21 @@ Answer = Sequence[RequestScore] | ClozeAnswer | TextAnswer
 """What a model says of an item: a score for each of its requests, or what it says of its cloze or text."""
 
 
+def is_number(answer: Answer) -> bool:
+    """Whether an answer says anything: a model whose logits are NaN or infinite has answered nothing.
+
+    ``-inf`` is the log-likelihood of what a model rules out; if it rules out all there is, that is no answer either.
+    """
+    if isinstance(answer, TextAnswer):
+        values: Sequence[float] = (answer.loglikelihood,)
+    elif isinstance(answer, ClozeAnswer):
+        of_vocabulary = () if answer.vocabulary is None else (answer.vocabulary.loglikelihood,)
+        values = (*answer.candidates, *of_vocabulary)
+    else:
+        values = [score.loglikelihood for score in answer]
+    return not any(math.isnan(value) or value == math.inf for value in values) and any(map(math.isfinite, values))
+
+
 @dataclass(frozen=True)
 class Item:
     """One question of a task.
@@ -116,6 +132,8 @@ class Item:
         cloze: The text with a blank, where that is what is asked.
         text: The text whose log-likelihood is wanted, where that is all: there is nothing to get right then.
         window: The most tokens of it to read at a time; ``None`` for as many as the model can.
+        problem: Why no model can be asked it, such as a right answer that is none of the choices; it is left out,
+            counted and named then. ``None`` where there is nothing wrong with it.
     """
 
     id: str
@@ -127,6 +145,7 @@ class Item:
     cloze: Cloze | None = None
     text: str | None = None
     window: int | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ class Outcome:
         item_id: The item.
         correct: Whether it counts as right; follows the task's primary metric. ``None`` where there is nothing to get
             right, for all items of a task alike.
-        prediction: The answer that was given, as text.
-        gold: The right answer, as text (the first one where several are right).
-        rank: 1 + how many other choices come before the best right one: the likelier ones and, of equally likely
-            ones, those that are listed before it.
-        margin: Log-likelihood of the best right choice minus that of the best wrong one, in nats.
+        prediction: The answer that was given, as text; empty where none was.
+        gold: The right answer, as text; where several are right, all of them, joined by `` / ``.
+        rank: 1 + how many other choices come before the best right one by the measure that decides ``correct``: those
+            that have more of it and, of equal ones, those that are listed before it. ``None`` where the model's logits
+            were not numbers.
+        margin: That measure of the best right choice minus that of the best wrong one: nats where it is the
+            log-likelihood, nats a character where it is normalized by length.
         loglikelihoods: One a choice, or that of the text, in nats.
         metrics: The task's per-item metrics by name.
     """

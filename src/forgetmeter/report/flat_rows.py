@@ -7,12 +7,13 @@ from dataclasses import fields
 from typing import Any
 
 from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.frames import DROPPED, FILTERS
+from forgetmeter.analysis.frames import FILTERS
+from forgetmeter.analysis.left_out import DROPPED
 from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.store.outcomes_table import METRIC
 
 _KEYS = ("model", "recipe", "task")
-_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics", "dropped"))
+_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics", "dropped", "named"))
 _TASK = ("chance", "majority")
 _JUDGED = ("verdict", "holds_elsewhere")
 _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name not in _KEYS)
@@ -56,7 +57,7 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
                 row |= {f"{METRIC}{name}": value for name, value in done[key].metrics.items()}
                 row |= _counts(done[key], _filters(summary, task))
             elif key in measured:
-                row |= {"items": measured[key].items, "seconds": measured[key].seconds}
+                row |= {name: getattr(measured[key], name) for name in ("items", "seconds", "cut", "not_numbers")}
                 row |= {f"{METRIC}{name}": value for name, value in measured[key].metrics.items()}
             else:
                 row["error"] = failed[key].error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forgetmeter.analysis.measured import MeasuredSummary
 from forgetmeter.analysis.summary import Summary
+from forgetmeter.report.left_out_facts import left_out_facts
 from forgetmeter.report.numbers import MISSING, count
 from forgetmeter.report.table import Row, Table, Term, failed_row
 
@@ -44,7 +45,8 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
         elif variant.model == model and variant.recipe in failed:
             rows.append(failed_row(failed[variant.recipe]))
     number = max(cell.items for cell in done.values())
-    return Table(model, task, (f"{count(number)} {'text' if number == 1 else 'texts'}",), _COLUMNS, tuple(rows))
+    facts = (f"{count(number)} {'text' if number == 1 else 'texts'}", *left_out_facts(list(done.values())))
+    return Table(model, task, facts, _COLUMNS, tuple(rows))
 
 
 def _values(cell: MeasuredSummary) -> tuple[str, ...]:

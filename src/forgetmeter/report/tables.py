@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
+from forgetmeter.report.left_out_facts import left_out_facts, not_numbers_remarks
 from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
 from forgetmeter.report.measured_tables import measured_tables
 from forgetmeter.report.numbers import (
@@ -123,6 +124,7 @@ def remarks(summary: Summary) -> list[str]:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")
         found.append(f"{number} {cells} failed; run the study again to try {them} again.")
+    found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are not stored or are damaged, so that relations, questions and what guessing gets "
         "are not known; run the study again to have them written."
@@ -185,11 +187,7 @@ def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, .
     answered = {cell.items for cell in cells} or {task.items}
     number = max(answered)
     facts = [f"{count(number)} {'item' if number == 1 else 'items'}"]
-    # What this model could not be asked is the same for all its variants.
-    dropped = {**task.filters, **next((cell.dropped for cell in cells if cell.dropped), {})}
-    if dropped:
-        reasons = ", ".join(f"{count(each)} {reason}" for reason, each in dropped.items())
-        facts.append(f"{count(sum(dropped.values()))} left out ({reasons})")
+    facts += left_out_facts(cells, task.filters)
     facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
     facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]
     noise = next((cell.noise_floor for cell in cells if cell.noise_floor is not None), None)

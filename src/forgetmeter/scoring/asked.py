@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.scoring.answer_tree import AnswerTree
 from forgetmeter.scoring.prefix_tree import WantedSequence
 from forgetmeter.scoring.question import Question, question_of_paths
@@ -13,6 +16,9 @@ from forgetmeter.scoring.question import Question, question_of_paths
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
 NO_TOKENS = "an answer has no tokens"
+ANSWER_TOO_LONG = "an answer is longer than the model reads"
+NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
+BEYOND_EMBEDDING = "token beyond the model's embedding"
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Asked:
         is_text: Whether it is a text, of which the sequences are the windows.
         reason: Why the item cannot be asked; ``None`` where it can.
         tree: The answers, where they compete at the blank.
+        is_cut: Whether a context lost tokens at its beginning, as the model does not read as many.
     """
 
     sequences: tuple[WantedSequence, ...] = ()
@@ -35,6 +42,7 @@ class Asked:
     is_text: bool = False
     reason: str | None = None
     tree: AnswerTree | None = None
+    is_cut: bool = False
 
     def question(self, paths: Sequence[Sequence[int]]) -> Question | None:
         """Return the question, given the slots of each sequence."""
@@ -47,6 +55,34 @@ class Asked:
         if self.ranks_vocabulary:
             return question_of_paths(paths[:-1], vocabulary=paths[-1][0], is_cloze=True)
         return question_of_paths(paths, is_cloze=self.is_cloze)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The tokens that a model has embeddings for; a tokenizer may know others, such as one for images.
+
+    Attributes:
+        rows: Number of embeddings.
+        is_full: Whether the tokenizer has no token beyond them, so that there is nothing to look for.
+    """
+
+    rows: int
+    is_full: bool
+
+    def has(self, *sequences: Iterable[int]) -> bool:
+        """Whether all of some tokens are among them."""
+        return self.is_full or all(token < self.rows for tokens in sequences for token in tokens)
+
+    def only(self, asked: Asked, *contexts: Iterable[int]) -> Asked:
+        """Return what is asked; an item with a token that has no embedding cannot be."""
+        wanted = (tokens for each in asked.sequences for tokens in (each.tokens, each.ends))
+        return asked if self.has(*contexts, *wanted) else Asked(reason=BEYOND_EMBEDDING)
+
+
+def embedded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Embedded:
+    """Return which tokens a model has embeddings for."""
+    rows = embedding_rows(model)
+    return Embedded(rows, max(tokenizer.get_vocab().values(), default=0) < rows)
 
 
 def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:

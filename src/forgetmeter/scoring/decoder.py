@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
 from forgetmeter.scoring.answer_tokens import AnswersWritten, Written
-from forgetmeter.scoring.asked import NO_TOKENS, TOO_LONG, Asked, asked_at_blank, questions_of
+from forgetmeter.scoring.asked import NO_TOKENS, TOO_LONG, Asked, asked_at_blank, embedded, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.branching import can_branch
 from forgetmeter.scoring.limits import max_length, window
@@ -42,6 +42,7 @@ class DecoderScoring:
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._embedded = embedded(loaded.model, loaded.tokenizer)
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
         self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
@@ -62,11 +63,13 @@ class DecoderScoring:
             else self._asked(item)
             for item in items
         ]
+        asked = [self._embedded.only(each) for each in asked]
         packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=self._longest_row)
         groups = group_rows(packed.rows, batch_tokens=self._batch_tokens)
         return Prepared(
             questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),
+            cut=sum(each.is_cut for each in asked),
             batches=tuple(make_batch(rows, device=self._model.device) for rows in groups),
         )
 
@@ -77,7 +80,7 @@ class DecoderScoring:
         if item.text is not None:
             return self._text(item.text, item.window)
         if item.cloze is None:
-            return Asked(tuple(self._requests(item)))
+            return self._requests(item)
         statements = [item.cloze.filled(choice) for choice in item.choices]
         sequences = [WantedSequence(ids, 1) for ids in tokenize_statements(statements, self._tokenizer)]
         if any(len(sequence.tokens) > self._max_length + 1 for sequence in sequences):
@@ -96,9 +99,15 @@ class DecoderScoring:
             return Asked(reason=TOO_LONG, is_cloze=True)
         return asked_at_blank(written.before, written.tree)
 
-    def _requests(self, item: Item) -> Iterator[WantedSequence]:
-        for each in tokenize_requests(item.requests, self._tokenizer, max_length=self._max_length):
-            yield WantedSequence((*each.inputs, each.targets[-1]), len(each.inputs) - len(each.targets) + 1)
+    def _requests(self, item: Item) -> Asked:
+        tokenized = tokenize_requests(item.requests, self._tokenizer, max_length=self._max_length)
+        if isinstance(tokenized, str):
+            return Asked(reason=tokenized)
+        sequences = (
+            WantedSequence((*each.inputs, each.targets[-1]), len(each.inputs) - len(each.targets) + 1)
+            for each in tokenized
+        )
+        return Asked(tuple(sequences), is_cut=any(each.is_cut for each in tokenized))
 
     def _next_token(self, cloze: Cloze, answer: str) -> list[WantedSequence]:
         token = answer_token(cloze, answer, self._tokenizer)

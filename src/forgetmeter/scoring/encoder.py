@@ -14,7 +14,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
 from forgetmeter.scoring.answer_tokens import AnswersAlone
 from forgetmeter.scoring.answer_tree import AnswerTree, answer_tree
-from forgetmeter.scoring.asked import NO_TOKENS, NOT_ONE_TOKEN, TOO_LONG, question_of_tree
+from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NO_TOKENS, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.limits import max_length
 from forgetmeter.scoring.prefix_tree import group_rows
@@ -89,6 +89,7 @@ class EncoderScoring:
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._embedded = embedded(loaded.model, loaded.tokenizer)
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder
 
@@ -132,6 +133,8 @@ class EncoderScoring:
             return NOT_ONE_TOKEN
         if len(masked) > self._max_length:
             return TOO_LONG
+        if not self._embedded.has((*masked, token)):
+            return BEYOND_EMBEDDING
         slot = drafts.ask_vocabulary(masked, masked.index(self._tokenizer.mask_token_id), token)
         return question_of_paths((), vocabulary=slot, is_cloze=True)
 
@@ -140,6 +143,8 @@ class EncoderScoring:
             return NO_TOKENS
         if len(masked) - 1 + tree.longest > self._max_length:
             return TOO_LONG
+        if not self._embedded.has(masked, *((*each.tokens, *each.ends) for each in tree.branchings)):
+            return BEYOND_EMBEDDING
         mask = self._tokenizer.mask_token_id
         place = masked.index(mask)
         firsts = []
@@ -153,6 +158,8 @@ class EncoderScoring:
         encoding = self._tokenizer(list(statements), return_special_tokens_mask=True)
         if any(len(ids) > self._max_length for ids in encoding["input_ids"]):
             return TOO_LONG
+        if not self._embedded.has(*encoding["input_ids"]):
+            return BEYOND_EMBEDDING
         mask = self._tokenizer.mask_token_id
         passes = (masked_passes(encoding, number, mask) for number in range(len(statements)))
         paths = tuple(tuple(drafts.ask_token(*one) for one in of_statement) for of_statement in passes)

@@ -13,7 +13,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item
 from forgetmeter.scoring.answer_tokens import Written
-from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, asked_at_blank, questions_of
+from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, asked_at_blank, embedded, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.blank_filling import blank_filling
 from forgetmeter.scoring.limits import max_length
@@ -43,6 +43,7 @@ class EncoderDecoderScoring:
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer)
         self._filling = blank_filling(loaded.tokenizer)
+        self._embedded = embedded(loaded.model, loaded.tokenizer)
         self._start = _decoder_start(loaded.model)
         self.forward = run_encoder_decoder
 
@@ -56,14 +57,16 @@ class EncoderDecoderScoring:
             raise UserError(f"model '{self._loaded.name}' {reason}")
         contexts: dict[Tokens, int] = {}
         asked = self._asked(items, contexts)
+        texts = tuple(contexts)
+        asked = [self._embedded.only(each, *(texts[one.context] for one in each.sequences)) for each in asked]
         # Positions relative to other tokens leave no room for branches: a row holds one way on.
         packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=None)
-        texts = tuple(contexts)
         padding = self._tokenizer.pad_token_id or 0
         device = self._loaded.model.device
         return Prepared(
             questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),
+            cut=sum(each.is_cut for each in asked),
             batches=tuple(
                 make_batch(rows, device=device, padding=padding, contexts=texts)
                 for rows in _groups(packed.rows, texts, self._batch_tokens)
@@ -93,12 +96,13 @@ class EncoderDecoderScoring:
 
     def _requests(self, item: Item, contexts: dict[Tokens, int]) -> Asked:
         pairs = tokenize_pairs(item.requests, self._tokenizer, max_length=self._max_length)
-        return Asked(
-            tuple(
-                WantedSequence((self._start, *targets), 1, context=contexts.setdefault(context, len(contexts)))
-                for context, targets in pairs
-            )
+        if isinstance(pairs, str):
+            return Asked(reason=pairs)
+        sequences = (
+            WantedSequence((self._start, *each.targets), 1, context=contexts.setdefault(each.context, len(contexts)))
+            for each in pairs
         )
+        return Asked(tuple(sequences), is_cut=any(each.is_cut for each in pairs))
 
     def _cloze(self, item: Item, cloze: Cloze, text: Tokens, contexts: dict[Tokens, int]) -> Asked:
         assert self._filling is not None

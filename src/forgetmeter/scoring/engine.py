@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Answer, Item
+from forgetmeter.records.item import Answer, Item, is_number
 from forgetmeter.scoring.decoder import DecoderScoring
 from forgetmeter.scoring.encoder import EncoderScoring
 from forgetmeter.scoring.encoder_decoder import EncoderDecoderScoring
@@ -22,6 +23,7 @@ from forgetmeter.scoring.reading import BatchReadings, Forward, read
 # Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md); on a GPU untried.
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
 _AUTO_BATCH_TOKENS_ELSEWHERE = 16384
+_TRIED_ALONE = 32
 
 
 class FamilyScoring(Protocol):
@@ -65,11 +67,22 @@ class Engine:
             UserError: An item is of a kind that the model's family cannot answer, or does not fit the model; or none
                 of the items can be asked.
         """
-        prepared = self._scoring.prepare(items)
+        prepared = self._asked(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
             raise UserError(f"model '{self._name}' can be asked none of the {len(items)} items ({reasons})")
         return prepared
+
+    def _asked(self, items: Sequence[Item]) -> Prepared:
+        """Prepare the items that can be asked of some model, and say of the others why they cannot."""
+        sound = self._scoring.prepare([item for item in items if item.problem is None])
+        questions, reasons = iter(sound.questions), iter(sound.reasons)
+        return replace(
+            sound,
+            questions=tuple(next(questions) if item.problem is None else None for item in items),
+            reasons=tuple(item.problem or next(reasons) for item in items),
+            items=tuple(items),
+        )
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Ask the model as it is now.
@@ -81,6 +94,23 @@ class Engine:
         Returns:
             For each item in order, its answer; ``None`` where the model cannot be asked.
         """
+        found = self._read(prepared, on_advance)
+        # What is not a number spreads over its batch, as zero times NaN is NaN: those items are asked alone.
+        broken = [place for place, answer in enumerate(found) if answer is not None and not is_number(answer)]
+        if len(broken) == sum(answer is not None for answer in found):
+            # Of a model that gives nothing else, a few tell.
+            tried = broken[:: -(-len(broken) // _TRIED_ALONE)] if broken else []
+            broken = broken if any(is_number(self._alone(prepared.items[place])) for place in tried) else []
+        for place in broken:
+            found[place] = self._alone(prepared.items[place])
+        return found
+
+    def _alone(self, item: Item) -> Answer:
+        (answer,) = self._read(self._scoring.prepare([item]))
+        assert answer is not None
+        return answer
+
+    def _read(self, prepared: Prepared, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         readings: list[BatchReadings] = []
         done = 0
         for batch in prepared.batches:

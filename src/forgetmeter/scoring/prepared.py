@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from forgetmeter.records.item import Item
 from forgetmeter.scoring.batch import Batch
 from forgetmeter.scoring.question import Question, Sums, sums_of
+
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,15 @@ class Prepared:
         questions: One an item, in order; ``None`` where the model cannot be asked.
         reasons: Why not, one for each item; ``None`` where it can.
         batches: What the model is given.
+        items: The items themselves.
+        cut: How many items have a context that lost its beginning, as the model does not read as many tokens.
     """
 
     questions: tuple[Question | None, ...]
     reasons: tuple[str | None, ...]
     batches: tuple[Batch, ...]
+    items: tuple[Item, ...] = ()
+    cut: int = 0
 
     @cached_property
     def sums(self) -> Sums:
@@ -39,3 +46,14 @@ class Prepared:
     def dropped(self) -> Mapping[str, int]:
         """How many items cannot be asked, by reason."""
         return Counter(reason for reason in self.reasons if reason is not None)
+
+    def first_dropped(self) -> dict[str, str]:
+        """Return the ids of the first items of each reason for which they cannot be asked, as text."""
+        named: dict[str, list[str]] = {}
+        for item, reason in zip(self.items, self.reasons, strict=True):
+            if reason is not None:
+                named.setdefault(reason, []).append(item.id)
+        return {
+            reason: ", ".join(ids[:_MOST_NAMED]) + (" ..." if len(ids) > _MOST_NAMED else "")
+            for reason, ids in named.items()
+        }

@@ -70,7 +70,8 @@ def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
         here = (readings.which >= start) & (readings.which < start + len(part))
         which, targets = readings.which[here] - start, readings.targets[here]
         wanted[here] = part[which, targets] - part.logsumexp(1)[which]
-        greedy[here] = part.argmax(1)[which] == targets
+        # Of logits that are not numbers, argmax names one of those.
+        greedy[here] = (part.argmax(1)[which] == targets) & wanted[here].isfinite()
     return TokenReadings(wanted.double().cpu(), greedy.cpu())
 
 

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.records.item import Cloze, Request
+from forgetmeter.scoring.asked import ANSWER_TOO_LONG, NO_CONTEXT, NO_TOKENS
 
 
 @dataclass(frozen=True)
@@ -18,29 +19,48 @@ class TokenizedRequest:
     Attributes:
         inputs: Token ids that the model reads: context and continuation without its last token.
         targets: Token ids of the continuation; the last ``len(targets)`` positions of ``inputs`` predict them.
+        is_cut: Whether the context lost tokens at its beginning, as the model does not read as many.
     """
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class TokenizedPair:
+    """One request for an encoder-decoder.
+
+    Attributes:
+        context: Token ids that the encoder reads.
+        targets: Token ids that the decoder writes.
+        is_cut: Whether the context lost tokens at its beginning, as the model does not read as many.
+    """
+
+    context: tuple[int, ...]
+    targets: tuple[int, ...]
+    is_cut: bool = False
 
 
 def tokenize_requests(
     requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
-) -> list[TokenizedRequest]:
-    """Tokenize requests as lm-evaluation-harness does for decoders (``TemplateLM._encode_pair``, 0.4.13).
+) -> list[TokenizedRequest] | str:
+    """Tokenize an item's requests as lm-evaluation-harness does for decoders (``TemplateLM._encode_pair``, 0.4.13).
 
     Spaces at the end of a context go to the continuation; context and continuation are tokenized together, and
     what follows the length of the context's own tokens is the continuation. An empty context stands for the
     tokenizer's beginning-of-sequence token (end-of-sequence where there is none). What is longer than the
-    model's maximum loses tokens on the left.
+    model's maximum loses tokens on the left. Unlike there, tokens by which the tokenizer ends every text are left out:
+    they would stand between context and continuation, and be scored.
 
     Args:
         requests: What to tokenize.
         tokenizer: The model's tokenizer.
         max_length: The most tokens that the model reads.
 
-    Raises:
-        UserError: A continuation is empty or longer than the model's maximum.
+    Returns:
+        The requests; or why the item cannot be asked: one of the continuations has no tokens, or more than the model
+        reads, or has no context where the tokenizer has no token to begin a sequence with.
     """
     prefix = first_token(tokenizer)
     prefix_text = None if prefix is None else tokenizer.decode([prefix])
@@ -50,76 +70,92 @@ def tokenize_requests(
     for request, ids, whole in zip(requests, context_ids, whole_ids, strict=True):
         if request.context.strip():
             before, targets = ids, whole[len(ids) :]
+        elif prefix is None:
+            return NO_CONTEXT
         else:
             before, targets = _without_context(request, tokenizer, prefix)
-        _check_length(request, targets, max_length)
-        sequence = (before + targets)[-(max_length + 1) :]
-        tokenized.append(TokenizedRequest(tuple(sequence[:-1]), tuple(targets)))
+        if reason := _unfit(targets, max_length):
+            return reason
+        sequence = before + targets
+        kept = sequence[-(max_length + 1) :]
+        tokenized.append(TokenizedRequest(tuple(kept[:-1]), tuple(targets), len(kept) < len(sequence)))
     return tokenized
 
 
 def tokenize_pairs(
     requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Tokenize requests as lm-evaluation-harness does for encoder-decoders (``TemplateLM._encode_pair``, 0.4.13).
+) -> list[TokenizedPair] | str:
+    """Tokenize an item's requests as lm-evaluation-harness does for encoder-decoders (``_encode_pair``, 0.4.13).
 
     Context and continuation are tokenized apart, the context with the tokenizer's special tokens and the
     continuation without. Spaces at the end of a context go to the continuation.
 
     Returns:
-        The tokens of each context, the last ``max_length`` of them, and of each continuation.
-
-    Raises:
-        UserError: A continuation is empty or longer than the model's maximum.
+        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be asked, as for
+        ``tokenize_requests``.
     """
     prefix = first_token(tokenizer)
     pairs = []
     for request in requests:
-        context = request.context.rstrip()
-        continuation = request.context[len(context) :] + request.continuation
-        targets = tokenizer(continuation, add_special_tokens=False)["input_ids"]
-        before = tokenizer(context)["input_ids"] if request.context else [prefix]
+        if request.context:
+            before = list(tokenizer(request.context.rstrip())["input_ids"])
+        elif prefix is None:
+            return NO_CONTEXT
+        else:
+            before = [prefix]
+        continuation = request.context[len(request.context.rstrip()) :] + request.continuation
+        targets = list(tokenizer(continuation, add_special_tokens=False)["input_ids"])
         if not request.context and targets[:1] == before:
             targets = targets[1:]
-        _check_length(request, targets, max_length)
-        pairs.append((tuple(before[-max_length:]), tuple(targets)))
+        if reason := _unfit(targets, max_length):
+            return reason
+        kept = before[-max_length:]
+        pairs.append(TokenizedPair(tuple(kept), tuple(targets), len(kept) < len(before)))
     return pairs
 
 
-def _check_length(request: Request, targets: Sequence[int], max_length: int) -> None:
-    if not targets or len(targets) > max_length:
-        shown = request.continuation[:60]
-        raise UserError(
-            f"the continuation {shown!r} has {len(targets)} tokens; the model needs 1 to {max_length} of them"
-        )
+def _unfit(targets: Sequence[int], max_length: int) -> str | None:
+    if not targets:
+        return NO_TOKENS
+    return ANSWER_TOO_LONG if len(targets) > max_length else None
 
 
 def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prefix_text: str | None) -> list[list[int]]:
     # A text that already starts with the beginning-of-sequence token must not be given another one.
     starts = [bool(prefix_text) and text.startswith(prefix_text or "") for text in texts]
     encoded: list[list[int]] = [[] for _ in texts]
+    endings = end_tokens(tokenizer)
     for started in (False, True):
         chosen = [index for index, start in enumerate(starts) if start == started]
         if chosen:
             options = {"add_special_tokens": False} if started else {}
             batch = tokenizer([texts[index] for index in chosen], return_attention_mask=False, **options)
             for index, ids in zip(chosen, batch["input_ids"], strict=True):
-                encoded[index] = list(ids)
+                encoded[index] = list(ids if started else without_end(ids, endings))
     return encoded
 
 
-def _without_context(
-    request: Request, tokenizer: PreTrainedTokenizerBase, prefix: int | None
-) -> tuple[list[int], list[int]]:
+def _without_context(request: Request, tokenizer: PreTrainedTokenizerBase, prefix: int) -> tuple[list[int], list[int]]:
     ids = list(tokenizer(request.context + request.continuation, add_special_tokens=False)["input_ids"])
-    if prefix is None:
-        raise UserError("a request has no context, and the tokenizer has no token to begin a sequence with")
     return ([prefix], ids) if not ids or ids[0] != prefix else (ids[:1], ids[1:])
 
 
 def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return the token that begins a sequence (the one that ends it where there is none), if there is one."""
     return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id  # type: ignore[no-any-return]
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens by which a tokenizer ends every text; none, for most decoders."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
+    return tuple(whole[starts[-1] + len(plain) :]) if plain and starts else ()
+
+
+def without_end(tokens: Sequence[int], endings: Sequence[int]) -> Sequence[int]:
+    """Return the tokens of a text without those by which the tokenizer ends it."""
+    return tokens[: -len(endings)] if endings and tuple(tokens[-len(endings) :]) == tuple(endings) else tokens
 
 
 def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.item import Task
+from forgetmeter.records.judging import judged
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.scoring.engine import Engine
 
@@ -40,5 +41,5 @@ def evaluate(
     judgements = {}
     for entry in tasks:
         task = load_task(entry, limit=limit, data=data) if isinstance(entry, str) else entry
-        judgements[task.description.name] = task.judge(engine.score(engine.prepare(task.items)))
+        judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements

@@ -198,7 +198,8 @@ def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) 
     _check_askable(prospect, tasks)
     store.open_study(_document(prospect.plan, prospect.locations))
     for task in tasks.values():
-        store.write_items(task.description, task.items)
+        # What no model can be asked has no chance of being guessed, either.
+        store.write_items(task.description, [item for item in task.items if item.problem is None])
     work = Work(prospect.missing, tasks, prospect.locations, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 
