@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.errors import ManyUserError, UserError, one_line
 from forgetmeter.probes.bear_relations import bear_relations
 from forgetmeter.probes.bear_task import BearTask
 from forgetmeter.probes.data_folder import BEAR, LAMA, probe_folder
@@ -82,7 +82,13 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UserError(f"limit {limit!r} is not a whole number from 1")
     if name in (makers := plugged_in()):
-        return makers[name]()(limit)
+        try:
+            return makers[name]()(limit)
+        except UserError:
+            raise
+        except Exception as error:
+            cause = f"{type(error).__name__}: {one_line(error)}"
+            raise UserError(f"task '{name}', a plug-in, cannot be made: {cause}") from error
     if problems := task_problems(name, data=data):
         raise ManyUserError(problems)
     if (probe := parse_task_name(name)).base in PROBE_OPTIONS:

@@ -1,0 +1,86 @@
+"""What the README says one can rely on, where no other test would notice that it is no longer so.
+
+Elsewhere: remote code (``models/test_pretrained.py``), answers like others' (``scoring``, ``compression``), nothing
+lost (``cli/test_kill.py``, ``store``), data sets' texts in the report and on the terminal (``hostile_run.py``).
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+import forgetmeter
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.errors import UserError
+from forgetmeter.report.show_text import show_text
+from forgetmeter.report.written_report import make_report, write_report
+
+
+def no_network(*_: object, **__: object) -> None:
+    raise AssertionError("something tried to reach the network")
+
+
+def test_a_study_of_a_folder_reaches_for_no_network(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No telemetry, and nothing is fetched that was not asked for."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket.socket, "connect_ex", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    text = tmp_path / "text.txt"
+    text.write_text("The inn is thin.\n\nThe tea is in the inn.\n")
+    out = tmp_path / "run"
+    finished = forgetmeter.run(
+        {
+            "models": [str(llama_folder)],
+            "recipes": ["l1_unstructured:overall:0.5"],
+            "tasks": ["facts:relations=country_capital", f"perplexity:file={text}"],
+            "evaluation.limit": 2,
+            "output": str(out),
+        }
+    )
+    assert finished.failures == ()
+    assert "l1_unstructured" in show_text(open_run(str(out)).summary)
+    write_report(make_report(open_run(str(out))), str(out))
+    forgetmeter.compress_checkpoint(str(llama_folder), "l1_unstructured:overall:0.5", tmp_path / "half")
+    with pytest.raises(AssertionError, match="reach the network"):
+        socket.create_connection(("127.0.0.1", 9))
+
+
+class Proof:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "model.safetensors", "model.gguf", "tokenizer.json", "vocab.pkl"]
+)
+def test_no_pickle_is_read_whatever_it_is_called(llama_folder: Path, tmp_path: Path, name: str) -> None:
+    folder, proof = tmp_path / "model", tmp_path / "the-code-ran"
+    shutil.copytree(llama_folder, folder)
+    if name == "pytorch_model.bin":
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(pickle.dumps(Proof(proof)))
+    reference = str(folder / name) if name.endswith(".gguf") else str(folder)
+    if name == "vocab.pkl":
+        forgetmeter.load(reference)
+    else:
+        with pytest.raises(UserError) as refused:
+            forgetmeter.load(reference)
+        assert "\n" not in str(refused.value)
+    assert not proof.exists()
+    # Else the above could not fail.
+    pickle.loads(pickle.dumps(Proof(proof))).close()
+    assert proof.exists()
