@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -121,7 +122,12 @@ def test_effects_are_those_of_the_shares(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("keeps", "gains", "verdict"),
-    [(0.42, 0.37, "supported"), (1.0, 0.6, "contradicted"), (0.0, 0.0, "supported")],
+    [
+        (0.42, 0.37, "supported"),
+        (1.0, 0.6, "contradicted"),
+        (0.0, 0.0, "supported"),
+        (0.7, 0.0, "inconclusive"),
+    ],
 )
 def test_final_layer_and_the_majority(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
     # Always the same place is right in 0.4 of the items: the others are evenly spread.
@@ -141,7 +147,14 @@ def test_final_layer_of_a_baseline_no_better_than_the_majority(tmp_path: Path) -
     assert "not better than the majority" in finding["final_layer_majority"].missing
 
 
-@pytest.mark.parametrize(("keeps", "gains", "verdict"), [(0.8, 0.3, "supported"), (1.0, 0.0, "contradicted")])
+@pytest.mark.parametrize(
+    ("keeps", "gains", "verdict"),
+    [
+        (0.8, 0.3, "supported"),
+        (1.0, 0.0, "contradicted"),
+        (0.99, 0.012, "inconclusive"),
+    ],
+)
 def test_flips_behind_an_accuracy_that_stays(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
     finding = run_of(tmp_path, {"dynamic_int8:overall": keeps}, gains=gains)["accuracy_hides_flips"]
     assert finding.verdict == verdict
@@ -176,11 +189,18 @@ def test_pairs_are_mann_and_whitneys() -> None:
 
 @pytest.mark.parametrize(
     ("perplexity", "verdict"),
-    [((10.0, 10.0, 10.5), "supported"), ((11.5, 20.0, 90.0), "contradicted"), (None, "not tested")],
+    [
+        ((10.0, 10.0, 10.5), "supported"),
+        ((11.5, 20.0, 90.0), "contradicted"),
+        ((11.5, 20.0, math.inf), "contradicted"),
+        ((11.0, 20.0, 90.0), "inconclusive"),
+        (None, "not tested"),
+    ],
 )
 def test_facts_and_perplexity(tmp_path: Path, perplexity: tuple[float, ...] | None, verdict: str) -> None:
     recipes = [f"l1_unstructured:overall:{level}" for level in (0.2, 0.4, 0.6)]
-    shares = (0.6, 0.4, 0.2) if verdict == "supported" else (0.99, 0.97, 0.7)
+    kept = {"supported": (0.6, 0.4, 0.2), "inconclusive": (0.9, 0.5, 0.2)}
+    shares = kept.get(verdict, (0.99, 0.97, 0.7))
     metrics = {recipe: {"word_perplexity": value} for recipe, value in zip(recipes, perplexity or (), strict=False)}
     if perplexity:
         metrics["baseline"] = {"word_perplexity": 10.0}
