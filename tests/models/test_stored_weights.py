@@ -151,6 +151,12 @@ def test_what_a_layer_has_beyond_the_models_own_is_not_left_out(llama_folder: Pa
     assert f"the checkpoint holds {name}" in refused(folder)
 
 
+def test_blocks_beyond_those_that_the_configuration_counts_are_not_left_out(llama_folder: Path, tmp_path: Path) -> None:
+    assert "the checkpoint holds model.layers.1." in refused(
+        changed(llama_folder, tmp_path / "fewer", num_hidden_layers=1)
+    )
+
+
 def test_the_layers_of_another_head_are_left_out(llama_folder: Path, tmp_path: Path) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {"score.weight": torch.ones(2, 32)})
     assert load(str(folder)).family == "decoder"

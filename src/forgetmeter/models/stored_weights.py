@@ -87,7 +87,8 @@ def refuse_misread_weights(folder: Path, name: str) -> None:
 def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], name: str) -> None:
     """Refuse a checkpoint that holds more of a layer than the model has a place for, such as scales or a bias.
 
-    Tensors of layers that the model does not have (another head, a vision tower) are no such sign: they are left out.
+    So it is with more blocks, or experts, than the configuration counts. Tensors of layers that the model does not
+    have (another head, a vision tower) are no such sign: they are left out.
 
     Args:
         model: The model, which may be on the ``meta`` device.
@@ -98,11 +99,15 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         UserError: There is such a tensor.
     """
     prefix = f"{model.base_model_prefix}."
-    layers = {path for path, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))}
+    layers = {
+        _unnumbered(path)
+        for path, module in model.named_modules()
+        if any(True for _ in module.parameters(recurse=False))
+    }
     found = sorted(
         key
         for key in unexpected
-        if {path := key.rpartition(".")[0], path.removeprefix(prefix), f"{prefix}{path}"} & layers
+        if {path := _unnumbered(key.rpartition(".")[0]), path.removeprefix(prefix), f"{prefix}{path}"} & layers
     )
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -111,6 +116,11 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
             "no place for that: without it the weights would be read as something else. Give the config.json that "
             "belongs to the checkpoint, or the checkpoint that this one was made from"
         )
+
+
+def _unnumbered(path: str) -> str:
+    """Return a layer's name without its numbers, the same in all blocks."""
+    return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 
 def quantization(folder: Path) -> Mapping[str, Any] | None:
