@@ -32,6 +32,7 @@ def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
         "zeros in its scopes: 7,680 of 15,360 (50.00%); removed: 7,680",
         f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files} files",
         "Zeros are stored as plain numbers, and take as many bytes as before.",
+        "loaded again: the logits are those of the compressed model",
         f"written to {out}",
     ]
 

@@ -14,6 +14,7 @@ from forgetmeter.checkpoints.formats import format_problems, storage_for
 from forgetmeter.checkpoints.notes import notes
 from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
+from forgetmeter.checkpoints.reloading import MOST_CHECKED_BYTES, check_reloaded
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
     Format,
@@ -31,7 +32,7 @@ from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
-from forgetmeter.errors import UserError, refuse
+from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.loading import checked_skeleton, folder_of
 from forgetmeter.models.location import find, locate
 from forgetmeter.models.pretrained import load_config
@@ -53,11 +54,13 @@ def compress_checkpoint(
     dtype: str | None = None,
     max_shard_size: str = DEFAULT_SHARD_SIZE,
     seed: int = 0,
+    check: bool | None = None,
 ) -> Written:
     """Compress a checkpoint into a new folder that ``from_pretrained`` loads.
 
-    The model is never whole in memory, but for a GGUF file, which is converted first, and for architectures whose
-    weights transformers puts together as it loads them, such as experts.
+    The model is never whole in memory, but for a GGUF file, which is converted first, for architectures whose weights
+    transformers puts together as it loads them, such as experts, and to check the result: it is loaded again, and its
+    logits are compared with those of the model that was compressed in memory.
 
     Args:
         model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``.
@@ -67,12 +70,14 @@ def compress_checkpoint(
         dtype: What floating-point weights are cast to before anything else.
         max_shard_size: The most bytes of tensors in a file, such as ``5GB``.
         seed: For methods that draw at random.
+        check: Whether to check the result; ``None`` for where its source takes no more than ``MOST_CHECKED_BYTES``.
 
     Returns:
         What was written.
 
     Raises:
-        UserError: The request is wrong, the checkpoint is damaged or the disk is full. Nothing is left then.
+        UserError: The request is wrong, the checkpoint is damaged, the disk is full, or what was written is not the
+            model that was compressed. Nothing is left then.
     """
     request = Request(
         model=parse_model_reference(model),
@@ -82,6 +87,7 @@ def compress_checkpoint(
         dtype=known_dtype(dtype),
         max_shard_bytes=size_in_bytes(max_shard_size),
         seed=seed,
+        check=check,
     )
     check_output(request.out)
     folder = _folder(request)
@@ -100,7 +106,7 @@ def smallest_format(model: str, recipe: Recipe) -> tuple[Format | None, str]:
         recipe: A recipe that fits it.
     """
     reference = parse_model_reference(model)
-    request = Request(reference, recipe, Path(), "compressed-tensors", None, size_in_bytes(DEFAULT_SHARD_SIZE), 0)
+    request = Request(reference, recipe, Path(), "compressed-tensors", None, size_in_bytes(DEFAULT_SHARD_SIZE))
     skeleton = checked_skeleton(_folder(request), model)
     problems = [*recipe_problems(recipe, weight_map(skeleton)), *_kernel_problems(recipe)]
     if problems:
@@ -145,6 +151,9 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             reached, files = write_whole(request, source, partial)
         else:
             reached, files = _write_streamed(request, source, skeleton, partial, small)
+        is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
+        if is_checked:
+            check_reloaded(request, source, partial)
         written = Written(
             folder=request.out,
             model=str(request.model),
@@ -156,6 +165,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             bytes_after=sum(file.stat().st_size for file in files),
             unused=source.unused,
             notes=tuple(notes(request, source)),
+            is_checked=is_checked,
             options=tuple(_options(request)),
         )
         write_text(partial / "README.md", model_card(written, source_facts(folder)))
@@ -183,7 +193,14 @@ def _write_streamed(
         model.config.dtype = request.dtype
     if (quantization_config := storage.quantization_config()) is not None:
         model.config.quantization_config = quantization_config
-    model.config.save_pretrained(partial)
+    try:
+        model.config.save_pretrained(partial)
+    except (ValueError, TypeError, AttributeError) as error:
+        # transformers checks its configurations, such as one setting for each block, with errors of several kinds.
+        raise UserError(
+            f"'{request.recipe}' of {request.model} leaves blocks that its configuration cannot describe "
+            f"({one_line(error)}); nothing was written; choose another recipe"
+        ) from error
     return reached, files
 
 

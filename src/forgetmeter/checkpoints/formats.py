@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 
+import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.pack_quantized import PackQuantizedStorage
 from forgetmeter.checkpoints.request import Request
-from forgetmeter.checkpoints.sparse_bitmask import SparseBitmaskStorage
 from forgetmeter.checkpoints.storage import DenseStorage, Storage
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.untying import stays_tied
@@ -17,15 +19,13 @@ from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
 _PACKED = "round_to_nearest"
-# transformers initializes T5's layers by name (``module.wi.weight``) after it has put packed layers in their place.
-_LOOKED_AT_WHILE_LOADING = ("t5", "mt5", "umt5", "longt5", "switch_transformers")
 
 
 def storage_for(request: Request) -> Storage:
     """Return what stores the tensors of a request that was checked."""
     if request.format == "dense":
         return DenseStorage()
-    return PackQuantizedStorage() if _quantizing(request.recipe) else SparseBitmaskStorage()
+    return PackQuantizedStorage()
 
 
 def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
@@ -40,14 +40,12 @@ def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
     matrices = weight_map(model)
     yield from _reader_problems(request, model, matrices)
     steps = _quantizing(request.recipe)
-    if not steps and not any(_effect(step) == "zeroes" for step in request.recipe.steps):
+    if not steps:
         yield (
-            f"--format compressed-tensors stores zeros and weights of few bits in less, and '{request.recipe}' makes "
-            "neither; choose --format dense"
+            f"--format compressed-tensors stores weights of few bits, and '{request.recipe}' makes none (releases that "
+            "are still read store no zeros in less); choose --format dense"
         )
-    selected = [
-        matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps or request.recipe.steps)
-    ]
+    selected = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
     other = next((matrix for matrix in selected if matrix.form != "linear"), None)
     if other is not None:
         yield (
@@ -59,10 +57,16 @@ def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
 
 def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequence[Matrix]) -> Iterator[str]:
     """Refuse what transformers cannot load again: it looks for plain weights where there are none."""
-    if model.config.model_type in _LOOKED_AT_WHILE_LOADING:
+    packed = {
+        matrix.parameter: model.get_submodule(matrix.parameter.rpartition(".")[0])
+        for matrix in matrices
+        if matrix.form == "linear" and any(step.scope.selects(matrix) for step in _quantizing(request.recipe))
+    }
+    own = next((name for name, module in packed.items() if type(module) is not nn.Linear), None)
+    if own is not None or not _can_be_without_weights(model, packed):
         yield (
             "--format compressed-tensors cannot be loaded by transformers for models of type "
-            f"{model.config.model_type}, whose weights it looks at before they are unpacked; choose --format dense"
+            f"{model.config.model_type}, whose own code looks at weights that are packed; choose --format dense"
         )
     for matrix in matrices:
         if matrix.tied_to is not None and request.recipe.selects(matrix) and stays_tied(model, matrix):
@@ -70,6 +74,20 @@ def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequenc
                 f"--format compressed-tensors cannot hold {matrix.parameter}: the configuration goes on tying it, as "
                 "it ties other weights too, and transformers looks for a plain tensor then; choose --format dense"
             )
+
+
+def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bool:
+    """Whether a model is made where some of its layers have no plain weights: tried, on a copy without values."""
+    copy = deepcopy(model)
+    for name in packed:
+        del copy.get_submodule(name.rpartition(".")[0]).weight
+    try:
+        with torch.random.fork_rng():
+            for module in copy.modules():
+                copy._init_weights(module)
+    except AttributeError:
+        return False
+    return True
 
 
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:

@@ -23,15 +23,10 @@ def notes(request: Request, source: Source) -> Iterator[str]:
             )
         elif "zeroes" in effects:
             yield "Zeros are stored as plain numbers, and take as many bytes as before."
-    elif "quantizes" in effects:
+    else:
         yield (
             "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
             "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
-        )
-    else:
-        yield (
-            "Layout sparse-bitmask: compressed-tensors reads it up to release 0.14 (with transformers 4). Later ones "
-            "do not, and transformers 5 puts random weights in the place of those that it does not find."
         )
     if not companions(source.folder, TOKENIZER_PATTERNS):
         yield "There is no tokenizer beside the weights, so that none goes along."

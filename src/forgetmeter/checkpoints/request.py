@@ -35,6 +35,7 @@ class Request:
         dtype: What floating-point weights are cast to before anything else; ``None`` leaves each as it is stored.
         max_shard_bytes: The most bytes of tensors in a file, unless a single one is larger.
         seed: For methods that draw at random.
+        check: Whether to load the result again; ``None`` for where it is small enough.
     """
 
     model: ModelReference
@@ -43,7 +44,8 @@ class Request:
     format: Format
     dtype: torch.dtype | None
     max_shard_bytes: int
-    seed: int
+    seed: int = 0
+    check: bool | None = None
 
 
 def known_format(text: str) -> Format:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from forgetmeter.checkpoints.request import Request
@@ -32,13 +34,28 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
         UserError: A matrix holds values that a method cannot work on.
         OSError: The disk is full, or fails.
     """
+    model, reached = compressed_in_memory(request, source)
+    logging.disable_progress_bar()
+    model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
+    return reached, checkpoint_files(partial)
+
+
+def compressed_in_memory(request: Request, source: Source) -> tuple[PreTrainedModel, Reached]:
+    """Load a model whole, in the dtype that it is stored in or cast to, and compress it.
+
+    Raises:
+        UserError: A matrix holds values that a method cannot work on.
+    """
     name = str(request.model)
-    stored = next(entry.stored.dtype for entry in source.entries.values() if entry.stored.dtype.is_floating_point)
-    model = model_of(source.folder, name, dtype=request.dtype or stored)
+    model = model_of(source.folder, name, dtype=computing_dtype(request, source))
     tokenizer: Any = None  # compression never looks at it
     loaded = Loaded(model.eval(), tokenizer, family_of(model.config, name), name)
     compressed = Compressor(loaded, seed=request.seed).compressed(request.recipe)
     install(model, compressed.weights)
-    logging.disable_progress_bar()
-    model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
-    return compressed.reached, checkpoint_files(partial)
+    return model, compressed.reached
+
+
+def computing_dtype(request: Request, source: Source) -> torch.dtype:
+    """Return the dtype in which a checkpoint is compressed: the one it is cast to, or that of its first weights."""
+    stored = (entry.stored.dtype for entry in source.entries.values() if entry.stored.dtype.is_floating_point)
+    return request.dtype or next(stored)

@@ -1,4 +1,4 @@
-"""What came of compressing a checkpoint."""
+"""Result of compressing a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Written:
         bytes_after: What its own take.
         unused: Tensors of the source that the model has no place for; they were left out.
         notes: What else there is to know, a sentence each.
+        is_checked: Whether it was loaded again and compared with the model that was compressed in memory.
         options: Those of the command that were not left as they are by default.
     """
 
@@ -37,3 +38,4 @@ class Written:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    is_checked: bool = False

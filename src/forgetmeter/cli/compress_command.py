@@ -22,12 +22,23 @@ def compress_command(
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="The most bytes of weights in a file.")] = "5GB",
     seed: Annotated[int, typer.Option(help="For methods that draw at random.")] = 0,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            help="Load the result again and compare its logits with the compressed model's.",
+            show_default="up to 1 GB of weights",
+        ),
+    ] = None,
 ) -> None:
-    """Compress a checkpoint into a folder that loads elsewhere; the model is never whole in memory."""
+    """Compress a checkpoint into a folder that loads elsewhere, a tensor at a time.
+
+    Only to check the result is the model whole in memory.
+    """
     from forgetmeter.checkpoints.compressing import compress_checkpoint
 
     written = compress_checkpoint(
-        model, recipe, out, format=format, dtype=dtype, max_shard_size=max_shard_size, seed=seed
+        model, recipe, out, format=format, dtype=dtype, max_shard_size=max_shard_size, seed=seed, check=check
     )
     for line in _lines(written):
         typer.echo(line)
@@ -42,5 +53,8 @@ def _lines(written: Written) -> list[str]:
         f"removed: {reached.removed_weights:,}",
         f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files}",
         *written.notes,
+        "loaded again: the logits are those of the compressed model"
+        if written.is_checked
+        else "not loaded again to be checked; --check does that",
         f"written to {written.folder}",
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,6 +14,11 @@ from forgetmeter.compression.unit_method import Block
 
 Undo = Callable[[], None]
 
+# What modules call the number of their block, which says where their keys and values are in the cache.
+_NUMBERS = ("layer_idx", "layer_id", "layer_index")
+# Lists with an entry a block; and, among them, lists of numbers of blocks.
+_NUMBERS_OF_BLOCKS = re.compile(r"(idxs?|indices|layer_ids)$|^(mlp_only|cross_attention|moe|global_attention)_layers$")
+_OF_BLOCKS = re.compile(r"layer|block|pattern|sparsity|intermediate_size|_heads$|window|idx|indices")
 # What configurations call the number of blocks of a stack; the first that there is counts.
 _COUNTS = {"encoder": ("encoder_layers", "num_layers"), "decoder": ("decoder_layers", "num_decoder_layers")}
 
@@ -49,15 +55,49 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     _keep_relative_positions(old[0], old[kept[0]], undoing)
     for new, index in enumerate(kept):
         for module in old[index].modules():
-            if getattr(module, "layer_idx", None) == index:
-                _set(module, "layer_idx", new, undoing)
+            for number in _NUMBERS:
+                if getattr(module, number, None) == index:
+                    _set(module, number, new, undoing)
     for config, count in _counts(model, path, len(old)):
         _set(config, count, len(kept), undoing)
     for config in _configs(model, path):
-        kinds = getattr(config, "layer_types", None)
-        if isinstance(kinds, list) and len(kinds) == len(old):
-            _set(config, "layer_types", [kinds[index] for index in kept], undoing)
+        for setting, value in settings_of_what_is_left(vars(config), len(old), kept).items():
+            _set(config, setting, value, undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
+
+
+def settings_of_what_is_left(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Return what a configuration says of single blocks, as it has to be once some of them are gone.
+
+    That are lists with an entry a block, lists of the numbers of blocks, and two ways of counting: how many blocks at
+    the beginning are dense, and that every so many are sparse. Other periods cannot be kept; only loading what was
+    saved tells whether there was one.
+
+    Args:
+        settings: The configuration's attributes.
+        length: Number of blocks before.
+        kept: The blocks that stay, in order.
+
+    Returns:
+        The attributes that change.
+    """
+    changed: dict[str, Any] = {}
+    for name, value in settings.items():
+        if not isinstance(value, (list, tuple)) or not value or not _OF_BLOCKS.search(name):
+            continue
+        if _NUMBERS_OF_BLOCKS.search(name) and all(type(each) is int and 0 <= each < length for each in value):
+            changed[name] = [place for place, index in enumerate(kept) if index in value]
+        elif len(value) == length:
+            changed[name] = [value[index] for index in kept]
+    if isinstance(dense := settings.get("first_k_dense_replace"), int):
+        changed["first_k_dense_replace"] = sum(index < dense for index in kept)
+    step, dense_only = settings.get("decoder_sparse_step"), settings.get("mlp_only_layers")
+    if isinstance(step, int) and step > 1 and isinstance(dense_only, list):
+        changed["decoder_sparse_step"] = 1
+        changed["mlp_only_layers"] = [
+            place for place, index in enumerate(kept) if index in dense_only or (index + 1) % step
+        ]
+    return {name: value for name, value in changed.items() if value != settings[name]}
 
 
 def _keep_relative_positions(first: nn.Module, heir: nn.Module, undoing: ExitStack) -> None:

@@ -1,0 +1,180 @@
+"""What is written loads by plain transformers as the model that was compressed, or is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from checkpoints.reloading import in_memory, loaded
+from models.architectures import ARCHITECTURES, HIDDEN, VOCABULARY, logits_of, make_architecture
+from transformers import PreTrainedModel
+
+from forgetmeter.checkpoints import compressing
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.compression.block_dropping import settings_of_what_is_left
+from forgetmeter.errors import UserError
+
+RECIPES = {
+    "dense": ("l1_unstructured:overall:0.5", "round_to_nearest:overall:4+l1_unstructured:head:0.5"),
+    "compressed-tensors": ("round_to_nearest:overall:4", "round_to_nearest:attention:6:group_size=8"),
+}
+
+
+@pytest.mark.parametrize("format", RECIPES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_is_written_is_read_back(name: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if format == "compressed-tensors":
+        pytest.importorskip("compressed_tensors")
+    make_architecture(name).save_pretrained(tmp_path / "source")
+    for place, recipe in enumerate(RECIPES[format]):
+        out = tmp_path / f"out-{place}"
+        try:
+            # The witness is this test's own loading, not the command's.
+            compress_checkpoint(str(tmp_path / "source"), recipe, out, format=format, check=False)
+        except UserError as error:
+            assert format == "compressed-tensors" or "selects no weight matrix" in str(error)
+            monkeypatch.setattr(compressing, "_write_streamed", _must_not_be_reached)
+            with pytest.raises(UserError):
+                compress_checkpoint(str(tmp_path / "source"), recipe, out, format=format, check=False)
+            continue
+        torch.testing.assert_close(logits_of(loaded(out)), logits_of(in_memory(tmp_path / "source", recipe)))
+
+
+def _must_not_be_reached(*_: object) -> None:
+    raise AssertionError("something was written before it was refused")
+
+
+_SMALL: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": HIDDEN,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+_EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+BLOCKS_OF_TWO_KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {}),
+    "smollm3": ("SmolLM3", {"no_rope_layers": [1, 0, 1, 0]}),
+    "gemma2": ("Gemma2", {"sliding_window": 4}),
+    "gemma3": ("Gemma3", {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"] * 2}),
+    "qwen2 with a window": ("Qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2}),
+    "cohere2": ("Cohere2", {"sliding_window": 4}),
+    "gpt_oss": ("GptOss", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 4}),
+    "qwen2_moe": ("Qwen2Moe", {**_EXPERTS, "decoder_sparse_step": 2, "shared_expert_intermediate_size": 40}),
+    "qwen3_moe": ("Qwen3Moe", {**_EXPERTS, "mlp_only_layers": [2]}),
+    "deepseek_v2": (
+        "DeepseekV2",
+        {
+            "first_k_dense_replace": 2,
+            "n_routed_experts": 4,
+            "n_shared_experts": 1,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "kv_lora_rank": 16,
+            "q_lora_rank": None,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+            "n_group": 1,
+            "topk_group": 1,
+            "num_key_value_heads": 4,
+        },
+    ),
+    "jamba": (
+        "Jamba",
+        {
+            "attn_layer_period": 2,
+            "attn_layer_offset": 1,
+            "expert_layer_period": 2,
+            "num_experts": 2,
+            "num_experts_per_tok": 1,
+            "use_mamba_kernels": False,
+            "mamba_d_state": 8,
+        },
+    ),
+    "gpt_neo": ("GPTNeo", {"num_layers": 4, "num_heads": 4, "attention_types": [[["global", "local"], 2]]}),
+}
+
+
+def of_two_kinds(name: str) -> PreTrainedModel:
+    kind, options = BLOCKS_OF_TWO_KINDS[name]
+    config_class = transformers.Gemma3TextConfig if kind == "Gemma3" else getattr(transformers, f"{kind}Config")
+    small = {key: value for key, value in _SMALL.items() if kind != "GPTNeo" or "num_" not in key}
+    torch.manual_seed(0)
+    model: PreTrainedModel = getattr(transformers, f"{kind}ForCausalLM")(config_class(**{**small, **options})).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.2) if parameter.dim() > 1 else None
+    return model
+
+
+@pytest.mark.parametrize("dropped", ["layers[0]", "layers[1]", "layers[1-2]"])
+@pytest.mark.parametrize("name", BLOCKS_OF_TWO_KINDS)
+def test_blocks_of_two_kinds_keep_theirs_or_are_refused(name: str, dropped: str, tmp_path: Path) -> None:
+    of_two_kinds(name).save_pretrained(tmp_path / "source")
+    recipe = f"drop_layers:{dropped}/overall:1"
+    out = tmp_path / "out"
+    try:
+        written = compress_checkpoint(str(tmp_path / "source"), recipe, out)
+    except UserError as error:
+        assert name in ("jamba", "gpt_neo", "gpt_oss", "deepseek_v2"), error
+        assert "\n" not in str(error)
+        assert {path.name for path in tmp_path.iterdir()} == {"source"}
+        return
+    assert written.is_checked
+    torch.testing.assert_close(logits_of(loaded(out)), logits_of(in_memory(tmp_path / "source", recipe)))
+
+
+def test_a_folder_that_would_load_as_another_model_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SmolLM3 was written before: without its order of blocks with and without positions."""
+    of_two_kinds("smollm3").save_pretrained(tmp_path / "source")
+
+    def all_but_one(settings: dict[str, Any], length: int, kept: list[int]) -> dict[str, Any]:
+        return {
+            "layer_types": settings_of_what_is_left(settings, length, kept).get("layer_types", ["full_attention"] * 3)
+        }
+
+    monkeypatch.setattr("forgetmeter.compression.block_dropping.settings_of_what_is_left", all_but_one)
+    with pytest.raises(UserError, match="its logits would be off by"):
+        compress_checkpoint(str(tmp_path / "source"), "drop_layers:layers[0]/overall:1", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_checking_can_be_left_out_and_is_said(tmp_path: Path) -> None:
+    of_two_kinds("llama").save_pretrained(tmp_path / "source")
+    for place, check in enumerate((None, True, False)):
+        written = compress_checkpoint(
+            str(tmp_path / "source"), "l1_unstructured:overall:0.5", tmp_path / f"out-{place}", check=check
+        )
+        assert written.is_checked == (check is not False)
+
+
+def test_settings_of_what_is_left() -> None:
+    settings = {
+        "layer_types": ["a", "b", "c", "d"],
+        "eos_token_id": [1, 2, 3, 4],
+        "mlp_only_layers": [1, 3],
+        "full_attn_idxs": [0, 2],
+        "first_k_dense_replace": 2,
+        "rope_scaling": {"short_factor": [1, 2, 3, 4]},
+        "no_rope_layers": [1, 0, 1, 0],
+        "decoder_sparse_step": 1,
+    }
+    assert settings_of_what_is_left(settings, 4, [0, 2, 3]) == {
+        "layer_types": ["a", "c", "d"],
+        "mlp_only_layers": [2],
+        "full_attn_idxs": [0, 1],
+        "first_k_dense_replace": 1,
+        "no_rope_layers": [1, 1, 0],
+    }
+    sparse = {"decoder_sparse_step": 2, "mlp_only_layers": []}
+    assert settings_of_what_is_left(sparse, 4, [2, 3]) == {"decoder_sparse_step": 1, "mlp_only_layers": [0]}
+    assert json.loads(json.dumps(settings))["eos_token_id"] == [1, 2, 3, 4]
