@@ -34,25 +34,23 @@ ADVICE = Advice(
     budget=parse_budget("50%"),
     most_bytes=250_000_000,
     dense_bytes=500_000_000,
-    dtype="float32",
     finalists=(
         standing(BEST, 0.95, None),
         standing(SMALL, 0.94, Estimate(0.01, -0.01, 0.03)),
         standing(WORSE, 0.5, Estimate(0.45, 0.4, 0.5)),
     ),
     sizes={
-        BEST: Sized(BEST, 240_000_000, False),
-        SMALL: Sized(SMALL, 120_000_000, True),
-        WORSE: Sized(WORSE, 200_000_000, False),
-        LARGE: Sized(LARGE, 300_000_000, False),
-        GONE: Sized(GONE, 100_000_000, False),
+        BEST: Sized(BEST, 240_000_000, "compressed-tensors"),
+        SMALL: Sized(SMALL, 120_000_000, "compressed-tensors"),
+        WORSE: Sized(WORSE, 200_000_000, "dense"),
+        LARGE: Sized(LARGE, 300_000_000, "dense"),
+        GONE: Sized(GONE, 100_000_000, "dense"),
     },
     left=(Left(GONE, 0.2, 300),),
     not_counted=(("boolq", "the baseline itself is no better than guessing"),),
     unusable=(("l1_heads:attention:0.5", "no heads"),),
     rounds=((300, 4), (900, 3)),
     runs=("runs/a/round-1", "runs/a/last"),
-    format="compressed-tensors",
 )
 
 
@@ -62,7 +60,7 @@ def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
     lines = text.splitlines()
     assert lines[0] == f"Take {BEST}"
     words = " ".join(text.split())
-    assert "It takes 240.0 MB, 48% of the 500.0 MB that org/model takes in float32, where 250.0 MB are allowed" in words
+    assert "It takes 240.0 MB, 48% of the 500.0 MB that org/model takes on the disk, where 250.0 MB are" in words
     assert "retains 95.0% [93.0, 96.0] of what it knew, the mean over 2 tasks: 14 of 200 right answers" in words
     assert f"Smaller, and not to be told from it by what it retains: {SMALL} (120.0 MB)." in words
     assert f"Too large, and not asked: {LARGE} (300.0 MB)." in words
@@ -83,14 +81,20 @@ def test_what_is_clearly_behind_is_not_called_alike() -> None:
 
 
 def test_how_to_make_it_depends_on_what_can_store_it() -> None:
-    assert f"'{BEST}' --out DIR" in advice_text(replace(ADVICE, format="dense"), width=100).plain
-    alone = replace(ADVICE, format=None, no_format="there is no file for it")
-    assert "in Python (there is no file for it)" in advice_text(alone, width=100).plain
+    def made(size: Sized, model: str = "org/model") -> str:
+        advice = replace(ADVICE, model=model, sizes={**ADVICE.sizes, BEST: size})
+        return " ".join(advice_text(advice, width=100).plain.split())
+
+    assert f"'{BEST}' --out DIR" in made(Sized(BEST, 240_000_000, "dense"))
+    alone = made(Sized(BEST, 240_000_000, None, "there is no file for it"))
+    assert "in Python (there is no file for it)" in alone
+    assert f"Of {BEST}, which forgetmeter compress cannot write, the size is that in memory." in alone
+    assert "takes once it is dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
 
 
 def test_as_json_nothing_is_lost() -> None:
     document = json.loads(advice_json(ADVICE))
-    assert document["recipe"] == BEST
+    assert (document["recipe"], document["format"]) == (BEST, "compressed-tensors")
     assert document["finalists"][1]["behind"] == {"value": 0.01, "low": -0.01, "high": 0.03}
     assert {each["recipe"]: each["bytes"] for each in document["sizes"]} == {
         name: each.bytes for name, each in ADVICE.sizes.items()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from tiny_models import make_llama, make_tokenizer
 
 from forgetmeter.analysis.advice import Advice
 from forgetmeter.analysis.frames import open_run
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.checkpoints.promise import Promises
+from forgetmeter.cli.main import app
+from forgetmeter.compression.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.models.loading import load, wrap
+from forgetmeter.models.standard import SHIPPED
+from forgetmeter.report.advice_text import advice_text
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
+from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.study.advising import AdviceRequest, Listener, advise, limit_for
 from forgetmeter.study.running import Finished, Prospect, run
 
@@ -63,27 +74,66 @@ def advice(folder: Path, listener: Counting) -> Advice:
 def test_it_is_what_asking_all_of_them_everything_says(advice: Advice, folder: Path) -> None:
     run({"models": [MODEL], "recipes": list(RECIPES), "tasks": [TASK], "output": str(folder / "whole")})
     whole = open_run(str(folder / "whole"))
-    sizes = whole.variants.set_index("recipe")["smallest_bytes"]
-    assert {name: each.bytes for name, each in advice.sizes.items()} == {name: sizes[name] for name in RECIPES}
-    assert advice.dense_bytes == whole.variants.set_index("recipe")["dense_bytes"]["baseline"]
-    fits = [cell for cell in whole.summary.cells if sizes[cell.recipe] <= 0.75 * advice.dense_bytes]
+    sizes = {name: each.bytes for name, each in advice.sizes.items()}
+    assert list(sizes) == list(RECIPES)
+    assert advice.dense_bytes == (SHIPPED / "decoder" / "model.safetensors").stat().st_size
+    cells = [cell for cell in whole.summary.cells if cell.recipe in sizes]
+    fits = [cell for cell in cells if sizes[cell.recipe] <= 0.75 * advice.dense_bytes]
     assert {each.recipe for each in advice.fits} == {cell.recipe for cell in fits} < set(RECIPES)
     best = max(fits, key=lambda cell: (cell.retained or 0, -sizes[cell.recipe]))
     assert advice.best.recipe == best.recipe
     assert advice.best.retained.value == pytest.approx(best.retained)
 
 
+def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: Path) -> None:
+    """All of it, to the byte: ``make it`` as it is printed, and the other candidates as it would be."""
+    for recipe, size in advice.sizes.items():
+        assert size.format is not None
+        out = tmp_path / recipe.replace(":", "-")
+        written = compress_checkpoint(MODEL, recipe, out, format=size.format, check=False)
+        assert written.bytes_after == size.bytes == sum(file.stat().st_size for file in out.glob("*.safetensors"))
+    text = advice_text(advice, width=200).plain
+    command = next(line for line in text.splitlines() if line.startswith("make it")).split(maxsplit=2)[2]
+    app([*shlex.split(command.replace("DIR", str(tmp_path / "made")))[1:]], standalone_mode=False)
+    assert sum(file.stat().st_size for file in (tmp_path / "made").glob("*.safetensors")) <= advice.most_bytes
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_sizes_are_those_of_what_is_stored_whatever_it_is_computed_in(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = make_llama().to(dtype)
+    model.save_pretrained(tmp_path / "model")
+    make_tokenizer().save_pretrained(tmp_path / "model")
+    loaded = load(str(tmp_path / "model"))
+    assert loaded.model.dtype == torch.float32
+    compressor, own = Compressor(loaded), Compressor(wrap(model, make_tokenizer()))
+    for recipe in (
+        "baseline",
+        "l1_unstructured:overall:0.5",
+        "round_to_nearest:overall:4",
+        "svd:overall:0.5",
+        "cast:overall",
+    ):
+        found, expected = (each.compressed(parse_recipe(recipe)).reached for each in (compressor, own))
+        for size in ("dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes"):
+            assert getattr(found, size) == getattr(expected, size), (recipe, size)
+    promises = Promises(str(tmp_path / "model"))
+    before = sum(file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors"))
+    assert promises.bytes_before == before
+    pruned = promises.of(parse_recipe("l1_unstructured:overall:0.5"))
+    assert 0 <= pruned.bytes - before < 10_000
+
+
 def test_it_says_how_to_store_it(advice: Advice, folder: Path) -> None:
-    assert advice.format == "compressed-tensors"
+    assert advice.best_size.format == "compressed-tensors"
     for recipe, format, why in (
         ("svd:overall:0.2", "dense", ""),
         ("dynamic_int8:overall", None, "dynamic_int8"),
         ("drop_layers:overall:0.5:by=influence", None, "looks at activations"),
     ):
         options = {"evaluation.limit": 5}
-        found = advise(request(folder / format_name(recipe), "1", recipes=(recipe,), options=options))
-        assert found.format == format
-        assert why in found.no_format
+        found = advise(request(folder / format_name(recipe), "2MB", recipes=(recipe,), options=options))
+        assert found.best_size.format == format
+        assert why in found.best_size.no_format
 
 
 def format_name(recipe: str) -> str:

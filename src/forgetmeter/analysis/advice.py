@@ -14,13 +14,16 @@ class Sized:
 
     Attributes:
         recipe: The recipe, as text.
-        bytes: Of the whole model, each matrix stored in the smallest of the ways it can be stored.
-        simulated: Whether it is computed in floating point here, as there is no kernel for it.
+        bytes: Of the files of weights that ``forgetmeter compress`` writes; of what it cannot write, in memory, each
+            matrix in the smallest of the ways in which it can be held.
+        format: The format in which it writes the fewest bytes; ``None`` where it cannot.
+        no_format: Why it cannot; empty where it can.
     """
 
     recipe: str
     bytes: int
-    simulated: bool
+    format: str | None
+    no_format: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,7 @@ class Advice:
         tasks: What it was asked, as text.
         budget: As it was asked for.
         most_bytes: The same in bytes.
-        dense_bytes: Of the model as it is, stored plainly in the dtype it was computed in.
-        dtype: That dtype.
+        dense_bytes: Of the model's own files of weights; of a GGUF file, once it is dequantized to float32.
         finalists: Those that were asked everything, best first.
         sizes: Of all candidates, by recipe.
         left: Those that were left behind, the last ones first.
@@ -56,8 +58,6 @@ class Advice:
         unusable: Candidates that this model cannot take or that failed, with the reason.
         rounds: How many items each candidate was asked in each round, and how many candidates there were.
         runs: Where the runs of the rounds are, the last one last.
-        format: In which ``forgetmeter compress`` stores the best one in the fewest bytes; ``None`` where it cannot.
-        no_format: Why it cannot; empty where it can.
     """
 
     model: str
@@ -65,7 +65,6 @@ class Advice:
     budget: Budget
     most_bytes: int
     dense_bytes: int
-    dtype: str
     finalists: tuple[Standing, ...]
     sizes: dict[str, Sized]
     left: tuple[Left, ...]
@@ -73,13 +72,16 @@ class Advice:
     unusable: tuple[tuple[str, str], ...]
     rounds: tuple[tuple[int, int], ...]
     runs: tuple[str, ...]
-    format: str | None
-    no_format: str = ""
 
     @property
     def best(self) -> Standing:
         """The recipe to take."""
         return self.finalists[0]
+
+    @property
+    def best_size(self) -> Sized:
+        """What it takes, and how it is written."""
+        return self.sizes[self.best.recipe]
 
     @property
     def fits(self) -> tuple[Sized, ...]:

@@ -10,14 +10,13 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.card import model_card, source_facts
 from forgetmeter.checkpoints.companions import companions, copy_companions, size_of
-from forgetmeter.checkpoints.formats import format_problems, storage_for
+from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
 from forgetmeter.checkpoints.notes import notes
 from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.reloading import MOST_CHECKED_BYTES, check_reloaded
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
-    Format,
     Request,
     known_dtype,
     known_format,
@@ -31,14 +30,13 @@ from forgetmeter.checkpoints.whole import write_whole
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
-from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.loading import checked_skeleton, folder_of
 from forgetmeter.models.location import find, locate
 from forgetmeter.models.pretrained import load_config
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
-from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
 _SMALL_FILES = 1_000_000
@@ -90,50 +88,30 @@ def compress_checkpoint(
         check=check,
     )
     check_output(request.out)
-    folder = _folder(request)
+    folder = source_folder(request.model)
     check_apart(request.out, folder)
-    skeleton = _skeleton(folder, request)
+    skeleton = plain_skeleton(folder, str(request.model))
     refuse(recipe_problems(request.recipe, weight_map(skeleton)))
-    refuse([*_kernel_problems(request.recipe), *format_problems(request, skeleton)])
+    refuse([*kernel_problems(request.recipe), *format_problems(request, skeleton)])
     return _write(request, folder, skeleton)
 
 
-def smallest_format(model: str, recipe: Recipe) -> tuple[Format | None, str]:
-    """Return the format in which a recipe's checkpoint takes least; ``None``, and why, where none can be written.
-
-    Args:
-        model: As for ``compress_checkpoint``; it is there.
-        recipe: A recipe that fits it.
-    """
-    reference = parse_model_reference(model)
-    request = Request(reference, recipe, Path(), "compressed-tensors", None, size_in_bytes(DEFAULT_SHARD_SIZE))
-    skeleton = checked_skeleton(_folder(request), model)
-    problems = [*recipe_problems(recipe, weight_map(skeleton)), *_kernel_problems(recipe)]
-    if problems:
-        return None, problems[0]
-    return "dense" if any(format_problems(request, skeleton)) else "compressed-tensors", ""
-
-
-def _folder(request: Request) -> Path:
-    path = find(request.model)
+def source_folder(model: ModelReference) -> Path:
+    """Return the folder that a model's checkpoint is read from; a GGUF file is converted first."""
+    path = find(model)
     # A folder's content is hashed when it is located, and that takes as long as reading it.
-    return path if path.is_dir() else folder_of(locate(request.model))
+    return path if path.is_dir() else folder_of(locate(model))
 
 
-def _skeleton(folder: Path, request: Request) -> PreTrainedModel:
-    name = str(request.model)
+def plain_skeleton(folder: Path, name: str) -> PreTrainedModel:
+    """Return a model without its weights, which are plain numbers.
+
+    Raises:
+        UserError: It is quantized already, or cannot be loaded.
+    """
     if getattr(load_config(folder, name), "quantization_config", None) is not None:
         raise UserError(f"model '{name}' is quantized already; give the checkpoint that it was made from")
     return checked_skeleton(folder, name)
-
-
-def _kernel_problems(recipe: Recipe) -> Iterator[str]:
-    for step in recipe.steps:
-        if load_method(step.method).declaration.needs_kernel:
-            yield (
-                f"'{step}' computes with kernels of its own, and a checkpoint holds weights alone: it would load as "
-                f"something else than was measured; for weights of few bits choose round_to_nearest:{step.scope}:8"
-            )
 
 
 def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written:

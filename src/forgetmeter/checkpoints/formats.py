@@ -39,7 +39,7 @@ def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
         return
     matrices = weight_map(model)
     yield from _reader_problems(request, model, matrices)
-    steps = _quantizing(request.recipe)
+    steps = quantizing(request.recipe)
     if not steps:
         yield (
             f"--format compressed-tensors stores weights of few bits, and '{request.recipe}' makes none (releases that "
@@ -55,12 +55,22 @@ def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
     yield from _quantization_problems(steps, matrices)
 
 
+def kernel_problems(recipe: Recipe) -> Iterator[str]:
+    """Say which steps compute with kernels of their own, of which a checkpoint could hold the weights alone."""
+    for step in recipe.steps:
+        if load_method(step.method).declaration.needs_kernel:
+            yield (
+                f"'{step}' computes with kernels of its own, and a checkpoint holds weights alone: it would load as "
+                f"something else than was measured; for weights of few bits choose round_to_nearest:{step.scope}:8"
+            )
+
+
 def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequence[Matrix]) -> Iterator[str]:
     """Refuse what transformers cannot load again: it looks for plain weights where there are none."""
     packed = {
         matrix.parameter: model.get_submodule(matrix.parameter.rpartition(".")[0])
         for matrix in matrices
-        if matrix.form == "linear" and any(step.scope.selects(matrix) for step in _quantizing(request.recipe))
+        if matrix.form == "linear" and any(step.scope.selects(matrix) for step in quantizing(request.recipe))
     }
     own = next((name for name, module in packed.items() if type(module) is not nn.Linear), None)
     if own is not None or not _can_be_without_weights(model, packed):
@@ -111,7 +121,8 @@ def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) ->
             return
 
 
-def _quantizing(recipe: Recipe) -> list[Step]:
+def quantizing(recipe: Recipe) -> list[Step]:
+    """Return the steps that leave integers with scales."""
     return [step for step in recipe.steps if _effect(step) == "quantizes"]
 
 

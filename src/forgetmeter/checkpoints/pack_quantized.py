@@ -70,6 +70,24 @@ class PackQuantizedStorage:
         }
 
 
+def packed_sizes(shape: Sequence[int], bits: int, group_size: int) -> Iterator[tuple[int, int]]:
+    """Yield the width of the dtype and the bytes of each tensor that a layer's weight is stored as.
+
+    Args:
+        shape: Of the weight, ``(output units, input units)``.
+        bits: From 2 to 8.
+        group_size: How many input units share a scale; 0 for all.
+    """
+    rows, columns = shape
+    yield 4, rows * _words(columns, bits) * 4
+    yield 4, rows * (columns // (group_size or columns)) * 4
+    yield 8, len(shape) * 8
+
+
+def _words(columns: int, bits: int) -> int:
+    return -(-columns * bits // _WORD_BITS)
+
+
 def packed(integers: Tensor, bits: int) -> Tensor:
     """Pack integers row by row, each at the bits after those of the one before, the lowest bit first.
 
@@ -82,7 +100,7 @@ def packed(integers: Tensor, bits: int) -> Tensor:
         int32, ``(output units, ceil(input units * bits / 32))``; bits that are left over are zero.
     """
     rows, columns = integers.shape
-    words = -(-columns * bits // _WORD_BITS)
+    words = _words(columns, bits)
     result = torch.empty(rows, words, dtype=torch.int32)
     # A byte for each bit takes memory, so that this goes by a few rows at a time.
     for source, target in zip(integers.split(_ROWS), result.split(_ROWS), strict=True):

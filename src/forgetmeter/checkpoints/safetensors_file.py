@@ -124,8 +124,7 @@ class SafetensorsWriter:
             path: The file.
             header_room: The most bytes that its header can take; see ``entry_room``.
         """
-        room = _LENGTH_BYTES + header_room
-        self._start = room + -room % _ALIGNMENT
+        self._start = start_of_tensors(header_room)
         self._entries: dict[str, dict[str, Any]] = {}
         self._end = 0
         self._path = path
@@ -174,6 +173,12 @@ class SafetensorsWriter:
         self._stream.seek(0)
         self._stream.write(room.to_bytes(_LENGTH_BYTES, "little") + header.ljust(room))
         os.fsync(self._stream.fileno())
+
+
+def start_of_tensors(header_room: int) -> int:
+    """Return where in a file its tensors begin, given the most bytes that its header can take."""
+    room = _LENGTH_BYTES + header_room
+    return room + -room % _ALIGNMENT
 
 
 def entry_room(name: str) -> int:

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from torch import Tensor
 
-from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room
+from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room, start_of_tensors
 from forgetmeter.checkpoints.source import INDEX
 
 _METADATA = {"format": "pt"}
@@ -82,6 +82,26 @@ class CheckpointWriter:
             index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
             write_text(self._folder / INDEX, json.dumps(index, indent=2) + "\n")
         return tuple(files)
+
+
+def bytes_of_files(names: Iterable[str], tensors: Iterable[tuple[int, int]], *, max_shard_bytes: int) -> int:
+    """Return how many bytes the files take on the disk that a ``CheckpointWriter`` would write.
+
+    Args:
+        names: As for ``CheckpointWriter``.
+        tensors: The width of the dtype and the bytes of each tensor, in the order of writing.
+        max_shard_bytes: As for ``CheckpointWriter``.
+    """
+    room = start_of_tensors(_METADATA_ROOM + sum(map(entry_room, names)))
+    current: dict[int, int] = {}
+    total = 0
+    for width, size in tensors:
+        if width not in current or (current[width] and current[width] + size > max_shard_bytes):
+            total += room
+            current[width] = 0
+        current[width] += size
+        total += size
+    return total
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,7 +28,7 @@ class Baseline:
     Attributes:
         matrices: Its weight matrices.
         zeros: Zeros of each matrix.
-        weight_bytes: Bytes that one weight of each matrix takes in the dtype it was loaded in.
+        weight_bytes: Bytes that one weight of each matrix takes as it is stored.
         total_bytes: All parameters and stored buffers, each storage once, whatever the number of its names.
     """
 
@@ -38,21 +38,29 @@ class Baseline:
     total_bytes: int
 
 
-def count_baseline(model: PreTrainedModel, matrices: Iterable[Matrix]) -> Baseline:
+def count_baseline(
+    model: PreTrainedModel, matrices: Iterable[Matrix], stored: Mapping[str, int] | None = None
+) -> Baseline:
     """Count what a model holds before anything is done to it.
 
     Args:
         model: The model, with nothing installed.
         matrices: Its weight map.
+        stored: Bytes that one weight of each parameter takes in the checkpoint, as in ``Loaded``.
     """
-    matrices = tuple(matrices)
+    matrices, stored = tuple(matrices), stored or {}
     parameters = {matrix: model.get_parameter(matrix.parameter).detach() for matrix in matrices}
-    stored = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
+    tensors = model.state_dict(keep_vars=True)
+    sizes = {id(tensor): tensor.numel() * stored.get(name, tensor.element_size()) for name, tensor in tensors.items()}
+    # Of names that share a tensor, those of parameters are the ones that are stored.
+    sizes |= {id(tensors[name]): tensors[name].numel() * width for name, width in stored.items() if name in tensors}
     return Baseline(
         matrices=matrices,
         zeros={matrix: count_zeros(tensor, matrix) for matrix, tensor in parameters.items()},
-        weight_bytes={matrix: tensor.element_size() for matrix, tensor in parameters.items()},
-        total_bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored.values()),
+        weight_bytes={
+            matrix: stored.get(matrix.parameter, tensor.element_size()) for matrix, tensor in parameters.items()
+        },
+        total_bytes=sum(sizes.values()),
     )
 
 
@@ -88,7 +96,7 @@ def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
     plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
     return UnitAccount(
         zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
-        quantized_bytes=_quantized_bytes(unit),
+        quantized_bytes=_quantized_bytes(unit, plain),
         smallest_bytes=smallest_bytes(unit.weight, plain),
         simulated=_is_simulated(unit.weight),
     )
@@ -160,9 +168,10 @@ def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
     return -(-size // 8) + (size - zeros) * weight_bytes
 
 
-def _quantized_bytes(unit: Unit) -> int:
+def _quantized_bytes(unit: Unit, plain_bytes: int) -> int:
     size = sum(matrix.size for matrix in unit.matrices)
-    return -(-size * unit.weight.bits() // 8) + unit.weight.scales() * SCALE_BYTES
+    # Computed in a wider dtype than it is stored in, a weight that was not quantized takes no more than before.
+    return min(plain_bytes, -(-size * unit.weight.bits() // 8)) + unit.weight.scales() * SCALE_BYTES
 
 
 def _is_simulated(weight: Weight) -> bool:

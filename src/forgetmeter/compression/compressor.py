@@ -67,7 +67,7 @@ class Compressor:
         self._seed = seed
         self._matrices = weight_map(loaded.model)
         self._originals = _originals(loaded.model, self._matrices)
-        self._baseline = count_baseline(loaded.model, self._matrices)
+        self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
     def check(self, recipe: Recipe) -> list[str]:

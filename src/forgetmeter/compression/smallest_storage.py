@@ -22,13 +22,14 @@ def smallest_bytes(weight: Weight, plain_bytes: int) -> int:
 
     Args:
         weight: The weight as the recipe left it; of experts, each is a matrix.
-        plain_bytes: What the model's own weights take in its place.
+        plain_bytes: What the model's own weights take in its place, as they are stored.
     """
     if is_dropped(weight):
         return 0
     values = weight.values()
     scales = weight.scales() * SCALE_BYTES
-    bits = weight.bits()
+    # In whatever dtype it was computed, what was not quantized takes no more bits than in the checkpoint.
+    bits = min(weight.bits(), 8 * plain_bytes // max(1, values.numel()))
     ways = [
         plain_bytes,
         _bytes(values.numel(), bits) + scales,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
-from forgetmeter.models.stored_weights import refuse_misread_weights, refuse_unread_tensors
+from forgetmeter.models.stored_weights import refuse_misread_weights, refuse_unread_tensors, stored_weight_bytes
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -41,7 +42,8 @@ def load(reference: str | Location, *, dtype: DType = "float32", device: Device 
     location = locate(parse_model_reference(reference)) if isinstance(reference, str) else reference
     folder, name = folder_of(location), str(location.reference)
     model = model_of(folder, name, dtype=getattr(torch, dtype))
-    return wrap(model.to(resolve_device(device)), load_tokenizer(location), name=name)
+    loaded = wrap(model.to(resolve_device(device)), load_tokenizer(location), name=name)
+    return replace(loaded, weight_bytes=stored_weight_bytes(folder, model))
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "wrapped") -> Loaded:

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.raw_config import raw_config
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PLAIN = {"F64", "F32", "F16", "BF16"}
+_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+"""Bytes of what is stored as plain numbers."""
 _SCALE = "_scale_inv"
 # The last part of the name of what stands beside weights of few bits, whoever wrote them.
 _BESIDE_QUANTIZED = re.compile(
@@ -50,6 +55,30 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
                 part = stored.get_slice(name)
                 tensors[name] = StoredTensor(part.get_dtype(), tuple(part.get_shape()))
     return tensors
+
+
+def stored_weight_bytes(folder: Path, model: PreTrainedModel) -> dict[str, int]:
+    """Return how many bytes one weight of each parameter takes in a checkpoint, by the parameter's name.
+
+    A parameter that transformers puts together from several tensors, such as experts, counts as most of the
+    checkpoint does. A checkpoint that is quantized already has no such number, and nothing is returned for it.
+    """
+    if quantization(folder) is not None:
+        return {}
+    transforms = get_model_conversion_mapping(model)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    places = model.state_dict()
+    found: dict[str, int] = {}
+    totals: Counter[int] = Counter()
+    for name, stored in stored_tensors(folder).items():
+        if width := _WIDTHS.get(stored.dtype):
+            totals[width] += prod(stored.shape)
+            key, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, places)
+            if converter is None and key in places:
+                found[key] = width
+    most = next((width for width, _ in totals.most_common(1)), None)
+    return {} if most is None else {name: found.get(name, most) for name, _ in model.named_parameters()}
 
 
 def refuse_misread_weights(folder: Path, name: str) -> None:
@@ -170,7 +199,7 @@ def _is_few_bits(key: str, tensor: StoredTensor) -> bool:
     """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
     if tensor.dtype.startswith(("F8", "F4", "F6")):
         return True
-    return tensor.dtype not in _PLAIN and key.endswith(".weight") and len(tensor.shape) > 1
+    return tensor.dtype not in _WIDTHS and key.endswith(".weight") and len(tensor.shape) > 1
 
 
 def _files(folder: Path) -> list[Path]:

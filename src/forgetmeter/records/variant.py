@@ -23,7 +23,8 @@ class Reached:
         selected_weights: Weights in the union of the recipe's scopes.
         selected_zeros: Zeros among those.
         removed_weights: Zeros in all roles beyond those that the baseline has.
-        dense_bytes: The model stored plainly, in the dtype it was loaded in.
+        dense_bytes: The model stored plainly, each weight in the dtype that it has in the checkpoint, in whatever dtype
+            it was computed; of a GGUF file, once it is dequantized to float32.
         bitmask_bytes: The same, with each matrix that has zeros stored as one bit a weight plus its
             non-zero weights, where that is smaller.
         quantized_bytes: The same as ``dense_bytes``, with quantized matrices at their bits plus scales, and without

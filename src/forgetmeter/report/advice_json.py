@@ -10,7 +10,7 @@ from forgetmeter.analysis.advice import Advice
 
 def advice_json(advice: Advice) -> str:
     """Return advice as JSON: ``recipe``, then everything that it was found by; sizes in bytes, shares from 0 to 1."""
-    document = {"recipe": advice.best.recipe, **asdict(advice)}
+    document = {"recipe": advice.best.recipe, "format": advice.best_size.format, **asdict(advice)}
     document["sizes"] = list(document["sizes"].values())
     for name, keys in (
         ("not_counted", ("task", "reason")),

@@ -11,6 +11,7 @@ from forgetmeter.analysis.advice import Advice, Sized
 from forgetmeter.analysis.standing import Standing
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import count, interval, megabytes, percent, points
+from forgetmeter.specs.model_reference import parse_model_reference
 
 _MOST_LEFT = 5
 
@@ -37,9 +38,10 @@ def advice_text(advice: Advice, *, width: int) -> Text:
 
 
 def _command(advice: Advice) -> str:
-    if advice.format is None:
-        return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({advice.no_format})"
-    stored = "" if advice.format == "dense" else f" --format {advice.format}"
+    size = advice.best_size
+    if size.format is None:
+        return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({size.no_format})"
+    stored = "" if size.format == "dense" else f" --format {size.format}"
     return f"forgetmeter compress {advice.model} '{advice.best.recipe}'{stored} --out DIR"
 
 
@@ -54,11 +56,16 @@ def _in_a_sentence(advice: Advice, width: int) -> str:
     forgotten = sum(task.forgotten for task in best.tasks)
     over = f", the mean over {tasks} tasks" if tasks > 1 else ""
     sentence = (
-        f"It takes {takes} MB, {size.bytes / advice.dense_bytes:.0%} of the {whole} MB that {advice.model} takes in "
-        f"{advice.dtype}, where {most} MB are allowed, and retains {kept} of what it knew{over}: {count(forgotten)} of "
-        f"{count(known)} right answers are forgotten."
+        f"It takes {takes} MB, {size.bytes / advice.dense_bytes:.0%} of the {whole} MB that {advice.model} takes "
+        f"{_where(advice)}, where {most} MB are allowed, and retains {kept} of what it knew{over}: {count(forgotten)} "
+        f"of {count(known)} right answers are forgotten."
     )
     return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _where(advice: Advice) -> str:
+    is_gguf = parse_model_reference(advice.model).source in ("gguf", "package")
+    return "once it is dequantized to float32" if is_gguf else "on the disk"
 
 
 def _table(advice: Advice, width: int) -> Text:
@@ -100,9 +107,12 @@ def _remarks(advice: Advice) -> Iterable[str]:
     elif advice.alike:
         yield f"Not to be told from it by what they retain: {_names(each.recipe for each in advice.alike)}."
     yield (
-        "Sizes count each matrix stored in the smallest way that there is, which not every file format and runtime "
-        "knows: a file that is written may be larger. How fast it is, is another matter."
+        "Sizes are those of the files of weights that forgetmeter compress writes. Pruned weights are stored plainly, "
+        "as no format in use today stores their zeros in less. How fast a model is, is another matter."
     )
+    in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
+    if in_memory:
+        yield f"Of {_names(in_memory)}, which forgetmeter compress cannot write, the size is that in memory."
     yield f"Asked: {'; '.join(f'{number} candidates {count(items)} items each' for items, number in advice.rounds)}."
     if advice.left:
         shown = [f"{each.recipe} {percent(each.retained)} of {count(each.items)} items" for each in advice.left]

@@ -21,7 +21,7 @@ from forgetmeter.plan.halving import best, halving_rounds
 from forgetmeter.records.item import Item
 from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.preset import PREFIX
-from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, Recipe
 from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.running import Finished, Prospect, look_at, reader, run_prospect
@@ -105,17 +105,13 @@ class _Advising:
         fits = [each.recipe for each in by_size if each.bytes <= most]
         if not fits:
             raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
-        from forgetmeter.checkpoints.compressing import smallest_format
-
         found, left, rounds, runs = self._rounds(fits, groups)
-        format, no_format = smallest_format(self._request.model, parse_recipe(found.ranked[0].recipe))
         return Advice(
             model=self._request.model,
             tasks=self._study.tasks,
             budget=self._request.budget,
             most_bytes=most,
             dense_bytes=dense,
-            dtype=self._study.evaluation.dtype,
             finalists=found.ranked,
             sizes=sizes,
             left=tuple(left),
@@ -123,8 +119,6 @@ class _Advising:
             unusable=tuple(self._unusable.items()),
             rounds=tuple(rounds),
             runs=tuple(runs),
-            format=format,
-            no_format=no_format,
         )
 
     def _checked(self) -> tuple[Study, Location]:

@@ -1,0 +1,105 @@
+"""How many bytes ``compress`` would write, known from shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from forgetmeter.checkpoints.compressing import plain_skeleton, source_folder
+from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
+from forgetmeter.checkpoints.outputs import Output, plan_outputs
+from forgetmeter.checkpoints.pack_quantized import packed_sizes
+from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
+from forgetmeter.checkpoints.source import open_source
+from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
+from forgetmeter.checkpoints.writer import bytes_of_files
+from forgetmeter.compression.cast import METHOD as CAST
+from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.table import load_method
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import Recipe
+
+_CAST_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What ``compress`` would write.
+
+    Attributes:
+        format: The format in which that takes least; ``None`` where it cannot be written at all.
+        bytes: What its files of weights would take on the disk, headers included; 0 where it cannot be written.
+        why: Why it cannot be written; empty where it can.
+    """
+
+    format: Format | None
+    bytes: int
+    why: str = ""
+
+
+class Promises:
+    """Says of recipes what ``compress`` would write of one model.
+
+    Args:
+        model: As for ``compress_checkpoint``; it is there.
+
+    Raises:
+        UserError: The model cannot be loaded, or is quantized already.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._reference = parse_model_reference(model)
+        folder = source_folder(self._reference)
+        self._skeleton = plain_skeleton(folder, model)
+        self._source = open_source(folder, self._skeleton)
+
+    @property
+    def bytes_before(self) -> int:
+        """What the model's own files of weights take; of a GGUF file, once it is dequantized to float32."""
+        return self._source.bytes
+
+    def of(self, recipe: Recipe) -> Promise:
+        """Say what would be written of a recipe that fits the model.
+
+        Raises:
+            UserError: A step would find that the steps before dropped all that it selects.
+        """
+        problems = [*recipe_problems(recipe, weight_map(self._skeleton)), *kernel_problems(recipe)]
+        if problems:
+            return Promise(None, 0, problems[0])
+        promised = []
+        for format in FORMATS:
+            request = Request(self._reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
+            if format == "dense" or not (self._source.converted or any(format_problems(request, self._skeleton))):
+                promised.append(Promise(format, self._size(request)))
+        return min(promised, key=lambda each: each.bytes)
+
+    def _size(self, request: Request) -> int:
+        if self._source.converted:
+            # transformers writes these as they were, in files of its own making.
+            return self._source.bytes
+        model = deepcopy(self._skeleton)
+        stored = stored_model(model, self._source, str(request.model))
+        outputs = plan_outputs(stored, model, request.recipe)
+        names = storage_for(request).names(outputs.values())
+        tensors = (size for output in outputs.values() for size in _tensors(output, stored, request))
+        return bytes_of_files(names, tensors, max_shard_bytes=request.max_shard_bytes)
+
+
+def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[tuple[int, int]]:
+    """Yield the width of the dtype and the bytes of each tensor that a parameter is stored as."""
+    entry = stored.source.entries[stored.keys[output.parameter]]
+    of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]
+    rounding = [step for step in quantizing(request.recipe) if any(map(step.scope.selects, of_parameter))]
+    casts = [step for step in request.recipe.steps if step.method == CAST.declaration.name]
+    is_cast = any(step.scope.select(of_parameter) for step in casts)
+    if rounding and request.format != "dense":
+        group = load_method(rounding[-1].method).declaration.values(rounding[-1])["group_size"]
+        yield from packed_sizes(entry.stored.shape, int(rounding[-1].level or 0), int(group))
+    else:
+        width = _CAST_BYTES if is_cast and not rounding and request.format == "dense" else entry.dtype.itemsize
+        yield width, prod(entry.stored.shape) * width
