@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from forgetmeter.analysis.answers import Answers
 from forgetmeter.analysis.cell_summary import SIGNIFICANT, CellSummary
 from forgetmeter.analysis.frames import Run
+from forgetmeter.analysis.measured import MeasuredSummary
 from forgetmeter.analysis.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_weights, totals_by_cluster
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.analysis.summary import Summary
@@ -124,7 +125,8 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
         for each in summary.variants
         if each.model == model and each.removed_weights is not None
     }
-    perplexity = _perplexity(cells)
+    measured = [cell for cell in summary.measured if cell.model == model]
+    perplexity = _perplexity([*measured, *cells])
     return ModelEvidence(
         model,
         tuple(
@@ -135,8 +137,8 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
     )
 
 
-def _perplexity(cells: Sequence[CellSummary]) -> Mapping[str, float]:
-    """Return the perplexity by recipe from the first task that has one."""
+def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> Mapping[str, float]:
+    """Return the perplexity by recipe from the first task that has one; such tasks seldom have right answers."""
     found: dict[str, dict[str, float]] = {}
     for cell in cells:
         for name, value in cell.metrics.items():
