@@ -53,12 +53,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")
 def test_memory_is_a_fraction_of_the_checkpoint(large: Path, tmp_path: Path) -> None:
-    recipe = "n_m:overall+l1_unstructured:overall:0.5"
+    recipe = "n_m:overall+l1_unstructured:overall:0.6"
     # What a first run takes once, such as the modules that it imports, is not counted.
     make_architecture("llama").save_pretrained(tmp_path / "tiny")
     command = [sys.executable, "-c", PROGRAM, str(large), str(tmp_path / "tiny"), recipe, str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     peak, size, zeros = json.loads(done.stdout.splitlines()[-1])
-    assert zeros == LAYERS * (4 * 1024 * 1024 + 3 * 1024 * 2816) // 2
+    assert zeros == round(0.6 * LAYERS * (4 * 1024 * 1024 + 3 * 1024 * 2816))
     assert peak < size / 3

@@ -64,7 +64,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, ended_by: signal.
     model, folder = make_llama(), tmp_path / "there"
     model.save_pretrained(folder)
     # One step after the other keeps it busy for longer than the test waits.
-    recipe = "+".join(["svd:overall:0.01"] * 3000)
+    recipe = "+".join(["svd:overall:0.1"] * 3000)
     process = subprocess.Popen(
         [*COMMAND, str(folder), recipe, "--out", str(tmp_path / "out")],
         stdout=subprocess.PIPE,

@@ -42,10 +42,10 @@ class CountingMethod(PruningMethod):
 
 @pytest.fixture
 def counting(monkeypatch):
-    """Have the compressor find a method that keeps everything and counts."""
+    """Have the compressor find a method that zeroes everything and counts."""
 
     def rank(tensors, options, *, seed):
-        return lambda _level: iter([torch.ones(tensor.shape, dtype=torch.bool) for tensor in tensors])
+        return lambda _level: iter([torch.zeros(tensor.shape, dtype=torch.bool) for tensor in tensors])
 
     method = CountingMethod(MethodDeclaration("counting", "s", "r", "fraction"), rank)
     CountingMethod.prepared = 0

@@ -148,7 +148,7 @@ def test_later_steps_see_what_is_left() -> None:
     [
         ("llama", "drop_layers:overall:0.5:by=influence", "looks at activations, and there are only weights"),
         ("llama", "drop_layers:overall:1", "would drop all 2 blocks of model.layers"),
-        ("albert", "drop_layers:overall:0.5:by=position", ""),
+        ("albert", "drop_layers:overall:0.5:by=position", "level 0.5 of 1 blocks rounds to 0 blocks"),
         ("albert", "drop_layers:overall:1", "blocks that share their weights, as ALBERT's do, are one"),
         ("t5", "drop_layers:encoder/overall:0.9", "would drop all 2 blocks of encoder.block"),
         ("llama", "drop_layers:attention:0.5", "the scope selects only a part of model.layers.0"),

@@ -20,6 +20,7 @@ from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear, kernel_avail
 from forgetmeter.compression.int8_weight import Int8Weight
 from forgetmeter.compression.l1_unstructured import METHOD
 from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
@@ -167,16 +168,15 @@ def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
     assert scales_of(first) != scales_of(plain)
 
 
-def test_orders_that_agree_show_it_in_what_was_reached() -> None:
+def test_pruning_that_has_nothing_left_to_do_is_refused() -> None:
     """Quantization zeroes the smallest weights by itself: below its own sparsity, pruning changes nothing."""
     quantized = compressed("dynamic_int8:overall").reached
     assert quantized.selected_zeros > 0
     level = quantized.selected_zeros / quantized.selected_weights / 4
     first = compressed(f"l1_unstructured:overall:{level}:pool=matrix+dynamic_int8:overall")
-    second = compressed(f"dynamic_int8:overall+l1_unstructured:overall:{level}:pool=matrix")
-    assert first.reached == second.reached
-    assert second.reached.selected_zeros == quantized.selected_zeros
-    assert second.reached.sparsity > level
+    assert first.reached == quantized
+    with pytest.raises(UserError, match=rf"^'l1_unstructured:overall:{level}:pool=matrix' changes nothing in "):
+        compressed(f"dynamic_int8:overall+l1_unstructured:overall:{level}:pool=matrix")
 
 
 def test_a_later_step_on_more_matrices_ranks_both_forms_together() -> None:

@@ -367,3 +367,34 @@ def test_answers_that_are_not_numbers_are_wrong_and_counted(
     assert set(found.loc[asked, "prediction"]) == {""}
     assert found["correct"].any()
     assert f"{len(asked)} of 30 answers are not numbers" in show_text(opened.summary)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "says"),
+    [
+        (
+            ["l1_unstructured:attention:0.5", "l1_unstructured:layers[0-1]/attention:0.5"],
+            "recipes 'l1_unstructured:attention:0.5' and 'l1_unstructured:layers[0-1]/attention:0.5' do the same to "
+            "every model of the study; name one of them",
+        ),
+        (["drop_layers:overall:0.1"], "'drop_layers:overall:0.1' changes nothing: level 0.1 of 2 blocks"),
+    ],
+)
+def test_a_variant_under_a_second_name_is_refused_before_any_work(
+    study: dict[str, Any], recipes: list[str], says: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        run({**study, "recipes": recipes})
+    assert says in str(refused.value)
+    assert not Path(study["output"]).exists()
+
+
+def test_a_recipe_that_turns_out_to_change_nothing_fails_and_the_others_run(study: dict[str, Any]) -> None:
+    idle = "l1_unstructured:overall:0.5+l1_unstructured:overall:0.3"
+    finished = run({**study, "recipes": [idle, "l1_unstructured:overall:0.5"]})
+    assert {(failure.recipe, failure.task) for failure in finished.failures} == {
+        (idle, "made_up"),
+        (idle, "made_up_2"),
+    }
+    assert all("'l1_unstructured:overall:0.3' changes nothing in " in failure.error for failure in finished.failures)
+    assert finished.computed == finished.cells == 6

@@ -52,7 +52,7 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
         }
         units = selected_units(step, originals, weights)
         prepare = functools.partial(prepared, step, units, seed=seed)
-        results = unit_by_unit(units, prepare, step.level, model=stored.name)
+        results = unit_by_unit(units, prepare, step, model=stored.name)
         for parameter, group in groupby(units, key=lambda unit: unit.parameter):
             is_final = parameter not in later
             # No further than to this parameter: the next one's tensor would take the place of the one that was read.
@@ -61,6 +61,8 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
             if is_final:
                 sink.put(parameter, _taken_out(weights, parameter))
             freed.worked_on(stored.bytes(parameter))
+        # Whether the step changed anything is known behind the last one.
+        next(results, None)
     sink.put_dropped(weights)
     sink.copy_rest()
     return sink.reached()

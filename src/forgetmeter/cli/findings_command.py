@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
+
+from forgetmeter.cli.printing import print_text
 
 # What is piped has no width of its own.
 _PIPED_WIDTH = 120
@@ -29,10 +30,8 @@ def findings_command(
     summary = opened.summary
     findings = find(opened, summary)
     if json:
-        sys.stdout.write(findings_json(findings, remarks=remarks(summary)))
+        print_text(findings_json(findings, remarks=remarks(summary)))
         return
     console = Console()
-    if console.is_terminal:
-        console.print(findings_text(findings, remarks=remarks(summary), width=console.width), soft_wrap=True)
-        return
-    sys.stdout.write(findings_text(findings, remarks=remarks(summary), width=_PIPED_WIDTH).plain)
+    width = console.width if console.is_terminal else _PIPED_WIDTH
+    print_text(findings_text(findings, remarks=remarks(summary), width=width))

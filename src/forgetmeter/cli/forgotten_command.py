@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,14 +94,11 @@ def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
             total=len(ordered),
             width=width,
         )
-        if console.is_terminal:
-            console.print(text, soft_wrap=True)
-        else:
-            sys.stdout.write(f"{text.plain}\n")
+        print_text(text if console.is_terminal else text.append("\n"))
 
 
 def _write(format: str, chosen: Chosen) -> None:
     from forgetmeter.report.ledger_rows import ledger_csv, ledger_json, ledger_markdown
 
     write = {"csv": ledger_csv, "json": ledger_json, "markdown": ledger_markdown}[format]
-    sys.stdout.write(write(chosen))
+    print_text(write(chosen))

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import typer
 
+from forgetmeter.analysis.visible_text import visible_line
 from forgetmeter.cli.advise_command import advise_command
 from forgetmeter.cli.compress_command import compress_command
 from forgetmeter.cli.data_command import data_app
@@ -132,5 +133,5 @@ def _say_interrupted() -> None:
 
 def _say(*messages: str) -> int:
     for message in messages:
-        sys.stderr.write(f"error: {' '.join(message.split())}\n")
+        sys.stderr.write(f"error: {visible_line(message)}\n")
     return _WRONG_REQUEST

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
+from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
 
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
@@ -44,7 +44,7 @@ def show_command(
         grids = retained_grids(summary)
         if not grids:
             raise UserError(f"{run} has no grid: it needs a baseline with right answers, and recipes of one scope each")
-        sys.stdout.write("\n".join(map(grid_text, grids)))
+        print_text("\n".join(map(grid_text, grids)))
         return
     console = Console()
     if format in ("frontier", "shifts"):
@@ -56,9 +56,9 @@ def show_command(
             shown, missing = shifts_text(summary, width=width), "shifts: it has no outcomes with right answers"
         if not shown:
             raise UserError(f"{run} has no {missing}")
-        console.print(shown, soft_wrap=True)
+        print_text(shown if console.is_terminal else shown + Text("\n"))
         return
     if format == "table" and console.is_terminal:
-        console.print(styled_text(summary, width=console.width), soft_wrap=True)
+        print_text(styled_text(summary, width=console.width))
         return
-    sys.stdout.write(render(summary, format, width=_PIPED_WIDTH))  # type: ignore[arg-type]
+    print_text(render(summary, format, width=_PIPED_WIDTH))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from forgetmeter.compression.method import AtLevel, Options
 from forgetmeter.compression.unit import Unit
 from forgetmeter.compression.unit_method import Block
 from forgetmeter.compression.weight import Weight
-from forgetmeter.specs.method import MethodDeclaration, Option
+from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
 
@@ -104,12 +104,17 @@ def _by_list(blocks: Iterable[Block]) -> dict[str, list[Block]]:
     return found
 
 
+def _pool_sizes(matrices: Sequence[Matrix], _options: Options) -> list[int]:
+    return [len(blocks) for blocks in _by_list(_blocks(matrices)).values()]
+
+
 METHOD = DropLayers(
     MethodDeclaration(
         name="drop_layers",
         summary="Takes the given fraction of blocks out: the last ones, or those that change their input least.",
         reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
         level="fraction",
+        pools=Pools("blocks", _pool_sizes),
         options={
             "by": Option(
                 "position",

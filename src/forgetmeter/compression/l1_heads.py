@@ -13,7 +13,7 @@ from forgetmeter.compression.unit import Unit
 from forgetmeter.compression.unit_method import oriented
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import Weight, put
-from forgetmeter.specs.method import MethodDeclaration, Option
+from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix
 
@@ -107,6 +107,10 @@ def _pools(groups: Mapping[Attention, int], options: Options) -> list[dict[Atten
     return [dict(groups)]
 
 
+def _pool_sizes(matrices: Sequence[Matrix], options: Options) -> list[int]:
+    return [sum(pool.values()) for pool in _pools(_groups(matrices), options)]
+
+
 def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -> Iterator[str]:
     for pool in _pools(groups, options):
         total = sum(pool.values())
@@ -172,6 +176,7 @@ METHOD = L1Heads(
         summary="Zeroes the given fraction of attention heads whole, those with the smallest sum of magnitudes.",
         reference="heads as in Michel et al. 2019, 1905.10650, ranked by magnitude",
         level="fraction",
+        pools=Pools("heads", _pool_sizes),
         options={
             "pool": Option(
                 "global",

@@ -9,6 +9,7 @@ from torch import Tensor
 from forgetmeter.compression.magnitude_ranking import Threshold, find_thresholds, rank_magnitudes
 from forgetmeter.compression.magnitude_survivors import MagnitudesBeyond, survivors
 from forgetmeter.compression.method import Options, PruningMethod
+from forgetmeter.compression.pools import WEIGHTS
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.specs.method import MethodDeclaration, Option
 
@@ -76,6 +77,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of weights, those of smallest magnitude.",
         reference="torch.nn.utils.prune.global_unstructured (Han et al. 2015, 1506.02626)",
         level="fraction",
+        pools=WEIGHTS,
         options={
             "pool": Option(
                 "global",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.method import Options
+from forgetmeter.compression.pools import UNITS
 from forgetmeter.compression.unit_method import OrientedPruningMethod
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.whole_units import DIM, unit_mask
@@ -59,6 +60,7 @@ METHOD = OrientedPruningMethod(
         summary="Zeroes the given fraction of each matrix's output units, those of smallest norm; biases stay.",
         reference="torch.nn.utils.prune.ln_structured",
         level="fraction",
+        pools=UNITS,
         options={"n": Option(1.0, "The order of the norm.", least=0, words=("inf",)), "dim": DIM},
     ),
     rank,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.method import Options
+from forgetmeter.compression.pools import UNITS
 from forgetmeter.compression.unit_method import OrientedPruningMethod
 from forgetmeter.compression.whole_units import DIM, unit_count, unit_mask
 from forgetmeter.specs.method import MethodDeclaration
@@ -52,6 +53,7 @@ METHOD = OrientedPruningMethod(
         summary="Zeroes the given fraction of each matrix's output units, chosen at random; biases stay.",
         reference="torch.nn.utils.prune.random_structured",
         level="fraction",
+        pools=UNITS,
         options={"dim": DIM},
     ),
     rank,

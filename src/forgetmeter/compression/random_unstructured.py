@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.method import Options, PruningMethod
+from forgetmeter.compression.pools import WEIGHTS_OF_EACH
 from forgetmeter.specs.method import MethodDeclaration
 
 
@@ -57,6 +58,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of each matrix's weights, chosen at random by the study's seed.",
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
+        pools=WEIGHTS_OF_EACH,
     ),
     rank,
 )

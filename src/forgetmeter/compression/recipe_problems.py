@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from forgetmeter.compression.method import Method
@@ -35,6 +36,47 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given 
     return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
+def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
+    """Return what a recipe does to a model with these matrices: equal for two recipes that are written differently.
+
+    Scopes count as the matrices they select, and options that are left out as their defaults. Two neighbouring steps
+    without a matrix in common may come in either order, unless one looks at activations. Only the published
+    scripts' scopes (``paper/…``) stay apart from plain ones, as findings compare them with one another.
+
+    Args:
+        recipe: A recipe without problems.
+        matrices: The model's matrices.
+    """
+    left = [_Meant.of(step, matrices) for step in recipe.steps]
+    ordered: list[_Meant] = []
+    while left:
+        free = [one for place, one in enumerate(left) if all(one.commutes(before) for before in left[:place])]
+        ordered.append(min(free, key=lambda one: one.key))
+        left.remove(ordered[-1])
+    return tuple(one.key for one in ordered)
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """A step as what it does."""
+
+    key: tuple[str, ...]
+    matrices: frozenset[Matrix]
+    sees_activations: bool
+
+    @classmethod
+    def of(cls, step: Step, matrices: Sequence[Matrix]) -> _Meant:
+        method = load_method(step.method)
+        options = (f"{name}={value!r}" for name, value in sorted(method.declaration.values(step).items()))
+        selected = step.scope.select(matrices)
+        published = step.scope.selector.partition("/")[0] == "paper"
+        key = (step.method, repr(step.level), str(published), *options, *map(str, selected))
+        return cls(key, frozenset(selected), _sees_activations(step, method))
+
+    def commutes(self, other: _Meant) -> bool:
+        return not (self.sees_activations or other.sees_activations or self.matrices & other.matrices)
+
+
 def needs_activations(recipe: Recipe) -> bool:
     """Whether a step of a recipe has to see what flows through the model; the recipe was checked."""
     return any(_sees_activations(step, load_method(step.method)) for step in recipe.steps)
@@ -58,6 +100,8 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
         if isinstance(method, UnitMethod) and selected and not wrong:
             yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
             yield from _activation_problems(step, method, given)
+        if selected and not wrong:
+            yield from _idle_problems(step, declaration, selected)
     yield from _unknown_role_problems(step, matrices)
     if not selected:
         roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
@@ -71,6 +115,18 @@ def _activation_problems(step: Step, method: UnitMethod, given: Given) -> Iterat
             "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone; "
             "forgetmeter run calibrates on the built-in facts"
         )
+
+
+def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse a fraction that rounds to nothing: the variant would be the baseline under another name."""
+    if declaration.pools is None or declaration.level != "fraction":
+        return
+    level = float(step.level or 0)
+    largest = max(declaration.pools.sizes(selected, declaration.values(step)), default=0)
+    if largest and not round(level * largest):
+        things = declaration.pools.things
+        several = "" if largest == 1 else f"; a level above 1/{2 * largest:,} removes some"
+        yield f"'{step}' changes nothing: level {level:g} of {largest:,} {things} rounds to 0 {things}{several}"
 
 
 def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:

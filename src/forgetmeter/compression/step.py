@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from forgetmeter.compression.dropped_weight import is_dropped
 from forgetmeter.compression.method import AtLevel, Method
 from forgetmeter.compression.table import load_method
+from forgetmeter.compression.unchanged import is_unchanged
 from forgetmeter.compression.unit import Unit, joined
 from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.compression.unusable_weight import UnusableWeightError
 from forgetmeter.compression.weight import Weight
 from forgetmeter.errors import UserError
-from forgetmeter.specs.recipe import Level, Step
+from forgetmeter.specs.recipe import Step
 from forgetmeter.specs.role import Matrix
 
 
@@ -53,24 +54,32 @@ def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | U
 
 
 def unit_by_unit(
-    units: Sequence[Unit], prepare: Callable[[], AtLevel], level: Level | None, *, model: str
+    units: Sequence[Unit], prepare: Callable[[], AtLevel], step: Step, *, model: str
 ) -> Iterator[tuple[Unit, Weight]]:
     """Yield each unit, as it was, with what a step makes of it.
 
     Args:
         units: What the step works on.
         prepare: Does what is the same for all levels.
-        level: The step's level.
+        step: The step.
         model: What to call the model in errors.
 
     Raises:
-        UserError: A matrix holds values that the method cannot work on.
+        UserError: A matrix holds values that the method cannot work on; or, after the last unit, the step left all
+            of them as they were.
     """
-    position = 0
+    position, is_idle = 0, True
     try:
-        for unit, weight in zip(units, prepare()(level), strict=True):
+        for unit, weight in zip(units, prepare()(step.level), strict=True):
+            # Compared until the first difference only, so that most steps compare a few numbers.
+            is_idle = is_idle and is_unchanged(unit.weight, weight)
             yield unit, weight
             position += 1
     except UnusableWeightError as error:
         unit = units[position if error.position is None else error.position]
         raise UserError(f"{unit.parameter} of {model} {error.reason}") from error
+    if is_idle:
+        raise UserError(
+            f"'{step}' changes nothing in {model}: every weight it selects has the value and the width it would get "
+            "already; leave the step out, or choose another level or scope"
+        )

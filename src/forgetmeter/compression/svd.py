@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.method import MatrixMethod, Options
+from forgetmeter.compression.pools import RANKS
 from forgetmeter.compression.unusable_weight import refuse_not_finite
 from forgetmeter.compression.weight import DenseWeight, Weight, assembled, cut
 from forgetmeter.specs.method import MethodDeclaration
@@ -104,6 +105,7 @@ METHOD = MatrixMethod(
         summary="Removes the given fraction of each matrix's rank, its smallest singular values.",
         reference="LASER (Sharma et al. 2023, 2312.13558)",
         level="fraction",
+        pools=RANKS,
         effect="rewrites",
     ),
     transform,

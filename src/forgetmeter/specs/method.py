@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from forgetmeter.specs.recipe import OptionValue, Step
-from forgetmeter.specs.role import Form
+from forgetmeter.specs.role import Form, Matrix
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
@@ -59,6 +59,20 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Pools:
+    """What a fraction is a fraction of: in each pool, ``round(level * size)`` of the things in it go.
+
+    Attributes:
+        things: What is counted, such as ``heads``.
+        sizes: Returns how many there are in each pool, for the matrices and options of a step. Matrices of one
+            parameter count as one, and those that an earlier step may drop are counted.
+    """
+
+    things: str
+    sizes: Callable[[Sequence[Matrix], Mapping[str, OptionValue]], Iterable[int]]
+
+
+@dataclass(frozen=True)
 class MethodDeclaration:
     """A method's name, parameters and source.
 
@@ -75,6 +89,7 @@ class MethodDeclaration:
         scopes: Which scopes it takes, in words.
         needs_kernel: Whether the answers come of a kernel of its own, such as one that quantizes activations on each
             call, so that a checkpoint's weights do not say all of it.
+        pools: What its fraction is a fraction of; ``None`` where it has none, or only the weights tell.
     """
 
     name: str
@@ -87,6 +102,7 @@ class MethodDeclaration:
     families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
     scopes: str = "any scope"
     needs_kernel: bool = False
+    pools: Pools | None = None
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from forgetmeter.plan.planning import Plan, make_plan
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.recipe import Recipe
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.document import study_document
@@ -170,12 +172,14 @@ def _document(plan: Plan, locations: Mapping[ModelReference, Location]) -> dict[
 
 def _check_models(study: Study, locations: Mapping[ModelReference, Location], progress: Progress) -> None:
     """Check that each model can be loaded and that each recipe finds its matrices in it, by its shape alone."""
-    from forgetmeter.compression.recipe_problems import recipe_problems
+    from forgetmeter.compression.recipe_problems import meaning, recipe_problems
     from forgetmeter.models.gguf_conversion import is_converted
     from forgetmeter.models.loading import check_loadable
     from forgetmeter.models.weight_map import weight_map
 
     problems: list[str] = []
+    # By what a recipe does to each of the models in turn.
+    meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model in study.models:
         location = locations[model]
         if not is_converted(location):
@@ -184,8 +188,19 @@ def _check_models(study: Study, locations: Mapping[ModelReference, Location], pr
         for recipe in study.recipes:
             found = recipe_problems(recipe, matrices, given="activations")
             problems.extend(f"{problem} (model {model})" for problem in found)
+            if not found:
+                meanings[recipe].append(meaning(recipe, matrices))
+    problems += _repeated(study, meanings)
     if problems:
         raise ManyUserError(list(dict.fromkeys(problems)))
+
+
+def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> Iterator[str]:
+    """Name the recipes that are the same one in every model, so that one of them would count twice."""
+    first: dict[Hashable, Recipe] = {}
+    for recipe, each in meanings.items():
+        if len(each) == len(study.models) and (other := first.setdefault(tuple(each), recipe)) != recipe:
+            yield f"recipes '{other}' and '{recipe}' do the same to every model of the study; name one of them"
 
 
 def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) -> None:

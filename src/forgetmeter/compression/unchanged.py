@@ -1,0 +1,30 @@
+"""Whether a step left a weight as it was."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from forgetmeter.compression.dropped_weight import is_dropped
+from forgetmeter.compression.magnitude_bits import pieces_with
+from forgetmeter.compression.weight import Weight
+
+
+def is_unchanged(before: Weight, after: Weight) -> bool:
+    """Return whether two forms of a weight have the same values, bits and scales; stops at the first difference.
+
+    Fewer bits are a change even where rounding is exact, as the model then takes less room. So is a form with a
+    kernel of its own, which never has the bits of plain weights. 0 and -0 are the same.
+    """
+    if after is before:
+        return True
+    if is_dropped(after) or (after.bits(), after.scales()) != (before.bits(), before.scales()):
+        return False
+    old, new = before.values(), after.values()
+    return old is new or _equal(old, new)
+
+
+def _equal(old: Tensor, new: Tensor) -> bool:
+    """Compare a piece at a time: seldom more than the first one is looked at."""
+    common = torch.promote_types(old.dtype, new.dtype)
+    return all(torch.equal(one.to(common), other.to(common)) for one, other in pieces_with(old, new.contiguous()))

@@ -1,0 +1,119 @@
+"""A run whose files come from a stranger: looking at it runs nothing, leaves its folder alone and moves no cursor."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hostile_run import HALF, INT8, MOST, write_hostile_run
+from typer.testing import CliRunner
+
+from forgetmeter.cli.main import app
+
+# Sets the window's title (C0 and C1), and turns the direction of writing.
+ESCAPES = "\x1b]0;pwned\x07\x9b31m\u202e"
+NAMES = ("models", "recipes", "tasks", "model", "recipe", "task", "error", "source", "torch", "variants", "identity")
+SHOWN: list[list[str]] = [
+    *(["show", "--format", name] for name in ("table", "csv", "json", "markdown", "latex", "frontier", "shifts")),
+    ["findings"],
+    ["findings", "--json"],
+]
+
+
+def disfigured(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: disfigured(each) if key in NAMES else each for key, each in value.items()}
+    if isinstance(value, list):
+        return [disfigured(each) for each in value]
+    return value + ESCAPES if isinstance(value, str) and value != "baseline" else value
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    right = {"baseline": [True] * 24, HALF: [False] * 24, INT8: [True] * 23 + [False]}
+    return Path(write_hostile_run(str(tmp_path / "run"), right, failed={MOST: "no room"}))
+
+
+def disfigure(folder: Path) -> None:
+    for file in folder.rglob("*.json"):
+        file.write_text(json.dumps(disfigured(json.loads(file.read_text()))))
+    for file in folder.rglob("*.parquet"):
+        table = pq.read_table(file)
+        facts = disfigured(json.loads(table.schema.metadata[b"forgetmeter"]))
+        pq.write_table(table.replace_schema_metadata({b"forgetmeter": json.dumps(facts)}), file)
+
+
+def assert_harmless(text: str) -> None:
+    assert not [sign for sign in text if (sign < " " and sign not in "\n\t") or "\x7f" <= sign < "\xa0"]
+    assert "\u202e" not in text
+
+
+@pytest.mark.parametrize("arguments", SHOWN, ids=" ".join)
+def test_names_with_control_characters_do_not_reach_the_terminal(folder: Path, arguments: Sequence[str]) -> None:
+    disfigure(folder)
+    result = CliRunner().invoke(app, [*arguments, str(folder)])
+    assert result.exit_code == 0, result.exception
+    assert "pwned" in result.output or arguments[0] == "findings"
+    assert_harmless(result.output)
+    if "json" in " ".join(arguments):
+        json.loads(result.output)
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "json", "markdown"])
+def test_forgotten_items_do_not_reach_it_either(folder: Path, format: str) -> None:
+    disfigure(folder)
+    result = CliRunner().invoke(app, ["forgotten", str(folder), "--recipe", INT8, "--format", format])
+    assert_harmless(result.output)
+
+
+def test_a_name_that_climbs_out_of_the_folder_reads_and_writes_nothing_there(folder: Path) -> None:
+    outside = folder.parent / "outside.parquet"
+    outside.write_bytes(next(folder.rglob("items/**/*.parquet")).read_bytes())
+    study = json.loads((folder / "study.json").read_text())
+    study["variants"].append({"id": "../../outside", "model": "org/../../x", "recipe": "svd:overall:0.5"})
+    study["identity"]["tasks"] += ["../../outside", "/etc/passwd"]
+    (folder / "study.json").write_text(json.dumps(study))
+    before = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}
+    for command in (["show"], ["findings"], ["forgotten", "--recipe", HALF]):
+        result = CliRunner().invoke(app, [command[0], str(folder), *command[1:]])
+        assert result.exit_code == 0, result.exception
+    report = folder.parent / "report.html"
+    result = CliRunner().invoke(app, ["report", str(folder), "--out", str(report)])
+    after = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}
+    made = [path for path in after if path not in before and report not in (path, *path.parents)]
+    assert not made
+    assert {path: after[path] for path in before} == before
+
+
+class Payload:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_nothing_that_is_pickled_in_a_file_is_unpickled(folder: Path) -> None:
+    mark = folder.parent / "mark"
+    secret = {
+        b"ARROW:extension:name": b"arrow.py_extension_type",
+        b"ARROW:extension:metadata": pickle.dumps(Payload(mark)),
+    }
+    for file in folder.rglob("*.parquet"):
+        table = pq.read_table(file)
+        fields = [field.with_metadata(secret) for field in table.schema]
+        schema = table.schema
+        for place, field in enumerate(fields):
+            schema = schema.set(place, field)
+        pq.write_table(table.cast(schema), file)
+    for command in (["show"], ["findings"], ["forgotten", "--recipe", HALF]):
+        CliRunner().invoke(app, [command[0], str(folder), *command[1:]])
+    assert not mark.exists()
