@@ -104,6 +104,11 @@ class _Trials:
                 f"model '{name}' gives another answer each time it is asked the same, and cannot be measured; "
                 "if its configuration has a seed, set it"
             )
+        if not self._trial.head_takes_places(self._row(tokens)):
+            raise UserError(
+                f"model '{name}' has an output head that cannot be asked for single places of a text, "
+                "such as one that predicts several tokens at a time, and cannot be scored"
+            )
         if self._loaded.family != "encoder" and not self._trial.agree(first[:cut], other[:cut]):
             raise UserError(
                 f"model '{name}' is to be read from left to right, but what it says at a token depends on later "

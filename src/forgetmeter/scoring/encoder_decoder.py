@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
@@ -131,9 +130,12 @@ def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Run an encoder-decoder on a batch: the encoder once a text, the decoder once a row."""
     encoded = batch.encoded
     assert encoded is not None
-    states = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask).last_hidden_state
+    outputs = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask)
     logits: Tensor = model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=states[encoded.rows]),
+        # The encoder does not read them again, but FSMT makes its causal mask only where they are given.
+        input_ids=encoded.tokens[encoded.rows],
+        # Of the encoder's own type, as decoders with experts ask it for what others have not.
+        encoder_outputs=type(outputs)(last_hidden_state=outputs.last_hidden_state[encoded.rows]),
         attention_mask=encoded.mask[encoded.rows],
         decoder_input_ids=batch.tokens,
         use_cache=False,

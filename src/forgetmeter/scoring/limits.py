@@ -26,8 +26,9 @@ def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
     """Return the most tokens that a model reads: of its configuration, else of its tokenizer."""
     config = model.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        if getattr(config, name, None):
-            length = int(getattr(config, name))
+        length = int(getattr(config, name, None) or 0)
+        # Where positions have no limit, some configurations have -1.
+        if length > 0:
             # RoBERTa and its kin count positions from the padding token's number on.
             is_offset = name == "max_position_embeddings" and _counts_from_padding(model)
             return length - int(config.pad_token_id) - 1 if is_offset else length

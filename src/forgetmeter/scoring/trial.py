@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.scoring.batch import make_batch
-from forgetmeter.scoring.reading import Forward
-from forgetmeter.scoring.row import Row
+from forgetmeter.scoring.reading import Forward, read
+from forgetmeter.scoring.row import Reading, Row
 
 Tokens = tuple[int, ...]
 
@@ -22,6 +22,8 @@ _CLOSE = {torch.bfloat16: 0.4, torch.float16: 0.05}
 
 Measured on a decoder of 135 million parameters: 0.12, 0.012 and 4e-6.
 """
+_OTHER_PLACE = 0.1
+"""From here on log-probabilities are another place's, in ranges over the vocabulary."""
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError, AssertionError)
 """What architectures raise when they are given masks, positions or lengths that they were not written for."""
 
@@ -83,6 +85,21 @@ class Trial:
         # What is no number is equal to itself here: it says nothing about company.
         logits = torch.nan_to_num(self._forward(self._model, batch).float(), 0.0, 0.0, 0.0)
         return [row[text.places] for row, text in zip(logits, texts, strict=True)]
+
+    def head_takes_places(self, text: Text) -> bool:
+        """Whether log-probabilities at single places are those of the logits at all of them."""
+        # Backwards, as a head that takes no notice gives all places in their order.
+        places = list(range(len(text.tokens)))[::-1]
+        row = replace(text.row(0), readings=tuple(Reading(place, text.tokens[place], place) for place in places))
+        batch = make_batch([row], device=self._model.device, contexts=[text.context] if text.context else [])
+        try:
+            found = read(self._model, batch, self._forward).tokens.logprobs
+        except FAILURES:
+            return False
+        logprobs = self.alone(text).log_softmax(1).cpu()
+        expected = logprobs[places, list(text.tokens[::-1])].double()
+        # What is no number is not larger: it says nothing about places.
+        return not bool(((found - expected).abs() > _OTHER_PLACE * (logprobs.amax(1) - logprobs.amin(1))).any())
 
     def alone(self, text: Text) -> Tensor:
         """Return the logits of a text that nothing is beside."""
