@@ -12,7 +12,7 @@ DEMO := runs/demo
 # A process a core, and no more than four, each of which holds a few small models.
 PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check architectures bench clean
 
 install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
 
@@ -40,6 +40,9 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+architectures: install
+	$(PYTEST) -m 'architectures or not architectures' tests/scoring/test_all_architectures.py
 
 bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/scoring.py

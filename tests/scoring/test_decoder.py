@@ -8,13 +8,20 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tiny_models import make_llama, make_tokenizer
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+)
 
 from forgetmeter.compression.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.records.item import Item, Request, RequestScore
-from forgetmeter.scoring.branching import can_branch
+from forgetmeter.scoring.company import find_sharing
 from forgetmeter.scoring.decoder import run_decoder
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.tokenization import tokenize_requests
@@ -161,8 +168,13 @@ def test_only_wanted_positions_reach_the_head() -> None:
     assert len(wanted) <= sum(seen) <= sum(len(request.targets) for request in requests)
 
 
+def level(model: PreTrainedModel) -> str:
+    loaded = Loaded(model, make_tokenizer(), "decoder", "x")
+    return find_sharing(loaded, run_decoder, longest=64)[0].level
+
+
 def test_branches_are_tried_on_the_model_itself() -> None:
-    assert can_branch(make_llama(), run_decoder)
+    assert level(make_llama()) == "packed"
 
     class Stubborn(LlamaForCausalLM):
         """Takes no notice of masks and positions: branches would see each other."""
@@ -171,7 +183,7 @@ def test_branches_are_tried_on_the_model_itself() -> None:
             return super().forward(input_ids=input_ids)
 
     stubborn = Stubborn(make_llama().config).eval()
-    assert not can_branch(stubborn, run_decoder)
+    assert level(stubborn) == "padded"
     items = made_up_items(seed=6)
     assert_close(engine_scores(wrap(stubborn, make_tokenizer()), items), one_by_one(stubborn, items))
 
@@ -179,7 +191,7 @@ def test_branches_are_tried_on_the_model_itself() -> None:
 def test_learned_positions_can_branch_too() -> None:
     torch.manual_seed(0)
     gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_layer=2, n_embd=16, n_head=2, n_positions=64))
-    assert can_branch(gpt2.eval(), run_decoder)
+    assert level(gpt2.eval()) == "packed"
 
 
 def test_rows_with_branches_stay_within_a_sliding_window() -> None:

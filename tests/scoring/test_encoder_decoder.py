@@ -62,11 +62,11 @@ def test_odd_requests_are_as_lm_evals(loaded: Loaded) -> None:
 
 def test_each_text_is_encoded_once() -> None:
     loaded, seen = t5(), []
+    engine = Engine(loaded)
     loaded.model.get_encoder().register_forward_hook(
         lambda _m, _a, given, _o: seen.append(given["input_ids"].shape[0]), with_kwargs=True
     )
     requests = tuple(Request("the inn in the", f" {answer}") for answer in ANSWERS)
-    engine = Engine(loaded)
     engine.score(engine.prepare([Item("x/0", "", requests, (), ()), Item("x/1", "", requests[:2], (), ())]))
     assert seen == [1]
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from forgetmeter.scoring.prefix_tree import Packed, WantedSequence, group_rows, pack
 from forgetmeter.scoring.row import ROOT, Row
+from forgetmeter.scoring.sharing import Sharing
 
 
 @st.composite
@@ -38,10 +39,12 @@ def seen_by_slot(packed: Packed, *, vocabulary: bool) -> dict[int, tuple[int, tu
     return found
 
 
-@given(wanted(), st.none() | st.integers(1, 20))
+@given(wanted(), st.integers(0, 20), st.integers(0, 20))
 @settings(deadline=None)
-def test_every_token_is_read_after_exactly_its_own_beginning(some: list[WantedSequence], longest: int | None) -> None:
-    packed = pack(some, longest_row=longest)
+def test_every_token_is_read_after_exactly_its_own_beginning(
+    some: list[WantedSequence], longest: int, mixed: int
+) -> None:
+    packed = pack(some, sharing=Sharing(branches=min(longest, mixed), lengths=mixed))
     single, whole = (seen_by_slot(packed, vocabulary=each) for each in (False, True))
     for sequence, path in zip(some, packed.paths, strict=True):
         slots = whole if sequence.ranks_vocabulary else single
@@ -51,36 +54,54 @@ def test_every_token_is_read_after_exactly_its_own_beginning(some: list[WantedSe
             for place in range(first, len(sequence.tokens))
         ]
         assert [slots[slot] for slot in path] == expected
-    if longest is None:
-        assert not any(row.branched for row in packed.rows)
-    else:
-        most = max(len(sequence.tokens) - 1 for sequence in some)
-        assert all(len(row.tokens) <= max(longest, most) for row in packed.rows)
+    assert all(len(row.tokens) <= longest for row in packed.rows if row.branched)
+    long = {
+        (is_whole, reading.slot): len(row.tokens)
+        for row in packed.rows
+        for is_whole, readings in ((False, row.readings), (True, row.vocabulary))
+        for reading in readings
+        if len(row.tokens) > mixed
+    }
+    for sequence, path in zip(some, packed.paths, strict=True):
+        inputs = len(sequence.tokens) - 1
+        assert {long.get((sequence.ranks_vocabulary, slot), inputs) for slot in path} == {inputs}
 
 
 def test_what_is_shared_is_read_once() -> None:
-    (row,) = pack([WantedSequence((1, 2, 3, 4, 9), 4), WantedSequence((1, 2, 3, 5, 6, 9), 4)], longest_row=99).rows
+    (row,) = pack(
+        [WantedSequence((1, 2, 3, 4, 9), 4), WantedSequence((1, 2, 3, 5, 6, 9), 4)], sharing=Sharing(branches=99)
+    ).rows
     assert row.tokens == (1, 2, 3, 4, 5, 6)
     assert row.parents == (ROOT, 0, 1, 2, 2, 4)
     assert [(reading.place, reading.target) for reading in row.readings] == [(3, 9), (4, 6), (5, 9)]
 
 
 def test_sequences_that_differ_in_their_last_token_make_one_plain_row() -> None:
-    (row,) = pack([WantedSequence((1, 2, 8), 2), WantedSequence((1, 2, 9), 2)], longest_row=None).rows
+    (row,) = pack([WantedSequence((1, 2, 8), 2), WantedSequence((1, 2, 9), 2)], sharing=Sharing()).rows
     assert (row.tokens, row.branched, len(row.readings)) == ((1, 2), False, 2)
 
 
 def test_sequences_that_share_little_stand_apart() -> None:
     some = [WantedSequence((0, *[first] * 9), 1) for first in (1, 2)]
-    assert len(pack(some, longest_row=99).rows) == 2
+    assert len(pack(some, sharing=Sharing(branches=99)).rows) == 2
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=20), st.integers(1, 64))
 @settings(deadline=None)
 def test_batches_hold_every_row_once_and_keep_to_the_budget(shapes: list[tuple[int, bool]], budget: int) -> None:
     rows = [Row((0,) * n, tuple(range(-1, n - 1)) if branched else ()) for n, branched in shapes]
-    grouped = list(group_rows(rows, batch_tokens=budget))
+    grouped = list(group_rows(rows, batch_tokens=budget, sharing=Sharing()))
     assert sorted(map(id, rows)) == sorted(id(row) for batch in grouped for row in batch)
     for batch in grouped:
         assert len({row.branched for row in batch}) == 1
         assert len(batch) == 1 or len(batch) * max(len(row.tokens) for row in batch) <= budget
+
+
+@given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 30), st.integers(0, 30))
+@settings(deadline=None)
+def test_rows_are_grouped_only_with_those_they_may_be_beside(lengths: list[int], mixed: int, equal: int) -> None:
+    rows = [Row((0,) * length) for length in lengths]
+    for batch in group_rows(rows, batch_tokens=64, sharing=Sharing(lengths=mixed, batch=equal)):
+        longest = max(len(row.tokens) for row in batch)
+        assert len(batch) == 1 or longest <= equal
+        assert longest <= mixed or len({len(row.tokens) for row in batch}) == 1

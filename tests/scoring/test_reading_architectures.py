@@ -7,11 +7,13 @@ import random
 import pytest
 import torch
 from models.architectures import ARCHITECTURES, ENCODER_DECODERS, VOCABULARY, make_architecture
+from tiny_models import make_tokenizer
 from transformers import PreTrainedModel
 
 from forgetmeter.models.family import Family, family_of
+from forgetmeter.models.loaded import Loaded
 from forgetmeter.scoring.batch import make_batch
-from forgetmeter.scoring.branching import can_branch
+from forgetmeter.scoring.company import find_sharing
 from forgetmeter.scoring.decoder import run_decoder
 from forgetmeter.scoring.encoder import run_encoder
 from forgetmeter.scoring.prefix_tree import WantedSequence, pack
@@ -57,9 +59,9 @@ def alone(model: PreTrainedModel, sequence: WantedSequence) -> float:
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_read_branches_and_padded_rows_as_single_sequences(name: str) -> None:
     model, wanted = make_architecture(name), sequences()
-    branches = can_branch(model, run_decoder)
-    assert branches == (name not in NO_BRANCHES)
-    packed = pack(wanted, longest_row=64 if branches else None)
+    sharing, _ = find_sharing(Loaded(model, make_tokenizer(), "decoder", name), run_decoder, longest=64)
+    assert sharing.level == ("padded" if name in NO_BRANCHES else "packed")
+    packed = pack(wanted, sharing=sharing)
     batch = make_batch(packed.rows, device=model.device)
     logprobs = torch.zeros(packed.slots, dtype=torch.float64)
     logprobs[batch.single.slots] = read(model, batch, run_decoder).tokens.logprobs

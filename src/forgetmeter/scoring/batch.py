@@ -160,10 +160,10 @@ def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray
 
 
 def _ancestors(row: Row, length: int) -> NDArray[np.bool_]:
-    """Return which tokens each token sees; padding sees what stands before it."""
+    """Return which tokens each token sees; padding sees itself alone, so that its position is the first."""
     seen = np.zeros((length, length), dtype=np.bool_)
     parents = row.parents or range(ROOT, len(row.tokens) - 1)
-    for place, parent in enumerate([*parents, *range(len(row.tokens) - 1, length - 1)]):
+    for place, parent in enumerate([*parents, *[ROOT] * (length - len(row.tokens))]):
         if parent != ROOT:
             seen[place] = seen[parent]
         seen[place, place] = True

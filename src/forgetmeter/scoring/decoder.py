@@ -14,9 +14,9 @@ from forgetmeter.records.item import Cloze, Item
 from forgetmeter.scoring.answer_tokens import AnswersWritten, Written
 from forgetmeter.scoring.asked import NO_TOKENS, TOO_LONG, Asked, asked_at_blank, embedded, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
-from forgetmeter.scoring.branching import can_branch
-from forgetmeter.scoring.limits import max_length, window
-from forgetmeter.scoring.prefix_tree import LONGEST_ROW, WantedSequence, group_rows, pack
+from forgetmeter.scoring.company import find_sharing
+from forgetmeter.scoring.limits import max_length
+from forgetmeter.scoring.prefix_tree import WantedSequence, group_rows, pack
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.rolling_windows import rolling_windows
 from forgetmeter.scoring.tokenization import answer_token, tokenize_requests, tokenize_statements
@@ -35,6 +35,9 @@ class DecoderScoring:
     Args:
         loaded: The model.
         batch_tokens: The most tokens in a batch, padding included.
+
+    Raises:
+        UserError: What the model says at a token depends on later ones, or it cannot be run.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
@@ -46,8 +49,7 @@ class DecoderScoring:
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
         self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
-        longest = min(LONGEST_ROW, window(loaded.model))
-        self._longest_row = longest if can_branch(loaded.model, run_decoder) else None
+        self._sharing, _ = find_sharing(loaded, run_decoder, longest=self._max_length)
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.
@@ -64,8 +66,8 @@ class DecoderScoring:
             for item in items
         ]
         asked = [self._embedded.only(each) for each in asked]
-        packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=self._longest_row)
-        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens)
+        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
+        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens, sharing=self._sharing)
         return Prepared(
             questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),

@@ -16,6 +16,7 @@ from forgetmeter.scoring.answer_tokens import AnswersAlone
 from forgetmeter.scoring.answer_tree import AnswerTree, answer_tree
 from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NO_TOKENS, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree
 from forgetmeter.scoring.batch import Batch, make_batch
+from forgetmeter.scoring.company import find_sharing
 from forgetmeter.scoring.limits import max_length
 from forgetmeter.scoring.prefix_tree import group_rows
 from forgetmeter.scoring.prepared import Prepared
@@ -82,6 +83,9 @@ class EncoderScoring:
     Args:
         loaded: The model.
         batch_tokens: The most tokens in a batch, padding included.
+
+    Raises:
+        UserError: The model answers at random, or cannot be run.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
@@ -92,6 +96,8 @@ class EncoderScoring:
         self._embedded = embedded(loaded.model, loaded.tokenizer)
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder
+        self._padding = loaded.tokenizer.pad_token_id or 0
+        self._sharing, _ = find_sharing(loaded, run_encoder, longest=self._max_length, padding=self._padding)
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.
@@ -104,13 +110,12 @@ class EncoderScoring:
         drafts = _Drafts()
         texts = iter(self._with_mask([item.cloze for item in items if _is_masked(item.cloze)]))
         asked = [self._question(item, drafts, next(texts) if _is_masked(item.cloze) else ()) for item in items]
-        padding = self._tokenizer.pad_token_id or 0
-        groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens)
+        groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens, sharing=self._sharing)
         device = self._loaded.model.device
         return Prepared(
             questions=tuple(each if isinstance(each, Question) else None for each in asked),
             reasons=tuple(each if isinstance(each, str) else None for each in asked),
-            batches=tuple(make_batch(rows, device=device, padding=padding) for rows in groups),
+            batches=tuple(make_batch(rows, device=device, padding=self._padding) for rows in groups),
         )
 
     def _question(self, item: Item, drafts: _Drafts, masked: tuple[int, ...]) -> Question | str:

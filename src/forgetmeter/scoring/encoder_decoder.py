@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
@@ -16,10 +15,12 @@ from forgetmeter.scoring.answer_tokens import Written
 from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, asked_at_blank, embedded, questions_of
 from forgetmeter.scoring.batch import Batch, make_batch
 from forgetmeter.scoring.blank_filling import blank_filling
+from forgetmeter.scoring.company import find_sharing
 from forgetmeter.scoring.limits import max_length
 from forgetmeter.scoring.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.row import Row
+from forgetmeter.scoring.sharing import Sharing
 from forgetmeter.scoring.support import unaskable
 from forgetmeter.scoring.tokenization import answer_token, tokenize_pairs
 
@@ -35,6 +36,9 @@ class EncoderDecoderScoring:
     Args:
         loaded: The model.
         batch_tokens: The most tokens in a batch, the encoder's and the decoder's, padding included.
+
+    Raises:
+        UserError: What the model says at a token depends on later ones that were written, or it cannot be run.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
@@ -46,6 +50,10 @@ class EncoderDecoderScoring:
         self._embedded = embedded(loaded.model, loaded.tokenizer)
         self._start = _decoder_start(loaded.model)
         self.forward = run_encoder_decoder
+        self._padding = loaded.tokenizer.pad_token_id or 0
+        self._sharing, self._text_sharing = find_sharing(
+            loaded, run_encoder_decoder, longest=self._max_length, padding=self._padding
+        )
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.
@@ -60,16 +68,15 @@ class EncoderDecoderScoring:
         texts = tuple(contexts)
         asked = [self._embedded.only(each, *(texts[one.context] for one in each.sequences)) for each in asked]
         # Positions relative to other tokens leave no room for branches: a row holds one way on.
-        packed = pack([sequence for each in asked for sequence in each.sequences], longest_row=None)
-        padding = self._tokenizer.pad_token_id or 0
+        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
         device = self._loaded.model.device
         return Prepared(
             questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),
             cut=sum(each.is_cut for each in asked),
             batches=tuple(
-                make_batch(rows, device=device, padding=padding, contexts=texts)
-                for rows in _groups(packed.rows, texts, self._batch_tokens)
+                make_batch(rows, device=device, padding=self._padding, contexts=texts)
+                for rows in _groups(packed.rows, texts, self._batch_tokens, self._sharing, self._text_sharing)
             ),
         )
 
@@ -127,9 +134,12 @@ def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Run an encoder-decoder on a batch: the encoder once a text, the decoder once a row."""
     encoded = batch.encoded
     assert encoded is not None
-    states = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask).last_hidden_state
+    outputs = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask)
     logits: Tensor = model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=states[encoded.rows]),
+        # The encoder does not read them again, but FSMT makes its causal mask only where they are given.
+        input_ids=encoded.tokens[encoded.rows],
+        # Of the encoder's own type, as decoders with experts ask it for what others have not.
+        encoder_outputs=type(outputs)(last_hidden_state=outputs.last_hidden_state[encoded.rows]),
         attention_mask=encoded.mask[encoded.rows],
         decoder_input_ids=batch.tokens,
         use_cache=False,
@@ -137,17 +147,24 @@ def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
     return logits
 
 
-def _groups(rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int) -> Iterator[list[Row]]:
-    """Group rows by the length of their texts, the longest first, within the budget."""
+def _groups(
+    rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
+) -> Iterator[list[Row]]:
+    """Group rows by the length of their texts, the longest first, within the budget and what they may share."""
     order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
     batch: list[Row] = []
     texts = longest_row = 0
     for row in order:
         # The first text of a batch is its longest, and the rows of one text follow one another.
-        texts_then = texts + (not batch or row.context != batch[-1].context)
+        is_new = not batch or row.context != batch[-1].context
+        texts_then = texts + is_new
         longest_then = max(longest_row, len(row.tokens))
         longest_text = len(contexts[batch[0].context]) if batch else 0
-        if batch and longest_text * texts_then + longest_then * (len(batch) + 1) > batch_tokens:
+        if batch and not (
+            longest_text * texts_then + longest_then * (len(batch) + 1) <= batch_tokens
+            and sharing.allows(longest_then, min(len(row.tokens), *(len(other.tokens) for other in batch)))
+            and (not is_new or text_sharing.allows(longest_text, len(contexts[row.context])))
+        ):
             yield batch
             batch, texts_then, longest_then = [], 1, len(row.tokens)
         batch.append(row)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 UNKNOWN_LENGTH = 1 << 20
+
+_WINDOWS = (
+    "sliding_window",
+    "sliding_windows",
+    "sliding_window_size",
+    "attention_chunk_size",
+    "attention_window",
+    "attention_window_size",
+    "local_attention",
+    "window_size",
+)
+"""What configurations call the number of tokens over which attention is plain."""
 
 
 def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the most tokens that a model reads: of its configuration, else of its tokenizer."""
     config = model.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        if getattr(config, name, None):
-            length = int(getattr(config, name))
+        length = int(getattr(config, name, None) or 0)
+        # Where positions have no limit, some configurations have -1.
+        if length > 0:
             # RoBERTa and its kin count positions from the padding token's number on.
             is_offset = name == "max_position_embeddings" and _counts_from_padding(model)
             return length - int(config.pad_token_id) - 1 if is_offset else length
@@ -21,8 +37,29 @@ def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
 
 def window(model: PreTrainedModel) -> int:
     """Return the most tokens over which attention is plain: branched rows must not be longer."""
-    found = getattr(model.config.get_text_config(), "sliding_window", None)
-    return int(found) if found else UNKNOWN_LENGTH
+    config = model.config.get_text_config()
+    return min((size for name in _WINDOWS for size in _sizes(getattr(config, name, None))), default=UNKNOWN_LENGTH)
+
+
+def one_rule(model: PreTrainedModel) -> int:
+    """Return the longest row up to which a model computes positions by one rule, whatever else is in the batch.
+
+    Beyond it, LongRoPE and dynamic NTK scaling compute the positions of a whole batch by its longest row.
+    """
+    config = model.config.get_text_config()
+    given = getattr(config, "rope_parameters", None) or {}
+    lengths = [
+        rope.get("original_max_position_embeddings") or config.max_position_embeddings
+        for rope in (given, *given.values())
+        if isinstance(rope, dict) and rope.get("rope_type") in ("longrope", "dynamic")
+    ]
+    return min(map(int, lengths), default=UNKNOWN_LENGTH)
+
+
+def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one for each layer
+    for size in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(size, int) and size > 0:
+            yield size
 
 
 def _counts_from_padding(model: PreTrainedModel) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.scoring.row import ROOT, Reading, Row, Spread
+from forgetmeter.scoring.sharing import Sharing
 
 LONGEST_ROW = 1024
 """The most tokens in a row with branches that are worth while."""
@@ -55,14 +56,13 @@ class Packed:
     vocabulary_slots: int
 
 
-def pack(sequences: Sequence[WantedSequence], *, longest_row: int | None) -> Packed:
+def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
     """Pack sequences into rows.
 
     Args:
         sequences: What has to be read.
-        longest_row: The most tokens in a row with branches; ``None`` where the model must not be given branches,
-            so that a row holds sequences that differ in nothing but their last token, or of which one continues
-            the other.
+        sharing: What they may share. Without branches, a row holds sequences that differ in nothing but their last
+            token, or of which one continues the other; where lengths must not be mixed, only the former.
     """
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index].context, sequences[index].tokens))
     slots = _Slots()
@@ -71,7 +71,7 @@ def pack(sequences: Sequence[WantedSequence], *, longest_row: int | None) -> Pac
     row = _RowBuilder(slots)
     for index in order:
         sequence = sequences[index]
-        if not row.takes(sequence, longest_row=longest_row):
+        if not row.takes(sequence, sharing):
             rows.append(row.finished())
             row = _RowBuilder(slots)
         paths[index] = row.add(sequence)
@@ -80,7 +80,7 @@ def pack(sequences: Sequence[WantedSequence], *, longest_row: int | None) -> Pac
     return Packed(tuple(rows), tuple(paths), slots.tokens, slots.vocabulary)
 
 
-def group_rows(rows: Sequence[Row], *, batch_tokens: int) -> Iterator[list[Row]]:
+def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[Row]]:
     """Group rows of similar length, the longest first, so that a batch padded to its longest row fits the budget.
 
     Rows with branches and rows without are kept apart, as the latter need no attention mask.
@@ -88,14 +88,18 @@ def group_rows(rows: Sequence[Row], *, batch_tokens: int) -> Iterator[list[Row]]
     Args:
         rows: The rows.
         batch_tokens: The most tokens in a batch, padding included; a single longer row makes its own batch.
+        sharing: Which rows may be in one batch.
     """
     order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
     batch: list[Row] = []
     for index in order:
         row = rows[index]
-        if batch and (row.branched != batch[0].branched or (len(batch) + 1) * len(batch[0].tokens) > batch_tokens):
-            yield batch
-            batch = []
+        if batch:
+            longest = len(batch[0].tokens)
+            fits = row.branched == batch[0].branched and (len(batch) + 1) * longest <= batch_tokens
+            if not (fits and sharing.allows(longest, len(row.tokens))):
+                yield batch
+                batch = []
         batch.append(row)
     if batch:
         yield batch
@@ -141,7 +145,7 @@ class _RowBuilder:
         self._spreads: list[Spread] = []
         self._context = 0
 
-    def takes(self, sequence: WantedSequence, *, longest_row: int | None) -> bool:
+    def takes(self, sequence: WantedSequence, sharing: Sharing) -> bool:
         """Whether it is worth while, and possible, to read a sequence in this row."""
         if not self._path:
             return True
@@ -150,12 +154,14 @@ class _RowBuilder:
             return False
         inputs = len(sequence.tokens) - 1
         known = sum(node.place is not None for node in self._path[: min(shared, inputs)])
+        length = len(self._tokens) + inputs - known
+        if length > sharing.lengths and not known == inputs == length:
+            return False
         if known == inputs:
             return True
-        if longest_row is None:
+        if not sharing.branches:
             return self._path[known - 1].place == len(self._tokens) - 1
-        length = len(self._tokens) + inputs - known
-        return length <= longest_row and (3 * known >= inputs if length <= _CHEAP else 2 * known >= length)
+        return length <= sharing.branches and (3 * known >= inputs if length <= _CHEAP else 2 * known >= length)
 
     def add(self, sequence: WantedSequence) -> Sequence[int]:
         """Add a sequence, and return its slots."""

@@ -1,0 +1,270 @@
+"""Tiny random models of transformers' text architectures, each as its configuration says, and variants of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from forgetmeter.models.family import Family
+
+_MAPPINGS: dict[Family, dict[str, Any]] = {
+    "decoder": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    "encoder": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    "encoder-decoder": modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+}
+_SIZES: dict[int, str] = {
+    270: "vocab_size vocab_size_per_layer_input",
+    32: "hidden_size d_model n_embd dim embed_dim emb_dim lru_width attention_hidden_size linear_key_head_dim "
+    "linear_value_head_dim router_hidden_size",
+    48: "intermediate_size ffn_dim d_ff n_inner hidden_dim ffn_hidden_size encoder_ffn_dim decoder_ffn_dim dim_ff "
+    "d_inner feed_forward_size intermediate_size_mlp shared_expert_intermediate_size",
+    2: "num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers num_decoder_layers "
+    "num_encoder_layers num_key_value_heads num_experts_per_tok",
+    4: "num_attention_heads n_head n_heads num_heads encoder_attention_heads decoder_attention_heads "
+    "num_encoder_attention_heads num_decoder_attention_heads num_experts num_local_experts n_routed_experts rotary_dim "
+    "linear_num_value_heads linear_num_key_heads",
+    8: "head_dim d_kv d_head mamba_d_state qk_rope_head_dim qk_nope_head_dim v_head_dim attention_head_size "
+    "hidden_size_per_layer_input ssm_state_size state_size",
+    128: "max_position_embeddings n_positions n_ctx max_seq_len max_encoder_position_embeddings "
+    "max_decoder_position_embeddings",
+    24: "moe_intermediate_size",
+    1: "n_shared_experts n_group topk_group first_k_dense_replace pad_token_id",
+    16: "q_lora_rank kv_lora_rank embedding_size",
+    0: "bos_token_id",
+}
+_SMALL = {name: size for size, names in _SIZES.items() for name in names.split()}
+_SMALL |= {"eos_token_id": 2, "decoder_start_token_id": 2, "mask_token_id": 4, "use_mamba_kernels": False}
+
+_NO = None
+"""An option that this configuration must not be given."""
+_MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8}
+_LATENT = {"num_key_value_heads": 4}
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "axk1": _LATENT,
+    "axk2": _LATENT,
+    "bamba": {**_MAMBA, "attn_layer_indices": [1]},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
+        "ffn_config": {"ffn_hidden_size": 48},
+    },
+    "deepseek_v2": _LATENT,
+    "deepseek_v3": _LATENT,
+    "deepseek_v32": _LATENT,
+    "esmc": {"num_key_value_heads": 4},
+    "falcon": {"head_dim": _NO},
+    "falcon_h1": {**_MAMBA, "mamba_d_ssm": 64},
+    "funnel": {"num_hidden_layers": _NO, "block_sizes": [1, 1], "num_decoder_layers": 1},
+    "glm4_moe_lite": _LATENT,
+    "glm_moe_dsa": _LATENT,
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 16},
+    "granitemoehybrid": {**_MAMBA, "layer_types": ["mamba", "attention"]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
+    "led": {"attention_window": 16},
+    "lfm2": {"full_attn_idxs": [1]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "longcat_flash": _LATENT,
+    "longformer": {"attention_window": 16},
+    "luke": {"entity_vocab_size": 8, "entity_emb_size": 8},
+    "mamba2": {"num_heads": 8, "n_groups": 1},
+    "minicpm3": _LATENT,
+    "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 1},
+    "nomic_bert": {"num_key_value_heads": 4},
+    "prophetnet": {"num_hidden_layers": _NO},
+    "recurrent_gemma": {"num_hidden_layers": 3},
+    "reformer": {
+        "axial_pos_shape": [8, 16],
+        "axial_pos_embds_dim": [16, 16],
+        "attn_layers": ["local", "lsh"],
+    },
+    "roc_bert": {"pronunciation_vocab_size": 8, "shape_vocab_size": 8},
+    "rwkv": {"attention_hidden_size": 32},
+    "squeezebert": {"embedding_size": 32},
+    "xlnet": {"max_position_embeddings": _NO},
+    "xlstm": {"v_head_dim": _NO},
+    "youtu": _LATENT,
+    "zaya": {"num_experts_per_tok": 1},
+}
+_REASONS = {
+    "reads images or sound beside text, and its text model is in this list or is another architecture's": (
+        "audioflamingo3 dots3_note emu3 fuyu gemma3 gemma3n gemma4 gemma4_unified git glmasr got_ocr2 granite_speech "
+        "granite_speech_plus llama4 mllama modernvbert moshi moss_transcribe_diarize musicflamingo musicgen "
+        "musicgen_melody nemo_speechlm perceiver phi4_multimodal qwen2_audio qwen3_5 qwen3_5_moe qwen3_asr qwen4_exp "
+        "seamless_m4t seamless_m4t_v2 trocr ultravbert vibevoice_asr voxtral voxtral_realtime whisper neomme"
+    ),
+    "drafts tokens for another model, and has no text of its own": "gemma4_assistant gemma4_unified_assistant",
+    "reads bytes through a second model of 4.6 billion parameters whose size cannot be set": "blt",
+    "is put together from two other configurations": "encoder-decoder t5gemma t5gemma2",
+    "has a default configuration that transformers itself cannot build small": (
+        "cohere_compass_text dots3_note_text gemma3n_text zamba zamba2"
+    ),
+}
+SKIPPED = {architecture: reason for reason, names in _REASONS.items() for architecture in names.split()}
+"""Architectures that have no tiny text model here, and why."""
+
+_LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0, 3.0, 2.0, 5.0],
+    "original_max_position_embeddings": 24,
+}
+_YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 24}
+_DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
+_LONG = {"rope_parameters": _LONGROPE, "original_max_position_embeddings": 24}
+_CHUNKED = ["chunked_attention", "full_attention"]
+_VARIANTS: dict[str, tuple[Family, str, dict[str, Any]]] = {
+    "bert with is_decoder=False": ("decoder", "bert", {}),
+    "bert with is_decoder=True": ("decoder", "bert", {"is_decoder": True}),
+    "roberta with is_decoder=True": ("decoder", "roberta", {"is_decoder": True}),
+    "gpt2 with 64 positions": ("decoder", "gpt2", {"n_positions": 64}),
+    "gpt2 scaled by layer": ("decoder", "gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+    "opt with 64 positions": ("decoder", "opt", {"max_position_embeddings": 64}),
+    "opt with norms behind": ("decoder", "opt", {"do_layer_norm_before": False}),
+    "gpt_neo with 64 positions": ("decoder", "gpt_neo", {"max_position_embeddings": 64}),
+    "gptj with 64 positions": ("decoder", "gptj", {"n_positions": 64}),
+    "biogpt with 64 positions": ("decoder", "biogpt", {"max_position_embeddings": 64}),
+    "ctrl with 64 positions": ("decoder", "ctrl", {"n_positions": 64}),
+    "codegen with 64 positions": ("decoder", "codegen", {"n_positions": 64}),
+    "falcon with alibi": ("decoder", "falcon", {"alibi": True}),
+    "falcon in the new order": ("decoder", "falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
+    "mpt without alibi": ("decoder", "mpt", {"attn_config": {"alibi": False}}),
+    "mistral with a window": ("decoder", "mistral", {"sliding_window": 16}),
+    "mixtral with a window": ("decoder", "mixtral", {"sliding_window": 16}),
+    "qwen2 with a window": (
+        "decoder",
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1},
+    ),
+    "gemma2 with a window": ("decoder", "gemma2", {"sliding_window": 16}),
+    "gemma3 with a window": ("decoder", "gemma3_text", {"sliding_window": 16, "layer_types": None}),
+    "cohere2 with a window": ("decoder", "cohere2", {"sliding_window": 16}),
+    "gpt_oss with a window": ("decoder", "gpt_oss", {"sliding_window": 16}),
+    "modernbert-decoder with a window": ("decoder", "modernbert-decoder", {"local_attention": 32}),
+    "llama4 in chunks": ("decoder", "llama4_text", {"attention_chunk_size": 16, "layer_types": _CHUNKED}),
+    "llama with dynamic rope": ("decoder", "llama", {"rope_parameters": _DYNAMIC}),
+    "llama with yarn": ("decoder", "llama", {"rope_parameters": _YARN}),
+    "phi3 with longrope": ("decoder", "phi3", _LONG),
+    "phi3 with longrope and a window": ("decoder", "phi3", {**_LONG, "sliding_window": 16}),
+    "phimoe with longrope": (
+        "decoder",
+        "phimoe",
+        {**_LONG, "rope_parameters": {**_LONGROPE, "short_mscale": 1.0, "long_mscale": 1.2}},
+    ),
+    "bart with 64 positions": ("encoder-decoder", "bart", {"max_position_embeddings": 64}),
+    "t5 gated": ("encoder-decoder", "t5", {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "longt5 transient": ("encoder-decoder", "longt5", {"encoder_attention_type": "transient-global"}),
+    "longt5 with short radius": ("encoder-decoder", "longt5", {"local_radius": 7, "global_block_size": 4}),
+    "switch_transformers of small capacity": (
+        "encoder-decoder",
+        "switch_transformers",
+        {"expert_capacity": 3, "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1},
+    ),
+    "nllb-moe of small capacity": (
+        "encoder-decoder",
+        "nllb-moe",
+        {"expert_capacity": 3, "encoder_sparse_step": 1, "decoder_sparse_step": 1},
+    ),
+    "nllb-moe that drops tokens": (
+        "encoder-decoder",
+        "nllb-moe",
+        {"encoder_sparse_step": 1, "decoder_sparse_step": 1, "moe_eval_capacity_token_fraction": 0.2},
+    ),
+    "bigbird_pegasus in full": ("encoder-decoder", "bigbird_pegasus", {"attention_type": "original_full"}),
+    "big_bird in full": ("encoder", "big_bird", {"attention_type": "original_full"}),
+    "big_bird in small blocks": ("encoder", "big_bird", {"block_size": 4, "num_random_blocks": 1}),
+    "bert with 64 positions": ("encoder", "bert", {"max_position_embeddings": 64}),
+    "bert of relative positions": ("encoder", "bert", {"position_embedding_type": "relative_key"}),
+    "roberta with 64 positions": ("encoder", "roberta", {"max_position_embeddings": 66}),
+    "modernbert with a window": ("encoder", "modernbert", {"local_attention": 8}),
+    "deberta of relative positions": (
+        "encoder",
+        "deberta",
+        {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    ),
+    "deberta-v2 with a convolution": (
+        "encoder",
+        "deberta-v2",
+        {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8, "conv_kernel_size": 3},
+    ),
+    "xmod of one language": ("encoder", "xmod", {"default_language": "en_XX"}),
+    "funnel with attention factorized": ("encoder", "funnel", {"attention_type": "factorized"}),
+}
+# Their logits would be so large that rounding alone would be more than what is tested.
+_SCALES = {"minicpm3": 0.1}
+_SMALL_WEIGHTS = "jamba lfm2 llama gpt2 mamba phi bloom qwen3_next bert convbert fnet t5 bart"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One model.
+
+    Attributes:
+        family: How it answers.
+        model_type: The architecture.
+        options: What its configuration is given beside small sizes.
+        scale: Standard deviation of its weight matrices.
+    """
+
+    family: Family
+    model_type: str
+    options: dict[str, Any] = field(default_factory=dict)
+    scale: float = 0.2
+
+    def model(self) -> PreTrainedModel:
+        """Build it, the same each time."""
+        make = CONFIG_MAPPING[self.model_type]
+        special = {**_SPECIAL.get(self.model_type, {}), **self.options}
+        default = make()
+        options = {name: value for name, value in _SMALL.items() if hasattr(type(default), name) or _has(default, name)}
+        if self.family == "decoder" and self.model_type == "reformer":
+            special["is_decoder"] = True
+        if self.family == "encoder-decoder":
+            special["decoder_start_token_id"] = 2
+        # Under one name each: a size must not win over an option by another name for the same.
+        aliases = getattr(make, "attribute_map", {})
+        merged = {aliases.get(name, name): value for name, value in [*options.items(), *special.items()]}
+        given = {name: value for name, value in merged.items() if value is not _NO}
+        name = _MAPPINGS[self.family][self.model_type]
+        torch.manual_seed(0)
+        model_class = getattr(transformers, name if isinstance(name, str) else name[0])
+        model: PreTrainedModel = model_class(make(**given)).eval()
+        # Some cannot make the cache that a plain call fills, where all of their few layers are recurrent.
+        model.config.use_cache = False
+        with torch.no_grad():
+            # Initial weights are small and biases zero: logits would hardly differ.
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(0, self.scale)
+                else:
+                    # Some are left as the memory was.
+                    parameter.nan_to_num_(0.0).clamp_(-9, 9)
+                    parameter.add_(torch.randn_like(parameter), alpha=self.scale / 4)
+        return model
+
+
+def _has(default: Any, name: str) -> bool:
+    try:
+        return hasattr(default, name)
+    except Exception:  # noqa: BLE001 - some configurations raise errors of their own
+        return False
+
+
+def _all() -> Iterator[tuple[str, Configuration]]:
+    for family, mapping in _MAPPINGS.items():
+        for model_type in mapping:
+            if model_type not in SKIPPED:
+                yield f"{model_type} as {family}", Configuration(family, model_type, scale=_SCALES.get(model_type, 0.2))
+                if model_type in _SMALL_WEIGHTS.split():
+                    yield f"{model_type} as {family} with small weights", Configuration(family, model_type, scale=0.02)
+    for name, variant in _VARIANTS.items():
+        yield name, Configuration(*variant)
+
+
+CONFIGURATIONS: dict[str, Configuration] = dict(_all())
