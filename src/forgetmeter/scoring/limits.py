@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 UNKNOWN_LENGTH = 1 << 20
+_DEFAULT_LENGTH = 2048
 
 _WINDOWS = (
     "sliding_window",
@@ -32,7 +33,8 @@ def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
             # RoBERTa and its kin count positions from the padding token's number on.
             is_offset = name == "max_position_embeddings" and _counts_from_padding(model)
             return length - int(config.pad_token_id) - 1 if is_offset else length
-    return int(min(tokenizer.model_max_length, UNKNOWN_LENGTH))
+    # Where nothing is said, lm-evaluation-harness reads as many; a text read whole would take all memory.
+    return int(tokenizer.model_max_length) if tokenizer.model_max_length < UNKNOWN_LENGTH else _DEFAULT_LENGTH
 
 
 def window(model: PreTrainedModel) -> int:
