@@ -66,6 +66,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 16},
     "granitemoehybrid": {**_MAMBA, "layer_types": ["mamba", "attention"]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
+    "kimi_linear": {"linear_head_dim": 8, "linear_num_heads": 4},
     "led": {"attention_window": 16},
     "lfm2": {"full_attn_idxs": [1]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
@@ -197,7 +198,7 @@ _VARIANTS: dict[str, tuple[Family, str, dict[str, Any]]] = {
     "funnel with attention factorized": ("encoder", "funnel", {"attention_type": "factorized"}),
 }
 # Their logits would be so large that rounding alone would be more than what is tested.
-_SCALES = {"minicpm3": 0.1}
+_LARGE_LOGITS = "minicpm3 qwen3_5_moe_text qwen3_5_text qwen3_next rembert ultrabert xlm-roberta-xl"
 _SMALL_WEIGHTS = "jamba lfm2 llama gpt2 mamba phi bloom qwen3_next bert convbert fnet t5 bart"
 
 
@@ -215,7 +216,7 @@ class Configuration:
     family: Family
     model_type: str
     options: dict[str, Any] = field(default_factory=dict)
-    scale: float = 0.2
+    scale: float = 0.15
 
     def model(self) -> PreTrainedModel:
         """Build it, the same each time."""
@@ -260,7 +261,8 @@ def _all() -> Iterator[tuple[str, Configuration]]:
     for family, mapping in _MAPPINGS.items():
         for model_type in mapping:
             if model_type not in SKIPPED:
-                yield f"{model_type} as {family}", Configuration(family, model_type, scale=_SCALES.get(model_type, 0.2))
+                scale = 0.05 if model_type in _LARGE_LOGITS.split() else 0.15
+                yield f"{model_type} as {family}", Configuration(family, model_type, scale=scale)
                 if model_type in _SMALL_WEIGHTS.split():
                     yield f"{model_type} as {family} with small weights", Configuration(family, model_type, scale=0.02)
     for name, variant in _VARIANTS.items():

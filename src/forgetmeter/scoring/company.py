@@ -104,7 +104,7 @@ class _Trials:
                 f"model '{name}' gives another answer each time it is asked the same, and cannot be measured; "
                 "if its configuration has a seed, set it"
             )
-        if not self._trial.head_takes_places(self._row(tokens)):
+        if not self._trial.head_takes_places(self._row(tokens), changed):
             raise UserError(
                 f"model '{name}' has an output head that cannot be asked for single places of a text, "
                 "such as one that predicts several tokens at a time, and cannot be scored"

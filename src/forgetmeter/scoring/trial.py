@@ -86,20 +86,27 @@ class Trial:
         logits = torch.nan_to_num(self._forward(self._model, batch).float(), 0.0, 0.0, 0.0)
         return [row[text.places] for row, text in zip(logits, texts, strict=True)]
 
-    def head_takes_places(self, text: Text) -> bool:
-        """Whether log-probabilities at single places are those of the logits at all of them."""
+    def head_takes_places(self, text: Text, other: Text) -> bool:
+        """Whether log-probabilities at single places of a batch are those of all its logits.
+
+        Args:
+            text: The one that is read.
+            other: One of the same length, which is in the batch before it.
+        """
         # Backwards, as a head that takes no notice gives all places in their order.
         places = list(range(len(text.tokens)))[::-1]
-        row = replace(text.row(0), readings=tuple(Reading(place, text.tokens[place], place) for place in places))
-        batch = make_batch([row], device=self._model.device, contexts=[text.context] if text.context else [])
+        readings = tuple(Reading(place, text.tokens[place], place) for place in places)
+        rows = [other.row(0), replace(text.row(0), readings=readings)]
+        batch = make_batch(rows, device=self._model.device, contexts=[text.context] if text.context else [])
         try:
             found = read(self._model, batch, self._forward).tokens.logprobs
         except FAILURES:
             return False
-        logprobs = self.alone(text).log_softmax(1).cpu()
-        expected = logprobs[places, list(text.tokens[::-1])].double()
+        logprobs = self.logits([other, text])[1].log_softmax(1).cpu()
+        difference = found - logprobs[places, list(text.tokens[::-1])]
+        allowed = min(10 * self._close, _OTHER_PLACE) * (logprobs.amax(1) - logprobs.amin(1))
         # What is no number is not larger: it says nothing about places.
-        return not bool(((found - expected).abs() > _OTHER_PLACE * (logprobs.amax(1) - logprobs.amin(1))).any())
+        return not bool((difference.abs() > allowed[places]).any())
 
     def alone(self, text: Text) -> Tensor:
         """Return the logits of a text that nothing is beside."""
