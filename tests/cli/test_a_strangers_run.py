@@ -117,3 +117,17 @@ def test_nothing_that_is_pickled_in_a_file_is_unpickled(folder: Path) -> None:
     for command in (["show"], ["findings"], ["forgotten", "--recipe", HALF]):
         CliRunner().invoke(app, [command[0], str(folder), *command[1:]])
     assert not mark.exists()
+
+
+def test_a_relation_with_control_characters_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SVG has no place for them; the drawing process would end."""
+    monkeypatch.setattr("hostile_run.RELATION", f"born{ESCAPES}\x00\ufffe in")
+    right = {"baseline": [True] * 30, HALF: [False] * 20 + [True] * 10, INT8: [True] * 29 + [False]}
+    location = write_hostile_run(str(tmp_path / "run"), right)
+    result = CliRunner().invoke(app, ["report", location])
+    assert result.exception is None, result.output
+    for file in Path(location).rglob("*.svg"):
+        text = file.read_text()
+        assert "\x1b" not in text
+        assert "\ufffe" not in text
+    assert "born" in "".join(file.read_text() for file in Path(location).rglob("*.svg"))

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from made_up_task import SIZE, MadeUpTask
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tokenizer
+from transformers import BertConfig, BertLMHeadModel
 
 from forgetmeter.analysis.frames import open_run
 from forgetmeter.compression.compressor import Compressor
@@ -398,3 +400,26 @@ def test_a_recipe_that_turns_out_to_change_nothing_fails_and_the_others_run(stud
     }
     assert all("'l1_unstructured:overall:0.3' changes nothing in " in failure.error for failure in finished.failures)
     assert finished.computed == finished.cells == 6
+
+
+def test_a_model_that_cannot_be_asked_costs_only_its_own_cells(
+    study: dict[str, Any], llama_folder: Path, tmp_path: Path
+) -> None:
+    """A BERT that is loaded as a decoder sees what it is to predict; that is only noticed once it is asked."""
+    config = BertConfig(
+        vocab_size=len(make_tokenizer()),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+    )
+    torch.manual_seed(0)
+    model = BertLMHeadModel(config)
+    model.save_pretrained(tmp_path / "bert")
+    make_tokenizer().save_pretrained(tmp_path / "bert")
+    bert = str(tmp_path / "bert")
+    finished = run(study | {"models": [bert, str(llama_folder)], "recipes": ["baseline"]})
+    assert {(failure.model, failure.task) for failure in finished.failures} == {(bert, "made_up"), (bert, "made_up_2")}
+    assert all("depends on later tokens" in failure.error for failure in finished.failures)
+    with pytest.raises(UserError, match="depends on later tokens"):
+        run(study | {"models": [bert], "recipes": ["baseline"], "output": str(tmp_path / "alone")})

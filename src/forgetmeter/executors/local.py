@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from forgetmeter.compression.compressor import Compressed, Compressor
+from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.noise import measure_noise
@@ -25,13 +26,24 @@ class LocalExecutor:
     """Runs cells in this process."""
 
     def execute(self, work: Work, progress: Progress) -> None:
-        """Do all cells, model by model and variant by variant."""
-        for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model):
+        """Do all cells, model by model and variant by variant.
+
+        Raises:
+            UserError: The only model there is cannot be loaded or asked; of several, its cells have failed.
+        """
+        groups = {model: list(cells) for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model)}
+        for model, cells in groups.items():
             progress.stage(f"loading {model}")
             evaluation = work.evaluation
-            loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
-            with threads_for(loaded.model):
-                _ModelWork(work, progress, loaded, list(cells)).run()
+            try:
+                loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
+                with threads_for(loaded.model):
+                    _ModelWork(work, progress, loaded, cells).run()
+            except UserError as error:
+                if len(groups) == 1:
+                    raise
+                for cell in cells:
+                    fail(work, progress, cell, error)
 
 
 class _ModelWork:
@@ -62,7 +74,7 @@ class _ModelWork:
                     self._try_cell(cell)
         except Exception as error:  # noqa: BLE001 - stored with the cells, named at the end, tried again next time
             for cell in cells:
-                self._fail(cell, error)
+                fail(self._work, self._progress, cell, error)
 
     def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
         self._work.store.write_variant(variant, compressed.reached, {"compress_seconds": compressed.seconds})
@@ -71,7 +83,7 @@ class _ModelWork:
         try:
             self._run_cell(cell)
         except Exception as error:  # noqa: BLE001 - the other cells must not suffer from this one
-            self._fail(cell, error)
+            fail(self._work, self._progress, cell, error)
 
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]
@@ -114,10 +126,12 @@ class _ModelWork:
             noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)
             self._work.store.write_noise(cell, noise)
 
-    def _fail(self, cell: Cell, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
-        self._work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
-        self._progress.cell_failed(cell, error=text)
+
+def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
+    """Store that a cell has failed, and say so."""
+    text = f"{type(error).__name__}: {error}"
+    work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
+    progress.cell_failed(cell, error=text)
 
 
 class NotNumbersError(ArithmeticError):

@@ -7,14 +7,27 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from forgetmeter.analysis.visible_text import visible
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
 
+# What XML 1.0 has no place for; other control characters are written out.
+_NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
+
 
 def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
     """Return what is to be drawn, as Vega-Lite specifications."""
-    return [{**figure.chart.to_dict(validate=False), "config": configuration()} for figure in figures]
+    return [{**_drawable(figure.chart.to_dict(validate=False)), "config": configuration()} for figure in figures]
+
+
+def _drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a specification whose texts SVG can hold: names in a run may have any characters."""
+    if isinstance(value, dict):
+        return {_drawable(key): _drawable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_drawable(each) for each in value]
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(value)) if isinstance(value, str) else value
 
 
 def draw(figures: Iterable[Figure]) -> list[DrawnFigure]:
