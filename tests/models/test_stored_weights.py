@@ -144,11 +144,61 @@ def test_a_library_that_is_missing_is_named_in_one_line(
     assert "needs a library that is not installed" in said or "cannot be loaded" in said
 
 
-@pytest.mark.parametrize("left", ["weight_scale", "weight_zero_point", "bias", "qweight", "weight_scale_2", "lora_A"])
+@pytest.mark.parametrize(
+    "left",
+    ["weight_scale", "weight_zero_point", "bias", "qweight", "weight_scale_2", "lora_A", "lora_A.default.weight"],
+)
 def test_what_a_layer_has_beyond_the_models_own_is_not_left_out(llama_folder: Path, tmp_path: Path, left: str) -> None:
     name = Q_PROJ.replace("weight", left)
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(32)})
     assert f"the checkpoint holds {name}" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "left", ["self_attn.q_norm.weight", "post_feedforward_layernorm.weight", "self_attn.q_proj_scale", "mixer.weight"]
+)
+def test_what_a_block_has_beyond_the_models_own_is_not_left_out(llama_folder: Path, tmp_path: Path, left: str) -> None:
+    name = f"model.layers.0.{left}"
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(32)})
+    assert f"the checkpoint holds {name}" in refused(folder)
+
+
+@pytest.mark.parametrize("left", ["self_attn.rotary_emb.inv_freq", "self_attn.masked_bias", "self_attn.bias"])
+def test_what_old_releases_stored_of_masks_and_positions_is_left_out(
+    llama_folder: Path, tmp_path: Path, left: str
+) -> None:
+    name = f"model.layers.0.{left}"
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(1, 1, 4, 4)})
+    assert load(str(folder)).family == "decoder"
+
+
+def test_integers_as_norms_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    norm = "model.layers.0.input_layernorm.weight"
+
+    def rounded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors | {norm: (tensors[norm] * 50).to(torch.int8)}
+
+    assert f"{norm} is stored as I8" in refused(changed(llama_folder, tmp_path / "int8", rounded))
+
+
+def test_a_weight_of_fp8_without_its_scales_is_named(llama_folder: Path, tmp_path: Path) -> None:
+    def without(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        stored = in_float8(tensors, suffix="_scale_inv")
+        del stored[f"{Q_PROJ}_scale_inv"]
+        return stored
+
+    config = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    said = refused(changed(llama_folder, tmp_path / "fp8", without, quantization_config=config))
+    assert f"its scales ({Q_PROJ}_scale_inv) are missing" in said
+
+
+def test_a_tokenizer_that_drops_merges_at_random_no_longer_does(llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(llama_folder, tmp_path / "dropout")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["dropout"] = 0.5
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    ids = {tuple(load(str(folder)).tokenizer("the inn in the thing")["input_ids"]) for _ in range(5)}
+    assert ids == {tuple(load(str(llama_folder)).tokenizer("the inn in the thing")["input_ids"])}
 
 
 def test_blocks_beyond_those_that_the_configuration_counts_are_not_left_out(llama_folder: Path, tmp_path: Path) -> None:

@@ -221,6 +221,19 @@ def test_right_answers_in_two_forms_are_not_judged_by_the_first(made_up: Path) -
         assert [item.problem is None for item in task.items] == [True, False]
 
 
+def test_a_metric_that_cannot_be_computed_is_refused_before_anything_is_asked(made_up: Path) -> None:
+    documents = [GOOD | {"choices": ["x", "y", "z"], "label": label} for label in (0, 1, 2)]
+    definition = (
+        "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n"
+        "metric_list: [{metric: f1, higher_is_better: true}]\n"
+    )
+    (made_up / "own.json").write_text("\n".join(json.dumps(document) for document in documents))
+    lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "own.json")
+    with pytest.raises(UserError, match="task 'own': its metrics cannot be computed") as refused:
+        load_task("own")
+    assert "\n" not in str(refused.value)
+
+
 def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
     with pytest.raises(UserError, match="none of its 2 documents can be asked") as refused:
         own_task(made_up, [GOOD | {"label": "none"}] * 2)
@@ -235,6 +248,9 @@ def test_how_a_task_is_scored_is_known_before_its_data_is_read(made_up: Path) ->
     lm_eval_task.task_files().update({name: made_up / f"{name}.yaml" for name in ("child", "default")})
     assert "scored by generate_until" in task_problems("child")[0]
     assert "scored by generate_until" in task_problems("default")[0]
+    (made_up / "classy.yaml").write_text("task: classy\nclass: !function task.Classy\n")
+    lm_eval_task.task_files()["classy"] = made_up / "classy.yaml"
+    assert "scored by generate_until" in task_problems("classy")[0]
 
 
 def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tiny_models import make_llama, make_tokenizer
-from tokenizers import processors
+from tokenizers import Tokenizer, models, processors
+from transformers import PreTrainedTokenizerFast
 
 from forgetmeter.records.item import Request
 from forgetmeter.scoring.asked import ANSWER_TOO_LONG, NO_CONTEXT, NO_TOKENS
@@ -74,6 +75,17 @@ def test_a_context_that_loses_its_beginning_is_said_to() -> None:
         found = tokenize([short, long], make_tokenizer(), max_length=10)
         assert not isinstance(found, str)
         assert [each.is_cut for each in found] == [False, True]
+
+
+def test_the_end_is_found_whatever_letters_a_tokenizer_knows() -> None:
+    for letters in ("ACGT", "xyz"):
+        vocabulary = {"<s>": 0, "</s>": 1, **{letter: at for at, letter in enumerate(letters, 2)}}
+        backend = Tokenizer(models.BPE(vocabulary, []))
+        backend.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
+        first, *rest = letters
+        (one,) = tokenize_requests([Request(first, rest[0])], tokenizer, max_length=10)
+        assert (one.inputs, one.targets) == ((0, 2), (3,))
 
 
 @pytest.mark.parametrize("template", ["$A </s>", "<s> $A </s>", "<s> $A </s> </s>", "<s> $A", "$A"])

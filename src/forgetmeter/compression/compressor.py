@@ -107,7 +107,9 @@ class Compressor:
             return self._shared(step, units) if is_first else self._prepare(step, units, weights)
 
         done: dict[Matrix, Weight] = {}
-        for unit, weight in unit_by_unit(units, prepare, step, model=self._loaded.name):
+        for unit, weight in unit_by_unit(
+            units, prepare, step, model=self._loaded.name, stored=self._loaded.weight_bytes
+        ):
             done.update(unit.apart(weight))
         return done
 

@@ -54,7 +54,12 @@ def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | U
 
 
 def unit_by_unit(
-    units: Sequence[Unit], prepare: Callable[[], AtLevel], step: Step, *, model: str
+    units: Sequence[Unit],
+    prepare: Callable[[], AtLevel],
+    step: Step,
+    *,
+    model: str,
+    stored: Mapping[str, int] | None = None,
 ) -> Iterator[tuple[Unit, Weight]]:
     """Yield each unit, as it was, with what a step makes of it.
 
@@ -63,6 +68,7 @@ def unit_by_unit(
         prepare: Does what is the same for all levels.
         step: The step.
         model: What to call the model in errors.
+        stored: Bytes that one weight of each parameter takes in the checkpoint, as in ``Loaded``.
 
     Raises:
         UserError: A matrix holds values that the method cannot work on; or, after the last unit, the step left all
@@ -72,7 +78,8 @@ def unit_by_unit(
     try:
         for unit, weight in zip(units, prepare()(step.level), strict=True):
             # Compared until the first difference only, so that most steps compare a few numbers.
-            is_idle = is_idle and is_unchanged(unit.weight, weight)
+            width = (stored or {}).get(unit.parameter)
+            is_idle = is_idle and is_unchanged(unit.weight, weight, stored_bits=width and 8 * width)
             yield unit, weight
             position += 1
     except UnusableWeightError as error:
@@ -80,6 +87,6 @@ def unit_by_unit(
         raise UserError(f"{unit.parameter} of {model} {error.reason}") from error
     if is_idle:
         raise UserError(
-            f"'{step}' changes nothing in {model}: every weight it selects has the value and the width it would get "
-            "already; leave the step out, or choose another level or scope"
+            f"'{step}' changes nothing in {model}: every weight it selects already has the value and the width that it "
+            "would get; leave the step out, or choose another level or scope"
         )

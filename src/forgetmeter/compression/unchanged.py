@@ -10,15 +10,22 @@ from forgetmeter.compression.magnitude_bits import pieces_with
 from forgetmeter.compression.weight import Weight
 
 
-def is_unchanged(before: Weight, after: Weight) -> bool:
+def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = None) -> bool:
     """Return whether two forms of a weight have the same values, bits and scales; stops at the first difference.
 
     Fewer bits are a change even where rounding is exact, as the model then takes less room. So is a form with a
     kernel of its own, which never has the bits of plain weights. 0 and -0 are the same.
+
+    Args:
+        before: The weight as it was.
+        after: The weight as it is.
+        stored_bits: What a weight of the checkpoint takes, where it is computed in a wider dtype.
     """
     if after is before:
         return True
-    if is_dropped(after) or (after.bits(), after.scales()) != (before.bits(), before.scales()):
+    most = stored_bits or max(before.bits(), after.bits())
+    bits_before, bits_after = (min(most, weight.bits()) for weight in (before, after))
+    if is_dropped(after) or (bits_after, after.scales()) != (bits_before, before.scales()):
         return False
     old, new = before.values(), after.values()
     return old is new or _equal(old, new)

@@ -16,7 +16,7 @@ from forgetmeter.models.gguf_conversion import converted, refuse_missing
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.output_head import embedding_rows
-from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer, without_dropout
 from forgetmeter.models.stored_weights import refuse_misread_weights, refuse_unread_tensors, stored_weight_bytes
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -54,7 +54,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     """
     check_supported(model, name)
     refuse_tokens_beyond_embedding(model, tokenizer, name)
-    return Loaded(model.eval(), tokenizer, family_of(model.config, name), name)
+    return Loaded(model.eval(), without_dropout(tokenizer), family_of(model.config, name), name)
 
 
 def folder_of(location: Location) -> Path:

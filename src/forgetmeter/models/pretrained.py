@@ -57,7 +57,7 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     """
     mapped = raw_config(folder, "tokenizer_config.json").get("auto_map")
     try:
-        return AutoTokenizer.from_pretrained(folder, **_SAFE)
+        return without_dropout(AutoTokenizer.from_pretrained(folder, **_SAFE))
     except Exception as error:  # tokenizers raise bare Exceptions for damaged files
         if mapped:
             raise UserError(
@@ -65,6 +65,14 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
                 "and such code is never run; give a model whose tokenizer transformers has"
             ) from error
         raise UserError(f"model '{name}': its tokenizer is missing or damaged ({one_line(error)})") from error
+
+
+def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Have a tokenizer give the same tokens each time: some drop merges at random, as they do in training."""
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    if model is not None and getattr(model, "dropout", None):
+        model.dropout = None
+    return tokenizer
 
 
 def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401

@@ -27,6 +27,7 @@ _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes of what is stored as plain numbers."""
 _SCALE = "_scale_inv"
+_RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids")
 # The last part of the name of what stands beside weights of few bits, whoever wrote them.
 _BESIDE_QUANTIZED = re.compile(
     r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
@@ -109,6 +110,8 @@ def refuse_misread_weights(folder: Path, name: str) -> None:
             f"model '{name}': config.json says that it is quantized ({quant_method}), and its weights are plain; "
             "if they are as they should be, remove quantization_config from config.json"
         )
+    if problem := next(_without_scales(tensors, method), None):
+        raise UserError(f"model '{name}': {problem}")
     if problem := next(_undivided_blocks(tensors, method), None):
         raise UserError(f"model '{name}': {problem}")
 
@@ -128,22 +131,25 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         UserError: There is such a tensor.
     """
     prefix = f"{model.base_model_prefix}."
-    layers = {
-        _unnumbered(path)
-        for path, module in model.named_modules()
-        if any(True for _ in module.parameters(recurse=False))
-    }
-    found = sorted(
-        key
-        for key in unexpected
-        if {path := _unnumbered(key.rpartition(".")[0]), path.removeprefix(prefix), f"{prefix}{path}"} & layers
-    )
+    modules = dict(model.named_modules())
+    owners = {path for path, module in modules.items() if any(True for _ in module.parameters(recurse=False))}
+    layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
+
+    def is_of_a_layer(key: str) -> bool:
+        *parents, last = _unnumbered(key).split(".")
+        # What is recomputed from the configuration, and masks that old releases stored beside an attention.
+        if last in _RECOMPUTED or (last == "bias" and key.rpartition(".")[0] in modules.keys() - owners):
+            return False
+        paths = [".".join(parents[:end]) for end in range(len(parents), 0, -1)]
+        return any({path, path.removeprefix(prefix), f"{prefix}{path}"} & layers for path in paths)
+
+    found = sorted(filter(is_of_a_layer, unexpected))
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
-            f"model '{name}': the checkpoint holds {found[0]}{more}, and the model that its config.json describes has "
-            "no place for that: without it the weights would be read as something else. Give the config.json that "
-            "belongs to the checkpoint, or the checkpoint that this one was made from"
+            f"model '{name}': the checkpoint holds {found[0]}{more}, which the model described by its config.json has "
+            "no place for; without them the layer would compute something else. Use the config.json that belongs to "
+            "the checkpoint, or the original, unquantized and merged checkpoint"
         )
 
 
@@ -178,6 +184,14 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
     return quant_method
 
 
+def _without_scales(tensors: Mapping[str, StoredTensor], method: Mapping[str, Any]) -> Iterator[str]:
+    """Say which weight of FP8 has no scales beside it."""
+    for key, tensor in tensors.items():
+        is_float8 = tensor.dtype.startswith("F8") and key.endswith(".weight")
+        if method.get("quant_method") == "fp8" and is_float8 and f"{key}{_SCALE}" not in tensors:
+            yield f"{key} is stored as {tensor.dtype}, and its scales ({key}{_SCALE}) are missing; fetch it again"
+
+
 def _undivided_blocks(tensors: Mapping[str, StoredTensor], method: Mapping[str, Any]) -> Iterator[str]:
     """Say where FP8's blocks do not divide a weight: transformers then takes other blocks than the maker did."""
     blocks = method.get("weight_block_size")
@@ -199,7 +213,9 @@ def _is_few_bits(key: str, tensor: StoredTensor) -> bool:
     """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
     if tensor.dtype.startswith(("F8", "F4", "F6")):
         return True
-    return tensor.dtype not in _WIDTHS and key.endswith(".weight") and len(tensor.shape) > 1
+    return tensor.dtype not in _WIDTHS and (
+        key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
+    )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -27,8 +27,8 @@ def task_files() -> dict[str, Path]:
     return _scan()[0]
 
 
-def output_type(name: str) -> str | None:
-    """Return how a task is scored, by its definition alone; ``None`` where only code of lm-eval's says so."""
+def output_type(name: str) -> str:
+    """Return how a task is scored, by its definition alone."""
     return _output_type(task_files()[name])
 
 
@@ -37,12 +37,13 @@ def not_scored(name: str, kind: str) -> str:
     return f"task '{name}' is scored by {kind}; this version scores {' and '.join(SCORED)}"
 
 
-def _output_type(path: Path) -> str | None:
+def _output_type(path: Path) -> str:
     text = path.read_bytes() if path.is_file() else b""
     if match := _OUTPUT_TYPE.search(text):
         return match[1].decode()
     if _CLASS.search(text):
-        return None
+        # Those that are classes of lm-eval's own all write their answers.
+        return _DEFAULT_OUTPUT_TYPE
     included = _INCLUDE.search(text)
     return _output_type(path.parent / included[1].decode().strip()) if included else _DEFAULT_OUTPUT_TYPE
 

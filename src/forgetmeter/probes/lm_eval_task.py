@@ -42,6 +42,7 @@ class LmEvalTask:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
         self._documents = documents(self._task, name, limit)
         self._items = [each.item for each in self._documents]
+        self._check_metrics(name)
         metrics = list(self._task.aggregation())
         self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
         self._description = TaskDescription(
@@ -84,6 +85,19 @@ class LmEvalTask:
                 name: float(aggregation[name](values)) for name, values in collected.items() if name in aggregation
             }
         return Judgement(tuple(outcomes), totals)
+
+    def _check_metrics(self, name: str) -> None:
+        """Have the metrics computed of made-up answers, as some cannot be of these documents: F1 of three choices."""
+        made_up = [
+            None if item.problem else [RequestScore(-1.0, is_greedy=False)] * len(item.requests) for item in self._items
+        ]
+        self._primary = ""
+        try:
+            self.judge(made_up)
+        except Exception as error:
+            raise UserError(
+                f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
+            ) from error
 
     def _outcome(self, item: Item, answer: Sequence[RequestScore], metrics: Mapping[str, Any]) -> Outcome:
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}

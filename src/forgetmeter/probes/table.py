@@ -56,7 +56,7 @@ def task_problems(name: str, *, data: Path | None = None) -> list[str]:
     files = task_files()
     if name in files:
         kind = output_type(name)
-        return [] if kind in (*SCORED, None) else [not_scored(name, str(kind))]
+        return [] if kind in SCORED else [not_scored(name, kind)]
     if colon and base in {*files, *plugged_in()}:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
     if name in group_names():

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.scoring.limits import UNKNOWN_LENGTH, one_rule, window
+from forgetmeter.scoring.limits import UNKNOWN_LENGTH, one_rule, other_window, window
 from forgetmeter.scoring.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.reading import Forward
 from forgetmeter.scoring.sharing import Sharing
@@ -63,7 +63,8 @@ class _Trials:
         self._loaded = loaded
         self._trial = trial
         self._longest = longest
-        self._window = window(loaded.model)
+        self._other_window = other_window(loaded.model)
+        self._window = min(window(loaded.model), self._other_window)
         self._rule = one_rule(loaded.model)
         self._draw = _drawing(loaded.model)
         self._context = self._draw(_LENGTH) if loaded.family == "encoder-decoder" else ()
@@ -121,6 +122,7 @@ class _Trials:
         length = max(2, min(_LENGTH, self._longest - 3))
         lengths = self._rule if self._lengths_hold(text, length) else 0
         batch = UNKNOWN_LENGTH if lengths or self._batch_holds(text, length) else 0
+        lengths, batch = min(lengths, self._other_window), min(batch, self._other_window)
         beyond = self._window + 5
         if self._window <= _CHEAP and beyond + 3 <= self._longest:
             if lengths and not self._lengths_hold(text, beyond):

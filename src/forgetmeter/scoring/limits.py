@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,9 @@ _WINDOWS = (
     "window_size",
 )
 """What configurations call the number of tokens over which attention is plain."""
+_OTHER_WINDOWS = re.compile(r"window(?!.*(layers|pattern))|chunk|block_size|block_length|index_topk|radius")
+# Pieces in which feed-forward and state space layers compute, whatever the length.
+_NO_WINDOWS = ("chunk_size", "mamba_chunk_size", "chunk_size_feed_forward")
 
 
 def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -43,6 +47,17 @@ def window(model: PreTrainedModel) -> int:
     return min((size for name in _WINDOWS for size in _sizes(getattr(config, name, None))), default=UNKNOWN_LENGTH)
 
 
+def other_window(model: PreTrainedModel) -> int:
+    """Return the most tokens up to which attention is the same by whatever else a configuration says.
+
+    Beyond numbers that are not known here (blocks, chunks, windows and indices that pick tokens by their place), a
+    row is read alone.
+    """
+    settings = model.config.get_text_config().to_dict()
+    names = (name for name in settings if _OTHER_WINDOWS.search(name) and name not in (*_WINDOWS, *_NO_WINDOWS))
+    return min((size for name in names for size in _sizes(settings[name])), default=UNKNOWN_LENGTH)
+
+
 def one_rule(model: PreTrainedModel) -> int:
     """Return the longest row up to which a model computes positions by one rule, whatever else is in the batch.
 
@@ -60,7 +75,7 @@ def one_rule(model: PreTrainedModel) -> int:
 
 def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one for each layer
     for size in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(size, int) and size > 0:
+        if type(size) is int and size > 1:
             yield size
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.records.item import Cloze, Request
 from forgetmeter.scoring.asked import ANSWER_TOO_LONG, NO_CONTEXT, NO_TOKENS
+
+_PROBES = 64
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,16 @@ def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return the tokens by which a tokenizer ends every text; none, for most decoders."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
-    return tuple(whole[starts[-1] + len(plain) :]) if plain and starts else ()
+    special = set(tokenizer.all_special_ids)
+    ordinary = (token for token in range(len(tokenizer)) if token not in special)
+    # Most tokenizers make something of the first; some know few letters.
+    for text in ("a", *(tokenizer.decode([token]) for token in islice(ordinary, _PROBES))):
+        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+        whole = tokenizer(text)["input_ids"]
+        starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
+        if plain and starts:
+            return tuple(whole[starts[-1] + len(plain) :])
+    return ()
 
 
 def without_end(tokens: Sequence[int], endings: Sequence[int]) -> Sequence[int]:

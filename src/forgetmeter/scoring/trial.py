@@ -106,7 +106,7 @@ class Trial:
         difference = found - logprobs[places, list(text.tokens[::-1])]
         allowed = min(10 * self._close, _OTHER_PLACE) * (logprobs.amax(1) - logprobs.amin(1))
         # What is no number is not larger: it says nothing about places.
-        return not bool((difference.abs() > allowed[places]).any())
+        return not bool(((difference.abs() > allowed[places]) & found.isfinite()).any())
 
     def alone(self, text: Text) -> Tensor:
         """Return the logits of a text that nothing is beside."""
