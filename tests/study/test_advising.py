@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import make_llama, make_tokenizer
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from forgetmeter.analysis.advice import Advice
 from forgetmeter.analysis.frames import open_run
@@ -120,6 +121,25 @@ def test_sizes_are_those_of_what_is_stored_whatever_it_is_computed_in(tmp_path: 
     assert promises.bytes_before == before
     pruned = promises.of(parse_recipe("l1_unstructured:overall:0.5"))
     assert 0 <= pruned.bytes - before < 10_000
+
+
+def test_dropped_blocks_of_experts_are_taken_off_the_promise(tmp_path: Path) -> None:
+    """transformers writes these files itself, so that their headers are not known to the byte."""
+    config = MixtralConfig(
+        vocab_size=61,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        pad_token_id=0,
+    )
+    MixtralForCausalLM(config).save_pretrained(tmp_path / "model")
+    recipe = "drop_layers:layers[0-1]/overall:0.5"
+    promise = Promises(str(tmp_path / "model")).of(parse_recipe(recipe))
+    written = compress_checkpoint(str(tmp_path / "model"), recipe, tmp_path / "out")
+    assert written.bytes_after <= promise.bytes < written.bytes_after + 5_000 < written.bytes_before
 
 
 def test_it_says_how_to_store_it(advice: Advice, folder: Path) -> None:

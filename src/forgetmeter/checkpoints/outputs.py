@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -59,7 +60,7 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     for head in heads:
         if head.tied_to is not None or head.parameter in model.all_tied_weights_keys:
             declare_untied(model, head)
-    blocks = dropped_blocks(recipe, stored)
+    blocks = dropped_blocks(recipe, stored.husks())
     if blocks:
         drop_blocks(model, blocks)
     after = model.state_dict(keep_vars=True)
@@ -77,13 +78,17 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     return outputs
 
 
-def dropped_blocks(recipe: Recipe, stored: StoredModel) -> set[Block]:
+def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]:
     """Return the blocks that a recipe drops, by position: that can be known without the weights.
+
+    Args:
+        recipe: What will be done.
+        husks: The model's weights, without values.
 
     Raises:
         UserError: A step would find that the steps before dropped all that it selects.
     """
-    husks, dropped = stored.husks(), dict[Matrix, Weight]()
+    dropped = dict[Matrix, Weight]()
     for step in recipe.steps:
         units = selected_units(step, husks, dropped)
         if isinstance(load_method(step.method), DropLayers):

@@ -10,15 +10,17 @@ from pathlib import Path
 
 from forgetmeter.checkpoints.compressing import plain_skeleton, source_folder
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
-from forgetmeter.checkpoints.outputs import Output, plan_outputs
+from forgetmeter.checkpoints.outputs import Output, dropped_blocks, plan_outputs
 from forgetmeter.checkpoints.pack_quantized import packed_sizes
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
+from forgetmeter.checkpoints.safetensors_file import stored_tensors
 from forgetmeter.checkpoints.source import open_source
 from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
 from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.cast import METHOD as CAST
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
+from forgetmeter.compression.weight import DenseWeight, by_matrix
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe
@@ -81,13 +83,25 @@ class Promises:
     def _size(self, request: Request) -> int:
         if self._source.converted:
             # transformers writes these as they were, in files of its own making.
-            return self._source.bytes
+            return self._source.bytes - self._bytes_of_dropped(request.recipe)
         model = deepcopy(self._skeleton)
         stored = stored_model(model, self._source, str(request.model))
         outputs = plan_outputs(stored, model, request.recipe)
         names = storage_for(request).names(outputs.values())
         tensors = (size for output in outputs.values() for size in _tensors(output, stored, request))
         return bytes_of_files(names, tensors, max_shard_bytes=request.max_shard_bytes)
+
+    def _bytes_of_dropped(self, recipe: Recipe) -> int:
+        matrices = weight_map(self._skeleton)
+        names = {matrix.parameter for matrix in matrices}
+        husks = by_matrix(matrices, {name: DenseWeight(self._skeleton.get_parameter(name)) for name in names})
+        prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, husks))
+        return sum(
+            prod(tensor.shape) * int(tensor.dtype.itemsize)
+            for file in self._source.files
+            for name, tensor in stored_tensors(file).items()
+            if prefixes and name.startswith(prefixes)
+        )
 
 
 def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[tuple[int, int]]:
