@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from made_up_task import SIZE, MadeUpTask
 from safetensors.torch import load_file, save_file
-from tiny_models import make_tokenizer
-from transformers import BertConfig, BertLMHeadModel
+from tiny_models import make_bert, make_tokenizer
+from transformers import BertLMHeadModel
 
 from forgetmeter.analysis.frames import open_run
 from forgetmeter.compression.compressor import Compressor
@@ -406,15 +405,7 @@ def test_a_model_that_cannot_be_asked_costs_only_its_own_cells(
     study: dict[str, Any], llama_folder: Path, tmp_path: Path
 ) -> None:
     """A BERT that is loaded as a decoder sees what it is to predict; that is only noticed once it is asked."""
-    config = BertConfig(
-        vocab_size=len(make_tokenizer()),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-    )
-    torch.manual_seed(0)
-    model = BertLMHeadModel(config)
+    model = BertLMHeadModel(make_bert(len(make_tokenizer())).config)
     model.save_pretrained(tmp_path / "bert")
     make_tokenizer().save_pretrained(tmp_path / "bert")
     bert = str(tmp_path / "bert")

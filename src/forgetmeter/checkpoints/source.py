@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensors
-
-_SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+from forgetmeter.models.stored_names import name_in
+from forgetmeter.models.weight_files import weight_files
 
 
 @dataclass(frozen=True)
@@ -88,31 +84,20 @@ def open_source(folder: Path, model: PreTrainedModel, dtype: torch.dtype | None 
     Raises:
         UserError: A file is damaged.
     """
-    files = checkpoint_files(folder)
-    places = model.state_dict()
-    transforms = get_model_conversion_mapping(model)
-    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
-    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    files = weight_files(folder)
+    name_of, places = name_in(model), model.state_dict()
     entries: dict[str, Entry] = {}
     unused, converted = [], []
     for file in files:
         for name, stored in stored_tensors(file).items():
-            key, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, places)
-            if converter is not None:
+            key = name_of(name)
+            if key is None:
                 converted.append(name)
             elif key in places:
                 entries[key] = Entry(name, stored, _dtype(model, key, stored, dtype))
             else:
                 unused.append(name)
     return Source(folder, files, entries, tuple(unused), tuple(converted))
-
-
-def checkpoint_files(folder: Path) -> tuple[Path, ...]:
-    """Return the safetensors that ``from_pretrained`` reads of a folder that was checked."""
-    if (folder / _SINGLE).is_file():
-        return (folder / _SINGLE,)
-    listed = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-    return tuple(folder / name for name in dict.fromkeys(listed))
 
 
 def _dtype(model: PreTrainedModel, key: str, stored: StoredTensor, dtype: torch.dtype | None) -> torch.dtype:

@@ -10,12 +10,13 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from forgetmeter.checkpoints.request import Request
-from forgetmeter.checkpoints.source import Source, checkpoint_files
+from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.compression.installation import install
 from forgetmeter.models.family import family_of
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import model_of
+from forgetmeter.models.weight_files import weight_files
 from forgetmeter.records.variant import Reached
 
 
@@ -37,7 +38,7 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
     model, reached = compressed_in_memory(request, source)
     logging.disable_progress_bar()
     model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
-    return reached, checkpoint_files(partial)
+    return reached, weight_files(partial)
 
 
 def compressed_in_memory(request: Request, source: Source) -> tuple[PreTrainedModel, Reached]:

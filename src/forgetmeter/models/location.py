@@ -10,20 +10,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
 from forgetmeter.models.raw_config import raw_config
 from forgetmeter.models.standard import standard_folder
+from forgetmeter.models.weight_files import INDEX, SINGLE, tensor_headers
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
 _IDENTITY_LENGTH = 16
 _PARTS = (
     "config.json",
     "*.safetensors",
-    "model.safetensors.index.json",
+    INDEX,
     "tokenizer*",
     "*.model",
     "vocab*",
@@ -137,31 +138,22 @@ def _check_folder(path: Path, reference: ModelReference) -> None:
 
 
 def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> None:
-    index = path / "model.safetensors.index.json"
+    index = path / INDEX
     if index.is_file():
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
             listed = set(content["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
-        if "metadata" not in content and not (path / "model.safetensors").is_file():
+        if "metadata" not in content and not (path / SINGLE).is_file():
             # transformers asks for it, and says no more than its name.
             raise UserError(f"model '{reference}' cannot be loaded: its index has no 'metadata'")
         if missing := sorted(listed - {shard.name for shard in shards}):
             raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which is not there")
     try:
-        stored_shapes(path)
+        tensor_headers(shards)
     except (SafetensorError, OSError) as error:
         raise UserError(f"model '{reference}': its safetensors are truncated or damaged ({error})") from None
-
-
-def stored_shapes(folder: Path) -> dict[str, list[int]]:
-    """Return the shape of every tensor in a folder's safetensors, by name; only their headers are read."""
-    shapes: dict[str, list[int]] = {}
-    for shard in sorted(folder.glob("*.safetensors")):
-        with safe_open(shard, framework="numpy") as stored:
-            shapes |= {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-    return shapes
 
 
 def _check_gguf_magic(path: Path, reference: ModelReference) -> None:

@@ -5,25 +5,21 @@ Weights of few bits that are read as plain numbers give a model that answers, an
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from transformers import PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.raw_config import raw_config
+from forgetmeter.models.stored_names import name_in
+from forgetmeter.models.weight_files import TensorHeader, tensor_headers, weight_files
 
-_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes of what is stored as plain numbers."""
 _SCALE = "_scale_inv"
@@ -34,30 +30,6 @@ _BESIDE_QUANTIZED = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor of a checkpoint, as the header of its file describes it.
-
-    Attributes:
-        dtype: As safetensors writes it, such as ``BF16`` or ``F8_E4M3``.
-        shape: Its shape.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-
-
-def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Return the tensors that transformers reads of a folder, by name; only the headers of its files are read."""
-    tensors: dict[str, StoredTensor] = {}
-    for file in _files(folder):
-        with safe_open(file, framework="numpy") as stored:
-            for name in stored.keys():  # noqa: SIM118 - not a mapping
-                part = stored.get_slice(name)
-                tensors[name] = StoredTensor(part.get_dtype(), tuple(part.get_shape()))
-    return tensors
-
-
 def stored_weight_bytes(folder: Path, model: PreTrainedModel) -> dict[str, int]:
     """Return how many bytes one weight of each parameter takes in a checkpoint, by the parameter's name.
 
@@ -66,17 +38,14 @@ def stored_weight_bytes(folder: Path, model: PreTrainedModel) -> dict[str, int]:
     """
     if quantization(folder) is not None:
         return {}
-    transforms = get_model_conversion_mapping(model)
-    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
-    converters = [each for each in transforms if isinstance(each, WeightConverter)]
-    places = model.state_dict()
+    name_of, places = name_in(model), model.state_dict()
     found: dict[str, int] = {}
     totals: Counter[int] = Counter()
-    for name, stored in stored_tensors(folder).items():
+    for name, stored in tensor_headers(weight_files(folder)).items():
         if width := _WIDTHS.get(stored.dtype):
             totals[width] += prod(stored.shape)
-            key, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, places)
-            if converter is None and key in places:
+            key = name_of(name)
+            if key is not None and key in places:
                 found[key] = width
     most = next((width for width, _ in totals.most_common(1)), None)
     return {} if most is None else {name: found.get(name, most) for name, _ in model.named_parameters()}
@@ -93,7 +62,7 @@ def refuse_misread_weights(folder: Path, name: str) -> None:
         UserError: It is quantized by a method that is not known; or its configuration names a method, and its weights
             are plain; or its weights are of few bits, and no method is named; or its blocks do not divide its weights.
     """
-    tensors, method = stored_tensors(folder), quantization(folder)
+    tensors, method = tensor_headers(weight_files(folder)), quantization(folder)
     few_bits = next((key for key, tensor in tensors.items() if _is_few_bits(key, tensor)), None)
     if method is None:
         if few_bits is not None:
@@ -184,7 +153,7 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
     return quant_method
 
 
-def _without_scales(tensors: Mapping[str, StoredTensor], method: Mapping[str, Any]) -> Iterator[str]:
+def _without_scales(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
     """Say which weight of FP8 has no scales beside it."""
     for key, tensor in tensors.items():
         is_float8 = tensor.dtype.startswith("F8") and key.endswith(".weight")
@@ -192,7 +161,7 @@ def _without_scales(tensors: Mapping[str, StoredTensor], method: Mapping[str, An
             yield f"{key} is stored as {tensor.dtype}, and its scales ({key}{_SCALE}) are missing; fetch it again"
 
 
-def _undivided_blocks(tensors: Mapping[str, StoredTensor], method: Mapping[str, Any]) -> Iterator[str]:
+def _undivided_blocks(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
     """Say where FP8's blocks do not divide a weight: transformers then takes other blocks than the maker did."""
     blocks = method.get("weight_block_size")
     if method.get("quant_method") != "fp8" or not blocks:
@@ -209,20 +178,10 @@ def _undivided_blocks(tensors: Mapping[str, StoredTensor], method: Mapping[str, 
             )
 
 
-def _is_few_bits(key: str, tensor: StoredTensor) -> bool:
+def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
     """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
     if tensor.dtype.startswith(("F8", "F4", "F6")):
         return True
     return tensor.dtype not in _WIDTHS and (
         key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the files that transformers reads, of a folder that was checked."""
-    if (folder / _SINGLE).is_file():
-        return [folder / _SINGLE]
-    if (folder / _INDEX).is_file():
-        listed = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / file for file in dict.fromkeys(listed)]
-    return sorted(folder.glob("*.safetensors"))

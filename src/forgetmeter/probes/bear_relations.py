@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.errors import ManyUserError, UserError, one_line
 from forgetmeter.probes.data_folder import BEAR, fetch_again
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.task_name import TaskName, natural_order
@@ -91,8 +91,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {fetch_again(BEAR)}") from error
     except (ValueError, RecursionError) as error:
-        cause = " ".join(str(error).split())[:80]
-        raise UserError(f"'{path}' is cut off or no JSON ({cause}); {fetch_again(BEAR)}") from error
+        raise UserError(f"'{path}' is cut off or no JSON ({one_line(error, most=80)}); {fetch_again(BEAR)}") from error
     if not isinstance(metadata, dict) or not metadata:
         raise UserError(f"'{path}' names no relations; {fetch_again(BEAR)}")
     return metadata

@@ -42,9 +42,9 @@ class LmEvalTask:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
         self._documents = documents(self._task, name, limit)
         self._items = [each.item for each in self._documents]
-        self._check_metrics(name)
         metrics = list(self._task.aggregation())
         self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
+        self._check_metrics(name)
         self._description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
@@ -91,7 +91,6 @@ class LmEvalTask:
         made_up = [
             None if item.problem else [RequestScore(-1.0, is_greedy=False)] * len(item.requests) for item in self._items
         ]
-        self._primary = ""
         try:
             self.judge(made_up)
         except Exception as error:

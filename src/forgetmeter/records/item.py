@@ -115,7 +115,8 @@ def is_number(answer: Answer) -> bool:
         values = (*answer.candidates, *of_vocabulary)
     else:
         values = [score.loglikelihood for score in answer]
-    return not any(math.isnan(value) or value == math.inf for value in values) and any(map(math.isfinite, values))
+    # A sum is NaN if one of the values is.
+    return not math.isnan(sum(values)) and math.isfinite(max(values, default=-math.inf))
 
 
 @dataclass(frozen=True)

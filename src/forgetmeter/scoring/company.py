@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.scoring.limits import UNKNOWN_LENGTH, one_rule, other_window, window
 from forgetmeter.scoring.prefix_tree import LONGEST_ROW
@@ -96,7 +96,7 @@ class _Trials:
                 self._trial.logits([text]) for text in (self._row(tokens), self._row(tokens), changed)
             )
         except FAILURES as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = f"{type(error).__name__}: {one_line(error)}"
             raise UserError(
                 f"model '{name}' does not run on token ids alone, and cannot be asked ({reason})"
             ) from error

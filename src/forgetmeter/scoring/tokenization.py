@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
@@ -13,6 +14,8 @@ from forgetmeter.records.item import Cloze, Request
 from forgetmeter.scoring.asked import ANSWER_TOO_LONG, NO_CONTEXT, NO_TOKENS
 
 _PROBES = 64
+
+_endings: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, ...]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,12 @@ def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return the tokens by which a tokenizer ends every text; none, for most decoders."""
+    if tokenizer not in _endings:
+        _endings[tokenizer] = _find_end_tokens(tokenizer)
+    return _endings[tokenizer]
+
+
+def _find_end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     special = set(tokenizer.all_special_ids)
     ordinary = (token for token in range(len(tokenizer)) if token not in special)
     # Most tokenizers make something of the first; some know few letters.
