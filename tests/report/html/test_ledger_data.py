@@ -4,7 +4,7 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made_up_run import MadeUpTask, write_made_up_run
 
@@ -106,6 +106,7 @@ def test_the_largest_number_that_fits_is_found(sizes, room):
 
 
 @given(st.text(), st.integers(20, 60))
+@example(f"{'0' * 19} 0", 20)
 def test_what_is_shortened_keeps_both_ends(text, longest):
     short = shortened(text, longest)
     plain = " ".join(text.split())

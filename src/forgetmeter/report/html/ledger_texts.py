@@ -124,6 +124,7 @@ def shortened(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text
     head, tail = text[: longest // 3], text[-(longest - longest // 3 - 3) :]
-    # Between words, where there are some.
-    head, tail = head.rpartition(" ")[0] or head, tail.partition(" ")[2] or tail
+    # Between words, unless a long word would take most of what is kept with it.
+    words = head.rpartition(" ")[0], tail.partition(" ")[2]
+    head, tail = (most if len(most) * 2 > len(part) else part for most, part in zip(words, (head, tail), strict=True))
     return f"{head.rstrip()} … {tail.lstrip()}"
