@@ -148,6 +148,29 @@ def test_a_folder_that_would_load_as_another_model_is_not_left(tmp_path: Path, m
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
 
 
+IN_BFLOAT16 = {
+    "l1_unstructured:overall:0.5": False,
+    "random_unstructured:overall:0.5": False,
+    "ln_structured:overall:0.5": False,
+    "cast:overall:dtype=float16": False,
+    "round_to_nearest:attention:4": True,
+    "svd:overall:0.5": True,
+}
+
+
+@pytest.mark.parametrize("recipe", IN_BFLOAT16)
+def test_the_rounding_of_a_16_bit_checkpoint_is_measured(recipe: str, tmp_path: Path) -> None:
+    """``run`` scores float32 variants; a folder of bfloat16 weights is that variant's but for one rounding."""
+    of_two_kinds("llama").bfloat16().save_pretrained(tmp_path / "source")
+    written = compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out")
+    run = logits_of(in_memory(tmp_path / "source", recipe, dtype=torch.float32))
+    found = logits_of(loaded(tmp_path / "out", dtype=torch.float32))
+    moved = float(((run - found).square().mean(-1).sqrt() / run.std(-1)).max())
+    assert (written.rounding > 0) == IN_BFLOAT16[recipe], written.rounding
+    # Another text, so not the same number.
+    assert written.rounding / 3 <= moved <= 3 * written.rounding + 1e-4
+
+
 def test_checking_can_be_left_out_and_is_said(tmp_path: Path) -> None:
     of_two_kinds("llama").save_pretrained(tmp_path / "source")
     for place, check in enumerate((None, True, False)):

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from models.architectures import make_architecture
 from safetensors.torch import load_file, save_file
+from tiny_models import make_tokenizer
 from torch import Tensor
 
 from forgetmeter.errors import UserError
@@ -237,3 +239,34 @@ def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: P
     tokenizer["added_tokens"][-1]["special"] = True
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert load(str(folder)).family == "decoder"
+
+
+def test_a_tensor_that_is_there_twice_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors | {Q_PROJ.removeprefix("model."): -tensors[Q_PROJ]}
+
+    assert "twice" in refused(changed(llama_folder, tmp_path / "doubled", doubled))
+
+
+def test_a_tensor_in_two_files_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(llama_folder, tmp_path / "shards")
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    save_file(tensors, folder / "a.safetensors", metadata={"format": "pt"})
+    save_file({Q_PROJ: -tensors[Q_PROJ]}, folder / "b.safetensors", metadata={"format": "pt"})
+    places = dict.fromkeys(tensors, "a.safetensors") | {"lm_head.weight": "b.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    assert f"{Q_PROJ} in a.safetensors and b.safetensors" in refused(folder)
+
+
+def test_an_expert_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    make_architecture("mixtral").save_pretrained(tmp_path / "moe")
+    tensors = load_file(tmp_path / "moe" / "model.safetensors")
+    make_tokenizer().save_pretrained(tmp_path / "moe")
+    expert = next(name for name in tensors if "experts" in name)
+
+    def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors | {expert.removeprefix("model."): -tensors[expert]}
+
+    # transformers notices that there are too many experts to put together.
+    assert "cannot be loaded" in refused(changed(tmp_path / "moe", tmp_path / "doubled", doubled))

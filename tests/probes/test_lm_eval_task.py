@@ -192,6 +192,7 @@ GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
         ({"label": -1}, "right answer is none of the choices"),
         ({"choices": None}, "TypeError where its prompt is made"),
         ({"choices": []}, "right answer is none of the choices"),
+        ({"choices": ["y", "y"]}, "right answer is also one of the wrong choices"),
     ],
 )
 @pytest.mark.parametrize("place", [0, 1])
@@ -238,6 +239,19 @@ def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
     with pytest.raises(UserError, match="none of its 2 documents can be asked") as refused:
         own_task(made_up, [GOOD | {"label": "none"}] * 2)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_task_whose_first_documents_cannot_be_read_names_the_first(made_up: Path, count: int) -> None:
+    tried = min(count, 6)
+    with pytest.raises(UserError, match=rf"none of the first {tried} documents can be asked \(own/0: ") as refused:
+        own_task(made_up, [GOOD | {"choices": ["", "y"]}] * count)
+    assert "\n" not in str(refused.value)
+
+
+def test_equal_choices_that_are_both_wrong_are_asked(made_up: Path) -> None:
+    (item,) = own_task(made_up, [{"q": "A", "choices": ["x", "x", "y"], "label": 2}]).items
+    assert item.problem is None
 
 
 def test_how_a_task_is_scored_is_known_before_its_data_is_read(made_up: Path) -> None:

@@ -58,7 +58,7 @@ def compress_checkpoint(
 
     The model is never whole in memory, but for a GGUF file, which is converted first, for architectures whose weights
     transformers puts together as it loads them, such as experts, and to check the result: it is loaded again, and its
-    logits are compared with those of the model that was compressed in memory.
+    logits are compared with those of the variant that ``forgetmeter run`` scores.
 
     Args:
         model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``.
@@ -130,8 +130,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
         else:
             reached, files = _write_streamed(request, source, skeleton, partial, small)
         is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
-        if is_checked:
-            check_reloaded(request, source, partial)
+        rounding = check_reloaded(request, source, partial) if is_checked else 0.0
         written = Written(
             folder=request.out,
             model=str(request.model),
@@ -144,6 +143,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             unused=source.unused,
             notes=tuple(notes(request, source)),
             is_checked=is_checked,
+            rounding=rounding,
             options=tuple(_options(request)),
         )
         write_text(partial / "README.md", model_card(written, source_facts(folder)))

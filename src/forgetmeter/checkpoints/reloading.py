@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import starmap
 from pathlib import Path
 
 import torch
@@ -13,42 +15,70 @@ from forgetmeter.checkpoints.source import Source
 from forgetmeter.checkpoints.whole import compressed_in_memory, computing_dtype
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loading import model_of
+from forgetmeter.models.stored_names import name_in
+from forgetmeter.models.weight_files import tensor_headers, weight_files
 
 MOST_CHECKED_BYTES = 1_000_000_000
 """Up to this size of a source's files, a result is checked unless asked otherwise; it takes some three times that."""
 
 _LENGTHS = (11, 6)
-_CLOSE, _CLOSE_IN_16_BITS = 1e-3, 0.1
-"""How far logits may be off, as a share of their spread over the vocabulary: transformers rounds packed scales."""
+_CLOSE = 1e-3
+"""How far logits may be off, as a share of their spread over the vocabulary."""
+_HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
-def check_reloaded(request: Request, source: Source, folder: Path) -> None:
-    """Compare the model that a folder loads as with the one that was compressed, in memory, one after the other.
+def check_reloaded(request: Request, source: Source, folder: Path) -> float:
+    """Compare the model that a folder loads as with the variant that ``forgetmeter run`` scores, both in float32.
+
+    They differ by the rounding of the weights that the folder stores in 16 bits, and by nothing else.
 
     Args:
         request: What was done.
         source: The checkpoint that it was done to.
         folder: What was written.
 
+    Returns:
+        By how much that rounding moves the logits, as a share of their spread; 0 where nothing was rounded.
+
     Raises:
         UserError: It cannot be loaded, or gives other logits.
     """
-    dtype = computing_dtype(request, source)
-    expected = _logits(compressed_in_memory(request, source)[0])
     try:
-        found = _logits(model_of(folder, str(request.model), dtype=dtype))
+        reloaded = model_of(folder, str(request.model), dtype=torch.float32)
+        found, halves = _logits(reloaded), _stored_in_16_bits(folder, reloaded, computing_dtype(request, source))
+        del reloaded
     except Exception as error:  # a configuration that fits no longer makes modelling code raise anything
         raise UserError(
             f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads it again "
             f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
         ) from error
-    close = _CLOSE if dtype == torch.float32 else _CLOSE_IN_16_BITS
-    off = max(_distance(one, other) for one, other in zip(expected, found, strict=True))
-    if not off <= close:
+    variant, _ = compressed_in_memory(request, source, torch.float32)
+    rounding = _distance(_logits(variant), found)
+    if rounding <= _CLOSE:
+        return 0.0
+    for name, parameter in variant.named_parameters():
+        if name in halves:
+            parameter.data = parameter.data.to(halves[name]).float()
+    off = _distance(_logits(variant), found)
+    if not off <= _CLOSE:
         raise UserError(
             f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads the same model again: "
             f"its logits would be off by {off:.2g} of their spread; {_INSTEAD}"
         )
+    return rounding
+
+
+def _stored_in_16_bits(folder: Path, model: PreTrainedModel, usual: torch.dtype) -> dict[str, torch.dtype]:
+    """Return the dtype of each parameter that a folder stores in 16 bits, by the model's name for it."""
+    name_of, places = name_in(model), dict(model.named_parameters())
+    found: dict[str | None, torch.dtype] = {}
+    for stored, header in tensor_headers(weight_files(folder)).items():
+        if header.dtype in _HALVES:
+            found[name_of(stored)] = _HALVES[header.dtype]
+    if None in found and usual != torch.float32:
+        # What transformers puts together from several tensors has the dtype of all.
+        found |= {name: usual for name in places if name not in found}
+    return {name: dtype for name, dtype in found.items() if name is not None and name in places}
 
 
 _INSTEAD = "nothing was written; choose another recipe, or another --format"
@@ -68,8 +98,12 @@ def _logits(model: PreTrainedModel) -> list[Tensor]:
     return found
 
 
-def _distance(one: Tensor, other: Tensor) -> float:
+def _distance(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
     """Return by how much logits differ at most, as a share of their spread; what is not a number is like itself."""
+    return max(starmap(_distance_of_one, zip(expected, found, strict=True)))
+
+
+def _distance_of_one(one: Tensor, other: Tensor) -> float:
     one, other = (logits.nan_to_num(0.0, 0.0, 0.0) for logits in (one, other))
     spread = one.std(1).clamp_min(1e-6)
     return float(((one - other).square().mean(1).sqrt() / spread).max())

@@ -35,20 +35,25 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
         UserError: A matrix holds values that a method cannot work on.
         OSError: The disk is full, or fails.
     """
-    model, reached = compressed_in_memory(request, source)
+    model, reached = compressed_in_memory(request, source, computing_dtype(request, source))
     logging.disable_progress_bar()
     model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
     return reached, weight_files(partial)
 
 
-def compressed_in_memory(request: Request, source: Source) -> tuple[PreTrainedModel, Reached]:
-    """Load a model whole, in the dtype that it is stored in or cast to, and compress it.
+def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Reached]:
+    """Load a model whole, and compress it.
+
+    Args:
+        request: What to do; it was checked.
+        source: The checkpoint.
+        dtype: The dtype of the model.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
     """
     name = str(request.model)
-    model = model_of(source.folder, name, dtype=computing_dtype(request, source))
+    model = model_of(source.folder, name, dtype=request.dtype or dtype).to(dtype)
     tokenizer: Any = None  # compression never looks at it
     loaded = Loaded(model.eval(), tokenizer, family_of(model.config, name), name)
     compressed = Compressor(loaded, seed=request.seed).compressed(request.recipe)

@@ -23,7 +23,9 @@ class Written:
         bytes_after: What its own take.
         unused: Tensors of the source that the model has no place for; they were left out.
         notes: What else there is to know, a sentence each.
-        is_checked: Whether it was loaded again and compared with the model that was compressed in memory.
+        is_checked: Whether it was loaded again and compared with the variant that ``forgetmeter run`` scores.
+        rounding: By how much the logits are off that variant's because the weights are stored in 16 bits, as a share
+            of their spread over the vocabulary; 0 where nothing was rounded, or nothing was checked.
         options: Those of the command that were not left as they are by default.
     """
 
@@ -39,3 +41,4 @@ class Written:
     notes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     is_checked: bool = False
+    rounding: float = 0.0

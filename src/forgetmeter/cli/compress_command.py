@@ -53,8 +53,17 @@ def _lines(written: Written) -> list[str]:
         f"removed: {reached.removed_weights:,}",
         f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files}",
         *written.notes,
-        "loaded again: the logits are those of the compressed model"
-        if written.is_checked
-        else "not loaded again to be checked; --check does that",
+        _checked(written),
         f"written to {written.folder}",
     ]
+
+
+def _checked(written: Written) -> str:
+    if not written.is_checked:
+        return "not loaded again to be checked; --check does that"
+    if not written.rounding:
+        return "loaded again: the logits are those of the compressed model"
+    return (
+        f"loaded again: rounding the weights to 16 bits moves the logits by {written.rounding:.1%} of their spread; "
+        "'forgetmeter run' with this recipe scores unrounded weights, with this folder the rounded ones"
+    )

@@ -25,7 +25,8 @@ def rank(
     """Rank the units of each matrix by norm; a level zeroes exactly ``round(level * units)`` of each matrix.
 
     Where norms are not equal, the masks are those of ``torch.nn.utils.prune.ln_structured`` on each matrix; of
-    equal ones the unit of lower index goes first, where torch leaves it open. As there, the bias of a removed
+    equal ones the unit of lower index goes first, where torch leaves it open; the norms of 16-bit weights are
+    float32, so that few are equal. As there, the bias of a removed
     unit stays: the unit then always says its bias.
 
     Args:
@@ -48,7 +49,8 @@ def rank(
 
 
 def _order(tensor: Tensor, order: float, dim: int, position: int) -> Tensor:
-    norms = torch.norm(tensor, p=order, dim=[-1 if dim == 0 else -2]).view(-1)
+    wide = torch.promote_types(tensor.dtype, torch.float32)
+    norms = torch.norm(tensor, p=order, dim=[-1 if dim == 0 else -2], dtype=wide).view(-1)
     if norms.isnan().any():
         raise UnusableWeightError("holds NaN, which has no norm; load a sound checkpoint", position=position)
     return norms.argsort(stable=True)

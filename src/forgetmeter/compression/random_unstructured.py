@@ -22,8 +22,8 @@ def rank(
 
     The masks are to the bit those that ``torch.manual_seed(seed)`` and then
     ``torch.nn.utils.prune.random_unstructured(module, "weight", level)`` on each matrix in order give: one stream
-    of random numbers goes through all matrices, drawn in the dtype and on the device of each, and the weights
-    with the largest numbers go. So a higher level zeroes all that a lower one does (but for equal numbers, which
+    of float32 numbers, drawn on the CPU whatever the weights are, goes through all matrices, and the weights with the
+    largest numbers go. So a higher level zeroes all that a lower one does (but for equal numbers, which
     torch chooses among as it likes), and a matrix's mask depends on the ones before it in the scope.
 
     Args:
@@ -33,23 +33,21 @@ def rank(
     """
 
     def masks_at(level: float) -> Iterator[Tensor]:
-        streams: dict[torch.device, torch.Generator] = {}
+        stream = torch.Generator().manual_seed(seed)
         for tensor in tensors:
-            if tensor.device not in streams:
-                streams[tensor.device] = torch.Generator(tensor.device).manual_seed(seed)
-            yield _keep(tensor, level, streams[tensor.device])
+            yield _keep(tensor, level, stream)
 
     return masks_at
 
 
 def _keep(tensor: Tensor, level: float, stream: torch.Generator) -> Tensor:
-    keep = torch.ones(tensor.shape, dtype=torch.bool, device=tensor.device)
+    keep = torch.ones(tensor.shape, dtype=torch.bool)
     count = round(level * tensor.numel())
     # torch draws nothing where nothing goes.
     if count:
-        drawn = torch.rand(tensor.shape, dtype=tensor.dtype, device=tensor.device, generator=stream)
+        drawn = torch.rand(tensor.shape, generator=stream)
         keep.view(-1)[torch.topk(drawn.view(-1), k=count).indices] = False
-    return keep
+    return keep.to(tensor.device)
 
 
 METHOD = PruningMethod(

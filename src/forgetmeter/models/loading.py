@@ -17,7 +17,12 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer, without_dropout
-from forgetmeter.models.stored_weights import refuse_misread_weights, refuse_unread_tensors, stored_weight_bytes
+from forgetmeter.models.stored_weights import (
+    refuse_doubled_tensors,
+    refuse_misread_weights,
+    refuse_unread_tensors,
+    stored_weight_bytes,
+)
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -126,6 +131,7 @@ def model_of(folder: Path, name: str, **options: Any) -> PreTrainedModel:  # noq
     _refuse_other_shapes(report["mismatched_keys"], name)
     refuse_missing(report["missing_keys"], name)
     refuse_unread_tensors(model, report["unexpected_keys"], name)
+    refuse_doubled_tensors(folder, model, name)
     return model
 
 

@@ -122,6 +122,36 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         )
 
 
+def refuse_doubled_tensors(folder: Path, model: PreTrainedModel, name: str) -> None:
+    """Refuse a checkpoint that holds a tensor of the model twice, such as with and without the ``model.`` prefix.
+
+    Only one of the two would be read.
+
+    Args:
+        folder: A folder with safetensors.
+        model: The model, which may be on the ``meta`` device.
+        name: Its name in errors.
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    name_of, prefix = name_in(model), f"{model.base_model_prefix}."
+    places = model.state_dict().keys()
+    seen: dict[str, tuple[str, Path]] = {}
+    for file in weight_files(folder):
+        for stored in tensor_headers([file]):
+            key = name_of(stored)
+            if key is not None and key not in places:
+                continue
+            first, where = seen.setdefault(key or stored.removeprefix(prefix), (stored, file))
+            if (first, where) != (stored, file):
+                twice = f"{first} and {stored}" if first != stored else f"{stored} in {where.name} and {file.name}"
+                raise UserError(
+                    f"model '{name}': the checkpoint holds {twice}, the same tensor of the model twice, and only one "
+                    "of them would be read; remove the wrong one, or fetch the checkpoint again"
+                )
+
+
 def _unnumbered(path: str) -> str:
     """Return a layer's name without its numbers, the same in all blocks."""
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)

@@ -18,6 +18,7 @@ from forgetmeter.records.item import Item, Request
 
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
 NO_RIGHT_CHOICE = "right answer is none of the choices"
+BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN40
     choices, gold = _choices(task, doc, requests)
     content = json.dumps([[[r.context, r.continuation] for r in requests], choices, gold], ensure_ascii=False)
     is_judged_by_gold = not callable(task.config.process_results)
-    problem = _problem(task, doc, gold) if is_judged_by_gold else None
+    problem = _problem(task, doc, requests[: len(choices)], gold) if is_judged_by_gold else None
     if problem is None:
         # A document that cannot be judged is better known before a model has answered it.
         with np.errstate(all="ignore"):
@@ -109,10 +110,12 @@ def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN40
     return Item(item_id, _digest(content), requests, choices, gold, problem=problem)
 
 
-def _problem(task: Any, doc: Any, gold: Sequence[int]) -> str | None:  # noqa: ANN401
-    """Say why lm-eval's own rules would judge a document wrong, whatever is answered."""
+def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[int]) -> str | None:  # noqa: ANN401
+    """Say why lm-eval's own rules would judge a document wrong, whatever is answered; or right or wrong by a tie."""
     if not gold:
         return NO_RIGHT_CHOICE
+    if {requests[place] for place in gold} & {each for place, each in enumerate(requests) if place not in gold}:
+        return BOTH_RIGHT_AND_WRONG
     if task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_input:
         # lm-eval learns from its first document whether there may be several.
         is_list = isinstance(task.doc_to_target(doc), list)

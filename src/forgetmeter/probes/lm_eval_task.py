@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -194,10 +193,11 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
         UserError: The definition is wrong, or the data set cannot be had.
     """
     first_error: Exception | None = None
+    tried: set[int] = set()
     with quiet():
         for skipped in range(_MOST_SKIPPED):
             try:
-                task = _made(name, skipped)
+                task = _made(name, skipped, tried)
             except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise anything, from ValueError to ConnectionError
                 first_error = first_error or error
                 if isinstance(error, OSError):
@@ -207,6 +207,11 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
                 return task
     assert first_error is not None
     cause = one_line(first_error, most=300)
+    if tried:
+        raise UserError(
+            f"task '{name}': none of the first {len(tried)} documents can be asked "
+            f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
+        ) from first_error
     if not isinstance(first_error, OSError):
         raise UserError(f"task '{name}' cannot be made: {type(first_error).__name__}: {cause}") from first_error
     raise UserError(
@@ -215,20 +220,27 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     ) from first_error
 
 
-def _made(name: str, skipped: int) -> Any:  # noqa: ANN401
+def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
     """Make a task; what lm-eval tries on its first document is tried on the first after those that are skipped.
 
     A single bad document at the beginning would else make the whole task impossible.
+
+    Args:
+        name: The task.
+        skipped: How many documents to skip.
+        tried: Gets the index of the document that was tried, if the data set could be read.
     """
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.tasks import TaskManager
 
     def without_first(task: ConfigurableTask) -> Any:  # noqa: ANN401
         docs = own.fget(task)
-        return docs.select(range(min(skipped, len(docs) - 1), len(docs)))
+        first = min(skipped, len(docs) - 1)
+        tried.add(first)
+        return docs.select(range(first, len(docs))) if first else docs
 
     own = ConfigurableTask.eval_docs
-    with patch.object(ConfigurableTask, "eval_docs", property(without_first)) if skipped else nullcontext():
+    with patch.object(ConfigurableTask, "eval_docs", property(without_first)):
         task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
     task.task_docs = task.eval_docs
     return task

@@ -265,7 +265,7 @@ def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
     if smallest is None:
         return "no candidate can be applied to the model; choose others by --recipes"
     return (
-        f"no candidate is as small as {most / 1e6:,.1f} MB: the smallest, {smallest.recipe}, takes "
-        f"{smallest.bytes / 1e6:,.1f} MB, {smallest.bytes / dense:.0%} of the model; give a larger --max-bytes, or "
+        f"no candidate is as small as {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
+        f"{smallest.bytes / dense:.0%} of the model; give a larger --max-bytes, or "
         "other candidates by --recipes"
     )
