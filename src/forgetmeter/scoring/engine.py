@@ -20,7 +20,7 @@ from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.question import TokenReadings, VocabularyReadings, answers
 from forgetmeter.scoring.reading import BatchReadings, Forward, read
 
-# Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md); on a GPU untried.
+# Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md) and on a GPU (docs/results/gpu.md).
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
 _AUTO_BATCH_TOKENS_ELSEWHERE = 16384
 _TRIED_ALONE = 32

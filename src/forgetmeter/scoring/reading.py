@@ -16,7 +16,9 @@ Forward = Callable[[PreTrainedModel, Batch], Tensor]
 """Runs a model on a batch; returns its logits, of shape ``(rows, length, vocabulary)``."""
 
 TOP = 5
-_LOGITS_AT_ONCE = 1 << 22
+_LOGITS_AT_ONCE = {"cpu": 1 << 22}
+_LOGITS_AT_ONCE_ELSEWHERE = 1 << 28
+"""Of a copy in float32. Larger parts leave a CPU's caches; smaller ones leave a GPU waiting (docs/results/gpu.md)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
         wanted[here] = part[which, targets] - part.logsumexp(1)[which]
         # Of logits that are not numbers, argmax names one of those.
         greedy[here] = (part.argmax(1)[which] == targets) & wanted[here].isfinite()
-    return TokenReadings(wanted.double().cpu(), greedy.cpu())
+    return TokenReadings(wanted.cpu().double(), greedy.cpu())
 
 
 def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
@@ -81,7 +83,7 @@ def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
     top = torch.empty(len(readings.which), number, dtype=torch.int64, device=logits.device)
     ranks = torch.empty(len(readings.which), dtype=torch.int64, device=logits.device)
     logprobs, others = (torch.empty(len(readings.which), device=logits.device) for _ in range(2))
-    for start in range(0, len(readings.which), step := max(1, _LOGITS_AT_ONCE // logits.shape[1])):
+    for start in range(0, len(readings.which), step := _rows_at_once(logits)):
         here = slice(start, start + step)
         rows = logits[readings.which[here]].float()
         targets = readings.targets[here, None]
@@ -94,7 +96,7 @@ def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
         # The likeliest is the right one, or it is not and is itself the likeliest other.
         first_other = torch.where(best.indices[:, :1] == targets, best.values[:, 1:2], best.values[:, :1])
         others[here] = first_other[:, 0] - total
-    return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.double().cpu(), others.double().cpu())
+    return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.cpu().double(), others.cpu().double())
 
 
 def _ranks(rows: Tensor, targets: Tensor, right: Tensor) -> Tensor:
@@ -117,6 +119,10 @@ def _first_in_front(top: Tensor, first: Tensor) -> Tensor:
 
 def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Yield parts of the logits, with the index of their first row, of a size that float32 copies may have."""
-    step = max(1, _LOGITS_AT_ONCE // logits.shape[-1])
-    for start in range(0, len(logits), step):
+    for start in range(0, len(logits), step := _rows_at_once(logits)):
         yield start, logits[start : start + step].float()
+
+
+def _rows_at_once(logits: Tensor) -> int:
+    most = _LOGITS_AT_ONCE.get(logits.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
+    return max(1, most // logits.shape[-1])

@@ -1,0 +1,121 @@
+"""On a GPU: the answers and the pruned weights are those of the CPU."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from models.architectures import make_architecture
+from scoring.configurations import CONFIGURATIONS
+from scoring.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
+
+from forgetmeter.compression import svd
+from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear
+from forgetmeter.compression.int8_weight import Granularity, quantize
+from forgetmeter.compression.weight import DenseWeight
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import load
+from forgetmeter.probes.table import load_task
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.specs.recipe import parse_recipe
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+TOLERANCE = 5e-5
+"""Nats, of a whole log-likelihood: the CPU's sums are in another order."""
+RECIPES = (
+    "l1_unstructured:overall:0.5",
+    "l1_unstructured:overall:0.5:pool=matrix",
+    "random_unstructured:overall:0.5",
+    "random_structured:overall:0.5",
+    "ln_structured:overall:0.5",
+    "n_m:overall",
+    "l1_heads:attention:0.5:pool=layer",
+    "drop_layers:layers[0]/overall:1",
+    "cast:overall:dtype=bfloat16",
+    "round_to_nearest:overall:4:group_size=8",
+    "l1_unstructured:attention:0.3+round_to_nearest:overall:4",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
+        for name in CONFIGURATIONS
+        if name not in REFUSED
+    ],
+)
+def test_what_is_scored_in_company_is_what_the_cpu_says_of_each_text_alone(name: str) -> None:
+    configuration = CONFIGURATIONS[name]
+    make, items_of, expected_of = WITNESSES[configuration.family]
+    model, tokenizer, items = configuration.model(), make(), items_of()
+    expected = torch.tensor([x for item in items for x in expected_of(model, tokenizer, item)], dtype=torch.float64)
+    engine = Engine(Loaded(model.to("cuda"), tokenizer, configuration.family, name))
+    found = [x for answer in engine.score(engine.prepare(items)) for x in numbers(answer)]
+    assert float((torch.tensor(found, dtype=torch.float64) - expected).abs().max()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "mixtral", "t5", "bert"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_weights_are_those_of_the_cpu_and_come_back(name: str, recipe: str) -> None:
+    def compressed(device: str) -> dict[str, torch.Tensor]:
+        model = make_architecture(name).to(device)
+        before = copy.deepcopy(model.state_dict())
+        kept = Loaded(model, None, "decoder", name)  # type: ignore[arg-type]
+        with Compressor(kept, seed=3).applied(parse_recipe(recipe)):
+            found = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, before[key])
+        return found
+
+    try:
+        expected = compressed("cpu")
+    except UserError as error:
+        with pytest.raises(UserError) as refused:
+            compressed("cuda")
+        assert str(refused.value) == str(error)
+        return
+    found = compressed("cuda")
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize("granularity", ["per_tensor", "per_channel"])
+def test_int8_layers_compute_what_the_cpus_kernel_does(granularity: Granularity) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values, inputs, bias = (torch.randn(*shape, generator=generator) for shape in ((48, 32), (20, 32), (48,)))
+    expected = quantize(values, granularity)
+    found = quantize(values.to("cuda"), granularity)
+    assert torch.equal(found.integers.cpu(), expected.integers)
+    assert torch.equal(found.factors.cpu(), expected.factors)
+    kernel = DynamicInt8Linear(expected, bias)
+    simulated = DynamicInt8Linear(found, bias.to("cuda"))
+    assert (kernel.simulated, simulated.simulated) == (False, True)
+    torch.testing.assert_close(simulated(inputs.to("cuda")).cpu(), kernel(inputs))
+
+
+def test_a_low_rank_is_nearly_the_same() -> None:
+    values = torch.randn(48, 32, generator=torch.Generator().manual_seed(0))
+    found = svd.METHOD.transform(DenseWeight(values.to("cuda")), 0.5, {})
+    expected = svd.METHOD.transform(DenseWeight(values), 0.5, {})
+    torch.testing.assert_close(found.values().cpu(), expected.values(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_standard_knows_its_facts_there_too(dtype: str) -> None:
+    task = load_task("facts", limit=20)
+    said = {}
+    for device in ("cpu", "cuda"):
+        engine = Engine(load("standard:decoder", dtype=dtype if device == "cuda" else "float32", device=device))
+        judged = task.judge(engine.score(engine.prepare(task.items)))
+        said[device] = {outcome.item_id: outcome.prediction for outcome in judged.outcomes}
+    same = sum(said["cuda"][item] == prediction for item, prediction in said["cpu"].items())
+    assert same / len(said["cpu"]) >= (1.0 if dtype == "float32" else 0.98)
