@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
-from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.comparison import compare_all
-from forgetmeter.analysis.resampling import cluster_weights, expanded_interval
+from forgetmeter.results.comparison import compare_all
+from forgetmeter.runs.answers import Answers
+from forgetmeter.statistics.resampling import cluster_weights, expanded_interval
 
 Counts = NDArray[np.float64]
 Interval = Callable[[Counts, Counts], tuple[float, float]]

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import pyarrow.parquet as pq
 
-from forgetmeter.analysis.frames import Run, open_run
-from forgetmeter.store.layout import items_path
+from forgetmeter.results.results import open_run
+from forgetmeter.runs.layout import items_path
+from forgetmeter.runs.run import Run
 
 MACRO = "_macro"
 FIRST = ("metric.p_at_1", "metric.p_at_5", "metric.mrr")

@@ -9,6 +9,8 @@ import pytest
 import torch
 from tiny_models import make_llama, make_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from written_runs import full_run as full_run
+from written_runs import write_run as write_run
 
 # Where several processes share the tests, each has a core.
 _THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"

@@ -8,9 +8,9 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Cloze, Item, TaskDescription
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
-from forgetmeter.store.run_store import RunStore
 
 MODEL = "org/tiny"
 TASK = "lama/trex"

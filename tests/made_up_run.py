@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Cloze, Item, Request, TaskDescription
 from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.runs import layout
+from forgetmeter.runs.metadata import parquet_bytes
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
-from forgetmeter.store import layout
-from forgetmeter.store.metadata import parquet_bytes
-from forgetmeter.store.run_store import RunStore
 
 MODEL = "org/made-up"
 ATTENTION_WEIGHTS, FEED_FORWARD_WEIGHTS, HEAD_WEIGHTS = 1000, 3000, 500

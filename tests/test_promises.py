@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import forgetmeter
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.errors import UserError
 from forgetmeter.report.show_text import show_text
 from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.results.results import open_run
 
 
 def no_network(*_: object, **__: object) -> None:

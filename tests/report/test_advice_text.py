@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from forgetmeter.analysis.advice import Advice, Left, Sized
-from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.standing import Standing, TaskStanding
 from forgetmeter.report.advice_json import advice_json
 from forgetmeter.report.advice_text import advice_text
+from forgetmeter.results.advice import Advice, Left, Sized
+from forgetmeter.results.standing import Standing, TaskStanding
 from forgetmeter.specs.budget import parse_budget
+from forgetmeter.statistics.paired import Estimate
 
 BEST, SMALL, WORSE, LARGE, GONE = (
     "cast:overall",

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from forgetmeter.analysis.clustered import Estimate
-from forgetmeter.analysis.frontier import Frontier, FrontierPoint
 from forgetmeter.report.frontier_text import frontier_text
+from forgetmeter.results.clustered import Estimate
+from forgetmeter.results.frontier import Frontier, FrontierPoint
 
 
 def point(recipe, retained, sizes, speed, pareto, *, simulated=False):

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
-from forgetmeter.analysis.summary import Summary, TaskSummary
 from forgetmeter.report.headline import headlines
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.statistics.paired import Estimate
 
 MODEL, TASK = "org/tiny", "facts:templates=0"
 BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, 0.8, 0.77, 0.82, p_chance=0.0)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from forgetmeter.analysis.ledger import Ledger, LedgerCount, LedgerEntry, Status
 from forgetmeter.report.ledger_rows import ledger_markdown
 from forgetmeter.report.ledger_text import ledger_text
+from forgetmeter.results.ledger import Ledger, LedgerCount, LedgerEntry, Status
 
 BEGINNING = "Take the paint and the brush and put them on "
 

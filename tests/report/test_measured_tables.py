@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from made_up_task import MadeUpTask
 
-from forgetmeter.analysis.frames import open_run
-from forgetmeter.analysis.summary import Summary, summarise
 from forgetmeter.report.measured_tables import measured_tables
 from forgetmeter.report.rendering import render
 from forgetmeter.report.tables import tables
+from forgetmeter.results.results import open_run
+from forgetmeter.results.summary import Summary
 from forgetmeter.study.running import run
 
 RECIPES = ["baseline", "l1_unstructured:overall:0.5", "dynamic_int8:attention"]
@@ -40,7 +40,7 @@ def measured(llama_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest
     finished = run(study)
     assert (finished.cells, finished.failures) == (6, ())
     assert run(study).computed == 0
-    return summarise(open_run(str(tmp_path / "run")))
+    return open_run(str(tmp_path / "run")).summary
 
 
 def test_it_is_measured_and_the_other_task_judged(measured: Summary) -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.rendering import render
 from forgetmeter.report.tables import tables
+from forgetmeter.results.summary import Summary
 
 METRICS = {"p_at_1": 0.3, "p_at_5": 0.55, "mrr": 0.4, "p_at_1_macro": 0.28, "p_at_5_macro": 0.5}
 

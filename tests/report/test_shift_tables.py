@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.numbers import MISSING
 from forgetmeter.report.shift_tables import TERMS, shift_tables, shift_terms
 from forgetmeter.report.show_text import shifts_text
+from forgetmeter.results.summary import Summary
 
 
 def test_there_is_one_for_each_model_and_task_with_what_is_known(summary: Summary) -> None:

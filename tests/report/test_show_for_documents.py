@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.rendering import render
+from forgetmeter.results.summary import Summary
 
 
 def test_markdown_tables(summary: Summary) -> None:

@@ -7,9 +7,9 @@ import json
 import pandas as pd
 import pytest
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.errors import UserError
 from forgetmeter.report.rendering import FORMATS, render
+from forgetmeter.results.summary import Summary
 
 
 def test_csv_has_a_line_a_cell(summary: Summary) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.rendering import render
 from forgetmeter.report.show_text import styled_text
+from forgetmeter.results.summary import Summary
 
 LONGEST = "l1_unstructured:feed_forward:0.4+dynamic_int8:feed_forward"
 GROUPED = "round_to_nearest:feed_forward:4:group_size=64"

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
 
-from forgetmeter.analysis.frames import open_run
-from forgetmeter.analysis.paired import compare_paired
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.written_report import make_report
+from forgetmeter.results.results import open_run
+from forgetmeter.statistics.paired import compare_paired
 
 ONE = {"baseline": [True] * 20 + [False] * 4, HALF: [True] * 10 + [False] * 14}
 OTHER = {"baseline": [True] * 20 + [False] * 4, HALF: [True] * 16 + [False] * 8, INT8: [True] * 24}

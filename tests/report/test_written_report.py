@@ -6,10 +6,10 @@ import fsspec
 import pytest
 from hostile_run import HALF, write_hostile_run
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.cli.report_command import report_command
 from forgetmeter.errors import UserError
 from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.results.results import open_run
 
 ANSWERS = {"baseline": [True] * 20, HALF: [True] * 10 + [False] * 10}
 

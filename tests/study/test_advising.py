@@ -10,8 +10,6 @@ import torch
 from tiny_models import make_llama, make_tokenizer
 from transformers import MixtralConfig, MixtralForCausalLM
 
-from forgetmeter.analysis.advice import Advice
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.promise import Promises
 from forgetmeter.cli.main import app
@@ -20,6 +18,8 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED
 from forgetmeter.report.advice_text import advice_text
+from forgetmeter.results.advice import Advice
+from forgetmeter.results.results import open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from made_up_task import SIZE, MadeUpTask
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.noise import Noise
 from forgetmeter.report.rendering import render
+from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.running import run
 
 RECIPE = "dynamic_int8:attention"

@@ -13,12 +13,12 @@ import yaml
 from made_up_task import MadeUpTask
 from paper_models import PAPER_MODELS, Published, save_small, whole_without_weights
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.models.weight_map import weight_map
+from forgetmeter.results.results import open_run
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.study.running import run
 

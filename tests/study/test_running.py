@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from tiny_models import make_bert, make_tokenizer
 from transformers import BertLMHeadModel
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress, Work
@@ -23,8 +22,9 @@ from forgetmeter.models.loading import load
 from forgetmeter.probes.table import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.report.show_text import show_text
+from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import look_at, reader, run
 from forgetmeter.study.silence import Silence

@@ -15,11 +15,11 @@ def demo_command(
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
     """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
-    from forgetmeter.analysis.frames import open_run
     from forgetmeter.cli.progress import progress_on
     from forgetmeter.cli.stage_lines import StageLines
     from forgetmeter.report.retained_grid import grid_text, retained_grids
     from forgetmeter.report.written_report import make_report, write_report
+    from forgetmeter.results.results import open_run
     from forgetmeter.study.demo import demo_study
     from forgetmeter.study.running import look_at, reader, run_prospect
 
@@ -27,10 +27,10 @@ def demo_command(
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
     sys.stdout.write(f"\n{_introduction(len(prospect.plan.study.recipes) - 1)}\n\n")
-    run = open_run(out)
-    for grid in retained_grids(run.summary):
+    results = open_run(out)
+    for grid in retained_grids(results.summary):
         sys.stdout.write(grid_text(grid) + "\n")
-    report = write_report(make_report(run), out) if len(run.cells) else None
+    report = write_report(make_report(results), out) if results.run.cells else None
     try:
         conclude(finished)
     finally:

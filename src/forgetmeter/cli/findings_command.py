@@ -20,15 +20,13 @@ def findings_command(
     """Test the claims of the paper and of related work on this run."""
     from rich.console import Console
 
-    from forgetmeter.analysis.findings.all_findings import find
-    from forgetmeter.analysis.frames import open_run
     from forgetmeter.report.findings_json import findings_json
     from forgetmeter.report.findings_text import findings_text
     from forgetmeter.report.tables import remarks
+    from forgetmeter.results.results import open_run
 
-    opened = open_run(run)
-    summary = opened.summary
-    findings = find(opened, summary)
+    results = open_run(run)
+    summary, findings = results.summary, results.tested_claims
     if json:
         print_text(findings_json(findings, remarks=remarks(summary)))
         return

@@ -11,8 +11,8 @@ from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
 
 if TYPE_CHECKING:
-    from forgetmeter.analysis.ledger import Ledger, LedgerEntry
     from forgetmeter.report.ledger_rows import Chosen
+    from forgetmeter.results.ledger import Ledger, LedgerEntry
 
 _FORMATS = ("table", "csv", "json", "markdown")
 _STATUSES = ("forgotten", "gained", "kept", "wrong")
@@ -43,10 +43,9 @@ def forgotten_command(
         raise UserError(unknown("format", format, _FORMATS))
     if status is not None and status not in _STATUSES:
         raise UserError(unknown("status", status, _STATUSES))
-    from forgetmeter.analysis.frames import open_run
-    from forgetmeter.analysis.open_ledgers import open_ledgers
+    from forgetmeter.results.results import open_run
 
-    ledgers = open_ledgers(open_run(run), recipe, task=task, model=model)
+    ledgers = open_run(run).ledgers(recipe, task=task, model=model)
     _check_relation(ledgers, relation)
     is_for_readers = format in ("table", "markdown")
     wanted = status or ("forgotten" if is_for_readers else None)

@@ -10,7 +10,6 @@ from contextlib import suppress
 
 import typer
 
-from forgetmeter.analysis.visible_text import visible_line
 from forgetmeter.cli.advise_command import advise_command
 from forgetmeter.cli.compress_command import compress_command
 from forgetmeter.cli.data_command import data_app
@@ -23,6 +22,7 @@ from forgetmeter.cli.run_command import run_command
 from forgetmeter.cli.show_command import show_command
 from forgetmeter.cli.standards_command import standards_app
 from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.visible_text import visible_line
 
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130

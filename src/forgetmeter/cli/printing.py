@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from forgetmeter.analysis.visible_text import pictured, visible
+from forgetmeter.visible_text import pictured, visible
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -21,8 +21,8 @@ def report_command(
 
     # First of all: it gets ready while the libraries below are imported and the run is read.
     with Drawer() as drawer:
-        from forgetmeter.analysis.frames import open_run
         from forgetmeter.report.written_report import make_report, write_report
+        from forgetmeter.results.results import open_run
 
         files = make_report(open_run(run), None if other is None else open_run(other), drawer=drawer)
     page = write_report(files, out or run)

@@ -124,7 +124,7 @@ def _amount(study: Study) -> str:
 
 def conclude(finished: Finished) -> None:
     """Say what came of a run; the status is 1 where cells failed."""
-    from forgetmeter.analysis.visible_text import visible_line
+    from forgetmeter.visible_text import visible_line
 
     stored = finished.cells - finished.computed
     before = f", {stored} were stored before" if stored else ""

@@ -32,12 +32,12 @@ def show_command(
     from rich.console import Console
     from rich.text import Text
 
-    from forgetmeter.analysis.frames import open_run
-    from forgetmeter.analysis.frontier import frontiers
     from forgetmeter.report.frontier_text import frontier_text
     from forgetmeter.report.rendering import render
     from forgetmeter.report.retained_grid import grid_text, retained_grids
     from forgetmeter.report.show_text import shifts_text, styled_text
+    from forgetmeter.results.frontier import frontiers
+    from forgetmeter.results.results import open_run
 
     summary = open_run(run).summary
     if format == "grid":

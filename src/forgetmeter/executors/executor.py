@@ -10,8 +10,8 @@ from forgetmeter.config.study import Evaluation
 from forgetmeter.models.location import Location
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
-from forgetmeter.store.run_store import RunStore
 
 
 class Progress(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from forgetmeter.analysis.advice import Advice
+from forgetmeter.results.advice import Advice
 
 
 def advice_json(advice: Advice) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from forgetmeter.analysis.advice import Advice, Sized
-from forgetmeter.analysis.standing import Standing
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import count, interval, megabytes, percent, points
+from forgetmeter.results.advice import Advice, Sized
+from forgetmeter.results.standing import Standing
 from forgetmeter.specs.model_reference import parse_model_reference
 
 _MOST_LEFT = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from forgetmeter.analysis.findings.finding import Finding
-from forgetmeter.store.json_text import to_json
+from forgetmeter.json_text import to_json
+from forgetmeter.results.findings.finding import Finding
 
 
 def findings_json(findings: Sequence[Finding], *, remarks: Sequence[str] = ()) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from forgetmeter.analysis.findings.finding import VERDICTS, Claim, Finding, ModelResult, TaskResult, Verdict
-from forgetmeter.analysis.paired import Estimate
 from forgetmeter.report.numbers import interval, points, probability
+from forgetmeter.results.findings.finding import VERDICTS, Claim, Finding, ModelResult, TaskResult, Verdict
+from forgetmeter.statistics.paired import Estimate
 
 _INDENT = 16
 _MARKS: dict[Verdict, tuple[str, str]] = {

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.frames import FILTERS
-from forgetmeter.analysis.left_out import DROPPED
-from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
-from forgetmeter.store.outcomes_table import METRIC
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 
 _KEYS = ("model", "recipe", "task")
 _CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics", "dropped", "named"))
@@ -28,7 +25,7 @@ def flat_columns(summary: Summary) -> list[str]:
         *_KEYS,
         *_CELL,
         *_JUDGED,
-        *(f"{METRIC}{name}" for name in sorted(metrics)),
+        *(f"metric.{name}" for name in sorted(metrics)),
         *counts,
         *_TASK,
         *_VARIANT,
@@ -54,11 +51,11 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
             row |= _named(tasks.get(task), _TASK) | _named(variants[model, recipe], _VARIANT)
             if key in done:
                 row |= _named(done[key], (*_CELL, *_JUDGED))
-                row |= {f"{METRIC}{name}": value for name, value in done[key].metrics.items()}
+                row |= {f"metric.{name}": value for name, value in done[key].metrics.items()}
                 row |= _counts(done[key], _filters(summary, task))
             elif key in measured:
                 row |= {name: getattr(measured[key], name) for name in ("items", "seconds", "cut", "not_numbers")}
-                row |= {f"{METRIC}{name}": value for name, value in measured[key].metrics.items()}
+                row |= {f"metric.{name}": value for name, value in measured[key].metrics.items()}
             else:
                 row["error"] = failed[key].error
             rows.append(row)
@@ -75,5 +72,5 @@ def _filters(summary: Summary, task: str) -> Mapping[str, int]:
 
 def _counts(cell: CellSummary, filters: Mapping[str, int]) -> dict[str, int]:
     """Return how many items are not in a cell: those its model could not be asked, and those its task left out."""
-    dropped = {f"{DROPPED}{reason}": number for reason, number in cell.dropped.items()}
-    return dropped | {f"{FILTERS}{reason}": number for reason, number in filters.items()}
+    dropped = {f"dropped.{reason}": number for reason, number in cell.dropped.items()}
+    return dropped | {f"filters.{reason}": number for reason, number in filters.items()}

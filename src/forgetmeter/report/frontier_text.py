@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from forgetmeter.analysis.frontier import SPEED, Frontier, FrontierPoint, Measure
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
 from forgetmeter.report.size_words import SIZES
+from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure
 
 _UNBEATEN = " *"
 _BEATEN = "  "

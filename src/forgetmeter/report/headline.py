@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.retained_curve import CurvePoint, RetainedCurve
-from forgetmeter.analysis.summary import Summary, TaskSummary
-from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
 from forgetmeter.report.numbers import count, percent, points, share_or_all_but
 from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
 from forgetmeter.specs.recipe import BASELINE
 
 _AFFORDABLE = (0.01, 0.02, 0.05, 0.1)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from forgetmeter.analysis.ledger import Ledger, LedgerEntry
+from forgetmeter.json_text import to_json
 from forgetmeter.report.numbers import MISSING, count, percent
-from forgetmeter.store.json_text import to_json
+from forgetmeter.results.ledger import Ledger, LedgerEntry
 
 _KEYS = ("model", "recipe", "task")
 _ENTRY = tuple(field.name for field in fields(LedgerEntry))

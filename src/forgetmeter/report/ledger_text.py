@@ -7,10 +7,10 @@ from typing import Literal
 
 from rich.text import Text
 
-from forgetmeter.analysis.ledger import ENOUGH_CHOICES, TOP, Fate, Ledger, LedgerCount, LedgerEntry, Status
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.numbers import MISSING, count, percent
 from forgetmeter.report.told_apart import told_apart
+from forgetmeter.results.ledger import ENOUGH_CHOICES, TOP, Fate, Ledger, LedgerCount, LedgerEntry, Status
 
 _COUNTED = (
     Column("known", "right"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.measured import MeasuredSummary
-from forgetmeter.analysis.visible_text import visible_line
 from forgetmeter.report.numbers import count
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.visible_text import visible_line
 
 
 def left_out_facts(

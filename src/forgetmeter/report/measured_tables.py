@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetmeter.analysis.measured import MeasuredSummary
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.left_out_facts import left_out_facts
 from forgetmeter.report.numbers import MISSING, count
 from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.summary import Summary
 
 _METRICS = {
     "word_perplexity": "word ppl",

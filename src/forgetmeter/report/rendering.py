@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.errors import UserError
 from forgetmeter.report.show_csv import show_csv
 from forgetmeter.report.show_json import show_json
 from forgetmeter.report.show_latex import show_latex
 from forgetmeter.report.show_markdown import show_markdown
 from forgetmeter.report.show_text import show_text
+from forgetmeter.results.summary import Summary
 from forgetmeter.specs.suggestion import unknown
 
 Format = Literal["table", "csv", "json", "markdown", "latex"]

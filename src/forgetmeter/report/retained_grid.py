@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.summary import Summary, TaskSummary
 from forgetmeter.report.numbers import MISSING, count, percent, share_or_all_but
 from forgetmeter.report.recipe_words import scope_in_words, treatment
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.recipe import BASELINE, parse_recipe
 
 

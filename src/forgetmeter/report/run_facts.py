@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.summary import Summary
-from forgetmeter.analysis.visible_text import visible_line
 from forgetmeter.report.numbers import count, percent
 from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.run import Run
+from forgetmeter.visible_text import visible_line
 
 _MOST_FAILURES = 200
 
@@ -48,13 +48,13 @@ def _models(identity: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
-    stored = {str(row["task"]): row for row in run.tasks.to_dict("records")}
+    stored = {each.task: each.facts for each in run.tasks}
     for task in summary.tasks:
         row = stored.get(task.task, {})
         said = [f"{count(task.items)} items"]
         official = row.get("official_size")
-        if official is not None and official == official and int(official) != task.items:
-            said.append(f"of {count(int(official))} in all")
+        if official is not None and official != task.items:
+            said.append(f"of {count(official)} in all")
         said += [f"source {row['source']}"] if row.get("source") else []
         said += [f"version {row['version']}"] if row.get("version") else []
         said += [f"left out: {count(number)} {reason}" for reason, number in task.filters.items()]

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from altair.utils.schemapi import debug_mode
 
-from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.frontier import MEASURES, frontiers
-from forgetmeter.analysis.relation_shares import relation_shares
-from forgetmeter.analysis.retained_curve import RetainedCurve
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.figures.figure import Figure
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
 from forgetmeter.report.recipe_words import task_label
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.frontier import MEASURES, frontiers
+from forgetmeter.results.relation_shares import relation_shares
+from forgetmeter.results.retained_curve import RetainedCurve
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
 
 _MOST_COLUMNS = 60

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.numbers import MISSING, percent, probability
 from forgetmeter.report.table import Row, Table, Term
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary
 
 _COLUMNS = ("changed", "rank", "margin", "divergence", "p (chance)", "p (majority)", "p (relations)")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from forgetmeter.analysis.summary import Summary
-from forgetmeter.analysis.visible_text import visible
 from forgetmeter.report.flat_rows import flat_columns, flat_rows
+from forgetmeter.results.summary import Summary
+from forgetmeter.visible_text import visible
 
 
 def show_csv(summary: Summary) -> str:

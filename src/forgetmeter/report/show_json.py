@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.summary import Summary
-from forgetmeter.store.json_text import to_json
+from forgetmeter.json_text import to_json
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary
 
 
 def show_json(summary: Summary) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.numbers import MISSING
 from forgetmeter.report.table import Row, Table
 from forgetmeter.report.tables import DAGGER, STAR, legend, remarks, tables
+from forgetmeter.results.summary import Summary
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.table import Row, Table
 from forgetmeter.report.tables import legend, remarks, tables
+from forgetmeter.results.summary import Summary
 
 _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.shift_tables import shift_tables, shift_terms
 from forgetmeter.report.table import Table, Term
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.report.text_layout import fitting_layout, laid_out
+from forgetmeter.results.summary import Summary
 
 _WIDTH_OF_A_FILE = 100
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.paired import Estimate, compare_paired
-from forgetmeter.analysis.summary import Summary
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.results import Results
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.run import Run
+from forgetmeter.statistics.paired import Estimate, compare_paired
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ class SideBySide:
     notes: tuple[str, ...]
 
 
-def side_by_side(one: Run, other: Run) -> SideBySide:
-    """Lay two runs beside each other."""
+def side_by_side(one: Results, other: Results) -> SideBySide:
+    """Compare two runs."""
     tables, notes = [], []
     tasks = [task.task for task in one.summary.tasks]
     theirs = {task.task for task in other.summary.tasks}
     shared = [task for task in tasks if task in theirs]
     for task in shared:
-        same = _same_items(one, other, task)
+        same = _same_items(one.run, other.run, task)
         if not same:
             notes.append(f"{task}: the two runs share no item of the same content, so differences are not paired.")
         for mine, their in _pairs(one.summary, other.summary):
@@ -98,12 +99,12 @@ def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:
     return frozenset(item for item, _ in mine & theirs)
 
 
-def _rows(one: Run, other: Run, models: tuple[str, str], task: str, same: frozenset[str]) -> Iterable[SideRow]:
+def _rows(one: Results, other: Results, models: tuple[str, str], task: str, same: frozenset[str]) -> Iterable[SideRow]:
     cells = [
-        {cell.recipe: cell for cell in run.summary.cells if (cell.model, cell.task) == (model, task)}
-        for run, model in zip((one, other), models, strict=True)
+        {cell.recipe: cell for cell in results.summary.cells if (cell.model, cell.task) == (model, task)}
+        for results, model in zip((one, other), models, strict=True)
     ]
-    answers = [_answers(run, model, task) for run, model in zip((one, other), models, strict=True)]
+    answers = [_answers(results.run, model, task) for results, model in zip((one, other), models, strict=True)]
     for recipe in dict.fromkeys([*cells[0], *cells[1]]):
         mine, theirs = cells[0].get(recipe), cells[1].get(recipe)
         if mine and theirs and answers[0] and answers[1]:

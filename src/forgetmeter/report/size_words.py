@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forgetmeter.analysis.frontier import Measure
+from forgetmeter.results.frontier import Measure
 
 SIZES: dict[Measure, str] = {
     "dense_bytes": "dense",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from forgetmeter.analysis.visible_text import visible
-from forgetmeter.store.failure import Failure
+from forgetmeter.runs.stored import Failure
+from forgetmeter.visible_text import visible
 
 
 @dataclass(frozen=True)

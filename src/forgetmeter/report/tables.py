@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from forgetmeter.analysis.cell_summary import CellSummary
-from forgetmeter.analysis.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.report.left_out_facts import left_out_facts, not_numbers_remarks
 from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
 from forgetmeter.report.measured_tables import measured_tables
@@ -22,6 +20,8 @@ from forgetmeter.report.numbers import (
 )
 from forgetmeter.report.size_words import SIZES
 from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
 
 STAR = "*"

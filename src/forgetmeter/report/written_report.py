@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from forgetmeter.analysis.findings.all_findings import find
-from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.errors import UserError
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import drawn, specifications
@@ -18,33 +15,33 @@ from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.show_latex import show_latex
 from forgetmeter.report.show_markdown import show_markdown
 from forgetmeter.report.side_by_side import side_by_side
-from forgetmeter.store.filesystem import RunFolder
+from forgetmeter.results.results import Results
+from forgetmeter.runs.filesystem import RunFolder
 
 PAGE = "report.html"
 
 
-def make_report(run: Run, other: Run | None = None, *, drawer: Drawer | None = None) -> Mapping[str, bytes]:
+def make_report(results: Results, other: Results | None = None, *, drawer: Drawer | None = None) -> Mapping[str, bytes]:
     """Return the files of a report, by path.
 
     Args:
-        run: The run.
-        other: One to lay beside it.
+        results: Those of the run.
+        other: Those of another run, to show side by side.
         drawer: Draws the charts and ends; one that is begun here by default.
 
     Raises:
         UserError: The run has no outcomes yet.
     """
-    if not len(run.cells):
-        reason = f"; {len(run.failures)} cells failed" if len(run.failures) else ""
+    run, summary, curves = results.run, results.summary, results.retained_curves
+    if not run.cells:
+        reason = f"; {len(run.failures)} cells failed" if run.failures else ""
         raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
     with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as beside:
-        summary = run.summary
-        curves = all_curves(run, summary)
         figures = run_figures(run, summary, curves)
         charts = list(figures.all())
         # Another process draws; what follows is computed meanwhile.
         drawing = beside.submit(drawn, charts, specifications(charts), ready)
-        findings, ledger = find(run, summary), ledger_data(run)
+        findings, ledger = results.tested_claims, ledger_data(run)
         drawings = drawing.result()
     content = PageContent(
         run=run,
@@ -54,7 +51,7 @@ def make_report(run: Run, other: Run | None = None, *, drawer: Drawer | None = N
         drawn={each.figure.name: each for each in drawings},
         findings=findings,
         ledger=ledger,
-        other=None if other is None else side_by_side(run, other),
+        other=None if other is None else side_by_side(results, other),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
     for each in drawings:

@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetmeter.analysis.advice import Advice, Left, Sized
-from forgetmeter.analysis.frames import open_run
-from forgetmeter.analysis.standing import Standings, standings
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import best, halving_rounds
 from forgetmeter.records.item import Item
+from forgetmeter.results.advice import Advice, Left, Sized
+from forgetmeter.results.results import open_run
+from forgetmeter.results.standing import Standings
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.preset import PREFIX
 from forgetmeter.specs.recipe import BASELINE, Recipe
 from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
-from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.running import Finished, Prospect, look_at, reader, run_prospect
 from forgetmeter.study.silence import Silence
 from forgetmeter.study.vocabulary import InstalledVocabulary
@@ -217,7 +217,7 @@ class _Advising:
         options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
         prospect = look_at(reader(options), progress=self._listener, data=self._request.data)
         self._listener.run(prospect)
-        found = standings(open_run(location), names)
+        found = open_run(location).standings(names)
         self._unusable.update(found.failures)
         if not found.ranked:
             reasons = [f"{task}: {reason}" for task, reason in found.not_counted]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from forgetmeter.analysis.advice import Sized
 from forgetmeter.checkpoints.promise import Promises
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.config.study import Evaluation
@@ -13,6 +12,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.models.loading import load
 from forgetmeter.models.location import Location
+from forgetmeter.results.advice import Sized
 from forgetmeter.specs.recipe import Recipe
 
 

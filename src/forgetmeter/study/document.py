@@ -10,8 +10,8 @@ from typing import Any
 
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
+from forgetmeter.runs.run_store import SCHEMA_VERSION
 from forgetmeter.specs.model_reference import ModelReference
-from forgetmeter.store.run_store import SCHEMA_VERSION
 
 _PACKAGES = ("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tokenizers", "numpy")
 

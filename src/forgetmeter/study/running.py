@@ -17,10 +17,10 @@ from forgetmeter.models.location import Location, locate
 from forgetmeter.plan.planning import Plan, make_plan
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task
+from forgetmeter.runs.run_store import RunStore
+from forgetmeter.runs.stored import Failure
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.store.failure import Failure
-from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.document import study_document
 from forgetmeter.study.silence import Silence
 from forgetmeter.study.vocabulary import InstalledVocabulary

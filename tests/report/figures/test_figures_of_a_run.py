@@ -10,13 +10,12 @@ import pytest
 from altair.utils.schemapi import debug_mode
 from hostile_run import HALF, INT8, MOST, RELATION, write_hostile_run
 
-from forgetmeter.analysis.frames import open_run
-from forgetmeter.analysis.relation_shares import relation_shares
-from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import draw, file_name
 from forgetmeter.report.figures.drawing import drawn as drawn_by_process
 from forgetmeter.report.run_figures import run_figures
+from forgetmeter.results.relation_shares import relation_shares
+from forgetmeter.results.results import open_run
 
 KNOWN = [True] * 30 + [False] * 6
 ALL = {"baseline": KNOWN, HALF: [False] * 6 + KNOWN[6:], MOST: [False] * 36, INT8: KNOWN}
@@ -29,7 +28,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def figures(run):
-    return run_figures(run, run.summary, all_curves(run, run.summary))
+    return run_figures(run.run, run.summary, run.retained_curves)
 
 
 def marks(svg):
@@ -84,7 +83,7 @@ def test_heat_shows_what_each_relation_forgets(figures, run):
 
 
 def test_shares_by_relation_are_those_counted_by_hand(run):
-    shares = relation_shares(run.answers[0])
+    shares = relation_shares(run.run.answers[0])
     rows = run.outcomes.merge(run.items[["item_id", "fields"]], on="item_id")
     rows["relation"] = [dict(fields)["relation"] for fields in rows["fields"]]
     known = set(rows[(rows["recipe"] == "baseline") & rows["correct"]]["item_id"])
@@ -115,8 +114,8 @@ def test_figures_of_the_same_name_get_a_number(tmp_path):
     location = str(tmp_path / "run")
     write_hostile_run(location, {"baseline": [True] * 9, HALF: [False] * 9, MOST: [False] * 9})
     run = open_run(location)
-    curves = all_curves(run, run.summary)
-    names = [figure.name for figure in run_figures(run, run.summary, [*curves, *curves]).all()]
+    curves = run.retained_curves
+    names = [figure.name for figure in run_figures(run.run, run.summary, [*curves, *curves]).all()]
     assert len(names) == len(set(names))
 
 
@@ -128,7 +127,7 @@ def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
         recipes=("baseline", *recipes),
     )
     run = open_run(location)
-    (group,) = run_figures(run, run.summary, all_curves(run, run.summary)).level
+    (group,) = run_figures(run.run, run.summary, run.retained_curves).level
     (figure,) = group.figures
     assert figure.title == "org/tiny: head"
     assert [row[0] for row in figure.table.rows] == ["l1_unstructured", "random_unstructured"]

@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from made_up_run import MadeUpTask, write_made_up_run
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.report.html.ledger_changes import most_of_each
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.ledger_texts import shortened
+from forgetmeter.results.results import open_run
 
 RECIPES = ("l1_unstructured:overall:0.3", "l1_unstructured:overall:0.6", "dynamic_int8:overall")
 
@@ -68,13 +68,13 @@ def expected(run):
 
 
 def test_it_holds_every_changed_answer_and_no_other(run):
-    data = ledger_data(run)
+    data = ledger_data(run.run)
     assert entries(data) == expected(run)
     assert (data.entries, data.left_out, data.most) == (len(expected(run)), 0, None)
 
 
 def test_where_there_is_no_room_those_stay_that_the_baseline_was_surest_of(run):
-    data = ledger_data(run, most_entries=60)
+    data = ledger_data(run.run, most_entries=60)
     everything = expected(run)
     assert data.entries + data.left_out == len(everything)
     assert data.entries <= 60
@@ -92,8 +92,8 @@ def test_where_there_is_no_room_those_stay_that_the_baseline_was_surest_of(run):
 
 
 def test_texts_that_are_too_large_leave_fewer_entries(run):
-    whole = ledger_data(run)
-    less = ledger_data(run, most_bytes=400)
+    whole = ledger_data(run.run)
+    less = ledger_data(run.run, most_bytes=400)
     assert 0 < less.entries < whole.entries
     assert less.entries + less.left_out == whole.entries
 

@@ -18,8 +18,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.results.results import open_run
 
 MISSING = "no chromium and chromedriver here; install them with: apt-get install chromium chromium-driver"
 FLAGS = (

@@ -10,13 +10,13 @@ from html.parser import HTMLParser
 import pytest
 from hostile_run import HALF, INT8, MOST, RELATION, SCRIPT, TASK, write_hostile_run
 
-from forgetmeter.analysis.frames import open_run
 from forgetmeter.errors import UserError
+from forgetmeter.json_text import to_json
 from forgetmeter.report.figures import theme
 from forgetmeter.report.html import page as page_module
 from forgetmeter.report.written_report import make_report
-from forgetmeter.store.json_text import to_json
-from forgetmeter.store.run_store import SCHEMA_VERSION, RunStore
+from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
 
 KNOWN = [True] * 30 + [False] * 6
 ALL = {"baseline": KNOWN, HALF: [False] * 6 + KNOWN[6:], MOST: [False] * 36, INT8: KNOWN}

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from forgetmeter.analysis.visible_text import visible
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
+from forgetmeter.visible_text import visible
 
 # What XML 1.0 has no place for; other control characters are written out.
 _NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")

@@ -8,13 +8,13 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from forgetmeter.analysis.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
 from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.report.size_words import SIZES
+from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
 
 _WIDTH, _HEIGHT = 290, 230
 

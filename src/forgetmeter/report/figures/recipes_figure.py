@@ -8,12 +8,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from forgetmeter.analysis.cell_summary import CellSummary
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
 from forgetmeter.report.numbers import interval, percent
 from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.results.cell_summary import CellSummary
 
 _WIDTH, _ROW = 220, 19
 _MOST = 60

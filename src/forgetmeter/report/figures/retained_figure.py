@@ -10,12 +10,12 @@ from typing import Any, Literal
 import altair as alt
 import pandas as pd
 
-from forgetmeter.analysis.retained_curve import RetainedCurve
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, PAPER, SCOPE_COLOURS, SERIES, SHAPES
 from forgetmeter.report.numbers import MISSING, interval, magnitude, percent
 from forgetmeter.report.recipe_words import scope_in_words
+from forgetmeter.results.retained_curve import RetainedCurve
 
 Along = Literal["level", "removed"]
 _AXES: Mapping[Along, str] = {"level": "share of the scope's weights pruned", "removed": "weights removed"}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetmeter.analysis.frames import Run
 from forgetmeter.report.html.ledger_changes import Change, changes_of, most_of_each, surest
 from forgetmeter.report.html.ledger_texts import LedgerTexts
+from forgetmeter.runs.run import Run
 
 MOST_ENTRIES = 200_000
 MOST_BYTES = 2_500_000

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.frames import Run
-from forgetmeter.report.html.given_answers import GivenAnswers
 from forgetmeter.report.html.ledger_changes import Change
 from forgetmeter.report.html.long_answers import Given, LongAnswers
 from forgetmeter.report.html.other_phrasings import OtherPhrasings
 from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.given_answers import GivenAnswers
+from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
 
 _LONGEST_STATEMENT = 220

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.analysis.answers import Answers
-from forgetmeter.analysis.item_texts import ItemTexts
 from forgetmeter.report.html.ledger_changes import Change
+from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.item_texts import ItemTexts
 
 
 class OtherPhrasings:

@@ -12,9 +12,6 @@ from itertools import count as numbers_from
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from forgetmeter.analysis.findings.finding import VERDICTS, Finding
-from forgetmeter.analysis.frames import Run
-from forgetmeter.analysis.summary import Summary
 from forgetmeter.report.figures.figure import DrawnFigure
 from forgetmeter.report.findings_text import effect_text
 from forgetmeter.report.headline import Headline
@@ -28,6 +25,9 @@ from forgetmeter.report.run_figures import RunFigures, TaskFigures
 from forgetmeter.report.shift_tables import shift_tables, shift_terms
 from forgetmeter.report.side_by_side import SideBySide
 from forgetmeter.report.tables import legend, remarks, tables
+from forgetmeter.results.findings.finding import VERDICTS, Finding
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.run import Run
 
 _OWN = "forgetmeter.report.html"
 

@@ -1,0 +1,1 @@
+"""What follows from a run: comparisons, curves, frontiers, ledgers, findings."""

@@ -1,0 +1,76 @@
+"""The same gap at equal removed parameters: whether it is more than their number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetmeter.results.findings.effect import Effect, tested
+from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
+from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, PRUNING, Treatment, curves
+
+_POINTS = 10
+
+CLAIM = Claim(
+    name="attention_cheaper_at_equal_removed",
+    sentence="Pruning attention costs less than removing as many weights from feed-forward.",
+    source="arXiv 2310.04680, at equal removed parameters",
+    question="When equally many weights are removed, is more retained with attention pruned than with feed-forward?",
+    test="Retained with attention pruned minus retained with feed-forward pruned, at ten equidistant numbers of "
+    "removed weights up to the most that both curves reach, by straight lines between measured variants; the mean over "
+    "these and over methods.",
+    unit="retained",
+)
+
+
+def attention_cheaper_at_equal_removed(models: Sequence[ModelEvidence]) -> Finding:
+    """Test the claim."""
+    return tested(CLAIM, models, _effect)
+
+
+def _effect(evidence: Evidence) -> Effect | str:
+    wanted = [each for each in evidence.treatments if each.name in PRUNING and evidence.removed.get(each.recipe)]
+    if not wanted:
+        return "needs pruning of attention and feed_forward, with removed weights counted"
+    scopes: dict[tuple[str, str], dict[str, tuple[Treatment, ...]]] = {}
+    for (method, _), group in curves(wanted).items():
+        scopes.setdefault((method, group[0].family), {})[group[0].place] = group
+    pairs = [
+        (each[ATTENTION], each[FEED_FORWARD]) for each in scopes.values() if {ATTENTION, FEED_FORWARD} <= set(each)
+    ]
+    if not pairs:
+        return "needs pruning of both attention and feed_forward by one method"
+    coefficients: dict[str, float] = {}
+    constant, most = 0.0, 0.0
+    for attention, feed_forward in pairs:
+        reach = min(max(_removed(group, evidence)) for group in (attention, feed_forward))
+        grid = reach * np.arange(1, _POINTS + 1) / _POINTS
+        most = max(most, reach)
+        for group, sign in ((attention, 1), (feed_forward, -1)):
+            first, weights = _weights(group, grid, evidence)
+            constant += sign * first / len(pairs)
+            for recipe, weight in weights.items():
+                coefficients[recipe] = coefficients.get(recipe, 0.0) + sign * weight / len(pairs)
+    value, draws = evidence.draws.contrast(coefficients, constant)
+    detail = f"up to {most:,.0f} weights removed"
+    return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
+
+
+def _removed(group: Sequence[Treatment], evidence: Evidence) -> list[float]:
+    return [float(evidence.removed[each.recipe]) for each in group]
+
+
+def _weights(
+    group: Sequence[Treatment], grid: NDArray[np.float64], evidence: Evidence
+) -> tuple[float, Mapping[str, float]]:
+    """Return what the unpruned model and each recipe count for in the mean of a curve over a grid."""
+    places = np.asarray([0.0, *_removed(group, evidence)])
+    order = np.argsort(places, kind="stable")
+    shares = np.zeros(len(places))
+    for member in range(len(places)):
+        # Interpolation is linear in the curve's values: each counts for the mean of its own hat function.
+        shares[member] = np.interp(grid, places[order], (order == member).astype(float)).mean()
+    return float(shares[0]), {each.recipe: float(share) for each, share in zip(group, shares[1:], strict=True)}

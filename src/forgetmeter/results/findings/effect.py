@@ -1,0 +1,136 @@
+"""From an effect in resamples to the result of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
+from forgetmeter.results.findings.finding import Claim, Finding, ModelResult, TaskResult
+from forgetmeter.statistics.resampling import expanded_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """An effect on one task.
+
+    Attributes:
+        value: The effect; above the claim's threshold where it is as claimed.
+        draws: The same in resamples, of shape ``(resamples,)``.
+        clusters: How many relations were resampled; ``None`` where it was items.
+        recipes: What was compared, as text.
+        detail: What else there is to say of it, a phrase.
+        trials: How many effects this one was chosen from as the least favourable to the claim: its p-value is
+            multiplied by that where it speaks against the claim.
+    """
+
+    value: float
+    draws: NDArray[np.float64]
+    clusters: int | None
+    recipes: tuple[str, ...]
+    detail: str = ""
+    trials: int = 1
+
+
+def tested(
+    claim: Claim,
+    models: Sequence[ModelEvidence],
+    effect_on: Callable[[Evidence], Effect | str],
+    *,
+    needs_knowledge: bool = True,
+) -> Finding:
+    """Test a claim on every task of every model.
+
+    Args:
+        claim: What is claimed.
+        models: What their variants did.
+        effect_on: Returns the effect on a task, or what is missing there.
+        needs_knowledge: Whether tasks are left out of which the baseline knows nothing that could be retained.
+
+    Returns:
+        The finding, without verdicts yet: these depend on all that is tested in the run.
+    """
+
+    def on_task(evidence: Evidence) -> Effect | str:
+        if not needs_knowledge:
+            return effect_on(evidence)
+        if not evidence.answers.known.any():
+            return evidence.problem
+        # What recipes are missing is said first, as it is the same for all tasks.
+        found = effect_on(evidence)
+        return found if isinstance(found, str) else evidence.problem or found
+
+    results = tuple(_model_result(claim, model, on_task) for model in models)
+    reasons = dict.fromkeys(result.missing for result in results if result.missing)
+    is_tested = any(result.effect is not None for result in results)
+    missing = "" if is_tested else "; ".join(reasons) or "no model has outcomes"
+    return Finding(claim, results, "not tested", missing)
+
+
+def p_value(effect: Effect, threshold: float) -> float:
+    """Return the two-sided p-value that an effect is its threshold.
+
+    By the t distribution with one degree of freedom less than there are relations, or the normal one over items, and
+    the standard deviation of the effect in resamples.
+    """
+    draws = effect.draws[np.isfinite(effect.draws)]
+    distance = effect.value - threshold
+    deviation = float(draws.std(ddof=1)) if len(draws) > 1 else 0.0
+    trials = effect.trials if distance < 0 else 1
+    if deviation <= 1e-12:
+        return 1.0 if abs(distance) <= 1e-12 else 0.0
+    if effect.clusters is None:
+        tail = float(norm.sf(abs(distance) / deviation))
+    else:
+        # The spread of few draws is too small by this factor.
+        deviation *= float(np.sqrt(effect.clusters / (effect.clusters - 1)))
+        tail = float(t.sf(abs(distance) / deviation, effect.clusters - 1))
+    return min(1.0, 2 * tail * trials)
+
+
+def _model_result(claim: Claim, model: ModelEvidence, effect_on: Callable[[Evidence], Effect | str]) -> ModelResult:
+    found = [(evidence.task, effect_on(evidence)) for evidence in model.tasks]
+    tasks = tuple(_task_result(claim, task, each) for task, each in found)
+    effects = [each for _, each in found if isinstance(each, Effect)]
+    if not effects:
+        reasons = dict.fromkeys(f"{task.task}: {task.missing}" for task in tasks)
+        alike = {task.missing for task in tasks}
+        missing = next(iter(alike)) if len(alike) == 1 else "; ".join(reasons)
+        return ModelResult(model.model, "not tested", tasks=tasks, missing=missing or "no outcomes")
+    whole = _mean(effects)
+    return ModelResult(
+        model=model.model,
+        verdict="not tested",
+        effect=expanded_interval(whole.value, whole.draws, clusters=whole.clusters),
+        p_value=p_value(whole, claim.threshold),
+        tasks=tasks,
+    )
+
+
+def _task_result(claim: Claim, task: str, found: Effect | str) -> TaskResult:
+    if isinstance(found, str):
+        return TaskResult(task, missing=found)
+    return TaskResult(
+        task=task,
+        effect=expanded_interval(found.value, found.draws, clusters=found.clusters),
+        p_value=p_value(found, claim.threshold),
+        recipes=found.recipes,
+        detail=found.detail,
+    )
+
+
+def _mean(effects: Sequence[Effect]) -> Effect:
+    """Return the mean effect of tasks, whose resamples are independent; the fewest relations of any count."""
+    clusters = [effect.clusters for effect in effects if effect.clusters is not None]
+    number = min(len(effect.draws) for effect in effects)
+    return Effect(
+        value=float(np.mean([effect.value for effect in effects])),
+        draws=np.mean([effect.draws[:number] for effect in effects], axis=0),
+        clusters=min(clusters) if clusters else None,
+        recipes=tuple(dict.fromkeys(recipe for effect in effects for recipe in effect.recipes)),
+        trials=max(effect.trials for effect in effects),
+    )

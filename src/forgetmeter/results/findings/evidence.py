@@ -1,0 +1,147 @@
+"""What findings are tested on: what the variants of a model did, task by task."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetmeter.results.cell_summary import SIGNIFICANT, CellSummary
+from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
+from forgetmeter.results.summary import Summary
+from forgetmeter.results.treatments import Treatment, treatments
+from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.run import Run
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_weights, totals_by_cluster
+
+FEWEST_KNOWN = 20
+"""Of fewer items that the baseline gets right, the share that is retained says too little."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the variants of one model did on one task.
+
+    Attributes:
+        answers: Item by item.
+        cells: The same in numbers, by recipe.
+        removed: Removed weights by recipe, where they were counted.
+        perplexity: Of the model under each recipe, from another task of the run; empty where it has none.
+    """
+
+    answers: Answers
+    cells: Mapping[str, CellSummary]
+    removed: Mapping[str, int]
+    perplexity: Mapping[str, float]
+
+    @property
+    def task(self) -> str:
+        """The task."""
+        return self.answers.task
+
+    @cached_property
+    def treatments(self) -> tuple[Treatment, ...]:
+        """The recipes of one step."""
+        return treatments(self.answers.recipes)
+
+    @cached_property
+    def draws(self) -> RetainedDraws:
+        """What variants retain, in resamples; those of different tasks are independent of each other."""
+        return retained_draws(self.answers, seed=self._seed)
+
+    @cached_property
+    def problem(self) -> str:
+        """Why nothing can be said of what is retained; empty where it can."""
+        baseline = self.cells.get(BASELINE)
+        if baseline is None or self.answers.baseline is None:
+            return "the baseline has no outcomes"
+        known = int(self.answers.known.sum())
+        if known < FEWEST_KNOWN:
+            return f"the baseline gets only {known} items right; a test needs {FEWEST_KNOWN}"
+        if baseline.p_chance is not None:
+            expected = float(np.nanmean(self.answers.chance))
+            if baseline.p_chance >= SIGNIFICANT or baseline.accuracy <= expected:
+                return "the baseline itself is no better than guessing"
+        return ""
+
+    def mean_draws(self, values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], int | None]:
+        """Return the mean of a number an item, the same in resamples, and how many relations were resampled.
+
+        Without enough relations, resamples are drawn from the normal distribution that the mean of so many items has.
+        All are spread a little more, by what a change of a single item makes, so that few items that happen to be alike
+        do not pass for certainty.
+
+        Args:
+            values: Of shape ``(items,)``; items with NaN are left out.
+        """
+        sound = np.isfinite(values)
+        kept, relation = values[sound], self.answers.relation[sound]
+        clusters = np.unique(relation, return_inverse=True)[1]
+        number = int(clusters.max()) + 1 if len(clusters) else 0
+        random = np.random.default_rng(self._seed)
+        single = random.normal(0.0, 1 / len(kept), RESAMPLES)
+        if (relation < 0).any() or number < FEWEST_CLUSTERS:
+            deviation = float(kept.std(ddof=1)) / np.sqrt(len(kept)) if len(kept) > 1 else 0.0
+            return float(kept.mean()), random.normal(float(kept.mean()), deviation, RESAMPLES) + single, None
+        weights = cluster_weights(number, seed=self._seed)
+        sums = np.bincount(clusters, kept, minlength=number)
+        sizes = totals_by_cluster(np.ones((1, len(kept)), dtype=np.bool_), clusters, number)[0]
+        return float(kept.mean()), (weights @ sums) / (weights @ sizes) + single, number
+
+    @property
+    def _seed(self) -> int:
+        return zlib.crc32(self.task.encode())
+
+    @property
+    def seed(self) -> int:
+        """Seed of the task's resamples."""
+        return self._seed
+
+
+@dataclass(frozen=True, eq=False)
+class ModelEvidence:
+    """What the variants of one model did on all tasks."""
+
+    model: str
+    tasks: tuple[Evidence, ...]
+
+
+def gather(run: Run, summary: Summary) -> tuple[ModelEvidence, ...]:
+    """Return the evidence of each model that has outcomes, in the study's order."""
+    models = dict.fromkeys(answers.model for answers in run.answers)
+    return tuple(_of_model(model, run.answers, summary) for model in models)
+
+
+def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> ModelEvidence:
+    cells = [cell for cell in summary.cells if cell.model == model]
+    removed = {
+        each.recipe: each.removed_weights
+        for each in summary.variants
+        if each.model == model and each.removed_weights is not None
+    }
+    measured = [cell for cell in summary.measured if cell.model == model]
+    perplexity = _perplexity([*measured, *cells])
+    return ModelEvidence(
+        model,
+        tuple(
+            Evidence(each, {cell.recipe: cell for cell in cells if cell.task == each.task}, removed, perplexity)
+            for each in answers
+            if each.model == model
+        ),
+    )
+
+
+def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> Mapping[str, float]:
+    """Return the perplexity by recipe from the first task that has one; infinite where a model is ruined."""
+    found: dict[str, dict[str, float]] = {}
+    for cell in cells:
+        for name, value in cell.metrics.items():
+            if name.endswith("perplexity") and not np.isnan(value):
+                found.setdefault(f"{cell.task} {name}", {})[cell.recipe] = value
+    return next((values for values in found.values() if np.isfinite(values.get(BASELINE, np.inf))), {})

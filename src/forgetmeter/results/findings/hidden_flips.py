@@ -1,0 +1,57 @@
+"""From related work: where accuracy shows nothing, answers have changed all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetmeter.results.findings.effect import Effect, tested
+from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
+from forgetmeter.results.findings.finding import Claim, Finding
+
+THRESHOLD = 0.01
+
+CLAIM = Claim(
+    name="accuracy_hides_flips",
+    sentence="Where accuracy shows no loss, answers have flipped all the same.",
+    source="arXiv 2407.09141",
+    question="Among variants whose drop is not beyond chance, do clearly more items flip than the drop accounts for?",
+    test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
+    "where it was measured; the mean over variants whose drop is not beyond chance. Compared with 1 point.",
+    unit="items flipped beyond the drop",
+    threshold=THRESHOLD,
+)
+
+
+def accuracy_hides_flips(models: Sequence[ModelEvidence]) -> Finding:
+    """Test the claim."""
+    return tested(CLAIM, models, _effect, needs_knowledge=False)
+
+
+def _effect(evidence: Evidence) -> Effect | str:
+    answers = evidence.answers
+    unclear = [recipe for recipe in answers.recipes if recipe in evidence.cells and _is_unclear(evidence, recipe)]
+    if answers.baseline is None or not unclear:
+        return "needs a variant whose drop is not beyond chance"
+    values = np.mean([_beyond_drop(evidence, answers.recipes.index(recipe)) for recipe in unclear], axis=0)
+    floors = [evidence.cells[recipe].noise_floor for recipe in unclear]
+    floor = max((each for each in floors if each is not None), default=0.0)
+    value, draws, clusters = evidence.mean_draws(values)
+    drops = [abs(evidence.cells[recipe].drop or 0.0) for recipe in unclear]
+    detail = f"{len(unclear)} variants, whose accuracy changes by {np.mean(drops):.1%} on average"
+    return Effect(value - floor, draws - floor, clusters, tuple(unclear), detail)
+
+
+def _is_unclear(evidence: Evidence, recipe: str) -> bool:
+    return evidence.cells[recipe].verdict == "unclear"
+
+
+def _beyond_drop(evidence: Evidence, row: int) -> NDArray[np.float64]:
+    """Return a number an item whose mean is the share of flips minus the size of the drop."""
+    answers = evidence.answers
+    change = answers.known.astype(np.float64) - answers.correct[row]
+    change[~answers.paired[row]] = np.nan
+    values: NDArray[np.float64] = np.abs(change) - np.sign(np.nansum(change)) * change
+    return values

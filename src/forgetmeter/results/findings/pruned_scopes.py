@@ -1,0 +1,25 @@
+"""Pruning of different scopes at the same level: what several findings compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from forgetmeter.results.findings.effect import Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.treatments import by_level
+
+
+def scope_pairs(evidence: Evidence, methods: Sequence[str], scopes: Sequence[str]) -> list[Mapping[str, str]]:
+    """Return groups of recipes that differ in nothing but their scope: the recipe of each scope."""
+    wanted = [each for each in evidence.treatments if each.name in methods]
+    return list(by_level(wanted, scopes=scopes).values())
+
+
+def mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:
+    """Return what the first recipes of pairs retain more than the second ones, on average."""
+    coefficients: dict[str, float] = {}
+    for better, worse in pairs:
+        coefficients[better] = coefficients.get(better, 0.0) + 1 / len(pairs)
+        coefficients[worse] = coefficients.get(worse, 0.0) - 1 / len(pairs)
+    value, draws = evidence.draws.contrast(coefficients)
+    return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)

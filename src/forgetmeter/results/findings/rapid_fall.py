@@ -1,0 +1,52 @@
+"""The paper's second finding: past 50% sparsity, knowledge falls rapidly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forgetmeter.results.findings.effect import Effect, tested
+from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
+from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, PRUNING, Treatment, curves
+
+HALF = 0.5
+_STEP = 0.1
+
+CLAIM = Claim(
+    name="rapid_fall_past_half",
+    sentence="Past 50% sparsity, knowledge falls rapidly.",
+    source="arXiv 2312.00960",
+    question="Is more lost for each further 10% of sparsity past 50% than up to 50%?",
+    test="Retained lost per 10% of sparsity from 50% to the highest level, minus the same from 0 to 50%; the mean over "
+    "methods and over the scopes attention, feed-forward and both.",
+    unit="retained per 10% of sparsity",
+)
+
+
+def rapid_fall_past_half(models: Sequence[ModelEvidence]) -> Finding:
+    """Test the claim."""
+    return tested(CLAIM, models, _effect)
+
+
+def _effect(evidence: Evidence) -> Effect | str:
+    scopes = (ATTENTION, FEED_FORWARD, BOTH)
+    wanted = [each for each in evidence.treatments if each.name in PRUNING and each.place in scopes]
+    usable = [group for group in curves(wanted).values() if _has_both_sides(group)]
+    if not usable:
+        return "needs a pruning method at level 0.5 and at a higher one, on attention, feed_forward or overall"
+    coefficients: dict[str, float] = {}
+    constant = 0.0
+    for group in usable:
+        half, last = next(each for each in group if each.level == HALF), group[-1]
+        past, before = _STEP / (float(last.level or 0) - HALF) / len(usable), _STEP / HALF / len(usable)
+        coefficients[half.recipe] = past + before
+        coefficients[last.recipe] = -past
+        constant -= before
+    value, draws = evidence.draws.contrast(coefficients, constant)
+    highest = max(float(group[-1].level or 0) for group in usable)
+    detail = f"{len(usable)} curve{'s' if len(usable) > 1 else ''}, up to {highest:.0%}"
+    return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
+
+
+def _has_both_sides(group: Sequence[Treatment]) -> bool:
+    return any(each.level == HALF for each in group) and float(group[-1].level or 0) > HALF

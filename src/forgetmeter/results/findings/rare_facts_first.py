@@ -1,0 +1,82 @@
+"""From related work: facts about what is rarely spoken of are forgotten first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from forgetmeter.results.findings.effect import Effect, tested
+from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
+from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, cluster_weights
+
+FEWEST_OF_EACH = 10
+
+CLAIM = Claim(
+    name="rare_facts_first",
+    sentence="Rare facts are forgotten first.",
+    source="arXiv 2212.10511, 2608.19670",
+    question="Of two facts of a relation, both known to the baseline, one now forgotten: is that the rarer one?",
+    test="Probability that it is (ties count half) over all such pairs of all relations, minus one half; the mean over "
+    "variants that forget and keep at least ten facts each. Intervals are over relations.",
+    unit="probability",
+)
+
+
+def rare_facts_first(models: Sequence[ModelEvidence]) -> Finding:
+    """Test the claim."""
+    return tested(CLAIM, models, _effect)
+
+
+def _effect(evidence: Evidence) -> Effect | str:
+    answers = evidence.answers
+    usable = answers.known & np.isfinite(answers.popularity) & (answers.relation >= 0)
+    if not usable.any():
+        return "the popularity of its subjects is not known"
+    relation = np.unique(answers.relation[usable], return_inverse=True)[1]
+    relations = int(relation.max()) + 1
+    ranks = _ranks_within(relation, relations, answers.popularity[usable])
+    found, recipes = [], []
+    for row, recipe in enumerate(answers.recipes):
+        # Items that a variant did not answer are neither kept nor forgotten; in one run there are none.
+        kept = answers.correct[row, usable]
+        both = int(kept.sum()), int((~kept).sum())
+        if recipe != BASELINE and min(both) >= FEWEST_OF_EACH:
+            found.append(_pairs(relation, relations, ranks, kept))
+            recipes.append(recipe)
+    if not found:
+        return f"no variant forgets and keeps at least {FEWEST_OF_EACH} facts whose popularity is known"
+    wins, pairs = (np.asarray([each[side] for each in found]) for side in (0, 1))
+    telling = int((pairs.sum(axis=0) > 0).sum())
+    if telling < FEWEST_CLUSTERS:
+        return f"only {telling} relations with known popularity have both forgotten and kept facts (of 5 needed)"
+    weights = cluster_weights(relations, seed=evidence.seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        draws = np.nanmean((weights @ wins.T) / (weights @ pairs.T), axis=1) - 0.5
+    value = float(np.mean(wins.sum(axis=1) / pairs.sum(axis=1))) - 0.5
+    return Effect(value, draws, telling, tuple(recipes), f"{int(usable.sum()):,} facts of {relations} relations")
+
+
+def _ranks_within(relation: NDArray[np.int64], relations: int, popularity: NDArray[np.float64]) -> NDArray[np.float64]:
+    ranks = np.empty(len(popularity))
+    for each in range(relations):
+        members = relation == each
+        ranks[members] = rankdata(popularity[members])
+    return ranks
+
+
+def _pairs(
+    relation: NDArray[np.int64], relations: int, ranks: NDArray[np.float64], kept: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each relation in how many pairs the kept fact is the more popular one, and how many there are.
+
+    The first is Mann and Whitney's U, from the kept facts' sum of ranks.
+    """
+    number_kept = np.bincount(relation, kept, minlength=relations)
+    forgotten = np.bincount(relation, ~kept, minlength=relations)
+    sums = np.bincount(relation, np.where(kept, ranks, 0.0), minlength=relations)
+    return sums - number_kept * (number_kept + 1) / 2, (number_kept * forgotten).astype(np.float64)

@@ -1,0 +1,122 @@
+"""What was computed of a run, as tidy data frames: one row a cell, curve point, result, item or frontier point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import pandas as pd
+
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.findings.finding import Finding, ModelResult, TaskResult
+from forgetmeter.results.frontier import MEASURES, Frontier
+from forgetmeter.results.ledger import Ledger, LedgerEntry
+from forgetmeter.results.retained_curve import RetainedCurve
+from forgetmeter.results.summary import Summary
+from forgetmeter.statistics.paired import Estimate
+
+_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in ("metrics", "dropped", "named"))
+_ENTRY = tuple(field.name for field in fields(LedgerEntry))
+
+
+def comparisons_frame(summary: Summary) -> pd.DataFrame:
+    """Return one row a cell: the attributes of ``CellSummary``, ``verdict``, ``holds_elsewhere``, ``metric.<name>``."""
+    metrics = dict.fromkeys(f"metric.{name}" for cell in summary.cells for name in cell.metrics)
+    rows = [
+        {
+            **{name: getattr(cell, name) for name in (*_CELL, "verdict", "holds_elsewhere")},
+            **{f"metric.{name}": value for name, value in cell.metrics.items()},
+        }
+        for cell in summary.cells
+    ]
+    return _frame(rows, [*_CELL, "verdict", "holds_elsewhere", *metrics])
+
+
+def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
+    """Return one row a point of a curve, with what is said of the whole curve beside it."""
+    columns = [
+        *("model", "task", "method", "scope", "recipe", "level", "removed_weights"),
+        *_interval("retained"),
+        *_interval("area"),
+        *("knee_low", "knee_high", "knee_interval_low", "knee_interval_high", "knee_share"),
+    ]
+    rows = []
+    for curve in curves:
+        knee = {} if curve.knee is None else {f"knee_{name}": value for name, value in asdict(curve.knee).items()}
+        about = {name: getattr(curve, name) for name in ("model", "task", "method", "scope")}
+        for point in curve.points:
+            own = {name: getattr(point, name) for name in ("recipe", "level", "removed_weights")}
+            rows.append({**about, **own, **_values("retained", point.retained), **_values("area", curve.area), **knee})
+    return _frame(rows, columns)
+
+
+def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
+    """Return one row a claim, model and task; the row of a model as a whole has no ``task``."""
+    columns = ["finding", "claim", "model", "task", "verdict", *_interval("effect"), "threshold", "unit"]
+    columns += ["p_value", "p_holm", "detail", "missing"]
+    rows = []
+    for finding in findings:
+        for result in finding.results:
+            own = {"verdict": result.verdict, "p_holm": result.p_holm}
+            rows.append({**_result_row(finding, result.model, result), **own})
+            for task in result.tasks:
+                rows.append({**_result_row(finding, result.model, task), "task": task.task, "detail": task.detail})
+    return _frame(rows, columns)
+
+
+def ledger_frame(ledgers: Iterable[Ledger]) -> pd.DataFrame:
+    """Return one row an item of a ledger: ``model``, ``recipe``, ``task``, then the attributes of ``LedgerEntry``."""
+    keys = ("model", "recipe", "task")
+    rows = [
+        {**{name: getattr(ledger, name) for name in keys}, **{name: getattr(entry, name) for name in _ENTRY}}
+        for ledger in ledgers
+        for entry in ledger.entries
+    ]
+    return _frame(rows, [*keys, *_ENTRY])
+
+
+def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
+    """Return one row a variant and task: its costs, what it retains, and by which costs no other beats it."""
+    rows = [
+        {
+            "model": frontier.model,
+            "task": frontier.task,
+            "recipe": point.recipe,
+            **_values("retained", point.retained),
+            **{measure: point.costs.get(measure) for measure in MEASURES},
+            "simulated": point.simulated,
+            **{f"pareto.{measure}": measure in point.pareto for measure in MEASURES},
+        }
+        for frontier in frontiers
+        for point in frontier.points
+    ]
+    columns = ["model", "task", "recipe", *_interval("retained"), *MEASURES, "simulated"]
+    return _frame(rows, [*columns, *(f"pareto.{measure}" for measure in MEASURES)])
+
+
+def _result_row(finding: Finding, model: str, result: ModelResult | TaskResult) -> dict[str, Any]:
+    return {
+        "finding": finding.name,
+        "claim": finding.claim.sentence,
+        "model": model,
+        **_values("effect", result.effect),
+        "threshold": finding.claim.threshold,
+        "unit": finding.claim.unit,
+        "p_value": result.p_value,
+        "missing": result.missing,
+    }
+
+
+def _interval(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"
+
+
+def _values(name: str, estimate: Estimate | None) -> Mapping[str, float | None]:
+    values = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
+    return dict(zip(_interval(name), values, strict=True))
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.DataFrame(list(rows), columns=list(columns))
+    return frame

@@ -1,0 +1,122 @@
+"""What a variant costs against what it retains, and which variants no other beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.summary import Summary, VariantSummary
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.paired import Estimate
+
+Measure = Literal["dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes", "tokens_per_second"]
+MEASURES: tuple[Measure, ...] = (
+    "dense_bytes",
+    "bitmask_bytes",
+    "quantized_bytes",
+    "smallest_bytes",
+    "tokens_per_second",
+)
+SPEED: Measure = "tokens_per_second"
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """One variant on one task.
+
+    Attributes:
+        recipe: The recipe, as text.
+        retained: Share of what the baseline knew that is still known, with its 95% interval; 1 for the baseline.
+        costs: Each of ``MEASURES`` that is known: sizes in bytes, and, unless it was simulated, the tokens per second
+            at which the task was scored here.
+        simulated: Whether it was computed in floating point, so that its speed would say nothing.
+        pareto: The measures by which no other variant is at least as good and retains at least as much, and better
+            in one of the two.
+    """
+
+    recipe: str
+    retained: Estimate
+    costs: Mapping[Measure, float]
+    simulated: bool
+    pareto: tuple[Measure, ...]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The variants of a model on a task.
+
+    Attributes:
+        model: The model, as text.
+        task: The task.
+        points: In the study's order, the baseline among them.
+    """
+
+    model: str
+    task: str
+    points: tuple[FrontierPoint, ...]
+
+    def pareto_set(self, measure: Measure) -> tuple[str, ...]:
+        """Return the recipes that no other beats by a measure, in the study's order."""
+        return tuple(point.recipe for point in self.points if measure in point.pareto)
+
+
+def frontiers(summary: Summary) -> tuple[Frontier, ...]:
+    """Return a frontier for each model and task; only variants with a retained share are on it."""
+    variants = {(each.model, each.recipe): each for each in summary.variants}
+    found = []
+    for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
+        cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task)]
+        points = _marked(
+            [
+                _point(cell, retained, variants.get((model, cell.recipe)))
+                for cell in cells
+                if (retained := cell.retained_estimate) is not None
+            ]
+        )
+        if any(cell.recipe == BASELINE and cell.right for cell in cells):
+            found.append(Frontier(model, task, tuple(points)))
+    return tuple(found)
+
+
+def _point(cell: CellSummary, retained: Estimate, variant: VariantSummary | None) -> FrontierPoint:
+    is_simulated = bool(variant and variant.simulated)
+    costs: dict[Measure, float | None] = {
+        "dense_bytes": variant.dense_bytes if variant else None,
+        "bitmask_bytes": variant.bitmask_bytes if variant else None,
+        "quantized_bytes": variant.quantized_bytes if variant else None,
+        "smallest_bytes": variant.smallest_bytes if variant else None,
+        # What is simulated is slower or faster than what it simulates.
+        "tokens_per_second": None if is_simulated or not (cell.tokens and cell.seconds) else cell.tokens / cell.seconds,
+    }
+    known = {measure: float(value) for measure, value in costs.items() if value is not None}
+    return FrontierPoint(cell.recipe, retained, known, is_simulated, ())
+
+
+def _marked(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    return [
+        FrontierPoint(
+            point.recipe,
+            point.retained,
+            point.costs,
+            point.simulated,
+            tuple(measure for measure in MEASURES if measure in point.costs and not _is_beaten(point, points, measure)),
+        )
+        for point in points
+    ]
+
+
+def burden(point: FrontierPoint, measure: Measure) -> float:
+    """Return what a variant costs by a measure that it has, such that less is better: of the speed, its negative."""
+    return -point.costs[measure] if measure == SPEED else point.costs[measure]
+
+
+def _is_beaten(point: FrontierPoint, points: Sequence[FrontierPoint], measure: Measure) -> bool:
+    mine = (burden(point, measure), -point.retained.value)
+    for other in points:
+        if measure in other.costs:
+            theirs = (burden(other, measure), -other.retained.value)
+            if theirs != mine and theirs[0] <= mine[0] and theirs[1] <= mine[1]:
+                return True
+    return False

@@ -1,0 +1,65 @@
+"""Cells of tasks without right answers: what was measured, and how it compares with the baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from forgetmeter.runs.run import Run
+from forgetmeter.runs.stored import StoredCell
+from forgetmeter.specs.recipe import BASELINE
+
+
+@dataclass(frozen=True)
+class MeasuredSummary:
+    """One variant on one task in which nothing is right or wrong, such as ``perplexity``.
+
+    Attributes:
+        model: The model, as text.
+        recipe: The recipe, as text.
+        task: The task.
+        items: Number of items.
+        metrics: The task's metrics over all items, by name.
+        ratios: The same divided by the baseline's; empty for the baseline and where it has none on the same items.
+        seconds: Time that the cell took, where it was noted.
+        dropped: How many items the model could not be asked, by reason, as in ``CellSummary``; so are the others.
+    """
+
+    model: str
+    recipe: str
+    task: str
+    items: int
+    metrics: Mapping[str, float]
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    cut: int = 0
+    not_numbers: int = 0
+
+
+def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:
+    """Return the cells of tasks without right answers, in the study's order."""
+    cells = [cell for cell in run.cells if not cell.is_judged]
+    baselines = {(cell.model, cell.task): cell for cell in cells if cell.recipe == BASELINE}
+    return tuple(_measured(cell, baselines.get((cell.model, cell.task))) for cell in cells)
+
+
+def _measured(cell: StoredCell, baseline: StoredCell | None) -> MeasuredSummary:
+    metrics, ratios = cell.metrics, {}
+    if baseline is not None and baseline is not cell and baseline.rows == cell.rows:
+        before = baseline.metrics
+        ratios = {name: value / before[name] for name, value in metrics.items() if before.get(name)}
+    return MeasuredSummary(
+        model=cell.model,
+        recipe=cell.recipe,
+        task=cell.task,
+        items=cell.rows,
+        metrics=metrics,
+        ratios=ratios,
+        seconds=cell.seconds,
+        dropped=cell.dropped,
+        named=cell.named,
+        cut=cell.cut,
+        not_numbers=cell.not_numbers,
+    )

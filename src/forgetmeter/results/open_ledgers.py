@@ -1,0 +1,75 @@
+"""From a run to the ledgers of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from forgetmeter.errors import UserError
+from forgetmeter.results.ledger import Ledger, make_ledger
+from forgetmeter.runs.run import Run
+from forgetmeter.specs.recipe import BASELINE, parse_recipe
+from forgetmeter.specs.suggestion import unknown
+
+
+def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str | None = None) -> tuple[Ledger, ...]:
+    """Return a ledger for each model and task on which both the recipe and the baseline have outcomes.
+
+    Args:
+        run: The run, finished or not.
+        recipe: One of its recipes, as text; not the baseline.
+        task: Only this task; a task with options may be named without them.
+        model: Only this model.
+
+    Raises:
+        UserError: The run has no such recipe, task or model, or nothing to compare it with.
+    """
+    wanted = _recipe(run, recipe)
+    models = _chosen("model", list(dict.fromkeys(variant.model for variant in run.variants)), model)
+    tasks = _chosen("task", run.task_names, task)
+    unjudged = dict.fromkeys(cell.task for cell in run.cells if not cell.is_judged)
+    tasks = [name for name in tasks if name not in unjudged]
+    if not tasks and unjudged:
+        raise UserError(f"there are no right answers in {', '.join(unjudged)}, so that none can be forgotten")
+    done = {cell.key for cell in run.cells}
+    stored = {each.task for each in run.tasks}
+    found, missing = [], []
+    for each in models:
+        for name in tasks:
+            lacking = [text for text in (BASELINE, wanted) if (each, text, name) not in done]
+            if lacking:
+                missing.append(f"'{lacking[0]}' on {name}{_failed(run, each, lacking[0], name)}")
+            else:
+                has_items = name in stored
+                found.append(make_ledger(each, wanted, name, run.ledger_items(each, wanted, name), has_items=has_items))
+    if not found:
+        raise UserError(
+            f"nothing to compare: the run has no outcomes of {', '.join(missing)}; run the study again to do what is "
+            "missing"
+        )
+    return tuple(found)
+
+
+def _recipe(run: Run, text: str) -> str:
+    wanted = str(parse_recipe(text))
+    recipes = [recipe for recipe in dict.fromkeys(variant.recipe for variant in run.variants) if recipe != BASELINE]
+    if wanted == BASELINE:
+        raise UserError("the ledger compares a recipe with the baseline; give one of the others with --recipe")
+    if not recipes:
+        raise UserError("the run has no recipe but the baseline, so that nothing can have been forgotten")
+    if wanted not in recipes:
+        raise UserError(unknown("recipe of this run", wanted, recipes))
+    return wanted
+
+
+def _chosen(kind: str, names: Sequence[str], wanted: str | None) -> list[str]:
+    if wanted is None:
+        return list(names)
+    found = [name for name in names if name == wanted] or [name for name in names if name.split(":")[0] == wanted]
+    if not found:
+        raise UserError(unknown(f"{kind} of this run", wanted, names))
+    return found
+
+
+def _failed(run: Run, model: str, recipe: str, task: str) -> str:
+    failed = {(each.model, each.recipe, each.task) for each in run.failures}
+    return " (it failed)" if (model, recipe, task) in failed else ""

@@ -1,0 +1,49 @@
+"""How much of each relation a variant forgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetmeter.runs.answers import Answers
+
+
+@dataclass(frozen=True, eq=False)
+class RelationShares:
+    """What the variants of a model forget of each relation of a task.
+
+    Attributes:
+        relations: The relations, in the order of the items.
+        recipes: The variants but the baseline, in the study's order.
+        known: How many items of each the baseline gets right, of shape ``(relations,)``.
+        forgotten: Share of those that a variant gets wrong, of shape ``(recipes, relations)``; NaN where there are
+            none that both answered.
+    """
+
+    relations: tuple[str, ...]
+    recipes: tuple[str, ...]
+    known: NDArray[np.int64]
+    forgotten: NDArray[np.float64]
+
+
+def relation_shares(answers: Answers) -> RelationShares | None:
+    """Count by relation; ``None`` where there are no relations or nothing to compare with."""
+    if answers.baseline is None or not answers.relations:
+        return None
+    number = len(answers.relations)
+    rows = [row for row in range(len(answers.recipes)) if row != answers.baseline]
+    has_relation = answers.relation >= 0
+    shares = np.full((len(rows), number), np.nan)
+    for place, row in enumerate(rows):
+        asked = answers.known & answers.paired[row] & has_relation
+        known = np.bincount(answers.relation[asked], minlength=number)
+        lost = np.bincount(answers.relation[asked & ~answers.correct[row]], minlength=number)
+        np.divide(lost, known, out=shares[place], where=known > 0)
+    return RelationShares(
+        answers.relations,
+        tuple(answers.recipes[row] for row in rows),
+        np.bincount(answers.relation[answers.known & has_relation], minlength=number),
+        shares,
+    )

@@ -1,0 +1,149 @@
+"""What recipes retain of several tasks at once, and how far they are behind the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.findings.evidence import Evidence, gather
+from forgetmeter.results.retained_draws import knowing_clusters
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.run import Run
+from forgetmeter.statistics.clustered_proportion import difference_interval
+from forgetmeter.statistics.paired import Estimate, paired_drop
+from forgetmeter.statistics.resampling import hull, totals_by_cluster
+
+
+@dataclass(frozen=True)
+class TaskStanding:
+    """What a recipe retains of one task.
+
+    Attributes:
+        task: The task.
+        retained: Share of what the baseline knew that is still known, with its 95% interval.
+        forgotten: How many items of these are wrong now.
+        known: How many the baseline gets right.
+    """
+
+    task: str
+    retained: Estimate
+    forgotten: int
+    known: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a recipe retains.
+
+    Attributes:
+        recipe: The recipe, as text.
+        retained: Mean over the tasks of what is retained, with its 95% interval.
+        tasks: The same of each task.
+        behind: Mean of what the best retains minus this on the same items, with its 95% interval; ``None`` for
+            the best.
+    """
+
+    recipe: str
+    retained: Estimate
+    tasks: tuple[TaskStanding, ...]
+    behind: Estimate | None
+
+    @property
+    def is_clearly_behind(self) -> bool:
+        """Whether the whole interval says that the best retains more."""
+        return self.behind is not None and self.behind.low > 0
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Recipes from the one that retains most to the one that retains least.
+
+    Attributes:
+        ranked: One a recipe that has outcomes on every task that counts.
+        not_counted: Tasks of which the baseline knows too little for anything to be retained, with the reason.
+        failures: What went wrong, by recipe.
+    """
+
+    ranked: tuple[Standing, ...]
+    not_counted: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, str], ...]
+
+
+def standings(run: Run, summary: Summary, recipes: Sequence[str]) -> Standings:
+    """Rank the recipes of a run of one model.
+
+    Args:
+        run: The run.
+        summary: The same in numbers.
+        recipes: Those to rank; the baseline is not among them. Of equal ones, the earlier comes first.
+    """
+    failures = {each.recipe: each.error for each in summary.failures}
+    evidence = [each for model in gather(run, summary) for each in model.tasks]
+    counted = [each for each in evidence if not each.problem]
+    whole = [recipe for recipe in recipes if recipe not in failures and all(_cell(each, recipe) for each in counted)]
+    return Standings(
+        ranked=_ranked(counted, whole) if counted else (),
+        not_counted=tuple((each.task, each.problem) for each in evidence if each.problem),
+        failures=tuple((recipe, failures[recipe]) for recipe in recipes if recipe in failures),
+    )
+
+
+def _cell(evidence: Evidence, recipe: str) -> CellSummary | None:
+    cell = evidence.cells.get(recipe)
+    return cell if cell is not None and cell.retained is not None else None
+
+
+def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str]) -> tuple[Standing, ...]:
+    means = {recipe: _mean([_retained(each, recipe) for each in evidence]) for recipe in recipes}
+    order = sorted(recipes, key=lambda recipe: -means[recipe].value)
+    return tuple(
+        Standing(
+            recipe=recipe,
+            retained=means[recipe],
+            tasks=tuple(_task(each, recipe) for each in evidence),
+            behind=None if recipe == order[0] else _mean([_behind(each, order[0], recipe) for each in evidence]),
+        )
+        for recipe in order
+    )
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean of estimates of different tasks, which are independent.
+
+    Its limits are put together from theirs by the "method of variance estimates recovery" (Zou and Donner 2008, see
+    ``clustered_proportion``).
+    """
+    values = np.asarray([(each.value, each.low, each.high) for each in estimates])
+    mean = float(values[:, 0].mean())
+    below, above = (float(np.sqrt(((values[:, 0] - values[:, side]) ** 2).sum())) / len(values) for side in (1, 2))
+    return Estimate(mean, mean - below, mean + above)
+
+
+def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
+    """Return what the best retains of a task minus what another does, on the items that both answered."""
+    answers = evidence.answers
+    one, two = answers.recipes.index(best), answers.recipes.index(other)
+    asked = answers.known & answers.paired[one] & answers.paired[two]
+    lost = asked & answers.correct[one] & ~answers.correct[two]
+    won = asked & ~answers.correct[one] & answers.correct[two]
+    found = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
+    if knowing_clusters(answers) is None:
+        return found
+    return hull(
+        found,
+        difference_interval(*totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))),
+    )
+
+
+def _retained(evidence: Evidence, recipe: str) -> Estimate:
+    estimate = evidence.cells[recipe].retained_estimate
+    assert estimate is not None
+    return estimate
+
+
+def _task(evidence: Evidence, recipe: str) -> TaskStanding:
+    forgotten = evidence.cells[recipe].forgotten or 0
+    return TaskStanding(evidence.task, _retained(evidence, recipe), forgotten, int(evidence.answers.known.sum()))

@@ -1,0 +1,218 @@
+"""A run in numbers: every variant and every cell, compared with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.comparison import Comparison, compare_all
+from forgetmeter.results.measured import MeasuredSummary, measured_cells
+from forgetmeter.runs.baselines import task_baseline
+from forgetmeter.runs.run import Run
+from forgetmeter.runs.stored import Failure, StoredCell, StoredVariant
+from forgetmeter.statistics.correction import holm_corrected
+from forgetmeter.statistics.paired import Estimate, Paired
+
+
+@dataclass(frozen=True)
+class VariantSummary:
+    """What a recipe made of a model; every number is ``None`` until the variant has been made.
+
+    Attributes:
+        model: The model, as text.
+        recipe: The recipe, as text.
+        sparsity: Share of zeros in the recipe's scopes; ``None`` where there are none.
+        removed_weights: Zeros beyond those of the baseline.
+        dense_bytes: Size stored plainly.
+        bitmask_bytes: Size with zeros stored as a bitmask.
+        quantized_bytes: Size with quantized matrices at their bits.
+        simulated: Whether a step ran as a simulation.
+        variant: The variant's id.
+        smallest_bytes: Size with each matrix in the smallest way it can be stored; ``None`` where it was not counted.
+    """
+
+    model: str
+    recipe: str
+    sparsity: float | None
+    removed_weights: int | None
+    dense_bytes: int | None
+    bitmask_bytes: int | None
+    quantized_bytes: int | None
+    simulated: bool | None
+    variant: str
+    smallest_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """A task and what it yields without knowledge.
+
+    Attributes:
+        task: Its name.
+        items: Number of items.
+        chance: Accuracy of choosing at random; ``None`` where there are no choices, or any word could be given.
+        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, where items
+            have no relation, the place in the list that is; ``None`` where there are no choices, or any word could be
+            given and there is no relation.
+        filters: How many items the task itself left out, whatever the model, by reason.
+        relations: How many relations its items have; 0 where they have none.
+        has_items: Whether its items are stored, and not only what was answered.
+    """
+
+    task: str
+    items: int
+    chance: float | None
+    majority: float | None
+    filters: Mapping[str, int] = field(default_factory=dict)
+    relations: int = 0
+    has_items: bool = True
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers, in the study's order.
+
+    Attributes:
+        study: ``study.json``.
+        variants: Every variant of the study.
+        tasks: Every task with stored items or outcomes.
+        cells: Those that are done.
+        failures: Cells that failed.
+        missing: Model, recipe and task of the cells that are neither done nor failed.
+        measured: The cells that are done of tasks without right answers, which are not among ``cells``.
+    """
+
+    study: Mapping[str, Any]
+    variants: tuple[VariantSummary, ...]
+    tasks: tuple[TaskSummary, ...]
+    cells: tuple[CellSummary, ...]
+    failures: tuple[Failure, ...]
+    missing: tuple[tuple[str, str, str], ...]
+    measured: tuple[MeasuredSummary, ...] = ()
+
+
+def summarise(run: Run) -> Summary:
+    """Compare every cell of a run with its model's baseline on the same items."""
+    cells, measured = _corrected(list(_cells(run))), measured_cells(run)
+    names = list(dict.fromkeys([*run.study["identity"].get("tasks", ()), *(cell.task for cell in cells)]))
+    seen = {(cell.model, cell.recipe, cell.task) for cell in cells}
+    seen |= {(cell.model, cell.recipe, cell.task) for cell in measured}
+    seen |= {(failure.model, failure.recipe, failure.task) for failure in run.failures}
+    planned = product([(variant.model, variant.recipe) for variant in run.variants], names)
+    return Summary(
+        study=run.study,
+        variants=tuple(map(_variant, run.variants)),
+        tasks=_tasks(names, run, cells),
+        cells=tuple(cells),
+        failures=run.failures,
+        missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
+        measured=measured,
+    )
+
+
+def _cells(run: Run) -> Iterator[CellSummary]:
+    compared = {
+        (answers.model, recipe, answers.task): comparison
+        for answers in run.answers
+        for recipe, comparison in zip(answers.recipes, compare_all(answers), strict=True)
+    }
+    for cell in run.cells:
+        comparison = compared.get(cell.key)
+        if comparison is not None:
+            noise = run.noise.get((cell.model, cell.task))
+            yield _cell(cell, comparison, None if noise is None else noise.floor)
+
+
+def _cell(stored: StoredCell, comparison: Comparison, noise_floor: float | None) -> CellSummary:
+    cell = CellSummary(
+        model=stored.model,
+        recipe=stored.recipe,
+        task=stored.task,
+        items=comparison.items,
+        accuracy=comparison.accuracy.value,
+        accuracy_low=comparison.accuracy.low,
+        accuracy_high=comparison.accuracy.high,
+        metrics=stored.metrics,
+        seconds=stored.seconds,
+        tokens=stored.tokens,
+        dropped=stored.dropped,
+        named=stored.named,
+        cut=stored.cut,
+        not_numbers=stored.not_numbers,
+        p_chance=comparison.p_chance,
+        p_majority=comparison.p_majority,
+        majority_accuracy=comparison.majority_accuracy,
+    )
+    return cell if comparison.paired is None else _compared(cell, comparison, comparison.paired, noise_floor)
+
+
+def _compared(cell: CellSummary, comparison: Comparison, paired: Paired, noise_floor: float | None) -> CellSummary:
+    return replace(
+        cell,
+        **_interval("drop", paired.drop),
+        p_value=paired.p_value,
+        relations=comparison.relations,
+        p_relations=comparison.p_relations,
+        noise_floor=noise_floor,
+        **_interval("retained", paired.retained),
+        forgotten=paired.forgotten,
+        gained=paired.gained,
+        **_interval("gained_share", comparison.gained_share),
+        flips=paired.flips,
+        prediction_flips=paired.prediction_flips,
+        rank_shift=comparison.rank_shift,
+        margin_shift=comparison.margin_shift,
+        divergence=comparison.divergence,
+    )
+
+
+def _interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {}
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
+    holm = holm_corrected([cell.p_value for cell in cells])
+    over_relations = holm_corrected([cell.p_relations for cell in cells])
+    return [
+        replace(cell, p_holm=one, p_relations_holm=other)
+        for cell, one, other in zip(cells, holm, over_relations, strict=True)
+    ]
+
+
+def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
+    answered = {cell.task: cell.items for cell in cells}
+    baselines = {task: task_baseline(found) for task, found in run.item_baselines.items()}
+    filters = {each.task: each.filters for each in run.tasks}
+    relations = run.item_shapes.groupby("task")["relation"].nunique()
+    found = []
+    for name in names:
+        if name in baselines:
+            known = baselines[name]
+            dropped, number = filters.get(name, {}), int(relations.get(name, 0))
+            found.append(TaskSummary(name, known.items, known.chance, known.majority, dropped, number))
+        elif name in answered:
+            found.append(TaskSummary(name, answered[name], None, None, has_items=False))
+    return tuple(found)
+
+
+def _variant(stored: StoredVariant) -> VariantSummary:
+    reached = stored.reached
+    if reached is None:
+        return VariantSummary(stored.model, stored.recipe, None, None, None, None, None, None, stored.id)
+    return VariantSummary(
+        model=stored.model,
+        recipe=stored.recipe,
+        sparsity=reached.sparsity or None,
+        removed_weights=reached.removed_weights,
+        dense_bytes=reached.dense_bytes,
+        bitmask_bytes=reached.bitmask_bytes,
+        quantized_bytes=reached.quantized_bytes,
+        simulated=reached.simulated,
+        variant=stored.id,
+        smallest_bytes=reached.smallest_bytes,
+    )

@@ -1,0 +1,90 @@
+"""What is stored of a run, as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import pandas as pd
+
+from forgetmeter.runs.run import Run
+from forgetmeter.runs.stored import Failure
+
+_KEYS = ("variant", "model", "recipe", "task")
+_TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
+_FILTERS = "filters."
+_SPARSITY = ("sparsity", "weights", "zeros")
+_REACHED = (
+    "selected_weights",
+    "selected_zeros",
+    "removed_weights",
+    "dense_bytes",
+    "bitmask_bytes",
+    "quantized_bytes",
+    "smallest_bytes",
+    "simulated",
+)
+
+
+def variants_frame(run: Run) -> pd.DataFrame:
+    """Return one row a variant; one that has not been made yet has no numbers.
+
+    Columns: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``, the numbers of
+    ``Reached``, ``zeros.<role>``, and the facts noted.
+    """
+    rows = []
+    for variant in run.variants:
+        row: dict[str, Any] = flat(variant.facts)
+        if (reached := variant.reached) is not None:
+            row |= {name: getattr(reached, name) for name in ("sparsity", *_REACHED)}
+            row["weights"] = sum(role.weights for role in reached.roles.values())
+            row["zeros"] = sum(role.zeros for role in reached.roles.values())
+            row |= {f"zeros.{name}": role.zeros for name, role in reached.roles.items()}
+        rows.append({**row, "variant": variant.id, "model": variant.model, "recipe": variant.recipe})
+    first = ["variant", "model", "recipe", *_SPARSITY, *_REACHED]
+    return frame(rows, [*first, *dict.fromkeys(name for row in rows for name in row if name not in first)])
+
+
+def cells_frame(run: Run) -> pd.DataFrame:
+    """Return one row a cell that is done.
+
+    Columns: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the facts noted (``seconds``, ``tokens`` ...),
+    ``metric.<name>`` for each aggregated metric and ``dropped.<reason>``: how many items the model could not be asked.
+    """
+    rows = [
+        {**flat(cell.facts), "variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task}
+        for cell in run.cells
+    ]
+    return frame(rows, list(dict.fromkeys([*_KEYS, "rows", *(name for row in rows for name in row)])))
+
+
+def tasks_frame(run: Run) -> pd.DataFrame:
+    """Return one row a task with stored items.
+
+    Columns: its description, ``items`` (how many), ``items_hash`` and ``filters.<reason>``: how many items the task
+    itself left out.
+    """
+    rows = [{**flat(each.facts), "task": each.task, "items": each.facts["rows"]} for each in run.tasks]
+    filters = dict.fromkeys(name for row in rows for name in row if name.startswith(_FILTERS))
+    return frame(rows, [*_TASKS, *filters])
+
+
+def failures_frame(run: Run) -> pd.DataFrame:
+    """Return one row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``."""
+    return frame([asdict(each) for each in run.failures], [field.name for field in fields(Failure)])
+
+
+def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as a data frame with these columns, empty or not."""
+    made: pd.DataFrame = pd.DataFrame(list(rows), columns=list(columns))
+    return made
+
+
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested facts with dots in their names; the aggregated metrics as ``metric.<name>``."""
+    found: dict[str, Any] = {}
+    for key, value in facts.items():
+        name = "metric" if key == "metrics" and not prefix else f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return found

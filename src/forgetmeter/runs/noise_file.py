@@ -1,0 +1,40 @@
+"""The noise of a baseline's cell, as a JSON document beside its outcomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from forgetmeter.json_text import to_json
+from forgetmeter.records.cell import Cell
+from forgetmeter.records.noise import Noise
+
+
+@dataclass(frozen=True)
+class StoredNoise:
+    """The noise of one model on one task."""
+
+    model: str
+    task: str
+    noise: Noise
+
+
+def noise_json(cell: Cell, noise: Noise) -> bytes:
+    """Return a cell's noise as JSON."""
+    about = {"variant": cell.variant.id, "model": str(cell.variant.model), "task": cell.task}
+    return to_json({**about, "noise": asdict(noise)})
+
+
+def read_noise(content: bytes) -> StoredNoise | None:
+    """Return what was stored, or ``None`` where it is broken: it only has to be measured again."""
+    try:
+        document: Mapping[str, Any] = json.loads(content)
+        numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
+        first, second = map(int, numbers.pop("batch_tokens"))
+        return StoredNoise(
+            str(document["model"]), str(document["task"]), Noise(**numbers, batch_tokens=(first, second))
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

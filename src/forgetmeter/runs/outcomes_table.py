@@ -1,0 +1,58 @@
+"""A cell's outcomes as a parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from forgetmeter.records.cell import Cell
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.runs.metadata import parquet_bytes
+from forgetmeter.runs.stored import JUDGED
+
+METRIC = "metric."
+
+_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("item_id", pa.string()),
+    ("correct", pa.bool_()),
+    # Parquet stores each distinct text of a column once by itself.
+    ("prediction", pa.string()),
+    ("gold", pa.string()),
+    ("rank", pa.int32()),
+    ("margin", pa.float64()),
+    # Models compute in float32 at most; what is beyond it would be noise, and half of the file.
+    ("loglikelihoods", pa.list_(pa.float32())),
+]
+OUTCOME_COLUMNS = tuple(name for name, _ in _FIELDS)
+
+
+def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> bytes:
+    """Return outcomes as a parquet file, with the cell's facts in its metadata.
+
+    Each per-item metric has a column ``metric.<name>``; an outcome without it has a null there.
+    """
+    names = sorted({name for outcome in outcomes for name in outcome.metrics})
+    columns: dict[str, list[Any]] = {
+        "item_id": [outcome.item_id for outcome in outcomes],
+        "correct": [outcome.correct for outcome in outcomes],
+        "prediction": [outcome.prediction for outcome in outcomes],
+        "gold": [outcome.gold for outcome in outcomes],
+        "rank": [outcome.rank for outcome in outcomes],
+        "margin": [outcome.margin for outcome in outcomes],
+        "loglikelihoods": [list(outcome.loglikelihoods) for outcome in outcomes],
+    }
+    columns |= {f"{METRIC}{name}": [outcome.metrics.get(name) for outcome in outcomes] for name in names}
+    schema = pa.schema(_FIELDS + [(f"{METRIC}{name}", pa.float64()) for name in names])
+    about = {
+        **facts,
+        "variant": cell.variant.id,
+        "model": str(cell.variant.model),
+        "recipe": str(cell.variant.recipe),
+        "task": cell.task,
+        "rows": len(outcomes),
+    }
+    if any(outcome.correct is None for outcome in outcomes):
+        about[JUDGED] = False
+    return parquet_bytes(pa.table(columns, schema=schema), about)

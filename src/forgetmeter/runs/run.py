@@ -1,0 +1,201 @@
+"""A run, finished or not, read from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from forgetmeter.records.noise import Noise
+from forgetmeter.runs.answers import Answers, read_answers
+from forgetmeter.runs.baselines import ItemBaselines, baselines_by_task
+from forgetmeter.runs.damage import damage_named
+from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.item_shapes import read_item_shapes
+from forgetmeter.runs.item_texts import ItemTexts, read_item_texts
+from forgetmeter.runs.items_table import ITEM_COLUMNS
+from forgetmeter.runs.ledger_items import LedgerItem, ledger_items
+from forgetmeter.runs.outcomes_table import OUTCOME_COLUMNS
+from forgetmeter.runs.parquet_union import Part, read_union
+from forgetmeter.runs.run_store import RunStore
+from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
+from forgetmeter.specs.recipe import BASELINE
+
+_KEYS = ("variant", "model", "recipe", "task")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run as it is stored, in the study's order of models, recipes and tasks.
+
+    Attributes:
+        location: A folder or an fsspec URL.
+        study: The content of ``study.json``.
+        variants: Every variant that the study or anything stored names.
+        cells: Cells that are done.
+        tasks: Tasks whose items are stored.
+        failures: Cells that failed.
+        noise: By model and task, how far two scorings of the baseline differ; only where that was measured.
+    """
+
+    location: str
+    study: Mapping[str, Any]
+    variants: tuple[StoredVariant, ...]
+    cells: tuple[StoredCell, ...]
+    tasks: tuple[StoredItems, ...]
+    failures: tuple[Failure, ...]
+    noise: Mapping[tuple[str, str], Noise]
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The study's tasks, then others that have cells."""
+        return tuple(dict.fromkeys([*self.study["identity"].get("tasks", ()), *(cell.task for cell in self.cells)]))
+
+    @cached_property
+    def item_shapes(self) -> pd.DataFrame:
+        """One row an item, without its texts.
+
+        Columns: ``task``, ``item_id``, ``gold``, ``choices`` (how many), ``among``, ``relation`` and ``popularity``.
+        """
+        with self._damage_named():
+            return read_item_shapes(self._folder, self._items_parts)
+
+    @cached_property
+    def item_baselines(self) -> Mapping[str, ItemBaselines]:
+        """What can be reached on each item without knowledge, by task, in the order of ``item_shapes``."""
+        return baselines_by_task(self.item_shapes)
+
+    @cached_property
+    def item_texts(self) -> Mapping[str, ItemTexts]:
+        """What each item asks, by task; of tasks whose items are stored."""
+        with self._damage_named():
+            return {each.task: read_item_texts(self.read(each.path)) for each in self.tasks}
+
+    @cached_property
+    def answers(self) -> tuple[Answers, ...]:
+        """The outcomes as arrays, for each model and task with right answers: what all statistics are made from."""
+        judged = [cell for cell in self.cells if cell.is_judged]
+        with self._damage_named():
+            return read_answers(self._folder, _outcome_parts(judged), self.item_shapes, self.item_baselines)
+
+    def ledger_items(self, model: str, recipe: str, task: str) -> list[LedgerItem]:
+        """Return the items of a task that both the baseline and a recipe answered, with both answers.
+
+        Raises:
+            UserError: A file of the run is damaged.
+        """
+        baseline, variant = (self.cell(model, each, task) for each in (BASELINE, recipe))
+        assert baseline is not None
+        assert variant is not None
+        items = next((self.read(each.path) for each in self.tasks if each.task == task), None)
+        with self._damage_named():
+            return ledger_items(items, self.read(baseline.path), self.read(variant.path))
+
+    def outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return one row an outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics.
+
+        Args:
+            columns: Only these of the outcome's columns, which for a large run is much quicker.
+        """
+        if not self.cells:
+            return _empty(*_KEYS, *(columns or OUTCOME_COLUMNS))
+        with self._damage_named():
+            return read_union(self._folder, _outcome_parts(self.cells), columns)
+
+    def items(self) -> pd.DataFrame:
+        """Return one row an item: ``task``, then the columns of the items table."""
+        if not self.tasks:
+            return _empty("task", *ITEM_COLUMNS)
+        with self._damage_named():
+            return read_union(self._folder, self._items_parts)
+
+    def cell(self, model: str, recipe: str, task: str) -> StoredCell | None:
+        """Return a cell, or ``None`` where it is not done."""
+        return next((cell for cell in self.cells if cell.key == (model, recipe, task)), None)
+
+    def read(self, path: str) -> bytes:
+        """Return the content of one of the run's files."""
+        return self._folder.read(path)
+
+    @property
+    def _folder(self) -> RunFolder:
+        return RunFolder(self.location)
+
+    @property
+    def _items_parts(self) -> list[Part]:
+        return [Part(each.path, {"task": each.task}) for each in self.tasks]
+
+    def _damage_named(self) -> AbstractContextManager[None]:
+        return damage_named(self.location, [*self._items_parts, *_outcome_parts(self.cells)])
+
+
+def read_run(location: str) -> Run:
+    """Read a run, finished or not; cells whose file is broken count as not done.
+
+    Args:
+        location: A folder or an fsspec URL.
+
+    Raises:
+        UserError: There is no run there, or one that this version cannot read.
+    """
+    store = RunStore(location)
+    study = store.read_study()
+    cells, failures = store.cells(), store.failures()
+    variants = _variants(study, store.variants(), [*cells, *failures])
+    places = {variant.id: place for place, variant in enumerate(variants)}
+    tasks = _ranks(study["identity"].get("tasks", ()))
+
+    def place(each: StoredCell | Failure) -> tuple[int, tuple[int, str]]:
+        return places[each.variant], _rank(tasks, each.task)
+
+    def named(cell: StoredCell) -> StoredCell:
+        variant = variants[places[cell.variant]]
+        return replace(cell, model=variant.model, recipe=variant.recipe)
+
+    return Run(
+        location=location,
+        study=study,
+        variants=variants,
+        cells=tuple(map(named, sorted(cells, key=place))),
+        tasks=tuple(sorted(store.items(), key=lambda each: _rank(tasks, each.task))),
+        failures=tuple(sorted(failures, key=place)),
+        noise={(each.model, each.task): each.noise for each in store.noises()},
+    )
+
+
+def _variants(
+    study: Mapping[str, Any], stored: Iterable[StoredVariant], others: Iterable[StoredCell | Failure]
+) -> tuple[StoredVariant, ...]:
+    """Return every variant that anything in the run names, in the study's order."""
+    made = {each.id: each for each in stored}
+    listed = [StoredVariant(each["id"], each["model"], each["recipe"]) for each in study.get("variants", ())]
+    known: dict[str, StoredVariant] = {}
+    for each in [*listed, *made.values(), *(StoredVariant(one.variant, one.model, one.recipe) for one in others)]:
+        known.setdefault(each.id, replace(made.get(each.id, each), model=each.model, recipe=each.recipe))
+    models, recipes = (_ranks(study["identity"].get(key, ())) for key in ("models", "recipes"))
+    return tuple(sorted(known.values(), key=lambda each: (_rank(models, each.model), _rank(recipes, each.recipe))))
+
+
+def _ranks(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in reversed(list(enumerate(names)))}
+
+
+def _rank(ranks: Mapping[str, int], name: str) -> tuple[int, str]:
+    """Return a key that sorts known names first, in their order, then the others by name."""
+    return ranks.get(name, len(ranks)), "" if name in ranks else name
+
+
+def _empty(*columns: str) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.DataFrame(columns=list(columns))
+    return frame
+
+
+def _outcome_parts(cells: Iterable[StoredCell]) -> list[Part]:
+    return [
+        Part(cell.path, {"variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task})
+        for cell in cells
+    ]

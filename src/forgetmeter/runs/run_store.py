@@ -1,0 +1,287 @@
+"""A run: its study, items, variants and outcomes, as files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from forgetmeter.errors import UserError
+from forgetmeter.json_text import to_json
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.noise import Noise
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.variant import Reached
+from forgetmeter.runs import layout
+from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.identity import differences
+from forgetmeter.runs.items_table import items_hash, items_parquet
+from forgetmeter.runs.metadata import read_facts
+from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
+from forgetmeter.runs.outcomes_table import outcomes_parquet
+from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
+
+SCHEMA_VERSION = 1
+
+_VARIANT = ("id", "model", "recipe")
+_FAILURE = ("variant", "model", "recipe", "task", "error")
+_START_ANEW = "choose another --out, or delete that run"
+
+
+class RunStore:
+    """Reads and writes one run; several workers may write the same run at a time.
+
+    Attributes:
+        location: A folder or an fsspec URL.
+        folder: The files there.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        try:
+            self.folder = RunFolder(location)
+        except (ValueError, ImportError, OSError) as error:
+            raise UserError(f"the location '{location}' cannot be used: {error}") from error
+
+    def has_study(self) -> bool:
+        """Return whether a run was begun there."""
+        return self.folder.exists(layout.STUDY)
+
+    def check_study(self, document: Mapping[str, Any]) -> None:
+        """See whether ``open_study`` would take the study; nothing is written.
+
+        Args:
+            document: As for ``open_study``.
+
+        Raises:
+            UserError: As ``open_study``.
+        """
+        try:
+            if self.folder.is_file():
+                raise UserError(f"'{self.location}' is a file, not a folder; choose another --out")
+            if self.has_study():
+                self._check_same(self.read_study(), document)
+                return
+            files = self.folder.list()
+            self.folder.check_writable()
+        except (OSError, ValueError) as error:
+            raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
+        # Another worker may have begun the run since the line above.
+        if files and layout.STUDY not in files:
+            raise UserError(
+                f"'{self.location}' is not empty and is no run (it holds '{files[0]}', but no "
+                f"{layout.STUDY}); choose another --out"
+            )
+
+    def open_study(self, document: Mapping[str, Any]) -> None:
+        """Begin a run, or go on with the one that is there if it is of the same study.
+
+        Args:
+            document: The frozen study. ``identity`` (models, recipes, tasks, evaluation) says which study it
+                is; ``variants``, where given, lists the ``id``, ``model`` and ``recipe`` of each.
+
+        Raises:
+            UserError: What is there is another study, of a newer version, unreadable, or no run at all.
+        """
+        self.check_study(document)
+        try:
+            self.folder.create(layout.STUDY, to_json({"schema_version": SCHEMA_VERSION, **document}))
+        except OSError as error:
+            raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
+        self._check_same(self.read_study(), document)
+
+    def read_study(self) -> dict[str, Any]:
+        """Return the frozen study.
+
+        Raises:
+            UserError: There is no run there, or one that this version cannot read.
+        """
+        if not self.folder.exists(layout.STUDY):
+            raise UserError(
+                f"there is no run at '{self.location}' (no {layout.STUDY}); give the folder that a run wrote "
+                "to, or make one with `forgetmeter run --out`"
+            )
+        study = self._read_json(layout.STUDY)
+        version = study.get("schema_version")
+        if not isinstance(version, int) or not _is_study(study):
+            raise UserError(f"'{self.location}/{layout.STUDY}' is no study of forgetmeter; choose another --out")
+        if version > SCHEMA_VERSION:
+            raise UserError(
+                f"the run at '{self.location}' was written by a newer forgetmeter (schema {version}; this "
+                f"one reads up to {SCHEMA_VERSION}); upgrade forgetmeter, or choose another --out"
+            )
+        return study
+
+    def write_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
+        """Store a task's items, or see that those stored already are the same.
+
+        Raises:
+            UserError: Others are stored: the task's data changed since the run began.
+        """
+        path = layout.items_path(description.name)
+        new = items_hash(items)
+        content = items_parquet(description, items)
+        if self.folder.create(path, content):
+            return
+        stored = self.read_items_hash(description.name)
+        if stored is None:
+            self.folder.write(path, content)
+        elif stored != new:
+            raise UserError(
+                f"the data of task '{description.name}' changed since the run at '{self.location}' began "
+                f"(items {stored[:12]} are stored, now they are {new[:12]}); {_START_ANEW}"
+            )
+
+    def read_items_hash(self, task: str) -> str | None:
+        """Return the hash of the items stored for a task, or ``None`` where none can be read."""
+        facts = self._facts(layout.items_path(task))
+        return None if facts is None else str(facts["items_hash"])
+
+    def write_outcomes(self, cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
+        """Store what came of a cell, which is then done; an error stored for it earlier goes.
+
+        Args:
+            cell: The cell.
+            outcomes: One an item.
+            facts: Seconds, tokens, ``items_hash``, aggregated ``metrics`` by name, and the like.
+        """
+        path = layout.outcomes_path(cell.variant.id, cell.task)
+        self.folder.write(path, outcomes_parquet(cell, outcomes, facts))
+        self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
+
+    def is_done(self, cell: Cell) -> bool:
+        """Return whether a cell's outcomes are there and whole."""
+        return self._facts(layout.outcomes_path(cell.variant.id, cell.task)) is not None
+
+    def has_records(self, cell: Cell) -> bool:
+        """Return whether the variant and the items that a cell's outcomes belong to are stored."""
+        return self.folder.exists(layout.variant_path(cell.variant.id)) and self.read_items_hash(cell.task) is not None
+
+    def write_variant(self, variant: Variant, reached: Reached | None, facts: Mapping[str, Any]) -> None:
+        """Store what a recipe did to its model, with timings and the like as ``facts``."""
+        document = {
+            "id": variant.id,
+            "model": str(variant.model),
+            "recipe": str(variant.recipe),
+            "reached": None if reached is None else reached_document(reached),
+            "facts": facts,
+        }
+        self.folder.write(layout.variant_path(variant.id), to_json(document))
+
+    def write_failure(self, cell: Cell, error: str, traceback: str) -> None:
+        """Store why a cell could not be done; it stays to be done."""
+        document = {
+            "variant": cell.variant.id,
+            "model": str(cell.variant.model),
+            "recipe": str(cell.variant.recipe),
+            "task": cell.task,
+            "error": error,
+            "traceback": traceback,
+        }
+        self.folder.write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
+
+    def write_noise(self, cell: Cell, noise: Noise) -> None:
+        """Store how far two scorings of a baseline's cell differ."""
+        self.folder.write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
+
+    def needs_noise(self, cell: Cell, *, is_wanted: bool) -> bool:
+        """Return whether a cell's noise is wanted, is that of a baseline, and is not stored."""
+        if not is_wanted or cell.variant.recipe.steps:
+            return False
+        path = layout.noise_path(cell.variant.id, cell.task)
+        return not self.folder.exists(path) or read_noise(self.folder.read(path)) is None
+
+    def noises(self) -> list[StoredNoise]:
+        """Return the noise that is stored of baselines' cells, in the order of their paths."""
+        paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_noise(path)]
+        return [noise for path in paths if (noise := read_noise(self.folder.read(path))) is not None]
+
+    def failures(self) -> list[Failure]:
+        """Return the cells that failed and that nobody has done since, in the order of their paths."""
+        found = []
+        for path in self.folder.list(layout.VARIANTS):
+            cell = layout.failed_cell(path)
+            if cell and self._facts(layout.outcomes_path(*cell)) is None:
+                stored = self._read_json(path, keys=_FAILURE)
+                found.append(Failure(*(str(stored[key]) for key in _FAILURE)))
+        return found
+
+    def variants(self) -> list[StoredVariant]:
+        """Return what is stored of each variant, in the order of their ids."""
+        paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_variant(path)]
+        return [_variant(self._read_json(path, keys=_VARIANT)) for path in paths]
+
+    def cells(self) -> list[StoredCell]:
+        """Return the cells that are done, in the order of their paths; broken files are left out."""
+        found = []
+        for path in self.folder.list(layout.VARIANTS):
+            cell = layout.outcomes_cell(path)
+            if cell and (facts := self._facts(path)) is not None:
+                variant, name = cell
+                task = str(facts.get("task", name))
+                found.append(StoredCell(variant, str(facts["model"]), str(facts["recipe"]), task, path, facts))
+        return found
+
+    def items(self) -> list[StoredItems]:
+        """Return the tasks whose items are stored, in the order of their names; broken files are left out."""
+        found = []
+        for path in self.folder.list(layout.ITEMS):
+            name = layout.items_task(path)
+            if name and (facts := self._facts(path)) is not None:
+                found.append(StoredItems(str(facts.get("name", name)), path=path, facts=facts))
+        return found
+
+    def _facts(self, path: str) -> dict[str, Any] | None:
+        try:
+            with self.folder.open(path) as stream:
+                return read_facts(stream)
+        except FileNotFoundError:
+            return None
+
+    def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
+        document = None
+        with suppress(ValueError):
+            document = json.loads(self.folder.read(path))
+        if not isinstance(document, dict) or any(key not in document for key in keys):
+            raise UserError(
+                f"'{self.location}/{path}' is damaged (cut off, or not what forgetmeter wrote); delete it and run "
+                "the study again, which makes what is missing anew"
+            )
+        return document
+
+    def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
+        different = differences(stored["identity"], requested["identity"])
+        if different:
+            raise UserError(f"'{self.location}' holds a run of another study ({'; '.join(different)}); {_START_ANEW}")
+        old, new = _ids(stored), _ids(requested)
+        changed = [
+            f"'{model}' under '{recipe}'" for (model, recipe), id_ in new.items() if old.get((model, recipe)) != id_
+        ]
+        more = f" and {len(changed) - 1} more variants" if len(changed) > 1 else ""
+        if old and changed:
+            raise UserError(
+                f"the run at '{self.location}' began with another content of {changed[0]}{more} (its id "
+                f"differs); {_START_ANEW}"
+            )
+
+
+def _is_study(document: Mapping[str, Any]) -> bool:
+    identity, variants = document.get("identity"), document.get("variants", [])
+    return (
+        isinstance(identity, dict)
+        and all(isinstance(identity.get(key, []), list) for key in ("models", "recipes", "tasks"))
+        and isinstance(variants, list)
+        and all(isinstance(each, dict) and each.keys() >= set(_VARIANT) for each in variants)
+    )
+
+
+def _variant(document: Mapping[str, Any]) -> StoredVariant:
+    variant, model, recipe = (str(document[key]) for key in _VARIANT)
+    reached, facts = read_reached(document.get("reached")), document.get("facts") or {}
+    return StoredVariant(variant, model, recipe, reached, facts)
+
+
+def _ids(study: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    return {(each["model"], each["recipe"]): each["id"] for each in study.get("variants", ())}

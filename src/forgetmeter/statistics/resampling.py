@@ -1,0 +1,105 @@
+"""Bootstrap over clusters of items, or over the items themselves where they have no clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate
+
+RESAMPLES = 2000
+SEED = 0
+FEWEST_CLUSTERS = 5
+"""Fewer relations than these say too little of what other relations would have shown."""
+
+_CHUNK = 2_000_000
+
+
+def totals_by_cluster(values: NDArray[np.bool_], cluster: NDArray[np.int64], clusters: int) -> NDArray[np.float64]:
+    """Return how many items of each cluster are marked.
+
+    Args:
+        values: Marks, of shape ``(variants, items)``.
+        cluster: Index of each item's cluster.
+        clusters: How many there are.
+
+    Returns:
+        Counts of shape ``(variants, clusters)``.
+    """
+    order = np.argsort(cluster, kind="stable")
+    starts = np.searchsorted(cluster[order], np.arange(clusters))
+    # reduceat gives the next cluster's first value where one is empty; none is, as clusters are made from items.
+    sums: NDArray[np.float64] = np.add.reduceat(values[:, order], starts, axis=1, dtype=np.float64)
+    return sums
+
+
+@lru_cache(maxsize=16)
+def cluster_weights(clusters: int, *, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
+    """Return how often each cluster is drawn in each resample: shape ``(resamples, clusters)``, not to be changed."""
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(np.float64)
+    weights.setflags(write=False)
+    return weights
+
+
+def resampled_sums(values: NDArray[np.bool_], *, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
+    """Return the number of marked items in resamples of the items, of shape ``(resamples, variants)``.
+
+    Args:
+        values: Marks, of shape ``(variants, items)``.
+        resamples: How many.
+        seed: Of the draws.
+    """
+    items = values.shape[1]
+    as_columns = np.ascontiguousarray(values.T, dtype=np.float32)
+    parts = [weights @ as_columns for weights in _item_weights(items, resamples=resamples, seed=seed)]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _item_weights(items: int, *, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    random = np.random.default_rng(seed)
+    # So many at a time that their counts stay small in memory.
+    at_a_time = max(1, _CHUNK // max(items, 1))
+    for start in range(0, resamples, at_a_time):
+        number = min(at_a_time, resamples - start)
+        drawn = random.integers(0, items, size=(number, items), dtype=np.int64)
+        drawn += np.arange(number)[:, None] * items
+        counts = np.bincount(drawn.ravel(), minlength=number * items)
+        yield counts.reshape(number, items).astype(np.float32)
+
+
+def expanded_interval(value: float, draws: NDArray[np.float64], *, clusters: int | None) -> Estimate:
+    """Return a value with its 95% bootstrap interval.
+
+    It is the expanded percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap", The American
+    Statistician 69(4), 2015: percentiles further out than 2.5, by the t distribution and by the factor that the spread
+    of few draws is too small by. With many clusters it is the plain percentile interval.
+
+    Args:
+        value: The estimate.
+        draws: The same of each resample; those that are not numbers are left out.
+        clusters: How many units were resampled; ``None`` for so many that it makes no difference.
+    """
+    sound = draws[np.isfinite(draws)]
+    if not len(sound):
+        return Estimate(value, value, value)
+    tail = _tail(clusters)
+    low, high = np.quantile(sound, [tail, 1 - tail])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+@lru_cache(maxsize=256)
+def _tail(clusters: int | None) -> float:
+    tail = (1 - CONFIDENCE) / 2
+    if clusters is None or clusters < 2:
+        return tail
+    return float(norm.cdf(np.sqrt(clusters / (clusters - 1)) * t.ppf(tail, clusters - 1)))
+
+
+def hull(one: Estimate, other: Estimate) -> Estimate:
+    """Return the value of the first with the smallest interval that holds both."""
+    return Estimate(one.value, min(one.low, other.low), max(one.high, other.high))

@@ -1,0 +1,112 @@
+"""What recipes retain of several tasks, against means taken by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile_run import HALF, INT8, MOST, write_hostile_run
+from made_up_run import MadeUpTask, write_made_up_run
+
+from forgetmeter.results.results import open_run
+from forgetmeter.results.standing import Standings
+from forgetmeter.runs.run import Run
+
+GOOD, SAME, BAD = "l1_unstructured:overall:0.1", "l1_unstructured:overall:0.2", "l1_unstructured:overall:0.9"
+FORGETS = {"baseline": 0.0, GOOD: 0.05, SAME: 0.05, BAD: 0.6}
+TASKS = (MadeUpTask("facts_like", 600, 6), MadeUpTask("plain", 400), MadeUpTask("unknown", 100))
+
+
+def right(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarray:
+    known = np.arange(task.items) % 4 < (3 if task.name != "unknown" else 1)
+    return known & (random.random(task.items) >= FORGETS[recipe])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    location = str(tmp_path_factory.mktemp("standing") / "run")
+    return open_run(write_made_up_run(location, recipes=(GOOD, SAME, BAD), right=right, tasks=TASKS))
+
+
+@pytest.fixture(scope="module")
+def found(run: Run) -> Standings:
+    return run.standings((BAD, SAME, GOOD))
+
+
+def retained(run: Run, recipe: str, task: str) -> float:
+    rows = run.outcomes[run.outcomes["task"] == task].pivot_table(index="item_id", columns="recipe", values="correct")
+    return float(rows.loc[rows["baseline"] == 1, recipe].mean())
+
+
+def test_recipes_are_ranked_by_the_mean_over_tasks_that_tell(run: Run, found: Standings) -> None:
+    means = {each: (retained(run, each, "facts_like") + retained(run, each, "plain")) / 2 for each in (GOOD, SAME, BAD)}
+    assert [each.recipe for each in found.ranked] == sorted(means, key=lambda each: -means[each])
+    for standing in found.ranked:
+        assert standing.retained.value == pytest.approx(means[standing.recipe])
+        assert standing.retained.low <= standing.retained.value <= standing.retained.high
+        assert [task.task for task in standing.tasks] == ["facts_like", "plain"]
+        for task in standing.tasks:
+            assert task.retained.value == pytest.approx(retained(run, standing.recipe, task.task))
+            assert task.forgotten == pytest.approx((1 - task.retained.value) * task.known)
+    # A quarter right of four choices is guessing.
+    assert found.not_counted == (("unknown", "the baseline itself is no better than guessing"),)
+
+
+def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) -> None:
+    best, second, last = found.ranked
+    assert best.behind is None
+    assert second.behind is not None
+    assert last.behind is not None
+    assert last.behind.value == pytest.approx(best.retained.value - last.retained.value)
+    assert last.is_clearly_behind
+    assert not second.is_clearly_behind
+    assert not best.is_clearly_behind
+    # On the same items: as wide as the paired difference is, which has no part in what both keep.
+    assert 0.02 < last.behind.high - last.behind.low < 0.25
+
+
+def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
+    def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
+        return np.arange(task.items) % 4 < 3
+
+    location = write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, SAME), right=known, tasks=TASKS[:2])
+    best, second = open_run(location).standings((GOOD, SAME)).ranked
+    assert best.retained.low < 0.999 < best.retained.high == 1
+    assert second.behind is not None
+    assert second.behind.low < 0 < second.behind.high
+    # The mean of two tasks is surer than either of them.
+    widths = [task.retained.value - task.retained.low for task in best.tasks]
+    assert min(widths) / 2 < best.retained.value - best.retained.low < max(widths)
+
+
+def test_of_equal_ones_the_earlier_comes_first(tmp_path: Path) -> None:
+    def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
+        return np.arange(task.items) % 4 < 3
+
+    run = open_run(write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, SAME), right=known))
+    assert [each.recipe for each in run.standings((SAME, GOOD)).ranked] == [SAME, GOOD]
+    assert [each.recipe for each in run.standings((GOOD, SAME)).ranked] == [GOOD, SAME]
+
+
+def test_of_one_task_it_is_what_the_tables_say(tmp_path: Path) -> None:
+    location = write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, BAD), right=right, tasks=TASKS[:1])
+    run = open_run(location)
+    for standing in run.standings((GOOD, BAD)).ranked:
+        (cell,) = (each for each in run.summary.cells if each.recipe == standing.recipe)
+        assert standing.retained == cell.retained_estimate
+
+
+def test_what_failed_or_was_not_asked_is_not_ranked(tmp_path: Path) -> None:
+    known = [place % 4 > 0 for place in range(80)]
+    location = write_hostile_run(str(tmp_path / "run"), {"baseline": known, HALF: known}, failed={MOST: "no memory"})
+    found = open_run(location).standings((MOST, HALF, INT8))
+    assert [each.recipe for each in found.ranked] == [HALF]
+    assert found.failures == ((MOST, "no memory"),)
+
+
+def test_without_a_baseline_that_knows_anything_nothing_is_ranked(tmp_path: Path) -> None:
+    location = write_hostile_run(str(tmp_path / "run"), {"baseline": [False] * 30, HALF: [True] * 30})
+    found = open_run(location).standings((HALF,))
+    assert found.ranked == ()
+    assert found.not_counted == (("lama/trex", "the baseline gets only 0 items right; a test needs 20"),)

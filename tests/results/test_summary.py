@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.results import open_run
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.run_store import RunStore
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import parse_recipe
+
+PRUNED, QUANTIZED = "l1_unstructured:overall:0.5", "dynamic_int8:overall"
+KNOWN = [True] * 40 + [False] * 20
+
+
+def cells_by(summary: Summary) -> dict[tuple[str, str], CellSummary]:
+    return {(cell.recipe, cell.task): cell for cell in summary.cells}
+
+
+def test_cells(full_run: str) -> None:
+    summary = open_run(full_run).summary
+    cells = cells_by(summary)
+    assert list(cells) == [
+        ("baseline", "piqa"), ("baseline", "lama/trex"), (PRUNED, "piqa"), (PRUNED, "lama/trex"),
+        (QUANTIZED, "piqa"),
+    ]  # fmt: skip
+    baseline, pruned = cells["baseline", "piqa"], cells[PRUNED, "piqa"]
+    assert (baseline.accuracy, baseline.items, baseline.seconds, baseline.metrics) == (
+        0.75,
+        4,
+        1.5,
+        {"acc": 0.75},
+    )
+    assert baseline.accuracy_low < 0.75 < baseline.accuracy_high
+    assert (baseline.drop, baseline.p_value, baseline.p_holm, baseline.retained, baseline.gained) == (None,) * 5
+    assert not baseline.is_significant
+    assert (pruned.drop, pruned.forgotten, pruned.gained, pruned.flips) == (0.25, 2, 1, 0.75)
+    assert pruned.retained == pytest.approx(1 / 3)
+    assert pruned.prediction_flips == 0.75
+    quantized = cells[QUANTIZED, "piqa"]
+    assert (quantized.drop, quantized.retained, quantized.flips, quantized.p_value) == (0, 1, 0, 1)
+    # The baseline knew nothing there.
+    unknown = cells[PRUNED, "lama/trex"]
+    assert (unknown.retained, unknown.retained_low, unknown.gained) == (None, None, 1)
+
+
+def test_variants_tasks_and_failures(full_run: str) -> None:
+    summary = open_run(full_run).summary
+    assert [(each.recipe, each.sparsity, each.removed_weights) for each in summary.variants] == [
+        ("baseline", None, 0),
+        (PRUNED, 0.5, 5),
+        (QUANTIZED, None, None),
+    ]
+    assert summary.variants[1].bitmask_bytes == 60
+    assert summary.variants[1].simulated is False
+    assert summary.variants[2].simulated is None
+    assert [(each.task, each.items) for each in summary.tasks] == [("piqa", 4), ("lama/trex", 3)]
+    # Two choices: one of them right in three items, both in the fourth.
+    assert summary.tasks[0].chance == pytest.approx((3 / 2 + 1) / 4)
+    assert summary.tasks[0].majority == pytest.approx(3 / 4)
+    assert [(each.recipe, each.task, each.error) for each in summary.failures] == [
+        (QUANTIZED, "lama/trex", "MemoryError: no room")
+    ]
+    assert summary.missing == ()
+
+
+def test_holm_over_all_comparisons_of_the_run(write_run: Callable[..., str]) -> None:
+    forgets = [False] * 12 + KNOWN[12:]
+    summary = open_run(
+        write_run(
+            {
+                ("baseline", "piqa"): KNOWN,
+                (PRUNED, "piqa"): forgets,
+                (QUANTIZED, "piqa"): [False] * 6 + KNOWN[6:],
+                ("baseline", "lama/trex"): KNOWN,
+                (PRUNED, "lama/trex"): KNOWN,
+            }
+        )
+    ).summary
+    compared = [cell for cell in summary.cells if cell.recipe != "baseline"]
+    p_values = [mcnemar([[0, lost], [0, 0]], exact=True).pvalue if lost else 1.0 for lost in (12, 0, 6)]
+    assert [cell.p_value for cell in compared] == pytest.approx(p_values)
+    assert [cell.p_holm for cell in compared] == pytest.approx(multipletests(p_values, method="holm")[1])
+    assert [cell.is_significant for cell in compared] == [True, False, False]
+    assert summary.missing == (("org/tiny", QUANTIZED, "lama/trex"),)
+
+
+def test_without_the_baseline(write_run: Callable[..., str]) -> None:
+    summary = open_run(write_run({(PRUNED, "piqa"): [True, False]})).summary
+    (cell,) = summary.cells
+    assert cell.accuracy == 0.5
+    assert (cell.drop, cell.p_value, cell.p_holm, cell.retained, cell.flips) == (None,) * 5
+    assert len(summary.missing) == 5
+
+
+def test_one_item(write_run: Callable[..., str]) -> None:
+    summary = open_run(write_run({("baseline", "piqa"): [True], (PRUNED, "piqa"): [False]})).summary
+    assert (summary.cells[1].drop, summary.cells[1].p_holm, summary.cells[1].retained) == (1, 1, 0)
+
+
+def test_nothing_yet(write_run: Callable[..., str]) -> None:
+    summary = open_run(write_run({})).summary
+    assert summary.cells == summary.tasks == summary.failures == ()
+    assert len(summary.variants) == 3
+    assert len(summary.missing) == 6
+
+
+def test_a_baseline_of_other_items_is_paired_by_item(write_run: Callable[..., str]) -> None:
+    location = write_run({("baseline", "piqa"): [True, True, False, False]})
+    cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
+    answers = {3: True, 1: False, 0: True, 9: True}
+    outcomes = [Outcome(f"piqa/{at}", right, "4", "4", 1, 0.0, ()) for at, right in answers.items()]
+    RunStore(location).write_outcomes(cell, outcomes, {})
+    pruned = open_run(location).summary.cells[1]
+    # Items 0, 1 and 3 are shared: known, forgotten, gained.
+    assert (pruned.items, pruned.accuracy) == (4, 0.75)
+    assert (pruned.forgotten, pruned.gained, pruned.retained) == (1, 1, 0.5)
+    assert pruned.flips == pytest.approx(2 / 3)
+
+
+def test_a_baseline_of_no_shared_item(write_run: Callable[..., str]) -> None:
+    location = write_run({("baseline", "piqa"): [True, True]})
+    cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
+    RunStore(location).write_outcomes(cell, [Outcome("piqa/9", True, "4", "4", 1, 0.0, ())], {})
+    assert open_run(location).summary.cells[1].drop is None
+
+
+def test_a_cell_that_the_study_does_not_list_is_shown(full_run: str) -> None:
+    cell = Cell(Variant("other", parse_model_reference("org/other"), parse_recipe("baseline")), "boolq")
+    RunStore(full_run).write_outcomes(cell, [Outcome("boolq/0", True, "4", "4", 1, 0.0, ())], {})
+    summary = open_run(full_run).summary
+    assert (summary.cells[-1].model, summary.cells[-1].task) == ("org/other", "boolq")
+    assert summary.tasks[-1].chance is None
+
+
+def test_broken_cells_count_as_missing(full_run: str) -> None:
+    (Path(full_run) / "variants" / "id4" / "piqa.parquet").write_bytes(b"PAR1")
+    assert open_run(full_run).summary.missing == (("org/tiny", PRUNED, "piqa"),)

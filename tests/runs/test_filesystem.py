@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.runs.filesystem import RunFolder
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
+    return RunFolder(str(tmp_path / "run") if request.param == "local" else f"memory://{uuid.uuid4().hex}/run")
+
+
+def test_what_is_written_is_read(folder: RunFolder) -> None:
+    assert folder.list() == []
+    assert not folder.exists("a/b.txt")
+    folder.write("a/b.txt", b"one")
+    folder.write("a/b.txt", b"two")
+    folder.write("top.txt", b"")
+    assert folder.exists("a/b.txt")
+    assert not folder.exists("a")
+    assert folder.read("a/b.txt") == b"two"
+    assert folder.list() == ["a/b.txt", "top.txt"]
+    assert folder.list("a") == ["a/b.txt"]
+    assert folder.list("absent") == []
+    with folder.open("a/b.txt") as stream:
+        assert stream.read(1) == b"t"
+
+
+def test_removing_twice_is_no_error(folder: RunFolder) -> None:
+    folder.write("a.txt", b"one")
+    folder.remove("a.txt")
+    folder.remove("a.txt")
+    assert not folder.exists("a.txt")
+    with pytest.raises(FileNotFoundError):
+        folder.read("a.txt")
+
+
+def test_create_keeps_what_is_there(folder: RunFolder) -> None:
+    assert folder.create("a/b.txt", b"one")
+    assert not folder.create("a/b.txt", b"two")
+    assert folder.read("a/b.txt") == b"one"
+    assert folder.list() == ["a/b.txt"]
+
+
+@pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "a//b", "", "."])
+def test_paths_stay_inside(folder: RunFolder, path: str) -> None:
+    with pytest.raises(ValueError, match="no relative path"):
+        folder.write(path, b"")
+
+
+def test_local_path_is_known_for_local_folders_only(tmp_path: Path) -> None:
+    assert RunFolder(str(tmp_path)).local_path("a/b") == tmp_path / "a" / "b"
+    assert RunFolder("memory://run").local_path("a/b") is None
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_write_that_is_killed_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, old: bytes | None
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = RunFolder(str(tmp_path))
+    if old is not None:
+        folder.write("a/b.txt", old)
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.write("a/b.txt", b"new")
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in left] == ([] if old is None else [old])
+
+
+def test_what_a_killed_process_left_is_not_listed(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path))
+    folder.write("a/b.txt", b"one")
+    (tmp_path / "a" / ".tmp-123-abc").write_bytes(b"on")
+    assert folder.list() == ["a/b.txt"]
+
+
+def test_one_of_many_creates_and_none_sees_a_part(tmp_path: Path) -> None:
+    contents = [bytes([number]) * 100_000 for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda content: RunFolder(str(tmp_path)).create("a.bin", content), contents))
+    assert sum(won) == 1
+    assert RunFolder(str(tmp_path)).read("a.bin") == contents[won.index(True)]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_create_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    folder = RunFolder(str(tmp_path))
+    assert folder.create("a.txt", b"one")
+    assert not folder.create("a.txt", b"two")
+    assert folder.read("a.txt") == b"one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

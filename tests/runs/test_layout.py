@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.records.cell import Cell
+from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.runs import layout
+from forgetmeter.runs.run_store import RunStore
+
+LONG = "lama/trex:relations=" + "+".join(f"P{number}" for number in range(100, 180))
+
+
+def test_a_tasks_name_is_its_path() -> None:
+    name = "lama/trex:relations=P19+P36:source=evidence"
+    assert layout.items_path(name) == f"items/{name}.parquet"
+    assert layout.outcomes_path("id", name) == f"variants/id/{name}.parquet"
+    assert layout.outcomes_cell(layout.outcomes_path("id", name)) == ("id", name)
+
+
+def test_a_path_in_an_option_makes_no_folders() -> None:
+    path = layout.outcomes_path("id", "perplexity:file=../../a/b.txt:window=8")
+    assert path == "variants/id/perplexity:file=..%2F..%2Fa%2Fb.txt:window=8.parquet"
+    assert layout.outcomes_path(*layout.outcomes_cell(path) or ("", "")) == path
+
+
+@pytest.mark.parametrize("path", [layout.items_path, lambda task: layout.failure_path("id", task)])
+def test_names_too_long_for_a_file_are_cut_and_stay_apart(path) -> None:
+    paths = [path(name) for name in (LONG, LONG + "+P9", "é" * 300)]
+    assert len(set(paths)) == 3
+    assert all(len(part.encode()) <= 255 for each in paths for part in each.split("/"))
+    assert paths[0].startswith(path("lama/trex:relations=P100").split(".")[0])
+    # What is there already is found by its cut name.
+    assert layout.items_path(layout.items_task(layout.items_path(LONG)) or "") == layout.items_path(LONG)
+
+
+def test_a_part_of_a_name_that_is_no_files_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be stored"):
+        layout.items_path("a/../b")
+
+
+def test_a_run_of_a_task_with_a_long_name(
+    tmp_path, study: dict, cell: Cell, items: list[Item], outcomes: list[Outcome]
+) -> None:
+    store = RunStore(str(tmp_path / "run"))
+    store.open_study(study)
+    long_cell = Cell(cell.variant, LONG)
+    store.write_items(TaskDescription(LONG, "1", "made up", "acc", 3), items)
+    store.write_failure(long_cell, "out of luck", "")
+    assert [failure.task for failure in store.failures()] == [LONG]
+    store.write_outcomes(long_cell, outcomes, {})
+    assert store.is_done(long_cell)
+    assert store.failures() == []
+    assert [stored.task for stored in store.items()] == [LONG]
+    assert [stored.task for stored in store.cells()] == [LONG]

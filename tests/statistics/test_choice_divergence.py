@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import rel_entr, softmax
+
+from forgetmeter.statistics.choice_divergence import ChoiceDistributions
+
+
+def test_it_is_the_kullback_leibler_divergence_of_the_softmaxes() -> None:
+    random = np.random.default_rng(0)
+    lengths = [2, 5, 1, 3, 2]
+    before, after = ([random.normal(-50, 5, length).tolist() for length in lengths] for _ in range(2))
+    found = ChoiceDistributions(pa.array(before)).divergence(pa.array(after))
+    assert found is not None
+    for place, (one, other) in enumerate(zip(before, after, strict=True)):
+        if len(one) == 1:
+            assert np.isnan(found[place])
+        else:
+            assert found[place] == pytest.approx(rel_entr(softmax(one), softmax(other)).sum(), rel=1e-5, abs=1e-7)
+
+
+def test_the_same_is_at_no_distance() -> None:
+    values = pa.array([[-1.0, -2.0], [-300.0, -1.0, -2.0]])
+    assert ChoiceDistributions(values).divergence(values).tolist() == [0, 0]  # type: ignore[union-attr]
+
+
+def test_what_cannot_be_compared() -> None:
+    single = ChoiceDistributions(pa.array([[-1.0], [-2.0]]))
+    assert single.divergence(pa.array([[-1.0], [-2.0]])) is None
+    assert (
+        ChoiceDistributions(pa.array([], pa.list_(pa.float64()))).divergence(pa.array([], pa.list_(pa.float64())))
+        is None
+    )
+    several = ChoiceDistributions(pa.array([[-1.0, -2.0], [-1.0, -2.0]]))
+    assert several.divergence(pa.array([[-1.0, -2.0], [-1.0]])) is None
+    broken = several.divergence(pa.array([[float("nan"), -2.0], [float("-inf"), -2.0]]))
+    assert broken is not None
+    assert np.isnan(broken).all()

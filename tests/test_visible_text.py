@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.visible_text import visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+        ("nothing\x00 here\r", "nothing\\x00 here\\x0d"),
+        ("\u202eturned\u202c", "\\u202eturned\\u202c"),
+        ("Ciudad de México,\n\tβ – 東京 ‘é’", "Ciudad de México,\n\tβ – 東京 ‘é’"),
+    ],
+)
+def test_what_would_move_a_cursor_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.item import Item, Request, TaskDescription
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.runs.run_store import RunStore
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import parse_recipe
+
+MODEL = "org/tiny"
+PRUNED = "l1_unstructured:overall:0.5"
+QUANTIZED = "dynamic_int8:overall"
+# Not in alphabetical order, so that an order that is not the study's shows.
+RECIPES = ("baseline", PRUNED, QUANTIZED)
+TASKS = ("piqa", "lama/trex")
+
+Right = Mapping[tuple[str, str], Sequence[bool]]
+
+
+def variant(recipe: str) -> Variant:
+    return Variant(f"id{5 - RECIPES.index(recipe)}", parse_model_reference(MODEL), parse_recipe(recipe))
+
+
+def make_items(task: str, number: int) -> list[Item]:
+    requests = (Request("2 + 2 =", " 4"), Request("2 + 2 =", " 5"))
+    gold = [(0,), (1,), (1,), (0, 1)]
+    return [
+        Item(f"{task}/{index}", f"{task}{index}", requests, ("4", "5"), gold[index % 4], {"relation": "P1"})
+        for index in range(number)
+    ]
+
+
+def make_outcomes(task: str, right: Sequence[bool], *, metric: str = "acc") -> list[Outcome]:
+    return [
+        Outcome(
+            item_id=f"{task}/{index}",
+            correct=correct,
+            prediction="4" if correct else "5",
+            gold="4",
+            rank=1 if correct else None,
+            margin=0.5 if correct else None,
+            loglikelihoods=(-1.0, -1.5),
+            metrics={metric: float(correct)},
+        )
+        for index, correct in enumerate(right)
+    ]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes a run with these right answers by recipe and task, and says where."""
+
+    def write(right: Right, *, location: str | None = None) -> str:
+        location = location or str(tmp_path / "run")
+        store = RunStore(location)
+        store.open_study(
+            {
+                "identity": {
+                    "models": [MODEL],
+                    "recipes": list(RECIPES),
+                    "tasks": list(TASKS),
+                    "evaluation": {},
+                },
+                "variants": [{"id": variant(each).id, "model": MODEL, "recipe": each} for each in RECIPES],
+            }
+        )
+        for (recipe, task), answers in right.items():
+            description = TaskDescription(task, "1", "by hand", "acc", 100)
+            store.write_items(description, make_items(task, len(answers)))
+            facts = {
+                "seconds": 1.5,
+                "metrics": {"acc": sum(answers) / max(len(answers), 1)},
+                "speed": {"tokens": 7},
+            }
+            metric = "acc" if task == "piqa" else "p_at_1"
+            store.write_outcomes(Cell(variant(recipe), task), make_outcomes(task, answers, metric=metric), facts)
+        for recipe, zeros in (("baseline", 0), (PRUNED, 5)):
+            reached = Reached({"attention.query": RoleCount(20, zeros)}, 10, zeros, zeros, 80, 60, 80, simulated=False)
+            store.write_variant(variant(recipe), reached, {"seconds": 0.5})
+        return location
+
+    return write
+
+
+@pytest.fixture
+def full_run(write_run: Callable[..., str]) -> str:
+    """All of two recipes, one cell of the third, which failed on the other task."""
+    location = write_run(
+        {
+            ("baseline", "piqa"): [True, True, True, False],
+            (PRUNED, "piqa"): [True, False, False, True],
+            (QUANTIZED, "piqa"): [True, True, True, False],
+            ("baseline", "lama/trex"): [False, False, False],
+            (PRUNED, "lama/trex"): [False, True, False],
+        }
+    )
+    RunStore(location).write_failure(Cell(variant(QUANTIZED), "lama/trex"), "MemoryError: no room", "Traceback ...")
+    return location
