@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.numbers import count, interval, megabytes, percent, points
+from forgetmeter.report.numbers import count, megabytes, percent, percent_interval, points_interval
 from forgetmeter.results.advice import Advice, Sized
 from forgetmeter.results.standing import Standing
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -47,7 +47,7 @@ def _command(advice: Advice) -> str:
 
 def _in_a_sentence(advice: Advice, width: int) -> str:
     best, size = advice.best, advice.sizes[advice.best.recipe]
-    kept = f"{percent(best.retained.value)} {interval(best.retained.low, best.retained.high)}"
+    kept = percent_interval(best.retained)
     (takes,) = megabytes([size.bytes])
     (most,) = megabytes([advice.most_bytes])
     (whole,) = megabytes([advice.dense_bytes])
@@ -77,7 +77,7 @@ def _table(advice: Advice, width: int) -> Text:
         (
             each.recipe,
             size,
-            f"{percent(each.retained.value)} {interval(each.retained.low, each.retained.high)}",
+            percent_interval(each.retained),
             _behind(each),
             *(percent(task.retained.value) for task in each.tasks if tasks),
         )
@@ -90,7 +90,7 @@ def _table(advice: Advice, width: int) -> Text:
 def _behind(standing: Standing) -> str:
     if standing.behind is None:
         return "—"
-    return f"{points(standing.behind.value)} {interval(standing.behind.low, standing.behind.high)}"
+    return points_interval(standing.behind)
 
 
 def _remarks(advice: Advice) -> Iterable[str]:
