@@ -270,3 +270,12 @@ def test_an_expert_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
     # transformers notices that there are too many experts to put together.
     assert "cannot be loaded" in refused(changed(tmp_path / "moe", tmp_path / "doubled", doubled))
+
+
+def test_float64_is_plain(llama_folder: Path, tmp_path: Path) -> None:
+    def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.double() for name, tensor in tensors.items()}
+
+    found = load(str(changed(llama_folder, tmp_path / "double", doubled))).model.state_dict()
+    for name, tensor in load(str(llama_folder)).model.state_dict().items():
+        assert torch.equal(found[name], tensor)

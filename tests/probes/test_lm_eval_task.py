@@ -302,3 +302,11 @@ def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
         theirs.build_all_requests(limit=20)
     expected = [instance.args for instance in theirs.instances]
     assert [(r.context, r.continuation) for item in ours.items for r in item.requests] == expected
+
+
+def test_a_template_reaches_nothing_but_its_document(made_up: Path) -> None:
+    run = f"touch {made_up}/ran"
+    template = "{{ cycler.__init__.__globals__.os.system('" + run + "') }}{{q}}"
+    with pytest.raises(UserError, match="can be asked"):
+        own_task(made_up, [GOOD] * 2, more=f'doc_to_text: "{template}"\n')
+    assert not (made_up / "ran").exists()

@@ -133,3 +133,17 @@ def test_a_sequence_that_is_asked_for_twice_is_read_once() -> None:
 def test_a_task_of_which_nothing_can_be_asked_is_refused() -> None:
     with pytest.raises(UserError, match=r"'bert' can be asked none of the 3 items \(answer is not one token .*: 3\)"):
         Engine(bert()).prepare(items("vocabulary", STATEMENTS, ("Wien",)))
+
+
+@pytest.mark.parametrize("among", ["vocabulary", "answers", "candidates"])
+def test_a_text_with_a_mask_of_its_own_is_left_out(among: str) -> None:
+    """Else the first of the two masks would be read, wherever the blank is."""
+    clozes = [("The capital of [MASK] is ", "."), ("The capital of France is ", ".")]
+    asked = items(among, clozes, ("paris", "rome"))
+    prepared = Engine(bert()).prepare(asked)
+    assert prepared.first_dropped() == {"text holds the token that the model fills in": "x/0"}
+
+
+def test_half_a_surrogate_pair_leaves_its_item_out() -> None:
+    asked = items("vocabulary", [("The capital of \ud800 is ", "."), ("The capital of France is ", ".")], ("paris",))
+    assert Engine(bert()).prepare(asked).first_dropped() == {"text is not valid Unicode": "x/0"}

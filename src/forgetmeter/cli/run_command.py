@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,7 +130,7 @@ def conclude(finished: Finished) -> None:
     stored = finished.cells - finished.computed
     before = f", {stored} were stored before" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
-    typer.echo(f"look at it with: forgetmeter show {finished.output}")
+    typer.echo(f"look at it with: forgetmeter show {shlex.quote(finished.output)}")
     for failure in finished.failures:
         error = visible_line(failure.error)
         typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)

@@ -113,7 +113,7 @@ class _EvaluationSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     limit: Annotated[int, Field(gt=0, le=_MOST_ITEMS)] | None = None
     precision: Annotated[None, BeforeValidator(_not_yet)] = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None

@@ -20,12 +20,16 @@ from forgetmeter.models.standard import standard_folder
 from forgetmeter.models.weight_files import INDEX, SINGLE, tensor_headers
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
+CONVERSION = 3
+"""Part of a GGUF model's identity: raise it when converting a file gives another model or tokenizer."""
 _IDENTITY_LENGTH = 16
 _PARTS = (
     "config.json",
     "*.safetensors",
     INDEX,
     "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "*.model",
     "vocab*",
     "merges*",
@@ -59,7 +63,7 @@ def locate(reference: ModelReference) -> Location:
     if path.is_dir():
         files = sorted({file for pattern in _PARTS for file in path.glob(pattern)})
         return Location(reference, path, _hash([_file_hash(file) for file in files]))
-    return Location(reference, path, _file_hash(path)[:_IDENTITY_LENGTH])
+    return Location(reference, path, _hash([_file_hash(path), str(CONVERSION)]))
 
 
 def find(reference: ModelReference) -> Path:
@@ -142,7 +146,7 @@ def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> 
     if index.is_file():
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
-            listed = set(content["weight_map"].values())
+            listed = set(map(str, content["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
         if "metadata" not in content and not (path / SINGLE).is_file():

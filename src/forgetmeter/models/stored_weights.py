@@ -210,8 +210,7 @@ def _undivided_blocks(tensors: Mapping[str, TensorHeader], method: Mapping[str, 
 
 def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
     """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
-    if tensor.dtype.startswith(("F8", "F4", "F6")):
-        return True
-    return tensor.dtype not in _WIDTHS and (
-        key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
-    )
+    if tensor.dtype in _WIDTHS:
+        return False
+    is_weight = key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
+    return is_weight or tensor.dtype.startswith(("F8", "F4", "F6"))

@@ -16,4 +16,4 @@ def content_hash(content: Sequence[str]) -> str:
 
 def whole_hash(content: Sequence[str]) -> str:
     """Return a hash that stands for texts which many items share, such as their answers."""
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content).encode(errors="surrogatepass")).hexdigest()

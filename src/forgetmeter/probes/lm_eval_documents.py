@@ -137,4 +137,4 @@ def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[st
 
 
 def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:16]

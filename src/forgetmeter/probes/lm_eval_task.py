@@ -10,6 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from jinja2 import BaseLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.lm_eval_documents import documents, quiet
@@ -230,8 +232,17 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
         skipped: How many documents to skip.
         tried: Gets the index of the document that was tried, if the data set could be read.
     """
+    from lm_eval import utils
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.tasks import TaskManager
+
+    if not isinstance(utils.env, SandboxedEnvironment):
+        # Templates of a definition are to fill in a document, and must not reach anything else.
+        filters, utils.env = (
+            utils.env.filters,
+            SandboxedEnvironment(loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True),
+        )
+        utils.env.filters.update(filters)
 
     def without_first(task: ConfigurableTask) -> Any:  # noqa: ANN401
         docs = own.fget(task)

@@ -75,13 +75,13 @@ class PerplexityTask:
 
 
 def _item(place: int, text: str, window: int | None) -> Item:
-    digest = hashlib.sha256(f"{window}\n{text}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{window}\n{text}".encode(errors="surrogatepass")).hexdigest()[:16]
     return Item(f"{PERPLEXITY_TASK}/{place}", digest, (), (), (), text=text, window=window)
 
 
 def _outcome(item: Item, answer: TextAnswer) -> Outcome:
     assert item.text is not None
-    size = len(item.text.encode())
+    size = len(item.text.encode(errors="surrogatepass"))
     return Outcome(
         item_id=item.id,
         correct=None,

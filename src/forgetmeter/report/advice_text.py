@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -33,7 +34,7 @@ def advice_text(advice: Advice, *, width: int) -> Text:
     text.append("\nmake it    ", "bold")
     text.append(f"{_command(advice)}\n")
     text.append("look at it ", "bold")
-    text.append(f"forgetmeter report {advice.runs[-1]}\n")
+    text.append(f"forgetmeter report {shlex.quote(advice.runs[-1])}\n")
     return text
 
 
@@ -42,7 +43,9 @@ def _command(advice: Advice) -> str:
     if size.format is None:
         return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({size.no_format})"
     stored = "" if size.format == "dense" else f" --format {size.format}"
-    return f"forgetmeter compress {advice.model} '{advice.best.recipe}'{stored} --out DIR"
+    recipe = advice.best.recipe
+    quoted = shlex.quote(recipe) if "'" in recipe else f"'{recipe}'"
+    return f"forgetmeter compress {shlex.quote(advice.model)} {quoted}{stored} --out DIR"
 
 
 def _in_a_sentence(advice: Advice, width: int) -> str:

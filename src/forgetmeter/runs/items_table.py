@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
-from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.item import Item, Request, TaskDescription
 from forgetmeter.runs.metadata import parquet_bytes
 
 _TEXTS = pa.list_(pa.string())
@@ -28,6 +28,8 @@ _SCHEMA = pa.schema(
     ]
 )
 ITEM_COLUMNS = tuple(_SCHEMA.names)
+ITEMS_SCHEMA = pa.schema([field for field in _SCHEMA if field.name not in ("before", "after", "among")])
+"""What every version has stored."""
 
 
 def items_hash(items: Sequence[Item]) -> str:
@@ -41,7 +43,15 @@ def items_hash(items: Sequence[Item]) -> str:
 
 def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
     """Return items as a parquet file, with the task's description and ``items_hash`` in its metadata."""
-    table = pa.table(
+    try:
+        table = _table(items)
+    except UnicodeEncodeError:
+        table = _table([_storable(item) for item in items])
+    return parquet_bytes(table, {**asdict(description), "items_hash": items_hash(items), "rows": len(items)})
+
+
+def _table(items: Sequence[Item]) -> pa.Table:
+    return pa.table(
         {
             "item_id": [item.id for item in items],
             "content_hash": [item.content_hash for item in items],
@@ -60,4 +70,20 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
         },
         schema=_SCHEMA,
     )
-    return parquet_bytes(table, {**asdict(description), "items_hash": items_hash(items), "rows": len(items)})
+
+
+def _storable(item: Item) -> Item:
+    """Return an item with escapes in place of half surrogate pairs, which no file can hold; it cannot be asked."""
+
+    def text(value: str) -> str:
+        return value.encode(errors="backslashreplace").decode()
+
+    cloze = item.cloze and replace(item.cloze, before=text(item.cloze.before), after=text(item.cloze.after))
+    return replace(
+        item,
+        requests=tuple(Request(text(one.context), text(one.continuation)) for one in item.requests),
+        choices=tuple(map(text, item.choices)),
+        fields={name: text(value) for name, value in item.fields.items()},
+        cloze=cloze,
+        text=None if item.text is None else text(item.text),
+    )

@@ -19,6 +19,8 @@ NO_TOKENS = "an answer has no tokens"
 ANSWER_TOO_LONG = "an answer is longer than the model reads"
 NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 BEYOND_EMBEDDING = "token beyond the model's embedding"
+BLANK_IN_TEXT = "text holds the token that the model fills in"
+NO_UNICODE = "text is not valid Unicode"
 
 
 @dataclass(frozen=True)

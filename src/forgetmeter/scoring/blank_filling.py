@@ -13,7 +13,7 @@ from forgetmeter.scoring.answer_tree import AnswerTree, answer_tree, one_begins_
 
 Tokens = tuple[int, ...]
 
-_FIRST_SENTINEL, _SECOND_SENTINEL = "<extra_id_0>", "<extra_id_1>"
+FIRST_SENTINEL, _SECOND_SENTINEL = "<extra_id_0>", "<extra_id_1>"
 
 
 class BlankFilling(Protocol):
@@ -42,13 +42,13 @@ class SentinelFilling:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._first, self._second = (
-            int(tokenizer.convert_tokens_to_ids(sentinel)) for sentinel in (_FIRST_SENTINEL, _SECOND_SENTINEL)
+            int(tokenizer.convert_tokens_to_ids(sentinel)) for sentinel in (FIRST_SENTINEL, _SECOND_SENTINEL)
         )
         self._alone = AnswersAlone(tokenizer, self._tree)
 
     def contexts(self, clozes: Sequence[Cloze]) -> list[Tokens]:
         """Return the texts with the sentinel in the blank."""
-        return _filled_with(_FIRST_SENTINEL, clozes, self._tokenizer)
+        return _filled_with(FIRST_SENTINEL, clozes, self._tokenizer)
 
     def before_answer(self, cloze: Cloze) -> Tokens:  # noqa: ARG002
         """Return the sentinel."""
@@ -111,7 +111,7 @@ class MaskFilling:
 
 def blank_filling(tokenizer: PreTrainedTokenizerBase) -> BlankFilling | None:
     """Return the way that a tokenizer's model fills blanks; ``None`` where it has no token for one."""
-    if _FIRST_SENTINEL in tokenizer.get_vocab() and _SECOND_SENTINEL in tokenizer.get_vocab():
+    if FIRST_SENTINEL in tokenizer.get_vocab() and _SECOND_SENTINEL in tokenizer.get_vocab():
         return SentinelFilling(tokenizer)
     return MaskFilling(tokenizer) if tokenizer.mask_token_id is not None else None
 

@@ -19,6 +19,7 @@ from forgetmeter.scoring.encoder_decoder import EncoderDecoderScoring
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.question import TokenReadings, VocabularyReadings, answers
 from forgetmeter.scoring.reading import BatchReadings, Forward, read
+from forgetmeter.scoring.support import blank_token, text_problems
 
 # Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md) and on a GPU (docs/results/gpu.md).
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
@@ -58,6 +59,7 @@ class Engine:
         )
         self._scoring = _family_scoring(loaded, self.batch_tokens)
         tokenizer = loaded.tokenizer
+        self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
@@ -75,12 +77,13 @@ class Engine:
 
     def _asked(self, items: Sequence[Item]) -> Prepared:
         """Prepare the items that can be asked of some model, and say of the others why they cannot."""
-        sound = self._scoring.prepare([item for item in items if item.problem is None])
+        problems = text_problems(items, self._blank)
+        sound = self._scoring.prepare([item for item, problem in zip(items, problems, strict=True) if problem is None])
         questions, reasons = iter(sound.questions), iter(sound.reasons)
         return replace(
             sound,
-            questions=tuple(next(questions) if item.problem is None else None for item in items),
-            reasons=tuple(item.problem or next(reasons) for item in items),
+            questions=tuple(next(questions) if problem is None else None for problem in problems),
+            reasons=tuple(problem or next(reasons) for problem in problems),
             items=tuple(items),
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.models.family import Family
 from forgetmeter.records.item import Item
-from forgetmeter.scoring.blank_filling import blank_filling
+from forgetmeter.scoring.asked import BLANK_IN_TEXT, NO_UNICODE
+from forgetmeter.scoring.blank_filling import FIRST_SENTINEL, SentinelFilling, blank_filling
 from forgetmeter.scoring.tokenization import first_token
 
 
@@ -39,6 +40,43 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
             "has a tokenizer without a token to begin a sequence with, so whole statements and texts cannot be scored"
         )
     return None
+
+
+def blank_token(family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return the token that stands for a blank in what a model reads; ``None`` for a decoder, or without one."""
+    if family == "decoder":
+        return None
+    has_sentinels = family == "encoder-decoder" and isinstance(blank_filling(tokenizer), SentinelFilling)
+    return FIRST_SENTINEL if has_sentinels else tokenizer.mask_token
+
+
+def text_problems(items: Sequence[Item], blank: str | None) -> list[str | None]:
+    """Return for each item why its own texts keep it from being asked, if they do.
+
+    Args:
+        items: The items.
+        blank: The token that stands for a blank; where a text holds it, it is not known which one is meant.
+    """
+    # Items of a relation share their choices.
+    sound: dict[int, bool] = {}
+
+    def problem(item: Item) -> str | None:
+        if item.problem is not None:
+            return item.problem
+        cloze = () if item.cloze is None else (item.cloze.before, item.cloze.after)
+        texts = [*cloze, *(text for one in item.requests for text in (one.context, one.continuation)), item.text or ""]
+        choices = id(item.choices)
+        sound[choices] = sound[choices] if choices in sound else all(map(_is_unicode, item.choices))
+        if not sound[choices] or not all(map(_is_unicode, texts)):
+            return NO_UNICODE
+        return BLANK_IN_TEXT if blank and any(blank in text for text in cloze) else None
+
+    return [problem(item) for item in items]
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON may escape half of a surrogate pair.
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenizerBase) -> str | None:

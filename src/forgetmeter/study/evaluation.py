@@ -19,7 +19,7 @@ def evaluate(
     *,
     limit: int | None = None,
     batch_tokens: int | None = None,
-    data: Path | None = None,
+    data: Path | str | None = None,
 ) -> dict[str, Judgement]:
     """Ask a model tasks.
 
@@ -38,8 +38,9 @@ def evaluate(
         UserError: There is no such task, or its data cannot be had.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)
+    folder = None if data is None else Path(data)
     judgements = {}
     for entry in tasks:
-        task = load_task(entry, limit=limit, data=data) if isinstance(entry, str) else entry
+        task = load_task(entry, limit=limit, data=folder) if isinstance(entry, str) else entry
         judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements
