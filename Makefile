@@ -43,7 +43,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/draw_architecture.py --check
-	$(MKDOCS) build --quiet
+	$(MKDOCS) build
 	$(PYTEST)
 
 docs: install
