@@ -42,7 +42,6 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tools/draw_architecture.py --check
 	$(MKDOCS) build
 	$(PYTEST)
 
