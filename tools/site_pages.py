@@ -55,7 +55,9 @@ def finished(markdown: str, page: str) -> str:
         ValueError: A class does not exist, or several have its name.
     """
     named = _CLASS.sub(lambda found: f"::: {_full_name(found['name'], found['package'])}", markdown)
-    return _LINK.sub(lambda link: _site_link(link["target"], page) + (link["anchor"] or ""), named)
+    # CommonMark, which GitHub shows, has this escape; Python-Markdown would print its backslash.
+    escaped = named.replace("\\<", "&lt;")
+    return _LINK.sub(lambda link: _site_link(link["target"], page) + (link["anchor"] or ""), escaped)
 
 
 def notebook_page(notebook: dict[str, Any]) -> str:

@@ -26,6 +26,10 @@ def test_links_between_files_become_links_between_pages(page: str, link: str, ex
     assert finished(f"see [there]({link}).", page) == f"see [there]({expected})."
 
 
+def test_escapes_that_only_github_knows_become_entities() -> None:
+    assert finished(r"| \<0.001 \* |", "index.md") == r"| &lt;0.001 \* |"
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     page = (DOCS / "reference" / "python.md").read_text()
     for name in set(forgetmeter.__all__) - {"__version__"}:
