@@ -1,4 +1,4 @@
-# Everything that is typed here needs only Python >= 3.10, pip and make; .venv is created on first use.
+# The commands here need only Python >= 3.11, pip and make; .venv is created on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
