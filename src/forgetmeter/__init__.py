@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from forgetmeter.study.evaluation import evaluate as evaluate
     from forgetmeter.study.running import run as run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Resolved on first use, so that `import forgetmeter` and `forgetmeter --help` load neither torch nor pandas.
 _PUBLIC = {

@@ -1,0 +1,46 @@
+"""docs/tutorial.md runs as it stands, and shows what its commands and its Python print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from run_tutorial import PAGE, printed_by, with_outputs
+
+_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
+_TIME = re.compile(r"\d+(?:\.\d+)? (?:s|min)\b")
+
+
+def words(text: str) -> list[str]:
+    """Its words, without times and numbers, and whatever the widths of its columns."""
+    return re.sub(r"─+", "─", _NUMBER.sub("N", _TIME.sub("TIME", text))).split()
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in _NUMBER.findall(_TIME.sub("", text))]
+
+
+def test_the_tutorial_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = PAGE.read_text()
+    current = with_outputs(page)
+    hint = "run python tools/run_tutorial.py --write, and read what changed"
+    assert words(current) == words(page), hint
+    # Between processors, an answer or two may change.
+    for now, shown in zip(numbers(current), numbers(page), strict=True):
+        assert now == pytest.approx(shown, rel=0.03, abs=1), hint
+
+
+def test_a_command_that_fails_is_not_an_output() -> None:
+    with pytest.raises(Exception, match="exit status 3"):
+        printed_by("echo half; exit 3")
+
+
+def test_outputs_are_replaced_and_all_else_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = "A\n\n```console\n$ echo one > a; \\\n  cat a\nstale\n$ cat a\n```\n\nB\n\n```python\nx = 1\n```\n\n"
+    page += "```python\nprint(x + 1)\n```\n\n```text\nstale\n```\n\nC\n"
+    current = with_outputs(page)
+    assert current == page.replace("cat a\nstale\n$ cat a\n", "cat a\none\n$ cat a\none\n").replace("stale", "2")

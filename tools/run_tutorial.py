@@ -1,0 +1,96 @@
+"""Runs the commands and Python of docs/tutorial.md, in order, in an empty folder.
+
+python tools/run_tutorial.py --write: replaces the outputs that the page shows by the current ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+
+# A `console` block holds commands after `$ `, each with its output; a `python` block may be followed by its output.
+_CONSOLE = re.compile(r"^```console\n(?P<content>.*?)^```\n", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(?P<source>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*)\n(?P<shown>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+
+
+def with_outputs(page: str) -> str:
+    """Return the page with what its blocks print now; they run in the current folder.
+
+    Raises:
+        subprocess.CalledProcessError: A command failed.
+    """
+    names: dict[str, Any] = {}
+
+    def console(block: re.Match[str]) -> str:
+        commands = [found["command"] for found in _COMMAND.finditer(block["content"])]
+        return "```console\n" + "".join(f"$ {command}\n{printed_by(command)}" for command in commands) + "```\n"
+
+    def python(block: re.Match[str]) -> str:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block["source"], PAGE.name, "exec"), names)
+        output = f"\n```text\n{_tidy(printed.getvalue())}```\n" if printed.getvalue() else ""
+        return f"```python\n{block['source']}```\n{output}"
+
+    return "".join(_each_block(page, console, python))
+
+
+def printed_by(command: str) -> str:
+    """Run a command as a reader would in `/home/you`, and return what it printed."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "120",
+    }
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+    return _tidy(done.stdout.replace(str(Path.cwd()), "/home/you"))
+
+
+def _each_block(
+    page: str, console: Callable[[re.Match[str]], str], python: Callable[[re.Match[str]], str]
+) -> Iterator[str]:
+    place = 0
+    while True:
+        found = [match for pattern in (_CONSOLE, _PYTHON) if (match := pattern.search(page, place))]
+        if not found:
+            break
+        block = min(found, key=lambda match: match.start())
+        yield page[place : block.start()]
+        yield console(block) if block.re is _CONSOLE else python(block)
+        place = block.end()
+    yield page[place:]
+
+
+def _tidy(output: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in output.rstrip().split("\n")) if output.strip() else ""
+
+
+def main() -> None:
+    """Run the page, and write its outputs if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="replace the outputs in the page by the current ones")
+    write = parser.parse_args().write
+    page = PAGE.read_text()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        current = with_outputs(page)
+    if write:
+        PAGE.write_text(current)
+    else:
+        print(current)
+
+
+if __name__ == "__main__":
+    main()
