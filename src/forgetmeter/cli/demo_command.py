@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
+from forgetmeter.analysis.frames import open_run
+from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
+from forgetmeter.probes.fact_file import ANSWER, read_fact_file
+from forgetmeter.probes.facts_task import statement
+from forgetmeter.report.retained_grid import grid_text, retained_grids
+from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.study.demo import demo_study
+from forgetmeter.study.running import look_at, reader, run_prospect
 
 
 def demo_command(
@@ -15,14 +23,6 @@ def demo_command(
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
     """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
-    from forgetmeter.analysis.frames import open_run
-    from forgetmeter.cli.progress import progress_on
-    from forgetmeter.cli.stage_lines import StageLines
-    from forgetmeter.report.retained_grid import grid_text, retained_grids
-    from forgetmeter.report.written_report import make_report, write_report
-    from forgetmeter.study.demo import demo_study
-    from forgetmeter.study.running import look_at, reader, run_prospect
-
     prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
@@ -39,9 +39,6 @@ def demo_command(
 
 
 def _introduction(ways: int) -> str:
-    from forgetmeter.probes.fact_file import ANSWER, read_fact_file
-    from forgetmeter.probes.facts_task import statement
-
     relations = read_fact_file().relations
     facts = sum(len(relation.facts) for relation in relations)
     example = relations[0].facts[0]
