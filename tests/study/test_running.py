@@ -132,7 +132,7 @@ def test_a_finished_study_is_recognized_without_looking_at_tasks_or_weights(
         raise AssertionError("a finished study needs none of this")
 
     monkeypatch.setattr("forgetmeter.study.running.InstalledVocabulary", unwanted)
-    monkeypatch.setattr("forgetmeter.models.loading.skeleton", unwanted)
+    monkeypatch.setattr("forgetmeter.models.checkpoint.Checkpoint.__init__", unwanted)
     assert run(study).computed == 0
 
 

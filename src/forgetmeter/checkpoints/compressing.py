@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
-
-from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.card import model_card, source_facts
 from forgetmeter.checkpoints.companions import companions, copy_companions, size_of
@@ -31,12 +30,9 @@ from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.errors import UserError, one_line, refuse
-from forgetmeter.models.loading import checked_skeleton, folder_of
-from forgetmeter.models.location import find, locate
-from forgetmeter.models.pretrained import load_config
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.records.variant import Reached
-from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
 _SMALL_FILES = 1_000_000
@@ -88,34 +84,27 @@ def compress_checkpoint(
         check=check,
     )
     check_output(request.out)
-    folder = source_folder(request.model)
-    check_apart(request.out, folder)
-    skeleton = plain_skeleton(folder, str(request.model))
-    refuse(recipe_problems(request.recipe, weight_map(skeleton)))
-    refuse([*kernel_problems(request.recipe), *format_problems(request, skeleton)])
-    return _write(request, folder, skeleton)
+    checkpoint = open_checkpoint(model)
+    check_apart(request.out, checkpoint.folder)
+    refuse_quantized(checkpoint)
+    refuse(recipe_problems(request.recipe, checkpoint.matrices))
+    refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])
+    return _write(request, checkpoint)
 
 
-def source_folder(model: ModelReference) -> Path:
-    """Return the folder that a model's checkpoint is read from; a GGUF file is converted first."""
-    path = find(model)
-    # A folder's content is hashed when it is located, and that takes as long as reading it.
-    return path if path.is_dir() else folder_of(locate(model))
-
-
-def plain_skeleton(folder: Path, name: str) -> PreTrainedModel:
-    """Return a model without its weights, which are plain numbers.
+def refuse_quantized(checkpoint: Checkpoint) -> None:
+    """Refuse a model whose weights are not plain numbers.
 
     Raises:
-        UserError: It is quantized already, or cannot be loaded.
+        UserError: It is quantized already, or its configuration cannot be used.
     """
-    if getattr(load_config(folder, name), "quantization_config", None) is not None:
-        raise UserError(f"model '{name}' is quantized already; give the checkpoint that it was made from")
-    return checked_skeleton(folder, name)
+    _ = checkpoint.config
+    if checkpoint.quantization is not None:
+        raise UserError(f"model '{checkpoint.name}' is quantized already; give the checkpoint that it was made from")
 
 
-def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written:
-    source = open_source(folder, skeleton, request.dtype)
+def _write(request: Request, checkpoint: Checkpoint) -> Written:
+    source, folder = open_source(checkpoint, request.dtype), checkpoint.folder
     if source.converted and request.format != "dense":
         raise UserError(
             f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
@@ -128,7 +117,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             check_room(request.out, source.bytes + small)
             reached, files = write_whole(request, source, partial)
         else:
-            reached, files = _write_streamed(request, source, skeleton, partial, small)
+            reached, files = _write_streamed(request, source, partial, small)
         is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
         rounding = check_reloaded(request, source, partial) if is_checked else 0.0
         written = Written(
@@ -150,9 +139,8 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
     return written
 
 
-def _write_streamed(
-    request: Request, source: Source, model: PreTrainedModel, partial: Path, small: int
-) -> tuple[Reached, tuple[Path, ...]]:
+def _write_streamed(request: Request, source: Source, partial: Path, small: int) -> tuple[Reached, tuple[Path, ...]]:
+    model = deepcopy(source.checkpoint.skeleton)
     stored = stored_model(model, source, str(request.model))
     outputs = plan_outputs(stored, model, request.recipe)
     check_room(request.out, small + _needed(request.recipe, stored, outputs))

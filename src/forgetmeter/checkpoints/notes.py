@@ -28,7 +28,7 @@ def notes(request: Request, source: Source) -> Iterator[str]:
             "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
             "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
         )
-    if not companions(source.folder, TOKENIZER_PATTERNS):
+    if not companions(source.checkpoint.folder, TOKENIZER_PATTERNS):
         yield "There is no tokenizer beside the weights, so that none goes along."
     if source.converted:
         yield (

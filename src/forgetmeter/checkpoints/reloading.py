@@ -14,9 +14,9 @@ from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.checkpoints.whole import compressed_in_memory, computing_dtype
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.models.loading import model_of
+from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.location import Location
 from forgetmeter.models.stored_names import name_in
-from forgetmeter.models.weight_files import tensor_headers, weight_files
 
 MOST_CHECKED_BYTES = 1_000_000_000
 """Up to this size of a source's files, a result is checked unless asked otherwise; it takes some three times that."""
@@ -44,8 +44,9 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
         UserError: It cannot be loaded, or gives other logits.
     """
     try:
-        reloaded = model_of(folder, str(request.model), dtype=torch.float32)
-        found, halves = _logits(reloaded), _stored_in_16_bits(folder, reloaded, computing_dtype(request, source))
+        written = Checkpoint(Location(request.model, folder))
+        reloaded = written.model(dtype=torch.float32)
+        found, halves = _logits(reloaded), _stored_in_16_bits(written, reloaded, computing_dtype(request, source))
         del reloaded
     except Exception as error:  # a configuration that fits no longer makes modelling code raise anything
         raise UserError(
@@ -68,13 +69,13 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
     return rounding
 
 
-def _stored_in_16_bits(folder: Path, model: PreTrainedModel, usual: torch.dtype) -> dict[str, torch.dtype]:
-    """Return the dtype of each parameter that a folder stores in 16 bits, by the model's name for it."""
+def _stored_in_16_bits(written: Checkpoint, model: PreTrainedModel, usual: torch.dtype) -> dict[str, torch.dtype]:
+    """Return the dtype of each parameter that a checkpoint stores in 16 bits, by the model's name for it."""
     name_of, places = name_in(model), dict(model.named_parameters())
     found: dict[str | None, torch.dtype] = {}
-    for stored, header in tensor_headers(weight_files(folder)).items():
+    for header in written.headers:
         if header.dtype in _HALVES:
-            found[name_of(stored)] = _HALVES[header.dtype]
+            found[name_of(header.name)] = _HALVES[header.dtype]
     if None in found and usual != torch.float32:
         # What transformers puts together from several tensors has the dtype of all.
         found |= {name: usual for name in places if name not in found}

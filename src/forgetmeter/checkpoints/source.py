@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensors
+from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensor
+from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.stored_names import name_in
-from forgetmeter.models.weight_files import weight_files
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,14 @@ class Source:
     """A checkpoint, by the names that its model has for the tensors.
 
     Attributes:
-        folder: Where it is.
-        files: Its safetensors.
+        checkpoint: Where it is, and the model without its weights.
         entries: Its tensors by the model's names, in the order of the files.
         unused: Names of tensors that the model has no place for; ``from_pretrained`` leaves them out, too.
         converted: Names of tensors that transformers puts together, takes apart or turns as it loads them; only
             in a model in memory is it known what they are.
     """
 
-    folder: Path
-    files: tuple[Path, ...]
+    checkpoint: Checkpoint
     entries: Mapping[str, Entry]
     unused: tuple[str, ...]
     converted: tuple[str, ...]
@@ -70,34 +67,32 @@ class Source:
     @property
     def bytes(self) -> int:
         """How many bytes its files take."""
-        return sum(file.stat().st_size for file in self.files)
+        return sum(file.stat().st_size for file in self.checkpoint.files)
 
 
-def open_source(folder: Path, model: PreTrainedModel, dtype: torch.dtype | None = None) -> Source:
+def open_source(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Source:
     """Look at which tensors there are; only headers are read.
 
     Args:
-        folder: A folder that ``from_pretrained`` reads.
-        model: The model without its weights.
+        checkpoint: The checkpoint.
         dtype: What floating-point tensors are cast to as they are read, as ``from_pretrained`` casts them.
 
     Raises:
-        UserError: A file is damaged.
+        UserError: A tensor is of a dtype that is not known here.
     """
-    files = weight_files(folder)
+    model, files = checkpoint.skeleton, checkpoint.files
     name_of, places = name_in(model), model.state_dict()
     entries: dict[str, Entry] = {}
     unused, converted = [], []
-    for file in files:
-        for name, stored in stored_tensors(file).items():
-            key = name_of(name)
-            if key is None:
-                converted.append(name)
-            elif key in places:
-                entries[key] = Entry(name, stored, _dtype(model, key, stored, dtype))
-            else:
-                unused.append(name)
-    return Source(folder, files, entries, tuple(unused), tuple(converted))
+    for header in sorted(checkpoint.headers, key=lambda header: (files.index(header.file), header.offset)):
+        key, stored = name_of(header.name), stored_tensor(header)
+        if key is None:
+            converted.append(header.name)
+        elif key in places:
+            entries[key] = Entry(header.name, stored, _dtype(model, key, stored, dtype))
+        else:
+            unused.append(header.name)
+    return Source(checkpoint, entries, tuple(unused), tuple(converted))
 
 
 def _dtype(model: PreTrainedModel, key: str, stored: StoredTensor, dtype: torch.dtype | None) -> torch.dtype:

@@ -13,10 +13,8 @@ from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.compression.installation import install
-from forgetmeter.models.family import family_of
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.loading import model_of
-from forgetmeter.models.weight_files import weight_files
+from forgetmeter.models.model_files import weight_files
 from forgetmeter.records.variant import Reached
 
 
@@ -53,9 +51,9 @@ def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -
         UserError: A matrix holds values that a method cannot work on.
     """
     name = str(request.model)
-    model = model_of(source.folder, name, dtype=request.dtype or dtype).to(dtype)
+    model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
     tokenizer: Any = None  # compression never looks at it
-    loaded = Loaded(model.eval(), tokenizer, family_of(model.config, name), name)
+    loaded = Loaded(model.eval(), tokenizer, source.checkpoint.family, name)
     compressed = Compressor(loaded, seed=request.seed).compressed(request.recipe)
     install(model, compressed.weights)
     return model, compressed.reached

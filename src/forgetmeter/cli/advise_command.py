@@ -15,7 +15,8 @@ from forgetmeter.report.advice_json import advice_json
 from forgetmeter.report.advice_text import advice_text
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.study.advising import AdviceRequest, Listener, advise
-from forgetmeter.study.running import Finished, Prospect, run_prospect
+from forgetmeter.study.prospect import Finished, Prospect
+from forgetmeter.study.running import run_prospect
 
 _PIPED_WIDTH = 140
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +15,7 @@ from forgetmeter.probes.fact_file import ANSWER, read_fact_file
 from forgetmeter.probes.facts_task import statement
 from forgetmeter.report.retained_grid import grid_text, retained_grids
 from forgetmeter.report.written_report import make_report, write_report
-from forgetmeter.study.demo import demo_study
+from forgetmeter.specs.model_reference import STANDARDS
 from forgetmeter.study.running import look_at, reader, run_prospect
 
 
@@ -36,6 +37,20 @@ def demo_command(
     finally:
         if report is not None:
             sys.stdout.write(f"the report: {report}\n")
+
+
+def demo_study(output: str) -> Mapping[str, Any]:
+    """Return the demo's study: the three standards, the paper's grid, and each built-in fact in its first phrasing.
+
+    Args:
+        output: Folder or URL of the run.
+    """
+    return {
+        "models": [f"standard:{name}" for name in STANDARDS],
+        "recipes": ["preset:paper/pruning", "preset:paper/quantization", "preset:paper/prune_then_quantize"],
+        "tasks": ["facts:templates=0"],
+        "output": output,
+    }
 
 
 def _introduction(ways: int) -> str:

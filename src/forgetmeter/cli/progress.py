@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
 from forgetmeter.records.cell import Cell
-from forgetmeter.study.running import Prospect
+from forgetmeter.study.prospect import Prospect
 from forgetmeter.study.silence import Silence
 
 _PLAIN_EVERY = 15.0

@@ -17,7 +17,8 @@ from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.specs.task_name import FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name
-from forgetmeter.study.running import Finished, Prospect, look_at, run_prospect
+from forgetmeter.study.prospect import Finished, Prospect
+from forgetmeter.study.running import look_at, run_prospect
 
 _SOME_FAILED = 1
 

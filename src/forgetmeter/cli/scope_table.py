@@ -9,10 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from forgetmeter.models.loading import check_loadable
-from forgetmeter.models.location import locate
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
-from forgetmeter.specs.model_reference import parse_model_reference
 
 # Wide enough for every row where the output is no terminal and has no width of its own.
 _PIPED_WIDTH = 120
@@ -24,7 +22,9 @@ def print_scopes_of(model: str, stream: TextIO) -> None:
     Raises:
         UserError: The model is not there or cannot be loaded.
     """
-    print_scope_rows(rows_of_model(check_loadable(locate(parse_model_reference(model)))), stream)
+    checkpoint = open_checkpoint(model)
+    checkpoint.check()
+    print_scope_rows(rows_of_model(checkpoint.skeleton), stream)
 
 
 def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:

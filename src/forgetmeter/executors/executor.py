@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from forgetmeter.config.study import Evaluation
-from forgetmeter.models.location import Location
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.store.run_store import RunStore
+
+if TYPE_CHECKING:
+    from forgetmeter.models.checkpoint import Checkpoint
 
 
 class Progress(Protocol):
@@ -45,14 +47,14 @@ class Work:
     Attributes:
         cells: What is to be done, in order.
         tasks: The tasks by name.
-        locations: Where the models are.
+        checkpoints: The models, opened and checked.
         evaluation: How variants are asked.
         store: Where outcomes go.
     """
 
     cells: Sequence[Cell]
     tasks: Mapping[str, Task]
-    locations: Mapping[ModelReference, Location]
+    checkpoints: Mapping[ModelReference, Checkpoint]
     evaluation: Evaluation
     store: RunStore
 

@@ -36,7 +36,7 @@ class LocalExecutor:
             progress.stage(f"loading {model}")
             evaluation = work.evaluation
             try:
-                loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
+                loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
                 with threads_for(loaded.model):
                     _ModelWork(work, progress, loaded, cells).run()
             except UserError as error:

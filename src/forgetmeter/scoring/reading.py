@@ -125,4 +125,4 @@ def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 def _rows_at_once(logits: Tensor) -> int:
     most = _LOGITS_AT_ONCE.get(logits.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
-    return max(1, most // logits.shape[-1])
+    return max(1, most // int(logits.shape[-1]))
