@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetmeter.cli.commands import _COMMANDS, LazyCommand
+from forgetmeter.cli.commands import SUMMARIES, LazyCommand
 
 COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 
@@ -176,7 +176,6 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     assert r"\toprule" in forgetmeter("show", out, "--format", "latex").stdout
 
 
-@pytest.mark.parametrize("name", _COMMANDS)
+@pytest.mark.parametrize("name", SUMMARIES)
 def test_the_help_of_the_program_says_of_a_command_what_its_own_help_begins_with(name: str) -> None:
-    place, summary = _COMMANDS[name]
-    assert LazyCommand(name, place, summary).loaded().help.partition("\n\n")[0] == summary
+    assert LazyCommand(name).loaded().help.partition("\n\n")[0] == SUMMARIES[name]

@@ -17,7 +17,7 @@ from transformers import BertLMHeadModel
 from forgetmeter.analysis.frames import open_run
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.executor import Progress, Silence, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
 from forgetmeter.probes.table import load_task
@@ -27,7 +27,6 @@ from forgetmeter.scoring.engine import Engine
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import look_at, reader, run
-from forgetmeter.study.silence import Silence
 
 RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstructured:head:0.9"]
 

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
-from forgetmeter.checkpoints.card import model_card, source_facts
-from forgetmeter.checkpoints.companions import companions, copy_companions, size_of
+from forgetmeter.checkpoints.companions import (
+    TOKENIZER_PATTERNS,
+    companions,
+    copy_companions,
+    model_card,
+    size_of,
+    source_facts,
+)
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
-from forgetmeter.checkpoints.notes import notes
+from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, write_whole
 from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
-from forgetmeter.checkpoints.reloading import MOST_CHECKED_BYTES, check_reloaded
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
     Request,
@@ -22,13 +27,12 @@ from forgetmeter.checkpoints.request import (
     size_in_bytes,
 )
 from forgetmeter.checkpoints.scratch import Scratch
-from forgetmeter.checkpoints.source import Source, open_source
-from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
+from forgetmeter.checkpoints.source import Source, StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.streaming import Sink, compress_stored
-from forgetmeter.checkpoints.whole import write_whole
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.records.variant import Reached
@@ -37,6 +41,7 @@ from forgetmeter.specs.recipe import Recipe, parse_recipe
 
 _SMALL_FILES = 1_000_000
 """Room for headers, configuration and card."""
+_UNUSED_SHOWN = 3
 
 
 def compress_checkpoint(
@@ -190,3 +195,34 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
         for parameter in {matrix.parameter for matrix in step.scope.select(stored.matrices)}
     )
     return result + left
+
+
+def notes(request: Request, source: Source) -> Iterator[str]:
+    """Yield a sentence for each thing that a user might not expect."""
+    effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
+    if request.format == "dense":
+        if "quantizes" in effects:
+            yield (
+                "The weights of few bits are stored as the plain numbers that they stand for, and take as many bytes "
+                "as before; --format compressed-tensors stores the integers."
+            )
+        elif "zeroes" in effects:
+            yield "Zeros are stored as plain numbers, and take as many bytes as before."
+    else:
+        yield (
+            "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
+            "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
+        )
+    if not companions(source.checkpoint.folder, TOKENIZER_PATTERNS):
+        yield "There is no tokenizer beside the weights, so that none goes along."
+    if source.converted:
+        yield (
+            "The whole model was in memory, as transformers puts the weights of this architecture together while it "
+            f"loads them ({source.converted[0]} ...)."
+        )
+    if source.unused:
+        more = " ..." if len(source.unused) > _UNUSED_SHOWN else ""
+        yield (
+            f"{len(source.unused)} tensors that the model has no place for were left out: "
+            f"{', '.join(source.unused[:_UNUSED_SHOWN])}{more}."
+        )

@@ -11,11 +11,10 @@ from pathlib import Path
 from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
 from forgetmeter.checkpoints.outputs import Output, dropped_blocks, plan_outputs
-from forgetmeter.checkpoints.pack_quantized import packed_sizes
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
 from forgetmeter.checkpoints.safetensors_file import stored_tensor
-from forgetmeter.checkpoints.source import open_source
-from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
+from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
+from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.cast import METHOD as CAST
 from forgetmeter.compression.recipe_problems import recipe_problems

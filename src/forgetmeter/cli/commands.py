@@ -8,67 +8,39 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# With what `forgetmeter --help` says of each, the first paragraph of its own help: none is imported for that.
-_COMMANDS = {
-    "demo": (
-        "demo_command:demo_command",
-        "Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes.",
-    ),
-    "run": ("run_command:run_command", "Run a study, or what is missing of it."),
-    "show": (
-        "show_command:show_command",
-        "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
-    ),
+# What `forgetmeter --help` says of each, the first paragraph of its own help: none is imported for that.
+SUMMARIES = {
+    "demo": "Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes.",
+    "run": "Run a study, or what is missing of it.",
+    "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (
-        "report_command:report_command",
-        "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown.",
+        "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."
     ),
-    "findings": (
-        "findings_command:findings_command",
-        "Test the claims of the paper and of related work on this run.",
-    ),
-    "forgotten": (
-        "forgotten_command:forgotten_command",
-        "List what a recipe made the model forget, item by item, with its old and its new answer.",
-    ),
-    "compress": (
-        "compress_command:compress_command",
-        "Compress a checkpoint into a folder that loads elsewhere, a tensor at a time.",
-    ),
-    "advise": (
-        "advise_command:advise_command",
-        "Find the recipe that keeps most of what a model knows within a size.",
-    ),
-    "list": ("listing:list_app", "List what there is."),
-    "standards": (
-        "standards_command:standards_app",
-        "Make the small reference models whose knowledge is known.",
-    ),
-    "data": ("data_command:data_app", "Fetch the probes' data."),
+    "findings": "Test the claims of the paper and of related work on this run.",
+    "forgotten": "List what a recipe made the model forget, item by item, with its old and its new answer.",
+    "compress": "Compress a checkpoint into a folder that loads elsewhere, a tensor at a time.",
+    "advise": "Find the recipe that keeps most of what a model knows within a size.",
+    "list": "List what there is.",
+    "standards": "Make the small reference models whose knowledge is known.",
+    "data": "Fetch the probes' data.",
 }
 
 
 class LazyCommand(TyperCommand):
-    """A command whose module is imported when it is called or its help is asked.
+    """A command whose module, ``NAME_command``, is imported when it is called or its help is asked.
 
-    Args:
-        name: The command's name.
-        place: Its function or its group, as ``module:attribute`` of this package.
-        summary: What the help of the whole program says of it.
+    The module's function of the same name is the command; the typer application ``NAME_app`` of one that has commands
+    of its own.
     """
-
-    def __init__(self, name: str, place: str, summary: str) -> None:
-        super().__init__(name, help=summary)
-        self._place = place
 
     def loaded(self) -> Any:  # noqa: ANN401 - newer typer releases carry a click of their own
         """Import the command."""
-        module, _, attribute = self._place.partition(":")
-        found = getattr(import_module(f"forgetmeter.cli.{module}"), attribute)
-        if not isinstance(found, typer.Typer):
-            function, found = found, typer.Typer(add_completion=False)
-            found.command(self.name)(function)
-        return typer.main.get_command(found)
+        module = import_module(f"forgetmeter.cli.{self.name}_command")
+        app = getattr(module, f"{self.name}_app", None)
+        if app is None:
+            app = typer.Typer(add_completion=False)
+            app.command(self.name)(getattr(module, f"{self.name}_command"))
+        return typer.main.get_command(app)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         """Read the arguments as the command itself does."""
@@ -80,4 +52,4 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401
         super().__init__(**settings)
-        self.commands = {name: LazyCommand(name, *entry) for name, entry in _COMMANDS.items()}
+        self.commands = {name: LazyCommand(name, help=summary) for name, summary in SUMMARIES.items()}

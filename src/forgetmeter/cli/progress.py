@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
+from forgetmeter.executors.executor import Silence
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.prospect import Prospect
-from forgetmeter.study.silence import Silence
 
 _PLAIN_EVERY = 15.0
 

@@ -1,4 +1,4 @@
-"""The seam for executors, and what they report."""
+"""The seam for executors, and for those who are told how the work goes."""
 
 from __future__ import annotations
 
@@ -65,3 +65,22 @@ class Executor(Protocol):
     def execute(self, work: Work, progress: Progress) -> None:
         """Do all cells; what fails is stored as failed, and the rest goes on."""
         ...
+
+
+class Silence:
+    """Says nothing."""
+
+    def stage(self, text: str) -> None:
+        """Say nothing."""
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        """Say nothing."""
+
+    def cell_advanced(self, cell: Cell, *, share: float) -> None:
+        """Say nothing."""
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+        """Say nothing."""
+
+    def cell_failed(self, cell: Cell, *, error: str) -> None:
+        """Say nothing."""

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TensorHeader
-from forgetmeter.models.stored_names import name_in
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes of what is stored as plain numbers."""
@@ -221,3 +222,21 @@ def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
     return tensor.dtype not in _WIDTHS and (
         key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
     )
+
+
+def name_in(model: PreTrainedModel) -> Callable[[str], str | None]:
+    """Return a function that gives the model's name for a tensor of a checkpoint, as ``from_pretrained`` reads it.
+
+    The name is that of a parameter or buffer, or none that the model has where it has no place for the tensor. It is
+    ``None`` where transformers puts the tensor together with others, takes it apart or turns it.
+    """
+    transforms = get_model_conversion_mapping(model)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    places = model.state_dict()
+
+    def name(stored: str) -> str | None:
+        key, converter = rename_source_key(stored, renamings, converters, model.base_model_prefix, places)
+        return str(key) if converter is None else None
+
+    return name

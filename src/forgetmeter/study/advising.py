@@ -16,6 +16,7 @@ from forgetmeter.analysis.standing import Standings, standings
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
+from forgetmeter.executors.executor import Silence
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import best, halving_rounds
 from forgetmeter.probes.table import load_task
@@ -29,7 +30,6 @@ from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.prospect import Finished, Prospect
 from forgetmeter.study.running import look_at, reader, run_prospect
-from forgetmeter.study.silence import Silence
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint

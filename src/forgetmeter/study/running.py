@@ -11,13 +11,12 @@ from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Executor, Progress
+from forgetmeter.executors.executor import Executor, Progress, Silence
 from forgetmeter.models.location import Location, locate
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.prospect import Finished, Prospect, prospect_of
-from forgetmeter.study.silence import Silence
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
