@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import CompressedTensorsConfig
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.checkpoints.pack_quantized import packed
+from forgetmeter.checkpoints.storage import packed
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import model_of
 from forgetmeter.models.weight_map import weight_map

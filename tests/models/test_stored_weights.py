@@ -16,9 +16,8 @@ from tiny_models import make_tokenizer
 from torch import Tensor
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.loading import check_loadable, load
-from forgetmeter.models.location import locate
-from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.loading import load
 
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
@@ -37,7 +36,7 @@ def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) 
 def refused(folder: Path) -> str:
     """What loading says, with weights and without: the same."""
     said = []
-    for opens in (lambda: load(str(folder)), lambda: check_loadable(locate(ModelReference("folder", str(folder))))):
+    for opens in (lambda: load(str(folder)), lambda: open_checkpoint(str(folder)).check()):
         with pytest.raises(UserError) as error:
             opens()
         said.append(str(error.value))

@@ -35,6 +35,7 @@ def compress_command(
 
     Only to check the result is the model whole in memory.
     """
+    # Imports torch and transformers, seconds that help and wrong options do not wait for.
     from forgetmeter.checkpoints.compressing import compress_checkpoint
 
     written = compress_checkpoint(

@@ -6,12 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-if TYPE_CHECKING:
-    from forgetmeter.probes.download import Listener
+from forgetmeter.errors import UserError
+from forgetmeter.probes.download import Listener
+from forgetmeter.probes.fetch import fetch
+from forgetmeter.probes.probe_archive import ARCHIVES
+from forgetmeter.specs.suggestion import unknown
 
 data_app = typer.Typer(help="Fetch the probes' data.", no_args_is_help=True, add_completion=False)
 
@@ -40,11 +45,6 @@ def fetch_command(
 
     What is fetched is checked before it is put in its place; of an interrupted or damaged one nothing is left.
     """
-    from forgetmeter.errors import UserError
-    from forgetmeter.probes.fetch import fetch
-    from forgetmeter.probes.probe_archive import ARCHIVES
-    from forgetmeter.specs.suggestion import unknown
-
     wanted = list(dict.fromkeys(probes))
     for name in wanted:
         if name not in ARCHIVES:
@@ -80,9 +80,6 @@ class _Announced:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Listener]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield _Announced(name)

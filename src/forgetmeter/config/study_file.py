@@ -8,9 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from forgetmeter.config.recipe_entry import recipes_of
+from forgetmeter.config.entries import recipes_of, task_of
 from forgetmeter.config.study import Device, DType, Evaluation, Study
-from forgetmeter.config.task_entry import task_of
 from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError

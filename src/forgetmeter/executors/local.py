@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
+
+import torch
+from transformers import PreTrainedModel
 
 from forgetmeter.compression.compressor import Compressed, Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.noise import measure_noise
-from forgetmeter.executors.threads import threads_for
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
@@ -20,6 +23,9 @@ from forgetmeter.records.judging import judged, not_numbers
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.prepared import Prepared
+
+_SMALL = 5_000_000
+"""Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
 
 
 class LocalExecutor:
@@ -36,7 +42,7 @@ class LocalExecutor:
             progress.stage(f"loading {model}")
             evaluation = work.evaluation
             try:
-                loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
+                loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
                 with threads_for(loaded.model):
                     _ModelWork(work, progress, loaded, cells).run()
             except UserError as error:
@@ -136,3 +142,15 @@ def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
 
 class NotNumbersError(ArithmeticError):
     """A model has answered nothing at all, as one does that compression has broken."""
+
+
+@contextmanager
+def threads_for(model: PreTrainedModel) -> Iterator[None]:
+    """Compute by one thread while a small model is at work, by as many as torch has for any other."""
+    before = torch.get_num_threads()
+    if model.num_parameters() < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -22,8 +22,8 @@ from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
 from forgetmeter.standards.lesson import make_lessons
 from forgetmeter.standards.made import Made
+from forgetmeter.standards.tokenizers import make_tokenizer
 from forgetmeter.standards.training import Epoch, teach
-from forgetmeter.standards.vocabulary import make_tokenizer
 from forgetmeter.study.evaluation import evaluate
 
 

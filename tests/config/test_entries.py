@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from forgetmeter.config.entries import task_of
 from forgetmeter.config.study_file import read_study_file
-from forgetmeter.config.task_entry import task_of
 from forgetmeter.errors import ManyUserError, UserError
 
 STUDY = "models: [./a]\nrecipes: [baseline]\ntasks:\n{tasks}output: o\n"

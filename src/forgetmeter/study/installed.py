@@ -1,4 +1,4 @@
-"""The names that there are, for checking a study."""
+"""What this installation has, for checking a study."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location, locate
+from forgetmeter.probes.table import task_problems
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
@@ -15,17 +16,16 @@ class InstalledVocabulary:
 
     Args:
         data: The data folder of the probes, where it was named.
-
-    Attributes:
-        locations: Where the models that were asked about are.
+        locations: Where models are; those that are asked about are added.
     """
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None, locations: dict[ModelReference, Location]) -> None:
         self._data = data
-        self.locations: dict[ModelReference, Location] = {}
+        self._locations = locations
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check methods, levels and options of each step."""
+        # Imports torch, a second that a finished study, or a missing file, does not wait for.
         from forgetmeter.compression.table import load_method
 
         found: list[str] = []
@@ -39,14 +39,12 @@ class InstalledVocabulary:
 
     def task_problems(self, name: str) -> list[str]:
         """Check a task's name and options, and that the data it needs is there."""
-        from forgetmeter.probes.table import task_problems
-
         return task_problems(name, data=self._data)
 
     def model_problems(self, reference: ModelReference) -> list[str]:
         """Find the model, and remember where."""
         try:
-            self.locations[reference] = locate(reference)
+            self._locations[reference] = self._locations.get(reference) or locate(reference)
         except UserError as error:
             return [str(error)]
         return []
