@@ -33,7 +33,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, T5Config, T
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load, wrap
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ClozeAnswer, Item, RequestScore
 from forgetmeter.scoring.engine import Engine
 

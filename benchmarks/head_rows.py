@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 import forgetmeter
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 
 SHARES = (0.1, 0.2, 0.3, 0.5)
 

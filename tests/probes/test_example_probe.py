@@ -27,7 +27,7 @@ def _capitals(monkeypatch: pytest.MonkeyPatch) -> None:
         def load(self) -> object:
             return names["Capitals"]
 
-    monkeypatch.setattr("forgetmeter.probes.table.entry_points", lambda **_: [Point()])
+    monkeypatch.setattr("forgetmeter.probes.loading.entry_points", lambda **_: [Point()])
 
 
 @pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])

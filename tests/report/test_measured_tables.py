@@ -30,7 +30,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def measured(llama_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Summary:
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
+    monkeypatch.setattr("forgetmeter.probes.loading.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
     study = {
         "models": [str(llama_folder)],
         "recipes": RECIPES[1:],

@@ -23,8 +23,8 @@ from tiny_models import (
 from forgetmeter.compression.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item
-from forgetmeter.scoring.answer_tokens import AnswersWritten
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten
 
 PLACES = [("The capital of France is ", "."), ("", " is the capital of France."), ("He was born in ", " in the inn")]
 APART = ("Paris", "Rome", "the", "teapot", "wien", "France")

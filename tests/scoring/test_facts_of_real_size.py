@@ -11,7 +11,7 @@ from lm_pub_quiz import Evaluator
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from forgetmeter.models.loading import load, wrap
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ClozeAnswer, Item
 from forgetmeter.scoring.engine import Engine
 

@@ -24,7 +24,7 @@ RECIPE = "dynamic_int8:attention"
 
 @pytest.fixture
 def study(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
+    monkeypatch.setattr("forgetmeter.probes.loading.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
     return {"models": [str(llama_folder)], "recipes": [RECIPE], "tasks": ["made_up"], "output": str(tmp_path / "run")}
 
 

@@ -110,7 +110,7 @@ def lama(tmp_path: Path) -> Path:
 def _choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """lm-eval's tasks need data of the Hub's; the made-up task stands in for each."""
     makers = {name: (lambda name=name: lambda limit: MadeUpTask(limit, name=name)) for name in CHOICE}
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: makers)
+    monkeypatch.setattr("forgetmeter.probes.loading.plugged_in", lambda: makers)
 
 
 @pytest.mark.parametrize("name", PAPER_MODELS)

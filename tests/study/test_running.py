@@ -20,7 +20,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.report.show_text import show_text
 from forgetmeter.scoring.engine import Engine
@@ -35,7 +35,7 @@ RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstruct
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     makers = {name: (lambda name=name: lambda limit: MadeUpTask(limit, name=name)) for name in ("made_up", "made_up_2")}
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: makers)
+    monkeypatch.setattr("forgetmeter.probes.loading.plugged_in", lambda: makers)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from forgetmeter.probes.download import Listener
+    from forgetmeter.probes.data.download import Listener
 
 data_app = typer.Typer(help="Fetch the probes' data.", no_args_is_help=True, add_completion=False)
 
@@ -41,8 +41,8 @@ def fetch_command(
     What is fetched is checked before it is put in its place; of an interrupted or damaged one nothing is left.
     """
     from forgetmeter.errors import UserError
-    from forgetmeter.probes.fetch import fetch
-    from forgetmeter.probes.probe_archive import ARCHIVES
+    from forgetmeter.probes.data.archive import ARCHIVES
+    from forgetmeter.probes.data.fetch import fetch
     from forgetmeter.specs.suggestion import unknown
 
     wanted = list(dict.fromkeys(probes))

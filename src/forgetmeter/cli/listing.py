@@ -59,7 +59,7 @@ def list_tasks(
     containing: Annotated[str, typer.Argument(help="Only names that contain this.", show_default=False)] = "",
 ) -> None:
     """Built-in probes with their options, then plug-ins and the tasks of lm-evaluation-harness."""
-    from forgetmeter.probes.table import task_names
+    from forgetmeter.probes.loading import task_names
     from forgetmeter.specs.task_name import PROBE_OPTIONS
 
     for name in task_names():
@@ -86,8 +86,8 @@ def list_relations(
     from rich.console import Console
 
     from forgetmeter.cli.relations_table import relations_table
+    from forgetmeter.probes.loading import load_task
     from forgetmeter.probes.relation_counts import CountsRelations
-    from forgetmeter.probes.table import load_task
     from forgetmeter.specs.task_name import PERPLEXITY_TASK, PROBE_OPTIONS
 
     probes = [name for name in PROBE_OPTIONS if name != PERPLEXITY_TASK]

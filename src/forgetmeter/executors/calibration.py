@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from forgetmeter.compression.block_influence import Calibration
 from forgetmeter.compression.recipe_problems import needs_activations
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.specs.recipe import Recipe
 
 _TASK = "facts:templates=0"

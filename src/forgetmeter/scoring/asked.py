@@ -9,9 +9,9 @@ from itertools import chain
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.models.output_head import embedding_rows
-from forgetmeter.scoring.answer_tree import AnswerTree
-from forgetmeter.scoring.prefix_tree import WantedSequence
 from forgetmeter.scoring.question import Question, question_of_paths
+from forgetmeter.scoring.rows.prefix_tree import WantedSequence
+from forgetmeter.scoring.tokens.answer_tree import AnswerTree
 
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"

@@ -13,12 +13,12 @@ from torch import Tensor
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Answer, Item, is_number
-from forgetmeter.scoring.decoder import DecoderScoring
-from forgetmeter.scoring.encoder import EncoderScoring
-from forgetmeter.scoring.encoder_decoder import EncoderDecoderScoring
+from forgetmeter.scoring.families.decoder import DecoderScoring
+from forgetmeter.scoring.families.encoder import EncoderScoring
+from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.question import TokenReadings, VocabularyReadings, answers
-from forgetmeter.scoring.reading import BatchReadings, Forward, read
+from forgetmeter.scoring.rows.reading import BatchReadings, Forward, read
 
 # Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md) and on a GPU (docs/results/gpu.md).
 _AUTO_BATCH_TOKENS = {"cpu": 1024}

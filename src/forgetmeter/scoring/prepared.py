@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from forgetmeter.records.item import Item
-from forgetmeter.scoring.batch import Batch
 from forgetmeter.scoring.question import Question, Sums, sums_of
+from forgetmeter.scoring.rows.batch import Batch
 
 _MOST_NAMED = 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from forgetmeter.scoring.prefix_tree import WantedSequence
+from forgetmeter.scoring.rows.prefix_tree import WantedSequence
 
 
 def rolling_windows(tokens: Sequence[int], *, window: int) -> Iterator[WantedSequence]:

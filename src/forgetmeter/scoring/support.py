@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.models.family import Family
 from forgetmeter.records.item import Item
-from forgetmeter.scoring.blank_filling import blank_filling
-from forgetmeter.scoring.tokenization import first_token
+from forgetmeter.scoring.families.blank_filling import blank_filling
+from forgetmeter.scoring.tokens.tokenization import first_token
 
 
 def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:

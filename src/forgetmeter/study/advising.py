@@ -228,7 +228,7 @@ class _Advising:
 
     def _groups(self) -> list[int]:
         """Return how many items each group has of which a limit takes the first so many."""
-        from forgetmeter.probes.table import load_task
+        from forgetmeter.probes.loading import load_task
 
         limit = self._study.evaluation.limit
         sizes: list[int] = []

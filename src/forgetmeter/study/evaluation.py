@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
 from forgetmeter.records.judging import judged
 from forgetmeter.records.outcome import Judgement

@@ -240,7 +240,7 @@ def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
 
 def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
     """Load the tasks that still have cells to do; all problems at once."""
-    from forgetmeter.probes.table import load_task
+    from forgetmeter.probes.loading import load_task
 
     wanted = dict.fromkeys(cell.task for cell in prospect.missing)
     tasks, problems = {}, []

@@ -39,7 +39,7 @@ class InstalledVocabulary:
 
     def task_problems(self, name: str) -> list[str]:
         """Check a task's name and options, and that the data it needs is there."""
-        from forgetmeter.probes.table import task_problems
+        from forgetmeter.probes.loading import task_problems
 
         return task_problems(name, data=self._data)
 

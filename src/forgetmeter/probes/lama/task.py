@@ -1,0 +1,154 @@
+"""LAMA's data sets as tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, rank_in_vocabulary, ranked_outcome
+from forgetmeter.probes.content_hash import content_hash
+from forgetmeter.probes.data.folder import LAMA, probe_folder
+from forgetmeter.probes.lama.questions import Question, RelationQuestions, check_evidence, read_questions
+from forgetmeter.probes.lama.relations import BLANK, lama_relations
+from forgetmeter.probes.precision import MRR, P_AT_1, precision
+from forgetmeter.probes.relation_counts import RelationCounts, dropped_in_all
+from forgetmeter.probes.relation_means import relation_means
+from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
+from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.task_name import TaskName
+
+_VERSION = "1"
+_SOURCE = "LAMA (Petroni et al. 2019), github.com/facebookresearch/LAMA"
+_PAPER = "paper_p_at_1"
+_NEXT_TOKEN = "next_token_"
+_DUPLICATE = "duplicate"
+
+
+class LamaTask:
+    """One of LAMA's data sets.
+
+    Args:
+        name: The task with its options.
+        limit: Only the first so many items of each relation; ``None`` for all.
+        data: The data folder; by default as ``data_folder`` finds it.
+
+    Raises:
+        UserError: The data is not there or damaged, or does not hold what the options ask for.
+    """
+
+    def __init__(self, name: TaskName, *, limit: int | None = None, data: Path | None = None) -> None:
+        relations = lama_relations(name, probe_folder(LAMA, data))
+        read = [read_questions(relation) for relation in relations]
+        if "relations" in dict(name.options):
+            for each in read:
+                check_evidence(each)
+        self._relations = tuple(each.counts for each in read)
+        self._items = tuple(_items(name, read, limit))
+        self._description = TaskDescription(
+            name=str(name),
+            version=_VERSION,
+            source=_SOURCE,
+            primary_metric=P_AT_1,
+            official_size=sum(each.read for each in self._relations),
+            filters=dropped_in_all(self._relations),
+        )
+
+    @property
+    def description(self) -> TaskDescription:
+        """What the task is."""
+        return self._description
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The items: relation by relation in LAMA's order, as their files have them."""
+        return self._items
+
+    @property
+    def relations(self) -> Sequence[RelationCounts]:
+        """What was read of each relation."""
+        return self._relations
+
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Judge the answered items.
+
+        An item that was answered by candidates is right where the right one is the likeliest of them; any other
+        where the right token is the likeliest of the vocabulary. Totals are means over items and, with ``_macro``
+        behind their name, over relations: ``p_at_1``, ``p_at_5`` and ``mrr``; ``next_token_p_at_1`` and
+        ``next_token_p_at_5`` from the vocabulary where there are candidates too; and ``paper_p_at_1``, which
+        counts as the scripts of arXiv 2312.00960 do: the likeliest token and the label agree in lower case, over
+        sentences that no earlier item asked.
+        """
+        outcomes = []
+        metrics = []
+        for item, given in zip(self._items, answers, strict=True):
+            answer = cloze_answer(item, given)
+            if answer is not None:
+                outcome = _outcome(item, answer)
+                outcomes.append(outcome)
+                metrics.append((item.fields["relation"], outcome.metrics))
+        return Judgement(tuple(outcomes), relation_means(metrics))
+
+
+def _items(name: TaskName, read: Sequence[RelationQuestions], limit: int | None) -> Iterator[Item]:
+    """Yield the first items of each relation; those whose sentence an earlier one has are marked."""
+    asked: set[str] = set()
+    for relation in read:
+        # The questions beyond the limit count as asked, too, so that a limit changes nothing about an item.
+        for place, question in enumerate(relation.questions):
+            is_duplicate = question.sentence in asked
+            asked.add(question.sentence)
+            if limit is None or place < limit:
+                yield _item(name, relation, question, is_duplicate)
+
+
+def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplicate: bool) -> Item:
+    before, after = question.sentence.split(BLANK)
+    relation = read.relation
+    place = question.place if _is_alone(name) else f"{relation.name}/{question.place}"
+    cloze = Cloze(before, after, "candidates" if name.value("multi_token") == "true" else "vocabulary")
+    fields = {
+        "relation": relation.name,
+        "relation_label": relation.label,
+        "subject": question.subject,
+        "object": question.object,
+    }
+    if question.uuid:
+        fields["uuid"] = question.uuid
+    if is_duplicate:
+        fields[_DUPLICATE] = "true"
+    return Item(
+        id=f"{name.base}/{place}",
+        content_hash=content_hash([before, after, cloze.among, read.objects_hash, question.object]),
+        requests=(),
+        choices=read.objects,
+        gold=(read.object_places[question.object],),
+        fields=fields,
+        cloze=cloze,
+    )
+
+
+def _is_alone(name: TaskName) -> bool:
+    """Return whether the task is of one relation only, which its items' ids do not repeat."""
+    return name.base in ("lama/squad", "lama/conceptnet")
+
+
+def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
+    if answer.candidates:
+        ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
+        loglikelihoods = answer.candidates
+    else:
+        assert answer.vocabulary is not None
+        ranked = rank_in_vocabulary(answer.vocabulary)
+        loglikelihoods = (answer.vocabulary.loglikelihood,)
+    metrics = {**precision(ranked), MRR: ranked.reciprocal, **_from_vocabulary(item, answer)}
+    return ranked_outcome(item, ranked, loglikelihoods, metrics)
+
+
+def _from_vocabulary(item: Item, answer: ClozeAnswer) -> Mapping[str, float]:
+    if answer.vocabulary is None:
+        return {}
+    metrics = precision(rank_in_vocabulary(answer.vocabulary), _NEXT_TOKEN) if answer.candidates else {}
+    if not answer.candidates and _DUPLICATE not in item.fields:
+        agrees = answer.vocabulary.top[0].lower().strip() == item.choices[item.gold[0]].lower()
+        metrics[_PAPER] = float(agrees)
+    return metrics
