@@ -86,8 +86,8 @@ def list_relations(
     from rich.console import Console
 
     from forgetmeter.cli.relations_table import relations_table
+    from forgetmeter.probes.by_relation import CountsRelations
     from forgetmeter.probes.loading import load_task
-    from forgetmeter.probes.relation_counts import CountsRelations
     from forgetmeter.specs.task_name import PERPLEXITY_TASK, PROBE_OPTIONS
 
     probes = [name for name in PROBE_OPTIONS if name != PERPLEXITY_TASK]

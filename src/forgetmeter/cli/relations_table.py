@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from forgetmeter.probes.relation_counts import RelationCounts
+    from forgetmeter.probes.by_relation import RelationCounts
 
 _NOTHING = "—"
 

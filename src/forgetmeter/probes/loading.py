@@ -15,8 +15,7 @@ from forgetmeter.probes.facts.task import FactsTask
 from forgetmeter.probes.lama.relations import lama_relations
 from forgetmeter.probes.lama.task import LamaTask
 from forgetmeter.probes.lm_eval.index import SCORED, group_names, not_scored, output_type, task_files
-from forgetmeter.probes.perplexity import PerplexityTask
-from forgetmeter.probes.text_file import check_text_file
+from forgetmeter.probes.perplexity import PerplexityTask, check_text_file
 from forgetmeter.records.item import Task
 from forgetmeter.specs.suggestion import did_you_mean
 from forgetmeter.specs.task_name import BEAR_TASK, FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name

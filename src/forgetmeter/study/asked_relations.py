@@ -11,7 +11,7 @@ from forgetmeter.models.family import family_of
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import folder_of, load_tokenizer, skeleton
 from forgetmeter.models.location import locate
-from forgetmeter.probes.relation_counts import RelationCounts
+from forgetmeter.probes.by_relation import RelationCounts
 from forgetmeter.records.item import Item
 from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
 from forgetmeter.scoring.engine import Engine

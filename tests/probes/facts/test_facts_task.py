@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from forgetmeter.errors import UserError
+from forgetmeter.probes.by_relation import CountsRelations
 from forgetmeter.probes.facts.task import FactsTask
 from forgetmeter.probes.loading import load_task, task_names, task_problems
-from forgetmeter.probes.relation_counts import CountsRelations
 from forgetmeter.records.item import ClozeAnswer, Item, VocabularyAnswer
 from forgetmeter.specs.task_name import parse_task_name
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetmeter.probes.cloze_outcome import rank_candidates
+from forgetmeter.probes.cloze import rank_candidates
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Answer, ClozeAnswer, Item, RequestScore, Task, VocabularyAnswer
 

@@ -18,7 +18,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.loading import wrap
 from forgetmeter.records.item import Item, TextAnswer
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.scoring.rolling_windows import rolling_windows
+from forgetmeter.scoring.families.decoder import rolling_windows
 from forgetmeter.study.evaluation import evaluate
 
 TEXTS = (

@@ -7,13 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from forgetmeter.probes.bear.relations import ANSWER, SUBJECT, BearRelation, bear_relations
-from forgetmeter.probes.capital import capitalized
-from forgetmeter.probes.cloze_outcome import ACCURACY, candidates_outcome
-from forgetmeter.probes.content_hash import content_hash, whole_hash
+from forgetmeter.probes.by_relation import RelationCounts, template_judgement
+from forgetmeter.probes.cloze import ACCURACY, candidates_outcome, capitalized, content_hash, whole_hash
 from forgetmeter.probes.data.folder import BEAR, fetch_again, probe_folder
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
-from forgetmeter.probes.relation_counts import RelationCounts
-from forgetmeter.probes.template_judgement import template_judgement
 from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.task_name import TaskName

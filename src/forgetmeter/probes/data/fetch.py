@@ -87,8 +87,8 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
 
 def _checked(archive: ProbeArchive, folder: Path, mend: str) -> dict[str, int]:
     """Read every fact, and return how many relations each task has; tasks of which nothing is there are left out."""
+    from forgetmeter.probes.by_relation import CountsRelations
     from forgetmeter.probes.loading import load_task
-    from forgetmeter.probes.relation_counts import CountsRelations
 
     found: dict[str, int] = {}
     problems: list[str] = []

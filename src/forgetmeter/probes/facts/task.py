@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.capital import capitalized
-from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, ranked_outcome
-from forgetmeter.probes.content_hash import content_hash, whole_hash
+from forgetmeter.probes.by_relation import RelationCounts, template_judgement
+from forgetmeter.probes.cloze import (
+    MRR,
+    P_AT_1,
+    capitalized,
+    cloze_answer,
+    content_hash,
+    rank_candidates,
+    ranked_outcome,
+    whole_hash,
+)
 from forgetmeter.probes.facts.file import ANSWER, FACT_FILE, SUBJECT, Fact, FactRelation, fact_relations, read_fact_file
-from forgetmeter.probes.precision import MRR, P_AT_1, precision
-from forgetmeter.probes.relation_counts import RelationCounts
-from forgetmeter.probes.template_judgement import template_judgement
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName
@@ -117,4 +122,4 @@ def _fields(relation: FactRelation, fact: Fact, template: int) -> dict[str, str]
 
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
     ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
-    return ranked_outcome(item, ranked, answer.candidates, {**precision(ranked), MRR: ranked.reciprocal})
+    return ranked_outcome(item, ranked, answer.candidates, {**ranked.precision(), MRR: ranked.reciprocal})

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.content_hash import whole_hash
+from forgetmeter.probes.by_relation import RelationCounts
+from forgetmeter.probes.cloze import whole_hash
 from forgetmeter.probes.data.folder import LAMA, fetch_again
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.probes.lama.relations import BLANK, SUBJECT, AskedBy, LamaRelation
-from forgetmeter.probes.relation_counts import RelationCounts
 
 INCOMPLETE = "incomplete fact"
 REPEATED = "repeated fact"

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.cloze_outcome import cloze_answer, rank_candidates, rank_in_vocabulary, ranked_outcome
-from forgetmeter.probes.content_hash import content_hash
+from forgetmeter.probes.by_relation import RelationCounts, dropped_in_all, relation_means
+from forgetmeter.probes.cloze import (
+    MRR,
+    P_AT_1,
+    cloze_answer,
+    content_hash,
+    rank_candidates,
+    rank_in_vocabulary,
+    ranked_outcome,
+)
 from forgetmeter.probes.data.folder import LAMA, probe_folder
 from forgetmeter.probes.lama.questions import Question, RelationQuestions, check_evidence, read_questions
 from forgetmeter.probes.lama.relations import BLANK, lama_relations
-from forgetmeter.probes.precision import MRR, P_AT_1, precision
-from forgetmeter.probes.relation_counts import RelationCounts, dropped_in_all
-from forgetmeter.probes.relation_means import relation_means
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName
@@ -140,14 +145,14 @@ def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
         assert answer.vocabulary is not None
         ranked = rank_in_vocabulary(answer.vocabulary)
         loglikelihoods = (answer.vocabulary.loglikelihood,)
-    metrics = {**precision(ranked), MRR: ranked.reciprocal, **_from_vocabulary(item, answer)}
+    metrics = {**ranked.precision(), MRR: ranked.reciprocal, **_from_vocabulary(item, answer)}
     return ranked_outcome(item, ranked, loglikelihoods, metrics)
 
 
 def _from_vocabulary(item: Item, answer: ClozeAnswer) -> Mapping[str, float]:
     if answer.vocabulary is None:
         return {}
-    metrics = precision(rank_in_vocabulary(answer.vocabulary), _NEXT_TOKEN) if answer.candidates else {}
+    metrics = rank_in_vocabulary(answer.vocabulary).precision(_NEXT_TOKEN) if answer.candidates else {}
     if not answer.candidates and _DUPLICATE not in item.fields:
         agrees = answer.vocabulary.top[0].lower().strip() == item.choices[item.gold[0]].lower()
         metrics[_PAPER] = float(agrees)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from forgetmeter.scoring.asked import NO_TOKENS, TOO_LONG, Asked, asked_at_blank
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.scoring.prepared import Prepared
-from forgetmeter.scoring.rolling_windows import rolling_windows
 from forgetmeter.scoring.rows.batch import Batch, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, group_rows, pack
 from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, Written
@@ -117,6 +116,24 @@ class DecoderScoring:
             return []
         before = tokenize_statements([cloze.before.rstrip()], self._tokenizer)[0]
         return [WantedSequence((*before, token), len(before), ranks_vocabulary=True)]
+
+
+def rolling_windows(tokens: Sequence[int], *, window: int) -> Iterator[WantedSequence]:
+    """Yield the windows in which lm-evaluation-harness reads a text (``get_rolling_token_windows``, 0.4.13).
+
+    Each window but the last predicts as many tokens as the model reads, so that its first is told by one token alone
+    (``context_len=1``); the last one is as long, and predicts what is left.
+
+    Args:
+        tokens: Token ids, the one that begins a sequence first; what follows it is scored.
+        window: The most tokens that the model reads, at least 1.
+    """
+    end = 1
+    while end < len(tokens):
+        first, end = end, min(end + window, len(tokens))
+        # A window reads all of its tokens but the last.
+        begin = max(0, end - window - 1)
+        yield WantedSequence(tuple(tokens[begin:end]), first - begin)
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

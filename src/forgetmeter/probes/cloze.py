@@ -1,7 +1,9 @@
-"""From a model's answer to a cloze to an outcome."""
+"""What cloze probes share: content hashes of items, and the way from a model's answer to an outcome."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +14,9 @@ from forgetmeter.records.item import Answer, ClozeAnswer, Item, VocabularyAnswer
 from forgetmeter.records.outcome import Outcome
 
 ACCURACY = "accuracy"
-
+P_AT_1, P_AT_5, MRR = "p_at_1", "p_at_5", "mrr"
 _FEW = 5
+_HASH_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,30 @@ class Ranked:
     rank: int | None
     margin: float | None
 
-    @property
-    def is_among_few(self) -> bool:
-        """Whether it came among the first five."""
-        return self.rank is not None and self.rank <= _FEW
+    def precision(self, prefix: str = "") -> dict[str, float]:
+        """Return precision at one and at five by the metrics' names, each after ``prefix``."""
+        is_among_few = self.rank is not None and self.rank <= _FEW
+        return {f"{prefix}{P_AT_1}": float(self.correct), f"{prefix}{P_AT_5}": float(is_among_few)}
 
     @property
     def reciprocal(self) -> float:
         """Its reciprocal rank; 0 where it has no rank."""
         return 1 / self.rank if self.rank else 0.0
+
+
+def content_hash(content: Sequence[str]) -> str:
+    """Return a short hash of everything an item asks."""
+    return whole_hash(content)[:_HASH_LENGTH]
+
+
+def whole_hash(content: Sequence[str]) -> str:
+    """Return a hash that stands for texts which many items share, such as their answers."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def capitalized(text: str) -> str:
+    """Return a text with its first letter a capital, and the rest unchanged."""
+    return text[:1].upper() + text[1:]
 
 
 def cloze_answer(item: Item, answer: Answer | None) -> ClozeAnswer | None:
