@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from forgetmeter.records.item import Item, Request, RequestScore, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
 SIZE = 30
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, tasks: Mapping[str, Any]) -> None:
+    """Have these be the installed plug-in tasks: declarations or functions by entry-point name."""
+    points = [
+        SimpleNamespace(name=name, value=f"made_up:{name}", load=lambda task=task: task) for name, task in tasks.items()
+    ]
+    monkeypatch.setattr(
+        "forgetmeter.specs.registry.plug_ins", lambda group: tuple(points) if group == "forgetmeter.tasks" else ()
+    )
 
 
 class MadeUpTask:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_task import plug_in
 from tiny_models import make_bart, make_bart_tokenizer, make_bert, make_llama, make_tokenizer, make_wordpiece_tokenizer
 
 from forgetmeter.models.loading import wrap
@@ -21,13 +22,7 @@ def _capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     exec(block, names)
 
-    class Point:
-        name = "capitals"
-
-        def load(self) -> object:
-            return names["Capitals"]
-
-    monkeypatch.setattr("forgetmeter.probes.loading.entry_points", lambda **_: [Point()])
+    plug_in(monkeypatch, {"capitals": names["Capitals"]})
 
 
 @pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])

@@ -41,22 +41,22 @@ def fetch_command(
     What is fetched is checked before it is put in its place; of an interrupted or damaged one nothing is left.
     """
     from forgetmeter.errors import UserError
-    from forgetmeter.probes.data.archive import ARCHIVES
     from forgetmeter.probes.data.fetch import fetch
+    from forgetmeter.probes.registry import archives
     from forgetmeter.specs.suggestion import unknown
 
-    wanted = list(dict.fromkeys(probes))
+    wanted, published = list(dict.fromkeys(probes)), archives()
     for name in wanted:
-        if name not in ARCHIVES:
-            raise UserError(unknown("probe", name, tuple(ARCHIVES)))
+        if name not in published:
+            raise UserError(unknown("probe", name, published))
     if source is not None and len(wanted) > 1:
         raise UserError("--from is of one probe; fetch them one by one")
     for name in wanted:
         with _progress(name) as listen:
             fetched = fetch(name, data=data, source=source, listen=listen)
-        tasks = ", ".join(f"{task} ({_relations(fetched.relations.get(task))})" for task in ARCHIVES[name].tasks)
+        tasks = ", ".join(f"{task} ({_relations(fetched.relations.get(task))})" for task in published[name].tasks)
         where = "there already" if fetched.address is None else f"fetched from {fetched.address}"
-        typer.echo(f"{name}: {where}: {fetched.folder}\n  tasks: {tasks}\n  terms: {ARCHIVES[name].terms}")
+        typer.echo(f"{name}: {where}: {fetched.folder}\n  tasks: {tasks}\n  terms: {published[name].terms}")
 
 
 def _relations(number: int | None) -> str:

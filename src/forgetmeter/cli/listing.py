@@ -60,11 +60,12 @@ def list_tasks(
 ) -> None:
     """Built-in probes with their options, then plug-ins and the tasks of lm-evaluation-harness."""
     from forgetmeter.probes.loading import task_names
-    from forgetmeter.specs.task_name import PROBE_OPTIONS
+    from forgetmeter.probes.registry import declarations
 
+    declared = {each.name: each.options for each in declarations()}
     for name in task_names():
         if containing in name:
-            options = PROBE_OPTIONS.get(name, {}).items()
+            options = declared.get(name, {}).items()
             typer.echo(
                 name + "".join(f"[:{key}={'|'.join(option.allowed) or _FORMS[option.kind]}]" for key, option in options)
             )
@@ -88,13 +89,14 @@ def list_relations(
     from forgetmeter.cli.relations_table import relations_table
     from forgetmeter.probes.by_relation import CountsRelations
     from forgetmeter.probes.loading import load_task
-    from forgetmeter.specs.task_name import PERPLEXITY_TASK, PROBE_OPTIONS
+    from forgetmeter.probes.registry import declarations, find_task
 
-    probes = [name for name in PROBE_OPTIONS if name != PERPLEXITY_TASK]
-    limit = 1 if model is None else None
-    loaded = load_task(task, limit=limit, data=data) if task.partition(":")[0] in probes else None
+    limit, declared = 1 if model is None else None, find_task(task)
+    has_relations = declared is not None and "relation" in declared.groups
+    loaded = load_task(task, limit=limit, data=data) if has_relations else None
     if not isinstance(loaded, CountsRelations):
-        raise UserError(f"task '{task}' has no relations (allowed: {', '.join(probes)}, with their options)")
+        probes = ", ".join(each.name for each in declarations() if "relation" in each.groups)
+        raise UserError(f"task '{task}' has no relations (allowed: {probes}, with their options)")
     relations = loaded.relations
     if model is not None:
         from forgetmeter.study.asked_relations import asked_relations

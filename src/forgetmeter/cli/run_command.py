@@ -112,13 +112,14 @@ def _print_plan(prospect: Prospect) -> None:
 
 
 def _amount(study: Study) -> str:
-    from forgetmeter.specs.task_name import FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name
+    from forgetmeter.probes.registry import find_task
 
     if study.evaluation.limit is None:
         return "all items"
-    bases = {parse_task_name(task).base for task in study.tasks}
-    relation = ", of a probe a relation" if bases & PROBE_OPTIONS.keys() - {PERPLEXITY_TASK} else ""
-    phrasing = ", of facts a phrasing too" if FACTS_TASK in bases else ""
+    declared = [task for name in study.tasks if (task := find_task(name)) is not None]
+    relation = ", of a probe a relation" if any("relation" in task.groups for task in declared) else ""
+    phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
+    phrasing = f", of {' and '.join(phrased)} a phrasing too" if phrased else ""
     return f"{study.evaluation.limit} items a task{relation}{phrasing}"
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from forgetmeter.errors import UserError
+from forgetmeter.probes.registry import canonical_name, declarations, find_task
 from forgetmeter.specs.suggestion import unknown
-from forgetmeter.specs.task_name import PROBE_OPTIONS, make_task_name, parse_task_name
 
 
 def task_of(entry: Any) -> str:  # noqa: ANN401 - whatever the YAML holds
@@ -17,15 +17,18 @@ def task_of(entry: Any) -> str:  # noqa: ANN401 - whatever the YAML holds
         UserError: It has neither form, or its options are wrong.
     """
     if isinstance(entry, str):
-        return str(parse_task_name(entry))
+        return canonical_name(entry)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("task"), str):
         raise UserError(f"'{entry}' is no task; write a name, or {{task: lama/trex, source: evidence}}")
     options = {str(key): _text(key, value) for key, value in entry.items() if key != "task"}
     if not options:
-        return str(parse_task_name(entry["task"]))
-    if entry["task"] not in PROBE_OPTIONS:
-        raise UserError(unknown("task with options", entry["task"], PROBE_OPTIONS))
-    return str(make_task_name(entry["task"], options))
+        return canonical_name(entry["task"])
+    declared = find_task(entry["task"])
+    if declared is None or declared.name != entry["task"] or not declared.options:
+        raise UserError(
+            unknown("task with options", entry["task"], [each.name for each in declarations() if each.options])
+        )
+    return str(declared.named(options))
 
 
 def _text(key: Any, value: Any) -> str:  # noqa: ANN401

@@ -9,8 +9,13 @@ from typing import Protocol, runtime_checkable
 
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.task_name import ALL, TaskOption
 
 MACRO = "_macro"
+RELATIONS = TaskOption(ALL, "Only these relations, joined by +.", kind="list", example="P19+P36")
+TEMPLATES = TaskOption(
+    ALL, "Only these templates of each relation, by number from 0, joined by +.", kind="list", example="0+1"
+)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.errors import UserError
+from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.json_lines import read_json_lines
 from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer
 from forgetmeter.records.outcome import Judgement, Outcome
-from forgetmeter.specs.task_name import MODELS_WINDOW, PERPLEXITY_TASK, TaskName
+from forgetmeter.specs.task_name import TaskName, TaskOption
 
 WORD_PERPLEXITY = "word_perplexity"
 BITS_PER_BYTE = "bits_per_byte"
 _VERSION = "1"
+_MODELS_WINDOW = "model"
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _EXAMPLE = "perplexity:file=PATH"
 
@@ -37,7 +39,7 @@ class PerplexityTask:
         texts = read_text_file(path)
         window = name.value("window")
         self._items = tuple(
-            _item(place, text, None if window == MODELS_WINDOW else int(window))
+            _item(place, text, None if window == _MODELS_WINDOW else int(window))
             for place, text in enumerate(texts[:limit])
         )
         self._description = TaskDescription(
@@ -80,7 +82,7 @@ class PerplexityTask:
 
 def _item(place: int, text: str, window: int | None) -> Item:
     digest = hashlib.sha256(f"{window}\n{text}".encode()).hexdigest()[:16]
-    return Item(f"{PERPLEXITY_TASK}/{place}", digest, (), (), (), text=text, window=window)
+    return Item(f"perplexity/{place}", digest, (), (), (), text=text, window=window)
 
 
 def _outcome(item: Item, answer: TextAnswer) -> Outcome:
@@ -158,3 +160,17 @@ def _content(path: Path) -> str:
         raise UserError(f"text file '{path}' is not in UTF-8; convert it first") from None
     except OSError as error:
         raise UserError(f"text file '{path}' cannot be read ({error.strerror or error})") from error
+
+
+TASK = TaskDeclaration(
+    name="perplexity",
+    load=PerplexityTask,
+    check=lambda name: check_text_file(name.value("file")),
+    options={
+        "file": TaskOption("", "The text: paragraphs, or of .jsonl each line's 'text'.", kind="path"),
+        "window": TaskOption(
+            _MODELS_WINDOW, "The most tokens to read at a time; as many as the model can.", kind="number"
+        ),
+    },
+    is_measured=True,
+)

@@ -18,11 +18,11 @@ from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import best, halving_rounds
+from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
 from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.preset import PREFIX
 from forgetmeter.specs.recipe import BASELINE, Recipe
-from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
 from forgetmeter.store.run_store import RunStore
 from forgetmeter.study.running import Finished, Prospect, look_at, reader, run_prospect
 from forgetmeter.study.silence import Silence
@@ -127,7 +127,7 @@ class _Advising:
         recipes = list(self._request.recipes or (CANDIDATES,))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
-        measured = [task for task in study.tasks if parse_task_name(task).base == PERPLEXITY_TASK]
+        measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers that could be retained; choose others" for task in measured)
         if len(study.recipes) == 1:
             raise UserError("--recipes: there is nothing to choose from; name recipes other than the baseline")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.data.folder import data_folder, probe_folder
+from forgetmeter.probes.data.archive import data_folder
+from forgetmeter.probes.registry import archives
 
 
 def test_what_is_given_wins_over_the_variable_and_that_over_the_cache(
@@ -21,8 +22,8 @@ def test_what_is_given_wins_over_the_variable_and_that_over_the_cache(
 
 def test_a_folder_that_is_not_there_is_explained(tmp_path: Path) -> None:
     (tmp_path / "BEAR").mkdir()
-    assert probe_folder("BEAR", tmp_path) == tmp_path / "BEAR"
+    assert archives()["bear"].found(tmp_path) == tmp_path / "BEAR"
     with pytest.raises(UserError) as caught:
-        probe_folder("LAMA", tmp_path)
+        archives()["lama"].found(tmp_path)
     for part in (str(tmp_path / "LAMA"), "relations.jsonl", "https://dl.fbaipublicfiles.com/LAMA/data.zip", "--data"):
         assert part in str(caught.value)

@@ -8,14 +8,13 @@ import pytest
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import CountsRelations
-from forgetmeter.probes.facts.task import FactsTask
+from forgetmeter.probes.facts.task import TASK, FactsTask
 from forgetmeter.probes.loading import load_task, task_names, task_problems
 from forgetmeter.records.item import ClozeAnswer, Item, VocabularyAnswer
-from forgetmeter.specs.task_name import parse_task_name
 
 
 def facts(path: Path, options: str = "", limit: int | None = None) -> FactsTask:
-    return FactsTask(parse_task_name(f"facts{options}"), limit=limit, path=path)
+    return FactsTask(TASK.parse(f"facts{options}"), limit=limit, path=path)
 
 
 def asked(item: Item) -> str:

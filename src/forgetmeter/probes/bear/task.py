@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from forgetmeter.probes.bear.relations import ANSWER, SUBJECT, BearRelation, bear_relations
-from forgetmeter.probes.by_relation import RelationCounts, template_judgement
+from forgetmeter.probes.bear.relations import ANSWER, BEAR, SUBJECT, BearRelation, bear_relations
+from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, template_judgement
 from forgetmeter.probes.cloze import ACCURACY, candidates_outcome, capitalized, content_hash, whole_hash
-from forgetmeter.probes.data.folder import BEAR, fetch_again, probe_folder
+from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement
@@ -36,9 +36,9 @@ class BearTask:
     def __init__(self, name: TaskName, *, limit: int | None = None, data: Path | None = None) -> None:
         items: list[Item] = []
         counts = []
-        for relation in bear_relations(name, probe_folder(BEAR, data)):
+        for relation in bear_relations(name, BEAR.found(data)):
             asking = _Asking(relation)
-            facts = [asking.fact(line) for line in read_json_lines(relation.path, mend=fetch_again(BEAR))]
+            facts = [asking.fact(line) for line in read_json_lines(relation.path, mend=BEAR.fetch_again)]
             prompt = " / ".join(relation.templates.values())
             counts.append(RelationCounts(relation.name, "", prompt, len(facts) * len(relation.templates), {}))
             items.extend(islice(asking.items(facts), limit))
@@ -134,3 +134,19 @@ class _Asking:
             },
             cloze=cloze,
         )
+
+
+def _check(name: TaskName, *, data: Path | None) -> None:
+    bear_relations(name, BEAR.found(data))
+
+
+TASK = TaskDeclaration(
+    name="bear",
+    load=BearTask,
+    check=_check,
+    options={"relations": RELATIONS, "templates": TEMPLATES},
+    thing="fact",
+    phrasings="templates",
+    groups=("relation",),
+    data=BEAR,
+)

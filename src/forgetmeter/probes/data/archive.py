@@ -1,8 +1,9 @@
-"""The archives in which probes are published, and what of them is unpacked."""
+"""The published data of probes: where it is on this machine, and what of its archive is unpacked."""
 
 from __future__ import annotations
 
 import lzma
+import os
 import re
 import shutil
 import zipfile
@@ -11,21 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
-from forgetmeter.probes.data.folder import BEAR, LAMA, LAMA_ADDRESS
 
+VARIABLE = "FORGETMETER_DATA"
 _MOST_BYTES = 4 * 10**9
 """An archive that unpacks to more is none of these."""
 
 
 @dataclass(frozen=True)
 class ProbeArchive:
-    """Where a probe is published.
+    """A probe's data, in a folder laid out as its authors publish it.
 
     Attributes:
         name: What the user calls it.
         folder: Its folder in the data folder.
         address: Of the zip archive.
+        source: Where it is from, for messages.
+        holds: What its folder holds, for messages.
         marker: The file by which the probe's folder in the archive is known, below that folder.
         wanted: Matches the paths of what is unpacked, below the same folder.
         tasks: Its tasks, each with the folder or file without which there is nothing of it.
@@ -35,41 +39,42 @@ class ProbeArchive:
     name: str
     folder: str
     address: str
+    source: str
+    holds: str
     marker: str
     wanted: re.Pattern[str]
     tasks: Mapping[str, str]
     terms: str
 
+    @property
+    def fetch_again(self) -> str:
+        """What to do about a file that is missing or damaged, as the end of a message."""
+        return f"fetch it again from {self.source}"
 
-ARCHIVES = {
-    archive.name: archive
-    for archive in (
-        ProbeArchive(
-            name="lama",
-            folder=LAMA,
-            address=LAMA_ADDRESS,
-            marker="relations.jsonl",
-            wanted=re.compile(r"relations\.jsonl|(TREx|Google_RE|Squad|ConceptNet)/[\w.-]+\.jsonl"),
-            tasks={
-                "lama/trex": "TREx",
-                "lama/google_re": "Google_RE",
-                "lama/squad": "Squad",
-                "lama/conceptnet": "ConceptNet",
-            },
-            terms="CC-BY-NC 4.0; cite Petroni et al. 2019, Language Models as Knowledge Bases?",
-        ),
-        ProbeArchive(
-            name="bear",
-            folder=BEAR,
-            # Of one commit, so that it is the same for everybody.
-            address="https://github.com/lm-pub-quiz/BEAR/archive/725b4e3139d0a5fdf914b0419ba744273dddc689.zip",
-            marker="metadata_relations.json",
-            wanted=re.compile(r"metadata_relations\.json|P\d+\.jsonl"),
-            tasks={"bear": "metadata_relations.json"},
-            terms="cite Wiland, Ploner and Akbik 2024, BEAR: A Unified Framework for Evaluating Relational Knowledge",
-        ),
-    )
-}
+    def found(self, data: Path | None = None) -> Path:
+        """Return the probe's folder inside the data folder.
+
+        Args:
+            data: The data folder, where it was named.
+
+        Raises:
+            UserError: It is not there; the message says what it must hold and where to get it.
+        """
+        folder = data_folder(data) / self.folder
+        if not folder.is_dir():
+            raise UserError(
+                f"there is no folder '{folder}': 'forgetmeter data fetch {self.name}' brings it, from {self.source}; "
+                f"or set --data or {VARIABLE} to the folder in which {self.folder}/ is, with {self.holds}"
+            )
+        return folder
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """Return the data folder: the one given, else ``FORGETMETER_DATA``, else ``data`` in the cache folder."""
+    if given is not None:
+        return given.expanduser()
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser() if named else cache_folder() / "data"
 
 
 def unpack(archive: ProbeArchive, path: Path, into: Path) -> int:

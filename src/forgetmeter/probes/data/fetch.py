@@ -9,9 +9,11 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
-from forgetmeter.probes.data.archive import ARCHIVES, ProbeArchive, unpack
+from forgetmeter.probes.by_relation import CountsRelations
+from forgetmeter.probes.data.archive import ProbeArchive, data_folder, unpack
 from forgetmeter.probes.data.download import Listener, download, unheard
-from forgetmeter.probes.data.folder import data_folder
+from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.registry import archives
 from forgetmeter.specs.suggestion import unknown
 
 NOTE = "fetched.json"
@@ -38,7 +40,7 @@ def fetch(name: str, *, data: Path | None = None, source: str | None = None, lis
     """Fetch a probe, unless it is there.
 
     Args:
-        name: ``lama`` or ``bear``.
+        name: What a probe's data is called, such as ``lama``.
         data: The data folder, where it was named.
         source: Another address, or a zip file on this machine, in place of the official one.
         listen: Is told how far the download is.
@@ -47,9 +49,9 @@ def fetch(name: str, *, data: Path | None = None, source: str | None = None, lis
         UserError: There is no such probe; its folder is there, but not whole; it cannot be fetched, unpacked or
             written. Nothing is left behind.
     """
-    if name not in ARCHIVES:
-        raise UserError(unknown("probe", name, tuple(ARCHIVES)))
-    archive = ARCHIVES[name]
+    if name not in (published := archives()):
+        raise UserError(unknown("probe", name, published))
+    archive = published[name]
     place = data_folder(data) / archive.folder
     if place.exists():
         return Fetched(place, _checked(archive, place, f"move '{place}' away to fetch it anew"))
@@ -87,9 +89,6 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
 
 def _checked(archive: ProbeArchive, folder: Path, mend: str) -> dict[str, int]:
     """Read every fact, and return how many relations each task has; tasks of which nothing is there are left out."""
-    from forgetmeter.probes.by_relation import CountsRelations
-    from forgetmeter.probes.loading import load_task
-
     found: dict[str, int] = {}
     problems: list[str] = []
     for task, inside in archive.tasks.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.by_relation import RelationCounts, template_judgement
+from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, template_judgement
 from forgetmeter.probes.cloze import (
     MRR,
     P_AT_1,
@@ -16,6 +16,7 @@ from forgetmeter.probes.cloze import (
     ranked_outcome,
     whole_hash,
 )
+from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.facts.file import ANSWER, FACT_FILE, SUBJECT, Fact, FactRelation, fact_relations, read_fact_file
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -123,3 +124,14 @@ def _fields(relation: FactRelation, fact: Fact, template: int) -> dict[str, str]
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
     ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
     return ranked_outcome(item, ranked, answer.candidates, {**ranked.precision(), MRR: ranked.reciprocal})
+
+
+TASK = TaskDeclaration(
+    name="facts",
+    load=FactsTask,
+    check=lambda name: fact_relations(name, read_fact_file()),
+    options={"relations": RELATIONS, "templates": TEMPLATES},
+    thing="fact",
+    phrasings="templates",
+    groups=("relation", "phrasing"),
+)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import RelationCounts
 from forgetmeter.probes.cloze import whole_hash
-from forgetmeter.probes.data.folder import LAMA, fetch_again
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
-from forgetmeter.probes.lama.relations import BLANK, SUBJECT, AskedBy, LamaRelation
+from forgetmeter.probes.lama.relations import BLANK, LAMA, SUBJECT, AskedBy, LamaRelation
 
 INCOMPLETE = "incomplete fact"
 REPEATED = "repeated fact"
@@ -88,7 +87,7 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
     objects: dict[str, None] = {}
     dropped = dict.fromkeys(_FILTERS[relation.asked_by], 0)
     facts: set[tuple[str, str]] = set()
-    for line in read_json_lines(relation.path, mend=fetch_again(LAMA)):
+    for line in read_json_lines(relation.path, mend=LAMA.fetch_again):
         subject, answer = _pair(line, relation)
         if answer:
             objects[answer] = None

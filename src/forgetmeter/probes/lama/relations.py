@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.probes.data.folder import LAMA, fetch_again
+from forgetmeter.probes.data.archive import ProbeArchive
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.task_name import TaskName
+
+_ADDRESS = "https://dl.fbaipublicfiles.com/LAMA/data.zip"
+LAMA = ProbeArchive(
+    name="lama",
+    folder="LAMA",
+    address=_ADDRESS,
+    source=f"{_ADDRESS} (see github.com/facebookresearch/LAMA)",
+    holds="relations.jsonl, TREx/, Google_RE/, Squad/ and ConceptNet/",
+    marker="relations.jsonl",
+    wanted=re.compile(r"relations\.jsonl|(TREx|Google_RE|Squad|ConceptNet)/[\w.-]+\.jsonl"),
+    tasks={
+        "lama/trex": "TREx",
+        "lama/google_re": "Google_RE",
+        "lama/squad": "Squad",
+        "lama/conceptnet": "ConceptNet",
+    },
+    terms="CC-BY-NC 4.0; cite Petroni et al. 2019, Language Models as Knowledge Bases?",
+)
 
 BLANK = "[MASK]"
 SUBJECT, OBJECT = "[X]", "[Y]"
@@ -83,11 +102,11 @@ def lama_relations(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
 def _trex(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
     inside = folder / "TREx"
     if not inside.is_dir():
-        raise UserError(f"there is no folder '{inside}'; {fetch_again(LAMA)}")
+        raise UserError(f"there is no folder '{inside}'; {LAMA.fetch_again}")
     listed = _listed_relations(folder / "relations.jsonl", inside)
     found = {key: relation for key, relation in listed.items() if relation.path.is_file()}
     if not found:
-        raise UserError(f"'{inside}' holds no file of a relation that relations.jsonl lists; {fetch_again(LAMA)}")
+        raise UserError(f"'{inside}' holds no file of a relation that relations.jsonl lists; {LAMA.fetch_again}")
     fileless = [each for each in name.listed("relations") or () if each in listed and each not in found]
     if name.listed("relations") is None:
         _check_complete(inside, listed)
@@ -104,7 +123,7 @@ def _check_complete(inside: Path, listed: Mapping[str, LamaRelation]) -> None:
     """Check that a relation is neither listed without a file nor has a file without being listed."""
     missing = [key for key, each in listed.items() if key not in _WITHOUT_FILE and not each.path.is_file()]
     strange = sorted(path.stem for path in inside.glob("*.jsonl") if path.stem not in listed)
-    mend = f"{fetch_again(LAMA)}, or choose what is there by relations=A+B"
+    mend = f"{LAMA.fetch_again}, or choose what is there by relations=A+B"
     problems = [
         f"'{inside}' lacks the files of {', '.join(missing)}, which relations.jsonl lists; {mend}",
         f"'{inside}' holds files of {', '.join(strange)}, which relations.jsonl does not list; {mend}",
@@ -116,7 +135,7 @@ def _check_complete(inside: Path, listed: Mapping[str, LamaRelation]) -> None:
 
 def _listed_relations(path: Path, inside: Path) -> dict[str, LamaRelation]:
     relations: dict[str, LamaRelation] = {}
-    for line in read_json_lines(path, mend=fetch_again(LAMA)):
+    for line in read_json_lines(path, mend=LAMA.fetch_again):
         name = line.text("relation")
         if name in relations:
             raise line.wrong(f"relation {name} stands twice")
@@ -164,6 +183,6 @@ def _selected(name: TaskName, relations: Mapping[str, LamaRelation]) -> tuple[La
 
 
 def _check_there(paths: list[Path]) -> None:
-    missing = [f"there is no file '{path}'; {fetch_again(LAMA)}" for path in paths if not path.is_file()]
+    missing = [f"there is no file '{path}'; {LAMA.fetch_again}" for path in paths if not path.is_file()]
     if missing:
         raise ManyUserError(missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.by_relation import RelationCounts, dropped_in_all, relation_means
+from forgetmeter.probes.by_relation import RELATIONS, RelationCounts, dropped_in_all, relation_means
 from forgetmeter.probes.cloze import (
     MRR,
     P_AT_1,
@@ -15,12 +15,12 @@ from forgetmeter.probes.cloze import (
     rank_in_vocabulary,
     ranked_outcome,
 )
-from forgetmeter.probes.data.folder import LAMA, probe_folder
+from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.lama.questions import Question, RelationQuestions, check_evidence, read_questions
-from forgetmeter.probes.lama.relations import BLANK, lama_relations
+from forgetmeter.probes.lama.relations import BLANK, LAMA, lama_relations
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
-from forgetmeter.specs.task_name import TaskName
+from forgetmeter.specs.task_name import TaskName, TaskOption
 
 _VERSION = "1"
 _SOURCE = "LAMA (Petroni et al. 2019), github.com/facebookresearch/LAMA"
@@ -42,7 +42,7 @@ class LamaTask:
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None, data: Path | None = None) -> None:
-        relations = lama_relations(name, probe_folder(LAMA, data))
+        relations = lama_relations(name, LAMA.found(data))
         read = [read_questions(relation) for relation in relations]
         if "relations" in dict(name.options):
             for each in read:
@@ -134,7 +134,7 @@ def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplic
 
 def _is_alone(name: TaskName) -> bool:
     """Return whether the task is of one relation only, which its items' ids do not repeat."""
-    return name.base in ("lama/squad", "lama/conceptnet")
+    return "relations" not in name.declared
 
 
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
@@ -157,3 +157,30 @@ def _from_vocabulary(item: Item, answer: ClozeAnswer) -> Mapping[str, float]:
         agrees = answer.vocabulary.top[0].lower().strip() == item.choices[item.gold[0]].lower()
         metrics[_PAPER] = float(agrees)
     return metrics
+
+
+def _check(name: TaskName, *, data: Path | None) -> None:
+    lama_relations(name, LAMA.found(data))
+
+
+def _declared(name: str, options: Mapping[str, TaskOption]) -> TaskDeclaration:
+    return TaskDeclaration(
+        name=name, load=LamaTask, check=_check, options=options, thing="fact", groups=("relation",), data=LAMA
+    )
+
+
+_MULTI_TOKEN = TaskOption(
+    "false",
+    "Rank the relation's objects as whole statements, so that answers may have several tokens.",
+    ("false", "true"),
+)
+_SOURCES = TaskOption(
+    "template", "Ask by the relation's template, or by the sentences of its evidence.", ("template", "evidence")
+)
+_OF_ONE_RELATION = {"multi_token": _MULTI_TOKEN}
+_OF_SEVERAL = {"source": _SOURCES, "multi_token": _MULTI_TOKEN, "relations": RELATIONS}
+
+SQUAD = _declared("lama/squad", _OF_ONE_RELATION)
+GOOGLE_RE = _declared("lama/google_re", _OF_SEVERAL)
+TREX = _declared("lama/trex", _OF_SEVERAL)
+CONCEPTNET = _declared("lama/conceptnet", _OF_ONE_RELATION)
