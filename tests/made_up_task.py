@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from forgetmeter.records.item import Item, Request, RequestScore, TaskDescription
+from forgetmeter.records.item import Item, Request, Requests, RequestScore, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
 SIZE = 30
@@ -52,6 +52,6 @@ class MadeUpTask:
 
     def _item(self, name: str, index: int) -> Item:
         context = f"the thing {index * 7919 % 101} in the inn is"
-        requests = (Request(context, " thin"), Request(context, " tin"))
+        requests = Requests([Request(context, " thin"), Request(context, " tin")])
         digest = hashlib.sha256(context.encode()).hexdigest()[:16]
         return Item(f"{name}/{index}", digest, requests, ("thin", "tin"), (index % 2,))

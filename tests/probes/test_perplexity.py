@@ -20,7 +20,7 @@ def text(tmp_path: Path) -> Path:
 
 def test_paragraphs_are_items(text: Path) -> None:
     task = load_task(f"perplexity:file={text}")
-    assert [(item.id, item.text) for item in task.items] == [
+    assert [(item.id, item.asks.text) for item in task.items] == [
         ("perplexity/0", "One two\nthree."),
         ("perplexity/1", "vier fünf"),
     ]
@@ -31,12 +31,12 @@ def test_paragraphs_are_items(text: Path) -> None:
 def test_lines_of_jsonl_are_items(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text("\n".join(json.dumps({"text": text}) for text in ("a\n\nb", " ", "c")))
-    assert [item.text for item in load_task(f"perplexity:file={path}").items] == ["a\n\nb", "c"]
+    assert [item.asks.text for item in load_task(f"perplexity:file={path}").items] == ["a\n\nb", "c"]
 
 
 def test_a_window_is_another_question(text: Path) -> None:
     (short, _), (whole, _) = (load_task(f"perplexity:file={text}{more}").items for more in (":window=8", ""))
-    assert (short.window, whole.window) == (8, None)
+    assert (short.asks.window, whole.asks.window) == (8, None)
     assert short.content_hash != whole.content_hash
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from forgetmeter.probes.data.download import Listener
+    from forgetmeter.probes.data.fetch import Listener
 
 data_app = typer.Typer(help="Fetch the probes' data.", no_args_is_help=True, add_completion=False)
 

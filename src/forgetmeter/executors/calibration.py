@@ -28,7 +28,6 @@ def calibration_for(loaded: Loaded, recipes: Iterable[Recipe]) -> Calibration:
         return ()
     calls = []
     for item in load_task(_TASK, limit=_FACTS_PER_RELATION).items:
-        assert item.cloze is not None
         statement = item.cloze.filled(item.choices[item.gold[0]])
         ids = loaded.tokenizer(statement, return_tensors="pt")["input_ids"]
         calls.append({"input_ids": ids, "labels": ids} if loaded.family == "encoder-decoder" else {"input_ids": ids})

@@ -73,7 +73,7 @@ def cloze_answer(item: Item, answer: Answer | None) -> ClozeAnswer | None:
         return None
     if not isinstance(answer, ClozeAnswer):
         raise TypeError(f"item '{item.id}' is a cloze; it needs a ClozeAnswer, not {type(answer).__name__}")
-    needs_candidates = answer.candidates or (item.cloze and item.cloze.among != "vocabulary")
+    needs_candidates = answer.candidates or item.cloze.among != "vocabulary"
     if needs_candidates and len(answer.candidates) != len(item.choices):
         raise ValueError(f"item '{item.id}' has {len(item.choices)} choices, but {len(answer.candidates)} were scored")
     if not answer.candidates and answer.vocabulary is None:

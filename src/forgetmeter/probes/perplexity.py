@@ -11,7 +11,7 @@ from pathlib import Path
 from forgetmeter.errors import UserError
 from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.json_lines import read_json_lines
-from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer
+from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName, TaskOption
 
@@ -30,6 +30,10 @@ class PerplexityTask:
         name: The task with its options.
         limit: Only the first so many texts; ``None`` for all.
 
+    Attributes:
+        description: What the task is.
+        items: The texts, in the file's order.
+
     Raises:
         UserError: The file is not named, not there, or holds no text.
     """
@@ -38,27 +42,17 @@ class PerplexityTask:
         path = check_text_file(name.value("file"))
         texts = read_text_file(path)
         window = name.value("window")
-        self._items = tuple(
+        self.items = tuple(
             _item(place, text, None if window == _MODELS_WINDOW else int(window))
             for place, text in enumerate(texts[:limit])
         )
-        self._description = TaskDescription(
+        self.description = TaskDescription(
             name=str(name),
             version=_VERSION,
             source=path.name,
             primary_metric=WORD_PERPLEXITY,
             official_size=len(texts),
         )
-
-    @property
-    def description(self) -> TaskDescription:
-        """What the task is."""
-        return self._description
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The texts, in the file's order."""
-        return self._items
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Put together the perplexities over all texts.
@@ -69,7 +63,7 @@ class PerplexityTask:
         """
         outcomes = [
             _outcome(item, answer)
-            for item, answer in zip(self._items, answers, strict=True)
+            for item, answer in zip(self.items, answers, strict=True)
             if isinstance(answer, TextAnswer)
         ]
         total = math.fsum(outcome.loglikelihoods[0] for outcome in outcomes)
@@ -82,12 +76,13 @@ class PerplexityTask:
 
 def _item(place: int, text: str, window: int | None) -> Item:
     digest = hashlib.sha256(f"{window}\n{text}".encode()).hexdigest()[:16]
-    return Item(f"perplexity/{place}", digest, (), (), (), text=text, window=window)
+    return Item(f"perplexity/{place}", digest, WholeText(text, window))
 
 
 def _outcome(item: Item, answer: TextAnswer) -> Outcome:
-    assert item.text is not None
-    size = len(item.text.encode())
+    assert isinstance(item.asks, WholeText)
+    text = item.asks.text
+    size = len(text.encode())
     return Outcome(
         item_id=item.id,
         correct=None,
@@ -98,7 +93,7 @@ def _outcome(item: Item, answer: TextAnswer) -> Outcome:
         loglikelihoods=(answer.loglikelihood,),
         metrics={
             BITS_PER_BYTE: _bits(answer.loglikelihood, size),
-            "words": len(re.split(r"\s+", item.text)),
+            "words": len(re.split(r"\s+", text)),
             "bytes": size,
             "tokens": answer.tokens,
         },

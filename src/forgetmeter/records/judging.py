@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from forgetmeter.records.item import Answer, Task, is_number
+from forgetmeter.records.item import Answer, Task
 from forgetmeter.records.outcome import Judgement, Outcome
 
 
@@ -13,9 +13,7 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
     """Judge answers by a task's own rule; of a task with right answers, those that are not numbers are wrong."""
     judgement = task.judge(answers)
     said_nothing = {
-        item.id
-        for item, answer in zip(task.items, answers, strict=True)
-        if answer is not None and not is_number(answer)
+        item.id for item, answer in zip(task.items, answers, strict=True) if answer is not None and not answer.is_number
     }
     if not said_nothing:
         return judgement
@@ -25,7 +23,7 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
 def not_numbers(answers: Sequence[Answer | None]) -> tuple[int, int]:
     """Return how many of the items that were asked were answered by something other than numbers, and how many were."""
     asked = [answer for answer in answers if answer is not None]
-    return sum(not is_number(answer) for answer in asked), len(asked)
+    return sum(not answer.is_number for answer in asked), len(asked)
 
 
 def _sound(outcome: Outcome, said_nothing: set[str]) -> Outcome:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.models.output_head import embedding_rows
-from forgetmeter.scoring.question import Question, question_of_paths
+from forgetmeter.records.item import Cloze, Item
+from forgetmeter.scoring.question import Kind, Question, question_of_paths
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence
-from forgetmeter.scoring.tokens.answer_tree import AnswerTree
+from forgetmeter.scoring.tokens.answer_tokens import AnswerTree
 
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
-NO_TOKENS = "an answer has no tokens"
-ANSWER_TOO_LONG = "an answer is longer than the model reads"
-NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 BEYOND_EMBEDDING = "token beyond the model's embedding"
 
 
@@ -29,8 +27,7 @@ class Asked:
         sequences: What has to be read: one a request or candidate, and last the one that ranks the vocabulary; or
             one a branching of the tree.
         ranks_vocabulary: Whether there is such a last one.
-        is_cloze: Whether the item is a cloze.
-        is_text: Whether it is a text, of which the sequences are the windows.
+        kind: What kind of answer is wanted; of a text, the sequences are its windows.
         reason: Why the item cannot be asked; ``None`` where it can.
         tree: The answers, where they compete at the blank.
         is_cut: Whether a context lost tokens at its beginning, as the model does not read as many.
@@ -38,8 +35,7 @@ class Asked:
 
     sequences: tuple[WantedSequence, ...] = ()
     ranks_vocabulary: bool = False
-    is_cloze: bool = False
-    is_text: bool = False
+    kind: Kind = "requests"
     reason: str | None = None
     tree: AnswerTree | None = None
     is_cut: bool = False
@@ -50,11 +46,11 @@ class Asked:
             return None
         if self.tree is not None:
             return question_of_tree(self.tree, [path[0] for path in paths])
-        if self.is_text:
-            return replace(question_of_paths([tuple(chain.from_iterable(paths))]), is_text=True)
+        if self.kind == "text":
+            return question_of_paths([tuple(chain.from_iterable(paths))], kind="text")
         if self.ranks_vocabulary:
-            return question_of_paths(paths[:-1], vocabulary=paths[-1][0], is_cloze=True)
-        return question_of_paths(paths, is_cloze=self.is_cloze)
+            return question_of_paths(paths[:-1], vocabulary=paths[-1][0], kind="cloze")
+        return question_of_paths(paths, kind=self.kind)
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def embedded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Embe
 
 def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
     """Return the question of answers at a blank, given the first slot of each branching of their tree."""
-    return Question(tree.answers, tree.slots(firsts), tree.owners, is_cloze=True)
+    return Question(tree.answers, tree.slots(firsts), tree.owners, kind="cloze")
 
 
 def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 0) -> Asked:
@@ -108,9 +104,14 @@ def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 
             )
             for branching in tree.branchings
         ),
-        is_cloze=True,
+        kind="cloze",
         tree=tree,
     )
+
+
+def answered_at_blank(items: Iterable[Item]) -> list[Item]:
+    """Return the clozes whose answers alone compete."""
+    return [item for item in items if isinstance(item.asks, Cloze) and item.asks.among == "answers"]
 
 
 def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tuple[Question | None, ...]:

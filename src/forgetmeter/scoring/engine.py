@@ -12,7 +12,7 @@ from torch import Tensor
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Answer, Item, is_number
+from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
@@ -67,22 +67,11 @@ class Engine:
             UserError: An item is of a kind that the model's family cannot answer, or does not fit the model; or none
                 of the items can be asked.
         """
-        prepared = self._asked(items)
+        prepared = replace(self._scoring.prepare(items), items=tuple(items))
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
             raise UserError(f"model '{self._name}' can be asked none of the {len(items)} items ({reasons})")
         return prepared
-
-    def _asked(self, items: Sequence[Item]) -> Prepared:
-        """Prepare the items that can be asked of some model, and say of the others why they cannot."""
-        sound = self._scoring.prepare([item for item in items if item.problem is None])
-        questions, reasons = iter(sound.questions), iter(sound.reasons)
-        return replace(
-            sound,
-            questions=tuple(next(questions) if item.problem is None else None for item in items),
-            reasons=tuple(item.problem or next(reasons) for item in items),
-            items=tuple(items),
-        )
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Ask the model as it is now.
@@ -96,11 +85,11 @@ class Engine:
         """
         found = self._read(prepared, on_advance)
         # What is not a number spreads over its batch, as zero times NaN is NaN: those items are asked alone.
-        broken = [place for place, answer in enumerate(found) if answer is not None and not is_number(answer)]
+        broken = [place for place, answer in enumerate(found) if answer is not None and not answer.is_number]
         if len(broken) == sum(answer is not None for answer in found):
             # Of a model that gives nothing else, a few tell.
             tried = broken[:: -(-len(broken) // _TRIED_ALONE)] if broken else []
-            broken = broken if any(is_number(self._alone(prepared.items[place])) for place in tried) else []
+            broken = broken if any(self._alone(prepared.items[place]).is_number for place in tried) else []
         for place in broken:
             found[place] = self._alone(prepared.items[place])
         return found

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, TextAnswer, VocabularyAnswer
+from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, RequestScores, TextAnswer, VocabularyAnswer
+
+Kind = Literal["requests", "cloze", "text"]
+"""What was asked for: log-likelihoods of requests, what fills a blank, or a whole text, which is one request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,26 +27,24 @@ class Question:
             added, int64, of shape ``(steps,)``.
         owners: Index of the request or candidate that each belongs to, of the same shape.
         vocabulary: The slot of the answer from the whole vocabulary; ``None`` where none is asked for.
-        is_cloze: Whether the answer is that to a cloze.
-        is_text: Whether it is the log-likelihood of a text, which is one request.
+        kind: What kind of answer it makes.
     """
 
     requests: int
     slots: NDArray[np.int64]
     owners: NDArray[np.int64]
     vocabulary: int | None = None
-    is_cloze: bool = False
-    is_text: bool = False
+    kind: Kind = "requests"
 
 
 def question_of_paths(
-    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, is_cloze: bool = False
+    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, kind: Kind = "requests"
 ) -> Question:
     """Return a question, given the slots of each request or candidate."""
     lengths = [len(path) for path in paths]
     slots = np.fromiter(chain.from_iterable(paths), np.int64, sum(lengths))
     owners = np.repeat(np.arange(len(paths), dtype=np.int64), lengths)
-    return Question(len(paths), slots, owners, vocabulary, is_cloze)
+    return Question(len(paths), slots, owners, vocabulary, kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +128,8 @@ def answers(
     """
     # One after another, in float64: the order of addition is that of the tokens.
     loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
-    # Clozes, which may have hundreds of thousands of candidates, do not ask for it.
-    has_requests = any(question is not None and not question.is_cloze for question in questions)
+    # Only requests ask for it; clozes may have hundreds of thousands of candidates.
+    has_requests = any(question is not None and question.kind == "requests" for question in questions)
     greedy = (_added(sums, ~tokens.greedy.bool().numpy()) == 0).tolist() if has_requests else []
     rows = list(
         zip(
@@ -140,10 +142,10 @@ def answers(
     )
 
     def answer(question: Question, part: slice) -> Answer:
-        if question.is_text:
+        if question.kind == "text":
             return TextAnswer(loglikelihoods[part][0], len(question.slots))
-        if not question.is_cloze:
-            return tuple(map(RequestScore, loglikelihoods[part], greedy[part]))
+        if question.kind == "requests":
+            return RequestScores(map(RequestScore, loglikelihoods[part], greedy[part]))
         ranked = None
         if question.vocabulary is not None:
             top, rank, logprob, best_other = rows[question.vocabulary]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.models.family import Family
-from forgetmeter.records.item import Item
+from forgetmeter.records.item import Cloze, Item, WholeText
 from forgetmeter.scoring.families.blank_filling import blank_filling
 from forgetmeter.scoring.tokens.tokenization import first_token
 
@@ -22,9 +22,9 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
         family: The model's family.
         tokenizer: Its tokenizer.
     """
-    items = list(items)
-    clozes = [item for item in items if item.cloze is not None]
-    texts = any(item.text is not None for item in items)
+    items = [item for item in items if item.problem is None]
+    clozes = [item for item in items if isinstance(item.asks, Cloze)]
+    texts = any(isinstance(item.asks, WholeText) for item in items)
     if texts and family != "decoder":
         kind = "a masked language model" if family == "encoder" else "an encoder-decoder"
         return f"is {kind}; perplexity is asked of decoders only, which read a text from left to right"
@@ -45,11 +45,11 @@ def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenize
     if len(clozes) < len(items):
         return (
             "is a masked language model, which fills blanks and cannot score continuations such as those of "
-            f"{next(item.id for item in items if item.cloze is None)}; ask it probes (lama/..., bear, facts)"
+            f"{next(item.id for item in items if item not in clozes)}; ask it probes (lama/..., bear, facts)"
         )
     if clozes and tokenizer.mask_token_id is None:
         return "has a tokenizer without a mask token, so it cannot be asked a cloze"
-    if not tokenizer.is_fast and any(item.cloze and item.cloze.among == "candidates" for item in clozes):
+    if not tokenizer.is_fast and any(item.cloze.among == "candidates" for item in clozes):
         return (
             "has a tokenizer written in Python, which does not say which tokens make up a word, so whole statements "
             "cannot be scored"

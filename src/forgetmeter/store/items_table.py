@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.item import Cloze, Item, TaskDescription, WholeText
 from forgetmeter.store.metadata import parquet_bytes
 
 _TEXTS = pa.list_(pa.string())
@@ -40,6 +40,7 @@ def items_hash(items: Sequence[Item]) -> str:
 
 def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
     """Return items as a parquet file, with the task's description and ``items_hash`` in its metadata."""
+    clozes = [item.asks if isinstance(item.asks, Cloze) else None for item in items]
     table = pa.table(
         {
             "item_id": [item.id for item in items],
@@ -49,13 +50,15 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
             "contexts": [[request.context for request in item.requests] for item in items],
             # A text is what follows nothing.
             "continuations": [
-                [request.continuation for request in item.requests] if item.text is None else [item.text]
+                [item.asks.text]
+                if isinstance(item.asks, WholeText)
+                else [request.continuation for request in item.requests]
                 for item in items
             ],
             "fields": [sorted(item.fields.items()) for item in items],
-            "before": [item.cloze and item.cloze.before for item in items],
-            "after": [item.cloze and item.cloze.after for item in items],
-            "among": [item.cloze and item.cloze.among for item in items],
+            "before": [cloze and cloze.before for cloze in clozes],
+            "after": [cloze and cloze.after for cloze in clozes],
+            "among": [cloze and cloze.among for cloze in clozes],
         },
         schema=_SCHEMA,
     )

@@ -22,7 +22,6 @@ def bear(data: Path, options: str = "", **more: Any) -> BearTask:
 
 
 def statements(item: Item) -> list[str]:
-    assert item.cloze is not None
     return [item.cloze.filled(choice) for choice in item.choices]
 
 

@@ -18,7 +18,6 @@ def facts(path: Path, options: str = "", limit: int | None = None) -> FactsTask:
 
 
 def asked(item: Item) -> str:
-    assert item.cloze is not None
     return item.cloze.filled("___")
 
 
@@ -41,7 +40,6 @@ def test_each_fact_is_asked_by_each_phrasing(made_up_facts: Path) -> None:
 
 def test_the_answers_of_the_relation_compete_in_the_blank(made_up_facts: Path) -> None:
     item = facts(made_up_facts).items[4]
-    assert item.cloze is not None
     assert (item.cloze.before, item.cloze.after, item.cloze.among) == (
         "The ruler of the land of Oz is ",
         ".",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from forgetmeter.probes.cloze import rank_candidates
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import Answer, ClozeAnswer, Item, RequestScore, Task, VocabularyAnswer
+from forgetmeter.records.item import Answer, ClozeAnswer, Item, RequestScore, RequestScores, Task, VocabularyAnswer
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_nothing_answered(task: Task) -> None:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        ([RequestScore(-1.0, True)], TypeError),
+        (RequestScores([RequestScore(-1.0, True)]), TypeError),
         (ClozeAnswer((-1.0,)), ValueError),
         (ClozeAnswer(), ValueError),
     ],

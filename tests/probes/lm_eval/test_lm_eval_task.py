@@ -19,7 +19,7 @@ from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
 from forgetmeter.probes.lm_eval.documents import quiet
 from forgetmeter.probes.loading import load_task, task_problems
-from forgetmeter.records.item import RequestScore, Task
+from forgetmeter.records.item import RequestScore, RequestScores, Task
 from forgetmeter.scoring.engine import Engine
 
 DOCUMENTS = [
@@ -70,8 +70,8 @@ def tiny_loaded() -> Loaded:
     return wrap(make_llama(), make_tokenizer())
 
 
-def scored(*answers: tuple[float, ...]) -> list[list[RequestScore]]:
-    return [[RequestScore(value, value > -1) for value in answer] for answer in answers]
+def scored(*answers: tuple[float, ...]) -> list[RequestScores]:
+    return [RequestScores(RequestScore(value, value > -1) for value in answer) for answer in answers]
 
 
 def test_items_keep_prompts_choices_and_gold(made_up: Path) -> None:
@@ -174,11 +174,11 @@ def test_of_several_right_answers_all_are_shown(made_up: Path) -> None:
 def test_nothing_that_is_not_a_number_is_an_answer(made_up: Path, values: tuple[float, float], label: int) -> None:
     for metric in ("acc", "acc_norm", "exact_match"):
         task = own_task(made_up, [{"q": "A", "choices": ["x", "y"], "label": label}], metric)
-        judgement = task.judge([[RequestScore(value, is_greedy=True) for value in values]])
+        judgement = task.judge([RequestScores(RequestScore(value, is_greedy=True) for value in values)])
         (outcome,) = judgement.outcomes
         assert (outcome.correct, outcome.prediction, outcome.rank, outcome.margin) == (False, "", None, None)
         assert judgement.metrics == {metric: 0.0}
-    completing = load_task("completing", limit=1).judge([[RequestScore(math.nan, is_greedy=True)]])
+    completing = load_task("completing", limit=1).judge([RequestScores([RequestScore(math.nan, is_greedy=True)])])
     assert (completing.outcomes[0].correct, completing.metrics["acc"]) == (False, 0.0)
 
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, Request
+from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, Request, Requests
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.encoder import run_encoder
@@ -87,14 +87,14 @@ def continuations() -> list[Item]:
         context = phrase(dice, words)
         items.append([Request(context, " " + phrase(dice, number)) for number in (1, 1, 1, 2, 2, 3, 3, 3)])
     items.append([Request("a a a", " a"), Request("a a a", " a a"), Request("a a a a a a", " a tin")])
-    return [Item(f"x/{n}", "", tuple(requests), (), ()) for n, requests in enumerate(items)]
+    return [Item(f"x/{n}", "", Requests(requests)) for n, requests in enumerate(items)]
 
 
 def statements() -> list[Item]:
     dice = random.Random(0)
     clozes = [Cloze(f"{phrase(dice, words)} ", ".", "candidates") for words in (1, 2, 5, 9)]
     choices = ("tin", "a", "nine things")
-    return [Item(f"x/{n}", "", (), choices, (0,), cloze=cloze) for n, cloze in enumerate(clozes)]
+    return [Item(f"x/{n}", "", cloze, choices, (0,)) for n, cloze in enumerate(clozes)]
 
 
 @torch.no_grad()
@@ -114,7 +114,6 @@ def expected_of_decoder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFa
 
 
 def expected_of_encoder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, item: Item) -> Iterator[float]:
-    assert item.cloze is not None
     for choice in item.choices:
         encoding = tokenizer(item.cloze.filled(choice))
         ids, words = encoding["input_ids"], encoding.word_ids()

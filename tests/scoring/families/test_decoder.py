@@ -20,7 +20,7 @@ from transformers import (
 from forgetmeter.compression.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
-from forgetmeter.records.item import Item, Request, RequestScore
+from forgetmeter.records.item import Item, Request, Requests, RequestScore
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.decoder import run_decoder
@@ -44,7 +44,7 @@ def made_up_items(*, seed: int, count: int = 12) -> list[Item]:
             requests = tuple(Request(context, " " + phrase(6)) for _ in range(number))
         else:
             requests = tuple(Request(f"{context} {phrase(2)}", ending) for _ in range(number))
-        items.append(Item(f"made_up/{index}", "", requests, (), ()))
+        items.append(Item(f"made_up/{index}", "", Requests(requests)))
     return items
 
 
@@ -99,7 +99,7 @@ def test_greedy_answers_are_recognized() -> None:
             break
     else:
         pytest.fail("no context has a greedy continuation that is text")
-    items = [Item("x/0", "", (Request(context, continuation), Request(context, "zq")), (), ())]
+    items = [Item("x/0", "", Requests([Request(context, continuation), Request(context, "zq")]))]
     (scores,) = engine_scores(wrap(model, tokenizer), items)
     assert [score.is_greedy for score in scores] == [True, False]
 
@@ -109,7 +109,7 @@ def test_where_all_tokens_are_as_likely_only_the_first_is_greedy() -> None:
     with torch.no_grad():
         model.lm_head.weight.zero_()
     tokenizer = make_tokenizer()
-    items = [Item("x/0", "", (Request("the inn", " tin"), Request("the inn", "<s>")), (), ())]
+    items = [Item("x/0", "", Requests([Request("the inn", " tin"), Request("the inn", "<s>")]))]
     (scores,) = engine_scores(wrap(model, tokenizer), items)
     assert [score.is_greedy for score in scores] == [False, True]
 
@@ -117,7 +117,7 @@ def test_where_all_tokens_are_as_likely_only_the_first_is_greedy() -> None:
 def test_a_quantized_head_sees_every_position_as_it_does_in_the_model() -> None:
     model, tokenizer = make_llama(), make_tokenizer()
     quantized = compress(wrap(model, tokenizer), "dynamic_int8:head")
-    items = [Item("x/0", "", (Request("the thing in the inn", " is tin"),), (), ())]
+    items = [Item("x/0", "", Requests([Request("the thing in the inn", " is tin")]))]
     (request,) = tokenize_requests(items[0].requests, tokenizer, max_length=512)
     logprobs = quantized.model(torch.tensor([request.inputs])).logits[0].log_softmax(-1)[-len(request.targets) :]
     expected = logprobs.gather(1, torch.tensor(request.targets)[:, None]).sum().item()
@@ -217,9 +217,9 @@ def test_one_answer_that_does_not_fit_leaves_its_item_out_and_cut_contexts_are_c
     model.config.max_position_embeddings = 16
     loaded = wrap(model, make_tokenizer())
     items = [
-        Item("t/0", "0", (Request("x", "abc"), Request("x", "abcdefghijklmnopqrstuvwxyz")), ("a", "b"), (0,)),
-        Item("t/1", "1", (Request("x" * 60, "abc"), Request("x" * 60, "abd")), ("a", "b"), (0,)),
-        Item("t/2", "2", (Request("y", "a"), Request("y", "b")), ("a", "b"), (1,)),
+        Item("t/0", "0", Requests([Request("x", "abc"), Request("x", "abcdefghijklmnopqrstuvwxyz")]), ("a", "b"), (0,)),
+        Item("t/1", "1", Requests([Request("x" * 60, "abc"), Request("x" * 60, "abd")]), ("a", "b"), (0,)),
+        Item("t/2", "2", Requests([Request("y", "a"), Request("y", "b")]), ("a", "b"), (1,)),
     ]
     engine = Engine(loaded)
     prepared = engine.prepare(items)

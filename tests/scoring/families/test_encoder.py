@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request
+from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests
 from forgetmeter.scoring.engine import Engine
 
 CANDIDATES = ("Paris", "Rome", "the thin inn", "tea.", "Wien", "in-born")
@@ -28,7 +28,7 @@ def roberta() -> Loaded:
 
 def items(among: str, clozes: list[tuple[str, str]], choices: tuple[str, ...]) -> list[Item]:
     return [
-        Item(f"x/{n}", "", (), choices, (0,), cloze=Cloze(before, after, among))  # type: ignore[arg-type]
+        Item(f"x/{n}", "", Cloze(before, after, among), choices, (0,))  # type: ignore[arg-type]
         for n, (before, after) in enumerate(clozes)
     ]
 
@@ -50,7 +50,6 @@ def test_pseudo_loglikelihoods_are_those_of_lm_pub_quiz(loaded: Loaded, batch_to
     engine = Engine(loaded, batch_tokens=batch_tokens)
     for item, answer in zip(asked, engine.score(engine.prepare(asked)), strict=True):
         assert isinstance(answer, ClozeAnswer)
-        assert item.cloze is not None
         template = item.cloze.filled("[Y]")
         theirs = peer.score_answers(template=template, answers=list(CANDIDATES), reduction="sum", batch_size=7)
         assert answer.candidates == pytest.approx(theirs, abs=1e-3)
@@ -59,7 +58,6 @@ def test_pseudo_loglikelihoods_are_those_of_lm_pub_quiz(loaded: Loaded, batch_to
 def padded_loop(loaded: Loaded, item: Item) -> tuple[float, int, list[str]]:
     """The paper's way: pad to 128, logits at every position, softmax over the vocabulary at the mask."""
     tokenizer = loaded.tokenizer
-    assert item.cloze is not None
     given = tokenizer(
         item.cloze.filled(tokenizer.mask_token), padding="max_length", max_length=128, return_tensors="pt"
     )
@@ -106,7 +104,7 @@ def test_continuations_are_refused() -> None:
         UserError,
         match="masked language model.* cannot score continuations such as those of x/0",
     ):
-        Engine(bert()).prepare([Item("x/0", "", (Request("the", " inn"),), (), ())])
+        Engine(bert()).prepare([Item("x/0", "", Requests([Request("the", " inn")]))])
 
 
 def test_a_tokenizer_without_a_mask_is_refused() -> None:

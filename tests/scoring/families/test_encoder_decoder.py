@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, RequestScore
+from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests, RequestScore
 from forgetmeter.scoring.engine import Engine
 
 ANSWERS = ("the", "thin tea", "in", "nine")
@@ -57,7 +57,7 @@ def test_odd_requests_are_as_lm_evals(loaded: Loaded) -> None:
         Request("the " * 300, " tea"),
         Request("</s>", "</s>tea"),
     ]
-    assert_as_lm_eval(loaded, [Item("x/0", "", tuple(requests), (), ())])
+    assert_as_lm_eval(loaded, [Item("x/0", "", Requests(requests))])
 
 
 def test_each_text_is_encoded_once() -> None:
@@ -67,13 +67,13 @@ def test_each_text_is_encoded_once() -> None:
         lambda _m, _a, given, _o: seen.append(given["input_ids"].shape[0]), with_kwargs=True
     )
     requests = tuple(Request("the inn in the", f" {answer}") for answer in ANSWERS)
-    engine.score(engine.prepare([Item("x/0", "", requests, (), ()), Item("x/1", "", requests[:2], (), ())]))
+    engine.score(engine.prepare([Item("x/0", "", Requests(requests)), Item("x/1", "", Requests(requests[:2]))]))
     assert seen == [1]
 
 
 def cloze_items(*, among: str) -> list[Item]:
     clozes = [Cloze("the inn has ", ".", among), Cloze("", " is in the inn", among)]  # type: ignore[arg-type]
-    return [Item(f"x/{n}", "", (), ANSWERS, (0,), cloze=cloze) for n, cloze in enumerate(clozes)]
+    return [Item(f"x/{n}", "", cloze, ANSWERS, (0,)) for n, cloze in enumerate(clozes)]
 
 
 def decoded(model: PreTrainedModel, context: list[int], written: list[int]) -> torch.Tensor:
@@ -94,7 +94,6 @@ def test_t5_ranks_candidates_at_the_sentinel() -> None:
     items = cloze_items(among="candidates")
     for item, answer in zip(items, engine.score(engine.prepare(items)), strict=True):
         assert isinstance(answer, ClozeAnswer)
-        assert item.cloze is not None
         context = ids(loaded.tokenizer, item.cloze.filled("<extra_id_0>"))
         for choice, found in zip(item.choices, answer.candidates, strict=True):
             written = [0, 3, *ids(loaded.tokenizer, choice, special=False), 4]
@@ -109,7 +108,6 @@ def test_bart_ranks_whole_texts() -> None:
     items = cloze_items(among="candidates")
     for item, answer in zip(items, engine.score(engine.prepare(items)), strict=True):
         assert isinstance(answer, ClozeAnswer)
-        assert item.cloze is not None
         context = ids(loaded.tokenizer, item.cloze.filled("<mask>"))
         for choice, found in zip(item.choices, answer.candidates, strict=True):
             written = [2, *ids(loaded.tokenizer, item.cloze.filled(choice))]
@@ -130,9 +128,9 @@ def test_the_vocabulary_is_ranked_where_the_blank_is(loaded: Loaded, mask: str, 
     engine = Engine(loaded)
     # In these vocabularies "e" is one token, and " the" too.
     items = [
-        Item("x/0", "", (), ("the",), (0,), cloze=Cloze("the inn has ", ".", "vocabulary")),
-        Item("x/1", "", (), ("e",), (0,), cloze=Cloze("", " is in the inn", "vocabulary")),
-        Item("x/2", "", (), ("thin tea",), (0,), cloze=Cloze("", " is in the inn", "vocabulary")),
+        Item("x/0", "", Cloze("the inn has ", ".", "vocabulary"), ("the",), (0,)),
+        Item("x/1", "", Cloze("", " is in the inn", "vocabulary"), ("e",), (0,)),
+        Item("x/2", "", Cloze("", " is in the inn", "vocabulary"), ("thin tea",), (0,)),
     ]
     prepared = engine.prepare(items)
     assert dict(prepared.dropped) == {"answer is not one token of the vocabulary": 1}
@@ -140,7 +138,6 @@ def test_the_vocabulary_is_ranked_where_the_blank_is(loaded: Loaded, mask: str, 
     assert nothing is None
     for item, answer, text in zip(items, answers, [" the", "e"], strict=False):
         assert isinstance(answer, ClozeAnswer)
-        assert item.cloze is not None
         assert answer.vocabulary is not None
         (token,) = ids(loaded.tokenizer, text, special=False)
         context = ids(loaded.tokenizer, item.cloze.filled(mask))

@@ -16,7 +16,7 @@ from tiny_models import make_bart_tokenizer, make_bert, make_llama, make_t5, mak
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import wrap
-from forgetmeter.records.item import Item, TextAnswer
+from forgetmeter.records.item import Item, TextAnswer, WholeText
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.decoder import rolling_windows
 from forgetmeter.study.evaluation import evaluate
@@ -105,4 +105,4 @@ def test_only_decoders_are_asked() -> None:
 
 
 def _item(text: str) -> Item:
-    return Item("perplexity/0", "", (), (), (), text=text)
+    return Item("perplexity/0", "", WholeText(text))

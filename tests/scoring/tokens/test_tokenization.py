@@ -8,8 +8,13 @@ from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from forgetmeter.records.item import Request
-from forgetmeter.scoring.asked import ANSWER_TOO_LONG, NO_CONTEXT, NO_TOKENS
-from forgetmeter.scoring.tokens.tokenization import tokenize_pairs, tokenize_requests
+from forgetmeter.scoring.tokens.tokenization import (
+    ANSWER_TOO_LONG,
+    NO_CONTEXT,
+    NO_TOKENS,
+    tokenize_pairs,
+    tokenize_requests,
+)
 
 REQUESTS = [
     Request("Question: is the sky blue?\nAnswer:", " yes"),

@@ -29,6 +29,11 @@ class BearTask:
         limit: Only the first so many items of each relation; ``None`` for all.
         data: The data folder; by default as ``data_folder`` finds it.
 
+    Attributes:
+        description: What the task is.
+        items: The items, relation by relation, fact by fact, template by template.
+        relations: What was read of each relation.
+
     Raises:
         UserError: The data is not there or damaged, or does not hold what the options ask for.
     """
@@ -42,30 +47,15 @@ class BearTask:
             prompt = " / ".join(relation.templates.values())
             counts.append(RelationCounts(relation.name, "", prompt, len(facts) * len(relation.templates), {}))
             items.extend(islice(asking.items(facts), limit))
-        self._items = tuple(items)
-        self._relations = tuple(counts)
-        self._description = TaskDescription(
+        self.items = tuple(items)
+        self.relations = tuple(counts)
+        self.description = TaskDescription(
             name=str(name),
             version=_VERSION,
             source=_SOURCE,
             primary_metric=ACCURACY,
             official_size=sum(each.read for each in counts),
         )
-
-    @property
-    def description(self) -> TaskDescription:
-        """What the task is."""
-        return self._description
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The items: relation by relation, fact by fact, template by template."""
-        return self._items
-
-    @property
-    def relations(self) -> Sequence[RelationCounts]:
-        """What was read of each relation."""
-        return self._relations
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items: right where the right answer makes the first of the likeliest statements.
@@ -76,7 +66,7 @@ class BearTask:
         relations, and ``accuracy_template_0`` and so on are those of one template each.
         """
         outcomes = []
-        for item, given in zip(self._items, answers, strict=True):
+        for item, given in zip(self.items, answers, strict=True):
             if given is not None:
                 outcomes.append((item, candidates_outcome(item, given)))
         return template_judgement(outcomes, ACCURACY)
@@ -122,7 +112,7 @@ class _Asking:
         return Item(
             id=f"bear/{fact}/{template}",
             content_hash=content_hash([cloze.before, cloze.after, choices_hash, str(place)]),
-            requests=(),
+            asks=cloze,
             choices=choices,
             gold=(place,),
             fields={
@@ -132,7 +122,6 @@ class _Asking:
                 "template": str(template),
                 "fact": fact,
             },
-            cloze=cloze,
         )
 
 

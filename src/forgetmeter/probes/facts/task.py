@@ -34,6 +34,11 @@ class FactsTask:
             asked of the same facts, which are a fair sample, as the file's order is as good as shuffled.
         path: The file of the facts.
 
+    Attributes:
+        description: What the task is.
+        items: The items, relation by relation, phrasing by phrasing, fact by fact.
+        relations: What was read of each relation.
+
     Raises:
         UserError: The file is not there or damaged, or does not hold what the options ask for.
     """
@@ -41,35 +46,20 @@ class FactsTask:
     def __init__(self, name: TaskName, *, limit: int | None = None, path: Path = FACT_FILE) -> None:
         file = read_fact_file(path)
         relations = fact_relations(name, file)
-        self._items = tuple(item for relation in relations for item in _items(relation, limit))
-        self._relations = tuple(
+        self.items = tuple(item for relation in relations for item in _items(relation, limit))
+        self.relations = tuple(
             RelationCounts(
                 each.name, each.label, " / ".join(each.phrasings.values()), len(each.facts) * len(each.phrasings), {}
             )
             for each in relations
         )
-        self._description = TaskDescription(
+        self.description = TaskDescription(
             name=str(name),
             version=file.version,
             source=_SOURCE,
             primary_metric=P_AT_1,
-            official_size=sum(each.read for each in self._relations),
+            official_size=sum(each.read for each in self.relations),
         )
-
-    @property
-    def description(self) -> TaskDescription:
-        """What the task is."""
-        return self._description
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The items: relation by relation, phrasing by phrasing, fact by fact."""
-        return self._items
-
-    @property
-    def relations(self) -> Sequence[RelationCounts]:
-        """What there is of each relation."""
-        return self._relations
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items: right where the right answer is the likeliest of its relation's.
@@ -78,7 +68,7 @@ class FactsTask:
         ``p_at_1_template_0`` and so on are those of one phrasing each, over items.
         """
         outcomes = []
-        for item, given in zip(self._items, answers, strict=True):
+        for item, given in zip(self.items, answers, strict=True):
             answer = cloze_answer(item, given)
             if answer is not None:
                 outcomes.append((item, _outcome(item, answer)))
@@ -100,11 +90,10 @@ def _items(relation: FactRelation, limit: int | None) -> Iterator[Item]:
             yield Item(
                 id=f"facts/{relation.name}/{template}/{place}",
                 content_hash=content_hash([before, after, cloze.among, answers_hash, fact.object]),
-                requests=(),
+                asks=cloze,
                 choices=relation.answers,
                 gold=(places[fact.object],),
                 fields=_fields(relation, fact, template),
-                cloze=cloze,
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from forgetmeter.probes.by_relation import RELATIONS, RelationCounts, dropped_in_all, relation_means
+from forgetmeter.probes.by_relation import RELATIONS, dropped_in_all, relation_means
 from forgetmeter.probes.cloze import (
     MRR,
     P_AT_1,
@@ -37,6 +37,11 @@ class LamaTask:
         limit: Only the first so many items of each relation; ``None`` for all.
         data: The data folder; by default as ``data_folder`` finds it.
 
+    Attributes:
+        description: What the task is.
+        items: The items, relation by relation in LAMA's order, as their files have them.
+        relations: What was read of each relation.
+
     Raises:
         UserError: The data is not there or damaged, or does not hold what the options ask for.
     """
@@ -47,31 +52,16 @@ class LamaTask:
         if "relations" in dict(name.options):
             for each in read:
                 check_evidence(each)
-        self._relations = tuple(each.counts for each in read)
-        self._items = tuple(_items(name, read, limit))
-        self._description = TaskDescription(
+        self.relations = tuple(each.counts for each in read)
+        self.items = tuple(_items(name, read, limit))
+        self.description = TaskDescription(
             name=str(name),
             version=_VERSION,
             source=_SOURCE,
             primary_metric=P_AT_1,
-            official_size=sum(each.read for each in self._relations),
-            filters=dropped_in_all(self._relations),
+            official_size=sum(each.read for each in self.relations),
+            filters=dropped_in_all(self.relations),
         )
-
-    @property
-    def description(self) -> TaskDescription:
-        """What the task is."""
-        return self._description
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The items: relation by relation in LAMA's order, as their files have them."""
-        return self._items
-
-    @property
-    def relations(self) -> Sequence[RelationCounts]:
-        """What was read of each relation."""
-        return self._relations
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items.
@@ -85,7 +75,7 @@ class LamaTask:
         """
         outcomes = []
         metrics = []
-        for item, given in zip(self._items, answers, strict=True):
+        for item, given in zip(self.items, answers, strict=True):
             answer = cloze_answer(item, given)
             if answer is not None:
                 outcome = _outcome(item, answer)
@@ -124,11 +114,10 @@ def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplic
     return Item(
         id=f"{name.base}/{place}",
         content_hash=content_hash([before, after, cloze.among, read.objects_hash, question.object]),
-        requests=(),
+        asks=cloze,
         choices=read.objects,
         gold=(read.object_places[question.object],),
         fields=fields,
-        cloze=cloze,
     )
 
 

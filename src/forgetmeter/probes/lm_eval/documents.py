@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.records.item import Item, Request
+from forgetmeter.records.item import Item, Problem, Request, Requests
 
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
 NO_RIGHT_CHOICE = "right answer is none of the choices"
@@ -61,7 +61,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
             except Exception as error:  # noqa: BLE001 - definitions hold templates and code of many kinds
                 first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
                 problem = f"{type(error).__name__} where its prompt is made"
-                item = Item(item_id, _digest(str(doc)), (), (), (), problem=problem)
+                item = Item(item_id, _digest(str(doc)), Problem(problem))
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):
         raise UserError(
@@ -98,7 +98,7 @@ def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN40
         doc=doc, ctx=context, metadata=metadata, apply_chat_template=False, chat_template=None
     )
     instances = sorted(made if isinstance(made, list) else [made], key=lambda instance: instance.idx)
-    requests = tuple(Request(*instance.args) for instance in instances)
+    requests = Requests(Request(*instance.args) for instance in instances)
     choices, gold = _choices(task, doc, requests)
     content = json.dumps([[[r.context, r.continuation] for r in requests], choices, gold], ensure_ascii=False)
     is_judged_by_gold = not callable(task.config.process_results)
@@ -107,7 +107,7 @@ def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN40
         # A document that cannot be judged is better known before a model has answered it.
         with np.errstate(all="ignore"):
             task.process_results(doc, [(-1.0, False)] * len(requests))
-    return Item(item_id, _digest(content), requests, choices, gold, problem=problem)
+    return Item(item_id, _digest(content), requests if problem is None else Problem(problem), choices, gold)
 
 
 def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[int]) -> str | None:  # noqa: ANN401

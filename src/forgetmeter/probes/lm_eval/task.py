@@ -14,7 +14,7 @@ import numpy as np
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.lm_eval.documents import documents, quiet
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
-from forgetmeter.records.item import Answer, ClozeAnswer, Item, RequestScore, TaskDescription, TextAnswer, is_number
+from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _PRIMARY = ("acc", "exact_match", "acc_norm")
@@ -31,6 +31,10 @@ class LmEvalTask:
         name: The name it has there.
         limit: Only the first N documents; ``None`` for all.
 
+    Attributes:
+        description: What the task is.
+        items: The items, in official order.
+
     Raises:
         UserError: The task is not scored by log-likelihoods, its data cannot be had, or nothing of it can be asked.
     """
@@ -40,27 +44,17 @@ class LmEvalTask:
         if self._task.OUTPUT_TYPE not in SCORED:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
         self._documents = documents(self._task, name, limit)
-        self._items = [each.item for each in self._documents]
+        self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
         self._check_metrics(name)
-        self._description = TaskDescription(
+        self.description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
             source=f"lm-eval {version('lm_eval')}",
             primary_metric=self._primary,
             official_size=len(self._task.eval_docs),
         )
-
-    @property
-    def description(self) -> TaskDescription:
-        """What the task is."""
-        return self._description
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The items, in official order."""
-        return self._items
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items by lm-eval's own ``process_results`` and aggregate by its own metrics.
@@ -71,9 +65,9 @@ class LmEvalTask:
         outcomes = []
         with quiet():
             for document, answer in zip(self._documents, answers, strict=True):
-                if answer is None or isinstance(answer, (ClozeAnswer, TextAnswer)):
+                if not isinstance(answer, RequestScores):
                     continue
-                scores = answer if is_number(answer) else _ruled_out(document.item, answer)
+                scores = answer if answer.is_number else _ruled_out(document.item, answer)
                 results = [(score.loglikelihood, score.is_greedy) for score in scores]
                 metrics = self._task.process_results(document.doc, results)
                 for name, value in metrics.items():
@@ -88,7 +82,8 @@ class LmEvalTask:
     def _check_metrics(self, name: str) -> None:
         """Have the metrics computed of made-up answers, as some cannot be of these documents: F1 of three choices."""
         made_up = [
-            None if item.problem else [RequestScore(-1.0, is_greedy=False)] * len(item.requests) for item in self._items
+            None if item.problem else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
+            for item in self.items
         ]
         try:
             self.judge(made_up)
@@ -97,11 +92,11 @@ class LmEvalTask:
                 f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
             ) from error
 
-    def _outcome(self, item: Item, answer: Sequence[RequestScore], metrics: Mapping[str, Any]) -> Outcome:
+    def _outcome(self, item: Item, answer: RequestScores, metrics: Mapping[str, Any]) -> Outcome:
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
         decided = numbers.get(self._primary)
         right = decided == 1.0 if decided in (0.0, 1.0) else None
-        if not is_number(answer):
+        if not answer.is_number:
             placed = _NOTHING_SAID
         elif self._task.OUTPUT_TYPE == "loglikelihood":
             placed = _Placed(answer[0].is_greedy, item.choices[0] if answer[0].is_greedy else "", None, None)

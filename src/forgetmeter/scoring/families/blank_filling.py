@@ -8,8 +8,14 @@ from typing import Protocol
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.tokens.answer_tokens import AnswersAlone, AnswersWritten, Written
-from forgetmeter.scoring.tokens.answer_tree import AnswerTree, answer_tree, one_begins_another
+from forgetmeter.scoring.tokens.answer_tokens import (
+    AnswersAlone,
+    AnswersWritten,
+    AnswerTree,
+    Written,
+    answer_tree,
+    one_begins_another,
+)
 
 Tokens = tuple[int, ...]
 
@@ -61,11 +67,7 @@ class SentinelFilling:
 
     def written(self, items: Sequence[Item]) -> list[Written]:
         """Return the sentinel and the answers, with the next sentinel where one of them would begin another."""
-        return [
-            Written((self._first,), self._alone.of(item.cloze, item.choices))
-            for item in items
-            if item.cloze is not None
-        ]
+        return [Written((self._first,), self._alone.of(item.cloze, item.choices)) for item in items]
 
     def _tree(self, answers: Sequence[Tokens]) -> AnswerTree:
         end = (self._second,) if one_begins_another(answers) else ()

@@ -10,15 +10,22 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import NO_TOKENS, TOO_LONG, Asked, asked_at_blank, embedded, questions_of
+from forgetmeter.records.item import Cloze, Item, Problem, Requests, WholeText
+from forgetmeter.scoring.asked import (
+    TOO_LONG,
+    Asked,
+    answered_at_blank,
+    asked_at_blank,
+    embedded,
+    questions_of,
+)
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.scoring.prepared import Prepared
 from forgetmeter.scoring.rows.batch import Batch, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, group_rows, pack
 from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, Written
-from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_requests, tokenize_statements
+from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token, tokenize_requests, tokenize_statements
 
 _NOTHING_FOLLOWS = ("", ".", "!", "?")
 
@@ -56,15 +63,8 @@ class DecoderScoring:
         Raises:
             UserError: A request does not fit the model.
         """
-        at_blank = [item for item in items if item.cloze is not None and item.cloze.among == "answers"]
-        written = iter(self._written.of(at_blank))
-        asked = [
-            self._answers(next(written))
-            if item.cloze is not None and item.cloze.among == "answers"
-            else self._asked(item)
-            for item in items
-        ]
-        asked = [self._embedded.only(each) for each in asked]
+        written = iter(self._written.of(answered_at_blank(items)))
+        asked = [self._embedded.only(self._asked(item, written)) for item in items]
         packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
         groups = group_rows(packed.rows, batch_tokens=self._batch_tokens, sharing=self._sharing)
         return Prepared(
@@ -77,31 +77,40 @@ class DecoderScoring:
     def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return tokenize_statements(texts, self._tokenizer)
 
-    def _asked(self, item: Item) -> Asked:
-        if item.text is not None:
-            return self._text(item.text, item.window)
-        if item.cloze is None:
-            return self._requests(item)
-        statements = [item.cloze.filled(choice) for choice in item.choices]
+    def _asked(self, item: Item, written: Iterator[Written]) -> Asked:
+        match item.asks:
+            case Requests():
+                return self._requests(item.asks)
+            case Cloze(among="answers"):
+                return self._answers(next(written))
+            case Cloze():
+                return self._statements(item, item.asks)
+            case WholeText(text, window):
+                return self._text(text, window)
+            case Problem(reason):
+                return Asked(reason=reason)
+
+    def _statements(self, item: Item, cloze: Cloze) -> Asked:
+        statements = [cloze.filled(choice) for choice in item.choices]
         sequences = [WantedSequence(ids, 1) for ids in tokenize_statements(statements, self._tokenizer)]
         if any(len(sequence.tokens) > self._max_length + 1 for sequence in sequences):
-            return Asked(reason=TOO_LONG, is_cloze=True)
-        next_token = self._next_token(item.cloze, item.choices[item.gold[0]])
-        return Asked((*sequences, *next_token), ranks_vocabulary=bool(next_token), is_cloze=True)
+            return Asked(reason=TOO_LONG)
+        next_token = self._next_token(cloze, item.choices[item.gold[0]])
+        return Asked((*sequences, *next_token), ranks_vocabulary=bool(next_token), kind="cloze")
 
     def _text(self, text: str, window: int | None) -> Asked:
         (tokens,) = tokenize_statements([text], self._tokenizer)
         most = min(self._max_length, window or self._max_length)
         windows = tuple(rolling_windows(tokens, window=most))
-        return Asked(windows, is_text=True) if windows else Asked(reason=NO_TOKENS)
+        return Asked(windows, kind="text") if windows else Asked(reason=NO_TOKENS)
 
     def _answers(self, written: Written) -> Asked:
         if len(written.before) + written.tree.longest > self._max_length + 1:
-            return Asked(reason=TOO_LONG, is_cloze=True)
+            return Asked(reason=TOO_LONG)
         return asked_at_blank(written.before, written.tree)
 
-    def _requests(self, item: Item) -> Asked:
-        tokenized = tokenize_requests(item.requests, self._tokenizer, max_length=self._max_length)
+    def _requests(self, requests: Requests) -> Asked:
+        tokenized = tokenize_requests(requests, self._tokenizer, max_length=self._max_length)
         if isinstance(tokenized, str):
             return Asked(reason=tokenized)
         sequences = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from transformers import BatchEncoding, PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NO_TOKENS, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree
+from forgetmeter.records.item import Cloze, Item, Problem
+from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.scoring.prepared import Prepared
@@ -21,9 +21,8 @@ from forgetmeter.scoring.rows.batch import Batch, make_batch
 from forgetmeter.scoring.rows.prefix_tree import group_rows
 from forgetmeter.scoring.rows.row import Reading, Row, Spread
 from forgetmeter.scoring.support import unaskable
-from forgetmeter.scoring.tokens.answer_tokens import AnswersAlone
-from forgetmeter.scoring.tokens.answer_tree import AnswerTree, answer_tree
-from forgetmeter.scoring.tokens.tokenization import answer_token
+from forgetmeter.scoring.tokens.answer_tokens import AnswersAlone, AnswerTree, answer_tree
+from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token
 
 
 class _Drafts:
@@ -108,8 +107,8 @@ class EncoderScoring:
         if reason := unaskable(items, "encoder", self._tokenizer):
             raise UserError(f"model '{self._loaded.name}' {reason}")
         drafts = _Drafts()
-        texts = iter(self._with_mask([item.cloze for item in items if _is_masked(item.cloze)]))
-        asked = [self._question(item, drafts, next(texts) if _is_masked(item.cloze) else ()) for item in items]
+        masked = iter(self._with_mask(items))
+        asked = [self._question(item, drafts, masked) for item in items]
         groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens, sharing=self._sharing)
         device = self._loaded.model.device
         return Prepared(
@@ -118,17 +117,23 @@ class EncoderScoring:
             batches=tuple(make_batch(rows, device=device, padding=self._padding) for rows in groups),
         )
 
-    def _question(self, item: Item, drafts: _Drafts, masked: tuple[int, ...]) -> Question | str:
+    def _question(self, item: Item, drafts: _Drafts, masked: Iterator[tuple[int, ...]]) -> Question | str:
         """Lay out the rows of an item; return its question, or why it cannot be asked."""
-        assert item.cloze is not None
-        if item.cloze.among == "vocabulary":
-            return self._at_mask(item.cloze, item.choices[item.gold[0]], drafts, masked)
-        if item.cloze.among == "answers":
-            return self._at_masks(self._answers.of(item.cloze, item.choices), drafts, masked)
-        return self._statements([item.cloze.filled(choice) for choice in item.choices], drafts)
+        match item.asks:
+            case Cloze(among="vocabulary"):
+                return self._at_mask(item.asks, item.choices[item.gold[0]], drafts, next(masked))
+            case Cloze(among="answers"):
+                return self._at_masks(self._answers.of(item.asks, item.choices), drafts, next(masked))
+            case Cloze():
+                return self._statements([item.asks.filled(choice) for choice in item.choices], drafts)
+            case Problem(reason):
+                return reason
+            case _:
+                raise TypeError(f"item '{item.id}' asks what a masked language model cannot be asked")
 
-    def _with_mask(self, clozes: Sequence[Cloze]) -> list[tuple[int, ...]]:
-        """Return the tokens of each cloze with one mask in its blank."""
+    def _with_mask(self, items: Sequence[Item]) -> list[tuple[int, ...]]:
+        """Return the tokens of each cloze that is not asked by whole statements, with one mask in its blank."""
+        clozes = [item.asks for item in items if isinstance(item.asks, Cloze) and item.asks.among != "candidates"]
         texts = [cloze.filled(self._tokenizer.mask_token) for cloze in clozes]
         return [tuple(ids) for ids in self._tokenizer(texts, return_attention_mask=False)["input_ids"]] if texts else []
 
@@ -141,7 +146,7 @@ class EncoderScoring:
         if not self._embedded.has((*masked, token)):
             return BEYOND_EMBEDDING
         slot = drafts.ask_vocabulary(masked, masked.index(self._tokenizer.mask_token_id), token)
-        return question_of_paths((), vocabulary=slot, is_cloze=True)
+        return question_of_paths((), vocabulary=slot, kind="cloze")
 
     def _at_masks(self, tree: AnswerTree, drafts: _Drafts, masked: tuple[int, ...]) -> Question | str:
         if not tree.is_whole:
@@ -168,12 +173,7 @@ class EncoderScoring:
         mask = self._tokenizer.mask_token_id
         passes = (masked_passes(encoding, number, mask) for number in range(len(statements)))
         paths = tuple(tuple(drafts.ask_token(*one) for one in of_statement) for of_statement in passes)
-        return question_of_paths(paths, is_cloze=True)
-
-
-def _is_masked(cloze: Cloze | None) -> TypeGuard[Cloze]:
-    """Whether a mask stands in the blank, and not each candidate."""
-    return cloze is not None and cloze.among != "candidates"
+        return question_of_paths(paths, kind="cloze")
 
 
 def _tree_by_length(answers: Sequence[tuple[int, ...]]) -> AnswerTree:

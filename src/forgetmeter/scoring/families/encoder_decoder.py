@@ -10,8 +10,16 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG, Asked, asked_at_blank, embedded, questions_of
+from forgetmeter.records.item import Cloze, Item, Problem, Requests
+from forgetmeter.scoring.asked import (
+    NOT_ONE_TOKEN,
+    TOO_LONG,
+    Asked,
+    answered_at_blank,
+    asked_at_blank,
+    embedded,
+    questions_of,
+)
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.scoring.company.sharing import Sharing
@@ -81,19 +89,24 @@ class EncoderDecoderScoring:
         )
 
     def _asked(self, items: Sequence[Item], contexts: dict[Tokens, int]) -> list[Asked]:
-        clozes = [item.cloze for item in items if item.cloze is not None]
+        clozes = [item.asks for item in items if isinstance(item.asks, Cloze)]
         texts = iter(self._filling.contexts(clozes) if self._filling is not None else ())
-        at_blank = [item for item in items if item.cloze is not None and item.cloze.among == "answers"]
-        written = iter(self._filling.written(at_blank) if self._filling is not None else ())
-        asked = []
-        for item in items:
-            if item.cloze is None:
-                asked.append(self._requests(item, contexts))
-            elif item.cloze.among == "answers":
-                asked.append(self._answers(next(texts), next(written), contexts))
-            else:
-                asked.append(self._cloze(item, item.cloze, next(texts), contexts))
-        return asked
+        written = iter(self._filling.written(answered_at_blank(items)) if self._filling is not None else ())
+
+        def asked(item: Item) -> Asked:
+            match item.asks:
+                case Requests():
+                    return self._requests(item.asks, contexts)
+                case Cloze(among="answers"):
+                    return self._answers(next(texts), next(written), contexts)
+                case Cloze():
+                    return self._cloze(item, item.asks, next(texts), contexts)
+                case Problem(reason):
+                    return Asked(reason=reason)
+                case _:
+                    raise TypeError(f"item '{item.id}' asks what an encoder-decoder cannot be asked")
+
+        return list(map(asked, items))
 
     def _answers(self, text: Tokens, written: Written, contexts: dict[Tokens, int]) -> Asked:
         before = (self._start, *written.before)
@@ -101,8 +114,8 @@ class EncoderDecoderScoring:
             return Asked(reason=TOO_LONG)
         return asked_at_blank(before, written.tree, context=contexts.setdefault(text, len(contexts)))
 
-    def _requests(self, item: Item, contexts: dict[Tokens, int]) -> Asked:
-        pairs = tokenize_pairs(item.requests, self._tokenizer, max_length=self._max_length)
+    def _requests(self, requests: Requests, contexts: dict[Tokens, int]) -> Asked:
+        pairs = tokenize_pairs(requests, self._tokenizer, max_length=self._max_length)
         if isinstance(pairs, str):
             return Asked(reason=pairs)
         sequences = (
@@ -119,14 +132,14 @@ class EncoderDecoderScoring:
             context = contexts.setdefault(text, len(contexts))
             written = [self._filling.with_answer(cloze, choice) for choice in item.choices]
             sequences = (WantedSequence((self._start, *ids), 1 + first, context=context) for ids, first in written)
-            return Asked(tuple(sequences), is_cloze=True)
+            return Asked(tuple(sequences), kind="cloze")
         token = answer_token(cloze, item.choices[item.gold[0]], self._tokenizer)
         if token is None:
             return Asked(reason=NOT_ONE_TOKEN)
         before = (self._start, *self._filling.before_answer(cloze))
         context = contexts.setdefault(text, len(contexts))
         wanted = WantedSequence((*before, token), len(before), ranks_vocabulary=True, context=context)
-        return Asked((wanted,), ranks_vocabulary=True, is_cloze=True)
+        return Asked((wanted,), ranks_vocabulary=True, kind="cloze")
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

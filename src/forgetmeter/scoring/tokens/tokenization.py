@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.records.item import Cloze, Request
-from forgetmeter.scoring.asked import ANSWER_TOO_LONG, NO_CONTEXT, NO_TOKENS
 
+NO_TOKENS = "an answer has no tokens"
+ANSWER_TOO_LONG = "an answer is longer than the model reads"
+NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 _PROBES = 64
 
 _endings: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, ...]] = WeakKeyDictionary()
