@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from forgetmeter.probes.facts.file import read_fact_file
+from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.probes.loading import load_task
 from forgetmeter.standards.lesson import Lesson, make_lessons
 from forgetmeter.standards.making import standard_tokenizer

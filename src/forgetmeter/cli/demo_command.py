@@ -39,8 +39,7 @@ def demo_command(
 
 
 def _introduction(ways: int) -> str:
-    from forgetmeter.probes.facts.file import ANSWER, read_fact_file
-    from forgetmeter.probes.facts.task import statement
+    from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
 
     relations = read_fact_file().relations
     facts = sum(len(relation.facts) for relation in relations)

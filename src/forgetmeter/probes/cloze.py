@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,9 @@ class Ranked:
         return 1 / self.rank if self.rank else 0.0
 
 
+NOTHING_SAID = Ranked(correct=False, prediction="", rank=None, margin=None)
+
+
 def content_hash(content: Sequence[str]) -> str:
     """Return a short hash of everything an item asks."""
     return whole_hash(content)[:_HASH_LENGTH]
@@ -62,15 +65,25 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def cloze_answer(item: Item, answer: Answer | None) -> ClozeAnswer | None:
-    """Return the answer to an item's cloze, or ``None`` where the item was not answered.
+def answered(items: Sequence[Item], answers: Sequence[Answer | None]) -> Iterator[tuple[Item, ClozeAnswer]]:
+    """Yield the items that were answered, with the answer to the cloze of each.
+
+    Raises:
+        TypeError: One was answered, but not as a cloze is.
+        ValueError: There are not as many candidates as choices, or none where they are what is asked.
+    """
+    for item, answer in zip(items, answers, strict=True):
+        if answer is not None:
+            yield item, cloze_answer(item, answer)
+
+
+def cloze_answer(item: Item, answer: Answer) -> ClozeAnswer:
+    """Return the answer to an item's cloze.
 
     Raises:
         TypeError: It was answered, but not as a cloze is.
         ValueError: There are not as many candidates as choices, or none where they are what is asked.
     """
-    if answer is None:
-        return None
     if not isinstance(answer, ClozeAnswer):
         raise TypeError(f"item '{item.id}' is a cloze; it needs a ClozeAnswer, not {type(answer).__name__}")
     needs_candidates = answer.candidates or item.cloze.among != "vocabulary"
@@ -94,7 +107,7 @@ def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) 
     """
     sound = np.array(values, dtype=np.float64)
     if not (sound < np.inf).all() or not np.isfinite(sound).any():
-        return Ranked(correct=False, prediction="", rank=None, margin=None)
+        return NOTHING_SAID
     best = int(sound.argmax())
     mine = float(sound[gold])
     # Ties in the order of the choices, as for the prediction: a pruned unit says the same of all its tokens.
@@ -111,7 +124,6 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
         ValueError: There are not as many candidates as choices.
     """
     given = cloze_answer(item, answer)
-    assert given is not None
     ranked = rank_candidates(given.candidates, item.gold[0], item.choices)
     return ranked_outcome(item, ranked, given.candidates, {ACCURACY: float(ranked.correct)})
 
@@ -119,11 +131,11 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
 def ranked_outcome(
     item: Item, ranked: Ranked, loglikelihoods: Sequence[float], metrics: Mapping[str, float]
 ) -> Outcome:
-    """Return the outcome of an item with one right answer.
+    """Return the outcome of an item.
 
     Args:
         item: The item.
-        ranked: Where its right answer came.
+        ranked: Where its right answer came, or the best of them.
         loglikelihoods: What is kept of its answer, in nats.
         metrics: Its metrics by name.
     """
@@ -131,7 +143,7 @@ def ranked_outcome(
         item_id=item.id,
         correct=ranked.correct,
         prediction=ranked.prediction,
-        gold=item.choices[item.gold[0]],
+        gold=" / ".join(item.choices[place] for place in item.gold),
         rank=ranked.rank,
         margin=ranked.margin,
         loglikelihoods=tuple(loglikelihoods),
@@ -142,7 +154,7 @@ def ranked_outcome(
 def rank_in_vocabulary(answer: VocabularyAnswer) -> Ranked:
     """Rank the right answer among all tokens of a model."""
     if not math.isfinite(answer.loglikelihood):
-        return Ranked(correct=False, prediction="", rank=None, margin=None)
+        return NOTHING_SAID
     margin = _difference(answer.loglikelihood, answer.best_other)
     return Ranked(answer.rank == 1, answer.top[0], answer.rank, margin)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.probes.data.archive import ProbeArchive
 from forgetmeter.records.item import Task
-from forgetmeter.specs.task_name import TaskName, TaskOption, make_task_name, parse_task_name
+from forgetmeter.specs.suggestion import did_you_mean
+from forgetmeter.specs.task_name import TaskName, TaskOption
 
 
 def _nothing_to_check(_name: TaskName) -> None:
@@ -55,15 +56,26 @@ class TaskDeclaration:
         """
         if text != self.name and not self.options:
             raise UserError(f"task '{self.name}' takes no options, so '{text}' is unknown; write {self.name}")
-        return parse_task_name(text, self.name, self.options)
+        options: dict[str, str] = {}
+        problems = []
+        for part in text[len(self.name) + 1 :].split(":") if text != self.name else ():
+            key, equals, value = part.partition("=")
+            if not (key and equals and value) or key in options:
+                problems.append(f"option '{part}' of task '{text}' is malformed or given twice; write key=value")
+            options[key] = value
+        refuse(problems)
+        return self.named(options)
 
     def named(self, options: Mapping[str, str]) -> TaskName:
-        """Return the task's name with these options.
+        """Return the task's name with these options, given as text, in its canonical form.
 
         Raises:
-            ManyUserError: Options are unknown or have values that are not allowed.
+            UserError: Options are unknown or have values that are not allowed.
         """
-        return make_task_name(self.name, options, self.options)
+        refuse(problem for key, value in options.items() if (problem := self._problem(key, value)))
+        values = {key: self.options[key].canonical(value) for key, value in options.items()}
+        changed = {key: value for key, value in values.items() if value != self.options[key].default}
+        return TaskName(self.name, tuple(sorted(changed.items())), self.options)
 
     def folder(self, data: Path | None) -> dict[str, Any]:
         """Return what ``load`` and ``check`` are given of the data folder."""
@@ -74,3 +86,10 @@ class TaskDeclaration:
         phrasings = name.listed(self.phrasings) if self.phrasings else ("",)
         thing = self.thing if phrasings is not None and len(phrasings) == 1 else "question"
         return thing if number == 1 else f"{thing}s"
+
+    def _problem(self, key: str, value: str) -> str | None:
+        if key not in self.options:
+            allowed = f"{did_you_mean(key, self.options)} (allowed: {', '.join(self.options)})"
+            return f"task '{self.name}' has no option '{key}'{allowed}"
+        problem = self.options[key].problem(value)
+        return problem and f"option {key} of task '{self.name}': {problem}"

@@ -31,7 +31,6 @@ class PerplexityTask:
         limit: Only the first so many texts; ``None`` for all.
 
     Attributes:
-        description: What the task is.
         items: The texts, in the file's order.
 
     Raises:

@@ -22,7 +22,7 @@ TASKS = Registry(
         "lama/google_re": "forgetmeter.probes.lama.task:GOOGLE_RE",
         "lama/trex": "forgetmeter.probes.lama.task:TREX",
         "lama/conceptnet": "forgetmeter.probes.lama.task:CONCEPTNET",
-        "bear": "forgetmeter.probes.bear.task:TASK",
+        "bear": "forgetmeter.probes.bear:TASK",
         "facts": "forgetmeter.probes.facts.task:TASK",
         "perplexity": "forgetmeter.probes.perplexity:TASK",
     },

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from forgetmeter.records.outcome import Judgement
+from forgetmeter.records.outcome import Judgement, Outcome
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,6 @@ class Request:
 
 class Requests(tuple[Request, ...]):
     """Asks for continuations, first one for each of the item's choices, in their order."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,6 @@ class RequestScore:
 
 class RequestScores(tuple[RequestScore, ...]):
     """What a model says of an item's requests, one score each."""
-
-    __slots__ = ()
 
     @property
     def is_number(self) -> bool:
@@ -252,3 +248,26 @@ class Task(Protocol):
                 an answer that is not one token of its vocabulary.
         """
         ...
+
+
+def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
+    """Judge answers by a task's own rule; of a task with right answers, those that are not numbers are wrong."""
+    judgement = task.judge(answers)
+    said_nothing = {
+        item.id for item, answer in zip(task.items, answers, strict=True) if answer is not None and not answer.is_number
+    }
+    if not said_nothing:
+        return judgement
+    return replace(judgement, outcomes=tuple(_sound(outcome, said_nothing) for outcome in judgement.outcomes))
+
+
+def not_numbers(answers: Sequence[Answer | None]) -> tuple[int, int]:
+    """Return how many of the items that were asked were answered by something other than numbers, and how many were."""
+    asked = [answer for answer in answers if answer is not None]
+    return sum(not answer.is_number for answer in asked), len(asked)
+
+
+def _sound(outcome: Outcome, said_nothing: set[str]) -> Outcome:
+    if outcome.item_id not in said_nothing or outcome.correct is None:
+        return outcome
+    return replace(outcome, correct=False, prediction="", rank=None, margin=None)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
-from forgetmeter.scoring.prepared import Prepared
-from forgetmeter.scoring.question import TokenReadings, VocabularyReadings, answers
-from forgetmeter.scoring.rows.reading import BatchReadings, Forward, read
+from forgetmeter.scoring.question import Prepared, TokenReadings, VocabularyReadings, answers
+from forgetmeter.scoring.rows.reading import BatchReadings, read
 
 # Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md) and on a GPU (docs/results/gpu.md).
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
@@ -26,17 +25,12 @@ _AUTO_BATCH_TOKENS_ELSEWHERE = 16384
 _TRIED_ALONE = 32
 
 
-class FamilyScoring(Protocol):
-    """What is special about scoring a family."""
-
-    @property
-    def forward(self) -> Forward:
-        """How the model is run on a batch."""
-        ...
-
-    def prepare(self, items: Sequence[Item]) -> Prepared:
-        """Tokenize and batch items."""
-        ...
+_FAMILIES: dict[Family, type[EncoderScoring | EncoderDecoderScoring | DecoderScoring]] = {
+    "encoder": EncoderScoring,
+    "encoder-decoder": EncoderDecoderScoring,
+    "decoder": DecoderScoring,
+}
+"""What is special about scoring a family: how items are prepared, and how the model is run on a batch."""
 
 
 class Engine:
@@ -56,7 +50,7 @@ class Engine:
         self.batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(
             loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE
         )
-        self._scoring = _family_scoring(loaded, self.batch_tokens)
+        self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
         tokenizer = loaded.tokenizer
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
 
@@ -109,14 +103,6 @@ class Engine:
                 on_advance(done / prepared.tokens)
         tokens, vocabulary = _in_slots(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
-
-
-def _family_scoring(loaded: Loaded, batch_tokens: int) -> FamilyScoring:
-    if loaded.family == "encoder":
-        return EncoderScoring(loaded, batch_tokens=batch_tokens)
-    if loaded.family == "encoder-decoder":
-        return EncoderDecoderScoring(loaded, batch_tokens=batch_tokens)
-    return DecoderScoring(loaded, batch_tokens=batch_tokens)
 
 
 def _in_slots(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:

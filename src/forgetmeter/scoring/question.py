@@ -1,9 +1,11 @@
-"""What is read off the model for one item, and the answer that it makes."""
+"""What is read off the model for each item of a task, and the answers that it makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Literal
 
@@ -11,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, RequestScores, TextAnswer, VocabularyAnswer
+from forgetmeter.records.item import (
+    Answer,
+    ClozeAnswer,
+    Item,
+    RequestScore,
+    RequestScores,
+    TextAnswer,
+    VocabularyAnswer,
+)
+from forgetmeter.scoring.rows.batch import Batch
+
+_MOST_NAMED = 3
 
 Kind = Literal["requests", "cloze", "text"]
 """What was asked for: log-likelihoods of requests, what fills a blank, or a whole text, which is one request."""
@@ -160,3 +173,48 @@ def answers(
 
 def _added(sums: Sums, values: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.bincount(sums.owners, values[sums.slots], sums.number).astype(np.float64, copy=False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The items of one task, tokenized and batched once for all variants of a model.
+
+    Attributes:
+        questions: One an item, in order; ``None`` where the model cannot be asked.
+        reasons: Why not, one for each item; ``None`` where it can.
+        batches: What the model is given.
+        items: The items themselves.
+        cut: How many items have a context that lost its beginning, as the model does not read as many tokens.
+    """
+
+    questions: tuple[Question | None, ...]
+    reasons: tuple[str | None, ...]
+    batches: tuple[Batch, ...]
+    items: tuple[Item, ...] = ()
+    cut: int = 0
+
+    @cached_property
+    def sums(self) -> Sums:
+        """How what is read adds up to log-likelihoods."""
+        return sums_of(self.questions)
+
+    @cached_property
+    def tokens(self) -> int:
+        """Number of tokens that the model reads, without padding."""
+        return sum(batch.real_tokens for batch in self.batches)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many items cannot be asked, by reason."""
+        return Counter(reason for reason in self.reasons if reason is not None)
+
+    def first_dropped(self) -> dict[str, str]:
+        """Return the ids of the first items of each reason for which they cannot be asked, as text."""
+        named: dict[str, list[str]] = {}
+        for item, reason in zip(self.items, self.reasons, strict=True):
+            if reason is not None:
+                named.setdefault(reason, []).append(item.id)
+        return {
+            reason: ", ".join(ids[:_MOST_NAMED]) + (" ..." if len(ids) > _MOST_NAMED else "")
+            for reason, ids in named.items()
+        }

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from forgetmeter.errors import ManyUserError
-from forgetmeter.specs.suggestion import did_you_mean, unknown
+from forgetmeter.specs.suggestion import unknown
 
 ALL = "all"
 _LISTED = re.compile(r"^[A-Za-z0-9_]+$")
@@ -41,6 +40,25 @@ class TaskOption:
         if (self.kind == "choice") != bool(self.allowed):
             raise ValueError(f"an option of kind choice, and no other, needs its allowed values: {self.meaning}")
 
+    def problem(self, value: str) -> str | None:
+        """Return why a value is not allowed; ``None`` where it is."""
+        if self.allowed and value not in self.allowed:
+            return unknown("value", value, self.allowed)
+        if self.kind == "number" and not (_NUMBER.match(value) or value == self.default):
+            return f"'{value}' is no whole number from 1"
+        if self.kind == "path" and (not value.strip() or _NO_PATH.search(value)):
+            return f"'{value}' cannot be named here: a path without colons, please"
+        if self.kind == "list" and not all(map(_LISTED.match, value.split("+"))):
+            return f"'{value}' is no list of names joined by +, such as {self.example}"
+        return None
+
+    def canonical(self, value: str) -> str:
+        """Return a value in its canonical form: a list sorted and without repetitions, a path normalized."""
+        if self.kind == "path":
+            return posixpath.normpath(value)
+        names = set(value.split("+")) if self.kind == "list" else {value}
+        return ALL if self.kind == "list" and ALL in names else "+".join(sorted(sorted(names), key=natural_order))
+
 
 @dataclass(frozen=True)
 class TaskName:
@@ -69,76 +87,7 @@ class TaskName:
         return None if value == ALL else tuple(value.split("+"))
 
 
-def make_task_name(base: str, options: Mapping[str, str], declared: Mapping[str, TaskOption]) -> TaskName:
-    """Build a task's name in its canonical form.
-
-    Args:
-        base: The task's plain name.
-        options: Values as text.
-        declared: The options that the task declares.
-
-    Raises:
-        ManyUserError: Options are unknown or have values that are not allowed.
-    """
-    problems = [problem for key, value in options.items() if (problem := _problem(base, key, value, declared))]
-    if problems:
-        raise ManyUserError(problems)
-    values = {key: _canonical(declared[key], value) for key, value in options.items()}
-    changed = {key: value for key, value in values.items() if value != declared[key].default}
-    return TaskName(base, tuple(sorted(changed.items())), declared)
-
-
-def parse_task_name(text: str, base: str, declared: Mapping[str, TaskOption]) -> TaskName:
-    """Read a task's name such as ``lama/trex:relations=P19+P36:source=evidence``.
-
-    Args:
-        text: The name.
-        base: What it begins with: the task's plain name.
-        declared: The options that the task declares.
-
-    Raises:
-        ManyUserError: The options are malformed, unknown or have values that are not allowed.
-    """
-    options: dict[str, str] = {}
-    problems = []
-    for part in text[len(base) + 1 :].split(":") if text != base else ():
-        key, equals, value = part.partition("=")
-        if not (key and equals and value) or key in options:
-            problems.append(f"option '{part}' of task '{text}' is malformed or given twice; write key=value")
-        options[key] = value
-    if problems:
-        raise ManyUserError(problems)
-    return make_task_name(base, options, declared)
-
-
 def natural_order(name: str) -> tuple[tuple[str, int], ...]:
     """Return a sorting key by which ``P19`` comes before ``P103``."""
     texts = _DIGITS.split(name)
     return tuple(zip(texts[::2], [*map(int, texts[1::2]), -1], strict=True))
-
-
-def _problem(base: str, key: str, value: str, declared: Mapping[str, TaskOption]) -> str | None:
-    if key not in declared:
-        return f"task '{base}' has no option '{key}'{did_you_mean(key, declared)} (allowed: {', '.join(declared)})"
-    option = declared[key]
-    about = f"option {key} of task '{base}': "
-    if option.allowed and value not in option.allowed:
-        return f"{about}{unknown('value', value, option.allowed)}"
-    if option.kind == "number" and not (_NUMBER.match(value) or value == option.default):
-        return f"{about}'{value}' is no whole number from 1"
-    if option.kind == "path" and (not value.strip() or _NO_PATH.search(value)):
-        return f"{about}'{value}' cannot be named here: a path without colons, please"
-    if option.kind == "list" and not all(map(_LISTED.match, value.split("+"))):
-        return f"{about}'{value}' is no list of names joined by +, such as {option.example}"
-    return None
-
-
-def _canonical(option: TaskOption, value: str) -> str:
-    if option.kind == "path":
-        return posixpath.normpath(value)
-    return _canonical_list(value) if option.kind == "list" else value
-
-
-def _canonical_list(value: str) -> str:
-    names = set(value.split("+"))
-    return ALL if ALL in names else "+".join(sorted(sorted(names), key=natural_order))

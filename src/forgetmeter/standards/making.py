@@ -17,7 +17,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.models.standard import write_checksums
 from forgetmeter.probes.cloze import P_AT_1
-from forgetmeter.probes.facts.file import ANSWER, SUBJECT, FactFile, read_fact_file
+from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, read_fact_file
 from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
 from forgetmeter.standards.lesson import make_lessons

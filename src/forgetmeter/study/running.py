@@ -224,7 +224,7 @@ def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
     from forgetmeter.models.family import family_of
     from forgetmeter.models.loading import folder_of, load_tokenizer
     from forgetmeter.models.pretrained import load_config
-    from forgetmeter.scoring.support import unaskable
+    from forgetmeter.scoring.asked import unaskable
 
     problems = []
     for model in dict.fromkeys(cell.variant.model for cell in prospect.missing):

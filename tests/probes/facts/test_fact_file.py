@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.facts.file import FACT_FILE, FactFile, FactRelation, read_fact_file
-from forgetmeter.probes.facts.task import statement
+from forgetmeter.probes.facts.task import FACT_FILE, FactFile, FactRelation, read_fact_file, statement
 
 
 @pytest.fixture(scope="module")

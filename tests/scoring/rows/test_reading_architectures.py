@@ -15,10 +15,9 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.families.encoder import run_encoder
-from forgetmeter.scoring.rows.batch import make_batch
+from forgetmeter.scoring.rows.batch import Reading, Row, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.rows.reading import read
-from forgetmeter.scoring.rows.row import Reading, Row
 
 NO_BRANCHES = {"bloom"}
 """Where positions are told by the attention mask alone."""

@@ -9,7 +9,7 @@ from forgetmeter.probes.by_relation import RELATIONS, dropped_in_all, relation_m
 from forgetmeter.probes.cloze import (
     MRR,
     P_AT_1,
-    cloze_answer,
+    answered,
     content_hash,
     rank_candidates,
     rank_in_vocabulary,
@@ -38,7 +38,6 @@ class LamaTask:
         data: The data folder; by default as ``data_folder`` finds it.
 
     Attributes:
-        description: What the task is.
         items: The items, relation by relation in LAMA's order, as their files have them.
         relations: What was read of each relation.
 
@@ -73,15 +72,9 @@ class LamaTask:
         counts as the scripts of arXiv 2312.00960 do: the likeliest token and the label agree in lower case, over
         sentences that no earlier item asked.
         """
-        outcomes = []
-        metrics = []
-        for item, given in zip(self.items, answers, strict=True):
-            answer = cloze_answer(item, given)
-            if answer is not None:
-                outcome = _outcome(item, answer)
-                outcomes.append(outcome)
-                metrics.append((item.fields["relation"], outcome.metrics))
-        return Judgement(tuple(outcomes), relation_means(metrics))
+        judged = [(item, _outcome(item, answer)) for item, answer in answered(self.items, answers)]
+        means = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in judged)
+        return Judgement(tuple(outcome for _, outcome in judged), means)
 
 
 def _items(name: TaskName, read: Sequence[RelationQuestions], limit: int | None) -> Iterator[Item]:
@@ -99,7 +92,8 @@ def _items(name: TaskName, read: Sequence[RelationQuestions], limit: int | None)
 def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplicate: bool) -> Item:
     before, after = question.sentence.split(BLANK)
     relation = read.relation
-    place = question.place if _is_alone(name) else f"{relation.name}/{question.place}"
+    # A task of one relation does not repeat it.
+    place = f"{relation.name}/{question.place}" if "relations" in name.declared else question.place
     cloze = Cloze(before, after, "candidates" if name.value("multi_token") == "true" else "vocabulary")
     fields = {
         "relation": relation.name,
@@ -119,11 +113,6 @@ def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplic
         gold=(read.object_places[question.object],),
         fields=fields,
     )
-
-
-def _is_alone(name: TaskName) -> bool:
-    """Return whether the task is of one relation only, which its items' ids do not repeat."""
-    return "relations" not in name.declared
 
 
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:

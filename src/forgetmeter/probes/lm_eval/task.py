@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +12,7 @@ from unittest.mock import patch
 import numpy as np
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
 from forgetmeter.probes.lm_eval.documents import documents, quiet
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
@@ -32,7 +33,6 @@ class LmEvalTask:
         limit: Only the first N documents; ``None`` for all.
 
     Attributes:
-        description: What the task is.
         items: The items, in official order.
 
     Raises:
@@ -97,37 +97,17 @@ class LmEvalTask:
         decided = numbers.get(self._primary)
         right = decided == 1.0 if decided in (0.0, 1.0) else None
         if not answer.is_number:
-            placed = _NOTHING_SAID
+            placed = NOTHING_SAID
         elif self._task.OUTPUT_TYPE == "loglikelihood":
-            placed = _Placed(answer[0].is_greedy, item.choices[0] if answer[0].is_greedy else "", None, None)
+            placed = Ranked(answer[0].is_greedy, item.choices[0] if answer[0].is_greedy else "", None, None)
         else:
             placed = _placed(item, answer, self._primary, right)
-        return Outcome(
-            item_id=item.id,
-            correct=placed.correct if right is None else right,
-            prediction=placed.prediction,
-            gold=" / ".join(item.choices[place] for place in item.gold),
-            rank=placed.rank,
-            margin=placed.margin,
-            loglikelihoods=tuple(score.loglikelihood for score in answer[: len(item.choices)]),
-            metrics=numbers,
-        )
+        if right is not None:
+            placed = replace(placed, correct=right)
+        return ranked_outcome(item, placed, [score.loglikelihood for score in answer[: len(item.choices)]], numbers)
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """What was answered, and where the best right answer came; see ``Outcome``."""
-
-    correct: bool
-    prediction: str
-    rank: int | None
-    margin: float | None
-
-
-_NOTHING_SAID = _Placed(correct=False, prediction="", rank=None, margin=None)
-
-
-def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool | None) -> _Placed:
+def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool | None) -> Ranked:
     """Say what was answered by the measure that decides.
 
     A task's own code may judge by a measure that is not known here. Where the metric's does not agree with what was
@@ -143,13 +123,13 @@ def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool
     if metric == "exact_match":
         greedy = [place for place, score in enumerate(answer[: len(item.choices)]) if score.is_greedy]
         said = next((place for place in greedy if place in item.gold), greedy[0] if greedy else None)
-        return _Placed(said in item.gold, "" if said is None else item.choices[said], None, None)
+        return Ranked(said in item.gold, "" if said is None else item.choices[said], None, None)
     named = measures.pop(metric, measures["acc"])
     for values in (named, *measures.values()):
         best = int(np.argmax(values))
         if right is None or (best in item.gold) == right:
-            return _Placed(best in item.gold, item.choices[best], *_rank_and_margin(values, item.gold))
-    return _NOTHING_SAID
+            return Ranked(best in item.gold, item.choices[best], *_rank_and_margin(values, item.gold))
+    return NOTHING_SAID
 
 
 def _measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:

@@ -12,8 +12,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.scoring.company.limits import UNKNOWN_LENGTH, one_rule, other_window, window
-from forgetmeter.scoring.company.sharing import Sharing
+from forgetmeter.scoring.company.limits import UNKNOWN_LENGTH, Sharing, one_rule, other_window, window
 from forgetmeter.scoring.company.trial import FAILURES, Text, Tokens, Trial
 from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.rows.reading import Forward

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.scoring.rows.batch import make_batch
+from forgetmeter.scoring.rows.batch import Reading, Row, make_batch
 from forgetmeter.scoring.rows.reading import Forward, read
-from forgetmeter.scoring.rows.row import Reading, Row
 
 Tokens = tuple[int, ...]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
 
@@ -12,34 +11,13 @@ from forgetmeter.scoring.tokens.answer_tokens import (
     AnswersAlone,
     AnswersWritten,
     AnswerTree,
+    Tokens,
     Written,
     answer_tree,
     one_begins_another,
 )
 
-Tokens = tuple[int, ...]
-
 _FIRST_SENTINEL, _SECOND_SENTINEL = "<extra_id_0>", "<extra_id_1>"
-
-
-class BlankFilling(Protocol):
-    """What the encoder reads and what the decoder writes for a cloze; decoder tokens without the starting one."""
-
-    def contexts(self, clozes: Sequence[Cloze]) -> list[Tokens]:
-        """Return what the encoder reads for each."""
-        ...
-
-    def before_answer(self, cloze: Cloze) -> Tokens:
-        """Return what the decoder has written when it comes to the blank."""
-        ...
-
-    def with_answer(self, cloze: Cloze, answer: str) -> tuple[Tokens, int]:
-        """Return what the decoder writes with an answer in the blank, and from which token on it is scored."""
-        ...
-
-    def written(self, items: Sequence[Item]) -> list[Written]:
-        """Return what the decoder writes for clozes whose answers alone compete; one an item."""
-        ...
 
 
 class SentinelFilling:
@@ -109,6 +87,10 @@ class MaskFilling:
                 length -= 1
             unfinished.append(tuple(ids[:length]))
         return unfinished
+
+
+BlankFilling = SentinelFilling | MaskFilling
+"""What the encoder reads and what the decoder writes for a cloze; decoder tokens without the starting one."""
 
 
 def blank_filling(tokenizer: PreTrainedTokenizerBase) -> BlankFilling | None:

@@ -21,7 +21,7 @@ from forgetmeter.scoring.asked import (
 )
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.company.limits import max_length
-from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows.batch import Batch, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, group_rows, pack
 from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, Written

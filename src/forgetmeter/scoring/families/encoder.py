@@ -12,15 +12,12 @@ from transformers import BatchEncoding, PreTrainedModel
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item, Problem
-from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree
+from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree, unaskable
 from forgetmeter.scoring.company.finding import find_sharing
 from forgetmeter.scoring.company.limits import max_length
-from forgetmeter.scoring.prepared import Prepared
-from forgetmeter.scoring.question import Question, question_of_paths
-from forgetmeter.scoring.rows.batch import Batch, make_batch
+from forgetmeter.scoring.question import Prepared, Question, question_of_paths
+from forgetmeter.scoring.rows.batch import Batch, Reading, Row, Spread, make_batch
 from forgetmeter.scoring.rows.prefix_tree import group_rows
-from forgetmeter.scoring.rows.row import Reading, Row, Spread
-from forgetmeter.scoring.support import unaskable
 from forgetmeter.scoring.tokens.answer_tokens import AnswersAlone, AnswerTree, answer_tree
 from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token
 

@@ -19,20 +19,16 @@ from forgetmeter.scoring.asked import (
     asked_at_blank,
     embedded,
     questions_of,
+    unaskable,
 )
 from forgetmeter.scoring.company.finding import find_sharing
-from forgetmeter.scoring.company.limits import max_length
-from forgetmeter.scoring.company.sharing import Sharing
+from forgetmeter.scoring.company.limits import Sharing, max_length
 from forgetmeter.scoring.families.blank_filling import blank_filling
-from forgetmeter.scoring.prepared import Prepared
-from forgetmeter.scoring.rows.batch import Batch, make_batch
+from forgetmeter.scoring.question import Prepared
+from forgetmeter.scoring.rows.batch import Batch, Row, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
-from forgetmeter.scoring.rows.row import Row
-from forgetmeter.scoring.support import unaskable
-from forgetmeter.scoring.tokens.answer_tokens import Written
+from forgetmeter.scoring.tokens.answer_tokens import Tokens, Written
 from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
-
-Tokens = tuple[int, ...]
 
 
 class EncoderDecoderScoring:
@@ -119,7 +115,7 @@ class EncoderDecoderScoring:
         if isinstance(pairs, str):
             return Asked(reason=pairs)
         sequences = (
-            WantedSequence((self._start, *each.targets), 1, context=contexts.setdefault(each.context, len(contexts)))
+            WantedSequence((self._start, *each.targets), 1, context=contexts.setdefault(each.inputs, len(contexts)))
             for each in pairs
         )
         return Asked(tuple(sequences), is_cut=any(each.is_cut for each in pairs))

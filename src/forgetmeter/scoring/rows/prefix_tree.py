@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.scoring.company.sharing import Sharing
-from forgetmeter.scoring.rows.row import ROOT, Reading, Row, Spread
+from forgetmeter.scoring.company.limits import Sharing
+from forgetmeter.scoring.rows.batch import ROOT, Reading, Row, Spread
 
 LONGEST_ROW = 1024
 """The most tokens in a row with branches that are worth while."""

@@ -22,30 +22,17 @@ _endings: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, ...]] = WeakKeyD
 
 @dataclass(frozen=True)
 class TokenizedRequest:
-    """One request for a decoder.
+    """One request.
 
     Attributes:
-        inputs: Token ids that the model reads: context and continuation without its last token.
-        targets: Token ids of the continuation; the last ``len(targets)`` positions of ``inputs`` predict them.
+        inputs: Token ids that the model reads: of a decoder, context and continuation without its last token; of an
+            encoder-decoder, the context.
+        targets: Token ids of the continuation; of a decoder, the last ``len(targets)`` positions of ``inputs`` predict
+            them.
         is_cut: Whether the context lost tokens at its beginning, as the model does not read as many.
     """
 
     inputs: tuple[int, ...]
-    targets: tuple[int, ...]
-    is_cut: bool = False
-
-
-@dataclass(frozen=True)
-class TokenizedPair:
-    """One request for an encoder-decoder.
-
-    Attributes:
-        context: Token ids that the encoder reads.
-        targets: Token ids that the decoder writes.
-        is_cut: Whether the context lost tokens at its beginning, as the model does not read as many.
-    """
-
-    context: tuple[int, ...]
     targets: tuple[int, ...]
     is_cut: bool = False
 
@@ -92,7 +79,7 @@ def tokenize_requests(
 
 def tokenize_pairs(
     requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
-) -> list[TokenizedPair] | str:
+) -> list[TokenizedRequest] | str:
     """Tokenize an item's requests as lm-evaluation-harness does for encoder-decoders (``_encode_pair``, 0.4.13).
 
     Context and continuation are tokenized apart, the context with the tokenizer's special tokens and the
@@ -118,7 +105,7 @@ def tokenize_pairs(
         if reason := _unfit(targets, max_length):
             return reason
         kept = before[-max_length:]
-        pairs.append(TokenizedPair(tuple(kept), tuple(targets), len(kept) < len(before)))
+        pairs.append(TokenizedRequest(tuple(kept), tuple(targets), len(kept) < len(before)))
     return pairs
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.bear.task import BearTask
+from forgetmeter.probes.bear import BearTask
 from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.records.item import ClozeAnswer, Item, VocabularyAnswer
 
