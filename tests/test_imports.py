@@ -15,7 +15,6 @@ SOURCE = Path(forgetmeter.__file__).parent
 MOST_INSIDE_FUNCTIONS = 15
 NOT_COUNTED = {
     "probes/fetch.py": "an archive's relations are counted by the task that reads them",
-    "probes/table.py": "lm-eval takes a second that built-in probes do not wait for",
 }
 
 

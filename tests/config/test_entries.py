@@ -1,11 +1,12 @@
+"""Entries of a study's list of tasks (`config/study_file.py`)."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
-from forgetmeter.config.entries import task_of
-from forgetmeter.config.study_file import read_study_file
+from forgetmeter.config.study_file import read_study_file, task_of
 from forgetmeter.errors import ManyUserError, UserError
 
 STUDY = "models: [./a]\nrecipes: [baseline]\ntasks:\n{tasks}output: o\n"

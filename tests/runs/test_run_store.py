@@ -15,7 +15,7 @@ import pytest
 
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell
-from forgetmeter.records.item import Item, Request, TaskDescription
+from forgetmeter.records.item import Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
@@ -303,7 +303,7 @@ def test_items_with_half_a_surrogate_pair_are_stored_with_an_escape(
     store: RunStore, study: dict, description: TaskDescription
 ) -> None:
     store.open_study(study)
-    item = Item("x/0", "hash", (Request("a \ud800", " b"),), ("b",), (0,), {"subject": "\udfff"})
+    item = Item("x/0", "hash", Requests([Request("a \ud800", " b")]), ("b",), (0,), {"subject": "\udfff"})
     store.write_items(description, [item])
     (row,) = pq.read_table(io.BytesIO(store.folder.read(store.items()[0].path))).to_pylist()
     assert (row["contexts"], row["fields"]) == (["a \\ud800"], [("subject", "\\udfff")])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from made_up_task import SIZE, MadeUpTask
+from made_up_task import SIZE, MadeUpTask, plug_in
 from safetensors.torch import load_file, save_file
 from tiny_models import make_bert, make_tokenizer
 from transformers import BertLMHeadModel
@@ -19,7 +19,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress, Silence, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.report.show_text import show_text
 from forgetmeter.results.results import open_run
@@ -33,8 +33,8 @@ RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstruct
 
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    makers = {name: (lambda name=name: lambda limit: MadeUpTask(limit, name=name)) for name in ("made_up", "made_up_2")}
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: makers)
+    makers = {name: (lambda limit, name=name: MadeUpTask(limit, name=name)) for name in ("made_up", "made_up_2")}
+    plug_in(monkeypatch, makers)
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import typer
 
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
-from forgetmeter.probes.fact_file import ANSWER, read_fact_file
-from forgetmeter.probes.facts_task import statement
+from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
 from forgetmeter.report.retained_grid import grid_text, retained_grids
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.results.results import open_run

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.relation_counts import CountsRelations, RelationCounts
-from forgetmeter.probes.table import load_task, task_names
+from forgetmeter.probes.by_relation import CountsRelations, RelationCounts
+from forgetmeter.probes.loading import load_task, task_names
+from forgetmeter.probes.registry import declarations, find_task
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.preset import PRESETS
 from forgetmeter.specs.role import Form
 from forgetmeter.specs.scope import SELECTORS
-from forgetmeter.specs.task_name import PERPLEXITY_TASK, PROBE_OPTIONS
 
 # What is piped has no width of its own; this is enough for no line to be broken.
 _PIPED_WIDTH = 160
@@ -69,9 +69,10 @@ def list_tasks(
     containing: Annotated[str, typer.Argument(help="Only names that contain this.", show_default=False)] = "",
 ) -> None:
     """Built-in probes with their options, then plug-ins and the tasks of lm-evaluation-harness."""
+    declared = {each.name: each.options for each in declarations()}
     for name in task_names():
         if containing in name:
-            given = PROBE_OPTIONS.get(name, {}).items()
+            given = declared.get(name, {}).items()
             typer.echo(
                 name + "".join(f"[:{key}={'|'.join(each.allowed) or _OPTION_FORMS[each.kind]}]" for key, each in given)
             )
@@ -90,11 +91,12 @@ def list_relations(
     ] = None,
 ) -> None:
     """Relations of a probe: what was read of each, what its filters dropped, what is left."""
-    probes = [name for name in PROBE_OPTIONS if name != PERPLEXITY_TASK]
-    limit = 1 if model is None else None
-    loaded = load_task(task, limit=limit, data=data) if task.partition(":")[0] in probes else None
+    limit, declared = 1 if model is None else None, find_task(task)
+    has_relations = declared is not None and "relation" in declared.groups
+    loaded = load_task(task, limit=limit, data=data) if has_relations else None
     if not isinstance(loaded, CountsRelations):
-        raise UserError(f"task '{task}' has no relations (allowed: {', '.join(probes)}, with their options)")
+        probes = ", ".join(each.name for each in declarations() if "relation" in each.groups)
+        raise UserError(f"task '{task}' has no relations (allowed: {probes}, with their options)")
     relations = loaded.relations
     if model is not None:
         # Imports torch and transformers, seconds that the other lists do not wait for.

@@ -16,7 +16,7 @@ from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
-from forgetmeter.specs.task_name import FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name
+from forgetmeter.probes.registry import find_task
 from forgetmeter.study.prospect import Finished, Prospect
 from forgetmeter.study.running import look_at, run_prospect
 from forgetmeter.visible_text import visible_line
@@ -110,9 +110,10 @@ def _print_plan(prospect: Prospect) -> None:
 def _amount(study: Study) -> str:
     if study.evaluation.limit is None:
         return "all items"
-    bases = {parse_task_name(task).base for task in study.tasks}
-    relation = ", of a probe a relation" if bases & PROBE_OPTIONS.keys() - {PERPLEXITY_TASK} else ""
-    phrasing = ", of facts a phrasing too" if FACTS_TASK in bases else ""
+    declared = [task for name in study.tasks if (task := find_task(name)) is not None]
+    relation = ", of a probe a relation" if any("relation" in task.groups for task in declared) else ""
+    phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
+    phrasing = f", of {' and '.join(phrased)} a phrasing too" if phrased else ""
     return f"{study.evaluation.limit} items a task{relation}{phrasing}"
 
 

@@ -1,4 +1,4 @@
-"""One entry of a study's list of recipes or of tasks."""
+"""One entry of a study's list of recipes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.specs.preset import PREFIX, preset_recipes
 from forgetmeter.specs.recipe import Recipe, Step, make_step, parse_recipe
 from forgetmeter.specs.scope import Scope, parse_scope, regex_scope
-from forgetmeter.specs.suggestion import did_you_mean, unknown
-from forgetmeter.specs.task_name import PROBE_OPTIONS, make_task_name, parse_task_name
+from forgetmeter.specs.suggestion import did_you_mean
 
 _FORMS = "text, {grid: …}, {steps: […]} or {method: …, scope: …, level: …}"
 _KINDS = ("grid", "steps", "method")
@@ -79,31 +78,3 @@ def _scope(value: Any) -> Scope:  # noqa: ANN401
     if isinstance(value, str):
         return parse_scope(value)
     raise UserError(f"'{value}' is no scope; write a name such as attention, or {{regex: PATTERN}}")
-
-
-def task_of(entry: Any) -> str:  # noqa: ANN401 - whatever the YAML holds
-    """Return the canonical name of the task that an entry stands for.
-
-    Raises:
-        UserError: It has neither form, or its options are wrong.
-    """
-    if isinstance(entry, str):
-        return str(parse_task_name(entry))
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("task"), str):
-        raise UserError(f"'{entry}' is no task; write a name, or {{task: lama/trex, source: evidence}}")
-    options = {str(key): _text(key, value) for key, value in entry.items() if key != "task"}
-    if not options:
-        return str(parse_task_name(entry["task"]))
-    if entry["task"] not in PROBE_OPTIONS:
-        raise UserError(unknown("task with options", entry["task"], PROBE_OPTIONS))
-    return str(make_task_name(entry["task"], options))
-
-
-def _text(key: Any, value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list) and value:
-        return "+".join(_text(key, inner) for inner in value)
-    if isinstance(value, (str, int)):
-        return str(value)
-    raise UserError(f"option {key}={value} of a task must be a single value, or a list of names")

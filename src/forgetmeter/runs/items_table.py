@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pyarrow as pa
 
-from forgetmeter.records.item import Item, Request, TaskDescription
+from forgetmeter.records.item import Asks, Cloze, Item, Request, Requests, TaskDescription, WholeText
 from forgetmeter.runs.metadata import parquet_bytes
 
 _TEXTS = pa.list_(pa.string())
@@ -51,6 +51,7 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
 
 
 def _table(items: Sequence[Item]) -> pa.Table:
+    clozes = [item.asks if isinstance(item.asks, Cloze) else None for item in items]
     return pa.table(
         {
             "item_id": [item.id for item in items],
@@ -60,13 +61,15 @@ def _table(items: Sequence[Item]) -> pa.Table:
             "contexts": [[request.context for request in item.requests] for item in items],
             # A text is what follows nothing.
             "continuations": [
-                [request.continuation for request in item.requests] if item.text is None else [item.text]
+                [item.asks.text]
+                if isinstance(item.asks, WholeText)
+                else [request.continuation for request in item.requests]
                 for item in items
             ],
             "fields": [sorted(item.fields.items()) for item in items],
-            "before": [item.cloze and item.cloze.before for item in items],
-            "after": [item.cloze and item.cloze.after for item in items],
-            "among": [item.cloze and item.cloze.among for item in items],
+            "before": [cloze and cloze.before for cloze in clozes],
+            "after": [cloze and cloze.after for cloze in clozes],
+            "among": [cloze and cloze.among for cloze in clozes],
         },
         schema=_SCHEMA,
     )
@@ -78,12 +81,14 @@ def _storable(item: Item) -> Item:
     def text(value: str) -> str:
         return value.encode(errors="backslashreplace").decode()
 
-    cloze = item.cloze and replace(item.cloze, before=text(item.cloze.before), after=text(item.cloze.after))
-    return replace(
-        item,
-        requests=tuple(Request(text(one.context), text(one.continuation)) for one in item.requests),
-        choices=tuple(map(text, item.choices)),
-        fields={name: text(value) for name, value in item.fields.items()},
-        cloze=cloze,
-        text=None if item.text is None else text(item.text),
-    )
+    match item.asks:
+        case Cloze(before=before, after=after):
+            asks: Asks = replace(item.asks, before=text(before), after=text(after))
+        case Requests() as requests:
+            asks = Requests(Request(text(one.context), text(one.continuation)) for one in requests)
+        case WholeText(text=whole):
+            asks = replace(item.asks, text=text(whole))
+        case _:
+            asks = item.asks
+    fields = {name: text(value) for name, value in item.fields.items()}
+    return replace(item, asks=asks, choices=tuple(map(text, item.choices)), fields=fields)

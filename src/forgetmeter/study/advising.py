@@ -16,7 +16,8 @@ from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Silence
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import best, halving_rounds
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
 from forgetmeter.results.advice import Advice, Left, Sized
 from forgetmeter.results.results import open_run
@@ -26,7 +27,6 @@ from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.preset import PREFIX
 from forgetmeter.specs.recipe import BASELINE, Recipe
-from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
 from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.prospect import Finished, Prospect
 from forgetmeter.study.running import look_at, reader, run_prospect
@@ -145,7 +145,7 @@ class _Advising:
         recipes = list(self._request.recipes or (CANDIDATES,))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
-        measured = [task for task in study.tasks if parse_task_name(task).base == PERPLEXITY_TASK]
+        measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers that could be retained; choose others" for task in measured)
         if len(study.recipes) == 1:
             raise UserError("--recipes: there is nothing to choose from; name recipes other than the baseline")

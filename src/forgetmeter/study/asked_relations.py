@@ -9,7 +9,7 @@ from dataclasses import replace
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.relation_counts import RelationCounts
+from forgetmeter.probes.by_relation import RelationCounts
 from forgetmeter.records.item import Item
 from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
 from forgetmeter.scoring.engine import Engine

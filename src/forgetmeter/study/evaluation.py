@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
-from forgetmeter.records.item import Task
-from forgetmeter.records.judging import judged
+from forgetmeter.probes.loading import load_task
+from forgetmeter.records.item import Task, judged
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.scoring.engine import Engine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location, locate
-from forgetmeter.probes.table import task_problems
+from forgetmeter.probes.loading import task_problems
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 

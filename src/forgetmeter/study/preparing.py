@@ -14,9 +14,9 @@ from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.gguf_conversion import is_converted
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
-from forgetmeter.scoring.support import unaskable
+from forgetmeter.scoring.asked import unaskable
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.prospect import Prospect
