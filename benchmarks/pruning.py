@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from forgetmeter.compression.l1_unstructured import METHOD
-from forgetmeter.compression.weight import DenseWeight, Weight
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.methods.l1_unstructured import METHOD
 
 ATTENTION = ((576, 576), (192, 576), (192, 576), (576, 576))
 FEED_FORWARD = ((1536, 576), (1536, 576), (576, 1536))

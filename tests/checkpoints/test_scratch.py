@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from forgetmeter.checkpoints.scratch import Scratch
-from forgetmeter.compression.cast import CastWeight
-from forgetmeter.compression.deferred_weight import DeferredWeight, loaded_weight
-from forgetmeter.compression.int8_weight import Int8Weight
-from forgetmeter.compression.rounded_weight import RoundedWeight
-from forgetmeter.compression.svd import LowRankWeight
-from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
+from forgetmeter.compression.forms.deferred_weight import DeferredWeight, loaded_weight
+from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.compression.forms.rounded_weight import RoundedWeight
+from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
+from forgetmeter.compression.methods.cast import CastWeight
+from forgetmeter.compression.methods.svd import LowRankWeight
 
 INTEGERS = torch.arange(-24, 24, dtype=torch.int8).view(6, 8)
 FORMS: dict[str, Callable[[], Weight]] = {

@@ -15,7 +15,7 @@ from forgetmeter.analysis.frames import open_run
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.promise import Promises
 from forgetmeter.cli.main import app
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED

@@ -29,7 +29,7 @@ from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.whole import write_whole
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.loading import checked_skeleton, folder_of
 from forgetmeter.models.location import find, locate

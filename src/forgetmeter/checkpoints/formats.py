@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from forgetmeter.checkpoints.pack_quantized import PackQuantizedStorage
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.storage import DenseStorage, Storage
+from forgetmeter.compression.surgery.untying import stays_tied
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.untying import stays_tied
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix

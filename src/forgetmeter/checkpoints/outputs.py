@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.stored_model import StoredModel
-from forgetmeter.compression.block_dropping import drop_blocks
-from forgetmeter.compression.drop_layers import DropLayers
-from forgetmeter.compression.dropped_weight import block_of, is_dropped
-from forgetmeter.compression.step import prepared, selected_units
+from forgetmeter.compression.applying.step import prepared, selected_units
+from forgetmeter.compression.forms.dropped_weight import block_of, is_dropped
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.methods.drop_layers import DropLayers
+from forgetmeter.compression.surgery.block_dropping import drop_blocks
+from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.unit_method import Block
-from forgetmeter.compression.untying import declare_untied
-from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix
 

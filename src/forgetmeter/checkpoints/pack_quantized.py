@@ -11,9 +11,9 @@ from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.writer import CheckpointWriter
-from forgetmeter.compression.installation import parameter_values
-from forgetmeter.compression.rounded_weight import RoundedWeight
-from forgetmeter.compression.unit import Unit
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.rounded_weight import RoundedWeight
+from forgetmeter.compression.surgery.installation import parameter_values
 
 _WORD_BITS = 32
 _ROWS = 256

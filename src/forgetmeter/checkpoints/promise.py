@@ -17,10 +17,10 @@ from forgetmeter.checkpoints.safetensors_file import stored_tensors
 from forgetmeter.checkpoints.source import open_source
 from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
 from forgetmeter.checkpoints.writer import bytes_of_files
-from forgetmeter.compression.cast import METHOD as CAST
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.forms.weight import DenseWeight, by_matrix
+from forgetmeter.compression.methods.cast import METHOD as CAST
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.weight import DenseWeight, by_matrix
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe

@@ -8,9 +8,9 @@ from types import TracebackType
 from torch import Tensor
 
 from forgetmeter.checkpoints.safetensors_file import StoredTensor, write_tensor
-from forgetmeter.compression.deferred_weight import DeferredWeight, is_deferred, with_tensors
-from forgetmeter.compression.dropped_weight import is_dropped
-from forgetmeter.compression.weight import Weight
+from forgetmeter.compression.forms.deferred_weight import DeferredWeight, is_deferred, with_tensors
+from forgetmeter.compression.forms.dropped_weight import is_dropped
+from forgetmeter.compression.forms.weight import Weight
 
 
 class Scratch:

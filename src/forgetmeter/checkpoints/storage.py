@@ -9,9 +9,9 @@ from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.writer import CheckpointWriter
-from forgetmeter.compression.cast import CastWeight
-from forgetmeter.compression.installation import parameter_values
-from forgetmeter.compression.unit import Unit
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.methods.cast import CastWeight
+from forgetmeter.compression.surgery.installation import parameter_values
 
 
 class Storage(Protocol):

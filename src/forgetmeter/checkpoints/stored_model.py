@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.source import Source
-from forgetmeter.compression.deferred_weight import DeferredWeight
-from forgetmeter.compression.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.compression.forms.deferred_weight import DeferredWeight
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.role import Matrix
 

@@ -15,12 +15,12 @@ from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.storage import Storage
 from forgetmeter.checkpoints.stored_model import StoredModel
 from forgetmeter.checkpoints.writer import CheckpointWriter
-from forgetmeter.compression.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
-from forgetmeter.compression.deferred_weight import loaded_weight
-from forgetmeter.compression.dropped_weight import is_dropped
-from forgetmeter.compression.step import prepared, selected_units, unit_by_unit
-from forgetmeter.compression.unit import Unit, joined
-from forgetmeter.compression.weight import Weight
+from forgetmeter.compression.applying.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
+from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.forms.deferred_weight import loaded_weight
+from forgetmeter.compression.forms.dropped_weight import is_dropped
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix

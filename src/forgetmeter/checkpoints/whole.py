@@ -11,8 +11,8 @@ from transformers.utils import logging
 
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.source import Source
-from forgetmeter.compression.compressor import Compressor
-from forgetmeter.compression.installation import install
+from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.surgery.installation import install
 from forgetmeter.models.family import family_of
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import model_of

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.lazy_tensors import LazyTensors
-from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
 

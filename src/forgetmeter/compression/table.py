@@ -15,19 +15,19 @@ GROUP = "forgetmeter.methods"
 """The entry-point group of plug-ins: ``NAME = "package.module:METHOD"``."""
 
 BUILT_IN = {
-    "cast": "forgetmeter.compression.cast:METHOD",
-    "drop_layers": "forgetmeter.compression.drop_layers:METHOD",
-    "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
-    "int4_weight_only_torchao": "forgetmeter.compression.int4_weight_only_torchao:METHOD",
-    "int8_dynamic_torchao": "forgetmeter.compression.int8_dynamic_torchao:METHOD",
-    "l1_heads": "forgetmeter.compression.l1_heads:METHOD",
-    "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",
-    "ln_structured": "forgetmeter.compression.ln_structured:METHOD",
-    "n_m": "forgetmeter.compression.n_m:METHOD",
-    "random_structured": "forgetmeter.compression.random_structured:METHOD",
-    "random_unstructured": "forgetmeter.compression.random_unstructured:METHOD",
-    "round_to_nearest": "forgetmeter.compression.round_to_nearest:METHOD",
-    "svd": "forgetmeter.compression.svd:METHOD",
+    "cast": "forgetmeter.compression.methods.cast:METHOD",
+    "drop_layers": "forgetmeter.compression.methods.drop_layers:METHOD",
+    "dynamic_int8": "forgetmeter.compression.methods.dynamic_int8:METHOD",
+    "int4_weight_only_torchao": "forgetmeter.compression.methods.int4_weight_only_torchao:METHOD",
+    "int8_dynamic_torchao": "forgetmeter.compression.methods.int8_dynamic_torchao:METHOD",
+    "l1_heads": "forgetmeter.compression.methods.l1_heads:METHOD",
+    "l1_unstructured": "forgetmeter.compression.methods.l1_unstructured:METHOD",
+    "ln_structured": "forgetmeter.compression.methods.ln_structured:METHOD",
+    "n_m": "forgetmeter.compression.methods.n_m:METHOD",
+    "random_structured": "forgetmeter.compression.methods.random_structured:METHOD",
+    "random_unstructured": "forgetmeter.compression.methods.random_unstructured:METHOD",
+    "round_to_nearest": "forgetmeter.compression.methods.round_to_nearest:METHOD",
+    "svd": "forgetmeter.compression.methods.svd:METHOD",
 }
 
 

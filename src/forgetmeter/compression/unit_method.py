@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.lazy_tensors import LazyTensors
 from forgetmeter.compression.method import AtLevel, Options, RankingFunction
-from forgetmeter.compression.unit import Unit
-from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from itertools import groupby
 
-from forgetmeter.compression.compressor import Compressed, Compressor
+from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.executor import Progress, Work

@@ -157,7 +157,7 @@ class _Advising:
 
     def _candidates(self) -> list[Recipe]:
         """Return the candidates that the model can take."""
-        from forgetmeter.compression.recipe_problems import recipe_problems
+        from forgetmeter.compression.applying.recipe_problems import recipe_problems
         from forgetmeter.models.loading import check_loadable
         from forgetmeter.models.weight_map import weight_map
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from forgetmeter.analysis.advice import Sized
 from forgetmeter.checkpoints.promise import Promises
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for

@@ -172,7 +172,7 @@ def _document(plan: Plan, locations: Mapping[ModelReference, Location]) -> dict[
 
 def _check_models(study: Study, locations: Mapping[ModelReference, Location], progress: Progress) -> None:
     """Check that each model can be loaded and that each recipe finds its matrices in it, by its shape alone."""
-    from forgetmeter.compression.recipe_problems import meaning, recipe_problems
+    from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
     from forgetmeter.models.gguf_conversion import is_converted
     from forgetmeter.models.loading import check_loadable
     from forgetmeter.models.weight_map import weight_map

@@ -1,0 +1,92 @@
+"""One step of a recipe: what it works on, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from forgetmeter.compression.applying.unchanged import is_unchanged
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.forms.dropped_weight import is_dropped
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.method import AtLevel, Method
+from forgetmeter.compression.table import load_method
+from forgetmeter.compression.unit_method import UnitMethod
+from forgetmeter.errors import UserError
+from forgetmeter.specs.recipe import Step
+from forgetmeter.specs.role import Matrix
+
+
+def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapping[Matrix, Weight]) -> list[Unit]:
+    """Return what a step works on.
+
+    Args:
+        step: The step.
+        originals: All matrices of the model with its own weights, in the model's order.
+        weights: What the steps before made of some of them.
+
+    Raises:
+        UserError: The steps before dropped all of it.
+    """
+    selected = step.scope.select(matrix for matrix in originals if not is_dropped(weights.get(matrix)))
+    if not selected:
+        raise UserError(f"nothing of scope '{step.scope}' is left for '{step}': the steps before dropped its layers")
+    return joined((matrix, weights.get(matrix, originals[matrix])) for matrix in selected)
+
+
+def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | UnitMethod | None = None) -> AtLevel:
+    """Do what is the same for all levels.
+
+    Args:
+        step: The step.
+        units: What it works on.
+        seed: For methods that draw at random.
+        method: The step's method, where it was calibrated.
+
+    Raises:
+        UnusableWeightError: The method cannot work on one of the weights.
+    """
+    method = method or load_method(step.method)
+    options = method.declaration.values(step)
+    if isinstance(method, UnitMethod):
+        return method.prepare_units(units, options, seed=seed)
+    return method.prepare([unit.weight for unit in units], options, seed=seed)
+
+
+def unit_by_unit(
+    units: Sequence[Unit],
+    prepare: Callable[[], AtLevel],
+    step: Step,
+    *,
+    model: str,
+    stored: Mapping[str, int] | None = None,
+) -> Iterator[tuple[Unit, Weight]]:
+    """Yield each unit, as it was, with what a step makes of it.
+
+    Args:
+        units: What the step works on.
+        prepare: Does what is the same for all levels.
+        step: The step.
+        model: What to call the model in errors.
+        stored: Bytes that one weight of each parameter takes in the checkpoint, as in ``Loaded``.
+
+    Raises:
+        UserError: A matrix holds values that the method cannot work on; or, after the last unit, the step left all
+            of them as they were.
+    """
+    position, is_idle = 0, True
+    try:
+        for unit, weight in zip(units, prepare()(step.level), strict=True):
+            # Compared until the first difference only, so that most steps compare a few numbers.
+            width = (stored or {}).get(unit.parameter)
+            is_idle = is_idle and is_unchanged(unit.weight, weight, stored_bits=width and 8 * width)
+            yield unit, weight
+            position += 1
+    except UnusableWeightError as error:
+        unit = units[position if error.position is None else error.position]
+        raise UserError(f"{unit.parameter} of {model} {error.reason}") from error
+    if is_idle:
+        raise UserError(
+            f"'{step}' changes nothing in {model}: every weight it selects already has the value and the width that it "
+            "would get; leave the step out, or choose another level or scope"
+        )

@@ -1,0 +1,79 @@
+"""Weights of blocks that are no longer there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from forgetmeter.compression.forms.weight import PartWeight, Weight
+from forgetmeter.compression.unit_method import Block
+from forgetmeter.specs.ranges import Ranges, count
+from forgetmeter.specs.role import Matrix
+
+_BLOCK = re.compile(r"^((?:.*?\.)?[^.\d][^.]*)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class DroppedWeight:
+    """A weight matrix of a block that was dropped; it counts as zeros, and takes no bytes.
+
+    Attributes:
+        size: Its shape.
+        dtype: The dtype it had.
+    """
+
+    size: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape it had."""
+        return self.size
+
+    def values(self) -> Tensor:
+        """Return zeros, which take no memory."""
+        return torch.zeros((), dtype=self.dtype).expand(self.size)
+
+    def masked(self, keep: Tensor) -> DroppedWeight:  # noqa: ARG002
+        """Return the same."""
+        return self
+
+    def bits(self) -> int:
+        """Return 0."""
+        return 0
+
+    def scales(self) -> int:
+        """Return 0."""
+        return 0
+
+    def part(self, axis: int, ranges: Ranges) -> DroppedWeight:
+        """Return a part, which is dropped too."""
+        return DroppedWeight((*self.size[:axis], count(ranges), *self.size[axis + 1 :]), self.dtype)
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the other is dropped too."""
+        return isinstance(other, DroppedWeight)
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DroppedWeight:
+        """Return the whole, which is dropped too."""
+        length = sum(count(ranges) for ranges, _ in parts)
+        return DroppedWeight((*self.size[:axis], length, *self.size[axis + 1 :]), self.dtype)
+
+    def transposed(self) -> DroppedWeight:
+        """Return the other orientation."""
+        return DroppedWeight((*self.size[:-2], self.size[-1], self.size[-2]), self.dtype)
+
+
+def is_dropped(weight: Weight | None) -> bool:
+    """Whether a weight's block was dropped."""
+    return isinstance(weight.whole if isinstance(weight, PartWeight) else weight, DroppedWeight)
+
+
+def block_of(matrix: Matrix) -> Block | None:
+    """Return the block that a matrix is in, or ``None`` outside of the blocks."""
+    found = _BLOCK.match(matrix.parameter) if matrix.layer is not None else None
+    return None if found is None else (found[1], int(found[2]))

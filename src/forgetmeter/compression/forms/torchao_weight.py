@@ -1,0 +1,128 @@
+"""Weights in the form of torchao's tensors, which bring their kernels along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError, refuse_not_finite
+from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight, cut
+from forgetmeter.specs.ranges import Ranges, count
+from forgetmeter.specs.role import Matrix
+
+INSTALL = "pip install 'forgetmeter[torchao]'"
+
+
+@dataclass(frozen=True)
+class TorchaoWeight:
+    """The weight of a linear layer, quantized by torchao.
+
+    Attributes:
+        quantized: torchao's tensor; ``nn.functional.linear`` with it runs torchao's kernel.
+        bit_width: How many bits a weight takes.
+        scale_count: How many scales there are, as float32 numbers of the same bytes.
+    """
+
+    quantized: Tensor
+    bit_width: int
+    scale_count: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The weight's shape."""
+        return tuple(self.quantized.shape)
+
+    def values(self) -> Tensor:
+        """Return the weights that the integers stand for, in the dtype that was quantized."""
+        if hasattr(self.quantized, "qdata") and self.quantized.qdata.shape == self.quantized.shape:
+            values: Tensor = self.quantized.dequantize()
+            return values
+        # Packed for one kernel and not to be unpacked otherwise: the kernel says what they are, unit by unit.
+        units = torch.eye(self.shape[1], dtype=self.quantized.dtype, device=self.quantized.device)
+        return nn.functional.linear(units, self.quantized).t()
+
+    def masked(self, keep: Tensor) -> Weight:
+        """Return the same scales, and the integer 0 where ``keep`` is false; packed ones become plain weights."""
+        names, context = self.quantized.__tensor_flatten__()
+        tensors = {name: getattr(self.quantized, name) for name in names}
+        if tensors["qdata"].shape != self.quantized.shape:
+            return DenseWeight(self.values()).masked(keep)
+        tensors["qdata"] = tensors["qdata"] * keep
+        kind: Any = type(self.quantized)
+        pruned = kind.__tensor_unflatten__(tensors, context, self.quantized.size(), self.quantized.stride())
+        return TorchaoWeight(pruned, self.bit_width, self.scale_count)
+
+    def bits(self) -> int:
+        """Return the width of an integer."""
+        return self.bit_width
+
+    def scales(self) -> int:
+        """Return how many there are."""
+        return self.scale_count
+
+    def part(self, axis: int, ranges: Ranges) -> Weight:
+        """Return plain weights: torchao's tensors are whole layers."""
+        return DenseWeight(cut(self.values(), axis, ranges))
+
+    def joins(self, other: Weight) -> bool:
+        """Whether it is the same weight."""
+        return other is self
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+        """Return plain weights."""
+        plain = [(ranges, part.taken_out() if isinstance(part, PartWeight) else part) for ranges, part in parts]
+        return DenseWeight(plain[0][1].values()).together(axis, plain)
+
+    def transposed(self) -> Weight:
+        """Return plain weights."""
+        return DenseWeight(self.values()).transposed()
+
+
+def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
+    """Return what ``torchao.quantization.quantize_`` makes of a linear layer's weight.
+
+    Args:
+        weight: The weights, ``(output units, input units)``.
+        config: Makes torchao's configuration.
+
+    Raises:
+        UnusableWeightError: The weights are not finite, or not on a CPU, where alone this was tried.
+    """
+    from torchao.quantization import quantize_
+
+    values = weight.values().detach()
+    refuse_not_finite(values, "quantized")
+    if values.device.type != "cpu":
+        raise UnusableWeightError(f"is on {values.device}; torchao's kernels are used on CPUs only, choose device cpu")
+    layer = nn.Linear(values.shape[1], values.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(values.contiguous(), requires_grad=False)
+    holder = nn.Sequential(layer)
+    quantize_(holder, config())
+    quantized: Tensor = holder[0].weight.detach()
+    return quantized
+
+
+def torchao_problems(method: str, matrices: Sequence[Matrix], model: Sequence[Matrix]) -> Iterator[str]:
+    """Say that torchao is missing, or that a fused layer is not selected whole.
+
+    Args:
+        method: The method's name.
+        matrices: What the scope selects.
+        model: All matrices of the model.
+    """
+    if find_spec("torchao") is None:
+        yield f"{method} needs the package torchao: {INSTALL}"
+    for matrix in matrices:
+        if matrix.axis is None:
+            continue
+        chosen, whole = (
+            sum(count(each.ranges) for each in some if each.parameter == matrix.parameter) for some in (matrices, model)
+        )
+        if chosen != whole:
+            yield f"{method} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
+            return

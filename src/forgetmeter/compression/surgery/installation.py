@@ -1,0 +1,141 @@
+"""Puts weights into a model, and takes them out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.forms.dropped_weight import block_of, is_dropped
+from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
+from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear
+from forgetmeter.compression.surgery.block_dropping import drop_blocks
+from forgetmeter.compression.surgery.partwise_linear import DenseRows, PartwiseLinear
+from forgetmeter.compression.surgery.untying import declare_untied
+from forgetmeter.specs.ranges import Ranges, count, without
+from forgetmeter.specs.role import Matrix
+
+Undo = Callable[[], None]
+
+
+def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
+    """Put weights in the place of the model's own, which stay whole for the undoing.
+
+    Quantized weights bring their own module. All others become a new parameter without gradient; forms that
+    have no module of their own are installed as plain values, in the dtype of the parameter they replace. The
+    parts of a fused parameter are put together, with the model's own weights for those that are not given. A
+    tied head that is installed is a matrix of its own until it is taken out; the input embedding never changes.
+    Blocks whose weights are dropped are taken out of the model.
+
+    Args:
+        model: The model to change.
+        weights: What to install, by matrix of ``weight_map(model)``. Not copied, but for parts that were
+            compressed apart from one another.
+
+    Returns:
+        A function that puts everything back as it was, ties included. Whatever was installed later must be
+        taken out first. If installing fails, everything is put back before the error goes on.
+    """
+    dropped = {block for matrix, weight in weights.items() if is_dropped(weight) and (block := block_of(matrix))}
+    left = [(matrix, weight) for matrix, weight in weights.items() if not is_dropped(weight)]
+    with ExitStack() as undoing:
+        for _, units in groupby(joined(left), key=lambda unit: unit.parameter):
+            undoing.callback(_install_parameter(model, list(units)))
+        for matrix in weights:
+            if matrix.tied_to is not None:
+                undoing.callback(declare_untied(model, matrix))
+        if dropped:
+            # Last, as the blocks that stay get other names.
+            undoing.callback(drop_blocks(model, dropped))
+        return undoing.pop_all().close
+    raise AssertionError("unreachable: the block above returns or raises")
+
+
+@contextmanager
+def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Iterator[None]:
+    """Have weights in the model for the length of a ``with`` block."""
+    undo = install(model, weights)
+    try:
+        yield
+    finally:
+        undo()
+
+
+def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
+    matrix = units[0].matrices[0]
+    if any(isinstance(unit.weight, Int8Weight) for unit in units):
+        return _replace_module(model, matrix.module, units)
+    module = model.get_submodule(matrix.module)
+    name = matrix.parameter.rpartition(".")[2]
+    old = module.get_parameter(name)
+    values = parameter_values(old.detach(), units)
+    if values.shape != old.shape:
+        shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
+        raise ValueError(f"{matrix.parameter} has {shapes}")
+    setattr(module, name, nn.Parameter(values, requires_grad=False))
+    return lambda: setattr(module, name, old)
+
+
+def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
+    """Return what a parameter holds once weights are in the place of its own.
+
+    Args:
+        old: What it holds now; not changed.
+        units: Some or all of it, none of it twice.
+    """
+    if _is_whole(units, old):
+        weight = units[0].weight
+        return weight.quantized if isinstance(weight, TorchaoWeight) else _as_dtype(weight, old)
+    values = old.clone()
+    for unit in units:
+        put(values, unit.axis, unit.ranges, _as_dtype(unit.weight, old))
+    return values
+
+
+def _is_whole(units: Sequence[Unit], parameter: Tensor) -> bool:
+    return len(units) == 1 and count(units[0].ranges) in (0, parameter.shape[units[0].axis])
+
+
+def _as_dtype(weight: Weight, old: Tensor) -> Tensor:
+    return weight.values() if isinstance(weight, DenseWeight) else weight.values().to(old.dtype)
+
+
+def _replace_module(model: PreTrainedModel, path: str, units: Sequence[Unit]) -> Undo:
+    parent_name, _, name = path.rpartition(".")
+    parent = model.get_submodule(parent_name)
+    old = parent.get_submodule(name)
+    if not isinstance(old, (nn.Linear, Conv1D)):
+        raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
+    new = _quantized(units[0], old, old.bias) if _is_whole(units, old.weight) else _partwise(units, old)
+    setattr(parent, name, new.train(old.training))
+    return lambda: setattr(parent, name, old)
+
+
+def _partwise(units: Sequence[Unit], old: nn.Linear | Conv1D) -> PartwiseLinear:
+    axis, outputs = units[0].axis, old.weight.shape[units[0].axis]
+    quantized = [unit for unit in units if isinstance(unit.weight, Int8Weight)]
+    parts = [(unit.ranges, _quantized(unit, old, _rows(old.bias, unit.ranges))) for unit in quantized]
+    rest = without(outputs, [unit.ranges for unit in quantized])
+    if rest:
+        values = parameter_values(old.weight.detach(), [unit for unit in units if unit not in quantized])
+        rows = cut(values, axis, rest)
+        rows = rows.t() if isinstance(old, Conv1D) else rows
+        parts.append((rest, DenseRows(rows.contiguous(), _rows(old.bias, rest))))
+    return PartwiseLinear(parts)
+
+
+def _quantized(unit: Unit, old: nn.Linear | Conv1D, bias: Tensor | None) -> DynamicInt8Linear:
+    assert isinstance(unit.weight, Int8Weight)
+    weight = unit.weight.transposed() if isinstance(old, Conv1D) else unit.weight
+    return DynamicInt8Linear(weight, bias)
+
+
+def _rows(bias: Tensor | None, ranges: Ranges) -> Tensor | None:
+    return None if bias is None else cut(bias.detach(), 0, ranges)
