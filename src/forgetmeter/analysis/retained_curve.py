@@ -16,6 +16,7 @@ from forgetmeter.analysis.resampling import expanded_interval, hull
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.analysis.summary import Summary
 from forgetmeter.analysis.treatments import Treatment, curves, treatments
+from forgetmeter.specs.method_facts import Methods
 
 _TAIL = 0.025
 
@@ -81,7 +82,7 @@ class RetainedCurve:
 
 
 def retained_curves(
-    answers: Answers, cells: Mapping[str, CellSummary], removed: Mapping[str, int | None]
+    answers: Answers, cells: Mapping[str, CellSummary], removed: Mapping[str, int | None], methods: Methods
 ) -> tuple[RetainedCurve, ...]:
     """Return the curves of a model on a task; none where the baseline has no outcomes or knows nothing.
 
@@ -89,12 +90,13 @@ def retained_curves(
         answers: What its variants did.
         cells: The same in numbers, by recipe.
         removed: Removed weights by recipe.
+        methods: What is known about the methods.
     """
     draws = retained_draws(answers)
     if answers.baseline is None or not draws.known:
         return ()
     found = []
-    for (method, scope), group in curves(treatments(answers.recipes)).items():
+    for (method, scope), group in curves(treatments(answers.recipes, methods)).items():
         points = tuple(
             CurvePoint(each.recipe, float(each.level or 0), removed.get(each.recipe), estimate)
             for each in group
@@ -113,7 +115,7 @@ def all_curves(run: Run, summary: Summary) -> tuple[RetainedCurve, ...]:
         cells = {
             cell.recipe: cell for cell in summary.cells if (cell.model, cell.task) == (answers.model, answers.task)
         }
-        found += retained_curves(answers, cells, removed)
+        found += retained_curves(answers, cells, removed, run.methods)
     return tuple(found)
 
 

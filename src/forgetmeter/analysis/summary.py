@@ -17,6 +17,8 @@ from forgetmeter.analysis.frames import FILTERS, Run
 from forgetmeter.analysis.left_out import counts, left_out
 from forgetmeter.analysis.measured import MeasuredSummary, measured_cells
 from forgetmeter.analysis.paired import Estimate, Paired
+from forgetmeter.analysis.recorded_methods import recorded_methods
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.outcomes_table import METRIC
 
@@ -96,6 +98,11 @@ class Summary:
     failures: tuple[Failure, ...]
     missing: tuple[tuple[str, str, str], ...]
     measured: tuple[MeasuredSummary, ...] = ()
+
+    @property
+    def methods(self) -> Methods:
+        """What is known about the methods of the recipes."""
+        return recorded_methods(self.study)
 
 
 def summarise(run: Run) -> Summary:

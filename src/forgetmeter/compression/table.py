@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import Any, cast
 
 from forgetmeter.compression.method import Method
 from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.errors import UserError
+from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
 
 GROUP = "forgetmeter.methods"
@@ -56,6 +60,20 @@ def load_method(name: str) -> Method | UnitMethod:
 def plug_ins() -> tuple[EntryPoint, ...]:
     """Return the entry points of plug-ins, sorted by name; to look for them means to read every installed package."""
     return tuple(sorted(entry_points(group=GROUP), key=lambda plug_in: plug_in.name))
+
+
+def recorded_facts(recipes: Iterable[Recipe]) -> dict[str, dict[str, Any]]:
+    """Return what ``study.json`` records about the methods of recipes, so that a run explains itself without them."""
+    names = dict.fromkeys(step.method for recipe in recipes for step in recipe.steps)
+    return {name: asdict(load_method(name).declaration.facts) for name in names}
+
+
+def advised_plug_ins() -> Iterator[str]:
+    """Yield the recipes that plug-ins ask ``advise`` to try; those that do not load are left out."""
+    for entry in plug_ins():
+        with suppress(UserError):
+            for level in load_method(entry.name).declaration.advised_levels:
+                yield f"{entry.name}:overall{'' if level is None else f':{level}'}"
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -39,8 +39,8 @@ class AdviceRequest:
         model: The model, as text.
         tasks: What has to be retained, as text.
         budget: The most that the compressed model may take.
-        recipes: Candidates, as text, or ``preset:NAME``; ``None`` for ``preset:advice``, of which the model may be
-            unable to take some.
+        recipes: Candidates, as text, or ``preset:NAME``; ``None`` for ``preset:advice`` and what plug-ins ask to try,
+            of which the model may be unable to take some.
         options: Of the evaluation, by dotted key, as for ``run``.
         output: Folder or URL for the runs; ``None`` for one under ``runs/`` that is named for the request.
         data: The data folder of the probes, where it was named.
@@ -123,8 +123,10 @@ class _Advising:
 
     def _checked(self) -> tuple[Study, Location]:
         """Check the request as the study that it comes to."""
+        from forgetmeter.compression.table import advised_plug_ins
+
         vocabulary = InstalledVocabulary(self._request.data)
-        recipes = list(self._request.recipes or (CANDIDATES,))
+        recipes = list(self._request.recipes or (CANDIDATES, *advised_plug_ins()))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
         measured = [task for task in study.tasks if parse_task_name(task).base == PERPLEXITY_TASK]

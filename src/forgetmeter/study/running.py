@@ -204,6 +204,7 @@ def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> It
 
 
 def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) -> None:
+    from forgetmeter.compression.table import recorded_facts
     from forgetmeter.executors.local import LocalExecutor
     from forgetmeter.models.loading import resolve_device
 
@@ -211,7 +212,9 @@ def _execute(prospect: Prospect, progress: Progress, executor: Executor | None) 
     resolve_device(study.evaluation.device)
     tasks = _load_tasks(prospect, progress)
     _check_askable(prospect, tasks)
-    store.open_study(_document(prospect.plan, prospect.locations))
+    # Outside ``identity``: a run of an earlier version, which has no methods, is recognised all the same.
+    methods = recorded_facts(study.recipes)
+    store.open_study({**_document(prospect.plan, prospect.locations), "methods": methods})
     for task in tasks.values():
         # What no model can be asked has no chance of being guessed, either.
         store.write_items(task.description, [item for item in task.items if item.problem is None])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forgetmeter.analysis.findings.effect import Effect, tested
 from forgetmeter.analysis.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.analysis.findings.finding import Claim, Finding
-from forgetmeter.analysis.treatments import ATTENTION, FEED_FORWARD, PRUNING, Treatment, curves
+from forgetmeter.analysis.treatments import ATTENTION, FEED_FORWARD, Treatment, curves
 
 _POINTS = 10
 
@@ -32,7 +32,7 @@ def attention_cheaper_at_equal_removed(models: Sequence[ModelEvidence]) -> Findi
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    wanted = [each for each in evidence.treatments if each.name in PRUNING and evidence.removed.get(each.recipe)]
+    wanted = [each for each in evidence.pruned if evidence.removed.get(each.recipe)]
     if not wanted:
         return "needs pruning of attention and feed_forward, with removed weights counted"
     scopes: dict[tuple[str, str], dict[str, tuple[Treatment, ...]]] = {}

@@ -18,6 +18,7 @@ from forgetmeter.analysis.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_
 from forgetmeter.analysis.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.analysis.summary import Summary
 from forgetmeter.analysis.treatments import Treatment, treatments
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE
 
 FEWEST_KNOWN = 20
@@ -33,12 +34,14 @@ class Evidence:
         cells: The same in numbers, by recipe.
         removed: Removed weights by recipe, where they were counted.
         perplexity: Of the model under each recipe, from another task of the run; empty where it has none.
+        methods: What is known about the methods of the recipes.
     """
 
     answers: Answers
     cells: Mapping[str, CellSummary]
     removed: Mapping[str, int]
     perplexity: Mapping[str, float]
+    methods: Methods
 
     @property
     def task(self) -> str:
@@ -48,7 +51,17 @@ class Evidence:
     @cached_property
     def treatments(self) -> tuple[Treatment, ...]:
         """The recipes of one step."""
-        return treatments(self.answers.recipes)
+        return treatments(self.answers.recipes, self.methods)
+
+    @property
+    def pruned(self) -> list[Treatment]:
+        """The treatments that prune."""
+        return [each for each in self.treatments if each.facts.prunes]
+
+    @property
+    def quantized(self) -> list[Treatment]:
+        """The treatments that store fewer bits."""
+        return [each for each in self.treatments if each.facts.quantizes]
 
     @cached_property
     def draws(self) -> RetainedDraws:
@@ -130,7 +143,13 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
     return ModelEvidence(
         model,
         tuple(
-            Evidence(each, {cell.recipe: cell for cell in cells if cell.task == each.task}, removed, perplexity)
+            Evidence(
+                each,
+                {cell.recipe: cell for cell in cells if cell.task == each.task},
+                removed,
+                perplexity,
+                summary.methods,
+            )
             for each in answers
             if each.model == model
         ),

@@ -10,7 +10,7 @@ from forgetmeter.analysis.cell_summary import SIGNIFICANT
 from forgetmeter.analysis.findings.effect import Effect, tested
 from forgetmeter.analysis.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.analysis.findings.finding import Claim, Finding
-from forgetmeter.analysis.treatments import HEAD, PRUNING
+from forgetmeter.analysis.treatments import HEAD
 from forgetmeter.specs.recipe import BASELINE
 
 MARGIN = 0.02
@@ -33,7 +33,7 @@ def final_layer_majority(models: Sequence[ModelEvidence]) -> Finding:
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    pruned = [each.recipe for each in evidence.treatments if each.place == HEAD and each.name in PRUNING]
+    pruned = [each.recipe for each in evidence.pruned if each.place == HEAD]
     if not pruned:
         return "needs pruning of the head, as in preset:paper/final_layer"
     baseline = evidence.cells[BASELINE]

@@ -1,18 +1,17 @@
-"""Pruning of different scopes at the same level: what several findings compare."""
+"""Different scopes compressed by the same method at the same level: what several findings compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from forgetmeter.analysis.findings.effect import Effect
 from forgetmeter.analysis.findings.evidence import Evidence
-from forgetmeter.analysis.treatments import by_level
+from forgetmeter.analysis.treatments import Treatment, by_level
 
 
-def scope_pairs(evidence: Evidence, methods: Sequence[str], scopes: Sequence[str]) -> list[Mapping[str, str]]:
+def scope_pairs(treatments: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapping[str, str]]:
     """Return groups of recipes that differ in nothing but their scope: the recipe of each scope."""
-    wanted = [each for each in evidence.treatments if each.name in methods]
-    return list(by_level(wanted, scopes=scopes).values())
+    return list(by_level(treatments, scopes=scopes).values())
 
 
 def mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:

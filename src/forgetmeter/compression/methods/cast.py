@@ -92,6 +92,7 @@ METHOD = MatrixMethod(
         level="none",
         options={"dtype": Option("bfloat16", "The 16-bit dtype.", tuple(_DTYPES))},
         effect="rewrites",
+        kind="casts",
     ),
     transform,
 )

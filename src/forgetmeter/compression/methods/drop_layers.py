@@ -114,6 +114,7 @@ METHOD = DropLayers(
         summary="Takes the given fraction of blocks out: the last ones, or those that change their input least.",
         reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
         level="fraction",
+        kind="blocks",
         pools=Pools("blocks", _pool_sizes),
         options={
             "by": Option(

@@ -160,6 +160,8 @@ METHOD = OrientedMatrixMethod(
         summary="8-bit weights and, computed on each call, 7-bit activations with one scale for a whole input.",
         reference="torch.ao.quantization.quantize_dynamic, default and per_channel_dynamic_qconfig",
         level="none",
+        phrase="8-bit",
+        unsaid=("granularity",),
         options={
             "granularity": Option(
                 "per_tensor", "Whether the weights have one scale a matrix, or one for each output unit.", GRANULARITIES

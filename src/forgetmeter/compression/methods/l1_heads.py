@@ -176,6 +176,7 @@ METHOD = L1Heads(
         summary="Zeroes the given fraction of attention heads whole, those with the smallest sum of magnitudes.",
         reference="heads as in Michel et al. 2019, 1905.10650, ranked by magnitude",
         level="fraction",
+        kind="heads",
         pools=Pools("heads", _pool_sizes),
         options={
             "pool": Option(

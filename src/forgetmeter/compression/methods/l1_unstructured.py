@@ -77,6 +77,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of weights, those of smallest magnitude.",
         reference="torch.nn.utils.prune.global_unstructured (Han et al. 2015, 1506.02626)",
         level="fraction",
+        phrase="{percent} pruned",
         pools=WEIGHTS,
         options={
             "pool": Option(

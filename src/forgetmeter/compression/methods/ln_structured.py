@@ -62,6 +62,8 @@ METHOD = OrientedPruningMethod(
         summary="Zeroes the given fraction of each matrix's output units, those of smallest norm; biases stay.",
         reference="torch.nn.utils.prune.ln_structured",
         level="fraction",
+        kind="structured",
+        counterpart="l1_unstructured",
         pools=UNITS,
         options={"n": Option(1.0, "The order of the norm.", least=0, words=("inf",)), "dim": DIM},
     ),

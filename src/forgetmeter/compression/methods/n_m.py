@@ -81,6 +81,7 @@ METHOD = OrientedPruningMethod(
         summary="Zeroes the n smallest weights in every m neighbouring ones of an output unit; 2 in 4 by default.",
         reference="Zhou et al. 2021, 2102.04010; sparse tensor cores (Mishra et al. 2021, 2104.08378)",
         level="none",
+        kind="semi_structured",
         options={
             "n": Option(2, "How many of them become zero.", least=1),
             "m": Option(4, "How many neighbouring input units make a group.", least=2),

@@ -53,6 +53,8 @@ METHOD = OrientedPruningMethod(
         summary="Zeroes the given fraction of each matrix's output units, chosen at random; biases stay.",
         reference="torch.nn.utils.prune.random_structured",
         level="fraction",
+        kind="structured",
+        counterpart="random_unstructured",
         pools=UNITS,
         options={"dim": DIM},
     ),

@@ -107,6 +107,7 @@ METHOD = MatrixMethod(
         level="fraction",
         pools=RANKS,
         effect="rewrites",
+        kind="low_rank",
     ),
     transform,
 )

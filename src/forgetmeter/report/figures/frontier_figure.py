@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
@@ -15,8 +15,12 @@ from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
 from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.report.size_words import SIZES
+from forgetmeter.specs.method_facts import Methods
 
 _WIDTH, _HEIGHT = 290, 230
+
+Words = Callable[[str], str]
+"""Says a recipe in words."""
 
 
 def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
@@ -32,8 +36,12 @@ def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
     return (*(name for name in both if any(name in point.costs for point in frontier.points)), *speed)
 
 
-def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
+def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> Figure:
     """Return the frontier of a model and task by one measure of size, or by speed."""
+
+    def words(recipe: str) -> str:
+        return recipe_in_words(recipe, methods)
+
     points = [point for point in frontier.points if measure in point.costs]
     best = frontier.pareto_set(measure)
     short, name = ("speed", "speed") if measure == SPEED else (SIZES[measure], f"{SIZES[measure]} size")
@@ -43,16 +51,16 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
         f"{len(best)} of {len(points)} variants are beaten by no other: "
-        f"{', '.join(map(recipe_in_words, best))}. The table has all values.",
-        chart=_chart(points, measure),
-        table=_table(frontier, measure),
-        note=_named(points, measure),
+        f"{', '.join(map(words, best))}. The table has all values.",
+        chart=_chart(points, measure, words),
+        table=_table(frontier, measure, words),
+        note=_named(points, measure, words),
     )
 
 
-def _named(points: Sequence[FrontierPoint], measure: Measure) -> str:
+def _named(points: Sequence[FrontierPoint], measure: Measure, words: Words) -> str:
     best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
-    names = (f"{number} {recipe_in_words(point.recipe)}" for number, point in enumerate(best, 1))
+    names = (f"{number} {words(point.recipe)}" for number, point in enumerate(best, 1))
     order = "from fast to slow" if measure == SPEED else "from small to large"
     return f"Beaten by no other, {order}: {' · '.join(names)}."
 
@@ -63,7 +71,7 @@ def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
     return [f"{size} MB" for size in megabytes(int(point.costs[measure]) for point in points)]
 
 
-def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: ANN401 - of Altair
+def _chart(points: Sequence[FrontierPoint], measure: Measure, words: Words) -> Any:  # noqa: ANN401 - of Altair
     is_speed = measure == SPEED
     rows = pd.DataFrame(
         {
@@ -74,7 +82,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
             "high": [point.retained.high for point in points],
             "best": [measure in point.pareto for point in points],
             "text": [
-                f"{recipe_in_words(point.recipe)}: {cost}, {percent(point.retained.value)} retained"
+                f"{words(point.recipe)}: {cost}, {percent(point.retained.value)} retained"
                 for point, cost in zip(points, _costs(points, measure), strict=True)
             ],
         }
@@ -121,7 +129,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
     ).properties(width=_WIDTH, height=_HEIGHT)
 
 
-def _table(frontier: Frontier, measure: Measure) -> FigureTable:
+def _table(frontier: Frontier, measure: Measure, words: Words) -> FigureTable:
     ordered = sorted(
         (point for point in frontier.points if measure in point.costs),
         key=lambda point: (measure not in point.pareto, burden(point, measure)),
@@ -134,7 +142,7 @@ def _table(frontier: Frontier, measure: Measure) -> FigureTable:
         rows.append(
             (
                 numbers[place] if place < len(numbers) else "",
-                recipe_in_words(point.recipe),
+                words(point.recipe),
                 f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
                 *(column[place] for column in columns),
                 "simulated" if point.simulated else MISSING if speed is None else f"{speed:,.0f}",

@@ -14,25 +14,27 @@ from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
 from forgetmeter.report.numbers import interval, percent
 from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.specs.method_facts import Methods
 
 _WIDTH, _ROW = 220, 19
 _MOST = 60
 
 
-def recipes_figure(cells: Sequence[CellSummary], chance: float | None) -> Figure | None:
+def recipes_figure(cells: Sequence[CellSummary], chance: float | None, methods: Methods) -> Figure | None:
     """Return a figure of recipes of one model and task; ``None`` where none of them has something to retain.
 
     Args:
         cells: The recipes' cells.
         chance: What guessing gets right; ``None`` where there is nothing to guess from.
+        methods: What is known about the methods.
     """
     shown = [cell for cell in cells if cell.retained is not None][:_MOST]
     if not shown:
         return None
-    first = shown[0]
+    first, names = shown[0], [recipe_in_words(cell.recipe, methods) for cell in shown]
     rows = tuple(
-        (recipe_in_words(cell.recipe), _estimate(cell), percent(1 - (cell.retained or 0.0)), percent(cell.flips))
-        for cell in shown
+        (name, _estimate(cell), percent(1 - (cell.retained or 0.0)), percent(cell.flips))
+        for name, cell in zip(names, shown, strict=True)
     )
     return Figure(
         name=file_name("recipes", first.model, first.task),
@@ -41,7 +43,7 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None) -> Figure
         alternative=f"Dot chart of what {first.model} retains of {first.task} under {len(shown)} recipes, from "
         f"{percent(min(cell.retained or 0.0 for cell in shown))} to "
         f"{percent(max(cell.retained or 0.0 for cell in shown))}. The table has all values.",
-        chart=_chart(shown, chance),
+        chart=_chart(names, shown, chance),
         table=FigureTable(("recipe", "retained [95%]", "forgotten", "flips"), rows),
         note=f"The first {_MOST} of {len(cells)} recipes." if len(cells) > _MOST else "",
     )
@@ -51,8 +53,7 @@ def _estimate(cell: CellSummary) -> str:
     return f"{percent(cell.retained)} {interval(cell.retained_low or 0.0, cell.retained_high or 0.0)}"
 
 
-def _chart(cells: Sequence[CellSummary], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
-    names = [recipe_in_words(cell.recipe) for cell in cells]
+def _chart(names: Sequence[str], cells: Sequence[CellSummary], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
     rows = pd.DataFrame(
         {
             "recipe": names,
