@@ -1,38 +1,90 @@
-"""The seam for compression methods."""
+"""The seam for compression methods: what a plug-in implements, and the shapes that most methods have."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Literal, Protocol, overload
 
 from torch import Tensor
 
-from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.lazy_tensors import LazyTensors
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
+from forgetmeter.specs.role import Block, Matrix
 
 Options = Mapping[str, OptionValue]
 
 AtLevel = Callable[[Level | None], Iterator[Weight]]
-"""Gives the compressed weights for a level, one for each weight that was prepared, in order."""
+"""Gives the compressed weights for a level, one for each unit that was prepared, in order."""
 
 
-class Method(Protocol):
-    """A compression method, as the table holds it."""
+@dataclass(frozen=True)
+class Method(ABC):
+    """A compression method; only ``prepare`` has to be written.
 
-    @property
-    def declaration(self) -> MethodDeclaration:
-        """The method's name and parameters."""
-        ...
+    Attributes:
+        declaration: The method's name and parameters, and what the rest of the package says about it.
+    """
 
-    def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:
+    declaration: MethodDeclaration
+
+    def problems(
+        self,
+        matrices: Sequence[Matrix],  # noqa: ARG002
+        level: Level | None,  # noqa: ARG002
+        options: Options,  # noqa: ARG002
+        *,
+        model: Sequence[Matrix],  # noqa: ARG002
+    ) -> Iterator[str]:
+        """Yield what is wrong with a step, a sentence each, before the weights are there; by default nothing.
+
+        Args:
+            matrices: What the step's scope selects.
+            level: The step's level.
+            options: All options.
+            model: All matrices of the model.
+        """
+        return iter(())
+
+    def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
+        """Whether weights alone are not enough; by default they are."""
+        return False
+
+    def calibrated(self, influence: Mapping[Block, float]) -> Method:  # noqa: ARG002
+        """Return the method with the influence of each block, which was measured as it needs activations."""
+        return self
+
+    @abstractmethod
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
         """Do whatever work is the same for all levels, and return what is left to do for one.
 
-        Must not change ``weights``.
+        Must not change the weights.
+
+        Args:
+            units: Matrices; the parts of a fused parameter that are selected together are one unit.
+            options: All options.
+            seed: For methods that draw at random.
         """
-        ...
+
+
+Orientation = Literal["stored", "outputs_first"]
+"""How a function sees matrices: as the layers store them, or as ``(…, output units, input units)``.
+
+Those of experts are ``(experts, output units, input units)`` in either. What is fused in one parameter and selected
+together is one matrix.
+"""
+
+Check = Callable[[Sequence[Matrix], Level | None, Options], Iterator[str]]
+"""Says what is wrong with matrices for a level and options, a sentence each, before any work."""
+
+
+def no_problems(_matrices: Sequence[Matrix], _level: Level | None, _options: Options) -> Iterator[str]:
+    """Take any matrix."""
+    return iter(())
 
 
 class Survivors(Protocol):
@@ -54,20 +106,39 @@ class RankingFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class PruningMethod:
-    """A method that zeroes weights and leaves the form of the others as it is."""
+class PruningMethod(Method):
+    """A method that zeroes weights and leaves the form of the others as it is.
 
-    declaration: MethodDeclaration
+    Attributes:
+        rank: Ranks the weights. A method without a level is asked for level 1. Masks are in its orientation;
+            ``Survivors`` are asked about weights as they are stored.
+        check: Finds what is wrong with a step.
+        orientation: How ``rank`` sees matrices.
+    """
+
     rank: RankingFunction
+    check: Check = no_problems
+    orientation: Orientation = "stored"
 
-    def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:
+    def problems(
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
+    ) -> Iterator[str]:
+        """Return what the method's own check finds."""
+        del model
+        return self.check(matrices, level, options)
+
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
         """Rank the weights once; each level only zeroes what does not survive."""
-        survivors_at = self.rank(LazyTensors([weight.values for weight in weights]), options, seed=seed)
+        turns = self.orientation == "outputs_first"
+        makers = [partial(Unit.outputs_first, unit) if turns else unit.weight.values for unit in units]
+        survivors_at = self.rank(LazyTensors(makers), options, seed=seed)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
-            assert level is not None
-            for weight, keep in zip(weights, survivors_at(level), strict=True):
-                yield weight.masked(keep) if isinstance(keep, Tensor) else keep.of(weight)
+            for unit, keep in zip(units, survivors_at(1.0 if level is None else level), strict=True):
+                if isinstance(keep, Tensor):
+                    yield unit.weight.masked(unit.turned(keep) if turns else keep)
+                else:
+                    yield keep.of(unit.weight)
 
         return at_level
 
@@ -75,23 +146,59 @@ class PruningMethod:
 class TransformFunction(Protocol):
     """A method that takes each matrix by itself."""
 
-    def __call__(self, weight: Weight, level: Level | None, options: Options) -> Weight:
+    def __call__(self, weight: Weight, level: Level | None, options: Options, /) -> Weight:
         """Return the compressed weight; must not change the one given."""
         ...
 
 
 @dataclass(frozen=True)
-class MatrixMethod:
-    """A method that takes each matrix by itself, such as quantization."""
+class MatrixMethod(Method):
+    """A method that takes each matrix by itself, such as quantization.
 
-    declaration: MethodDeclaration
+    Attributes:
+        transform: Compresses a matrix. What is seen with outputs first is plain weights.
+        check: Finds what is wrong with a step.
+        orientation: How ``transform`` sees matrices, and returns them.
+    """
+
     transform: TransformFunction
+    check: Check = no_problems
+    orientation: Orientation = "stored"
 
-    def prepare(self, weights: Sequence[Weight], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+    def problems(
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
+    ) -> Iterator[str]:
+        """Return what the method's own check finds."""
+        del model
+        return self.check(matrices, level, options)
+
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
         """Nothing is shared between levels."""
+        turns = self.orientation == "outputs_first"
 
         def at_level(level: Level | None) -> Iterator[Weight]:
-            for weight in weights:
-                yield self.transform(weight, level, options)
+            for unit in units:
+                weight = self.transform(DenseWeight(unit.outputs_first()) if turns else unit.weight, level, options)
+                yield weight.transposed() if turns and unit.is_turned else weight
 
         return at_level
+
+
+class LazyTensors(Sequence[Tensor]):
+    """A sequence of tensors, each made anew when it is looked at, so that dequantized copies do not pile up."""
+
+    def __init__(self, makers: Sequence[Callable[[], Tensor]]) -> None:
+        """Take what makes each tensor."""
+        self._makers = makers
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(index, slice):
+            return LazyTensors(self._makers[index])
+        return self._makers[index]()

@@ -10,7 +10,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from forgetmeter.compression.method import Method
-from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
@@ -44,7 +43,7 @@ def method_names() -> tuple[str, ...]:
     return tuple(_entries())
 
 
-def load_method(name: str) -> Method | UnitMethod:
+def load_method(name: str) -> Method:
     """Import the method called ``name``.
 
     Raises:
@@ -90,11 +89,11 @@ def _entries() -> dict[str, EntryPoint]:
 
 
 @cache
-def _load_built_in(name: str) -> Method | UnitMethod:
-    return cast("Method | UnitMethod", EntryPoint(name, BUILT_IN[name], GROUP).load())
+def _load_built_in(name: str) -> Method:
+    return cast("Method", EntryPoint(name, BUILT_IN[name], GROUP).load())
 
 
-def _load_plug_in(entry: EntryPoint) -> Method | UnitMethod:
+def _load_plug_in(entry: EntryPoint) -> Method:
     try:
         method = entry.load()
     except (ImportError, AttributeError) as error:
@@ -102,4 +101,4 @@ def _load_plug_in(entry: EntryPoint) -> Method | UnitMethod:
     declared = getattr(getattr(method, "declaration", None), "name", None)
     if declared != entry.name:
         raise UserError(f"method '{entry.name}': its plug-in {entry.value} calls itself {declared!r}; make them agree")
-    return cast("Method | UnitMethod", method)
+    return cast("Method", method)

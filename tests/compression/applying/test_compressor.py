@@ -35,9 +35,9 @@ class CountingMethod(PruningMethod):
 
     prepared = 0
 
-    def prepare(self, weights, options, *, seed):
+    def prepare(self, units, options, *, seed):
         type(self).prepared += 1
-        return super().prepare(weights, options, seed=seed)
+        return super().prepare(units, options, seed=seed)
 
 
 @pytest.fixture

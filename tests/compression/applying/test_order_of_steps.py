@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear, kernel_available
@@ -120,7 +121,7 @@ def test_counts_are_exact_and_ties_go_in_order(
     ]
     values = [weight.values().flatten().tolist() for weight in weights]
     gone = smallest([[abs(value) for value in some] for some in values], level)
-    after = list(METHOD.prepare(weights, {"pool": "global"}, seed=0)(level))
+    after = list(METHOD.prepare([Unit.of(weight) for weight in weights], {"pool": "global"}, seed=0)(level))
     for weight, old, places in zip(after, weights, gone, strict=True):
         kept = [0.0 if at in places else value for at, value in enumerate(old.values().flatten().tolist())]
         assert weight.values().flatten().tolist() == kept

@@ -7,6 +7,7 @@ import torch
 from models.architectures import logits_of, make_architecture
 
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.methods.cast import METHOD
@@ -42,6 +43,6 @@ def test_pruned_weights_stay_16_bit_and_can_be_quantized_afterwards() -> None:
 def test_a_weight_beyond_float16_is_refused() -> None:
     weight = DenseWeight(torch.tensor([[1.0, 7e4]]))
     with pytest.raises(UnusableWeightError, match="too large for float16; use dtype=bfloat16"):
-        list(METHOD.prepare([weight], {"dtype": "float16"}, seed=0)(None))
-    (cast,) = METHOD.prepare([weight], {"dtype": "bfloat16"}, seed=0)(None)
+        list(METHOD.prepare([Unit.of(weight)], {"dtype": "float16"}, seed=0)(None))
+    (cast,) = METHOD.prepare([Unit.of(weight)], {"dtype": "bfloat16"}, seed=0)(None)
     assert cast.values().dtype == torch.bfloat16

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
-from forgetmeter.compression.forms.dropped_weight import block_of, is_dropped
+from forgetmeter.compression.forms.dropped_weight import is_dropped
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
@@ -35,7 +35,7 @@ def pass_through(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
 
 def with_idle_blocks(model: PreTrainedModel, layer: int) -> PreTrainedModel:
     twin = copy.deepcopy(model)
-    for path, index in {block for matrix in weight_map(model) if (block := block_of(matrix))}:
+    for path, index in {block for matrix in weight_map(model) if (block := matrix.block)}:
         if index == layer:
             twin.get_submodule(f"{path}.{index}").register_forward_hook(pass_through, with_kwargs=True)
     return twin

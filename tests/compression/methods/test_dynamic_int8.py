@@ -13,6 +13,7 @@ from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_q
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.forms.int8_weight import GRANULARITIES, Int8Weight, quantize
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.methods.dynamic_int8 import METHOD, DynamicInt8Linear, kernel_available
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.scope import parse_scope
@@ -155,5 +156,5 @@ def test_values_without_a_scale_are_refused(value):
 def test_the_input_stays_as_it_is():
     values = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
     before = values.clone()
-    METHOD.transform(values, None, {"granularity": "per_channel"})
+    METHOD.transform(DenseWeight(values), None, {"granularity": "per_channel"})
     assert torch.equal(values, before)

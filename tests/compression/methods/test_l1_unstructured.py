@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
+from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.int8_weight import Int8Weight, quantize
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight
@@ -30,7 +31,7 @@ def matrices(*, seed=0, dtype=torch.float32):
 
 
 def pruned(tensors, level, options=GLOBAL):
-    at_level = METHOD.prepare([DenseWeight(tensor) for tensor in tensors], options, seed=0)
+    at_level = METHOD.prepare([Unit.of(DenseWeight(tensor)) for tensor in tensors], options, seed=0)
     return [weight.values() for weight in at_level(level)]
 
 
@@ -102,7 +103,7 @@ def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
 @pytest.mark.parametrize("options", [GLOBAL, MATRIX])
 def test_all_levels_of_one_ranking_equal_separate_ones(options):
     tensors = matrices(seed=3)
-    at_level = METHOD.prepare([DenseWeight(tensor) for tensor in tensors], options, seed=0)
+    at_level = METHOD.prepare([Unit.of(DenseWeight(tensor)) for tensor in tensors], options, seed=0)
     for level in (*LEVELS, *reversed(LEVELS)):
         together = [weight.values() for weight in at_level(level)]
         for one, other in zip(together, pruned(tensors, level, options), strict=True):
@@ -135,7 +136,7 @@ def test_the_dtype_stays(dtype):
 
 def test_quantized_weights_are_pruned_by_their_integers():
     quantized = [quantize(tensor) for tensor in matrices()]
-    done = list(METHOD.prepare(quantized, GLOBAL, seed=0)(0.5))
+    done = list(METHOD.prepare([Unit.of(weight) for weight in quantized], GLOBAL, seed=0)(0.5))
     size = sum(weight.integers.numel() for weight in quantized)
     for weight, old in zip(done, quantized, strict=True):
         assert isinstance(weight, Int8Weight)

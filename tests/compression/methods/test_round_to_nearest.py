@@ -16,6 +16,7 @@ from torch.ao.quantization import PerChannelMinMaxObserver
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.forms.rounded_weight import RoundedWeight
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.methods.round_to_nearest import transform
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.recipe import parse_recipe
@@ -51,7 +52,7 @@ def test_every_weight_is_rounded_as_by_hand(
 ) -> None:
     values = torch.randn(rows, groups * size, generator=torch.Generator().manual_seed(seed)) * 10.0**exponent
     group_size = 0 if whole else size
-    done = transform(values, bits, {"group_size": group_size})
+    done = transform(DenseWeight(values), bits, {"group_size": group_size})
     assert torch.equal(done.values(), by_hand(values, bits, group_size))
     assert (done.bits(), done.scales()) == (bits, rows * (1 if whole else groups))
 
@@ -67,7 +68,7 @@ def test_scales_are_the_observers(bits: int) -> None:
     )
     observer(values)
     scales, zero_points = observer.calculate_qparams()
-    done = transform(values, bits, {"group_size": 0})
+    done = transform(DenseWeight(values), bits, {"group_size": 0})
     assert torch.equal(done.factors.flatten(), scales)
     assert not zero_points.any()
     faked = torch.fake_quantize_per_channel_affine(
@@ -82,7 +83,7 @@ def test_scales_are_the_observers(bits: int) -> None:
 @given(seed=st.integers(0, 99), bits=st.integers(2, 8))
 def test_no_weight_but_a_clipped_one_moves_by_more_than_half_a_step(seed: int, bits: int) -> None:
     values = torch.randn(3, 12, generator=torch.Generator().manual_seed(seed))
-    done = transform(values, bits, {"group_size": 4})
+    done = transform(DenseWeight(values), bits, {"group_size": 4})
     steps = done.factors.repeat_interleave(4, dim=1)
     clipped = done.integers == 2 ** (bits - 1) - 1
     limit = torch.where(clipped, 0.5001, 0.50001) * steps
@@ -148,4 +149,4 @@ def test_the_model_cannot_be_rounded_twice_and_groups_must_fit() -> None:
 
 def test_what_is_not_finite_is_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be quantized"):
-        transform(torch.tensor([[1.0, math.inf]]), 4, {"group_size": 0})
+        transform(DenseWeight(torch.tensor([[1.0, math.inf]])), 4, {"group_size": 0})

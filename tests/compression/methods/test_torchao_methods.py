@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
-from forgetmeter.compression.forms import torchao_weight
 from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
+from forgetmeter.compression.methods import torchao_method
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -24,7 +24,7 @@ def loaded(name: str = "llama", dtype: torch.dtype = torch.float32) -> Loaded:
 
 
 def test_without_torchao_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchao_weight, "find_spec", lambda _name: None)
+    monkeypatch.setattr(torchao_method, "find_spec", lambda _name: None)
     problems = Compressor(loaded()).check(parse_recipe("int8_dynamic_torchao:attention"))
     assert problems == ["int8_dynamic_torchao needs the package torchao: pip install 'forgetmeter[torchao]'"]
 

@@ -15,13 +15,11 @@ from forgetmeter.compression.applying.accounting import account, count_baseline
 from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.dropped_weight import block_of
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.surgery.block_influence import Calibration, block_influence
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.unit_method import CalibratedMethod
 from forgetmeter.errors import refuse
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
@@ -127,8 +125,8 @@ class Compressor:
     def _prepare(self, step: Step, units: Sequence[Unit], weights: Mapping[Matrix, Weight]) -> AtLevel:
         method = load_method(step.method)
         options = method.declaration.values(step)
-        if isinstance(method, CalibratedMethod) and method.needs_activations(options):
-            blocks = {block for unit in units for matrix in unit.matrices if (block := block_of(matrix))}
+        if method.needs_activations(options):
+            blocks = {block for unit in units for matrix in unit.matrices if (block := matrix.block)}
             with installed(self._loaded.model, weights):
                 method = method.calibrated(block_influence(self._loaded.model, blocks, self._calibration))
         return prepared(step, units, seed=self._seed, method=method)

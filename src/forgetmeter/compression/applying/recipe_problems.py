@@ -8,7 +8,6 @@ from typing import Literal
 
 from forgetmeter.compression.method import Method
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.unit_method import CalibratedMethod, UnitMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
@@ -82,8 +81,8 @@ def needs_activations(recipe: Recipe) -> bool:
     return any(_sees_activations(step, load_method(step.method)) for step in recipe.steps)
 
 
-def _sees_activations(step: Step, method: Method | UnitMethod) -> bool:
-    return isinstance(method, CalibratedMethod) and method.needs_activations(method.declaration.values(step))
+def _sees_activations(step: Step, method: Method) -> bool:
+    return method.needs_activations(method.declaration.values(step))
 
 
 def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iterator[str]:
@@ -97,10 +96,9 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
         wrong = declaration.problems(step)
         yield from wrong
         yield from _form_problems(declaration, selected)
-        if isinstance(method, UnitMethod) and selected and not wrong:
+        if selected and not wrong:
             yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
             yield from _activation_problems(step, method, given)
-        if selected and not wrong:
             yield from _idle_problems(step, declaration, selected)
     yield from _unknown_role_problems(step, matrices)
     if not selected:
@@ -108,7 +106,7 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
         yield f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})"
 
 
-def _activation_problems(step: Step, method: UnitMethod, given: Given) -> Iterator[str]:
+def _activation_problems(step: Step, method: Method, given: Given) -> Iterator[str]:
     if given == "weights" and _sees_activations(step, method):
         yield (
             f"'{step}' looks at activations, and there are only weights: give token ids to calibrate on "

@@ -11,7 +11,6 @@ from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel, Method
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.errors import UserError
 from forgetmeter.specs.recipe import Step
 from forgetmeter.specs.role import Matrix
@@ -34,7 +33,7 @@ def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapp
     return joined((matrix, weights.get(matrix, originals[matrix])) for matrix in selected)
 
 
-def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | UnitMethod | None = None) -> AtLevel:
+def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | None = None) -> AtLevel:
     """Do what is the same for all levels.
 
     Args:
@@ -47,10 +46,7 @@ def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | U
         UnusableWeightError: The method cannot work on one of the weights.
     """
     method = method or load_method(step.method)
-    options = method.declaration.values(step)
-    if isinstance(method, UnitMethod):
-        return method.prepare_units(units, options, seed=seed)
-    return method.prepare([unit.weight for unit in units], options, seed=seed)
+    return method.prepare(units, method.declaration.values(step), seed=seed)
 
 
 def unit_by_unit(

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
 from forgetmeter.specs.ranges import Ranges, count, merged
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Matrix, Role
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,24 @@ class Unit:
         if len(self.matrices) == 1:
             return {self.matrices[0]: ()}
         return dict(zip(self.matrices, _positions(self.matrices), strict=True))
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the layer stores input units first."""
+        return self.matrices[0].form == "conv1d"
+
+    def turned(self, tensor: Tensor) -> Tensor:
+        """Turn what the layer stores to ``(…, output units, input units)``, or such a tensor back; a view."""
+        return tensor.transpose(-2, -1) if self.is_turned else tensor
+
+    def outputs_first(self) -> Tensor:
+        """Return the weights as ``(…, output units, input units)``."""
+        return self.turned(self.weight.values())
+
+    @classmethod
+    def of(cls, weight: Weight) -> Unit:
+        """Return a matrix that belongs to no model, as a linear layer stores it, for using a method by itself."""
+        return cls((Matrix("weight", Role("unknown"), weight.shape, "decoder"),), weight)
 
     def apart(self, weight: Weight) -> dict[Matrix, Weight]:
         """Return a weight of this unit's shape, such as what a method made of it, by matrix; nothing is copied."""

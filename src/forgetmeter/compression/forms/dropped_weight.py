@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.forms.weight import PartWeight, Weight
-from forgetmeter.compression.unit_method import Block
 from forgetmeter.specs.ranges import Ranges, count
-from forgetmeter.specs.role import Matrix
-
-_BLOCK = re.compile(r"^((?:.*?\.)?[^.\d][^.]*)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,3 @@ class DroppedWeight:
 def is_dropped(weight: Weight | None) -> bool:
     """Whether a weight's block was dropped."""
     return isinstance(weight.whole if isinstance(weight, PartWeight) else weight, DroppedWeight)
-
-
-def block_of(matrix: Matrix) -> Block | None:
-    """Return the block that a matrix is in, or ``None`` outside of the blocks."""
-    found = _BLOCK.match(matrix.parameter) if matrix.layer is not None else None
-    return None if found is None else (found[1], int(found[2]))

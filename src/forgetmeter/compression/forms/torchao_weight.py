@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from forgetmeter.compression.forms.unusable_weight import UnusableWeightError, refuse_not_finite
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight, cut
-from forgetmeter.specs.ranges import Ranges, count
-from forgetmeter.specs.role import Matrix
-
-INSTALL = "pip install 'forgetmeter[torchao]'"
+from forgetmeter.specs.ranges import Ranges
 
 
 @dataclass(frozen=True)
@@ -81,48 +76,3 @@ class TorchaoWeight:
     def transposed(self) -> Weight:
         """Return plain weights."""
         return DenseWeight(self.values()).transposed()
-
-
-def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
-    """Return what ``torchao.quantization.quantize_`` makes of a linear layer's weight.
-
-    Args:
-        weight: The weights, ``(output units, input units)``.
-        config: Makes torchao's configuration.
-
-    Raises:
-        UnusableWeightError: The weights are not finite, or not on a CPU, where alone this was tried.
-    """
-    from torchao.quantization import quantize_
-
-    values = weight.values().detach()
-    refuse_not_finite(values, "quantized")
-    if values.device.type != "cpu":
-        raise UnusableWeightError(f"is on {values.device}; torchao's kernels are used on CPUs only, choose device cpu")
-    layer = nn.Linear(values.shape[1], values.shape[0], bias=False, device="meta")
-    layer.weight = nn.Parameter(values.contiguous(), requires_grad=False)
-    holder = nn.Sequential(layer)
-    quantize_(holder, config())
-    quantized: Tensor = holder[0].weight.detach()
-    return quantized
-
-
-def torchao_problems(method: str, matrices: Sequence[Matrix], model: Sequence[Matrix]) -> Iterator[str]:
-    """Say that torchao is missing, or that a fused layer is not selected whole.
-
-    Args:
-        method: The method's name.
-        matrices: What the scope selects.
-        model: All matrices of the model.
-    """
-    if find_spec("torchao") is None:
-        yield f"{method} needs the package torchao: {INSTALL}"
-    for matrix in matrices:
-        if matrix.axis is None:
-            continue
-        chosen, whole = (
-            sum(count(each.ranges) for each in some if each.parameter == matrix.parameter) for some in (matrices, model)
-        )
-        if chosen != whole:
-            yield f"{method} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
-            return

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.dropped_weight import DroppedWeight, block_of
+from forgetmeter.compression.forms.dropped_weight import DroppedWeight
 from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.method import AtLevel, Options
-from forgetmeter.compression.unit_method import Block
+from forgetmeter.compression.method import AtLevel, Method, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Block, Matrix
 
 _WHOLE = {("attention", "query"), ("attention", "output"), ("feed_forward", "up"), ("feed_forward", "down")}
 """What a scope selects of a block if it selects all of it."""
 
 
 @dataclass(frozen=True)
-class DropLayers:
+class DropLayers(Method):
     """Takes blocks out of the model, with their norms and biases.
 
     ``round(level * blocks)`` of the scope's blocks go in each stack: the last ones, or those of least influence
@@ -27,11 +26,9 @@ class DropLayers:
     Each stack keeps a block.
 
     Attributes:
-        declaration: The method's name and parameters.
         influence: What was seen of each block, where it was calibrated.
     """
 
-    declaration: MethodDeclaration
     influence: Mapping[Block, float] | None = None
 
     def needs_activations(self, options: Options) -> bool:
@@ -51,13 +48,13 @@ class DropLayers:
         model: Sequence[Matrix],
     ) -> Iterator[str]:
         """Say that the scope selects something else than whole blocks, or that a stack would keep none."""
-        outside = next((matrix for matrix in matrices if block_of(matrix) is None), None)
+        outside = next((matrix for matrix in matrices if matrix.block is None), None)
         if outside is not None:
             yield f"drop_layers drops whole blocks, and {outside} is in none; choose overall or layers[0-5]/overall"
             return
         for block in _blocks(matrices):
-            parts = {(matrix.role.component, matrix.role.part) for matrix in matrices if block_of(matrix) == block}
-            if not parts >= _WHOLE & {(m.role.component, m.role.part) for m in model if block_of(m) == block}:
+            parts = {(matrix.role.component, matrix.role.part) for matrix in matrices if matrix.block == block}
+            if not parts >= _WHOLE & {(m.role.component, m.role.part) for m in model if m.block == block}:
                 yield (
                     "drop_layers drops whole blocks, and the scope selects only a part of "
                     f"{block[0]}.{block[1]}; choose overall or layers[0-5]/overall"
@@ -72,14 +69,14 @@ class DropLayers:
                     f"{path}; leave at least one (blocks that share their weights, as ALBERT's do, are one)"
                 )
 
-    def prepare_units(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
         """Order the blocks once; levels only cut."""
         orders = self._orders(_blocks(matrix for unit in units for matrix in unit.matrices), options)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
             dropped = {block for order in orders for block in order[: round(float(level or 0) * len(order))]}
             for unit in units:
-                gone = block_of(unit.matrices[0]) in dropped
+                gone = unit.matrices[0].block in dropped
                 yield DroppedWeight(unit.weight.shape, unit.weight.values().dtype) if gone else unit.weight
 
         return at_level
@@ -94,7 +91,7 @@ class DropLayers:
 
 
 def _blocks(matrices: Iterable[Matrix]) -> list[Block]:
-    return list(dict.fromkeys(block for matrix in matrices if (block := block_of(matrix)) is not None))
+    return list(dict.fromkeys(block for matrix in matrices if (block := matrix.block) is not None))
 
 
 def _by_list(blocks: Iterable[Block]) -> dict[str, list[Block]]:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from forgetmeter.compression.forms.int8_weight import GRANULARITIES, Granularity, Int8Weight, quantize
-from forgetmeter.compression.method import Options
-from forgetmeter.compression.unit_method import OrientedMatrixMethod
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 
@@ -149,12 +149,12 @@ def _widened(smallest: float, largest: float, scale: float) -> tuple[float, floa
     return smallest * factor, largest * factor
 
 
-def transform(values: Tensor, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
+def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
     """Quantize one matrix, ``(output units, input units)``; there is no level."""
-    return quantize(values, cast(Granularity, options["granularity"]))
+    return quantize(weight.values(), cast(Granularity, options["granularity"]))
 
 
-METHOD = OrientedMatrixMethod(
+METHOD = MatrixMethod(
     MethodDeclaration(
         name="dynamic_int8",
         summary="8-bit weights and, computed on each call, 7-bit activations with one scale for a whole input.",
@@ -172,4 +172,5 @@ METHOD = OrientedMatrixMethod(
         needs_kernel=True,
     ),
     transform,
+    orientation="outputs_first",
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
-from forgetmeter.compression.forms.torchao_weight import TorchaoWeight, quantized_by_torchao
+from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import Options
-from forgetmeter.compression.methods.torchao_method import TorchaoMethod
+from forgetmeter.compression.methods.torchao_method import TorchaoMethod, quantized_by_torchao
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
@@ -18,7 +18,7 @@ _ROWS = 16
 """The kernel for CPUs takes output units by so many."""
 
 
-def transform(weight: Weight, options: Options) -> TorchaoWeight:
+def transform(weight: Weight, _level: Level | None, options: Options) -> TorchaoWeight:
     """Quantize one layer as torchao does for its 4-bit kernel on CPUs; activations stay as they are.
 
     Asymmetric: each group of input units has a scale and a zero point. torchao's own

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from forgetmeter.compression.forms.torchao_weight import TorchaoWeight, quantized_by_torchao
+from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import Options
-from forgetmeter.compression.methods.torchao_method import TorchaoMethod
+from forgetmeter.compression.methods.torchao_method import TorchaoMethod, quantized_by_torchao
 from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.recipe import Level
 
 
-def transform(weight: Weight, options: Options) -> TorchaoWeight:  # noqa: ARG001
+def transform(weight: Weight, _level: Level | None, _options: Options) -> TorchaoWeight:
     """Quantize one layer as ``Int8DynamicActivationInt8WeightConfig()`` does, whose kernel then runs.
 
     Both are symmetric: one scale for each output unit, and on each call one for each position. So, other than
@@ -17,7 +18,6 @@ def transform(weight: Weight, options: Options) -> TorchaoWeight:  # noqa: ARG00
 
     Args:
         weight: The weights, ``(output units, input units)``.
-        options: None.
     """
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight, put
-from forgetmeter.compression.method import AtLevel, Options
-from forgetmeter.compression.unit_method import oriented
+from forgetmeter.compression.method import AtLevel, Method, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix
@@ -25,7 +24,7 @@ Group = tuple[Attention, int]
 
 
 @dataclass(frozen=True)
-class L1Heads:
+class L1Heads(Method):
     """Zeroes query, key and value rows and output columns of the heads with the smallest sum of magnitudes.
 
     Where several query heads share a key and a value (grouped-query attention), they are removed together with
@@ -33,8 +32,6 @@ class L1Heads:
     rows stay, and say nothing, as the output projection no longer listens to their head; T5's relative bias,
     which all layers share, is not touched.
     """
-
-    declaration: MethodDeclaration
 
     def problems(
         self,
@@ -62,7 +59,7 @@ class L1Heads:
                 return
         yield from _too_many(_groups(matrices), float(level or 0), options)
 
-    def prepare_units(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
         """Sum the magnitudes of each head once; levels only choose among them."""
         groups = _groups(matrix for unit in units for matrix in unit.matrices)
         scores: dict[Group, float] = {}
@@ -127,7 +124,7 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
 
 def _scores(unit: Unit, groups: Mapping[Attention, int]) -> Iterator[tuple[Group, float]]:
     for matrix, weight in unit.apart(unit.weight).items():
-        values = _by_head(matrix, oriented(unit, weight.values()), groups[_attention(matrix)])
+        values = _by_head(matrix, unit.turned(weight.values()), groups[_attention(matrix)])
         for index, score in enumerate(values.abs().sum(dim=(1, 2), dtype=torch.float64).tolist()):
             yield (_attention(matrix), index), score
 
@@ -162,7 +159,7 @@ def _mask(unit: Unit, groups: Mapping[Attention, int], removed: set[Group]) -> T
         count = groups[attention]
         kept = torch.tensor([(attention, index) not in removed for index in range(count)], device=keep.device)
         part = torch.ones(matrix.shape, dtype=torch.bool, device=keep.device)
-        _by_head(matrix, oriented(unit, part), count)[~kept] = False
+        _by_head(matrix, unit.turned(part), count)[~kept] = False
         if places:
             put(keep, unit.axis, places, part)
         else:

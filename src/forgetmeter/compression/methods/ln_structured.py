@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.method import Options
+from forgetmeter.compression.method import Options, PruningMethod
 from forgetmeter.compression.ranking.pools import UNITS
 from forgetmeter.compression.ranking.whole_units import DIM, unit_mask
-from forgetmeter.compression.unit_method import OrientedPruningMethod
 from forgetmeter.specs.method import MethodDeclaration, Option
 
 
@@ -56,7 +55,7 @@ def _order(tensor: Tensor, order: float, dim: int, position: int) -> Tensor:
     return norms.argsort(stable=True)
 
 
-METHOD = OrientedPruningMethod(
+METHOD = PruningMethod(
     MethodDeclaration(
         name="ln_structured",
         summary="Zeroes the given fraction of each matrix's output units, those of smallest norm; biases stay.",
@@ -68,4 +67,5 @@ METHOD = OrientedPruningMethod(
         options={"n": Option(1.0, "The order of the norm.", least=0, words=("inf",)), "dim": DIM},
     ),
     rank,
+    orientation="outputs_first",
 )

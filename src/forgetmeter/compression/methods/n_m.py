@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.method import Options
-from forgetmeter.compression.unit_method import OrientedPruningMethod
+from forgetmeter.compression.method import Options, PruningMethod
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
@@ -75,7 +74,7 @@ def check(matrices: Sequence[Matrix], _level: Level | None, options: Options) ->
         )
 
 
-METHOD = OrientedPruningMethod(
+METHOD = PruningMethod(
     MethodDeclaration(
         name="n_m",
         summary="Zeroes the n smallest weights in every m neighbouring ones of an output unit; 2 in 4 by default.",
@@ -89,4 +88,5 @@ METHOD = OrientedPruningMethod(
     ),
     rank,
     check,
+    orientation="outputs_first",
 )

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.method import Options
+from forgetmeter.compression.method import Options, PruningMethod
 from forgetmeter.compression.ranking.pools import UNITS
 from forgetmeter.compression.ranking.whole_units import DIM, unit_count, unit_mask
-from forgetmeter.compression.unit_method import OrientedPruningMethod
 from forgetmeter.specs.method import MethodDeclaration
 
 
@@ -47,7 +46,7 @@ def rank(
     return masks_at
 
 
-METHOD = OrientedPruningMethod(
+METHOD = PruningMethod(
     MethodDeclaration(
         name="random_structured",
         summary="Zeroes the given fraction of each matrix's output units, chosen at random; biases stay.",
@@ -59,4 +58,5 @@ METHOD = OrientedPruningMethod(
         options={"dim": DIM},
     ),
     rank,
+    orientation="outputs_first",
 )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
 
 from forgetmeter.compression.forms.rounded_weight import RoundedWeight
 from forgetmeter.compression.forms.unusable_weight import refuse_not_finite
-from forgetmeter.compression.method import Options
-from forgetmeter.compression.unit_method import OrientedMatrixMethod
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
@@ -18,7 +17,7 @@ from forgetmeter.specs.role import Matrix
 _SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
 
-def transform(values: Tensor, level: Level | None, options: Options) -> RoundedWeight:
+def transform(weight: Weight, level: Level | None, options: Options) -> RoundedWeight:
     """Round each weight to the nearest multiple of its group's scale; halves go to the even multiple.
 
     Symmetric: the zero point is 0, the integers go from ``-2**(bits-1)`` to ``2**(bits-1) - 1``, and the scale is
@@ -28,13 +27,14 @@ def transform(values: Tensor, level: Level | None, options: Options) -> RoundedW
     otherwise. The largest positive weight is thereby clipped by half a step.
 
     Args:
-        values: Weights, ``(…, output units, input units)``.
+        weight: Weights, ``(…, output units, input units)``.
         level: Bits, from 2 to 8.
         options: ``group_size``: how many neighbouring input units share a scale; 0 for all of an output unit's.
 
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.
     """
+    values = weight.values()
     refuse_not_finite(values, "quantized")
     bits, width = int(level or 0), values.shape[-1]
     groups = values.to(torch.float32).unflatten(-1, (-1, int(options["group_size"]) or width))
@@ -57,7 +57,7 @@ def check(matrices: Sequence[Matrix], _level: Level | None, options: Options) ->
         )
 
 
-METHOD = OrientedMatrixMethod(
+METHOD = MatrixMethod(
     MethodDeclaration(
         name="round_to_nearest",
         summary="Weights of 2 to 8 bits, symmetric, a scale for each output unit or group; computed in floating point.",
@@ -68,4 +68,5 @@ METHOD = OrientedMatrixMethod(
     ),
     transform,
     check,
+    orientation="outputs_first",
 )

@@ -2,48 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from importlib.util import find_spec
+from typing import Any
 
-from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.torchao_weight import torchao_problems
+from torch import Tensor, nn
+
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError, refuse_not_finite
 from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.method import AtLevel, Options
-from forgetmeter.compression.unit_method import Check, no_problems
-from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.compression.method import MatrixMethod, Options
+from forgetmeter.specs.ranges import count
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
 
-
-class TorchaoTransform(Protocol):
-    """Quantizes one linear layer's weight."""
-
-    def __call__(self, weight: Weight, options: Options) -> Weight:
-        """Return the quantized weight; must not change the one given."""
-        ...
+INSTALL = "pip install 'forgetmeter[torchao]'"
 
 
 @dataclass(frozen=True)
-class TorchaoMethod:
+class TorchaoMethod(MatrixMethod):
     """A method that has torchao quantize whole linear layers."""
-
-    declaration: MethodDeclaration
-    transform: TorchaoTransform
-    check: Check = no_problems
 
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
         """Say that torchao is missing, that a layer is not whole, or what the method's own check finds."""
         yield from torchao_problems(self.declaration.name, matrices, model)
-        yield from self.check(matrices, level, options)
+        yield from super().problems(matrices, level, options, model=model)
 
-    def prepare_units(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
-        """Nothing is shared, as there is no level."""
 
-        def at_level(_level: Level | None) -> Iterator[Weight]:
-            for unit in units:
-                yield self.transform(unit.weight, options)
+def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
+    """Return what ``torchao.quantization.quantize_`` makes of a linear layer's weight.
 
-        return at_level
+    Args:
+        weight: The weights, ``(output units, input units)``.
+        config: Makes torchao's configuration.
+
+    Raises:
+        UnusableWeightError: The weights are not finite, or not on a CPU, where alone this was tried.
+    """
+    from torchao.quantization import quantize_
+
+    values = weight.values().detach()
+    refuse_not_finite(values, "quantized")
+    if values.device.type != "cpu":
+        raise UnusableWeightError(f"is on {values.device}; torchao's kernels are used on CPUs only, choose device cpu")
+    layer = nn.Linear(values.shape[1], values.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(values.contiguous(), requires_grad=False)
+    holder = nn.Sequential(layer)
+    quantize_(holder, config())
+    quantized: Tensor = holder[0].weight.detach()
+    return quantized
+
+
+def torchao_problems(method: str, matrices: Sequence[Matrix], model: Sequence[Matrix]) -> Iterator[str]:
+    """Say that torchao is missing, or that a fused layer is not selected whole.
+
+    Args:
+        method: The method's name.
+        matrices: What the scope selects.
+        model: All matrices of the model.
+    """
+    if find_spec("torchao") is None:
+        yield f"{method} needs the package torchao: {INSTALL}"
+    for matrix in matrices:
+        if matrix.axis is None:
+            continue
+        chosen, whole = (
+            sum(count(each.ranges) for each in some if each.parameter == matrix.parameter) for some in (matrices, model)
+        )
+        if chosen != whole:
+            yield f"{method} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
+            return

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.compression.unit_method import Block
+from forgetmeter.specs.role import Block
 
 Undo = Callable[[], None]
 

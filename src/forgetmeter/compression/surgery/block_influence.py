@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from forgetmeter.compression.unit_method import Block
+from forgetmeter.specs.role import Block
 
 Calibration = Sequence[Mapping[str, Tensor]]
 """What the model is called with, call by call, such as ``{"input_ids": ids}``; without padding."""

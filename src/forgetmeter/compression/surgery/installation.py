@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.forms.dropped_weight import block_of, is_dropped
+from forgetmeter.compression.forms.dropped_weight import is_dropped
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
@@ -43,7 +43,7 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
         A function that puts everything back as it was, ties included. Whatever was installed later must be
         taken out first. If installing fails, everything is put back before the error goes on.
     """
-    dropped = {block for matrix, weight in weights.items() if is_dropped(weight) and (block := block_of(matrix))}
+    dropped = {block for matrix, weight in weights.items() if is_dropped(weight) and (block := matrix.block)}
     left = [(matrix, weight) for matrix, weight in weights.items() if not is_dropped(weight)]
     with ExitStack() as undoing:
         for _, units in groupby(joined(left), key=lambda unit: unit.parameter):
