@@ -11,10 +11,9 @@ from scoring.configurations import CONFIGURATIONS
 from scoring.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 
 from forgetmeter.compression.applying.compressor import Compressor
-from forgetmeter.compression.forms.int8_weight import Granularity, quantize
+from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Granularity, quantize
 from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.methods import svd
-from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load

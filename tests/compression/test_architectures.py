@@ -14,9 +14,8 @@ from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 from torch.nn.utils import prune
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
-from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.compression.forms.int8_weight import Int8Weight, kernel_available
 from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.methods.dynamic_int8 import kernel_available
 from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from forgetmeter.analysis.findings.all_findings import find
 from forgetmeter.analysis.frames import Run, open_run
-from forgetmeter.analysis.recorded_methods import EARLIER
 from forgetmeter.analysis.retained_curve import all_curves
 from forgetmeter.cli.main import app
 from forgetmeter.compression import table
@@ -20,6 +19,7 @@ from forgetmeter.report.headline import headlines
 from forgetmeter.report.retained_grid import retained_grids
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.specs.budget import parse_budget
+from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.study.advising import AdviceRequest, Listener, _Advising
 from forgetmeter.study.running import run
@@ -53,8 +53,7 @@ METHOD = PruningMethod(
 )
 """
 QUANTIZING = """
-from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.method import MatrixMethod
+from forgetmeter.compression.method import DenseWeight, MatrixMethod
 from forgetmeter.specs.method import MethodDeclaration
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from forgetmeter.analysis.recorded_methods import EARLIER
 from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.specs.method_facts import EARLIER
 
 
 @pytest.mark.parametrize(

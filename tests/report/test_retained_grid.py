@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-from forgetmeter.analysis.recorded_methods import EARLIER
 from forgetmeter.report.recipe_words import treatment
 from forgetmeter.report.retained_grid import grid_text, retained_grids
+from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.recipe import parse_recipe
 
 

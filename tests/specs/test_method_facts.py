@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from forgetmeter.specs.method import MethodDeclaration
-from forgetmeter.specs.method_facts import MethodFacts, facts_from
+from forgetmeter.specs.method_facts import EARLIER, MethodFacts, recorded_methods
 from forgetmeter.specs.recipe import parse_recipe
 
 QUARTER = "squares:overall:0.25"
@@ -29,12 +29,15 @@ def test_a_step_is_said_by_its_phrase_or_by_name(facts: MethodFacts, step: str, 
 
 def test_what_is_recorded_is_read_again() -> None:
     facts = MethodFacts("structured", "{percent} of rows", ("dim",), "l1_unstructured")
-    assert facts_from({"rows": {**asdict(facts), "unsaid": ["dim"]}}) == {"rows": facts}
+    study = {"methods": {"rows": {**asdict(facts), "unsaid": ["dim"]}}}
+    assert recorded_methods(study) == {**EARLIER, "rows": facts}
 
 
 def test_what_another_version_or_hand_wrote_counts_as_unknown() -> None:
-    assert facts_from(None) == facts_from(["x"]) == facts_from({"a": 3}) == {}
-    assert facts_from({"a": {"kind": "by_magic", "unsaid": 3, "phrase": None}}) == {"a": MethodFacts()}
+    for methods in (None, ["x"], {"a": 3}):
+        assert recorded_methods({"methods": methods}) == EARLIER
+    found = recorded_methods({"methods": {"a": {"kind": "by_magic", "unsaid": 3, "phrase": None}}})
+    assert found["a"] == MethodFacts()
 
 
 def test_the_kind_follows_from_the_effect_unless_it_is_declared() -> None:

@@ -17,9 +17,7 @@ from forgetmeter.analysis.item_shapes import read_item_shapes
 from forgetmeter.analysis.item_texts import ItemTexts, read_item_texts
 from forgetmeter.analysis.judged import is_judged
 from forgetmeter.analysis.parquet_union import Part, read_union
-from forgetmeter.analysis.recorded_methods import recorded_methods
 from forgetmeter.records.noise import Noise
-from forgetmeter.specs.method_facts import Methods
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.filesystem import RunFolder
 from forgetmeter.store.run_store import RunStore
@@ -127,11 +125,6 @@ class Run:
         judged = [part for part, row in zip(self._outcome_parts, rows, strict=True) if is_judged(row)]
         with self.damage_named():
             return read_answers(RunFolder(self.location), judged, self.item_shapes, self.item_baselines)
-
-    @cached_property
-    def methods(self) -> Methods:
-        """What is known about the methods of its recipes, whether they are installed or not."""
-        return recorded_methods(self.study)
 
     def damage_named(self) -> AbstractContextManager[None]:
         """Return a context in which a file of the run that cannot be read is a ``UserError`` that names it."""

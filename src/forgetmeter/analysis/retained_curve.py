@@ -115,7 +115,7 @@ def all_curves(run: Run, summary: Summary) -> tuple[RetainedCurve, ...]:
         cells = {
             cell.recipe: cell for cell in summary.cells if (cell.model, cell.task) == (answers.model, answers.task)
         }
-        found += retained_curves(answers, cells, removed, run.methods)
+        found += retained_curves(answers, cells, removed, summary.methods)
     return tuple(found)
 
 

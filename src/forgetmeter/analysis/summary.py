@@ -17,8 +17,7 @@ from forgetmeter.analysis.frames import FILTERS, Run
 from forgetmeter.analysis.left_out import counts, left_out
 from forgetmeter.analysis.measured import MeasuredSummary, measured_cells
 from forgetmeter.analysis.paired import Estimate, Paired
-from forgetmeter.analysis.recorded_methods import recorded_methods
-from forgetmeter.specs.method_facts import Methods
+from forgetmeter.specs.method_facts import Methods, recorded_methods
 from forgetmeter.store.failure import Failure
 from forgetmeter.store.outcomes_table import METRIC
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.errors import UserError
@@ -60,9 +60,7 @@ def treatments(recipes: Iterable[str], methods: Methods) -> tuple[Treatment, ...
     return tuple(found)
 
 
-def by_level(
-    found: Iterable[Treatment], *, scopes: Iterable[str]
-) -> Mapping[tuple[str, str, Level | None], Mapping[str, str]]:
+def scope_groups(found: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapping[str, str]]:
     """Group treatments that differ in nothing but their scope.
 
     Args:
@@ -72,12 +70,11 @@ def by_level(
     Returns:
         For each method with options, family of scopes and level, the recipe of each scope; only where all are there.
     """
-    wanted = tuple(scopes)
     groups: dict[tuple[str, str, Level | None], dict[str, str]] = {}
     for each in found:
-        if each.place in wanted:
+        if each.place in scopes:
             groups.setdefault((each.method, each.family, each.level), {})[each.place] = each.recipe
-    return {key: group for key, group in groups.items() if len(group) == len(wanted)}
+    return [group for group in groups.values() if len(group) == len(scopes)]
 
 
 def curves(found: Iterable[Treatment]) -> Mapping[tuple[str, str], tuple[Treatment, ...]]:

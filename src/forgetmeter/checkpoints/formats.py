@@ -123,8 +123,4 @@ def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) ->
 
 def quantizing(recipe: Recipe) -> list[Step]:
     """Return the steps that leave integers with scales."""
-    return [step for step in recipe.steps if _effect(step) == "quantizes"]
-
-
-def _effect(step: Step) -> str:
-    return load_method(step.method).declaration.effect
+    return [step for step in recipe.steps if load_method(step.method).declaration.effect == "quantizes"]

@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.stored_model import StoredModel
 from forgetmeter.compression.applying.step import prepared, selected_units
-from forgetmeter.compression.forms.dropped_weight import is_dropped
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.compression.surgery.untying import declare_untied
@@ -92,7 +91,7 @@ def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]
         if load_method(step.method).declaration.kind == "blocks":
             results = zip(units, prepared(step, units, seed=0)(step.level), strict=True)
             for unit, weight in results:
-                dropped.update(unit.apart(weight) if is_dropped(weight) else {})
+                dropped.update(unit.apart(weight) if weight.is_dropped else {})
     return {block for matrix in dropped if (block := matrix.block) is not None}
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.methods.cast import CastWeight
 from forgetmeter.compression.surgery.installation import parameter_values
 
 
@@ -50,8 +49,8 @@ class DenseStorage:
         What was cast to 16 bits is stored so; it is read in the dtype that the configuration names.
         """
         weight = units[0].weight
-        is_cast = len(units) == 1 and isinstance(weight, CastWeight) and weight.shape == tuple(old.shape)
-        writer.append(output.name, weight.values() if is_cast else parameter_values(old, units))
+        is_kept = len(units) == 1 and weight.keeps_dtype and weight.shape == tuple(old.shape)
+        writer.append(output.name, weight.values() if is_kept else parameter_values(old, units))
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
         """Store it."""

@@ -1,10 +1,13 @@
-"""The seam for compression methods: what a plug-in implements, and the shapes that most methods have."""
+"""The seam for compression methods: what a plug-in implements, and the shapes that most methods have.
+
+This is the one module that a plug-in imports, beside ``forgetmeter.specs.method`` for its declaration.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, overload
 
@@ -16,10 +19,15 @@ from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
 from forgetmeter.specs.role import Block, Matrix
 
+__all__ = ["AtLevel", "DenseWeight", "MasksAt", "MatrixMethod", "Method", "Options", "PruningMethod", "Unit", "Weight"]
+
 Options = Mapping[str, OptionValue]
 
 AtLevel = Callable[[Level | None], Iterator[Weight]]
 """Gives the compressed weights for a level, one for each unit that was prepared, in order."""
+
+Check = Callable[[Sequence[Matrix], Level | None, Options], Iterator[str]]
+"""Says what is wrong with matrices for a level and options, a sentence each, before any work."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +36,16 @@ class Method(ABC):
 
     Attributes:
         declaration: The method's name and parameters, and what the rest of the package says about it.
+        check: Finds what is wrong with a step, where shapes are enough to tell.
     """
 
     declaration: MethodDeclaration
+    check: Check | None = field(default=None, kw_only=True)
 
     def problems(
-        self,
-        matrices: Sequence[Matrix],  # noqa: ARG002
-        level: Level | None,  # noqa: ARG002
-        options: Options,  # noqa: ARG002
-        *,
-        model: Sequence[Matrix],  # noqa: ARG002
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
-        """Yield what is wrong with a step, a sentence each, before the weights are there; by default nothing.
+        """Return what is wrong with a step, a sentence each, before the weights are there.
 
         Args:
             matrices: What the step's scope selects.
@@ -48,7 +53,8 @@ class Method(ABC):
             options: All options.
             model: All matrices of the model.
         """
-        return iter(())
+        del model
+        return iter(()) if self.check is None else self.check(matrices, level, options)
 
     def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
         """Whether weights alone are not enough; by default they are."""
@@ -78,13 +84,8 @@ Those of experts are ``(experts, output units, input units)`` in either. What is
 together is one matrix.
 """
 
-Check = Callable[[Sequence[Matrix], Level | None, Options], Iterator[str]]
-"""Says what is wrong with matrices for a level and options, a sentence each, before any work."""
-
-
-def no_problems(_matrices: Sequence[Matrix], _level: Level | None, _options: Options) -> Iterator[str]:
-    """Take any matrix."""
-    return iter(())
+MasksAt = Callable[[float], Iterator[Tensor]]
+"""Gives the keep masks (bool) of all tensors for a level, in order."""
 
 
 class Survivors(Protocol):
@@ -100,7 +101,7 @@ class RankingFunction(Protocol):
 
     def __call__(
         self, tensors: Sequence[Tensor], options: Options, *, seed: int
-    ) -> Callable[[float], Iterator[Tensor] | Iterator[Tensor | Survivors]]:
+    ) -> MasksAt | Callable[[float], Iterator[Tensor | Survivors]]:
         """Return a function from a level to the survivors of each tensor, in order: keep masks (bool) will do."""
         ...
 
@@ -112,20 +113,11 @@ class PruningMethod(Method):
     Attributes:
         rank: Ranks the weights. A method without a level is asked for level 1. Masks are in its orientation;
             ``Survivors`` are asked about weights as they are stored.
-        check: Finds what is wrong with a step.
         orientation: How ``rank`` sees matrices.
     """
 
     rank: RankingFunction
-    check: Check = no_problems
     orientation: Orientation = "stored"
-
-    def problems(
-        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
-    ) -> Iterator[str]:
-        """Return what the method's own check finds."""
-        del model
-        return self.check(matrices, level, options)
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
         """Rank the weights once; each level only zeroes what does not survive."""
@@ -143,12 +135,8 @@ class PruningMethod(Method):
         return at_level
 
 
-class TransformFunction(Protocol):
-    """A method that takes each matrix by itself."""
-
-    def __call__(self, weight: Weight, level: Level | None, options: Options, /) -> Weight:
-        """Return the compressed weight; must not change the one given."""
-        ...
+Transform = Callable[[Weight, Level | None, Options], Weight]
+"""Returns a compressed weight; must not change the one given."""
 
 
 @dataclass(frozen=True)
@@ -157,20 +145,11 @@ class MatrixMethod(Method):
 
     Attributes:
         transform: Compresses a matrix. What is seen with outputs first is plain weights.
-        check: Finds what is wrong with a step.
         orientation: How ``transform`` sees matrices, and returns them.
     """
 
-    transform: TransformFunction
-    check: Check = no_problems
+    transform: Transform
     orientation: Orientation = "stored"
-
-    def problems(
-        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
-    ) -> Iterator[str]:
-        """Return what the method's own check finds."""
-        del model
-        return self.check(matrices, level, options)
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
         """Nothing is shared between levels."""

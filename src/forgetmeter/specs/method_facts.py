@@ -60,19 +60,39 @@ BY_NAME = MethodFacts()
 """What is known about a method that no run recorded: its name."""
 
 
-def facts_from(document: object) -> Methods:
-    """Read recorded methods; what does not have the form that this version writes counts as unknown.
+EARLIER: Methods = {
+    "cast": MethodFacts("casts"),
+    "drop_layers": MethodFacts("blocks"),
+    "dynamic_int8": MethodFacts("quantizes", "8-bit", ("granularity",)),
+    "int4_weight_only_torchao": MethodFacts("quantizes"),
+    "int8_dynamic_torchao": MethodFacts("quantizes"),
+    "l1_heads": MethodFacts("heads"),
+    "l1_unstructured": MethodFacts("unstructured", "{percent} pruned"),
+    "ln_structured": MethodFacts("structured", counterpart="l1_unstructured"),
+    "n_m": MethodFacts("semi_structured"),
+    "random_structured": MethodFacts("structured", counterpart="random_unstructured"),
+    "random_unstructured": MethodFacts("unstructured"),
+    "round_to_nearest": MethodFacts("quantizes"),
+    "svd": MethodFacts("low_rank"),
+}
+"""The built-in methods, for runs of versions that did not record them; a test compares it with the declarations."""
 
-    Args:
-        document: The entry ``methods`` of a ``study.json``.
+
+def recorded_methods(study: Mapping[str, Any]) -> Methods:
+    """Return what a run's ``study.json`` says about its methods, and about built-in ones that it does not name.
+
+    What does not have the form that this version writes counts as unknown.
     """
-    if not isinstance(document, dict):
-        return {}
-    return {str(name): _facts(entry) for name, entry in document.items() if isinstance(entry, dict)}
+    methods = study.get("methods")
+    entries = methods.items() if isinstance(methods, dict) else ()
+    return {**EARLIER, **{str(name): _facts(entry) for name, entry in entries if isinstance(entry, dict)}}
 
 
 def _facts(entry: Mapping[str, Any]) -> MethodFacts:
     kind, unsaid = entry.get("kind"), entry.get("unsaid")
-    phrase, counterpart = (str(entry.get(name) or "") for name in ("phrase", "counterpart"))
-    known = cast(Kind, kind) if kind in get_args(Kind) else "other"
-    return MethodFacts(known, phrase, tuple(map(str, unsaid)) if isinstance(unsaid, list) else (), counterpart)
+    return MethodFacts(
+        kind=cast(Kind, kind) if kind in get_args(Kind) else "other",
+        phrase=str(entry.get("phrase") or ""),
+        unsaid=tuple(map(str, unsaid)) if isinstance(unsaid, list) else (),
+        counterpart=str(entry.get("counterpart") or ""),
+    )

@@ -128,7 +128,7 @@ def test_a_tied_head_counts_once_until_it_is_untied(make_loaded):
 
 
 def test_simulation_is_said(make_loaded, monkeypatch):
-    monkeypatch.setattr("forgetmeter.compression.applying.accounting.kernel_available", lambda _device: False)
+    monkeypatch.setattr("forgetmeter.compression.forms.int8_weight.kernel_available", lambda _device: False)
     assert reached(make_loaded(), "dynamic_int8:attention").simulated
     assert not reached(make_loaded(), "l1_unstructured:attention:0.5").simulated
     assert reached(make_loaded(), "round_to_nearest:attention:4+l1_unstructured:attention:0.5").simulated

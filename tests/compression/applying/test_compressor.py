@@ -8,9 +8,8 @@ from forgetmeter.compression.applying import compressor
 from forgetmeter.compression.applying import recipe_problems as recipe_problems_module
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
-from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Int8Weight
 from forgetmeter.compression.method import PruningMethod
-from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.method import MethodDeclaration

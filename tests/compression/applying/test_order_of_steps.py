@@ -17,9 +17,8 @@ from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.int8_weight import Int8Weight
-from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
-from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear, kernel_available
+from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Int8Weight, kernel_available
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.methods.l1_unstructured import METHOD
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
@@ -40,7 +39,7 @@ def compressed(recipe: str, name: str = "llama") -> Compressed:
 
 
 def integers_of(weight: Weight) -> Tensor:
-    bare = weight.taken_out() if isinstance(weight, PartWeight) else weight
+    bare = weight.taken_out()
     assert isinstance(bare, Int8Weight)
     return bare.integers
 
@@ -116,7 +115,7 @@ def test_counts_are_exact_and_ties_go_in_order(
     weights: list[Weight] = [
         DenseWeight(torch.tensor([row]) * scale)
         if which == plain
-        else Int8Weight.of_one_scale(torch.tensor([row], dtype=torch.int8), scale)
+        else Int8Weight(torch.tensor([row], dtype=torch.int8), torch.tensor([[scale]]))
         for which, (row, scale) in enumerate(zip(rows, scales, strict=False))
     ]
     values = [weight.values().flatten().tolist() for weight in weights]
@@ -210,7 +209,7 @@ def test_parts_of_a_fused_layer_stay_in_the_forms_they_are_in() -> None:
     result = compressed("dynamic_int8:attention.query+l1_unstructured:attention:0.5", "gpt_neox")
     for matrix, weight in result.weights.items():
         is_query = matrix.role.part == "query"
-        assert isinstance(weight.taken_out() if isinstance(weight, PartWeight) else weight, Int8Weight) == is_query
+        assert isinstance(weight.taken_out(), Int8Weight) == is_query
     assert result.reached.selected_zeros == round(0.5 * result.reached.selected_weights)
 
 

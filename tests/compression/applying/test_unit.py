@@ -11,8 +11,7 @@ from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.unit import joined
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight
-from forgetmeter.compression.surgery.installation import install
-from forgetmeter.compression.surgery.partwise_linear import PartwiseLinear
+from forgetmeter.compression.surgery.installation import PartwiseLinear, install
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.ranges import Ranges
@@ -84,14 +83,14 @@ def test_apart_undoes_together_for_any_interleaving(owners: list[int], chosen: s
 
 def test_integers_join_if_they_have_one_scale() -> None:
     integers = TENSOR.to(torch.int8)
-    query, key, value = parts_of(Int8Weight.of_one_scale(integers, 0.5))
+    query, key, value = parts_of(Int8Weight(integers, torch.tensor([[0.5]])))
     masked = query[1].masked(torch.zeros(4, 4, dtype=torch.bool))
     (unit,) = joined([(QUERY, masked), key, value])
     assert isinstance(unit.weight, Int8Weight)
     expected = integers.clone()
     expected[[0, 1, 6, 7]] = 0
     assert torch.equal(unit.weight.integers, expected)
-    other = Int8Weight.of_one_scale(masked.integers, 0.25)
+    other = Int8Weight(masked.integers, torch.tensor([[0.25]]))
     apart = joined([(QUERY, other), key, (VALUE, DenseWeight(torch.ones(4, 4)))])
     assert [unit.matrices for unit in apart] == [(QUERY,), (KEY,), (VALUE,)]
     assert isinstance(apart[1].weight, Int8Weight)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
-from forgetmeter.compression.forms.dropped_weight import is_dropped
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
@@ -106,7 +105,7 @@ def make_deep(idle: int) -> Loaded:
 
 def dropped(model: Loaded, recipe: str, **more: Any) -> list[int]:
     result = Compressor(model, **more).compressed(parse_recipe(recipe))
-    return sorted({matrix.layer for matrix, weight in result.weights.items() if is_dropped(weight)})  # type: ignore[type-var]
+    return sorted({matrix.layer for matrix, weight in result.weights.items() if weight.is_dropped})  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("idle", [0, 1, 3])
@@ -119,7 +118,7 @@ def test_the_block_of_least_influence_goes_first(idle: int) -> None:
 
 
 def test_influence_is_one_minus_the_mean_cosine() -> None:
-    from forgetmeter.compression.surgery.block_influence import block_influence
+    from forgetmeter.compression.applying.compressor import block_influence
 
     model = make_deep(1).model
     tokens = make_tokens()
@@ -140,7 +139,7 @@ def test_later_steps_see_what_is_left() -> None:
     left = sum(sizes[layer] for layer in range(3))
     zeros = sum(int((weight.values() == 0).sum()) for matrix, weight in result.weights.items() if matrix.layer != 3)
     assert zeros >= round(0.5 * left)
-    assert all(is_dropped(weight) == (matrix.layer == 3) for matrix, weight in result.weights.items())
+    assert all(weight.is_dropped == (matrix.layer == 3) for matrix, weight in result.weights.items())
 
 
 @pytest.mark.parametrize(

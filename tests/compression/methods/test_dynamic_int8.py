@@ -11,10 +11,16 @@ from torch import nn
 from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
 
 from forgetmeter.compression.applying.compressor import compress
-from forgetmeter.compression.forms.int8_weight import GRANULARITIES, Int8Weight, quantize
+from forgetmeter.compression.forms.int8_weight import (
+    GRANULARITIES,
+    DynamicInt8Linear,
+    Int8Weight,
+    kernel_available,
+    quantize,
+)
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.methods.dynamic_int8 import METHOD, DynamicInt8Linear, kernel_available
+from forgetmeter.compression.methods.dynamic_int8 import METHOD
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.scope import parse_scope
 
@@ -138,7 +144,7 @@ def test_the_module_can_be_copied():
 
 
 def test_masking_keeps_scale_and_integers():
-    weight = Int8Weight.of_one_scale(torch.tensor([[3, -128, 5]], dtype=torch.int8), 0.5)
+    weight = Int8Weight(torch.tensor([[3, -128, 5]], dtype=torch.int8), torch.tensor([[0.5]]))
     masked = weight.masked(torch.tensor([[True, True, False]]))
     assert masked.factors.item() == 0.5
     assert masked.integers.dtype == torch.int8

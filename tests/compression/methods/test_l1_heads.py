@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.forms.int8_weight import Int8Weight
-from forgetmeter.compression.forms.weight import PartWeight
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
@@ -140,7 +139,7 @@ def test_the_strongest_head_of_a_layer_stays_even_if_it_is_weaker_than_all_other
 def test_heads_of_quantized_layers_stay_8_bit() -> None:
     result = Compressor(loaded("llama")).compressed(parse_recipe("dynamic_int8:attention+l1_heads:attention:0.5"))
     for weight in result.weights.values():
-        assert isinstance(weight.taken_out() if isinstance(weight, PartWeight) else weight, Int8Weight)
+        assert isinstance(weight.taken_out(), Int8Weight)
     assert result.reached.selected_zeros >= 0.5 * result.reached.selected_weights
 
 

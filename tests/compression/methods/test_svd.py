@@ -10,9 +10,10 @@ import torch
 from models.architectures import logits_of, make_architecture
 
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.forms.low_rank_weight import LowRankWeight
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.forms.weight import DenseWeight, PartWeight
-from forgetmeter.compression.methods.svd import LowRankWeight, transform
+from forgetmeter.compression.forms.weight import DenseWeight
+from forgetmeter.compression.methods.svd import transform
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -55,7 +56,7 @@ def test_pruned_afterwards_it_is_plain_and_quantized_it_is_quantized() -> None:
     compressor = Compressor(loaded)
     pruned = compressor.compressed(parse_recipe("svd:overall:0.5+l1_unstructured:overall:0.3"))
     for weight in pruned.weights.values():
-        bare = weight.taken_out() if isinstance(weight, PartWeight) else weight
+        bare = weight.taken_out()
         assert not isinstance(bare, LowRankWeight)
     assert pruned.reached.selected_zeros == round(0.3 * pruned.reached.selected_weights)
     assert compressor.check(parse_recipe("svd:overall:0.5+dynamic_int8:overall")) == []

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.ranking import magnitude_bits
-from forgetmeter.compression.ranking.magnitude_ranking import find_thresholds, rank_magnitudes
-from forgetmeter.compression.ranking.magnitude_survivors import survivors
+from forgetmeter.compression.ranking.magnitude_ranking import find_thresholds, rank_magnitudes, survivors
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from forgetmeter.compression.forms.int8_weight import quantize
-from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear
+from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, quantize
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.models.weight_map import weight_map
 
@@ -32,7 +31,7 @@ def weight_of(model, matrix):
     return DenseWeight(model.get_parameter(matrix.parameter).detach())
 
 
-class HalvedWeight:
+class HalvedWeight(Weight):
     """A form of weight that the package does not know."""
 
     def __init__(self, tensor):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from forgetmeter.analysis.frontier import Frontier, FrontierPoint, Measure
 from forgetmeter.analysis.paired import Estimate
-from forgetmeter.analysis.recorded_methods import EARLIER
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
+from forgetmeter.specs.method_facts import EARLIER
 
 SPEED: Measure = "tokens_per_second"
 HALF, MOST, INT8 = "l1_unstructured:overall:0.5", "l1_unstructured:overall:0.9", "dynamic_int8:overall"

@@ -66,7 +66,7 @@ class Evidence:
     @cached_property
     def draws(self) -> RetainedDraws:
         """What variants retain, in resamples; those of different tasks are independent of each other."""
-        return retained_draws(self.answers, seed=self._seed)
+        return retained_draws(self.answers, seed=self.seed)
 
     @cached_property
     def problem(self) -> str:
@@ -97,24 +97,20 @@ class Evidence:
         kept, relation = values[sound], self.answers.relation[sound]
         clusters = np.unique(relation, return_inverse=True)[1]
         number = int(clusters.max()) + 1 if len(clusters) else 0
-        random = np.random.default_rng(self._seed)
+        random = np.random.default_rng(self.seed)
         single = random.normal(0.0, 1 / len(kept), RESAMPLES)
         if (relation < 0).any() or number < FEWEST_CLUSTERS:
             deviation = float(kept.std(ddof=1)) / np.sqrt(len(kept)) if len(kept) > 1 else 0.0
             return float(kept.mean()), random.normal(float(kept.mean()), deviation, RESAMPLES) + single, None
-        weights = cluster_weights(number, seed=self._seed)
+        weights = cluster_weights(number, seed=self.seed)
         sums = np.bincount(clusters, kept, minlength=number)
         sizes = totals_by_cluster(np.ones((1, len(kept)), dtype=np.bool_), clusters, number)[0]
         return float(kept.mean()), (weights @ sums) / (weights @ sizes) + single, number
 
     @property
-    def _seed(self) -> int:
-        return zlib.crc32(self.task.encode())
-
-    @property
     def seed(self) -> int:
         """Seed of the task's resamples."""
-        return self._seed
+        return zlib.crc32(self.task.encode())
 
 
 @dataclass(frozen=True, eq=False)

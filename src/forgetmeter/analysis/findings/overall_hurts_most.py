@@ -8,8 +8,8 @@ from dataclasses import replace
 from forgetmeter.analysis.findings.effect import Effect, tested
 from forgetmeter.analysis.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.analysis.findings.finding import Claim, Finding
-from forgetmeter.analysis.findings.pruned_scopes import mean_difference, scope_pairs
-from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD
+from forgetmeter.analysis.findings.pruned_scopes import mean_difference
+from forgetmeter.analysis.treatments import ATTENTION, BOTH, FEED_FORWARD, scope_groups
 
 CLAIM = Claim(
     name="overall_hurts_most",
@@ -28,7 +28,7 @@ def overall_hurts_most(models: Sequence[ModelEvidence]) -> Finding:
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    groups = scope_pairs(evidence.pruned, (ATTENTION, FEED_FORWARD, BOTH))
+    groups = scope_groups(evidence.pruned, (ATTENTION, FEED_FORWARD, BOTH))
     if not groups:
         return (
             "needs pruning of attention, feed_forward and overall at one level, such as l1_unstructured:attention:0.5, "

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from forgetmeter.analysis.findings.effect import Effect
 from forgetmeter.analysis.findings.evidence import Evidence
-from forgetmeter.analysis.treatments import Treatment, by_level
-
-
-def scope_pairs(treatments: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapping[str, str]]:
-    """Return groups of recipes that differ in nothing but their scope: the recipe of each scope."""
-    return list(by_level(treatments, scopes=scopes).values())
 
 
 def mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:

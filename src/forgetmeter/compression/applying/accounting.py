@@ -9,14 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.compression.applying.smallest_storage import SCALE_BYTES, smallest_bytes
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.forms.counting import count_nonzero
-from forgetmeter.compression.forms.int8_weight import Int8Weight
-from forgetmeter.compression.forms.rounded_weight import RoundedWeight
-from forgetmeter.compression.forms.weight import PartWeight, Weight, cut
-from forgetmeter.compression.methods.cast import CastWeight
-from forgetmeter.compression.methods.dynamic_int8 import kernel_available
+from forgetmeter.compression.forms.storage import count_nonzero
+from forgetmeter.compression.forms.weight import Weight, cut
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.specs.role import Matrix
 
@@ -96,9 +91,9 @@ def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
     plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
     return UnitAccount(
         zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
-        quantized_bytes=_quantized_bytes(unit, plain),
-        smallest_bytes=smallest_bytes(unit.weight, plain),
-        simulated=_is_simulated(unit.weight),
+        quantized_bytes=unit.weight.quantized_bytes(plain),
+        smallest_bytes=unit.weight.smallest_bytes(plain),
+        simulated=unit.weight.is_simulated,
     )
 
 
@@ -166,16 +161,3 @@ def _zeros(tensor: Tensor) -> int:
 
 def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
     return -(-size // 8) + (size - zeros) * weight_bytes
-
-
-def _quantized_bytes(unit: Unit, plain_bytes: int) -> int:
-    size = sum(matrix.size for matrix in unit.matrices)
-    # Computed in a wider dtype than it is stored in, a weight that was not quantized takes no more than before.
-    return min(plain_bytes, -(-size * unit.weight.bits() // 8)) + unit.weight.scales() * SCALE_BYTES
-
-
-def _is_simulated(weight: Weight) -> bool:
-    bare = weight.whole if isinstance(weight, PartWeight) else weight
-    if isinstance(bare, Int8Weight):
-        return not kernel_available(bare.integers.device)
-    return isinstance(bare, (RoundedWeight, CastWeight))

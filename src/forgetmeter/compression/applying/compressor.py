@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
@@ -17,7 +20,6 @@ from forgetmeter.compression.applying.step import prepared, selected_units, unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.compression.method import AtLevel
-from forgetmeter.compression.surgery.block_influence import Calibration, block_influence
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import refuse
@@ -25,7 +27,10 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Block, Matrix
+
+Calibration = Sequence[Mapping[str, Tensor]]
+"""What the model is called with, call by call, such as ``{"input_ids": ids}``; without padding."""
 
 _PREPARATIONS_KEPT = 4
 
@@ -160,3 +165,32 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
     return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin
+
+
+def block_influence(model: PreTrainedModel, blocks: Iterable[Block], calibration: Calibration) -> dict[Block, float]:
+    """Return 1 - the mean cosine similarity of each block's input and output, over all positions.
+
+    This is ShortGPT's block influence (Men et al. 2024, 2403.03853, equation 1).
+
+    Args:
+        model: The model.
+        blocks: Which blocks; each is called with the hidden states, ``(batch, positions, size)``, first.
+        calibration: What to call the model with; all positions count.
+    """
+    similar: dict[Block, list[Tensor]] = {block: [] for block in blocks}
+    with ExitStack() as watching, torch.inference_mode():
+        for block, found in similar.items():
+            module = model.get_submodule(f"{block[0]}.{block[1]}")
+            watching.callback(module.register_forward_hook(_watcher(found), with_kwargs=True).remove)
+        for inputs in calibration:
+            model(**{name: ids.to(model.device) for name, ids in inputs.items()})
+    return {block: 1 - float(torch.cat(found).mean()) for block, found in similar.items()}
+
+
+def _watcher(found: list[Tensor]) -> Callable[..., None]:
+    def watch(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+        before = args[0] if args else kwargs["hidden_states"]
+        after = output if isinstance(output, Tensor) else output[0]
+        found.append(nn.functional.cosine_similarity(before.double(), after.double(), dim=-1).flatten())
+
+    return watch

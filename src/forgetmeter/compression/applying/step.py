@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from forgetmeter.compression.applying.unchanged import is_unchanged
+import torch
+from torch import Tensor
+
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.forms.dropped_weight import is_dropped
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel, Method
+from forgetmeter.compression.ranking.magnitude_bits import pieces_with
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError
 from forgetmeter.specs.recipe import Step
@@ -27,10 +29,11 @@ def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapp
     Raises:
         UserError: The steps before dropped all of it.
     """
-    selected = step.scope.select(matrix for matrix in originals if not is_dropped(weights.get(matrix)))
+    now = {**originals, **weights}
+    selected = step.scope.select(matrix for matrix in originals if not now[matrix].is_dropped)
     if not selected:
         raise UserError(f"nothing of scope '{step.scope}' is left for '{step}': the steps before dropped its layers")
-    return joined((matrix, weights.get(matrix, originals[matrix])) for matrix in selected)
+    return joined((matrix, now[matrix]) for matrix in selected)
 
 
 def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | None = None) -> AtLevel:
@@ -86,3 +89,30 @@ def unit_by_unit(
             f"'{step}' changes nothing in {model}: every weight it selects already has the value and the width that it "
             "would get; leave the step out, or choose another level or scope"
         )
+
+
+def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = None) -> bool:
+    """Return whether two forms of a weight have the same values, bits and scales; stops at the first difference.
+
+    Fewer bits are a change even where rounding is exact, as the model then takes less room. So is a form with a
+    kernel of its own, which never has the bits of plain weights. 0 and -0 are the same.
+
+    Args:
+        before: The weight as it was.
+        after: The weight as it is.
+        stored_bits: What a weight of the checkpoint takes, where it is computed in a wider dtype.
+    """
+    if after is before:
+        return True
+    most = stored_bits or max(before.bits(), after.bits())
+    bits_before, bits_after = (min(most, weight.bits()) for weight in (before, after))
+    if after.is_dropped or (bits_after, after.scales()) != (bits_before, before.scales()):
+        return False
+    old, new = before.values(), after.values()
+    return old is new or _equal(old, new)
+
+
+def _equal(old: Tensor, new: Tensor) -> bool:
+    """Compare a piece at a time: seldom more than the first one is looked at."""
+    common = torch.promote_types(old.dtype, new.dtype)
+    return all(torch.equal(one.to(common), other.to(common)) for one, other in pieces_with(old, new.contiguous()))

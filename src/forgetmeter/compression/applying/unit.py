@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
-from forgetmeter.specs.ranges import Ranges, count, merged
+from forgetmeter.compression.forms.weight import PartWeight, Weight
+from forgetmeter.specs.ranges import Ranges, merged
 from forgetmeter.specs.role import Matrix, Role
 
 
@@ -108,11 +108,9 @@ def _by_form(parts: Sequence[tuple[Matrix, Weight]]) -> list[list[tuple[Matrix, 
 def _unit(parts: Sequence[tuple[Matrix, Weight]]) -> Unit:
     matrices = tuple(matrix for matrix, _ in parts)
     weights = [weight for _, weight in parts]
-    if len(parts) == 1:
-        return Unit(matrices, _on_its_own(weights[0]))
-    of_one = _of_one_whole(weights)
-    if of_one is not None:
-        return Unit(matrices, _on_its_own(of_one))
+    one = weights[0] if len(parts) == 1 else _of_one_whole(weights)
+    if one is not None:
+        return Unit(matrices, one.on_its_own() if isinstance(one, PartWeight) else one)
     axis = matrices[0].axis or 0
     return Unit(matrices, weights[0].together(axis, list(zip(_positions(matrices), weights, strict=True))))
 
@@ -127,15 +125,6 @@ def _of_one_whole(weights: Sequence[Weight]) -> Weight | None:
             return None
         ranges.extend(weight.ranges)
     return PartWeight(first.whole, first.axis, merged(ranges))
-
-
-def _on_its_own(weight: Weight) -> Weight:
-    """Return a weight whose form methods can tell; of dense ones, parts stay so, not to copy them."""
-    if not isinstance(weight, PartWeight):
-        return weight
-    if count(weight.ranges) == weight.whole.shape[weight.axis]:
-        return weight.whole
-    return weight if isinstance(weight.whole, DenseWeight) else weight.taken_out()
 
 
 def _positions(matrices: Sequence[Matrix]) -> list[Ranges]:

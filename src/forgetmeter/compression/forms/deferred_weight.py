@@ -1,4 +1,4 @@
-"""Weights that are somewhere else until they are looked at."""
+"""Lazily loaded weights."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-from forgetmeter.compression.forms.weight import PartWeight, Weight
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.specs.ranges import Ranges
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
-class DeferredWeight:
+class DeferredWeight(Weight):
     """A weight in any form that is loaded each time it is looked at, and is not held.
 
     Attributes:
@@ -28,6 +28,11 @@ class DeferredWeight:
     load: Callable[[], Weight]
 
     @property
+    def is_deferred(self) -> bool:
+        """Return that it is."""
+        return True
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The husk's shape."""
         return self.husk.shape
@@ -35,6 +40,10 @@ class DeferredWeight:
     def values(self) -> Tensor:
         """Load the weights."""
         return self.load().values()
+
+    def loaded(self) -> Weight:
+        """Load the weight."""
+        return self.load()
 
     def masked(self, keep: Tensor) -> Weight:
         """Load the weights, and return them in their form, with zeros where ``keep`` is false."""
@@ -61,7 +70,7 @@ class DeferredWeight:
         husks = [(ranges, _husk(part)) for ranges, part in parts]
 
         def load() -> Weight:
-            loaded = [(ranges, loaded_weight(part)) for ranges, part in parts]
+            loaded = [(ranges, part.loaded()) for ranges, part in parts]
             return loaded[0][1].together(axis, loaded)
 
         return DeferredWeight(husks[0][1].together(axis, husks), load)
@@ -69,18 +78,6 @@ class DeferredWeight:
     def transposed(self) -> DeferredWeight:
         """Return the other orientation, loaded when it is looked at."""
         return DeferredWeight(self.husk.transposed(), lambda: self.load().transposed())
-
-
-def loaded_weight(weight: Weight) -> Weight:
-    """Return a weight whose form and tensors can be seen."""
-    if isinstance(weight, PartWeight) and isinstance(weight.whole, DeferredWeight):
-        weight = weight.taken_out()
-    return weight.load() if isinstance(weight, DeferredWeight) else weight
-
-
-def is_deferred(weight: Weight) -> bool:
-    """Whether a weight, or what it is a part of, is loaded when it is looked at."""
-    return isinstance(weight.whole if isinstance(weight, PartWeight) else weight, DeferredWeight)
 
 
 def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
@@ -94,6 +91,5 @@ def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
 
 
 def _husk(weight: Weight) -> Weight:
-    if isinstance(weight, PartWeight):
-        weight = weight.taken_out()
-    return weight.husk if isinstance(weight, DeferredWeight) else weight
+    own = weight.taken_out()
+    return own.husk if isinstance(own, DeferredWeight) else own

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.forms.weight import PartWeight, Weight
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.specs.ranges import Ranges, count
 
 
 @dataclass(frozen=True)
-class DroppedWeight:
+class DroppedWeight(Weight):
     """A weight matrix of a block that was dropped; it counts as zeros, and takes no bytes.
 
     Attributes:
@@ -23,6 +23,11 @@ class DroppedWeight:
 
     size: tuple[int, ...]
     dtype: torch.dtype
+
+    @property
+    def is_dropped(self) -> bool:
+        """Return that it is."""
+        return True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,11 +42,11 @@ class DroppedWeight:
         """Return the same."""
         return self
 
-    def bits(self) -> int:
+    def smallest_bytes(self, plain_bytes: int) -> int:  # noqa: ARG002
         """Return 0."""
         return 0
 
-    def scales(self) -> int:
+    def bits(self) -> int:
         """Return 0."""
         return 0
 
@@ -61,8 +66,3 @@ class DroppedWeight:
     def transposed(self) -> DroppedWeight:
         """Return the other orientation."""
         return DroppedWeight((*self.size[:-2], self.size[-1], self.size[-2]), self.dtype)
-
-
-def is_dropped(weight: Weight | None) -> bool:
-    """Whether a weight's block was dropped."""
-    return isinstance(weight.whole if isinstance(weight, PartWeight) else weight, DroppedWeight)

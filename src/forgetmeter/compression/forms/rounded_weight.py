@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.forms.weight import PartWeight, Weight, assembled, cut
+from forgetmeter.compression.forms.weight import Weight, assembled, cut
 from forgetmeter.specs.ranges import Ranges
 
 
 @dataclass(frozen=True)
-class RoundedWeight:
+class RoundedWeight(Weight):
     """Integers times scales; the zero point is 0, so that zeros are exact.
 
     Attributes:
@@ -27,6 +27,11 @@ class RoundedWeight:
     factors: Tensor
     input_axis: int
     bit_width: int
+
+    @property
+    def is_simulated(self) -> bool:
+        """Return that it is: there is no kernel for it."""
+        return True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,6 +83,6 @@ class RoundedWeight:
 
 
 def _bare(weight: Weight) -> RoundedWeight:
-    bare = weight.taken_out() if isinstance(weight, PartWeight) else weight
+    bare = weight.taken_out()
     assert isinstance(bare, RoundedWeight)
     return bare

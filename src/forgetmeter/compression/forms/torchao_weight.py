@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight, cut
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut
 from forgetmeter.specs.ranges import Ranges
 
 
 @dataclass(frozen=True)
-class TorchaoWeight:
+class TorchaoWeight(Weight):
     """The weight of a linear layer, quantized by torchao.
 
     Attributes:
@@ -70,8 +70,12 @@ class TorchaoWeight:
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
         """Return plain weights."""
-        plain = [(ranges, part.taken_out() if isinstance(part, PartWeight) else part) for ranges, part in parts]
+        plain = [(ranges, part.taken_out()) for ranges, part in parts]
         return DenseWeight(plain[0][1].values()).together(axis, plain)
+
+    def parameter(self, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
+        """Return torchao's tensor, whatever the dtype."""
+        return self.quantized
 
     def transposed(self) -> Weight:
         """Return plain weights."""

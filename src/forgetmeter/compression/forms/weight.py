@@ -4,19 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from math import prod
+from typing import ClassVar, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from forgetmeter.specs.ranges import Ranges
+from forgetmeter.compression.forms.storage import SCALE_BYTES, lossless_bytes, packed_bytes
+from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import Matrix
 
 _SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Weight(Protocol):
-    """A weight matrix in whatever form the steps so far have brought it to. Never changed in place."""
+    """A weight matrix in whatever form the steps so far have brought it to. Never changed in place.
+
+    Forms are subclasses, which override the answers in which they differ from plain weights.
+
+    Attributes:
+        keeps_dtype: Whether checkpoints of plain tensors store it in the dtype of its values, not in the parameter's.
+        has_layer: Whether it is installed as a layer of its own, which ``layer`` makes.
+    """
+
+    keeps_dtype: ClassVar[bool] = False
+    has_layer: ClassVar[bool] = False
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether its block is no longer there."""
+        return False
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it is loaded each time it is looked at."""
+        return False
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it is computed in floating point, for lack of a kernel."""
+        return False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,7 +64,7 @@ class Weight(Protocol):
 
     def scales(self) -> int:
         """Return how many float32 scales are stored beside the weights."""
-        ...
+        return 0
 
     def part(self, axis: int, ranges: Ranges) -> Weight:
         """Return the weights at some indices of an axis, in the same form."""
@@ -55,9 +82,45 @@ class Weight(Protocol):
         """Return the same weight with its last two axes exchanged, as ``Conv1D`` and ``nn.Linear`` differ."""
         ...
 
+    def taken_out(self) -> Weight:
+        """Return a weight of its own: the same, unless it is a part of another one."""
+        return self
+
+    def loaded(self) -> Weight:
+        """Return a weight whose form and tensors can be seen."""
+        return self
+
+    def parameter(self, dtype: torch.dtype) -> Tensor:
+        """Return the tensor that is installed in place of a whole parameter of a dtype."""
+        return self.values().to(dtype)
+
+    def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:  # noqa: ARG002
+        """Return the layer that is installed in place of an ``nn.Linear`` or ``Conv1D``, if there is one."""
+        raise TypeError(f"{type(self).__name__} is installed as a parameter")
+
+    def quantized_bytes(self, plain_bytes: int) -> int:
+        """Return the bytes of the weight at its bits, with its scales.
+
+        Args:
+            plain_bytes: What the model's own weights take in its place, as they are stored.
+        """
+        # Computed in a wider dtype than it is stored in, a weight that was not quantized takes no more than before.
+        return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.scales() * SCALE_BYTES
+
+    def smallest_bytes(self, plain_bytes: int) -> int:
+        """Return the bytes of the weight in the smallest of the ways in which it can be stored without loss.
+
+        These are: plainly, and those of ``lossless_bytes``. ``plain_bytes`` is as in ``quantized_bytes``.
+        """
+        return min(plain_bytes, lossless_bytes(self.values(), self.stored_bits(plain_bytes), self.scales()))
+
+    def stored_bits(self, plain_bytes: int) -> int:
+        """Return the bits of a weight: in whatever dtype it was computed, no more than in the checkpoint."""
+        return min(self.bits(), 8 * plain_bytes // max(1, prod(self.shape)))
+
 
 @dataclass(frozen=True)
-class DenseWeight:
+class DenseWeight(Weight):
     """Plain floating-point weights."""
 
     tensor: Tensor
@@ -84,10 +147,6 @@ class DenseWeight:
         """Return the width of the dtype."""
         return int(self.tensor.element_size()) * 8
 
-    def scales(self) -> int:
-        """Return 0: plain weights need none."""
-        return 0
-
     def part(self, axis: int, ranges: Ranges) -> DenseWeight:
         """Return a view of one range, a copy of several."""
         return DenseWeight(cut(self.tensor, axis, ranges))
@@ -104,9 +163,13 @@ class DenseWeight:
         """Return a contiguous copy."""
         return DenseWeight(self.tensor.transpose(-2, -1).contiguous())
 
+    def parameter(self, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
+        """Return the tensor itself."""
+        return self.tensor
+
 
 @dataclass(frozen=True)
-class PartWeight:
+class PartWeight(Weight):
     """A part of a weight, cut out only when it is looked at.
 
     The parts of a fused parameter are so until a method changes them: nothing is copied for them, and that they
@@ -123,6 +186,21 @@ class PartWeight:
     ranges: Ranges
 
     @property
+    def is_dropped(self) -> bool:
+        """Whether the whole is."""
+        return self.whole.is_dropped
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the whole is."""
+        return self.whole.is_deferred
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the whole is."""
+        return self.whole.is_simulated
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The part's shape."""
         return self.taken_out().shape
@@ -130,6 +208,20 @@ class PartWeight:
     def taken_out(self) -> Weight:
         """Return the part as a weight of its own, in the form of the whole."""
         return self.whole.part(self.axis, self.ranges)
+
+    def on_its_own(self) -> Weight:
+        """Return a weight whose form methods can tell; a part of dense ones stays so, not to copy it."""
+        if count(self.ranges) == self.whole.shape[self.axis]:
+            return self.whole
+        return self if isinstance(self.whole, DenseWeight) else self.taken_out()
+
+    def loaded(self) -> Weight:
+        """Return the part by itself where the whole has to be loaded."""
+        return self.taken_out().loaded() if self.is_deferred else self
+
+    def smallest_bytes(self, plain_bytes: int) -> int:
+        """Return what the part by itself takes."""
+        return self.taken_out().smallest_bytes(plain_bytes)
 
     def values(self) -> Tensor:
         """Return a view or a copy; it must not be changed."""

@@ -40,14 +40,10 @@ class DropLayers(Method):
         return replace(self, influence=influence)
 
     def problems(
-        self,
-        matrices: Sequence[Matrix],
-        level: Level | None,
-        options: Options,  # noqa: ARG002
-        *,
-        model: Sequence[Matrix],
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
         """Say that the scope selects something else than whole blocks, or that a stack would keep none."""
+        del options
         outside = next((matrix for matrix in matrices if matrix.block is None), None)
         if outside is not None:
             yield f"drop_layers drops whole blocks, and {outside} is in none; choose overall or layers[0-5]/overall"

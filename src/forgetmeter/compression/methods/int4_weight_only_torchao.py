@@ -66,5 +66,5 @@ METHOD = TorchaoMethod(
         needs_kernel=True,
     ),
     transform,
-    check,
+    check=check,
 )

@@ -34,14 +34,10 @@ class L1Heads(Method):
     """
 
     def problems(
-        self,
-        matrices: Sequence[Matrix],
-        level: Level | None,
-        options: Options,
-        *,
-        model: Sequence[Matrix],  # noqa: ARG002
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
         """Say which matrices are not attention's, which parts are missing, or that a layer would lose all heads."""
+        del model
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
             yield (

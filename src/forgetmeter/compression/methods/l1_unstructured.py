@@ -8,8 +8,13 @@ from torch import Tensor
 
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.method import Options, PruningMethod
-from forgetmeter.compression.ranking.magnitude_ranking import Threshold, find_thresholds, rank_magnitudes
-from forgetmeter.compression.ranking.magnitude_survivors import MagnitudesBeyond, survivors
+from forgetmeter.compression.ranking.magnitude_ranking import (
+    MagnitudesBeyond,
+    Threshold,
+    find_thresholds,
+    rank_magnitudes,
+    survivors,
+)
 from forgetmeter.compression.ranking.pools import WEIGHTS
 from forgetmeter.specs.method import MethodDeclaration, Option
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.method import Options, PruningMethod
-from forgetmeter.compression.ranking.pools import UNITS
-from forgetmeter.compression.ranking.whole_units import DIM, unit_mask
+from forgetmeter.compression.method import MasksAt, Options, PruningMethod
+from forgetmeter.compression.ranking.pools import DIM, UNITS, unit_mask
 from forgetmeter.specs.method import MethodDeclaration, Option
 
 
-def rank(
-    tensors: Sequence[Tensor],
-    options: Options,
-    *,
-    seed: int,  # noqa: ARG001
-) -> Callable[[float], Iterator[Tensor]]:
+def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
     """Rank the units of each matrix by norm; a level zeroes exactly ``round(level * units)`` of each matrix.
 
     Where norms are not equal, the masks are those of ``torch.nn.utils.prune.ln_structured`` on each matrix; of

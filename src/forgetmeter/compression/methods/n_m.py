@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.method import Options, PruningMethod
+from forgetmeter.compression.method import MasksAt, Options, PruningMethod
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
@@ -17,12 +17,7 @@ _PIECE = 1 << 20
 """Weights sorted in one go, so that their indices take a few MB only."""
 
 
-def rank(
-    tensors: Sequence[Tensor],
-    options: Options,
-    *,
-    seed: int,  # noqa: ARG001
-) -> Callable[[float], Iterator[Tensor]]:
+def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
     """Zero the ``n`` smallest magnitudes in every ``m`` neighbouring input units of each output unit.
 
     Of equal magnitudes the one of lower index goes first.
@@ -87,6 +82,6 @@ METHOD = PruningMethod(
         },
     ),
     rank,
-    check,
+    check=check,
     orientation="outputs_first",
 )

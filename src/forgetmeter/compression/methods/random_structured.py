@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.method import Options, PruningMethod
-from forgetmeter.compression.ranking.pools import UNITS
-from forgetmeter.compression.ranking.whole_units import DIM, unit_count, unit_mask
+from forgetmeter.compression.method import MasksAt, Options, PruningMethod
+from forgetmeter.compression.ranking.pools import DIM, UNITS, unit_count, unit_mask
 from forgetmeter.specs.method import MethodDeclaration
 
 
-def rank(
-    tensors: Sequence[Tensor],
-    options: Options,
-    *,
-    seed: int,
-) -> Callable[[float], Iterator[Tensor]]:
+def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:
     """Choose units at random; a level zeroes exactly ``round(level * units)`` of each matrix.
 
     The masks are to the bit those that ``torch.manual_seed(seed)`` and then

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.method import Options, PruningMethod
+from forgetmeter.compression.method import MasksAt, Options, PruningMethod
 from forgetmeter.compression.ranking.pools import WEIGHTS_OF_EACH
 from forgetmeter.specs.method import MethodDeclaration
 
 
-def rank(
-    tensors: Sequence[Tensor],
-    options: Options,  # noqa: ARG001
-    *,
-    seed: int,
-) -> Callable[[float], Iterator[Tensor]]:
+def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
     """Choose weights at random; a level zeroes exactly ``round(level * n)`` of each matrix.
 
     The masks are to the bit those that ``torch.manual_seed(seed)`` and then

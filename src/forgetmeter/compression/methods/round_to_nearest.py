@@ -67,6 +67,6 @@ METHOD = MatrixMethod(
         effect="quantizes",
     ),
     transform,
-    check,
+    check=check,
     orientation="outputs_first",
 )

@@ -27,7 +27,17 @@ class TorchaoMethod(MatrixMethod):
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
         """Say that torchao is missing, that a layer is not whole, or what the method's own check finds."""
-        yield from torchao_problems(self.declaration.name, matrices, model)
+        name = self.declaration.name
+        if find_spec("torchao") is None:
+            yield f"{name} needs the package torchao: {INSTALL}"
+        for matrix in matrices:
+            chosen, whole = (
+                sum(count(each.ranges) for each in some if each.parameter == matrix.parameter)
+                for some in (matrices, model)
+            )
+            if chosen != whole:
+                yield f"{name} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
+                break
         yield from super().problems(matrices, level, options, model=model)
 
 
@@ -53,24 +63,3 @@ def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
     quantize_(holder, config())
     quantized: Tensor = holder[0].weight.detach()
     return quantized
-
-
-def torchao_problems(method: str, matrices: Sequence[Matrix], model: Sequence[Matrix]) -> Iterator[str]:
-    """Say that torchao is missing, or that a fused layer is not selected whole.
-
-    Args:
-        method: The method's name.
-        matrices: What the scope selects.
-        model: All matrices of the model.
-    """
-    if find_spec("torchao") is None:
-        yield f"{method} needs the package torchao: {INSTALL}"
-    for matrix in matrices:
-        if matrix.axis is None:
-            continue
-        chosen, whole = (
-            sum(count(each.ranges) for each in some if each.parameter == matrix.parameter) for some in (matrices, model)
-        )
-        if chosen != whole:
-            yield f"{method} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
-            return

@@ -6,18 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.forms.dropped_weight import is_dropped
-from forgetmeter.compression.forms.int8_weight import Int8Weight
-from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
-from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
-from forgetmeter.compression.methods.dynamic_int8 import DynamicInt8Linear
+from forgetmeter.compression.forms.weight import Weight, cut, put
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
-from forgetmeter.compression.surgery.partwise_linear import DenseRows, PartwiseLinear
 from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.specs.ranges import Ranges, count, without
 from forgetmeter.specs.role import Matrix
@@ -43,8 +39,8 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
         A function that puts everything back as it was, ties included. Whatever was installed later must be
         taken out first. If installing fails, everything is put back before the error goes on.
     """
-    dropped = {block for matrix, weight in weights.items() if is_dropped(weight) and (block := matrix.block)}
-    left = [(matrix, weight) for matrix, weight in weights.items() if not is_dropped(weight)]
+    dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
+    left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
     with ExitStack() as undoing:
         for _, units in groupby(joined(left), key=lambda unit: unit.parameter):
             undoing.callback(_install_parameter(model, list(units)))
@@ -70,7 +66,7 @@ def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Itera
 
 def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
     matrix = units[0].matrices[0]
-    if any(isinstance(unit.weight, Int8Weight) for unit in units):
+    if any(unit.weight.has_layer for unit in units):
         return _replace_module(model, matrix.module, units)
     module = model.get_submodule(matrix.module)
     name = matrix.parameter.rpartition(".")[2]
@@ -91,20 +87,15 @@ def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
         units: Some or all of it, none of it twice.
     """
     if _is_whole(units, old):
-        weight = units[0].weight
-        return weight.quantized if isinstance(weight, TorchaoWeight) else _as_dtype(weight, old)
+        return units[0].weight.parameter(old.dtype)
     values = old.clone()
     for unit in units:
-        put(values, unit.axis, unit.ranges, _as_dtype(unit.weight, old))
+        put(values, unit.axis, unit.ranges, unit.weight.values())
     return values
 
 
 def _is_whole(units: Sequence[Unit], parameter: Tensor) -> bool:
     return len(units) == 1 and count(units[0].ranges) in (0, parameter.shape[units[0].axis])
-
-
-def _as_dtype(weight: Weight, old: Tensor) -> Tensor:
-    return weight.values() if isinstance(weight, DenseWeight) else weight.values().to(old.dtype)
 
 
 def _replace_module(model: PreTrainedModel, path: str, units: Sequence[Unit]) -> Undo:
@@ -113,29 +104,72 @@ def _replace_module(model: PreTrainedModel, path: str, units: Sequence[Unit]) ->
     old = parent.get_submodule(name)
     if not isinstance(old, (nn.Linear, Conv1D)):
         raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
-    new = _quantized(units[0], old, old.bias) if _is_whole(units, old.weight) else _partwise(units, old)
+    new = _layer(units[0], old, old.bias) if _is_whole(units, old.weight) else _partwise(units, old)
     setattr(parent, name, new.train(old.training))
     return lambda: setattr(parent, name, old)
 
 
 def _partwise(units: Sequence[Unit], old: nn.Linear | Conv1D) -> PartwiseLinear:
     axis, outputs = units[0].axis, old.weight.shape[units[0].axis]
-    quantized = [unit for unit in units if isinstance(unit.weight, Int8Weight)]
-    parts = [(unit.ranges, _quantized(unit, old, _rows(old.bias, unit.ranges))) for unit in quantized]
-    rest = without(outputs, [unit.ranges for unit in quantized])
+    own = [unit for unit in units if unit.weight.has_layer]
+    parts = [(unit.ranges, _layer(unit, old, _rows(old.bias, unit.ranges))) for unit in own]
+    rest = without(outputs, [unit.ranges for unit in own])
     if rest:
-        values = parameter_values(old.weight.detach(), [unit for unit in units if unit not in quantized])
+        values = parameter_values(old.weight.detach(), [unit for unit in units if unit not in own])
         rows = cut(values, axis, rest)
         rows = rows.t() if isinstance(old, Conv1D) else rows
         parts.append((rest, DenseRows(rows.contiguous(), _rows(old.bias, rest))))
     return PartwiseLinear(parts)
 
 
-def _quantized(unit: Unit, old: nn.Linear | Conv1D, bias: Tensor | None) -> DynamicInt8Linear:
-    assert isinstance(unit.weight, Int8Weight)
-    weight = unit.weight.transposed() if isinstance(old, Conv1D) else unit.weight
-    return DynamicInt8Linear(weight, bias)
+def _layer(unit: Unit, old: nn.Linear | Conv1D, bias: Tensor | None) -> nn.Module:
+    return unit.weight.layer(bias, is_conv1d=isinstance(old, Conv1D))
 
 
 def _rows(bias: Tensor | None, ranges: Ranges) -> Tensor | None:
     return None if bias is None else cut(bias.detach(), 0, ranges)
+
+
+class PartwiseLinear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+    """A fused linear layer of which some output units are quantized and others are not, or otherwise.
+
+    Attributes:
+        parts: The layers, each of which computes some of the output units.
+        order: For each output unit, where it is among those of all parts; int64, shape ``(output units,)``.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Ranges, nn.Module]]) -> None:
+        """Make the layer.
+
+        Args:
+            parts: Layers with a ``weight``, each with its output units; together they cover all of them once.
+        """
+        super().__init__()
+        self.parts = nn.ModuleList(layer for _, layer in parts)
+        places = torch.cat([torch.arange(start, stop) for ranges, _ in parts for start, stop in ranges])
+        self.register_buffer("order", torch.argsort(places).to(parts[0][1].weight.device), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the layer to ``(..., input units)``; returns ``(..., output units)``."""
+        return torch.cat([part(inputs) for part in self.parts], dim=-1).index_select(-1, self.order)
+
+
+class DenseRows(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+    """Some output units of a linear layer, as they are.
+
+    Its weights are buffers, since they are the model's parameters no longer.
+
+    Attributes:
+        weight: Shape ``(output units, input units)``.
+        bias: Shape ``(output units,)``, or ``None``.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take weights; not copied."""
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the layer to ``(..., input units)``; returns ``(..., output units)``."""
+        return nn.functional.linear(inputs, self.weight, self.bias)

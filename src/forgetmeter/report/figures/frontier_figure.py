@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -18,9 +18,6 @@ from forgetmeter.report.size_words import SIZES
 from forgetmeter.specs.method_facts import Methods
 
 _WIDTH, _HEIGHT = 290, 230
-
-Words = Callable[[str], str]
-"""Says a recipe in words."""
 
 
 def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
@@ -38,10 +35,6 @@ def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
 
 def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> Figure:
     """Return the frontier of a model and task by one measure of size, or by speed."""
-
-    def words(recipe: str) -> str:
-        return recipe_in_words(recipe, methods)
-
     points = [point for point in frontier.points if measure in point.costs]
     best = frontier.pareto_set(measure)
     short, name = ("speed", "speed") if measure == SPEED else (SIZES[measure], f"{SIZES[measure]} size")
@@ -51,16 +44,16 @@ def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> F
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
         f"{len(best)} of {len(points)} variants are beaten by no other: "
-        f"{', '.join(map(words, best))}. The table has all values.",
-        chart=_chart(points, measure, words),
-        table=_table(frontier, measure, words),
-        note=_named(points, measure, words),
+        f"{', '.join(recipe_in_words(recipe, methods) for recipe in best)}. The table has all values.",
+        chart=_chart(points, measure, methods),
+        table=_table(frontier, measure, methods),
+        note=_named(points, measure, methods),
     )
 
 
-def _named(points: Sequence[FrontierPoint], measure: Measure, words: Words) -> str:
+def _named(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) -> str:
     best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
-    names = (f"{number} {words(point.recipe)}" for number, point in enumerate(best, 1))
+    names = (f"{number} {recipe_in_words(point.recipe, methods)}" for number, point in enumerate(best, 1))
     order = "from fast to slow" if measure == SPEED else "from small to large"
     return f"Beaten by no other, {order}: {' · '.join(names)}."
 
@@ -71,7 +64,7 @@ def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
     return [f"{size} MB" for size in megabytes(int(point.costs[measure]) for point in points)]
 
 
-def _chart(points: Sequence[FrontierPoint], measure: Measure, words: Words) -> Any:  # noqa: ANN401 - of Altair
+def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) -> Any:  # noqa: ANN401 - of Altair
     is_speed = measure == SPEED
     rows = pd.DataFrame(
         {
@@ -82,7 +75,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, words: Words) -> A
             "high": [point.retained.high for point in points],
             "best": [measure in point.pareto for point in points],
             "text": [
-                f"{words(point.recipe)}: {cost}, {percent(point.retained.value)} retained"
+                f"{recipe_in_words(point.recipe, methods)}: {cost}, {percent(point.retained.value)} retained"
                 for point, cost in zip(points, _costs(points, measure), strict=True)
             ],
         }
@@ -129,7 +122,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, words: Words) -> A
     ).properties(width=_WIDTH, height=_HEIGHT)
 
 
-def _table(frontier: Frontier, measure: Measure, words: Words) -> FigureTable:
+def _table(frontier: Frontier, measure: Measure, methods: Methods) -> FigureTable:
     ordered = sorted(
         (point for point in frontier.points if measure in point.costs),
         key=lambda point: (measure not in point.pareto, burden(point, measure)),
@@ -142,7 +135,7 @@ def _table(frontier: Frontier, measure: Measure, words: Words) -> FigureTable:
         rows.append(
             (
                 numbers[place] if place < len(numbers) else "",
-                words(point.recipe),
+                recipe_in_words(point.recipe, methods),
                 f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
                 *(column[place] for column in columns),
                 "simulated" if point.simulated else MISSING if speed is None else f"{speed:,.0f}",

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
-from forgetmeter.compression.applying.unchanged import is_unchanged
+from forgetmeter.compression.applying.step import is_unchanged
 from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.table import BUILT_IN, load_method
 from forgetmeter.errors import UserError
