@@ -27,7 +27,7 @@ AtLevel = Callable[[Level | None], Iterator[Weight]]
 """Gives the compressed weights for a level, one for each unit that was prepared, in order."""
 
 Check = Callable[[Sequence[Matrix], Level | None, Options], Iterator[str]]
-"""Says what is wrong with matrices for a level and options, a sentence each, before any work."""
+"""Yields what is wrong with matrices for a level and options, a sentence each, before any work."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Method(ABC):
 
     Attributes:
         declaration: The method's name and parameters, and what the rest of the package says about it.
-        check: Finds what is wrong with a step, where shapes are enough to tell.
+        check: Finds what is wrong with a step from shapes alone.
     """
 
     declaration: MethodDeclaration
@@ -61,7 +61,7 @@ class Method(ABC):
         return False
 
     def calibrated(self, influence: Mapping[Block, float]) -> Method:  # noqa: ARG002
-        """Return the method with the influence of each block, which was measured as it needs activations."""
+        """Return the method with the measured influence of each block; called if it needs activations."""
         return self
 
     @abstractmethod
@@ -89,7 +89,7 @@ MasksAt = Callable[[float], Iterator[Tensor]]
 
 
 class Survivors(Protocol):
-    """Says which weights stay without a mask of them."""
+    """Selects the weights that stay, without a mask."""
 
     def of(self, weight: Weight) -> Weight:
         """Return a new weight in the same form, with zeros in place of all others."""
@@ -164,10 +164,10 @@ class MatrixMethod(Method):
 
 
 class LazyTensors(Sequence[Tensor]):
-    """A sequence of tensors, each made anew when it is looked at, so that dequantized copies do not pile up."""
+    """A sequence of tensors, each computed on access, so that dequantized copies do not pile up."""
 
     def __init__(self, makers: Sequence[Callable[[], Tensor]]) -> None:
-        """Take what makes each tensor."""
+        """Take a function that computes each tensor."""
         self._makers = makers
 
     def __len__(self) -> int:

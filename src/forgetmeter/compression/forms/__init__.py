@@ -1,1 +1,1 @@
-"""The forms a weight can have between the steps of a recipe, each with its bytes and its installation."""
+"""The forms of a weight between the steps of a recipe, each with its bytes and its installation."""

@@ -24,7 +24,7 @@ class CastWeight(Weight):
 
     @property
     def is_simulated(self) -> bool:
-        """Return that it is: the model computes in its own dtype."""
+        """Always: the model computes in its own dtype."""
         return True
 
     @property

@@ -29,7 +29,7 @@ class DeferredWeight(Weight):
 
     @property
     def is_deferred(self) -> bool:
-        """Return that it is."""
+        """Always."""
         return True
 
     @property

@@ -26,7 +26,7 @@ class DroppedWeight(Weight):
 
     @property
     def is_dropped(self) -> bool:
-        """Return that it is."""
+        """Always."""
         return True
 
     @property

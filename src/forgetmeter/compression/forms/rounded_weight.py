@@ -30,7 +30,7 @@ class RoundedWeight(Weight):
 
     @property
     def is_simulated(self) -> bool:
-        """Return that it is: there is no kernel for it."""
+        """Always: it has no kernel."""
         return True
 
     @property

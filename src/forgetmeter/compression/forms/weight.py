@@ -37,7 +37,7 @@ class Weight(Protocol):
 
     @property
     def is_deferred(self) -> bool:
-        """Whether it is loaded each time it is looked at."""
+        """Whether it is loaded on each access."""
         return False
 
     @property
@@ -83,11 +83,11 @@ class Weight(Protocol):
         ...
 
     def taken_out(self) -> Weight:
-        """Return a weight of its own: the same, unless it is a part of another one."""
+        """Return a weight of its own: itself, unless it is a part of another weight."""
         return self
 
     def loaded(self) -> Weight:
-        """Return a weight whose form and tensors can be seen."""
+        """Return the weight with its tensors in memory."""
         return self
 
     def parameter(self, dtype: torch.dtype) -> Tensor:
@@ -210,7 +210,7 @@ class PartWeight(Weight):
         return self.whole.part(self.axis, self.ranges)
 
     def on_its_own(self) -> Weight:
-        """Return a weight whose form methods can tell; a part of dense ones stays so, not to copy it."""
+        """Return a weight in the form of the whole; a part of a dense weight stays a part, to avoid a copy."""
         if count(self.ranges) == self.whole.shape[self.axis]:
             return self.whole
         return self if isinstance(self.whole, DenseWeight) else self.taken_out()
