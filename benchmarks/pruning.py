@@ -25,8 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from forgetmeter.compression.l1_unstructured import METHOD
-from forgetmeter.compression.weight import DenseWeight, Weight
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.methods.l1_unstructured import METHOD
 
 ATTENTION = ((576, 576), (192, 576), (192, 576), (576, 576))
 FEED_FORWARD = ((1536, 576), (1536, 576), (576, 1536))
@@ -93,7 +94,7 @@ def measure_ours(scope: str, level: float, layers: int) -> dict[str, float]:
     weights = _weights(scope, layers)
     result: dict[str, float] = {}
     with measured(result):
-        pruned = list(METHOD.prepare(weights, OPTIONS, seed=0)(level))
+        pruned = list(METHOD.prepare([Unit.of(weight) for weight in weights], OPTIONS, seed=0)(level))
     assert len(pruned) == len(weights)
     return result
 
@@ -103,7 +104,7 @@ def measure_ours_streamed(scope: str, level: float, layers: int) -> dict[str, fl
     weights = _weights(scope, layers)
     result: dict[str, float] = {}
     with measured(result):
-        for _ in METHOD.prepare(weights, OPTIONS, seed=0)(level):
+        for _ in METHOD.prepare([Unit.of(weight) for weight in weights], OPTIONS, seed=0)(level):
             pass
     return result
 
@@ -114,7 +115,7 @@ def measure_our_grid(layers: int) -> dict[str, float]:
     result: dict[str, float] = {}
     with measured(result):
         for weights in scopes.values():
-            at_level = METHOD.prepare(weights, OPTIONS, seed=0)
+            at_level = METHOD.prepare([Unit.of(weight) for weight in weights], OPTIONS, seed=0)
             for level in LEVELS:
                 list(at_level(level))
     return result
@@ -144,7 +145,7 @@ def check_survivors(matrices: list[Tensor], theirs: list[Tensor], level: float) 
         SystemExit: The survivors differ in more than the choice among ties.
     """
     weights = [DenseWeight(matrix) for matrix in matrices]
-    ours = METHOD.prepare(weights, OPTIONS, seed=0)(level)
+    ours = METHOD.prepare([Unit.of(weight) for weight in weights], OPTIONS, seed=0)(level)
     different, balance, magnitudes = 0, 0, set()
     for matrix, weight, their in zip(matrices, ours, theirs, strict=True):
         survives, survives_theirs = weight.values() != 0, their != 0

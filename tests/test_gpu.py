@@ -10,11 +10,10 @@ from models.architectures import make_architecture
 from scoring.company.configurations import CONFIGURATIONS
 from scoring.company.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 
-from forgetmeter.compression import svd
-from forgetmeter.compression.compressor import Compressor
-from forgetmeter.compression.dynamic_int8 import DynamicInt8Linear
-from forgetmeter.compression.int8_weight import Granularity, quantize
-from forgetmeter.compression.weight import DenseWeight
+from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Granularity, quantize
+from forgetmeter.compression.forms.weight import DenseWeight
+from forgetmeter.compression.methods import svd
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load

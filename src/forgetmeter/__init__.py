@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from forgetmeter.checkpoints.compressing import compress_checkpoint as compress_checkpoint
-    from forgetmeter.compression.compressor import compress as compress
+    from forgetmeter.compression.applying.compressor import compress as compress
     from forgetmeter.models.loading import load as load
     from forgetmeter.models.loading import wrap as wrap
     from forgetmeter.models.weight_map import weight_map as weight_map
@@ -19,7 +19,7 @@ __version__ = "0.2.0"
 
 # Resolved on first use, so that `import forgetmeter` and `forgetmeter --help` load neither torch nor pandas.
 _PUBLIC = {
-    "compress": "forgetmeter.compression.compressor",
+    "compress": "forgetmeter.compression.applying.compressor",
     "compress_checkpoint": "forgetmeter.checkpoints.compressing",
     "evaluate": "forgetmeter.study.evaluation",
     "load": "forgetmeter.models.loading",

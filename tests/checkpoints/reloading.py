@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from forgetmeter.compression.compressor import compress
+from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.family import auto_class, family_of
 from forgetmeter.models.loaded import Loaded
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import forgetmeter
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.table import method_names
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.recipe import parse_recipe

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints import compressing
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.compression.block_dropping import settings_of_what_is_left
+from forgetmeter.compression.surgery.block_dropping import settings_of_what_is_left
 from forgetmeter.errors import UserError
 
 RECIPES = {
@@ -142,7 +142,7 @@ def test_a_folder_that_would_load_as_another_model_is_not_left(tmp_path: Path, m
             "layer_types": settings_of_what_is_left(settings, length, kept).get("layer_types", ["full_attention"] * 3)
         }
 
-    monkeypatch.setattr("forgetmeter.compression.block_dropping.settings_of_what_is_left", all_but_one)
+    monkeypatch.setattr("forgetmeter.compression.surgery.block_dropping.settings_of_what_is_left", all_but_one)
     with pytest.raises(UserError, match="its logits would be off by"):
         compress_checkpoint(str(tmp_path / "source"), "drop_layers:layers[0]/overall:1", tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"source"}

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from forgetmeter.checkpoints.scratch import Scratch
-from forgetmeter.compression.cast import CastWeight
-from forgetmeter.compression.deferred_weight import DeferredWeight, loaded_weight
-from forgetmeter.compression.int8_weight import Int8Weight
-from forgetmeter.compression.rounded_weight import RoundedWeight
-from forgetmeter.compression.svd import LowRankWeight
-from forgetmeter.compression.weight import DenseWeight, PartWeight, Weight
+from forgetmeter.compression.forms.cast_weight import CastWeight
+from forgetmeter.compression.forms.deferred_weight import DeferredWeight
+from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.compression.forms.low_rank_weight import LowRankWeight
+from forgetmeter.compression.forms.rounded_weight import RoundedWeight
+from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
 
 INTEGERS = torch.arange(-24, 24, dtype=torch.int8).view(6, 8)
 FORMS: dict[str, Callable[[], Weight]] = {
     "dense": lambda: DenseWeight(INTEGERS.to(torch.bfloat16)),
     "cast": lambda: CastWeight(DenseWeight(INTEGERS.to(torch.float16))),
-    "int8": lambda: Int8Weight.of_one_scale(INTEGERS, 0.5),
+    "int8": lambda: Int8Weight(INTEGERS, torch.tensor([[0.5]])),
     "rounded": lambda: RoundedWeight(INTEGERS, torch.rand(6, 2) + 1, input_axis=-1, bit_width=6),
     "low_rank": lambda: LowRankWeight(INTEGERS.float(), 3),
 }
@@ -45,7 +45,7 @@ def test_all_that_can_be_asked_of_a_weight(tmp_path: Path, form: str) -> None:
             assert (ours.bits(), ours.scales()) == (theirs.bits(), theirs.scales())
             assert torch.equal(ours.values(), theirs.values())
             assert ours.values().dtype == theirs.values().dtype
-            assert type(loaded_weight(ours)) in (type(theirs), type(weight))
+            assert type(ours.loaded()) in (type(theirs), type(weight))
         assert torch.equal(kept.masked(keep).values(), weight.masked(keep).values())
     assert list(tmp_path.iterdir()) == []
 

@@ -13,11 +13,10 @@ from torch import nn
 from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 from torch.nn.utils import prune
 
-from forgetmeter.compression.compressor import Compressor, compress
-from forgetmeter.compression.dynamic_int8 import kernel_available
-from forgetmeter.compression.installation import installed
-from forgetmeter.compression.int8_weight import Int8Weight
-from forgetmeter.compression.weight import DenseWeight
+from forgetmeter.compression.applying.compressor import Compressor, compress
+from forgetmeter.compression.forms.int8_weight import Int8Weight, kernel_available
+from forgetmeter.compression.forms.weight import DenseWeight
+from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe

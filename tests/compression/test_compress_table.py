@@ -6,8 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from forgetmeter.compression import l1_unstructured, table
+from forgetmeter.compression import table
 from forgetmeter.compression.method import MatrixMethod
+from forgetmeter.compression.methods import l1_unstructured
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import MethodDeclaration
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_models import make_llama, make_tokenizer
 
-from forgetmeter.compression.compressor import compress
+from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loading import wrap
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from models.architectures import logits_of, make_architecture
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from forgetmeter.compression.compressor import Compressor, compress
+from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import Recipe

@@ -12,7 +12,7 @@ import yaml
 from tiny_models import make_llama, make_tokenizer
 from torch import nn
 
-from forgetmeter.compression.compressor import compress
+from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.config.entries import recipes_of
 from forgetmeter.errors import UserError
 from forgetmeter.models import fused_layouts

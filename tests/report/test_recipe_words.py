@@ -1,6 +1,7 @@
 import pytest
 
 from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.specs.method_facts import EARLIER
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
     ],
 )
 def test_a_recipe_is_said_in_words(recipe, words):
-    assert recipe_in_words(recipe) == words
+    assert recipe_in_words(recipe, EARLIER) == words
 
 
 def test_options_are_named_only_where_two_tasks_would_have_the_same_name():

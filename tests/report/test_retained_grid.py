@@ -2,13 +2,21 @@ from dataclasses import replace
 
 from forgetmeter.report.recipe_words import treatment
 from forgetmeter.report.retained_grid import grid_text, retained_grids
+from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.recipe import parse_recipe
 
 
 def test_treatments_are_said_in_words():
-    assert treatment(parse_recipe("l1_unstructured:overall:0.2+dynamic_int8:overall")) == "20% pruned, then 8-bit"
-    assert treatment(parse_recipe("dynamic_int8:attention+l1_unstructured:attention:0.4")) == "8-bit, then 40% pruned"
-    assert treatment(parse_recipe("l1_unstructured:overall:0.25:pool=matrix")) == "l1_unstructured 0.25 pool=matrix"
+    def said(recipe):
+        return treatment(parse_recipe(recipe), EARLIER)
+
+    assert said("l1_unstructured:overall:0.2+dynamic_int8:overall") == "20% pruned, then 8-bit"
+    assert said("dynamic_int8:attention+l1_unstructured:attention:0.4") == "8-bit, then 40% pruned"
+
+    def said(recipe):
+        return treatment(parse_recipe(recipe), EARLIER)
+
+    assert said("l1_unstructured:overall:0.25:pool=matrix") == "l1_unstructured 0.25 pool=matrix"
 
 
 def test_a_grid_has_what_is_retained_by_treatment_and_scope(summary):

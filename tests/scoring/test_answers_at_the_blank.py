@@ -20,7 +20,7 @@ from tiny_models import (
     make_wordpiece_tokenizer,
 )
 
-from forgetmeter.compression.compressor import compress
+from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item
 from forgetmeter.scoring.engine import Engine

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.recipe import Recipe, make_step, parse_recipe, parse_recipes
+from forgetmeter.specs.recipe import Recipe, make_step, parse_recipe
 from forgetmeter.specs.scope import SELECTORS, Scope, regex_scope
 
 layers = st.none() | st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: (min(pair), max(pair)))
@@ -32,12 +32,6 @@ recipes = st.lists(steps, max_size=3).map(lambda some: Recipe(tuple(some)))
 def test_printing_and_parsing_round_trip(recipe: Recipe) -> None:
     assert parse_recipe(str(recipe)) == recipe
     assert str(parse_recipe(str(recipe))) == str(recipe)
-
-
-@given(st.lists(recipes, min_size=1, max_size=4))
-@settings(deadline=None)
-def test_lists_round_trip(some: list[Recipe]) -> None:
-    assert parse_recipes(",".join(map(str, some))) == tuple(some)
 
 
 def test_examples_of_the_design() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.models.loading import load
 from forgetmeter.models.standard import SHIPPED
 from forgetmeter.models.weight_map import weight_map

@@ -13,7 +13,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.promise import Promises
 from forgetmeter.cli.main import app
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load, wrap

@@ -13,7 +13,7 @@ import yaml
 from made_up_task import MadeUpTask, plug_in
 from paper_models import PAPER_MODELS, Published, save_small, whole_without_weights
 
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file
 from forgetmeter.config.vocabulary import Vocabulary

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import make_bert, make_tokenizer
 from transformers import BertLMHeadModel
 
-from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress, Silence, Work
 from forgetmeter.executors.local import LocalExecutor
@@ -117,7 +117,7 @@ def test_outcomes_are_those_of_the_compressed_model_asked_alone(study: dict[str,
 
 
 def evaluate_under(loaded: Any, recipe: str) -> Any:
-    from forgetmeter.compression.compressor import compress
+    from forgetmeter.compression.applying.compressor import compress
 
     return evaluate(compress(loaded, recipe), [MadeUpTask()])["made_up"].outcomes
 
@@ -310,7 +310,7 @@ def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], m
 
 def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path) -> None:
     """Each family; the calibration that the run made gives the same outcomes when it is given by hand."""
-    from forgetmeter.compression.compressor import compress
+    from forgetmeter.compression.applying.compressor import compress
     from forgetmeter.executors.calibration import calibration_for
     from forgetmeter.specs.recipe import parse_recipe
 

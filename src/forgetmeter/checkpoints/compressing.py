@@ -31,7 +31,7 @@ from forgetmeter.checkpoints.source import Source, StoredModel, open_source, sto
 from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
+from forgetmeter.compression.surgery.untying import stays_tied
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.untying import stays_tied
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
@@ -122,8 +122,4 @@ def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) ->
 
 def quantizing(recipe: Recipe) -> list[Step]:
     """Return the steps that leave integers with scales."""
-    return [step for step in recipe.steps if _effect(step) == "quantizes"]
-
-
-def _effect(step: Step) -> str:
-    return load_method(step.method).declaration.effect
+    return [step for step in recipe.steps if load_method(step.method).declaration.effect == "quantizes"]

@@ -14,8 +14,8 @@ from transformers.utils import logging
 
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.source import Source
-from forgetmeter.compression.compressor import Compressor
-from forgetmeter.compression.installation import install
+from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.surgery.installation import install
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.source import StoredModel
-from forgetmeter.compression.block_dropping import drop_blocks
-from forgetmeter.compression.drop_layers import DropLayers
-from forgetmeter.compression.dropped_weight import block_of, is_dropped
-from forgetmeter.compression.step import prepared, selected_units
+from forgetmeter.compression.applying.step import prepared, selected_units
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.surgery.block_dropping import drop_blocks
+from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.unit_method import Block
-from forgetmeter.compression.untying import declare_untied
-from forgetmeter.compression.weight import Weight
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Block, Matrix
 
 _BLOCK_NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.)")
 
@@ -91,11 +88,11 @@ def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]
     dropped = dict[Matrix, Weight]()
     for step in recipe.steps:
         units = selected_units(step, husks, dropped)
-        if isinstance(load_method(step.method), DropLayers):
+        if load_method(step.method).declaration.kind == "blocks":
             results = zip(units, prepared(step, units, seed=0)(step.level), strict=True)
             for unit, weight in results:
-                dropped.update(unit.apart(weight) if is_dropped(weight) else {})
-    return {block for matrix in dropped if (block := block_of(matrix)) is not None}
+                dropped.update(unit.apart(weight) if weight.is_dropped else {})
+    return {block for matrix in dropped if (block := matrix.block) is not None}
 
 
 def _renumbered(stored_name: str, name_after: str) -> str:

@@ -16,10 +16,9 @@ from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
-from forgetmeter.compression.cast import METHOD as CAST
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.forms.weight import DenseWeight, by_matrix
 from forgetmeter.compression.table import load_method
-from forgetmeter.compression.weight import DenseWeight, by_matrix
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.specs.recipe import Recipe
 
@@ -105,7 +104,7 @@ def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[
     entry = stored.source.entries[stored.keys[output.parameter]]
     of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]
     rounding = [step for step in quantizing(request.recipe) if any(map(step.scope.selects, of_parameter))]
-    casts = [step for step in request.recipe.steps if step.method == CAST.declaration.name]
+    casts = [step for step in request.recipe.steps if load_method(step.method).declaration.kind == "casts"]
     is_cast = any(step.scope.select(of_parameter) for step in casts)
     if rounding and request.format != "dense":
         group = load_method(rounding[-1].method).declaration.values(rounding[-1])["group_size"]

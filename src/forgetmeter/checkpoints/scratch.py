@@ -8,9 +8,8 @@ from types import TracebackType
 from torch import Tensor
 
 from forgetmeter.checkpoints.safetensors_file import StoredTensor, write_tensor
-from forgetmeter.compression.deferred_weight import DeferredWeight, is_deferred, with_tensors
-from forgetmeter.compression.dropped_weight import is_dropped
-from forgetmeter.compression.weight import Weight
+from forgetmeter.compression.forms.deferred_weight import DeferredWeight, with_tensors
+from forgetmeter.compression.forms.weight import Weight
 
 
 class Scratch:
@@ -36,7 +35,7 @@ class Scratch:
         Raises:
             OSError: The disk is full, or fails.
         """
-        if is_deferred(weight) or is_dropped(weight):
+        if weight.is_deferred or weight.is_dropped:
             return weight
         places: list[StoredTensor] = []
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensor
-from forgetmeter.compression.deferred_weight import DeferredWeight
-from forgetmeter.compression.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.compression.forms.deferred_weight import DeferredWeight
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.stored_weights import name_in
 from forgetmeter.models.weight_map import weight_map

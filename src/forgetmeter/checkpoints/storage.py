@@ -11,10 +11,9 @@ from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.writer import CheckpointWriter
-from forgetmeter.compression.cast import CastWeight
-from forgetmeter.compression.installation import parameter_values
-from forgetmeter.compression.rounded_weight import RoundedWeight
-from forgetmeter.compression.unit import Unit
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.rounded_weight import RoundedWeight
+from forgetmeter.compression.surgery.installation import parameter_values
 
 _WORD_BITS = 32
 _ROWS = 256
@@ -57,8 +56,8 @@ class DenseStorage:
         What was cast to 16 bits is stored so; it is read in the dtype that the configuration names.
         """
         weight = units[0].weight
-        is_cast = len(units) == 1 and isinstance(weight, CastWeight) and weight.shape == tuple(old.shape)
-        writer.append(output.name, weight.values() if is_cast else parameter_values(old, units))
+        is_kept = len(units) == 1 and weight.keeps_dtype and weight.shape == tuple(old.shape)
+        writer.append(output.name, weight.values() if is_kept else parameter_values(old, units))
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
         """Store it."""

@@ -16,12 +16,10 @@ from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.checkpoints.storage import Storage
 from forgetmeter.checkpoints.writer import CheckpointWriter
-from forgetmeter.compression.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
-from forgetmeter.compression.deferred_weight import loaded_weight
-from forgetmeter.compression.dropped_weight import is_dropped
-from forgetmeter.compression.step import prepared, selected_units, unit_by_unit
-from forgetmeter.compression.unit import Unit, joined
-from forgetmeter.compression.weight import Weight
+from forgetmeter.compression.applying.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
+from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix
@@ -124,9 +122,9 @@ class Sink:
         """Store a parameter with what the recipe made of some or all of it; count it, where it was dropped."""
         old = self._stored.read(parameter)
         self._count(parameter, old)
-        units = [Unit(unit.matrices, loaded_weight(unit.weight)) for unit in joined(weights.items())]
+        units = [Unit(unit.matrices, unit.weight.loaded()) for unit in joined(weights.items())]
         self._accounts += [account_unit(unit, self._weight_bytes) for unit in units]
-        if not any(is_dropped(unit.weight) for unit in units):
+        if not any(unit.weight.is_dropped for unit in units):
             self._storage.put(self._left.pop(parameter), old, units, self._writer)
 
     def put_dropped(self, weights: Mapping[Matrix, Weight]) -> None:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import Any, cast
 
 from forgetmeter.compression.method import Method
-from forgetmeter.compression.unit_method import UnitMethod
 from forgetmeter.errors import UserError
+from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
 
 GROUP = "forgetmeter.methods"
 """The entry-point group of plug-ins: ``NAME = "package.module:METHOD"``."""
 
 BUILT_IN = {
-    "cast": "forgetmeter.compression.cast:METHOD",
-    "drop_layers": "forgetmeter.compression.drop_layers:METHOD",
-    "dynamic_int8": "forgetmeter.compression.dynamic_int8:METHOD",
-    "int4_weight_only_torchao": "forgetmeter.compression.int4_weight_only_torchao:METHOD",
-    "int8_dynamic_torchao": "forgetmeter.compression.int8_dynamic_torchao:METHOD",
-    "l1_heads": "forgetmeter.compression.l1_heads:METHOD",
-    "l1_unstructured": "forgetmeter.compression.l1_unstructured:METHOD",
-    "ln_structured": "forgetmeter.compression.ln_structured:METHOD",
-    "n_m": "forgetmeter.compression.n_m:METHOD",
-    "random_structured": "forgetmeter.compression.random_structured:METHOD",
-    "random_unstructured": "forgetmeter.compression.random_unstructured:METHOD",
-    "round_to_nearest": "forgetmeter.compression.round_to_nearest:METHOD",
-    "svd": "forgetmeter.compression.svd:METHOD",
+    "cast": "forgetmeter.compression.methods.cast:METHOD",
+    "drop_layers": "forgetmeter.compression.methods.drop_layers:METHOD",
+    "dynamic_int8": "forgetmeter.compression.methods.dynamic_int8:METHOD",
+    "int4_weight_only_torchao": "forgetmeter.compression.methods.int4_weight_only_torchao:METHOD",
+    "int8_dynamic_torchao": "forgetmeter.compression.methods.int8_dynamic_torchao:METHOD",
+    "l1_heads": "forgetmeter.compression.methods.l1_heads:METHOD",
+    "l1_unstructured": "forgetmeter.compression.methods.l1_unstructured:METHOD",
+    "ln_structured": "forgetmeter.compression.methods.ln_structured:METHOD",
+    "n_m": "forgetmeter.compression.methods.n_m:METHOD",
+    "random_structured": "forgetmeter.compression.methods.random_structured:METHOD",
+    "random_unstructured": "forgetmeter.compression.methods.random_unstructured:METHOD",
+    "round_to_nearest": "forgetmeter.compression.methods.round_to_nearest:METHOD",
+    "svd": "forgetmeter.compression.methods.svd:METHOD",
 }
 
 
@@ -40,7 +43,7 @@ def method_names() -> tuple[str, ...]:
     return tuple(_entries())
 
 
-def load_method(name: str) -> Method | UnitMethod:
+def load_method(name: str) -> Method:
     """Import the method called ``name``.
 
     Raises:
@@ -58,6 +61,20 @@ def plug_ins() -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=GROUP), key=lambda plug_in: plug_in.name))
 
 
+def recorded_facts(recipes: Iterable[Recipe]) -> dict[str, dict[str, Any]]:
+    """Return what ``study.json`` records about the methods of recipes, so that a run explains itself without them."""
+    names = dict.fromkeys(step.method for recipe in recipes for step in recipe.steps)
+    return {name: asdict(load_method(name).declaration.facts) for name in names}
+
+
+def advised_plug_ins() -> Iterator[str]:
+    """Yield the recipes that plug-ins ask ``advise`` to try; those that do not load are left out."""
+    for entry in plug_ins():
+        with suppress(UserError):
+            for level in load_method(entry.name).declaration.advised_levels:
+                yield f"{entry.name}:overall{'' if level is None else f':{level}'}"
+
+
 def _entries() -> dict[str, EntryPoint]:
     entries = {name: EntryPoint(name, target, GROUP) for name, target in sorted(BUILT_IN.items())}
     for entry in plug_ins():
@@ -72,11 +89,11 @@ def _entries() -> dict[str, EntryPoint]:
 
 
 @cache
-def _load_built_in(name: str) -> Method | UnitMethod:
-    return cast("Method | UnitMethod", EntryPoint(name, BUILT_IN[name], GROUP).load())
+def _load_built_in(name: str) -> Method:
+    return cast("Method", EntryPoint(name, BUILT_IN[name], GROUP).load())
 
 
-def _load_plug_in(entry: EntryPoint) -> Method | UnitMethod:
+def _load_plug_in(entry: EntryPoint) -> Method:
     try:
         method = entry.load()
     except (ImportError, AttributeError) as error:
@@ -84,4 +101,4 @@ def _load_plug_in(entry: EntryPoint) -> Method | UnitMethod:
     declared = getattr(getattr(method, "declaration", None), "name", None)
     if declared != entry.name:
         raise UserError(f"method '{entry.name}': its plug-in {entry.value} calls itself {declared!r}; make them agree")
-    return cast("Method | UnitMethod", method)
+    return cast("Method", method)

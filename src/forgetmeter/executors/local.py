@@ -11,7 +11,7 @@ from itertools import groupby
 import torch
 from transformers import PreTrainedModel
 
-from forgetmeter.compression.compressor import Compressed, Compressor
+from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.executor import Progress, Work

@@ -10,7 +10,8 @@ from forgetmeter.report.recipe_words import recipe_in_words, task_label, things
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary
-from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, QUANTIZATION, treatments
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, treatments
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE
 
 _AFFORDABLE = (0.01, 0.02, 0.05, 0.1)
@@ -47,13 +48,13 @@ def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headlin
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
-                said = tuple(_sentences(task, task_label(task.task, names), cells, mine))
+                said = tuple(_sentences(task, task_label(task.task, names), cells, mine, summary.methods))
                 found.append(Headline(model, task.task, said, _has_knowledge(task, cells)))
     return found
 
 
 def _sentences(
-    task: TaskSummary, label: str, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve]
+    task: TaskSummary, label: str, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve], methods: Methods
 ) -> Iterable[str]:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
     if baseline is None:
@@ -70,7 +71,7 @@ def _sentences(
         yield "So what variants still get right of it says nothing of what they know."
         return
     yield from _pruned(curves)
-    yield from _quantized([cell for cell in cells if cell.retained is not None])
+    yield from _quantized([cell for cell in cells if cell.retained is not None], methods)
     compared = [cell for cell in cells if cell.drop is not None]
     unclear = sum(not cell.is_significant for cell in compared)
     if compared:
@@ -138,14 +139,14 @@ def _lost(point: CurvePoint) -> str:
     return percent(1 - point.retained.value)
 
 
-def _quantized(cells: Sequence[CellSummary]) -> Iterable[str]:
+def _quantized(cells: Sequence[CellSummary], methods: Methods) -> Iterable[str]:
     by_recipe = {cell.recipe: cell for cell in cells}
-    found = [each for each in treatments(by_recipe) if each.name in QUANTIZATION]
+    found = [each for each in treatments(by_recipe, methods) if each.facts.quantizes]
     for method, level in dict.fromkeys((each.method, each.level) for each in found):
         places = {each.place: each.recipe for each in found if (each.method, each.level) == (method, level)}
         recipe = next((places[scope] for scope in _SCOPES if scope in places), None)
         if recipe is not None:
-            yield _cost(recipe_in_words(recipe), by_recipe[recipe])
+            yield _cost(recipe_in_words(recipe, methods), by_recipe[recipe])
 
 
 def _cost(words: str, cell: CellSummary) -> str:

@@ -6,15 +6,20 @@ from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
-from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
+from forgetmeter.specs.method_facts import BY_NAME, Methods
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 
 _SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
 
 
-def recipe_in_words(text: str) -> str:
+def recipe_in_words(text: str, methods: Methods) -> str:
     """Return what a recipe does and where: ``attention: 20% pruned, then 8-bit``.
 
     A recipe in a form that is not known here, such as one of a plug-in, is returned as it is.
+
+    Args:
+        text: The recipe.
+        methods: What the run knows about its methods.
     """
     if text == BASELINE:
         return BASELINE
@@ -24,13 +29,15 @@ def recipe_in_words(text: str) -> str:
         return text
     scopes = list(dict.fromkeys(str(step.scope) for step in recipe.steps))
     if len(scopes) == 1:
-        return f"{scope_in_words(scopes[0])}: {treatment(recipe)}"
-    return ", then ".join(f"{scope_in_words(str(step.scope))} {treatment(Recipe((step,)))}" for step in recipe.steps)
+        return f"{scope_in_words(scopes[0])}: {treatment(recipe, methods)}"
+    return ", then ".join(
+        f"{scope_in_words(str(step.scope))} {treatment(Recipe((step,)), methods)}" for step in recipe.steps
+    )
 
 
-def treatment(recipe: Recipe) -> str:
+def treatment(recipe: Recipe, methods: Methods) -> str:
     """Return what a recipe does, in words, without the scope: ``20% pruned, then 8-bit``."""
-    return ", then ".join(map(_step_in_words, recipe.steps))
+    return ", then ".join(methods.get(step.method, BY_NAME).in_words(step) for step in recipe.steps)
 
 
 def scope_in_words(scope: str) -> str:
@@ -53,13 +60,3 @@ def things(task: str, number: int) -> str:
         # A run may be older than what is installed.
         pass
     return "item" if number == 1 else "items"
-
-
-def _step_in_words(step: Step) -> str:
-    if step.method == "l1_unstructured" and isinstance(step.level, float) and not step.options:
-        return f"{step.level:.0%} pruned"
-    if step.method == "dynamic_int8":
-        return "8-bit"
-    level = "" if step.level is None else f" {step.level:g}"
-    options = "".join(f" {key}={value}" for key, value in step.options)
-    return f"{step.method}{level}{options}"

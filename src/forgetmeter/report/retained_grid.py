@@ -9,6 +9,7 @@ from forgetmeter.report.numbers import MISSING, count, percent, share_or_all_but
 from forgetmeter.report.recipe_words import scope_in_words, treatment
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE, parse_recipe
 from forgetmeter.statistics.paired import value
 
@@ -45,7 +46,7 @@ def retained_grids(summary: Summary) -> list[RetainedGrid]:
     for model in dict.fromkeys(cell.model for cell in summary.cells):
         for task in summary.tasks:
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
-            grid = _grid(model, task, cells)
+            grid = _grid(model, task, cells, summary.methods)
             if grid is not None:
                 found.append(grid)
     return found
@@ -74,14 +75,14 @@ def _row(texts: Iterable[str], widths: Sequence[int]) -> str:
     return "".join(f"   {text:>{width}}" for text, width in zip(texts, widths, strict=True))
 
 
-def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary]) -> RetainedGrid | None:
+def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary], methods: Methods) -> RetainedGrid | None:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
     values: dict[tuple[str, str], float | None] = {}
     for cell in cells:
         recipe = parse_recipe(cell.recipe)
         scopes = {str(step.scope) for step in recipe.steps}
         if len(scopes) == 1:
-            values[treatment(recipe), scopes.pop()] = value(cell.retained)
+            values[treatment(recipe, methods), scopes.pop()] = value(cell.retained)
     if baseline is None or not values:
         return None
     treatments = tuple(dict.fromkeys(name for name, _ in values))

@@ -103,7 +103,7 @@ def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
 
 def _failures(summary: Summary) -> Iterable[tuple[str, str]]:
     for failure in summary.failures[:_MOST_FAILURES]:
-        name = f"{failure.model}, {failure.task}: {recipe_in_words(failure.recipe)}"
+        name = f"{failure.model}, {failure.task}: {recipe_in_words(failure.recipe, summary.methods)}"
         yield name, visible_line(failure.error) or "no cause was noted"
     if len(summary.failures) > _MOST_FAILURES:
         yield "and more", f"{count(len(summary.failures) - _MOST_FAILURES)} failures"

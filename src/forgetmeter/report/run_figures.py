@@ -14,7 +14,7 @@ from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_me
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
-from forgetmeter.report.recipe_words import task_label
+from forgetmeter.report.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.frontier import MEASURES, frontiers
 from forgetmeter.results.relation_shares import relation_shares
@@ -121,7 +121,7 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
                 for cell in summary.cells
                 if (cell.model, cell.task) == (model, task.task) and (model, task.task, cell.recipe) not in drawn
             ]
-            figure = recipes_figure(others, task.chance)
+            figure = recipes_figure(others, task.chance, summary.methods)
             if figure is not None:
                 found.setdefault(task.task, []).append(figure)
     return _by_task(summary, found)
@@ -148,7 +148,8 @@ def _task_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     if not any(value is not None for row in shares for value in row):
         return ()
     of = columns[0][0] if len(models) == 1 else "all models"
-    return (TaskFigures("", (heat_figure(HeatGrid(of, "all tasks", "task", known, recipes, shares)),)),)
+    words = tuple(recipe_in_words(recipe, summary.methods) for recipe in recipes)
+    return (TaskFigures("", (heat_figure(HeatGrid(of, "all tasks", "task", known, words, shares)),)),)
 
 
 def _known(cell: CellSummary | None) -> int:
@@ -183,7 +184,8 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
     rows = tuple(
         tuple(None if np.isnan(value) else float(value) for value in row) for row in shares.forgotten[:, chosen]
     )
-    return HeatGrid(answers.model, answers.task, "relation", columns, shares.recipes, rows)
+    words = tuple(recipe_in_words(recipe, run.methods) for recipe in shares.recipes)
+    return HeatGrid(answers.model, answers.task, "relation", columns, words, rows)
 
 
 def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
@@ -193,5 +195,5 @@ def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     for measure in MEASURES:
         for frontier in every:
             if measure in shown_measures(frontier):
-                found.setdefault(frontier.task, []).append(frontier_figure(frontier, measure))
+                found.setdefault(frontier.task, []).append(frontier_figure(frontier, measure, summary.methods))
     return _by_task(summary, found)

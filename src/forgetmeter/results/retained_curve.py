@@ -14,6 +14,7 @@ from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, curves, treatments
 from forgetmeter.runs.answers import Answers
 from forgetmeter.runs.run import Run
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate
 from forgetmeter.statistics.resampling import expanded_interval, hull
 
@@ -81,7 +82,7 @@ class RetainedCurve:
 
 
 def retained_curves(
-    answers: Answers, cells: Mapping[str, CellSummary], removed: Mapping[str, int | None]
+    answers: Answers, cells: Mapping[str, CellSummary], removed: Mapping[str, int | None], methods: Methods
 ) -> tuple[RetainedCurve, ...]:
     """Return the curves of a model on a task; none where the baseline has no outcomes or knows nothing.
 
@@ -89,12 +90,13 @@ def retained_curves(
         answers: What its variants did.
         cells: The same in numbers, by recipe.
         removed: Removed weights by recipe.
+        methods: What is known about the methods.
     """
     draws = retained_draws(answers)
     if answers.baseline is None or not draws.known:
         return ()
     found = []
-    for (method, scope), group in curves(treatments(answers.recipes)).items():
+    for (method, scope), group in curves(treatments(answers.recipes, methods)).items():
         points = tuple(
             CurvePoint(each.recipe, float(each.level or 0), removed.get(each.recipe), estimate)
             for each in group
@@ -113,7 +115,7 @@ def all_curves(run: Run, summary: Summary) -> tuple[RetainedCurve, ...]:
         cells = {
             cell.recipe: cell for cell in summary.cells if (cell.model, cell.task) == (answers.model, answers.task)
         }
-        found += retained_curves(answers, cells, removed)
+        found += retained_curves(answers, cells, removed, summary.methods)
     return tuple(found)
 
 

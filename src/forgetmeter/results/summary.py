@@ -13,6 +13,7 @@ from forgetmeter.results.measured import MeasuredSummary, measured_cells
 from forgetmeter.runs.baselines import task_baseline
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredCell, StoredVariant
+from forgetmeter.specs.method_facts import Methods, recorded_methods
 from forgetmeter.statistics.correction import holm_corrected
 from forgetmeter.statistics.paired import Paired
 
@@ -92,6 +93,11 @@ class Summary:
     failures: tuple[Failure, ...]
     missing: tuple[tuple[str, str, str], ...]
     measured: tuple[MeasuredSummary, ...] = ()
+
+    @property
+    def methods(self) -> Methods:
+        """What is known about the methods of the recipes."""
+        return recorded_methods(self.study)
 
 
 def summarise(run: Run) -> Summary:

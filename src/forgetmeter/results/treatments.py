@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.errors import UserError
+from forgetmeter.specs.method_facts import BY_NAME, MethodFacts, Methods
 from forgetmeter.specs.recipe import Level, Recipe, Step, parse_recipe
 
-UNSTRUCTURED = ("l1_unstructured", "random_unstructured")
-STRUCTURED = ("ln_structured", "random_structured")
-PRUNING = (*UNSTRUCTURED, *STRUCTURED, "l1_heads", "drop_layers", "n_m", "svd")
-QUANTIZATION = (
-    "dynamic_int8",
-    "int8_dynamic_torchao",
-    "int4_weight_only_torchao",
-    "round_to_nearest",
-    "cast",
-)
 BOTH = "overall"
 ATTENTION = "attention"
 FEED_FORWARD = "feed_forward"
@@ -34,12 +25,14 @@ class Treatment:
         method: The method and its options, as text.
         scope: The scope, as text; the published scripts' own scopes count as what they are called.
         level: The level; ``None`` where the method has none.
+        facts: What the run knows about the method.
     """
 
     recipe: str
     method: str
     scope: str
     level: Level | None
+    facts: MethodFacts
 
     @property
     def name(self) -> str:
@@ -57,19 +50,17 @@ class Treatment:
         return self.scope.removeprefix(_PUBLISHED)
 
 
-def treatments(recipes: Iterable[str]) -> tuple[Treatment, ...]:
+def treatments(recipes: Iterable[str], methods: Methods) -> tuple[Treatment, ...]:
     """Return the recipes of one step; others, and what does not parse, are left out."""
     found = []
     for recipe in recipes:
         steps = _parsed(recipe).steps
         if len(steps) == 1:
-            found.append(_treatment(recipe, steps[0]))
+            found.append(_treatment(recipe, steps[0], methods.get(steps[0].method, BY_NAME)))
     return tuple(found)
 
 
-def by_level(
-    found: Iterable[Treatment], *, scopes: Iterable[str]
-) -> Mapping[tuple[str, str, Level | None], Mapping[str, str]]:
+def scope_groups(found: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapping[str, str]]:
     """Group treatments that differ in nothing but their scope.
 
     Args:
@@ -79,26 +70,25 @@ def by_level(
     Returns:
         For each method with options, family of scopes and level, the recipe of each scope; only where all are there.
     """
-    wanted = tuple(scopes)
     groups: dict[tuple[str, str, Level | None], dict[str, str]] = {}
     for each in found:
-        if each.place in wanted:
+        if each.place in scopes:
             groups.setdefault((each.method, each.family, each.level), {})[each.place] = each.recipe
-    return {key: group for key, group in groups.items() if len(group) == len(wanted)}
+    return [group for group in groups.values() if len(group) == len(scopes)]
 
 
 def curves(found: Iterable[Treatment]) -> Mapping[tuple[str, str], tuple[Treatment, ...]]:
     """Group treatments by method with options and scope, in the order of their levels; fractions only."""
     groups: dict[tuple[str, str], list[Treatment]] = {}
     for each in found:
-        if each.level is not None and 0 < each.level <= 1 and each.name not in QUANTIZATION:
+        if each.level is not None and 0 < each.level <= 1 and not each.facts.quantizes:
             groups.setdefault((each.method, each.scope), []).append(each)
     return {key: tuple(sorted(group, key=lambda each: float(each.level or 0))) for key, group in groups.items()}
 
 
-def _treatment(recipe: str, step: Step) -> Treatment:
+def _treatment(recipe: str, step: Step, facts: MethodFacts) -> Treatment:
     options = "".join(f":{key}={value}" for key, value in step.options)
-    return Treatment(recipe, f"{step.method}{options}", str(step.scope), step.level)
+    return Treatment(recipe, f"{step.method}{options}", str(step.scope), step.level, facts)
 
 
 def _parsed(recipe: str) -> Recipe:

@@ -23,6 +23,7 @@ from forgetmeter.runs.outcomes_table import OUTCOME_COLUMNS
 from forgetmeter.runs.parquet_union import Part, read_union
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
+from forgetmeter.specs.method_facts import Methods, recorded_methods
 from forgetmeter.specs.recipe import BASELINE
 
 _KEYS = ("variant", "model", "recipe", "task")
@@ -54,6 +55,11 @@ class Run:
     def task_names(self) -> tuple[str, ...]:
         """The study's tasks, then others that have cells."""
         return tuple(dict.fromkeys([*self.study["identity"].get("tasks", ()), *(cell.task for cell in self.cells)]))
+
+    @cached_property
+    def methods(self) -> Methods:
+        """What the run recorded about the methods of its recipes."""
+        return recorded_methods(self.study)
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:

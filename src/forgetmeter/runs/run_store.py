@@ -304,7 +304,7 @@ def _are_texts(values: object) -> bool:
 
 def _mappings(document: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     yield from ((identity, key) for key in ("model_content", "evaluation"))
-    yield from ((document, key) for key in ("hardware", "versions"))
+    yield from ((document, key) for key in ("hardware", "versions", "methods"))
 
 
 def _ids(study: Mapping[str, Any]) -> dict[tuple[str, str], str]:

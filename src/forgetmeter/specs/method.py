@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from forgetmeter.specs.recipe import OptionValue, Step
+from forgetmeter.specs.method_facts import Kind, MethodFacts
+from forgetmeter.specs.recipe import Level, OptionValue, Step
 from forgetmeter.specs.role import Form, Matrix
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
 Effect = Literal["zeroes", "rewrites", "quantizes"]
 
+_KINDS: dict[Effect, Kind] = {"zeroes": "unstructured", "rewrites": "other", "quantizes": "quantizes"}
 _LEVELS: dict[LevelKind, str] = {
     "none": "takes no level",
     "fraction": "takes a fraction from 0 to 1",
@@ -90,6 +92,13 @@ class MethodDeclaration:
         needs_kernel: Whether the answers come of a kernel of its own, such as one that quantizes activations on each
             call, so that a checkpoint's weights do not say all of it.
         pools: What its fraction is a fraction of; ``None`` where it has none, or only the weights tell.
+        kind: What findings and charts count it as. By default it follows from ``effect``: unstructured pruning for
+            ``zeroes``, quantization for ``quantizes``, neither for ``rewrites``.
+        phrase: How sentences call a step, such as ``{percent} pruned`` or ``{level}-bit``; by default by its name.
+        unsaid: Options that the phrase covers, whatever their value.
+        counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
+        advised_levels: Levels that ``advise`` tries over the scope ``overall``; ``None`` for a method without a level.
+            The built-in methods' candidates are ``preset:advice``.
     """
 
     name: str
@@ -103,6 +112,16 @@ class MethodDeclaration:
     scopes: str = "any scope"
     needs_kernel: bool = False
     pools: Pools | None = None
+    kind: Kind | None = None
+    phrase: str = ""
+    unsaid: tuple[str, ...] = ()
+    counterpart: str = ""
+    advised_levels: tuple[Level | None, ...] = ()
+
+    @property
+    def facts(self) -> MethodFacts:
+        """What a run records about the method."""
+        return MethodFacts(self.kind or _KINDS[self.effect], self.phrase, self.unsaid, self.counterpart)
 
     def problems(self, step: Step) -> list[str]:
         """Return what is wrong with a step that names this method, a sentence each."""

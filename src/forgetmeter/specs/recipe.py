@@ -102,15 +102,6 @@ def parse_recipe(text: str) -> Recipe:
     return Recipe(tuple(_parse_step(part.strip(), text) for part in text.split("+")))
 
 
-def parse_recipes(text: str) -> tuple[Recipe, ...]:
-    """Read a list of recipes separated by commas.
-
-    Raises:
-        UserError: One of them does not parse.
-    """
-    return tuple(parse_recipe(part) for part in text.split(","))
-
-
 def _parse_step(text: str, recipe: str) -> Step:
     method, *rest = text.split(":")
     if not rest or not method:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,11 @@ Form = Literal["linear", "conv1d", "tensor"]
 ATTENTION_PARTS: tuple[Part, ...] = ("query", "key", "value", "output")
 FEED_FORWARD_PARTS: tuple[Part, ...] = ("up", "gate", "down")
 
+Block = tuple[str, int]
+"""One block of a model: the name of the list that it is in, and its index there."""
+
 _RANGES_SHOWN = 3
+_BLOCK = re.compile(r"^((?:.*?\.)?[^.\d][^.]*)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,12 @@ class Matrix:
     def module(self) -> str:
         """Name of the module that holds the parameter."""
         return self.parameter.rpartition(".")[0]
+
+    @property
+    def block(self) -> Block | None:
+        """The block that the matrix is in; ``None`` outside of the blocks."""
+        found = _BLOCK.match(self.parameter) if self.layer is not None else None
+        return None if found is None else (found[1], int(found[2]))
 
     @property
     def size(self) -> int:

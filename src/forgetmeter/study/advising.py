@@ -45,8 +45,8 @@ class AdviceRequest:
         model: The model, as text.
         tasks: What has to be retained, as text.
         budget: The most that the compressed model may take.
-        recipes: Candidates, as text, or ``preset:NAME``; ``None`` for ``preset:advice``, of which the model may be
-            unable to take some.
+        recipes: Candidates, as text, or ``preset:NAME``; ``None`` for ``preset:advice`` and what plug-ins ask to try,
+            of which the model may be unable to take some.
         options: Of the evaluation, by dotted key, as for ``run``.
         output: Folder or URL for the runs; ``None`` for one under ``runs/`` that is named for the request.
         data: The data folder of the probes, where it was named.
@@ -141,8 +141,11 @@ class _Advising:
     def _checked(self) -> tuple[Study, Location]:
         """Check the request as the study that it comes to."""
         locations: dict[ModelReference, Location] = {}
+        # Imports torch, a second that an error in the options does not wait for.
+        from forgetmeter.compression.table import advised_plug_ins
+
         vocabulary = InstalledVocabulary(self._request.data, locations)
-        recipes = list(self._request.recipes or (CANDIDATES,))
+        recipes = list(self._request.recipes or (CANDIDATES, *advised_plug_ins()))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]

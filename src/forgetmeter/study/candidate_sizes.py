@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from forgetmeter.checkpoints.promise import Promises
-from forgetmeter.compression.compressor import Compressor
-from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for

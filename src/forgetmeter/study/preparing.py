@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from forgetmeter.compression.recipe_problems import meaning, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
+from forgetmeter.compression.table import recorded_facts
 from forgetmeter.config.study import Study
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
@@ -81,7 +82,8 @@ def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -
     resolve_device(study.evaluation.device)
     tasks = _load_tasks(prospect, progress)
     _check_askable(prospect, tasks)
-    store.open_study(prospect.document)
+    # Outside of ``identity``, so that a finished run of an earlier version, which has no methods, is recognised.
+    store.open_study({**prospect.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
         # What no model can be asked has no chance of being guessed, either.
         store.write_items(task.description, [item for item in task.items if item.problem is None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
 from forgetmeter.results.frontier import Frontier, FrontierPoint, Measure
+from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.statistics.paired import Estimate
 
 SPEED: Measure = "tokens_per_second"
@@ -36,14 +37,14 @@ def test_the_smallest_size_and_a_speed_that_was_measured_are_drawn() -> None:
 
 
 def test_sizes_are_named_from_small_to_large() -> None:
-    figure = frontier_figure(FRONTIER, "smallest_bytes")
+    figure = frontier_figure(FRONTIER, "smallest_bytes", EARLIER)
     assert (figure.name, figure.title) == ("frontier-smallest-org-tiny-piqa", "org/tiny: smallest size")
     assert figure.note == "Beaten by no other, from small to large: 1 both: 8-bit."
     assert [row[0] for row in figure.table.rows] == ["1", "", "", ""]
 
 
 def test_speeds_are_named_from_fast_to_slow_and_what_was_simulated_has_none() -> None:
-    figure = frontier_figure(FRONTIER, SPEED)
+    figure = frontier_figure(FRONTIER, SPEED, EARLIER)
     assert (figure.name, figure.title) == ("frontier-speed-org-tiny-piqa", "org/tiny: speed")
     assert figure.note == "Beaten by no other, from fast to slow: 1 both: 50% pruned · 2 baseline."
     assert [(row[0], row[-1]) for row in figure.table.rows] == [("1", "1,500"), ("2", "100"), ("", "120")]
@@ -51,6 +52,6 @@ def test_speeds_are_named_from_fast_to_slow_and_what_was_simulated_has_none() ->
 
 
 def test_every_point_says_what_it_is() -> None:
-    rows = next(iter(frontier_figure(FRONTIER, SPEED).chart.to_dict()["datasets"].values()))
+    rows = next(iter(frontier_figure(FRONTIER, SPEED, EARLIER).chart.to_dict()["datasets"].values()))
     assert rows[1]["text"] == "both: 50% pruned: 1,500 tokens/s, 90.0% retained"
     assert [row["cost"] for row in rows] == [100, 1500, 120]

@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from forgetmeter.compression.compressor import compress
+from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.records.item import Item, Request, Requests, RequestScore

@@ -15,6 +15,7 @@ from forgetmeter.report.numbers import MISSING, megabytes, percent, percent_inte
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.report.size_words import SIZES
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
+from forgetmeter.specs.method_facts import Methods
 
 _WIDTH, _HEIGHT = 290, 230
 
@@ -32,7 +33,7 @@ def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
     return (*(name for name in both if any(name in point.costs for point in frontier.points)), *speed)
 
 
-def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
+def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> Figure:
     """Return the frontier of a model and task by one measure of size, or by speed."""
     points = [point for point in frontier.points if measure in point.costs]
     best = frontier.pareto_set(measure)
@@ -43,16 +44,16 @@ def frontier_figure(frontier: Frontier, measure: Measure) -> Figure:
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
         f"{len(best)} of {len(points)} variants are beaten by no other: "
-        f"{', '.join(map(recipe_in_words, best))}. The table has all values.",
-        chart=_chart(points, measure),
-        table=_table(frontier, measure),
-        note=_named(points, measure),
+        f"{', '.join(recipe_in_words(recipe, methods) for recipe in best)}. The table has all values.",
+        chart=_chart(points, measure, methods),
+        table=_table(frontier, measure, methods),
+        note=_named(points, measure, methods),
     )
 
 
-def _named(points: Sequence[FrontierPoint], measure: Measure) -> str:
+def _named(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) -> str:
     best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
-    names = (f"{number} {recipe_in_words(point.recipe)}" for number, point in enumerate(best, 1))
+    names = (f"{number} {recipe_in_words(point.recipe, methods)}" for number, point in enumerate(best, 1))
     order = "from fast to slow" if measure == SPEED else "from small to large"
     return f"Beaten by no other, {order}: {' · '.join(names)}."
 
@@ -63,7 +64,7 @@ def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
     return [f"{size} MB" for size in megabytes(int(point.costs[measure]) for point in points)]
 
 
-def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: ANN401 - of Altair
+def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) -> Any:  # noqa: ANN401 - of Altair
     is_speed = measure == SPEED
     rows = pd.DataFrame(
         {
@@ -74,7 +75,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
             "high": [point.retained.high for point in points],
             "best": [measure in point.pareto for point in points],
             "text": [
-                f"{recipe_in_words(point.recipe)}: {cost}, {percent(point.retained.value)} retained"
+                f"{recipe_in_words(point.recipe, methods)}: {cost}, {percent(point.retained.value)} retained"
                 for point, cost in zip(points, _costs(points, measure), strict=True)
             ],
         }
@@ -121,7 +122,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure) -> Any:  # noqa: A
     ).properties(width=_WIDTH, height=_HEIGHT)
 
 
-def _table(frontier: Frontier, measure: Measure) -> FigureTable:
+def _table(frontier: Frontier, measure: Measure, methods: Methods) -> FigureTable:
     ordered = sorted(
         (point for point in frontier.points if measure in point.costs),
         key=lambda point: (measure not in point.pareto, burden(point, measure)),
@@ -134,7 +135,7 @@ def _table(frontier: Frontier, measure: Measure) -> FigureTable:
         rows.append(
             (
                 numbers[place] if place < len(numbers) else "",
-                recipe_in_words(point.recipe),
+                recipe_in_words(point.recipe, methods),
                 percent_interval(point.retained),
                 *(column[place] for column in columns),
                 "simulated" if point.simulated else MISSING if speed is None else f"{speed:,.0f}",

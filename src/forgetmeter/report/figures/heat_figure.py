@@ -13,7 +13,6 @@ from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import HEAT, NO_VALUE, PAPER
 from forgetmeter.report.numbers import MISSING, percent
-from forgetmeter.report.recipe_words import recipe_in_words
 
 _CELL_WIDTH, _CELL_HEIGHT = 24, 17
 _LABEL = 230
@@ -29,7 +28,7 @@ class HeatGrid:
         subject: What the columns divide: a task, or ``all tasks``.
         kind: What a column is: ``relation`` or ``task``.
         columns: Names of the columns, with how many items of each the baseline knows.
-        recipes: The rows, as text.
+        recipes: The rows, in words.
         forgotten: For each recipe and column the share; ``None`` where nothing was known, or nothing measured.
     """
 
@@ -47,7 +46,7 @@ def heat_figure(grid: HeatGrid) -> Figure:
     span = f"from {percent(min(values))} to {percent(max(values))}" if values else "none of which has a value"
     headings = tuple(f"{name} ({known:,})" for name, known in grid.columns)
     rows = tuple(
-        (recipe_in_words(recipe), *(MISSING if value is None else percent(value) for value in shares))
+        (recipe, *(MISSING if value is None else percent(value) for value in shares))
         for recipe, shares in zip(grid.recipes, grid.forgotten, strict=True)
     )
     return Figure(
@@ -62,7 +61,7 @@ def heat_figure(grid: HeatGrid) -> Figure:
 
 
 def _chart(grid: HeatGrid) -> Any:  # noqa: ANN401 - of Altair
-    names = [recipe_in_words(recipe) for recipe in grid.recipes]
+    names = grid.recipes
     headings = [name for name, _ in grid.columns]
     rows = [
         {

@@ -14,26 +14,29 @@ from forgetmeter.report.figures.theme import GUESSING, SERIES
 from forgetmeter.report.numbers import percent, percent_interval
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate
 
 _WIDTH, _ROW = 220, 19
 _MOST = 60
 
 
-def recipes_figure(cells: Sequence[CellSummary], chance: float | None) -> Figure | None:
+def recipes_figure(cells: Sequence[CellSummary], chance: float | None, methods: Methods) -> Figure | None:
     """Return a figure of recipes of one model and task; ``None`` where none of them has something to retain.
 
     Args:
         cells: The recipes' cells.
         chance: What guessing gets right; ``None`` where there is nothing to guess from.
+        methods: What is known about the methods.
     """
     shown = [(cell, cell.retained) for cell in cells if cell.retained is not None][:_MOST]
     if not shown:
         return None
     first, values = shown[0][0], [retained.value for _, retained in shown]
+    names = [recipe_in_words(cell.recipe, methods) for cell, _ in shown]
     rows = tuple(
-        (recipe_in_words(cell.recipe), percent_interval(retained), percent(1 - retained.value), percent(cell.flips))
-        for cell, retained in shown
+        (name, percent_interval(retained), percent(1 - retained.value), percent(cell.flips))
+        for name, (cell, retained) in zip(names, shown, strict=True)
     )
     return Figure(
         name=file_name("recipes", first.model, first.task),
@@ -41,15 +44,13 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None) -> Figure
         title=first.model,
         alternative=f"Dot chart of what {first.model} retains of {first.task} under {len(shown)} recipes, from "
         f"{percent(min(values))} to {percent(max(values))}. The table has all values.",
-        chart=_chart(shown, chance),
+        chart=_chart(names, [retained for _, retained in shown], chance),
         table=FigureTable(("recipe", "retained [95%]", "forgotten", "flips"), rows),
         note=f"The first {_MOST} of {len(cells)} recipes." if len(cells) > _MOST else "",
     )
 
 
-def _chart(shown: Sequence[tuple[CellSummary, Estimate]], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
-    names = [recipe_in_words(cell.recipe) for cell, _ in shown]
-    retained = [each for _, each in shown]
+def _chart(names: Sequence[str], retained: Sequence[Estimate], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
     rows = pd.DataFrame(
         {
             "recipe": names,

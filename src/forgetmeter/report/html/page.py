@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from itertools import count as numbers_from
 
@@ -72,7 +73,7 @@ def render_page(content: PageContent) -> str:
         "count": count,
         "points_interval": points_interval,
         "probability": probability,
-        "words": recipe_in_words,
+        "words": partial(recipe_in_words, methods=content.summary.methods),
         "effect": effect_text,
     }
     tasks = [task.task for task in content.summary.tasks]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, PRUNING, Treatment, curves
+from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, Treatment, curves
 
 _POINTS = 10
 
@@ -32,7 +32,7 @@ def attention_cheaper_at_equal_removed(models: Sequence[ModelEvidence]) -> Findi
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    wanted = [each for each in evidence.treatments if each.name in PRUNING and evidence.removed.get(each.recipe)]
+    wanted = [each for each in evidence.pruned if evidence.removed.get(each.recipe)]
     if not wanted:
         return "needs pruning of attention and feed_forward, with removed weights counted"
     scopes: dict[tuple[str, str], dict[str, tuple[Treatment, ...]]] = {}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.findings.pruned_scopes import mean_difference, scope_pairs
-from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, PRUNING
+from forgetmeter.results.findings.pruned_scopes import mean_difference
+from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, scope_groups
 
 CLAIM = Claim(
     name="attention_cheaper_at_equal_sparsity",
@@ -26,7 +26,7 @@ def attention_cheaper_at_equal_sparsity(models: Sequence[ModelEvidence]) -> Find
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    groups = scope_pairs(evidence, PRUNING, (ATTENTION, FEED_FORWARD))
+    groups = scope_groups(evidence.pruned, (ATTENTION, FEED_FORWARD))
     if not groups:
         return "needs pruning of attention and feed_forward at one level"
     return mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])

@@ -17,6 +17,7 @@ from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, treatments
 from forgetmeter.runs.answers import Answers
 from forgetmeter.runs.run import Run
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_weights, totals_by_cluster
 
@@ -33,12 +34,14 @@ class Evidence:
         cells: The same in numbers, by recipe.
         removed: Removed weights by recipe, where they were counted.
         perplexity: Of the model under each recipe, from another task of the run; empty where it has none.
+        methods: What is known about the methods of the recipes.
     """
 
     answers: Answers
     cells: Mapping[str, CellSummary]
     removed: Mapping[str, int]
     perplexity: Mapping[str, float]
+    methods: Methods
 
     @property
     def task(self) -> str:
@@ -48,12 +51,22 @@ class Evidence:
     @cached_property
     def treatments(self) -> tuple[Treatment, ...]:
         """The recipes of one step."""
-        return treatments(self.answers.recipes)
+        return treatments(self.answers.recipes, self.methods)
+
+    @property
+    def pruned(self) -> list[Treatment]:
+        """The treatments that prune."""
+        return [each for each in self.treatments if each.facts.prunes]
+
+    @property
+    def quantized(self) -> list[Treatment]:
+        """The treatments that store fewer bits."""
+        return [each for each in self.treatments if each.facts.quantizes]
 
     @cached_property
     def draws(self) -> RetainedDraws:
         """What variants retain, in resamples; those of different tasks are independent of each other."""
-        return retained_draws(self.answers, seed=self._seed)
+        return retained_draws(self.answers, seed=self.seed)
 
     @cached_property
     def problem(self) -> str:
@@ -84,24 +97,20 @@ class Evidence:
         kept, relation = values[sound], self.answers.relation[sound]
         clusters = np.unique(relation, return_inverse=True)[1]
         number = int(clusters.max()) + 1 if len(clusters) else 0
-        random = np.random.default_rng(self._seed)
+        random = np.random.default_rng(self.seed)
         single = random.normal(0.0, 1 / len(kept), RESAMPLES)
         if (relation < 0).any() or number < FEWEST_CLUSTERS:
             deviation = float(kept.std(ddof=1)) / np.sqrt(len(kept)) if len(kept) > 1 else 0.0
             return float(kept.mean()), random.normal(float(kept.mean()), deviation, RESAMPLES) + single, None
-        weights = cluster_weights(number, seed=self._seed)
+        weights = cluster_weights(number, seed=self.seed)
         sums = np.bincount(clusters, kept, minlength=number)
         sizes = totals_by_cluster(np.ones((1, len(kept)), dtype=np.bool_), clusters, number)[0]
         return float(kept.mean()), (weights @ sums) / (weights @ sizes) + single, number
 
     @property
-    def _seed(self) -> int:
-        return zlib.crc32(self.task.encode())
-
-    @property
     def seed(self) -> int:
         """Seed of the task's resamples."""
-        return self._seed
+        return zlib.crc32(self.task.encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +139,13 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
     return ModelEvidence(
         model,
         tuple(
-            Evidence(each, {cell.recipe: cell for cell in cells if cell.task == each.task}, removed, perplexity)
+            Evidence(
+                each,
+                {cell.recipe: cell for cell in cells if cell.task == each.task},
+                removed,
+                perplexity,
+                summary.methods,
+            )
             for each in answers
             if each.model == model
         ),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.treatments import PRUNING, Treatment, curves
+from forgetmeter.results.treatments import Treatment, curves
 from forgetmeter.specs.recipe import BASELINE
 
 TENTH = 0.1
@@ -38,7 +38,7 @@ def _effect(evidence: Evidence) -> Effect | str:
         return "needs a task with perplexity in the same run"
     if not evidence.answers.relations:
         return "the task does not ask for facts"
-    wanted = [each for each in evidence.treatments if each.name in PRUNING and each.recipe in perplexity]
+    wanted = [each for each in evidence.pruned if each.recipe in perplexity]
     groups = list(curves(wanted).values())
     if not groups:
         return "needs pruning at several levels, with facts and perplexity"

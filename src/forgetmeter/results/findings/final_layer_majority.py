@@ -10,7 +10,7 @@ from forgetmeter.results.cell_summary import SIGNIFICANT
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.treatments import HEAD, PRUNING
+from forgetmeter.results.treatments import HEAD
 from forgetmeter.specs.recipe import BASELINE
 
 MARGIN = 0.02
@@ -33,7 +33,7 @@ def final_layer_majority(models: Sequence[ModelEvidence]) -> Finding:
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    pruned = [each.recipe for each in evidence.treatments if each.place == HEAD and each.name in PRUNING]
+    pruned = [each.recipe for each in evidence.pruned if each.place == HEAD]
     if not pruned:
         return "needs pruning of the head, as in preset:paper/final_layer"
     baseline = evidence.cells[BASELINE]

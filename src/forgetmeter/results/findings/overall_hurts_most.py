@@ -8,8 +8,8 @@ from dataclasses import replace
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.findings.pruned_scopes import mean_difference, scope_pairs
-from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, PRUNING
+from forgetmeter.results.findings.pruned_scopes import mean_difference
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, scope_groups
 
 CLAIM = Claim(
     name="overall_hurts_most",
@@ -28,7 +28,7 @@ def overall_hurts_most(models: Sequence[ModelEvidence]) -> Finding:
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    groups = scope_pairs(evidence, PRUNING, (ATTENTION, FEED_FORWARD, BOTH))
+    groups = scope_groups(evidence.pruned, (ATTENTION, FEED_FORWARD, BOTH))
     if not groups:
         return (
             "needs pruning of attention, feed_forward and overall at one level, such as l1_unstructured:attention:0.5, "

@@ -1,18 +1,11 @@
-"""Pruning of different scopes at the same level: what several findings compare."""
+"""Different scopes compressed by the same method at the same level: what several findings compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from forgetmeter.results.findings.effect import Effect
 from forgetmeter.results.findings.evidence import Evidence
-from forgetmeter.results.treatments import by_level
-
-
-def scope_pairs(evidence: Evidence, methods: Sequence[str], scopes: Sequence[str]) -> list[Mapping[str, str]]:
-    """Return groups of recipes that differ in nothing but their scope: the recipe of each scope."""
-    wanted = [each for each in evidence.treatments if each.name in methods]
-    return list(by_level(wanted, scopes=scopes).values())
 
 
 def mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.findings.pruned_scopes import mean_difference, scope_pairs
-from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, QUANTIZATION
+from forgetmeter.results.findings.pruned_scopes import mean_difference
+from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, scope_groups
 
 CLAIM = Claim(
     name="quantizing_attention_cheaper",
@@ -27,7 +27,7 @@ def quantizing_attention_cheaper(models: Sequence[ModelEvidence]) -> Finding:
 
 
 def _effect(evidence: Evidence) -> Effect | str:
-    groups = scope_pairs(evidence, QUANTIZATION, (ATTENTION, FEED_FORWARD))
+    groups = scope_groups(evidence.quantized, (ATTENTION, FEED_FORWARD))
     if not groups:
         return "needs one quantization of both scopes, such as dynamic_int8:attention and dynamic_int8:feed_forward"
     return mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
-from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, PRUNING, Treatment, curves
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, Treatment, curves
 
 HALF = 0.5
 _STEP = 0.1
@@ -30,7 +30,7 @@ def rapid_fall_past_half(models: Sequence[ModelEvidence]) -> Finding:
 
 def _effect(evidence: Evidence) -> Effect | str:
     scopes = (ATTENTION, FEED_FORWARD, BOTH)
-    wanted = [each for each in evidence.treatments if each.name in PRUNING and each.place in scopes]
+    wanted = [each for each in evidence.pruned if each.place in scopes]
     usable = [group for group in curves(wanted).values() if _has_both_sides(group)]
     if not usable:
         return "needs a pruning method at level 0.5 and at a higher one, on attention, feed_forward or overall"

@@ -10,8 +10,6 @@ from forgetmeter.results.findings.finding import Claim, Finding
 from forgetmeter.results.findings.pruned_scopes import mean_difference
 from forgetmeter.results.treatments import HEAD
 
-_COUNTERPARTS = {"ln_structured": "l1_unstructured", "random_structured": "random_unstructured"}
-
 CLAIM = Claim(
     name="structured_final_layer_worse",
     sentence="Structured pruning of the final layer is worse than unstructured pruning of it.",
@@ -32,9 +30,9 @@ def _effect(evidence: Evidence) -> Effect | str:
     of_head = [each for each in evidence.treatments if each.place == HEAD]
     single = {(each.name, each.level): each.recipe for each in of_head}
     pairs = [
-        (single[counterpart, each.level], each.recipe)
+        (single[each.facts.counterpart, each.level], each.recipe)
         for each in of_head
-        if (counterpart := _COUNTERPARTS.get(each.name, "")) and (counterpart, each.level) in single
+        if (each.facts.counterpart, each.level) in single
     ]
     if not pairs:
         return "needs structured and unstructured pruning of the head at one level, as in preset:paper/final_layer"

@@ -1,0 +1,1 @@
+"""Applying recipes: checking them, running their steps, counting what they reached."""

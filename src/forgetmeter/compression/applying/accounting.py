@@ -1,0 +1,163 @@
+"""What a recipe really did: zeros and bytes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.forms.storage import count_nonzero
+from forgetmeter.compression.forms.weight import Weight, cut
+from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.specs.role import Matrix
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The counts of a model as it was loaded.
+
+    Attributes:
+        matrices: Its weight matrices.
+        zeros: Zeros of each matrix.
+        weight_bytes: Bytes that one weight of each matrix takes as it is stored.
+        total_bytes: All parameters and stored buffers, each storage once, whatever the number of its names.
+    """
+
+    matrices: tuple[Matrix, ...]
+    zeros: Mapping[Matrix, int]
+    weight_bytes: Mapping[Matrix, int]
+    total_bytes: int
+
+
+def count_baseline(
+    model: PreTrainedModel, matrices: Iterable[Matrix], stored: Mapping[str, int] | None = None
+) -> Baseline:
+    """Count what a model holds before anything is done to it.
+
+    Args:
+        model: The model, with nothing installed.
+        matrices: Its weight map.
+        stored: Bytes that one weight of each parameter takes in the checkpoint, as in ``Loaded``.
+    """
+    matrices, stored = tuple(matrices), stored or {}
+    parameters = {matrix: model.get_parameter(matrix.parameter).detach() for matrix in matrices}
+    tensors = model.state_dict(keep_vars=True)
+    sizes = {id(tensor): tensor.numel() * stored.get(name, tensor.element_size()) for name, tensor in tensors.items()}
+    # Of names that share a tensor, those of parameters are the ones that are stored.
+    sizes |= {id(tensors[name]): tensors[name].numel() * width for name, width in stored.items() if name in tensors}
+    return Baseline(
+        matrices=matrices,
+        zeros={matrix: count_zeros(tensor, matrix) for matrix, tensor in parameters.items()},
+        weight_bytes={
+            matrix: stored.get(matrix.parameter, tensor.element_size()) for matrix, tensor in parameters.items()
+        },
+        total_bytes=sum(sizes.values()),
+    )
+
+
+def count_zeros(parameter: Tensor, matrix: Matrix) -> int:
+    """Return how many zeros a parameter holds in one of its matrices."""
+    return _zeros(parameter if matrix.axis is None else cut(parameter, matrix.axis, matrix.ranges))
+
+
+@dataclass(frozen=True)
+class UnitAccount:
+    """What there is to count of a unit that a recipe compressed.
+
+    Attributes:
+        zeros: Zeros of each of its matrices.
+        quantized_bytes: What it takes at its bits, with its scales.
+        smallest_bytes: What it takes in the smallest of the ways in which it can be stored.
+        simulated: Whether it was computed in floating point, for lack of a kernel.
+    """
+
+    zeros: Mapping[Matrix, int]
+    quantized_bytes: int
+    smallest_bytes: int
+    simulated: bool
+
+
+def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
+    """Count a unit, in the form in which the last step left it.
+
+    Args:
+        unit: The unit.
+        weight_bytes: As in ``Baseline``.
+    """
+    plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
+    return UnitAccount(
+        zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
+        quantized_bytes=unit.weight.quantized_bytes(plain),
+        smallest_bytes=unit.weight.smallest_bytes(plain),
+        simulated=unit.weight.is_simulated,
+    )
+
+
+def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Matrix, Weight]) -> Reached:
+    """Say what was reached; see ``Reached`` for the meaning of each number.
+
+    Only matrices in ``weights`` are counted again; the others are as in the baseline.
+
+    Args:
+        baseline: The counts before.
+        selected: The matrices in the union of the recipe's scopes.
+        weights: The matrices that the recipe compressed, in the form it left them.
+    """
+    units = joined(weights.items())
+    return account_units(baseline, selected, [account_unit(unit, baseline.weight_bytes) for unit in units])
+
+
+def account_units(baseline: Baseline, selected: Iterable[Matrix], units: Sequence[UnitAccount]) -> Reached:
+    """Say what was reached, from the counts of each unit.
+
+    Args:
+        baseline: The counts before.
+        selected: The matrices in the union of the recipe's scopes.
+        units: The counts of all units that the recipe compressed, no matrix twice.
+    """
+    compressed = {matrix: count for unit in units for matrix, count in unit.zeros.items()}
+    zeros = {**baseline.zeros, **compressed}
+    plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}
+    untied = (matrix for matrix in compressed if matrix.tied_to is not None)
+    dense_bytes = baseline.total_bytes + sum(plain[matrix] for matrix in untied)
+    untouched_bytes = dense_bytes - sum(plain[matrix] for matrix in compressed)
+    selected = set(selected)
+    bitmask_savings = {
+        matrix: max(0, plain[matrix] - _bitmask_bytes(matrix.size, count, baseline.weight_bytes[matrix]))
+        for matrix, count in zeros.items()
+        if count
+    }
+    return Reached(
+        roles=_role_counts(baseline.matrices, zeros),
+        selected_weights=sum(matrix.size for matrix in selected),
+        selected_zeros=sum(zeros[matrix] for matrix in selected),
+        removed_weights=sum(zeros.values()) - sum(baseline.zeros.values()),
+        dense_bytes=dense_bytes,
+        bitmask_bytes=dense_bytes - sum(bitmask_savings.values()),
+        quantized_bytes=untouched_bytes + sum(unit.quantized_bytes for unit in units),
+        smallest_bytes=untouched_bytes
+        - sum(saved for matrix, saved in bitmask_savings.items() if matrix not in compressed)
+        + sum(unit.smallest_bytes for unit in units),
+        simulated=any(unit.simulated for unit in units),
+    )
+
+
+def _role_counts(matrices: Iterable[Matrix], zeros: Mapping[Matrix, int]) -> dict[str, RoleCount]:
+    weights_of: dict[str, int] = defaultdict(int)
+    zeros_of: dict[str, int] = defaultdict(int)
+    for matrix in matrices:
+        weights_of[str(matrix.role)] += matrix.size
+        zeros_of[str(matrix.role)] += zeros[matrix]
+    return {role: RoleCount(count, zeros_of[role]) for role, count in weights_of.items()}
+
+
+def _zeros(tensor: Tensor) -> int:
+    return int(tensor.numel()) - count_nonzero(tensor)
+
+
+def _bitmask_bytes(size: int, zeros: int, weight_bytes: int) -> int:
+    return -(-size // 8) + (size - zeros) * weight_bytes

@@ -1,0 +1,196 @@
+"""Recipes applied to a model."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.compression.applying.accounting import account, count_baseline
+from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
+from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.compression.method import AtLevel
+from forgetmeter.compression.surgery.installation import install, installed
+from forgetmeter.compression.table import load_method
+from forgetmeter.errors import refuse
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.records.variant import Reached
+from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
+from forgetmeter.specs.role import Block, Matrix
+
+Calibration = Sequence[Mapping[str, Tensor]]
+"""What the model is called with, call by call, such as ``{"input_ids": ids}``; without padding."""
+
+_PREPARATIONS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a recipe makes of a model's weights.
+
+    Attributes:
+        weights: The matrices that the recipe's scopes select, as it leaves them; no others.
+        reached: What it really did.
+        seconds: Time that compressing took, without the counting.
+    """
+
+    weights: Mapping[Matrix, Weight]
+    reached: Reached
+    seconds: float
+
+
+class Compressor:
+    """Compresses one model by many recipes, and never changes the weights it was loaded with.
+
+    What a method can do once for all levels is kept for the last few first steps (those that work on the
+    model's own weights), so that a grid of levels costs one ranking pass a scope.
+    """
+
+    def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = ()) -> None:
+        """Take note of the model's weights; nothing may be installed in it at this time.
+
+        Args:
+            loaded: The model.
+            seed: For methods that draw at random.
+            calibration: For methods that look at activations: what the model is called with.
+        """
+        self._calibration = calibration
+        self._loaded = loaded
+        self._seed = seed
+        self._matrices = weight_map(loaded.model)
+        self._originals = _originals(loaded.model, self._matrices)
+        self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
+        self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
+
+    def check(self, recipe: Recipe) -> list[str]:
+        """Return what is wrong with a recipe for this model, as ``recipe_problems`` does."""
+        return recipe_problems(recipe, self._matrices, given="activations" if self._calibration else "weights")
+
+    def compressed(self, recipe: Recipe) -> Compressed:
+        """Apply the steps from left to right, each to what the ones before it left. The model stays as it is.
+
+        Raises:
+            UserError: ``check`` finds a problem, or a matrix holds values that a method cannot work on.
+        """
+        refuse(self.check(recipe))
+        started = time.perf_counter()
+        weights: dict[Matrix, Weight] = {}
+        for step in recipe.steps:
+            weights.update(self._after_step(step, weights))
+        seconds = time.perf_counter() - started
+        return Compressed(weights, account(self._baseline, weights, weights), seconds)
+
+    @contextmanager
+    def applied(self, recipe: Recipe) -> Iterator[Compressed]:
+        """Have the model under a recipe for the length of a ``with`` block.
+
+        Raises:
+            UserError: As ``compressed``.
+        """
+        compressed = self.compressed(recipe)
+        with installed(self._loaded.model, compressed.weights):
+            yield compressed
+
+    def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
+        units = selected_units(step, self._originals, weights)
+        is_first = not any(matrix in weights for unit in units for matrix in unit.matrices)
+
+        def prepare() -> AtLevel:
+            return self._shared(step, units) if is_first else self._prepare(step, units, weights)
+
+        done: dict[Matrix, Weight] = {}
+        for unit, weight in unit_by_unit(
+            units, prepare, step, model=self._loaded.name, stored=self._loaded.weight_bytes
+        ):
+            done.update(unit.apart(weight))
+        return done
+
+    def _shared(self, step: Step, units: Sequence[Unit]) -> AtLevel:
+        """Prepare a step on the model's own weights, so that other recipes can share what it found out."""
+        key = replace(step, level=None)
+        if key in self._preparations:
+            self._preparations.move_to_end(key)
+        else:
+            self._preparations[key] = self._prepare(step, units, {})
+            if len(self._preparations) > _PREPARATIONS_KEPT:
+                self._preparations.popitem(last=False)
+        return self._preparations[key]
+
+    def _prepare(self, step: Step, units: Sequence[Unit], weights: Mapping[Matrix, Weight]) -> AtLevel:
+        method = load_method(step.method)
+        options = method.declaration.values(step)
+        if method.needs_activations(options):
+            blocks = {block for unit in units for matrix in unit.matrices if (block := matrix.block)}
+            with installed(self._loaded.model, weights):
+                method = method.calibrated(block_influence(self._loaded.model, blocks, self._calibration))
+        return prepared(step, units, seed=self._seed, method=method)
+
+
+def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
+    names = dict.fromkeys(matrix.parameter for matrix in matrices)
+    return by_matrix(matrices, {name: DenseWeight(model.get_parameter(name).detach()) for name in names})
+
+
+def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration: Calibration = ()) -> Loaded:
+    """Return a copy of a model under a recipe; the one given stays as it is.
+
+    A tied output projection is untied in the copy if the recipe compresses it, and the copy's configuration
+    says so. The copy's name is the first one's and the recipe's.
+
+    Args:
+        loaded: The model.
+        recipe: What to do, as a value or as text, such as ``l1_unstructured:overall:0.5``.
+        seed: For methods that draw at random.
+        calibration: For methods that look at activations: what the model is called with, such as
+            ``[{"input_ids": ids}]``.
+
+    Raises:
+        UserError: The recipe does not parse or does not fit the model.
+    """
+    if isinstance(recipe, str):
+        recipe = parse_recipe(recipe)
+    given: Given = "activations" if calibration else "weights"
+    refuse(recipe_problems(recipe, weight_map(loaded.model), given=given))
+    twin = replace(loaded, model=copy.deepcopy(loaded.model))
+    install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
+    return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin
+
+
+def block_influence(model: PreTrainedModel, blocks: Iterable[Block], calibration: Calibration) -> dict[Block, float]:
+    """Return 1 - the mean cosine similarity of each block's input and output, over all positions.
+
+    This is ShortGPT's block influence (Men et al. 2024, 2403.03853, equation 1).
+
+    Args:
+        model: The model.
+        blocks: Which blocks; each is called with the hidden states, ``(batch, positions, size)``, first.
+        calibration: What to call the model with; all positions count.
+    """
+    similar: dict[Block, list[Tensor]] = {block: [] for block in blocks}
+    with ExitStack() as watching, torch.inference_mode():
+        for block, found in similar.items():
+            module = model.get_submodule(f"{block[0]}.{block[1]}")
+            watching.callback(module.register_forward_hook(_watcher(found), with_kwargs=True).remove)
+        for inputs in calibration:
+            model(**{name: ids.to(model.device) for name, ids in inputs.items()})
+    return {block: 1 - float(torch.cat(found).mean()) for block, found in similar.items()}
+
+
+def _watcher(found: list[Tensor]) -> Callable[..., None]:
+    def watch(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+        before = args[0] if args else kwargs["hidden_states"]
+        after = output if isinstance(output, Tensor) else output[0]
+        found.append(nn.functional.cosine_similarity(before.double(), after.double(), dim=-1).flatten())
+
+    return watch

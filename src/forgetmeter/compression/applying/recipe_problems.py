@@ -1,0 +1,177 @@
+"""What is wrong with a recipe for a model, seen before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetmeter.compression.method import Method
+from forgetmeter.compression.table import load_method
+from forgetmeter.errors import UserError
+from forgetmeter.specs.method import Effect, MethodDeclaration
+from forgetmeter.specs.recipe import Recipe, Step
+from forgetmeter.specs.role import Matrix
+
+# These say by themselves which weights they mean, whatever the role of others.
+_SURE_SELECTORS = ("head", "regex")
+
+
+Given = Literal["weights", "activations"]
+"""What methods can look at: the weights alone, or also what flows through the model."""
+
+
+def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given = "weights") -> list[str]:
+    """Return what is wrong with a recipe for a model with these matrices, a sentence each.
+
+    Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
+
+    Args:
+        recipe: The recipe.
+        matrices: The model's matrices.
+        given: Whether there is something to calibrate on.
+    """
+    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
+    return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
+
+
+def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
+    """Return what a recipe does to a model with these matrices: equal for two recipes that are written differently.
+
+    Scopes count as the matrices they select, and options that are left out as their defaults. Two neighbouring steps
+    without a matrix in common may come in either order, unless one looks at activations. Only the published
+    scripts' scopes (``paper/…``) stay apart from plain ones, as findings compare them with one another.
+
+    Args:
+        recipe: A recipe without problems.
+        matrices: The model's matrices.
+    """
+    left = [_Meant.of(step, matrices) for step in recipe.steps]
+    ordered: list[_Meant] = []
+    while left:
+        free = [one for place, one in enumerate(left) if all(one.commutes(before) for before in left[:place])]
+        ordered.append(min(free, key=lambda one: one.key))
+        left.remove(ordered[-1])
+    return tuple(one.key for one in ordered)
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """A step as what it does."""
+
+    key: tuple[str, ...]
+    matrices: frozenset[Matrix]
+    sees_activations: bool
+
+    @classmethod
+    def of(cls, step: Step, matrices: Sequence[Matrix]) -> _Meant:
+        method = load_method(step.method)
+        options = (f"{name}={value!r}" for name, value in sorted(method.declaration.values(step).items()))
+        selected = step.scope.select(matrices)
+        published = step.scope.selector.partition("/")[0] == "paper"
+        key = (step.method, repr(step.level), str(published), *options, *map(str, selected))
+        return cls(key, frozenset(selected), _sees_activations(step, method))
+
+    def commutes(self, other: _Meant) -> bool:
+        return not (self.sees_activations or other.sees_activations or self.matrices & other.matrices)
+
+
+def needs_activations(recipe: Recipe) -> bool:
+    """Whether a step of a recipe has to see what flows through the model; the recipe was checked."""
+    return any(_sees_activations(step, load_method(step.method)) for step in recipe.steps)
+
+
+def _sees_activations(step: Step, method: Method) -> bool:
+    return method.needs_activations(method.declaration.values(step))
+
+
+def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iterator[str]:
+    selected = step.scope.select(matrices)
+    try:
+        method = load_method(step.method)
+    except UserError as error:
+        yield str(error)
+    else:
+        declaration = method.declaration
+        wrong = declaration.problems(step)
+        yield from wrong
+        yield from _form_problems(declaration, selected)
+        if selected and not wrong:
+            yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
+            yield from _activation_problems(step, method, given)
+            yield from _idle_problems(step, declaration, selected)
+    yield from _unknown_role_problems(step, matrices)
+    if not selected:
+        roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
+        yield f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})"
+
+
+def _activation_problems(step: Step, method: Method, given: Given) -> Iterator[str]:
+    if given == "weights" and _sees_activations(step, method):
+        yield (
+            f"'{step}' looks at activations, and there are only weights: give token ids to calibrate on "
+            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone; "
+            "forgetmeter run calibrates on the built-in facts"
+        )
+
+
+def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse a fraction that rounds to nothing: the variant would be the baseline under another name."""
+    if declaration.pools is None or declaration.level != "fraction":
+        return
+    level = float(step.level or 0)
+    largest = max(declaration.pools.sizes(selected, declaration.values(step)), default=0)
+    if largest and not round(level * largest):
+        things = declaration.pools.things
+        several = "" if largest == 1 else f"; a level above 1/{2 * largest:,} removes some"
+        yield f"'{step}' changes nothing: level {level:g} of {largest:,} {things} rounds to 0 {things}{several}"
+
+
+def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
+    refused = [matrix for matrix in selected if matrix.form not in declaration.forms]
+    if refused:
+        parameters = dict.fromkeys(matrix.parameter for matrix in refused)
+        others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
+        why = "holds all experts of a block in one tensor" if len(refused[0].shape) == 3 else "is no layer's weight"
+        yield (
+            f"{declaration.name} takes linear layers only, and {refused[0].parameter}{others} {why}; "
+            "choose a scope without it"
+        )
+
+
+def _order_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse what would give integers other values: they can only be zeroed, with the scale they have."""
+    quantized: dict[Matrix, Step] = {}
+    for step in recipe.steps:
+        effect = _effect(step)
+        selected = step.scope.select(matrices)
+        if effect != "zeroes":
+            yield from _quantized_before(step, selected, quantized)
+        if effect == "quantizes":
+            quantized.update(dict.fromkeys(selected, step))
+
+
+def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping[Matrix, Step]) -> Iterator[str]:
+    first = next((matrix for matrix in selected if matrix in quantized), None)
+    if first is not None:
+        yield (
+            f"step '{step}' comes after '{quantized[first]}', which quantizes {first} already; after quantization "
+            "weights can only be pruned: put this step first, or choose scopes that do not overlap"
+        )
+
+
+def _effect(step: Step) -> Effect:
+    try:
+        return load_method(step.method).declaration.effect
+    except UserError:
+        return "zeroes"  # a method that is not there is a problem of its own
+
+
+def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
+    unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
+    if unknown and step.scope.selector not in _SURE_SELECTORS:
+        yield (
+            f"what scope '{step.scope}' should select is not known: the model has weights of unknown role, "
+            f"{unknown[0].parameter} first ({len(unknown)} in all); select by {{regex: PATTERN}} in the study file, "
+            "or by regex(PATTERN) in a recipe's text"
+        )

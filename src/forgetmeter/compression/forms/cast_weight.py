@@ -1,0 +1,61 @@
+"""Weights stored in 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.specs.ranges import Ranges
+
+
+@dataclass(frozen=True)
+class CastWeight(Weight):
+    """Weights stored in 16 bits; the model computes with them in the dtype that it has.
+
+    Attributes:
+        stored: float16 or bfloat16.
+    """
+
+    keeps_dtype = True
+    stored: DenseWeight
+
+    @property
+    def is_simulated(self) -> bool:
+        """Always: the model computes in its own dtype."""
+        return True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return self.stored.shape
+
+    def values(self) -> Tensor:
+        """Return the 16-bit tensor; it must not be changed."""
+        return self.stored.values()
+
+    def masked(self, keep: Tensor) -> CastWeight:
+        """Return a new 16-bit tensor with positive zeros where ``keep`` is false."""
+        return CastWeight(self.stored.masked(keep))
+
+    def bits(self) -> int:
+        """Return 16."""
+        return self.stored.bits()
+
+    def part(self, axis: int, ranges: Ranges) -> CastWeight:
+        """Return some of the weights."""
+        return CastWeight(self.stored.part(axis, ranges))
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the other is of the same 16-bit dtype."""
+        return isinstance(other, CastWeight) and self.stored.joins(other.stored)
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> CastWeight:
+        """Return a new tensor."""
+        return CastWeight(self.stored.together(axis, parts))
+
+    def transposed(self) -> CastWeight:
+        """Return a contiguous copy."""
+        return CastWeight(self.stored.transposed())

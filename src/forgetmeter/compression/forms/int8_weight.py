@@ -1,0 +1,253 @@
+"""Weights as 8-bit integers, quantized as torch's own observers have it done, and the layer that computes with them.
+
+torch's API for dynamic quantization and the quantized tensors under it are deprecated; all that this package needs of
+them is in this file, and where they are missing the same arithmetic is simulated.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.forms.weight import Weight, assembled, cut
+from forgetmeter.specs.ranges import Ranges
+
+Granularity = Literal["per_tensor", "per_channel"]
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
+
+Arithmetic = Literal["kernel", "simulated"]
+
+_HALF_RANGE = 127.5
+_ACTIVATION_LARGEST = 127
+# As in QuantUtils.h: scales below are avoided, for the sake of float16 hardware.
+_SMALLEST_ACTIVATION_SCALE = float(np.float32(6.1e-5))
+_SMALLEST_SCALE = torch.finfo(torch.float32).eps
+
+
+@dataclass(frozen=True)
+class Int8Weight(Weight):
+    """Weights as integers times scales; the zero point is 0.
+
+    Attributes:
+        integers: int8, shape ``(output units, input units)``, or the other way round for ``Conv1D``.
+        factors: float32 scales, what one step of the integers is worth: one, shape ``(1, 1)``, or one for each
+            output unit, of the integers' shape but for the input axis, which is 1.
+    """
+
+    has_layer = True
+    integers: Tensor
+    factors: Tensor
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether there is no kernel for the device."""
+        return not kernel_available(self.integers.device)
+
+    def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:
+        """Return a layer that quantizes its activations, too."""
+        return DynamicInt8Linear(self.transposed() if is_conv1d else self, bias)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The integers' shape."""
+        return tuple(self.integers.shape)
+
+    def values(self) -> Tensor:
+        """Return the weights as float32."""
+        return self.integers.to(torch.float32) * self.factors
+
+    def masked(self, keep: Tensor) -> Int8Weight:
+        """Return the same integers and scales, with zeros where ``keep`` is false."""
+        return Int8Weight(self.integers * keep, self.factors)
+
+    def bits(self) -> int:
+        """Return 8."""
+        return 8
+
+    def scales(self) -> int:
+        """Return how many there are."""
+        return int(self.factors.numel())
+
+    def part(self, axis: int, ranges: Ranges) -> Int8Weight:
+        """Return some of the integers, with the scales they have."""
+        factors = self.factors if self.factors.shape[axis] == 1 else cut(self.factors, axis, ranges)
+        return Int8Weight(cut(self.integers, axis, ranges), factors)
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the other has the same one scale, or has scales for each output unit as well."""
+        if not isinstance(other, Int8Weight):
+            return False
+        if self.factors.numel() == 1 or other.factors.numel() == 1:
+            return self.factors.shape == other.factors.shape and bool((self.factors == other.factors).all())
+        return self._output_axis() == other._output_axis()
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
+        """Return all the integers, each with its scale."""
+        bare = [(ranges, _bare(part)) for ranges, part in parts]
+        integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
+        if self.factors.numel() == 1:
+            return Int8Weight(integers, self.factors)
+        return Int8Weight(integers, assembled(axis, [(ranges, part.factors) for ranges, part in bare]))
+
+    def transposed(self) -> Int8Weight:
+        """Return the other orientation: ``Conv1D`` holds input units first, a linear layer output units."""
+        return Int8Weight(self.integers.t().contiguous(), self.factors.t().contiguous())
+
+    def _output_axis(self) -> int:
+        return 0 if self.factors.shape[0] > 1 else 1
+
+
+def _bare(weight: Weight) -> Int8Weight:
+    bare = weight.taken_out()
+    assert isinstance(bare, Int8Weight)
+    return bare
+
+
+def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Weight:
+    """Quantize as ``MinMaxObserver`` or ``PerChannelMinMaxObserver`` (qint8, symmetric) of ``torch.ao`` have it done.
+
+    A scale is the largest magnitude / 127.5, at least float32's epsilon.
+
+    Args:
+        values: Floating-point, shape ``(output units, input units)``; worked on as float32.
+        granularity: One scale for the tensor, or one for each output unit.
+
+    Raises:
+        UnusableWeightError: The weights hold NaN or infinity.
+    """
+    values = values.detach().to(torch.float32)
+    if granularity == "per_channel":
+        smallest, largest = torch.aminmax(values, dim=1, keepdim=True)
+    else:
+        smallest, largest = (each.view(1, 1) for each in torch.aminmax(values))
+    magnitudes = torch.maximum(-smallest, largest)
+    if not magnitudes.isfinite().all():
+        raise UnusableWeightError("holds NaN or infinity and cannot be quantized; load a sound checkpoint")
+    # By a tensor on the same device: CUDA multiplies by the reciprocal of a plain number.
+    factors = (magnitudes / torch.full_like(magnitudes, _HALF_RANGE)).clamp_min(_SMALLEST_SCALE)
+    # torch multiplies by the reciprocal: dividing would round a few weights otherwise.
+    return Int8Weight((values * factors.reciprocal()).round_().clamp_(-128, 127).to(torch.int8), factors)
+
+
+def kernel_available(device: torch.device) -> bool:
+    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs alone."""
+    if device.type != "cpu" or torch.backends.quantized.engine == "none":
+        return False
+    has_operators = hasattr(torch.ops.quantized, "linear_dynamic")
+    return has_operators and hasattr(torch, "_make_per_tensor_quantized_tensor")
+
+
+class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+    """A linear layer on 8-bit weights, in the place of an ``nn.Linear``.
+
+    Takes float32 inputs as the kernel does; other floating-point dtypes are cast to float32 and the result
+    back. Where the device has no kernel, the same arithmetic is done in float32. That path is compared with
+    the kernel on CPUs; on GPUs it is untried.
+
+    Attributes:
+        weight: The integers, int8, shape ``(output units, input units)``.
+        factors: The weights' scales, float32, shape ``(1,)`` or ``(output units,)``.
+        bias: float32, shape ``(output units,)``, or ``None``.
+    """
+
+    def __init__(self, weight: Int8Weight, bias: Tensor | None, *, arithmetic: Arithmetic | None = None) -> None:
+        """Make the layer.
+
+        Args:
+            weight: The quantized weights; not copied.
+            bias: The bias of the layer that is replaced, if it has one.
+            arithmetic: ``kernel`` or ``simulated``; by default the kernel where there is one.
+        """
+        super().__init__()
+        self.out_features, self.in_features = weight.integers.shape
+        self.register_buffer("weight", weight.integers)
+        self.register_buffer("factors", weight.factors.flatten())
+        self.register_buffer("bias", None if bias is None else bias.detach().to(torch.float32))
+        if arithmetic is None:
+            arithmetic = "kernel" if kernel_available(weight.integers.device) else "simulated"
+        self.arithmetic: Arithmetic = arithmetic
+        self._packed = _pack(weight, self.bias) if arithmetic == "kernel" else None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it computes without the kernel, on request or because the device has none."""
+        return self._packed is None or self.weight.device.type != "cpu"
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the layer to ``(..., input units)``; returns ``(..., output units)`` in the input's dtype."""
+        activations = inputs.to(torch.float32)
+        if self.simulated:
+            outputs = _simulated_linear(activations, self.weight, self.factors, self.bias)
+        else:
+            outputs = torch.ops.quantized.linear_dynamic(activations, self._packed, reduce_range=True)
+        return outputs.to(inputs.dtype)
+
+    def extra_repr(self) -> str:
+        """Describe the layer as torch prints modules."""
+        shape = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{shape}, bias={self.bias is not None}, simulated={self.simulated}"
+
+
+def _pack(weight: Int8Weight, bias: Tensor | None) -> object:
+    with warnings.catch_warnings():
+        # Quantized tensors are deprecated as a whole; here one lives only until the kernel has packed it.
+        warnings.filterwarnings("ignore", message=r"(?s).*torch\.qint8.*deprecated")
+        factors = weight.factors.flatten().double()
+        if len(factors) == 1:
+            quantized = torch._make_per_tensor_quantized_tensor(weight.integers, float(factors), 0)
+        else:
+            zero_points = torch.zeros(len(factors), dtype=torch.int64)
+            quantized = torch._make_per_channel_quantized_tensor(weight.integers, factors, zero_points, 0)
+        return torch.ops.quantized.linear_prepack(quantized, bias)
+
+
+def _simulated_linear(activations: Tensor, integers: Tensor, factors: Tensor, bias: Tensor | None) -> Tensor:
+    """Do in float32 what ``quantized::linear_dynamic(reduce_range=True)`` does in integers."""
+    activation_scale, zero_point = _activation_parameters(activations)
+    steps = (activations * float(np.float32(1) / np.float32(activation_scale))).round_() + zero_point
+    centred = steps.clamp_(0, 255) - zero_point
+    products = factors * float(np.float32(activation_scale))
+    outputs = nn.functional.linear(centred, integers.to(torch.float32)) * products
+    return outputs if bias is None else outputs + bias
+
+
+def _activation_parameters(activations: Tensor) -> tuple[float, int]:
+    """Return scale and zero point as ``ChooseQuantizationParams`` of ATen's QuantUtils.h does.
+
+    The range always includes 0; integers go from 0 to 127, so that the kernel's 16-bit sums cannot overflow.
+    """
+    smallest, largest = 0.0, 0.0
+    if activations.numel():
+        low, high = torch.aminmax(activations)
+        smallest, largest = min(float(low), 0.0), max(float(high), 0.0)
+    scale = (largest - smallest) / _ACTIVATION_LARGEST
+    # The reciprocal would not be finite in float32.
+    if scale < 1 / float(np.finfo(np.float32).max):
+        scale = 0.1
+    if scale < _SMALLEST_ACTIVATION_SCALE:
+        smallest, largest = _widened(smallest, largest, scale)
+        scale = _SMALLEST_ACTIVATION_SCALE
+    from_smallest = -smallest / scale
+    from_largest = _ACTIVATION_LARGEST - largest / scale
+    # The kernel starts from the end of the range whose terms are smaller.
+    starts_low = -abs(smallest / scale) < _ACTIVATION_LARGEST - abs(largest / scale)
+    zero_point = round(from_smallest if starts_low else from_largest)
+    return scale, min(max(zero_point, 0), _ACTIVATION_LARGEST)
+
+
+def _widened(smallest: float, largest: float, scale: float) -> tuple[float, float]:
+    """Return the range that the smallest scale allowed gives to one that is too narrow."""
+    width = _SMALLEST_ACTIVATION_SCALE * _ACTIVATION_LARGEST
+    if smallest == 0:
+        return 0.0, width
+    if largest == 0:
+        return -width, 0.0
+    factor = _SMALLEST_ACTIVATION_SCALE / scale
+    return smallest * factor, largest * factor

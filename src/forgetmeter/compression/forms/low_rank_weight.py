@@ -1,0 +1,64 @@
+"""Weights of low rank."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from forgetmeter.compression.forms.storage import packed_bytes
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, assembled, cut
+from forgetmeter.specs.ranges import Ranges
+
+
+@dataclass(frozen=True)
+class LowRankWeight(Weight):
+    """Weights that two thin matrices could stand for; the model computes with their product.
+
+    Attributes:
+        product: The product, in the shape and dtype of the parameter.
+        rank: How many singular values are not zero.
+    """
+
+    product: Tensor
+    rank: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The product's shape."""
+        return tuple(self.product.shape)
+
+    def values(self) -> Tensor:
+        """Return the product; it must not be changed."""
+        return self.product
+
+    def masked(self, keep: Tensor) -> Weight:
+        """Return plain weights: zeros here and there leave no low rank."""
+        return DenseWeight(self.product).masked(keep)
+
+    def bits(self) -> int:
+        """Return the width of the dtype."""
+        return int(self.product.element_size()) * 8
+
+    def smallest_bytes(self, plain_bytes: int) -> int:
+        """Return the bytes of the two factors, where they are smaller than all other ways."""
+        factors = self.rank * sum(self.shape[-2:]) * math.prod(self.shape[:-2])
+        return min(super().smallest_bytes(plain_bytes), packed_bytes(factors, self.stored_bits(plain_bytes)))
+
+    def part(self, axis: int, ranges: Ranges) -> LowRankWeight:
+        """Return some output units; their rank is no larger."""
+        return LowRankWeight(cut(self.product, axis, ranges), self.rank)
+
+    def joins(self, other: Weight) -> bool:
+        """Whether it is the same weight: together, two matrices of low rank have a larger one."""
+        return other is self
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+        """Return plain weights."""
+        return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
+
+    def transposed(self) -> LowRankWeight:
+        """Return a contiguous copy."""
+        return LowRankWeight(self.product.transpose(-2, -1).contiguous(), self.rank)

@@ -1,0 +1,295 @@
+"""One weight matrix between the steps of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from forgetmeter.compression.forms.storage import SCALE_BYTES, lossless_bytes, packed_bytes
+from forgetmeter.specs.ranges import Ranges, count
+from forgetmeter.specs.role import Matrix
+
+_SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class Weight(Protocol):
+    """A weight matrix in whatever form the steps so far have brought it to. Never changed in place.
+
+    Forms are subclasses, which override the answers in which they differ from plain weights.
+
+    Attributes:
+        keeps_dtype: Whether checkpoints of plain tensors store it in the dtype of its values, not in the parameter's.
+        has_layer: Whether it is installed as a layer of its own, which ``layer`` makes.
+    """
+
+    keeps_dtype: ClassVar[bool] = False
+    has_layer: ClassVar[bool] = False
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether its block is no longer there."""
+        return False
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it is loaded on each access."""
+        return False
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it is computed in floating point, for lack of a kernel."""
+        return False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the parameter, or of the part of it: see ``Matrix.shape``."""
+        ...
+
+    def values(self) -> Tensor:
+        """Return the weights as a floating-point tensor of the weight's shape."""
+        ...
+
+    def masked(self, keep: Tensor) -> Weight:
+        """Return the same with zeros where ``keep`` (bool, the weights' shape) is false, in the same form."""
+        ...
+
+    def bits(self) -> int:
+        """Return the number of bits that one stored weight takes."""
+        ...
+
+    def scales(self) -> int:
+        """Return how many float32 scales are stored beside the weights."""
+        return 0
+
+    def part(self, axis: int, ranges: Ranges) -> Weight:
+        """Return the weights at some indices of an axis, in the same form."""
+        ...
+
+    def joins(self, other: Weight) -> bool:
+        """Whether this weight and another can be parts of one weight of this form, neither of them changed."""
+        ...
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+        """Return one weight made of parts that join this one; their ranges cover the axis once."""
+        ...
+
+    def transposed(self) -> Weight:
+        """Return the same weight with its last two axes exchanged, as ``Conv1D`` and ``nn.Linear`` differ."""
+        ...
+
+    def taken_out(self) -> Weight:
+        """Return a weight of its own: itself, unless it is a part of another weight."""
+        return self
+
+    def loaded(self) -> Weight:
+        """Return the weight with its tensors in memory."""
+        return self
+
+    def parameter(self, dtype: torch.dtype) -> Tensor:
+        """Return the tensor that is installed in place of a whole parameter of a dtype."""
+        return self.values().to(dtype)
+
+    def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:  # noqa: ARG002
+        """Return the layer that is installed in place of an ``nn.Linear`` or ``Conv1D``, if there is one."""
+        raise TypeError(f"{type(self).__name__} is installed as a parameter")
+
+    def quantized_bytes(self, plain_bytes: int) -> int:
+        """Return the bytes of the weight at its bits, with its scales.
+
+        Args:
+            plain_bytes: What the model's own weights take in its place, as they are stored.
+        """
+        # Computed in a wider dtype than it is stored in, a weight that was not quantized takes no more than before.
+        return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.scales() * SCALE_BYTES
+
+    def smallest_bytes(self, plain_bytes: int) -> int:
+        """Return the bytes of the weight in the smallest of the ways in which it can be stored without loss.
+
+        These are: plainly, and those of ``lossless_bytes``. ``plain_bytes`` is as in ``quantized_bytes``.
+        """
+        return min(plain_bytes, lossless_bytes(self.values(), self.stored_bits(plain_bytes), self.scales()))
+
+    def stored_bits(self, plain_bytes: int) -> int:
+        """Return the bits of a weight: in whatever dtype it was computed, no more than in the checkpoint."""
+        return min(self.bits(), 8 * plain_bytes // max(1, prod(self.shape)))
+
+
+@dataclass(frozen=True)
+class DenseWeight(Weight):
+    """Plain floating-point weights."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return tuple(self.tensor.shape)
+
+    def values(self) -> Tensor:
+        """Return the tensor itself; it must not be changed."""
+        return self.tensor
+
+    def masked(self, keep: Tensor) -> DenseWeight:
+        """Return a new contiguous tensor with positive zeros where ``keep`` is false."""
+        # The bits as integers times 0 or 1: the same as torch.where, infinities and NaN included, and faster; the
+        # more so if both factors are of one dtype.
+        integer = _SAME_WIDTH[self.tensor.element_size()]
+        pruned = torch.empty(self.tensor.shape, dtype=self.tensor.dtype, device=self.tensor.device)
+        pruned.view(integer).copy_(keep).mul_(self.tensor.detach().view(integer))
+        return DenseWeight(pruned)
+
+    def bits(self) -> int:
+        """Return the width of the dtype."""
+        return int(self.tensor.element_size()) * 8
+
+    def part(self, axis: int, ranges: Ranges) -> DenseWeight:
+        """Return a view of one range, a copy of several."""
+        return DenseWeight(cut(self.tensor, axis, ranges))
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the other is dense too, and of the same dtype."""
+        return isinstance(other, DenseWeight) and other.tensor.dtype == self.tensor.dtype
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DenseWeight:
+        """Return a new tensor."""
+        return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
+
+    def transposed(self) -> DenseWeight:
+        """Return a contiguous copy."""
+        return DenseWeight(self.tensor.transpose(-2, -1).contiguous())
+
+    def parameter(self, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
+        """Return the tensor itself."""
+        return self.tensor
+
+
+@dataclass(frozen=True)
+class PartWeight(Weight):
+    """A part of a weight, cut out only when it is looked at.
+
+    The parts of a fused parameter are so until a method changes them: nothing is copied for them, and that they
+    make up a whole can be seen.
+
+    Attributes:
+        whole: The weight that it is a part of.
+        axis: The axis along which it is cut.
+        ranges: Its indices along that axis.
+    """
+
+    whole: Weight
+    axis: int
+    ranges: Ranges
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the whole is."""
+        return self.whole.is_dropped
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the whole is."""
+        return self.whole.is_deferred
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the whole is."""
+        return self.whole.is_simulated
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The part's shape."""
+        return self.taken_out().shape
+
+    def taken_out(self) -> Weight:
+        """Return the part as a weight of its own, in the form of the whole."""
+        return self.whole.part(self.axis, self.ranges)
+
+    def on_its_own(self) -> Weight:
+        """Return a weight in the form of the whole; a part of a dense weight stays a part, to avoid a copy."""
+        if count(self.ranges) == self.whole.shape[self.axis]:
+            return self.whole
+        return self if isinstance(self.whole, DenseWeight) else self.taken_out()
+
+    def loaded(self) -> Weight:
+        """Return the part by itself where the whole has to be loaded."""
+        return self.taken_out().loaded() if self.is_deferred else self
+
+    def smallest_bytes(self, plain_bytes: int) -> int:
+        """Return what the part by itself takes."""
+        return self.taken_out().smallest_bytes(plain_bytes)
+
+    def values(self) -> Tensor:
+        """Return a view or a copy; it must not be changed."""
+        return self.taken_out().values()
+
+    def masked(self, keep: Tensor) -> Weight:
+        """Return a weight of its own."""
+        return self.taken_out().masked(keep)
+
+    def bits(self) -> int:
+        """Return what the whole does."""
+        return self.whole.bits()
+
+    def scales(self) -> int:
+        """Return how many the part would have on its own."""
+        return self.taken_out().scales()
+
+    def part(self, axis: int, ranges: Ranges) -> Weight:
+        """Return a part of the part."""
+        return self.taken_out().part(axis, ranges)
+
+    def joins(self, other: Weight) -> bool:
+        """Whether the whole joins the other."""
+        return self.whole.joins(other.whole if isinstance(other, PartWeight) else other)
+
+    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+        """Return a weight in the form of the whole."""
+        return self.whole.together(axis, parts)
+
+    def transposed(self) -> Weight:
+        """Return a weight of its own."""
+        return self.taken_out().transposed()
+
+
+def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:
+    """Return the weight of each matrix: a whole parameter, or the part of it that the matrix is.
+
+    Args:
+        matrices: The matrices.
+        wholes: The weight of each of their parameters, by name.
+    """
+    return {
+        matrix: wholes[matrix.parameter]
+        if matrix.axis is None
+        else PartWeight(wholes[matrix.parameter], matrix.axis, matrix.ranges)
+        for matrix in matrices
+    }
+
+
+def cut(tensor: Tensor, axis: int, ranges: Ranges) -> Tensor:
+    """Return a tensor's values at some indices of an axis: a view of one range, a copy of several."""
+    pieces = [tensor.narrow(axis, start, stop - start) for start, stop in ranges]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=axis)
+
+
+def assembled(axis: int, parts: Sequence[tuple[Ranges, Tensor]]) -> Tensor:
+    """Return a new tensor of which each part is at its ranges; the inverse of ``cut``."""
+    shape = list(parts[0][1].shape)
+    shape[axis] = sum(part.shape[axis] for _, part in parts)
+    whole = parts[0][1].new_empty(shape)
+    for ranges, part in parts:
+        put(whole, axis, ranges, part)
+    return whole
+
+
+def put(whole: Tensor, axis: int, ranges: Ranges, part: Tensor) -> None:
+    """Overwrite a tensor's values at some indices of an axis."""
+    offset = 0
+    for start, stop in ranges:
+        whole.narrow(axis, start, stop - start).copy_(part.narrow(axis, offset, stop - start))
+        offset += stop - start

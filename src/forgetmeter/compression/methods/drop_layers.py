@@ -1,0 +1,121 @@
+"""Dropping whole blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.dropped_weight import DroppedWeight
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.method import AtLevel, Method, Options
+from forgetmeter.specs.method import MethodDeclaration, Option, Pools
+from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import Block, Matrix
+
+_WHOLE = {("attention", "query"), ("attention", "output"), ("feed_forward", "up"), ("feed_forward", "down")}
+"""What a scope selects of a block if it selects all of it."""
+
+
+@dataclass(frozen=True)
+class DropLayers(Method):
+    """Takes blocks out of the model, with their norms and biases.
+
+    ``round(level * blocks)`` of the scope's blocks go in each stack: the last ones, or those of least influence
+    (1 - the cosine similarity of a block's input and output). A scope of some layers at level 1 drops just those.
+    Each stack keeps a block.
+
+    Attributes:
+        influence: What was seen of each block, where it was calibrated.
+    """
+
+    influence: Mapping[Block, float] | None = None
+
+    def needs_activations(self, options: Options) -> bool:
+        """Whether blocks are told by their influence."""
+        return options["by"] == "influence"
+
+    def calibrated(self, influence: Mapping[Block, float]) -> DropLayers:
+        """Return the method with the influence of each block."""
+        return replace(self, influence=influence)
+
+    def problems(
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
+    ) -> Iterator[str]:
+        """Say that the scope selects something else than whole blocks, or that a stack would keep none."""
+        del options
+        outside = next((matrix for matrix in matrices if matrix.block is None), None)
+        if outside is not None:
+            yield f"drop_layers drops whole blocks, and {outside} is in none; choose overall or layers[0-5]/overall"
+            return
+        for block in _blocks(matrices):
+            parts = {(matrix.role.component, matrix.role.part) for matrix in matrices if matrix.block == block}
+            if not parts >= _WHOLE & {(m.role.component, m.role.part) for m in model if m.block == block}:
+                yield (
+                    "drop_layers drops whole blocks, and the scope selects only a part of "
+                    f"{block[0]}.{block[1]}; choose overall or layers[0-5]/overall"
+                )
+                return
+        everything = _by_list(_blocks(model))
+        for path, blocks in _by_list(_blocks(matrices)).items():
+            count = round(float(level or 0) * len(blocks))
+            if count >= len(everything[path]):
+                yield (
+                    f"drop_layers at level {float(level or 0):g} would drop all {len(everything[path])} blocks of "
+                    f"{path}; leave at least one (blocks that share their weights, as ALBERT's do, are one)"
+                )
+
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+        """Order the blocks once; levels only cut."""
+        orders = self._orders(_blocks(matrix for unit in units for matrix in unit.matrices), options)
+
+        def at_level(level: Level | None) -> Iterator[Weight]:
+            dropped = {block for order in orders for block in order[: round(float(level or 0) * len(order))]}
+            for unit in units:
+                gone = unit.matrices[0].block in dropped
+                yield DroppedWeight(unit.weight.shape, unit.weight.values().dtype) if gone else unit.weight
+
+        return at_level
+
+    def _orders(self, blocks: Sequence[Block], options: Options) -> list[list[Block]]:
+        """Return the blocks of each list, those that go first first."""
+        if not self.needs_activations(options):
+            return [sorted(some, reverse=True) for some in _by_list(blocks).values()]
+        influence = self.influence
+        assert influence is not None, "the compressor calibrates what needs activations"
+        return [sorted(some, key=lambda block: (influence[block], -block[1])) for some in _by_list(blocks).values()]
+
+
+def _blocks(matrices: Iterable[Matrix]) -> list[Block]:
+    return list(dict.fromkeys(block for matrix in matrices if (block := matrix.block) is not None))
+
+
+def _by_list(blocks: Iterable[Block]) -> dict[str, list[Block]]:
+    found: dict[str, list[Block]] = {}
+    for block in blocks:
+        found.setdefault(block[0], []).append(block)
+    return found
+
+
+def _pool_sizes(matrices: Sequence[Matrix], _options: Options) -> list[int]:
+    return [len(blocks) for blocks in _by_list(_blocks(matrices)).values()]
+
+
+METHOD = DropLayers(
+    MethodDeclaration(
+        name="drop_layers",
+        summary="Takes the given fraction of blocks out: the last ones, or those that change their input least.",
+        reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
+        level="fraction",
+        kind="blocks",
+        pools=Pools("blocks", _pool_sizes),
+        options={
+            "by": Option(
+                "position",
+                "Which blocks go: the last ones, or by influence, for which token ids to calibrate on are needed.",
+                ("position", "influence"),
+            )
+        },
+        scopes="scopes of whole layers: overall, encoder/overall, layers[0-5]/overall",
+    )
+)

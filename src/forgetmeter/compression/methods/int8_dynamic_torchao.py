@@ -1,0 +1,39 @@
+"""torchao's dynamic 8-bit quantization."""
+
+from __future__ import annotations
+
+from forgetmeter.compression.forms.torchao_weight import TorchaoWeight
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.method import Options
+from forgetmeter.compression.methods.torchao_method import TorchaoMethod, quantized_by_torchao
+from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.recipe import Level
+
+
+def transform(weight: Weight, _level: Level | None, _options: Options) -> TorchaoWeight:
+    """Quantize one layer as ``Int8DynamicActivationInt8WeightConfig()`` does, whose kernel then runs.
+
+    Both are symmetric: one scale for each output unit, and on each call one for each position. So, other than
+    with ``dynamic_int8``, what else is in a batch makes no difference.
+
+    Args:
+        weight: The weights, ``(output units, input units)``.
+    """
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig
+
+    quantized = quantized_by_torchao(weight, lambda: Int8DynamicActivationInt8WeightConfig(set_inductor_config=False))
+    return TorchaoWeight(quantized, bit_width=8, scale_count=quantized.shape[0])
+
+
+METHOD = TorchaoMethod(
+    MethodDeclaration(
+        name="int8_dynamic_torchao",
+        summary="8-bit weights, a scale an output unit, and 8-bit activations, a scale a position; torchao's kernels.",
+        reference="torchao.quantization.Int8DynamicActivationInt8WeightConfig (torchao 0.18)",
+        level="none",
+        forms=("linear",),
+        effect="quantizes",
+        needs_kernel=True,
+    ),
+    transform,
+)

@@ -1,0 +1,184 @@
+"""Pruning of whole attention heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.forms.weight import Weight, put
+from forgetmeter.compression.method import AtLevel, Method, Options
+from forgetmeter.specs.method import MethodDeclaration, Option, Pools
+from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import ATTENTION_PARTS, Matrix
+
+Attention = tuple[str, int | None, str | None]
+"""What tells one attention of a model from another: stack, layer, self or cross."""
+
+Group = tuple[Attention, int]
+"""A key-value head with all query heads that use it, counted within its attention."""
+
+
+@dataclass(frozen=True)
+class L1Heads(Method):
+    """Zeroes query, key and value rows and output columns of the heads with the smallest sum of magnitudes.
+
+    Where several query heads share a key and a value (grouped-query attention), they are removed together with
+    them: a group is what counts as a head. The strongest head of each attention always stays. Biases of removed
+    rows stay, and say nothing, as the output projection no longer listens to their head; T5's relative bias,
+    which all layers share, is not touched.
+    """
+
+    def problems(
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
+    ) -> Iterator[str]:
+        """Say which matrices are not attention's, which parts are missing, or that a layer would lose all heads."""
+        del model
+        wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
+        if wrong is not None:
+            yield (
+                f"l1_heads takes attention of a known number of heads, which {wrong} is not; "
+                "choose a scope such as attention, self_attention or layers[0-5]/attention"
+            )
+            return
+        for attention, parts in _by_attention(matrices).items():
+            missing = [part for part in ATTENTION_PARTS if part not in {matrix.role.part for matrix in parts}]
+            if missing:
+                yield (
+                    "l1_heads removes query, key, value and output of a head together, and the scope selects no "
+                    f"{missing[0]} in {_said(attention)}; choose a scope with all four, such as attention"
+                )
+                return
+        yield from _too_many(_groups(matrices), float(level or 0), options)
+
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+        """Sum the magnitudes of each head once; levels only choose among them."""
+        groups = _groups(matrix for unit in units for matrix in unit.matrices)
+        scores: dict[Group, float] = {}
+        for position, unit in enumerate(units):
+            for group, score in _scores(unit, groups):
+                if score != score:
+                    raise UnusableWeightError("holds NaN; load a sound checkpoint", position=position)
+                scores[group] = scores.get(group, 0.0) + score
+
+        def at_level(level: Level | None) -> Iterator[Weight]:
+            removed = _removed(scores, groups, float(level or 0), options)
+            for unit in units:
+                yield unit.weight.masked(_mask(unit, groups, removed))
+
+        return at_level
+
+
+def _by_attention(matrices: Iterable[Matrix]) -> dict[Attention, list[Matrix]]:
+    found: dict[Attention, list[Matrix]] = {}
+    for matrix in matrices:
+        found.setdefault(_attention(matrix), []).append(matrix)
+    return found
+
+
+def _attention(matrix: Matrix) -> Attention:
+    return matrix.stack, matrix.layer, matrix.role.attention
+
+
+def _said(attention: Attention) -> str:
+    stack, layer, kind = attention
+    return f"the {kind}-attention of {stack} layer {layer}"
+
+
+def _groups(matrices: Iterable[Matrix]) -> dict[Attention, int]:
+    """Return how many groups each attention has: as many as the fewest heads of its projections."""
+    return {attention: min(m.heads or 0 for m in parts) for attention, parts in _by_attention(matrices).items()}
+
+
+def _pools(groups: Mapping[Attention, int], options: Options) -> list[dict[Attention, int]]:
+    if options["pool"] == "layer":
+        return [{attention: count} for attention, count in groups.items()]
+    return [dict(groups)]
+
+
+def _pool_sizes(matrices: Sequence[Matrix], options: Options) -> list[int]:
+    return [sum(pool.values()) for pool in _pools(_groups(matrices), options)]
+
+
+def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -> Iterator[str]:
+    for pool in _pools(groups, options):
+        total = sum(pool.values())
+        most = total - len(pool)
+        if round(level * total) > most:
+            yield (
+                f"l1_heads at level {level:g} would leave a layer without heads: {total} heads in {len(pool)} "
+                f"attentions, each of which keeps one, so that {most} can go "
+                f"(level {int(1000 * most / total) / 1000:g} at most; query heads that share a key and a value "
+                "count as one)"
+            )
+            return
+
+
+def _scores(unit: Unit, groups: Mapping[Attention, int]) -> Iterator[tuple[Group, float]]:
+    for matrix, weight in unit.apart(unit.weight).items():
+        values = _by_head(matrix, unit.turned(weight.values()), groups[_attention(matrix)])
+        for index, score in enumerate(values.abs().sum(dim=(1, 2), dtype=torch.float64).tolist()):
+            yield (_attention(matrix), index), score
+
+
+def _by_head(matrix: Matrix, values: Tensor, groups: int) -> Tensor:
+    """Return weights, ``(output units, input units)``, as ``(groups, …, …)``."""
+    heads_first = values.t() if matrix.role.part == "output" else values
+    return heads_first.unflatten(0, (groups, -1))
+
+
+def _removed(
+    scores: Mapping[Group, float], groups: Mapping[Attention, int], level: float, options: Options
+) -> set[Group]:
+    removed: set[Group] = set()
+    for pool in _pools(groups, options):
+        members = [(attention, index) for attention, count in pool.items() for index in range(count)]
+        strongest = {attention: _strongest(scores, attention, count) for attention, count in pool.items()}
+        weak = [group for group in members if strongest[group[0]] != group[1]]
+        removed.update(sorted(weak, key=lambda group: scores[group])[: round(level * len(members))])
+    return removed
+
+
+def _strongest(scores: Mapping[Group, float], attention: Attention, count: int) -> int:
+    # Of equal ones the later, since the earlier goes first.
+    return max(range(count), key=lambda index: (scores[attention, index], index))
+
+
+def _mask(unit: Unit, groups: Mapping[Attention, int], removed: set[Group]) -> Tensor:
+    keep = torch.ones(unit.weight.shape, dtype=torch.bool, device=unit.weight.values().device)
+    for matrix, places in unit.places.items():
+        attention = _attention(matrix)
+        count = groups[attention]
+        kept = torch.tensor([(attention, index) not in removed for index in range(count)], device=keep.device)
+        part = torch.ones(matrix.shape, dtype=torch.bool, device=keep.device)
+        _by_head(matrix, unit.turned(part), count)[~kept] = False
+        if places:
+            put(keep, unit.axis, places, part)
+        else:
+            keep = part
+    return keep
+
+
+METHOD = L1Heads(
+    MethodDeclaration(
+        name="l1_heads",
+        summary="Zeroes the given fraction of attention heads whole, those with the smallest sum of magnitudes.",
+        reference="heads as in Michel et al. 2019, 1905.10650, ranked by magnitude",
+        level="fraction",
+        kind="heads",
+        pools=Pools("heads", _pool_sizes),
+        options={
+            "pool": Option(
+                "global",
+                "Whether all heads of the scope compete with one another or those of each layer by themselves.",
+                ("global", "layer"),
+            )
+        },
+        forms=("linear", "conv1d"),
+        scopes="scopes of whole attentions: attention, self_attention, cross_attention",
+    )
+)

@@ -1,0 +1,65 @@
+"""The seam for methods that are torchao's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor, nn
+
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError, refuse_not_finite
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.method import MatrixMethod, Options
+from forgetmeter.specs.ranges import count
+from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import Matrix
+
+INSTALL = "pip install 'forgetmeter[torchao]'"
+
+
+@dataclass(frozen=True)
+class TorchaoMethod(MatrixMethod):
+    """A method that has torchao quantize whole linear layers."""
+
+    def problems(
+        self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
+    ) -> Iterator[str]:
+        """Say that torchao is missing, that a layer is not whole, or what the method's own check finds."""
+        name = self.declaration.name
+        if find_spec("torchao") is None:
+            yield f"{name} needs the package torchao: {INSTALL}"
+        for matrix in matrices:
+            chosen, whole = (
+                sum(count(each.ranges) for each in some if each.parameter == matrix.parameter)
+                for some in (matrices, model)
+            )
+            if chosen != whole:
+                yield f"{name} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
+                break
+        yield from super().problems(matrices, level, options, model=model)
+
+
+def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
+    """Return what ``torchao.quantization.quantize_`` makes of a linear layer's weight.
+
+    Args:
+        weight: The weights, ``(output units, input units)``.
+        config: Makes torchao's configuration.
+
+    Raises:
+        UnusableWeightError: The weights are not finite, or not on a CPU, where alone this was tried.
+    """
+    from torchao.quantization import quantize_
+
+    values = weight.values().detach()
+    refuse_not_finite(values, "quantized")
+    if values.device.type != "cpu":
+        raise UnusableWeightError(f"is on {values.device}; torchao's kernels are used on CPUs only, choose device cpu")
+    layer = nn.Linear(values.shape[1], values.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(values.contiguous(), requires_grad=False)
+    holder = nn.Sequential(layer)
+    quantize_(holder, config())
+    quantized: Tensor = holder[0].weight.detach()
+    return quantized

@@ -1,0 +1,1 @@
+"""What pruning methods share: exact ranking of magnitudes, masks of whole units, and what a fraction counts."""

@@ -1,0 +1,1 @@
+"""Changing a model in place and undoing it: weights, ties, whole blocks."""

@@ -1,0 +1,134 @@
+"""Taking whole blocks out of a model, and putting them back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from forgetmeter.specs.role import Block
+
+Undo = Callable[[], None]
+
+# What modules call the number of their block, which says where their keys and values are in the cache.
+_NUMBERS = ("layer_idx", "layer_id", "layer_index")
+# Lists with an entry a block; and, among them, lists of numbers of blocks.
+_NUMBERS_OF_BLOCKS = re.compile(r"(idxs?|indices|layer_ids)$|^(mlp_only|cross_attention|moe|global_attention)_layers$")
+_OF_BLOCKS = re.compile(r"layer|block|pattern|sparsity|intermediate_size|_heads$|window|idx|indices")
+# What configurations call the number of blocks of a stack; the first that there is counts.
+_COUNTS = {"encoder": ("encoder_layers", "num_layers"), "decoder": ("decoder_layers", "num_decoder_layers")}
+
+
+def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
+    """Take blocks out of a model, as if it had been made without them.
+
+    The blocks that stay are numbered anew, for the sake of key-value caches and of saving, and the configuration
+    says how many there are. T5's relative positions, which the first block of a stack holds for all of them, move
+    to the first that stays.
+
+    Args:
+        model: The model.
+        blocks: What to take out; each list keeps at least one.
+
+    Returns:
+        A function that puts everything back.
+    """
+    by_list: dict[str, set[int]] = {}
+    for path, index in blocks:
+        by_list.setdefault(path, set()).add(index)
+    with ExitStack() as undoing:
+        for path, dropped in by_list.items():
+            _drop(model, path, dropped, undoing)
+        return undoing.pop_all().close
+    raise AssertionError("unreachable: the block above returns or raises")
+
+
+def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitStack) -> None:
+    parent_path, _, name = path.rpartition(".")
+    parent = model.get_submodule(parent_path)
+    old = getattr(parent, name)
+    kept = [index for index in range(len(old)) if index not in dropped]
+    _keep_relative_positions(old[0], old[kept[0]], undoing)
+    for new, index in enumerate(kept):
+        for module in old[index].modules():
+            for number in _NUMBERS:
+                if getattr(module, number, None) == index:
+                    _set(module, number, new, undoing)
+    for config, count in _counts(model, path, len(old)):
+        _set(config, count, len(kept), undoing)
+    for config in _configs(model, path):
+        for setting, value in settings_of_what_is_left(vars(config), len(old), kept).items():
+            _set(config, setting, value, undoing)
+    _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
+
+
+def settings_of_what_is_left(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Return what a configuration says of single blocks, as it has to be once some of them are gone.
+
+    That are lists with an entry a block, lists of the numbers of blocks, and two ways of counting: how many blocks at
+    the beginning are dense, and that every so many are sparse. Other periods cannot be kept; only loading what was
+    saved tells whether there was one.
+
+    Args:
+        settings: The configuration's attributes.
+        length: Number of blocks before.
+        kept: The blocks that stay, in order.
+
+    Returns:
+        The attributes that change.
+    """
+    changed: dict[str, Any] = {}
+    for name, value in settings.items():
+        if not isinstance(value, (list, tuple)) or not value or not _OF_BLOCKS.search(name):
+            continue
+        if _NUMBERS_OF_BLOCKS.search(name) and all(type(each) is int and 0 <= each < length for each in value):
+            changed[name] = [place for place, index in enumerate(kept) if index in value]
+        elif len(value) == length:
+            changed[name] = [value[index] for index in kept]
+    if isinstance(dense := settings.get("first_k_dense_replace"), int):
+        changed["first_k_dense_replace"] = sum(index < dense for index in kept)
+    step, dense_only = settings.get("decoder_sparse_step"), settings.get("mlp_only_layers")
+    if isinstance(step, int) and step > 1 and isinstance(dense_only, list):
+        changed["decoder_sparse_step"] = 1
+        changed["mlp_only_layers"] = [
+            place for place, index in enumerate(kept) if index in dense_only or (index + 1) % step
+        ]
+    return {name: value for name, value in changed.items() if value != settings[name]}
+
+
+def _keep_relative_positions(first: nn.Module, heir: nn.Module, undoing: ExitStack) -> None:
+    if first is heir:
+        return
+    holders = [module for module in first.modules() if getattr(module, "has_relative_attention_bias", False)]
+    for path, module in heir.named_modules():
+        if holders and type(module) is type(holders[0]) and first.get_submodule(path) is holders[0]:
+            _set(module, "relative_attention_bias", holders[0].relative_attention_bias, undoing)
+            _set(module, "has_relative_attention_bias", True, undoing)
+
+
+def _counts(model: PreTrainedModel, path: str, length: int) -> Iterator[tuple[Any, str]]:
+    for config in _configs(model, path):
+        stack = next((name for name in _COUNTS if name in path.split(".")), None)
+        names = _COUNTS[stack] if stack is not None and config.is_encoder_decoder else ()
+        name = next((name for name in names if hasattr(config, name)), "num_hidden_layers")
+        if getattr(config, name, None) == length:
+            yield config, name
+
+
+def _configs(model: PreTrainedModel, path: str) -> list[Any]:
+    """Return the model's configuration and those of its parts around the list, each once."""
+    names = path.split(".")
+    modules = [model.get_submodule(".".join(names[:end])) for end in range(len(names))]
+    configs = [module.config for module in modules if hasattr(module, "config")]
+    return list({id(config): config for config in configs}.values())
+
+
+def _set(owner: Any, name: str, value: Any, undoing: ExitStack) -> None:  # noqa: ANN401
+    had = hasattr(owner, name)
+    old = getattr(owner, name, None)
+    setattr(owner, name, value)
+    undoing.callback((lambda: setattr(owner, name, old)) if had else (lambda: delattr(owner, name)))

@@ -1,0 +1,175 @@
+"""Puts weights into a model, and takes them out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.forms.weight import Weight, cut, put
+from forgetmeter.compression.surgery.block_dropping import drop_blocks
+from forgetmeter.compression.surgery.untying import declare_untied
+from forgetmeter.specs.ranges import Ranges, count, without
+from forgetmeter.specs.role import Matrix
+
+Undo = Callable[[], None]
+
+
+def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
+    """Put weights in the place of the model's own, which stay whole for the undoing.
+
+    Quantized weights bring their own module. All others become a new parameter without gradient; forms that
+    have no module of their own are installed as plain values, in the dtype of the parameter they replace. The
+    parts of a fused parameter are put together, with the model's own weights for those that are not given. A
+    tied head that is installed is a matrix of its own until it is taken out; the input embedding never changes.
+    Blocks whose weights are dropped are taken out of the model.
+
+    Args:
+        model: The model to change.
+        weights: What to install, by matrix of ``weight_map(model)``. Not copied, but for parts that were
+            compressed apart from one another.
+
+    Returns:
+        A function that puts everything back as it was, ties included. Whatever was installed later must be
+        taken out first. If installing fails, everything is put back before the error goes on.
+    """
+    dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
+    left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
+    with ExitStack() as undoing:
+        for _, units in groupby(joined(left), key=lambda unit: unit.parameter):
+            undoing.callback(_install_parameter(model, list(units)))
+        for matrix in weights:
+            if matrix.tied_to is not None:
+                undoing.callback(declare_untied(model, matrix))
+        if dropped:
+            # Last, as the blocks that stay get other names.
+            undoing.callback(drop_blocks(model, dropped))
+        return undoing.pop_all().close
+    raise AssertionError("unreachable: the block above returns or raises")
+
+
+@contextmanager
+def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Iterator[None]:
+    """Have weights in the model for the length of a ``with`` block."""
+    undo = install(model, weights)
+    try:
+        yield
+    finally:
+        undo()
+
+
+def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
+    matrix = units[0].matrices[0]
+    if any(unit.weight.has_layer for unit in units):
+        return _replace_module(model, matrix.module, units)
+    module = model.get_submodule(matrix.module)
+    name = matrix.parameter.rpartition(".")[2]
+    old = module.get_parameter(name)
+    values = parameter_values(old.detach(), units)
+    if values.shape != old.shape:
+        shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
+        raise ValueError(f"{matrix.parameter} has {shapes}")
+    setattr(module, name, nn.Parameter(values, requires_grad=False))
+    return lambda: setattr(module, name, old)
+
+
+def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
+    """Return what a parameter holds once weights are in the place of its own.
+
+    Args:
+        old: What it holds now; not changed.
+        units: Some or all of it, none of it twice.
+    """
+    if _is_whole(units, old):
+        return units[0].weight.parameter(old.dtype)
+    values = old.clone()
+    for unit in units:
+        put(values, unit.axis, unit.ranges, unit.weight.values())
+    return values
+
+
+def _is_whole(units: Sequence[Unit], parameter: Tensor) -> bool:
+    return len(units) == 1 and count(units[0].ranges) in (0, parameter.shape[units[0].axis])
+
+
+def _replace_module(model: PreTrainedModel, path: str, units: Sequence[Unit]) -> Undo:
+    parent_name, _, name = path.rpartition(".")
+    parent = model.get_submodule(parent_name)
+    old = parent.get_submodule(name)
+    if not isinstance(old, (nn.Linear, Conv1D)):
+        raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
+    new = _layer(units[0], old, old.bias) if _is_whole(units, old.weight) else _partwise(units, old)
+    setattr(parent, name, new.train(old.training))
+    return lambda: setattr(parent, name, old)
+
+
+def _partwise(units: Sequence[Unit], old: nn.Linear | Conv1D) -> PartwiseLinear:
+    axis, outputs = units[0].axis, old.weight.shape[units[0].axis]
+    own = [unit for unit in units if unit.weight.has_layer]
+    parts = [(unit.ranges, _layer(unit, old, _rows(old.bias, unit.ranges))) for unit in own]
+    rest = without(outputs, [unit.ranges for unit in own])
+    if rest:
+        values = parameter_values(old.weight.detach(), [unit for unit in units if unit not in own])
+        rows = cut(values, axis, rest)
+        rows = rows.t() if isinstance(old, Conv1D) else rows
+        parts.append((rest, DenseRows(rows.contiguous(), _rows(old.bias, rest))))
+    return PartwiseLinear(parts)
+
+
+def _layer(unit: Unit, old: nn.Linear | Conv1D, bias: Tensor | None) -> nn.Module:
+    return unit.weight.layer(bias, is_conv1d=isinstance(old, Conv1D))
+
+
+def _rows(bias: Tensor | None, ranges: Ranges) -> Tensor | None:
+    return None if bias is None else cut(bias.detach(), 0, ranges)
+
+
+class PartwiseLinear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+    """A fused linear layer of which some output units are quantized and others are not, or otherwise.
+
+    Attributes:
+        parts: The layers, each of which computes some of the output units.
+        order: For each output unit, where it is among those of all parts; int64, shape ``(output units,)``.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Ranges, nn.Module]]) -> None:
+        """Make the layer.
+
+        Args:
+            parts: Layers with a ``weight``, each with its output units; together they cover all of them once.
+        """
+        super().__init__()
+        self.parts = nn.ModuleList(layer for _, layer in parts)
+        places = torch.cat([torch.arange(start, stop) for ranges, _ in parts for start, stop in ranges])
+        self.register_buffer("order", torch.argsort(places).to(parts[0][1].weight.device), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the layer to ``(..., input units)``; returns ``(..., output units)``."""
+        return torch.cat([part(inputs) for part in self.parts], dim=-1).index_select(-1, self.order)
+
+
+class DenseRows(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
+    """Some output units of a linear layer, as they are.
+
+    Its weights are buffers, since they are the model's parameters no longer.
+
+    Attributes:
+        weight: Shape ``(output units, input units)``.
+        bias: Shape ``(output units,)``, or ``None``.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take weights; not copied."""
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply the layer to ``(..., input units)``; returns ``(..., output units)``."""
+        return nn.functional.linear(inputs, self.weight, self.bias)

@@ -1,0 +1,58 @@
+"""What is refused before any work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models.architectures import make_architecture
+from torch import nn
+
+from forgetmeter.compression.applying.compressor import Compressor, compress
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
+from forgetmeter.specs.scope import regex_scope
+
+
+def strange() -> Loaded:
+    model = make_architecture("llama")
+    for layer in model.model.layers:
+        layer.mlp.extra = nn.Linear(4, 5)
+    model.model.table = nn.Parameter(torch.ones(2, 5))
+    return Loaded(model, tokenizer=None, family="decoder", name="strange")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scope", ["overall", "attention.query", "layers[0]/feed_forward", "paper/overall"])
+def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) -> None:
+    (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(strange().model))
+    assert problem == (
+        f"what scope '{scope}' should select is not known: the model has weights of unknown role, model.table first "
+        "(3 in all); select by {regex: PATTERN} in the study file, or by regex(PATTERN) in a recipe's text"
+    )
+    with pytest.raises(UserError, match="unknown role"):
+        compress(strange(), f"l1_unstructured:{scope}:0.5")
+
+
+def test_the_head_and_regular_expressions_can_be_selected_all_the_same() -> None:
+    loaded = strange()
+    recipe = Recipe((Step("l1_unstructured", regex_scope(r"extra|table|q_proj"), 1),))
+    assert recipe_problems(recipe, weight_map(loaded.model)) == []
+    with Compressor(loaded).applied(recipe) as compressed:
+        assert compressed.reached.roles["unknown"].zeros == 2 * 20 + 10
+        assert not loaded.model.model.layers[1].mlp.extra.weight.any()
+        assert not loaded.model.model.table.any()
+        assert not loaded.model.model.layers[0].self_attn.q_proj.weight.any()
+    assert loaded.model.model.table.all()
+    assert (
+        recipe_problems(parse_recipe("dynamic_int8:regex(extra)+l1_unstructured:head:0.5"), weight_map(loaded.model))
+        == []
+    )
+
+
+def test_what_is_no_linear_layer_is_not_quantized() -> None:
+    (problem,) = recipe_problems(parse_recipe("dynamic_int8:regex(table)"), weight_map(strange().model))
+    assert problem == (
+        "dynamic_int8 takes linear layers only, and model.table is no layer's weight; choose a scope without it"
+    )

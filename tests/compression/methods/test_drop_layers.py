@@ -1,0 +1,160 @@
+"""Whole blocks, against blocks whose output is replaced by their input while the model runs."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models.architectures import ARCHITECTURES, logits_of, make_architecture, make_tokens
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.compression.applying.compressor import Compressor, compress
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.specs.recipe import parse_recipe
+
+# ALBERT's blocks are one and the same.
+DROPPABLE = [name for name in ARCHITECTURES if name != "albert"]
+
+
+@cache
+def loaded(name: str) -> Loaded:
+    return Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
+
+
+def pass_through(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    before = args[0] if args else kwargs["hidden_states"]
+    return before if isinstance(output, Tensor) else (before, *output[1:])
+
+
+def with_idle_blocks(model: PreTrainedModel, layer: int) -> PreTrainedModel:
+    twin = copy.deepcopy(model)
+    for path, index in {block for matrix in weight_map(model) if (block := matrix.block)}:
+        if index == layer:
+            twin.get_submodule(f"{path}.{index}").register_forward_hook(pass_through, with_kwargs=True)
+    return twin
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("name", DROPPABLE)
+def test_a_dropped_block_is_as_good_as_not_there(name: str, layer: int) -> None:
+    if name == "deberta_v2" and layer == 0:
+        pytest.skip("its convolution follows the first block there is")
+    model = loaded(name).model
+    said, settings = logits_of(model), model.config.to_dict()
+    before = {key: id(value) for key, value in model.state_dict(keep_vars=True).items()}
+    with Compressor(loaded(name)).applied(parse_recipe(f"drop_layers:layers[{layer}]/overall:1")) as result:
+        torch.testing.assert_close(logits_of(model), logits_of(with_idle_blocks(loaded_again(name), layer)))
+        assert not torch.equal(logits_of(model), said)
+        assert result.reached.selected_zeros == result.reached.selected_weights
+        assert result.reached.selected_weights == sum(
+            matrix.size for matrix in weight_map(loaded_again(name)) if matrix.layer == layer
+        )
+        saved = 4 * result.reached.selected_weights
+        assert result.reached.quantized_bytes == result.reached.dense_bytes - saved
+    assert torch.equal(logits_of(model), said)
+    assert model.config.to_dict() == settings
+    assert {key: id(value) for key, value in model.state_dict(keep_vars=True).items()} == before
+
+
+@cache
+def loaded_again(name: str) -> PreTrainedModel:
+    return make_architecture(name)
+
+
+@pytest.mark.parametrize("name", DROPPABLE)
+def test_what_is_left_can_be_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    other = compress(loaded(name), "drop_layers:overall:0.5+l1_unstructured:overall:0.2").model
+    other.save_pretrained(tmp_path)
+    reloaded = type(other).from_pretrained(tmp_path).eval()
+    assert torch.equal(logits_of(reloaded), logits_of(other))
+    assert {matrix.layer for matrix in weight_map(reloaded)} <= {0, None}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3_text"])
+def test_a_cache_of_keys_and_values_still_works(name: str) -> None:
+    other = compress(loaded(name), "drop_layers:layers[0]/overall:1").model
+    tokens = make_tokens()
+    with torch.inference_mode():
+        first = other(input_ids=tokens[:, :4], use_cache=True)
+        second = other(input_ids=tokens[:, 4:], past_key_values=first.past_key_values, use_cache=True)
+    torch.testing.assert_close(second.logits, logits_of(other)[:, 4:], rtol=1e-4, atol=1e-4)
+
+
+def make_deep(idle: int) -> Loaded:
+    """Four blocks, one of which hardly does anything."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4
+    )
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.2)
+        for projection in (model.model.layers[idle].self_attn.o_proj, model.model.layers[idle].mlp.down_proj):
+            projection.weight.mul_(1e-3)
+    return Loaded(model, tokenizer=None, family="decoder", name="deep")  # type: ignore[arg-type]
+
+
+def dropped(model: Loaded, recipe: str, **more: Any) -> list[int]:
+    result = Compressor(model, **more).compressed(parse_recipe(recipe))
+    return sorted({matrix.layer for matrix, weight in result.weights.items() if weight.is_dropped})  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("idle", [0, 1, 3])
+def test_the_block_of_least_influence_goes_first(idle: int) -> None:
+    calibration = [{"input_ids": make_tokens()}, {"input_ids": make_tokens(rows=1, length=3)}]
+    recipe = "drop_layers:overall:0.25:by=influence"
+    assert dropped(make_deep(idle), recipe, calibration=calibration) == [idle]
+    assert dropped(make_deep(idle), "drop_layers:overall:0.25") == [3]
+    assert dropped(make_deep(idle), "drop_layers:overall:0.5") == [2, 3]
+
+
+def test_influence_is_one_minus_the_mean_cosine() -> None:
+    from forgetmeter.compression.applying.compressor import block_influence
+
+    model = make_deep(1).model
+    tokens = make_tokens()
+    with torch.inference_mode():
+        states = model(input_ids=tokens, output_hidden_states=True).hidden_states
+    found = block_influence(model, [("model.layers", index) for index in range(3)], [{"input_ids": tokens}])
+    for index in range(3):
+        pairs = zip(states[index].flatten(0, 1), states[index + 1].flatten(0, 1), strict=True)
+        cosines = [float(one @ other / one.norm() / other.norm()) for one, other in pairs]
+        assert found["model.layers", index] == pytest.approx(1 - sum(cosines) / len(cosines), abs=1e-5)
+
+
+def test_later_steps_see_what_is_left() -> None:
+    result = Compressor(make_deep(0)).compressed(
+        parse_recipe("drop_layers:overall:0.25+l1_unstructured:overall:0.5+dynamic_int8:overall")
+    )
+    sizes = {layer: sum(m.size for m in result.weights if m.layer == layer) for layer in range(4)}
+    left = sum(sizes[layer] for layer in range(3))
+    zeros = sum(int((weight.values() == 0).sum()) for matrix, weight in result.weights.items() if matrix.layer != 3)
+    assert zeros >= round(0.5 * left)
+    assert all(weight.is_dropped == (matrix.layer == 3) for matrix, weight in result.weights.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "says"),
+    [
+        ("llama", "drop_layers:overall:0.5:by=influence", "looks at activations, and there are only weights"),
+        ("llama", "drop_layers:overall:1", "would drop all 2 blocks of model.layers"),
+        ("albert", "drop_layers:overall:0.5:by=position", "level 0.5 of 1 blocks rounds to 0 blocks"),
+        ("albert", "drop_layers:overall:1", "blocks that share their weights, as ALBERT's do, are one"),
+        ("t5", "drop_layers:encoder/overall:0.9", "would drop all 2 blocks of encoder.block"),
+        ("llama", "drop_layers:attention:0.5", "the scope selects only a part of model.layers.0"),
+        ("llama", "drop_layers:head:0.5", "lm_head.weight is in none"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:
+    problems = Compressor(loaded(name)).check(parse_recipe(recipe))
+    assert len(problems) == bool(says)
+    assert says in "".join(problems)

@@ -1,0 +1,163 @@
+"""Whole heads, against a loop and against heads that are silenced while the model runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+from models.architectures import ARCHITECTURES, logits_of, make_architecture
+from torch import Tensor, nn
+
+from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.specs.role import Matrix
+
+# One key and value for all query heads of a layer: none can go.
+ONE_GROUP = ("falcon_multi_query",)
+HEADS = 4
+
+
+@cache
+def loaded(name: str) -> Loaded:
+    return Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
+
+
+def by_attention(name: str) -> dict[object, list[Matrix]]:
+    found: dict[object, list[Matrix]] = {}
+    for matrix in weight_map(loaded(name).model):
+        if matrix.role.component == "attention":
+            found.setdefault((matrix.stack, matrix.layer, matrix.role.attention), []).append(matrix)
+    return found
+
+
+def unit_values(model: nn.Module, matrix: Matrix) -> list[Tensor]:
+    """The matrix's weights unit by unit: a row of query, key and value, a column of the output projection."""
+    tensor = model.get_parameter(matrix.parameter).detach()
+    tensor = tensor.t() if matrix.form == "conv1d" else tensor
+    if matrix.role.part == "output":
+        return list(tensor.t())
+    ranges = matrix.ranges or ((0, len(tensor)),)
+    return [tensor[at] for start, stop in ranges for at in range(start, stop)]
+
+
+def removed_by_hand(name: str, level: float) -> dict[object, set[int]]:
+    """Which groups go of each attention: the smallest sums, but never the largest of an attention."""
+    everything = []
+    for which, parts in by_attention(name).items():
+        groups = min(heads_of(matrix) for matrix in parts)
+        sums = [0.0] * groups
+        for matrix in parts:
+            units = unit_values(loaded(name).model, matrix)
+            for at, unit in enumerate(units):
+                sums[at * groups // len(units)] += float(unit.double().abs().sum())
+        everything += [(total, which, at, total == max(sums)) for at, total in enumerate(sums)]
+    weak = sorted((each for each in everything if not each[3]), key=lambda each: each[0])
+    gone: dict[object, set[int]] = {which: set() for which in by_attention(name)}
+    for _, which, at, _ in weak[: round(level * len(everything))]:
+        gone[which].add(at)
+    return gone
+
+
+def heads_of(matrix: Matrix) -> int:
+    assert matrix.heads is not None
+    return matrix.heads
+
+
+def silence(model: nn.Module, name: str, gone: dict[object, set[int]]) -> None:
+    """Zero what the heads say, where it goes into the output projection."""
+    for which, parts in by_attention(name).items():
+        groups = min(heads_of(matrix) for matrix in parts)
+        output = next(matrix for matrix in parts if matrix.role.part == "output")
+        keep = torch.tensor([at not in gone[which] for at in range(groups)]).repeat_interleave(output.inputs // groups)
+        model.get_submodule(output.module).register_forward_pre_hook(silencer(keep))
+
+
+def silencer(keep: Tensor) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
+    return lambda _module, inputs: (inputs[0] * keep,)
+
+
+@pytest.mark.parametrize("level", [0.25, 0.5])
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ONE_GROUP])
+def test_removed_heads_are_silent_and_all_others_say_what_they_said(name: str, level: float) -> None:
+    gone = removed_by_hand(name, level)
+    reference = copy.deepcopy(loaded(name).model)
+    silence(reference, name, gone)
+    total = sum(min(map(heads_of, parts)) for parts in by_attention(name).values())
+    assert sum(map(len, gone.values())) == round(level * total)
+    with Compressor(loaded(name)).applied(parse_recipe(f"l1_heads:attention:{level}")) as result:
+        torch.testing.assert_close(logits_of(loaded(name).model), logits_of(reference), rtol=1e-4, atol=1e-4)
+        for which, parts in by_attention(name).items():
+            groups = min(map(heads_of, parts))
+            for matrix in parts:
+                units = unit_values(loaded(name).model, matrix)
+                zero = {at * groups // len(units) for at, unit in enumerate(units) if not unit.any()}
+                left = {at * groups // len(units) for at, unit in enumerate(units) if unit.any()}
+                assert zero == gone[which]
+                assert not zero & left
+        share = round(level * total) / total
+        assert result.reached.selected_zeros == round(share * result.reached.selected_weights)
+
+
+def test_t5s_shared_relative_bias_stays() -> None:
+    model = loaded("t5").model
+    bias = model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+    before = bias.detach().clone()
+    with Compressor(loaded("t5")).applied(parse_recipe("l1_heads:encoder/attention:0.75")) as result:
+        kept = model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+        assert kept is bias
+        assert torch.equal(kept, before)
+        assert result.reached.selected_zeros == 0.75 * result.reached.selected_weights
+
+
+def test_each_layer_by_itself() -> None:
+    with Compressor(loaded("bert")).applied(parse_recipe("l1_heads:attention:0.5:pool=layer")):
+        for layer in loaded("bert").model.bert.encoder.layer:
+            rows = layer.attention.self.query.weight.view(HEADS, -1)
+            assert sum(not head.any() for head in rows) == 2
+
+
+def test_the_strongest_head_of_a_layer_stays_even_if_it_is_weaker_than_all_others() -> None:
+    model = make_architecture("bert")
+    with torch.no_grad():
+        for parameter in model.bert.encoder.layer[1].attention.parameters():
+            parameter.mul_(1e-3)
+    weak = Loaded(model, tokenizer=None, family="encoder", name="weak")  # type: ignore[arg-type]
+    with Compressor(weak).applied(parse_recipe("l1_heads:attention:0.5")):
+        left = [
+            sum(bool(head.any()) for head in layer.attention.self.query.weight.view(HEADS, -1))
+            for layer in model.bert.encoder.layer
+        ]
+    assert left == [3, 1]
+
+
+def test_heads_of_quantized_layers_stay_8_bit() -> None:
+    result = Compressor(loaded("llama")).compressed(parse_recipe("dynamic_int8:attention+l1_heads:attention:0.5"))
+    for weight in result.weights.values():
+        assert isinstance(weight.taken_out(), Int8Weight)
+    assert result.reached.selected_zeros >= 0.5 * result.reached.selected_weights
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "says"),
+    [
+        ("bert", "l1_heads:attention:0.9", "would leave a layer without heads: 8 heads in 2 attentions"),
+        ("llama", "l1_heads:attention:0.75", "4 heads in 2 attentions, each of which keeps one, so that 2 can go"),
+        ("falcon_multi_query", "l1_heads:attention:0.5", "so that 0 can go (level 0 at most"),
+        ("bert", "l1_heads:overall:0.5", "which bert.encoder.layer.0.intermediate.dense.weight is not"),
+        (
+            "bert",
+            "l1_heads:paper/attention:0.5",
+            "the scope selects no output in the self-attention of encoder layer 0",
+        ),
+        ("gpt2", "l1_heads:attention.query:0.5", "the scope selects no key in the self-attention of decoder layer 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:
+    (problem,) = Compressor(loaded(name)).check(parse_recipe(recipe))
+    assert says in problem

@@ -1,0 +1,134 @@
+"""Putting weights into a model and taking them out."""
+
+import pytest
+import torch
+from torch import nn
+
+from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, quantize
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.surgery.installation import install, installed
+from forgetmeter.models.weight_map import weight_map
+
+
+def snapshot(model):
+    return {name: (id(value), value.detach().clone()) for name, value in model.state_dict(keep_vars=True).items()}
+
+
+def assert_restored(model, before):
+    after = model.state_dict(keep_vars=True)
+    assert list(after) == list(before)
+    for name, value in after.items():
+        identity, content = before[name]
+        assert id(value) == identity
+        assert torch.equal(value, content)
+
+
+def matrix_named(model, ending):
+    return next(matrix for matrix in weight_map(model) if matrix.parameter.endswith(ending))
+
+
+def weight_of(model, matrix):
+    return DenseWeight(model.get_parameter(matrix.parameter).detach())
+
+
+class HalvedWeight(Weight):
+    """A form of weight that the package does not know."""
+
+    def __init__(self, tensor):
+        self._tensor = tensor.double() / 2
+
+    def values(self):
+        return self._tensor
+
+
+def test_dense_weights_are_new_parameters_and_the_old_ones_return(make_loaded, logits):
+    model = make_loaded().model
+    matrix = matrix_named(model, "layers.0.mlp.up_proj.weight")
+    before, said = snapshot(model), logits(model)
+    new = torch.zeros(matrix.shape)
+    undo = install(model, {matrix: DenseWeight(new)})
+    parameter = model.get_parameter(matrix.parameter)
+    assert isinstance(parameter, nn.Parameter)
+    assert not parameter.requires_grad
+    assert parameter.data_ptr() == new.data_ptr()
+    assert not torch.equal(logits(model), said)
+    undo()
+    assert_restored(model, before)
+    assert torch.equal(logits(model), said)
+
+
+def test_int8_weights_replace_the_module(make_loaded):
+    model = make_loaded().model
+    matrix = matrix_named(model, "layers.1.self_attn.k_proj.weight")
+    before, old = snapshot(model), model.get_submodule(matrix.module)
+    with installed(model, {matrix: quantize(weight_of(model, matrix).values())}):
+        new = model.get_submodule(matrix.module)
+        assert isinstance(new, DynamicInt8Linear)
+        assert not new.training
+    assert model.get_submodule(matrix.module) is old
+    assert_restored(model, before)
+
+
+def test_unknown_forms_are_installed_as_values(make_loaded):
+    model = make_loaded(dtype=torch.bfloat16).model
+    matrix = matrix_named(model, "layers.1.self_attn.k_proj.weight")
+    old = model.get_parameter(matrix.parameter).detach()
+    with installed(model, {matrix: HalvedWeight(old)}):
+        new = model.get_parameter(matrix.parameter)
+        assert new.dtype == torch.bfloat16
+        assert torch.equal(new, old / 2)
+
+
+@pytest.mark.parametrize("form", [DenseWeight, quantize])
+def test_a_tied_head_is_untied_while_it_is_installed(make_loaded, form):
+    model = make_loaded(tied=True).model
+    matrix = matrix_named(model, "lm_head.weight")
+    embedding = model.model.embed_tokens.weight
+    assert model.lm_head.weight is embedding
+    before, content = snapshot(model), embedding.detach().clone()
+    ties = dict(model.all_tied_weights_keys)
+    with installed(model, {matrix: form(torch.ones(matrix.shape))}):
+        assert model.model.embed_tokens.weight is embedding
+        assert torch.equal(embedding, content)
+        assert not torch.equal(model.lm_head.weight, embedding)
+        assert model.config.tie_word_embeddings is False
+        model.tie_weights()
+        assert not torch.equal(model.lm_head.weight, embedding)
+    assert model.lm_head.weight is embedding
+    assert model.config.tie_word_embeddings is True
+    assert model.all_tied_weights_keys == ties
+    assert_restored(model, before)
+
+
+def test_a_failure_midway_puts_everything_back(make_loaded):
+    model = make_loaded(tied=True).model
+    head = matrix_named(model, "lm_head.weight")
+    query = matrix_named(model, "layers.0.self_attn.q_proj.weight")
+    value = matrix_named(model, "layers.0.self_attn.v_proj.weight")
+    before = snapshot(model)
+    weights = {
+        head: DenseWeight(torch.ones(head.shape)),
+        query: quantize(weight_of(model, query).values()),
+        value: DenseWeight(torch.ones(3, 3)),
+    }
+    with pytest.raises(ValueError, match=r"v_proj.weight has shape \(16, 32\), the new weights \(3, 3\)"):
+        install(model, weights)
+    assert_restored(model, before)
+    assert model.config.tie_word_embeddings is True
+
+
+def test_an_error_inside_the_block_puts_everything_back(make_loaded):
+    model = make_loaded().model
+    matrix = matrix_named(model, "layers.0.mlp.up_proj.weight")
+    before = snapshot(model)
+    with pytest.raises(KeyError), installed(model, {matrix: DenseWeight(torch.zeros(matrix.shape))}):
+        raise KeyError
+    assert_restored(model, before)
+
+
+def test_int8_weights_replace_linear_layers_only(make_loaded):
+    model = make_loaded().model
+    matrix = matrix_named(model, "layers.0.mlp.up_proj.weight")
+    model.model.layers[0].mlp.up_proj = nn.Identity()
+    with pytest.raises(TypeError, match="Identity"):
+        install(model, {matrix: quantize(torch.ones(matrix.shape))})

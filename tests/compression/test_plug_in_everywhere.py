@@ -1,0 +1,157 @@
+"""A method of a plug-in is treated like a built-in one: listed, tested, drawn, said and advised, by its file alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from forgetmeter.cli.main import app
+from forgetmeter.compression import table
+from forgetmeter.report.headline import headlines
+from forgetmeter.report.retained_grid import retained_grids
+from forgetmeter.report.run_figures import run_figures
+from forgetmeter.results.findings.all_findings import find
+from forgetmeter.results.results import Run, open_run
+from forgetmeter.results.retained_curve import all_curves
+from forgetmeter.specs.budget import parse_budget
+from forgetmeter.specs.method_facts import EARLIER
+from forgetmeter.specs.preset import preset_recipes
+from forgetmeter.study.advising import AdviceRequest, Listener, _Advising
+from forgetmeter.study.running import run
+
+PRUNING = """
+from forgetmeter.compression.method import PruningMethod
+from forgetmeter.specs.method import MethodDeclaration
+
+
+def rank(tensors, options, *, seed):
+    def masks_at(level):
+        for tensor in tensors:
+            flat = tensor.square().flatten()
+            keep = flat.new_ones(flat.shape, dtype=bool)
+            keep[flat.argsort(stable=True)[: round(level * flat.numel())]] = False
+            yield keep.view(tensor.shape)
+
+    return masks_at
+
+
+METHOD = PruningMethod(
+    MethodDeclaration(
+        name="squares",
+        summary="Keeps the largest squares.",
+        reference="an example",
+        level="fraction",
+        phrase="{percent} of squares pruned",
+        advised_levels=(0.35, 0.55),
+    ),
+    rank,
+)
+"""
+QUANTIZING = """
+from forgetmeter.compression.method import DenseWeight, MatrixMethod
+from forgetmeter.specs.method import MethodDeclaration
+
+
+def transform(weight, level, options):
+    values = weight.values()
+    step = values.abs().max() / 8
+    return DenseWeight((values / step).round() * step)
+
+
+METHOD = MatrixMethod(
+    MethodDeclaration(
+        name="coarse", summary="17 values a matrix.", reference="an example", level="none", effect="quantizes",
+        phrase="coarse grid",
+    ),
+    transform,
+)
+"""
+SCOPES = ("attention", "feed_forward", "overall")
+RECIPES = [*(f"squares:{scope}:0.5" for scope in SCOPES), "l1_unstructured:overall:0.5", "coarse:overall"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
+    assert max(len(text.strip().splitlines()) for text in (PRUNING, QUANTIZING)) <= 30
+    folder = tmp_path_factory.mktemp("plug-in")
+    (folder / "squares_plug_in.py").write_text(PRUNING)
+    (folder / "coarse_plug_in.py").write_text(QUANTIZING)
+    entries = tuple(EntryPoint(name, f"{name}_plug_in:METHOD", table.GROUP) for name in ("coarse", "squares"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setattr(table, "plug_ins", lambda: entries)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def location(installed: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    output = str(tmp_path_factory.mktemp("run") / "run")
+    tasks = ["facts:templates=0"]
+    run({"models": ["standard:decoder"], "recipes": RECIPES, "tasks": tasks, "output": output, "evaluation.limit": 40})
+    return output
+
+
+@pytest.fixture
+def later(location: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The run, on a machine where the plug-ins are not installed."""
+    monkeypatch.setattr(table, "plug_ins", tuple)
+    return open_run(location)
+
+
+def test_methods_are_listed(installed: pytest.MonkeyPatch) -> None:
+    listed = CliRunner().invoke(app, ["list", "methods"]).stdout
+    assert "squares:SCOPE:FRACTION\n    Keeps the largest squares." in listed
+    assert "coarse:SCOPE\n" in listed
+
+
+def test_the_run_records_what_is_declared(location: str) -> None:
+    study = json.loads((Path(location) / "study.json").read_text(encoding="utf-8"))
+    assert set(study["methods"]) == {"squares", "l1_unstructured", "coarse"}
+    assert study["methods"]["squares"]["kind"] == "unstructured"
+    assert "methods" not in study["identity"]
+
+
+def test_findings_on_pruning_count_it_in(later: Run) -> None:
+    findings = {finding.name: finding for finding in find(later)}
+    (result,) = findings["overall_hurts_most"].results
+    # Only the plug-in is applied to all three scopes.
+    assert result.tasks[0].effect is not None
+
+
+def test_charts_name_it_in_legends_and_rows(later: Run) -> None:
+    curves = all_curves(later, later.summary)
+    figures = run_figures(later, later.summary, curves)
+    titles = [figure.title for group in figures.level for figure in group.figures]
+    assert any(title.endswith(": squares") for title in titles)
+    legends = {row[0] for group in figures.level for figure in group.figures for row in figure.table.rows}
+    assert {"squares", "l1_unstructured"} <= legends
+    named = {row[0] for group in figures.recipes for figure in group.figures for row in figure.table.rows}
+    assert "both: coarse grid" in named
+
+
+def test_sentences_and_grids_use_its_phrases(later: Run) -> None:
+    (grid,) = retained_grids(later.summary)
+    assert grid.treatments == ("50% of squares pruned", "50% pruned", "coarse grid")
+    (headline,) = headlines(later.summary, all_curves(later, later.summary))
+    assert "Coarse grid (both)" in " ".join(headline.sentences)
+
+
+def test_advice_tries_the_levels_that_it_asks_for(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
+    candidates = [str(recipe) for recipe in _Advising(request, Listener())._candidates()]
+    assert candidates[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]
+    assert set(candidates[:-2]) <= set(map(str, preset_recipes("advice")))
+
+
+def test_a_plug_in_that_does_not_load_keeps_nobody_from_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "plug_ins", lambda: (EntryPoint("gone", "no_such_module:METHOD", table.GROUP),))
+    assert list(table.advised_plug_ins()) == []
+
+
+def test_the_table_for_earlier_runs_is_what_the_built_in_methods_declare() -> None:
+    assert {name: table.load_method(name).declaration.facts for name in table.BUILT_IN} == EARLIER

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.method_facts import EARLIER, MethodFacts, recorded_methods
+from forgetmeter.specs.recipe import parse_recipe
+
+QUARTER = "squares:overall:0.25"
+
+
+@pytest.mark.parametrize(
+    ("facts", "step", "words"),
+    [
+        (MethodFacts(), QUARTER, "squares 0.25"),
+        (MethodFacts(phrase="{percent} of squares gone"), QUARTER, "25% of squares gone"),
+        (MethodFacts(phrase="{level}-bit"), "squares:overall:4", "4-bit"),
+        (MethodFacts(phrase="{percent} gone"), "squares:overall:1", "squares 1"),
+        (MethodFacts(phrase="{percent} gone"), f"{QUARTER}:by=sum", "squares 0.25 by=sum"),
+        (MethodFacts(phrase="{percent} gone", unsaid=("by",)), f"{QUARTER}:by=sum", "25% gone"),
+        (MethodFacts(phrase="{level.__class__}"), QUARTER, "{level.__class__}"),
+    ],
+)
+def test_a_step_is_said_by_its_phrase_or_by_name(facts: MethodFacts, step: str, words: str) -> None:
+    assert facts.in_words(parse_recipe(step).steps[0]) == words
+
+
+def test_what_is_recorded_is_read_again() -> None:
+    facts = MethodFacts("structured", "{percent} of rows", ("dim",), "l1_unstructured")
+    study = {"methods": {"rows": {**asdict(facts), "unsaid": ["dim"]}}}
+    assert recorded_methods(study) == {**EARLIER, "rows": facts}
+
+
+def test_what_another_version_or_hand_wrote_counts_as_unknown() -> None:
+    for methods in (None, ["x"], {"a": 3}):
+        assert recorded_methods({"methods": methods}) == EARLIER
+    found = recorded_methods({"methods": {"a": {"kind": "by_magic", "unsaid": 3, "phrase": None}}})
+    assert found["a"] == MethodFacts()
+
+
+def test_the_kind_follows_from_the_effect_unless_it_is_declared() -> None:
+    def kind(**declared: object) -> str:
+        return MethodDeclaration("m", "s", "r", "none", **declared).facts.kind  # type: ignore[arg-type]
+
+    assert kind() == "unstructured"
+    assert kind(effect="quantizes") == "quantizes"
+    assert kind(effect="rewrites") == "other"
+    assert kind(effect="rewrites", kind="unstructured") == "unstructured"
