@@ -18,8 +18,7 @@ from transformers import CompressedTensorsConfig
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.storage import packed
 from forgetmeter.errors import UserError
-from forgetmeter.models.loading import model_of
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.checkpoint import open_checkpoint
 
 pytest.importorskip("compressed_tensors")
 
@@ -112,4 +111,4 @@ def test_a_packed_head_can_be_opened(checkpoint: Save, tmp_path: Path) -> None:
     compress_checkpoint(
         str(checkpoint("llama")), "round_to_nearest:head:8", tmp_path / "out", format="compressed-tensors"
     )
-    assert weight_map(model_of(tmp_path / "out", "packed"))
+    assert open_checkpoint(str(tmp_path / "out")).matrices
