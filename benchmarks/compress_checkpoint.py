@@ -26,8 +26,9 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig
 
-from forgetmeter.checkpoints.safetensors_file import stored_tensors
+from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.writer import CheckpointWriter
+from forgetmeter.models.model_files import tensor_headers
 
 HIDDEN, INNER, VOCABULARY = 4096, 11008, 32000
 SHARD_BYTES = 5_000_000_000
@@ -107,12 +108,9 @@ def compress(source: Path, recipe: str, target: Path) -> Process:
 
 def count_zeros(folder: Path) -> int:
     """Count the zeros of all matrices in blocks."""
-    return sum(
-        tensor.bytes // tensor.dtype.itemsize - int(torch.count_nonzero(tensor.read()))
-        for file in sorted(folder.glob("*.safetensors"))
-        for name, tensor in stored_tensors(file).items()
-        if "_proj." in name
-    )
+    headers = tensor_headers(sorted(folder.glob("*.safetensors")))
+    matrices = (stored_tensor(header).read() for header in headers if "_proj." in header.name)
+    return sum(matrix.numel() - int(torch.count_nonzero(matrix)) for matrix in matrices)
 
 
 def measure(folder: Path, layers: int, level: float) -> None:

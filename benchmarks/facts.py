@@ -33,7 +33,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, T5Config, T
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load, wrap
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ClozeAnswer, Item, RequestScore
 from forgetmeter.scoring.engine import Engine
 
@@ -118,7 +118,7 @@ def padded_loop(loaded: Loaded, items: Sequence[Item], batch: int = 16) -> list[
     found = []
     for start in range(0, len(items), batch):
         part = items[start : start + batch]
-        texts = [item.cloze.filled(loaded.tokenizer.mask_token) for item in part if item.cloze]
+        texts = [item.cloze.filled(loaded.tokenizer.mask_token) for item in part]
         given = loaded.tokenizer(
             texts, padding="max_length", max_length=PADDED_TO, truncation=True, return_tensors="pt"
         )
@@ -160,7 +160,6 @@ def measure_bear(facts: int, data: Path | None) -> list[Measured]:
 
 def ask_lm_pub_quiz(peer: Any, item: Item) -> list[float]:  # noqa: ANN401
     """Scores of all candidates."""
-    assert item.cloze is not None
     template = item.cloze.filled("[Y]")
     with quiet():
         scores: list[float] = peer.score_answers(

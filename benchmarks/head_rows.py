@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 import forgetmeter
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 
 SHARES = (0.1, 0.2, 0.3, 0.5)
 
@@ -24,7 +24,6 @@ def first_tokens(loaded: Loaded, limit: int) -> set[int]:
     """Return the first token of each right answer, after the text before its blank."""
     found = set()
     for item in load_task("facts:templates=0", limit=limit).items:
-        assert item.cloze is not None
         before = loaded.tokenizer(item.cloze.before)["input_ids"]
         whole = loaded.tokenizer(item.cloze.filled(item.choices[item.gold[0]]))["input_ids"]
         shared = len(common_beginning(before, whole))

@@ -31,10 +31,10 @@ from torch import nn
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.weight_map import weight_map
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import RequestScore, Task
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.question import Prepared
 
 Scores = list[list[RequestScore]]
 

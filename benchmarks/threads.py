@@ -18,7 +18,7 @@ _PASSES = 3
 _ASK = f"""
 import time
 from forgetmeter.models.loading import load
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.scoring.engine import Engine
 
 engine = Engine(load("standard:encoder"))

@@ -69,11 +69,10 @@ def items(task: str, number: int, words: str, phrasings: int) -> list[Item]:
         Item(
             f"{task}/{place}",
             f"{task}{place}",
-            (),
+            Cloze(f"{words} {place} was born in ", f" {ENDING}.", "candidates"),
             tuple(f"city {each}" for each in range(8)),
             (place % 8,),
             _fields(place, phrasings),
-            Cloze(f"{words} {place} was born in ", f" {ENDING}.", "candidates"),
         )
         for place in range(number)
     ]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Cloze, Item, Request, TaskDescription
+from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescription
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.runs import layout
 from forgetmeter.runs.metadata import parquet_bytes
@@ -135,9 +135,9 @@ def _items(task: MadeUpTask) -> list[Item]:
         about = (f"{task.name}/{place}", f"{task.name}{place}")
         if task.relations:
             cloze = Cloze(f"Thing {place} is ", ".", "candidates")
-            items.append(Item(*about, (), choices, (gold,), fields, cloze))
+            items.append(Item(*about, cloze, choices, (gold,), fields))
         else:
-            requests = tuple(Request(f"What is thing {place}?", f" {choice}") for choice in choices)
+            requests = Requests(Request(f"What is thing {place}?", f" {choice}") for choice in choices)
             items.append(Item(*about, requests, choices, (gold,), fields))
     return items
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
 
-from forgetmeter.records.item import Item, Request, RequestScore, TaskDescription
+import pytest
+
+from forgetmeter.records.item import Item, Request, Requests, RequestScore, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
 SIZE = 30
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, tasks: Mapping[str, Any]) -> None:
+    """Have these be the installed plug-in tasks: declarations or functions by entry-point name."""
+    points = [
+        SimpleNamespace(name=name, value=f"made_up:{name}", load=lambda task=task: task) for name, task in tasks.items()
+    ]
+    monkeypatch.setattr(
+        "forgetmeter.specs.registry.plug_ins", lambda group: tuple(points) if group == "forgetmeter.tasks" else ()
+    )
 
 
 class MadeUpTask:
@@ -38,6 +52,6 @@ class MadeUpTask:
 
     def _item(self, name: str, index: int) -> Item:
         context = f"the thing {index * 7919 % 101} in the inn is"
-        requests = (Request(context, " thin"), Request(context, " tin"))
+        requests = Requests([Request(context, " thin"), Request(context, " tin")])
         digest = hashlib.sha256(context.encode()).hexdigest()[:16]
         return Item(f"{name}/{index}", digest, requests, ("thin", "tin"), (index % 2,))

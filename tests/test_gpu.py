@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 from models.architectures import make_architecture
-from scoring.configurations import CONFIGURATIONS
-from scoring.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
+from scoring.company.configurations import CONFIGURATIONS
+from scoring.company.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 
 from forgetmeter.compression import svd
 from forgetmeter.compression.compressor import Compressor
@@ -18,7 +18,7 @@ from forgetmeter.compression.weight import DenseWeight
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.recipe import parse_recipe
 

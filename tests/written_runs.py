@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Item, Request, TaskDescription
+from forgetmeter.records.item import Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.runs.run_store import RunStore
@@ -28,7 +28,7 @@ def variant(recipe: str) -> Variant:
 
 
 def make_items(task: str, number: int) -> list[Item]:
-    requests = (Request("2 + 2 =", " 4"), Request("2 + 2 =", " 5"))
+    requests = Requests([Request("2 + 2 =", " 4"), Request("2 + 2 =", " 5")])
     gold = [(0,), (1,), (1,), (0, 1)]
     return [
         Item(f"{task}/{index}", f"{task}{index}", requests, ("4", "5"), gold[index % 4], {"relation": "P1"})

@@ -21,7 +21,7 @@ from fact_sources.record import as_text, differences, made
 from fact_sources.relations import RELATIONS
 from fact_sources.rules import idle_exclusions
 
-FACTS = Path(__file__).parents[1] / "src" / "forgetmeter" / "probes" / "facts.json"
+FACTS = Path(__file__).parents[1] / "src" / "forgetmeter" / "probes" / "facts" / "facts.json"
 
 
 def main() -> int:

@@ -20,6 +20,22 @@ def to_json(document: Mapping[str, Any]) -> bytes:
     return (text + "\n").encode()
 
 
+def read_json(text: bytes) -> dict[str, Any]:
+    """Read a document; NaN and the infinities, which JSON cannot represent, are refused.
+
+    Raises:
+        ValueError: It is not JSON, or not an object.
+    """
+    document = json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _finite(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}

@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 from transformers import CompressedTensorsConfig
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.checkpoints.pack_quantized import packed
+from forgetmeter.checkpoints.storage import packed
 from forgetmeter.errors import UserError
+from forgetmeter.models.loading import model_of
+from forgetmeter.models.weight_map import weight_map
 
 pytest.importorskip("compressed_tensors")
 
@@ -104,3 +106,10 @@ def test_what_cannot_be_stored_is_refused(checkpoint: Save, tmp_path: Path, name
         compress_checkpoint(str(source), recipe, tmp_path / "out", format="compressed-tensors")
     assert says in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == {source.name}
+
+
+def test_a_packed_head_can_be_opened(checkpoint: Save, tmp_path: Path) -> None:
+    compress_checkpoint(
+        str(checkpoint("llama")), "round_to_nearest:head:8", tmp_path / "out", format="compressed-tensors"
+    )
+    assert weight_map(model_of(tmp_path / "out", "packed"))

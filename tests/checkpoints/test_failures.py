@@ -136,6 +136,14 @@ def test_a_model_that_is_quantized_already(checkpoint: Save, tmp_path: Path) -> 
     assert "is quantized already" in refused(tmp_path / "four", PRUNE, tmp_path / "out")
 
 
+@pytest.mark.parametrize("key", ["quantization_config", "compression_config"])
+def test_a_configuration_that_says_so_anywhere(checkpoint: Save, tmp_path: Path, key: str) -> None:
+    source = checkpoint("llama")
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "fp8"}}))
+    assert "is quantized already" in refused(source, PRUNE, tmp_path / "out")
+
+
 def test_a_checkpoint_without_its_head(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama", shard_size="1GB")
     tensors = load_file(source / "model.safetensors")

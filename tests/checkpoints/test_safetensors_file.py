@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room, stored_tensors
+from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room, stored_tensor
 from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.errors import UserError
+from forgetmeter.models.model_files import TensorHeader, tensor_headers
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8, torch.bool)
 
@@ -40,7 +41,7 @@ def test_what_is_written_is_what_the_library_reads(tmp_path: Path, dtype: torch.
 def test_what_the_library_wrote_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
     tensors = tensors_of(dtype)
     save_file(tensors, tmp_path / "file", metadata={"format": "pt"})
-    read = {name: stored.read() for name, stored in stored_tensors(tmp_path / "file").items()}
+    read = {header.name: stored_tensor(header).read() for header in tensor_headers([tmp_path / "file"])}
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensor) and read[name].dtype == dtype for name, tensor in tensors.items())
 
@@ -58,8 +59,13 @@ def test_strides_do_not_matter(tmp_path: Path) -> None:
 )
 def test_what_is_no_such_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(UserError, match="damaged"):
-        stored_tensors(tmp_path / "file")
+    with pytest.raises((SafetensorError, OSError)):
+        tensor_headers([tmp_path / "file"])
+
+
+def test_a_dtype_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"of a kind not known here \('F4'\); fetch it again"):
+        stored_tensor(TensorHeader("x", "F4", (2,), tmp_path / "file", 8))
 
 
 @given(st.lists(st.tuples(st.sampled_from(DTYPES), st.integers(0, 40)), max_size=12), st.integers(1, 200))

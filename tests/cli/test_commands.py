@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from forgetmeter.cli.commands import SUMMARIES, LazyCommand
+
 COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 
 
@@ -172,3 +174,8 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     assert len(document["cells"]) == 6
     assert "| `dynamic_int8:head` |" in forgetmeter("show", out, "--format", "markdown").stdout
     assert r"\toprule" in forgetmeter("show", out, "--format", "latex").stdout
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_help_of_the_program_says_of_a_command_what_its_own_help_begins_with(name: str) -> None:
+    assert LazyCommand(name).loaded().help.partition("\n\n")[0] == SUMMARIES[name]

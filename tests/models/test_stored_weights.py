@@ -16,9 +16,8 @@ from tiny_models import make_tokenizer
 from torch import Tensor
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.loading import check_loadable, load
-from forgetmeter.models.location import locate
-from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.loading import load
 
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
@@ -37,7 +36,7 @@ def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) 
 def refused(folder: Path) -> str:
     """What loading says, with weights and without: the same."""
     said = []
-    for opens in (lambda: load(str(folder)), lambda: check_loadable(locate(ModelReference("folder", str(folder))))):
+    for opens in (lambda: load(str(folder)), lambda: open_checkpoint(str(folder)).check()):
         with pytest.raises(UserError) as error:
             opens()
         said.append(str(error.value))
@@ -270,3 +269,12 @@ def test_an_expert_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
     # transformers notices that there are too many experts to put together.
     assert "cannot be loaded" in refused(changed(tmp_path / "moe", tmp_path / "doubled", doubled))
+
+
+def test_float64_is_plain(llama_folder: Path, tmp_path: Path) -> None:
+    def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.double() for name, tensor in tensors.items()}
+
+    found = load(str(changed(llama_folder, tmp_path / "double", doubled))).model.state_dict()
+    for name, tensor in load(str(llama_folder)).model.state_dict().items():
+        assert torch.equal(found[name], tensor)

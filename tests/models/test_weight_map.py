@@ -21,8 +21,7 @@ from models.architectures import (
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.models.reasons import CONVOLUTION, INPUT_EMBEDDING, OTHER_EMBEDDING, ROUTER
-from forgetmeter.models.weight_map import left_alone, weight_map
+from forgetmeter.models.weight_map import CONVOLUTION, INPUT_EMBEDDING, OTHER_EMBEDDING, ROUTER, left_alone, weight_map
 from forgetmeter.specs.role import Matrix
 
 SQUARE, HEAD = HIDDEN * HIDDEN, VOCABULARY * HIDDEN

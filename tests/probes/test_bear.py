@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.bear_task import BearTask
-from forgetmeter.probes.table import load_task, task_problems
+from forgetmeter.probes.bear import BearTask
+from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.records.item import ClozeAnswer, Item, VocabularyAnswer
 
 METADATA = "metadata_relations.json"
@@ -22,7 +22,6 @@ def bear(data: Path, options: str = "", **more: Any) -> BearTask:
 
 
 def statements(item: Item) -> list[str]:
-    assert item.cloze is not None
     return [item.cloze.filled(choice) for choice in item.choices]
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_task import plug_in
 from tiny_models import make_bart, make_bart_tokenizer, make_bert, make_llama, make_tokenizer, make_wordpiece_tokenizer
 
 from forgetmeter.models.loading import wrap
+from forgetmeter.probes.facts import task
+from forgetmeter.probes.registry import TASKS
 from forgetmeter.study.evaluation import evaluate
 
 TEXT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -21,13 +24,7 @@ def _capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     exec(block, names)
 
-    class Point:
-        name = "capitals"
-
-        def load(self) -> object:
-            return names["Capitals"]
-
-    monkeypatch.setattr("forgetmeter.probes.table.entry_points", lambda **_: [Point()])
+    plug_in(monkeypatch, {"capitals": names["Capitals"]})
 
 
 @pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])
@@ -49,3 +46,9 @@ def test_the_example_is_a_probe_for_every_family_as_it_stands(family: str) -> No
         assert outcome.correct == (best == outcome.gold)
     right = sum(outcome.correct for outcome in judgement.outcomes)
     assert judgement.metrics == {"accuracy": right / 2, "accuracy_macro": right / 2}
+
+
+def test_the_declaration_that_is_shown_is_the_one_of_the_built_in_facts() -> None:
+    (block,) = re.findall(r"```python\n# probes/facts/task\.py\n(.*?)```", TEXT, re.DOTALL)
+    assert block in Path(task.__file__).read_text(encoding="utf-8")
+    assert TASKS.built_in["facts"] == f"{task.__name__}:TASK"

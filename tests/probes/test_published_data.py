@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from forgetmeter.probes.lama_task import LamaTask
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.lama.task import LamaTask
+from forgetmeter.probes.loading import load_task
 
 pytestmark = pytest.mark.data
 

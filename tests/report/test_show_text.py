@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from forgetmeter.report.rendering import render
 from forgetmeter.report.show_text import styled_text
 from forgetmeter.results.summary import Summary
+from forgetmeter.statistics.paired import Estimate
 
 LONGEST = "l1_unstructured:feed_forward:0.4+dynamic_int8:feed_forward"
 GROUPED = "round_to_nearest:feed_forward:4:group_size=64"
@@ -111,11 +112,7 @@ def test_variants(summary: Summary) -> None:
 
 
 def test_no_baseline(summary: Summary) -> None:
-    cells = tuple(
-        replace(cell, drop=None, drop_low=None, drop_high=None, p_holm=None)
-        for cell in summary.cells
-        if cell.recipe != "baseline"
-    )
+    cells = tuple(replace(cell, drop=None, p_holm=None) for cell in summary.cells if cell.recipe != "baseline")
     lines = lines_of(replace(summary, cells=cells), 140)
     assert any(line.split()[1:] == ["68.1%", "[66.0,", "70.0]", *["—"] * 5] for line in section(lines, "piqa"))
     assert any("the baseline has no outcomes" in line for line in lines)
@@ -136,7 +133,7 @@ def test_nothing_at_all(summary: Summary) -> None:
 
 def test_two_models_have_their_own_tables(summary: Summary) -> None:
     other = replace(summary.variants[0], model="org/other")
-    cell = replace(summary.cells[0], model="org/other", accuracy=0.5)
+    cell = replace(summary.cells[0], model="org/other", accuracy=Estimate(0.5, 0.4, 0.6))
     both = replace(summary, variants=(*summary.variants, other), cells=(*summary.cells, cell))
     lines = lines_of(both, 140)
     assert sum(line.startswith("Variants") for line in lines) == 2

@@ -13,15 +13,14 @@ from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.clustered import compare_clustered
 from forgetmeter.results.comparison import compare_all
 from forgetmeter.statistics.correction import holm_corrected
-from forgetmeter.statistics.paired import mcnemar_exact, paired_drop
+from forgetmeter.statistics.paired import Estimate, mcnemar_exact, paired_drop
 
 VARIANTS = 72
 
 
 def cell(forgotten: int, gained: int, items: int, p_holm: float) -> CellSummary:
     drop = paired_drop(forgotten=forgotten, gained=gained, items=items)
-    values = {"drop": drop.value, "drop_low": drop.low, "drop_high": drop.high}
-    return CellSummary("m", "r", "t", items, 0.5, 0.4, 0.6, p_holm=p_holm, **values)  # type: ignore[arg-type]
+    return CellSummary("m", "r", "t", items, Estimate(0.5, 0.4, 0.6), drop, p_holm=p_holm)
 
 
 @pytest.mark.parametrize(("items", "flips"), [(200, 0.1), (500, 0.02), (500, 0.3)])
@@ -89,7 +88,7 @@ def test_a_verdict_needs_p_and_the_whole_interval_beyond_the_noise_floor(
     low: float, high: float, p_holm: float | None, floor: float | None, verdict: str | None
 ) -> None:
     summary = CellSummary(
-        "m", "r", "t", 10, 0.5, 0.4, 0.6, drop=0.03, drop_low=low, drop_high=high, p_holm=p_holm, noise_floor=floor
+        "m", "r", "t", 10, Estimate(0.5, 0.4, 0.6), Estimate(0.03, low, high), p_holm=p_holm, noise_floor=floor
     )
     assert summary.verdict == verdict
     assert summary.is_significant == (verdict in ("lost", "gained"))

@@ -32,6 +32,7 @@ def test_one_row_a_cell(run: Run) -> None:
     frame = run.comparisons
     assert len(frame) == 2 * (len(RECIPES) + 1)
     names = {field.name for field in fields(CellSummary)} - {"metrics", "dropped", "named"}
+    names |= {f"{name}_{end}" for name in ("accuracy", "drop", "retained", "gained_share") for end in ("low", "high")}
     assert set(frame.columns) == names | {"verdict", "holds_elsewhere", "metric.accuracy"}
     assert frame["relations"].dropna().unique().tolist() == [6]
     assert (frame["metric.accuracy"] == frame["accuracy"]).all()

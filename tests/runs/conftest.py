@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Item, Request, TaskDescription
+from forgetmeter.records.item import Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
@@ -44,9 +44,8 @@ def items() -> list[Item]:
         Item(
             id=f"lama/trex/P36/{index}",
             content_hash=f"{index:064x}",
-            requests=(
-                Request("The capital of France is", " Paris"),
-                Request("The capital of France is", " Łódź"),
+            asks=Requests(
+                [Request("The capital of France is", " Paris"), Request("The capital of France is", " Łódź")]
             ),
             choices=("Paris", "Łódź"),
             gold=(0,),

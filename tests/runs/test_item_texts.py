@@ -1,4 +1,4 @@
-from forgetmeter.records.item import Cloze, Item, Request, TaskDescription
+from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescription
 from forgetmeter.runs.item_texts import read_item_texts
 from forgetmeter.runs.items_table import items_parquet
 
@@ -8,7 +8,7 @@ def texts(*items):
 
 
 def item(place, *, requests=(), cloze=None, choices=("a", "b"), **fields):
-    return Item(f"t/{place}", f"h{place}", requests, choices, (0,), fields, cloze)
+    return Item(f"t/{place}", f"h{place}", cloze or Requests(requests), choices, (0,), fields)
 
 
 def test_a_cloze_is_its_sentence_with_a_blank():

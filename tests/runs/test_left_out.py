@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> str:
     )
     for task, among in (("lama/trex", "vocabulary"), ("bear", "candidates")):
         items = [
-            Item(f"{task}/{at}", str(at), (), ("Oz", "Ur", "Id", "Ix"), (0,), {}, Cloze("It is ", ".", among))  # type: ignore[arg-type]
+            Item(f"{task}/{at}", str(at), Cloze("It is ", ".", among), ("Oz", "Ur", "Id", "Ix"), (0,))  # type: ignore[arg-type]
             for at in range(4)
         ]
         filters = {"repeated fact": 3, "incomplete fact": 0} if task == "lama/trex" else {}

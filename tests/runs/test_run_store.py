@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import multiprocessing
 import uuid
@@ -14,7 +15,7 @@ import pytest
 
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell
-from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.item import Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
@@ -42,9 +43,9 @@ class TestStudy:
         assert store.read_study()["schema_version"] == SCHEMA_VERSION
 
     def test_the_same_study_goes_on_and_the_file_stays(self, store: RunStore, study: dict, location: str) -> None:
-        store.open_study({**study, "hardware": "one"})
+        store.open_study({**study, "hardware": {"processor": "one"}})
         before = (Path(location) / "study.json").read_bytes()
-        store.open_study({**study, "hardware": "another"})
+        store.open_study({**study, "hardware": {"processor": "another"}})
         assert (Path(location) / "study.json").read_bytes() == before
 
     def test_another_study_is_refused_with_what_differs(self, store: RunStore, study: dict, location: str) -> None:
@@ -296,3 +297,13 @@ def test_a_run_in_memory(
     assert store.failures() == []
     assert [(each.variant, each.task, each.facts["seconds"]) for each in store.cells()] == [("bbbb", "lama/trex", 2)]
     assert [each.task for each in store.items()] == ["lama/trex"]
+
+
+def test_items_with_half_a_surrogate_pair_are_stored_with_an_escape(
+    store: RunStore, study: dict, description: TaskDescription
+) -> None:
+    store.open_study(study)
+    item = Item("x/0", "hash", Requests([Request("a \ud800", " b")]), ("b",), (0,), {"subject": "\udfff"})
+    store.write_items(description, [item])
+    (row,) = pq.read_table(io.BytesIO(store.folder.read(store.items()[0].path))).to_pylist()
+    assert (row["contexts"], row["fields"]) == (["a \\ud800"], [("subject", "\\udfff")])

@@ -8,7 +8,7 @@ from lm_eval.models.huggingface import HFLM
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import RequestScore
 from forgetmeter.scoring.engine import Engine
 

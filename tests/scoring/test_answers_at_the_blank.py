@@ -23,8 +23,8 @@ from tiny_models import (
 from forgetmeter.compression.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item
-from forgetmeter.scoring.answer_tokens import AnswersWritten
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten
 
 PLACES = [("The capital of France is ", "."), ("", " is the capital of France."), ("He was born in ", " in the inn")]
 APART = ("Paris", "Rome", "the", "teapot", "wien", "France")
@@ -120,7 +120,7 @@ FAMILIES = {
 
 def items(places: list[tuple[str, str]], choices: tuple[str, ...]) -> list[Item]:
     return [
-        Item(f"x/{number}", "", (), choices, (0,), cloze=Cloze(before, after, "answers"))
+        Item(f"x/{number}", "", Cloze(before, after, "answers"), choices, (0,))
         for number, (before, after) in enumerate(places)
     ]
 
@@ -144,7 +144,6 @@ def test_answers_are_those_of_each_alone(
     loaded, reference = FAMILIES[name]
     asked = items([*PLACES, ("Born in ", "")], choices)
     for item, found in zip(asked, scored(loaded, asked, batch_tokens=batch_tokens), strict=True):
-        assert item.cloze is not None
         expected = [reference(loaded, item.cloze, choice, followed) for choice in choices]
         assert found == pytest.approx(expected, abs=1e-4)
 
@@ -174,7 +173,6 @@ def test_a_quantized_head_answers_too() -> None:
     plain = llama()
     quantized = compress(plain, "dynamic_int8:head")
     asked = items(PLACES[:1], ("the",))
-    assert asked[0].cloze is not None
     expected = after_text(quantized, asked[0].cloze, "the", False)
     assert scored(quantized, asked)[0] == pytest.approx([expected], abs=1e-4)
 
@@ -198,7 +196,7 @@ def test_a_mask_cannot_stand_for_nothing() -> None:
 def test_kinds_of_clozes_are_answered_in_their_order() -> None:
     for name, (loaded, _) in FAMILIES.items():
         kinds = [
-            Item(f"x/{number}", "", (), ("the", "tea") if name != "bert" else ("paris", "tea"), (0,), cloze=cloze)
+            Item(f"x/{number}", "", cloze, ("the", "tea") if name != "bert" else ("paris", "tea"), (0,))
             for number, cloze in enumerate(
                 Cloze("He was born in ", ".", among)  # type: ignore[arg-type]
                 for among in ("answers", "candidates", "vocabulary", "answers", "candidates")
@@ -228,7 +226,6 @@ def test_a_decoders_answers_differ_as_the_whole_statements_do(
     loaded = FAMILIES["llama"][0]
     asked = items([(before + last, after) for before in befores], tuple(choices))
     for item, found in zip(asked, scored(loaded, asked), strict=True):
-        assert item.cloze is not None
         cut = [ids_after_start(loaded, f"{item.cloze.before}{choice}") for choice in choices]
         is_begun = any(one != other and other[: len(one)] == one for one in cut for other in cut)
         follows = (item.cloze.after or "</s>") if is_begun else ""

@@ -11,7 +11,7 @@ from lm_pub_quiz import Evaluator
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from forgetmeter.models.loading import load, wrap
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ClozeAnswer, Item
 from forgetmeter.scoring.engine import Engine
 
@@ -53,7 +53,7 @@ def padded_loop(model: BertForMaskedLM, tokenizer, items: list[Item]) -> list[tu
     found = []
     for start in range(0, len(items), 10):
         part = items[start : start + 10]
-        texts = [item.cloze.filled("[MASK]") for item in part if item.cloze]
+        texts = [item.cloze.filled("[MASK]") for item in part]
         given = tokenizer(texts, padding="max_length", max_length=128, truncation=True, return_tensors="pt")
         logits = model(**given).logits
         for item, ids, of_item in zip(part, given["input_ids"], logits, strict=True):
@@ -74,7 +74,6 @@ def test_smollm2_ranks_bears_statements_as_lm_pub_quiz_does(published: Path) -> 
     right = []
     for item, answer in zip(task.items, answers, strict=True):
         assert isinstance(answer, ClozeAnswer)
-        assert item.cloze is not None
         theirs = peer.score_answers(
             template=item.cloze.filled("[Y]"), answers=list(item.choices), reduction="sum", batch_size=32
         )

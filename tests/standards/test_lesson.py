@@ -2,8 +2,8 @@ from random import Random
 
 import pytest
 
-from forgetmeter.probes.fact_file import read_fact_file
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.facts.task import read_fact_file
+from forgetmeter.probes.loading import load_task
 from forgetmeter.standards.lesson import Lesson, make_lessons
 from forgetmeter.standards.making import standard_tokenizer
 

@@ -7,7 +7,7 @@ from forgetmeter.compression.compressor import Compressor
 from forgetmeter.models.loading import load
 from forgetmeter.models.standard import SHIPPED
 from forgetmeter.models.weight_map import weight_map
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.model_reference import STANDARDS
 from forgetmeter.specs.recipe import parse_recipe

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from forgetmeter.probes.fact_file import read_fact_file
+from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.standards.design import DESIGNS, make_model
 from forgetmeter.standards.lesson import make_lessons
 from forgetmeter.standards.making import standard_tokenizer

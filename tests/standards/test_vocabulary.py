@@ -1,12 +1,12 @@
 import subprocess
 import sys
 
-from forgetmeter.probes.fact_file import read_fact_file
+from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.standards.making import standard_tokenizer
 
 _PRINT = """
 import hashlib, json
-from forgetmeter.probes.fact_file import read_fact_file
+from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.standards.making import standard_tokenizer
 vocabulary = standard_tokenizer("encoder", read_fact_file()).get_vocab()
 print(hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest())

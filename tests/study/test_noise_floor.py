@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_task import SIZE, MadeUpTask
+from made_up_task import SIZE, MadeUpTask, plug_in
 
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
@@ -24,7 +24,7 @@ RECIPE = "dynamic_int8:attention"
 
 @pytest.fixture
 def study(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
+    plug_in(monkeypatch, {"made_up": MadeUpTask})
     return {"models": [str(llama_folder)], "recipes": [RECIPE], "tasks": ["made_up"], "output": str(tmp_path / "run")}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from made_up_task import MadeUpTask
+from made_up_task import MadeUpTask, plug_in
 from paper_models import PAPER_MODELS, Published, save_small, whole_without_weights
 
 from forgetmeter.compression.recipe_problems import recipe_problems
@@ -109,8 +109,8 @@ def lama(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """lm-eval's tasks need data of the Hub's; the made-up task stands in for each."""
-    makers = {name: (lambda name=name: lambda limit: MadeUpTask(limit, name=name)) for name in CHOICE}
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: makers)
+    makers = {name: (lambda limit, name=name: MadeUpTask(limit, name=name)) for name in CHOICE}
+    plug_in(monkeypatch, makers)
 
 
 @pytest.mark.parametrize("name", PAPER_MODELS)

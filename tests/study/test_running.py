@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from made_up_task import SIZE, MadeUpTask
+from made_up_task import SIZE, MadeUpTask, plug_in
 from safetensors.torch import load_file, save_file
 from tiny_models import make_bert, make_tokenizer
 from transformers import BertLMHeadModel
 
 from forgetmeter.compression.compressor import Compressor
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.executor import Progress, Silence, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.report.show_text import show_text
 from forgetmeter.results.results import open_run
@@ -27,15 +27,14 @@ from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import look_at, reader, run
-from forgetmeter.study.silence import Silence
 
 RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstructured:head:0.9"]
 
 
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    makers = {name: (lambda name=name: lambda limit: MadeUpTask(limit, name=name)) for name in ("made_up", "made_up_2")}
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: makers)
+    makers = {name: (lambda limit, name=name: MadeUpTask(limit, name=name)) for name in ("made_up", "made_up_2")}
+    plug_in(monkeypatch, makers)
 
 
 @pytest.fixture
@@ -110,8 +109,8 @@ def test_outcomes_are_those_of_the_compressed_model_asked_alone(study: dict[str,
     run(study)
     loaded = load(str(llama_folder))
     for variant in RunStore(study["output"]).variants():
-        alone = evaluate_under(loaded, variant["recipe"])
-        path = Path(study["output"], "variants", variant["id"], "made_up.parquet")
+        alone = evaluate_under(loaded, variant.recipe)
+        path = Path(study["output"], "variants", variant.id, "made_up.parquet")
         assert [row["loglikelihoods"] for row in pq.read_table(path).to_pylist()] == [
             np.asarray(outcome.loglikelihoods, dtype=np.float32).tolist() for outcome in alone
         ]
@@ -132,7 +131,7 @@ def test_a_finished_study_is_recognized_without_looking_at_tasks_or_weights(
         raise AssertionError("a finished study needs none of this")
 
     monkeypatch.setattr("forgetmeter.study.running.InstalledVocabulary", unwanted)
-    monkeypatch.setattr("forgetmeter.models.loading.skeleton", unwanted)
+    monkeypatch.setattr("forgetmeter.models.checkpoint.Checkpoint.__init__", unwanted)
     assert run(study).computed == 0
 
 
@@ -326,8 +325,8 @@ def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path
         assert len(calibration) == 200
         task = load_task("facts:templates=0", limit=2)
         alone = evaluate(compress(loaded, recipe, calibration=calibration), [task])[task.description.name].outcomes
-        (variant,) = [each for each in RunStore(output).variants() if each["recipe"] == recipe]
-        (path,) = Path(output, "variants", variant["id"]).glob("*.parquet")
+        (variant,) = [each for each in RunStore(output).variants() if each.recipe == recipe]
+        (path,) = Path(output, "variants", variant.id).glob("*.parquet")
         assert [row["prediction"] for row in pq.read_table(path).to_pylist()] == [one.prediction for one in alone]
 
 

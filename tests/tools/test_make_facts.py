@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forgetmeter.probes.fact_file import FACT_FILE
+from forgetmeter.probes.facts.task import FACT_FILE
 
 RECORDED: dict[str, Any] = json.loads(FACT_FILE.read_text(encoding="utf-8"))
 

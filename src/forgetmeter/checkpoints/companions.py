@@ -1,12 +1,17 @@
-"""The small files that go with a model's weights."""
+"""The small files that go with a model's weights: those of its source, and a card."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from forgetmeter import __version__
+from forgetmeter.checkpoints.written import Written
 from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import parse_model_reference
 
 TOKENIZER_PATTERNS = ("tokenizer*", "vocab*", "merges*", "*.model")
 PATTERNS = (
@@ -20,6 +25,9 @@ PATTERNS = (
     "USE_POLICY*",
 )
 """Tokenizer, generation configuration and licence. Code is not among them."""
+_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+_KEPT = ("license", "license_name", "license_link", "language")
+_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@.*)?$")
 
 
 def companions(source: Path, patterns: Iterable[str] = PATTERNS) -> list[Path]:
@@ -48,3 +56,66 @@ def copy_companions(source: Path, target: Path) -> None:
             shutil.copytree(file, target / file.name)
         else:
             shutil.copyfile(file, target / file.name)
+
+
+def model_card(written: Written, source: Mapping[str, str]) -> str:
+    """Return the README.md of a compressed checkpoint.
+
+    Args:
+        written: What was made.
+        source: What the source's card says of its licence and language; see ``source_facts``.
+    """
+    facts, model = dict(source), shown_model(written.model)
+    if _HUB_NAME.match(written.model):
+        facts["base_model"] = written.model.partition("@")[0]
+    front = "".join(f"{key}: {value}\n" for key, value in facts.items())
+    lines = [
+        f"---\n{front}tags: [forgetmeter, compressed]\n---\n",
+        f"# {written.folder.name}\n",
+        f"`{model}`, compressed by [forgetmeter](https://pypi.org/project/forgetmeter/) {__version__}:\n",
+        f"    forgetmeter compress {shlex.join([model, written.recipe, '--out', written.folder.name])}"
+        f"{''.join(f' {option}' for option in written.options)}\n",
+        "## What it reached\n",
+        *_reached(written),
+        *(f"{note}\n" for note in written.notes),
+        "What a model forgets when it is compressed is not in these numbers: `forgetmeter run` measures it.\n",
+    ]
+    return "\n".join(lines)
+
+
+def shown_model(model: str) -> str:
+    """Return a model's reference without the folders around it, which are nobody else's business."""
+    return f"./{Path(model).name}" if parse_model_reference(model).source in ("folder", "gguf") else model
+
+
+def _reached(written: Written) -> Iterator[str]:
+    reached = written.reached
+    yield "| role | weights | zeros | share |\n|:---|---:|---:|---:|"
+    for role, count in reached.roles.items():
+        yield f"| {role} | {count.weights:,} | {count.zeros:,} | {count.zeros / count.weights:.2%} |"
+    yield (
+        f"\nIn the recipe's scopes {reached.selected_zeros:,} of {reached.selected_weights:,} weights are zero "
+        f"({reached.sparsity:.2%}); {reached.removed_weights:,} were removed.\n"
+    )
+    yield "| bytes | |\n|:---|---:|"
+    rows = {
+        "files of weights, before": written.bytes_before,
+        f"files of weights, after ({written.format})": written.bytes_after,
+        "stored plainly": reached.dense_bytes,
+        "as bitmask and non-zero weights": reached.bitmask_bytes,
+        "quantized matrices at their bits": reached.quantized_bytes,
+        "each matrix in the smallest way": reached.smallest_bytes,
+    }
+    for name, size in rows.items():
+        yield f"| {name} | {size:,} |"
+    yield ""
+
+
+def source_facts(folder: Path) -> dict[str, str]:
+    """Return the licence and language that a model's card names, as they stand there."""
+    try:
+        found = _FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return {}
+    pairs = (line.partition(":") for line in (found[1].splitlines() if found else ()))
+    return {key: value.strip() for key, _, value in pairs if key in _KEPT and value.strip()}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
-from forgetmeter.checkpoints.card import model_card, source_facts
-from forgetmeter.checkpoints.companions import companions, copy_companions, size_of
+from forgetmeter.checkpoints.companions import (
+    TOKENIZER_PATTERNS,
+    companions,
+    copy_companions,
+    model_card,
+    size_of,
+    source_facts,
+)
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
-from forgetmeter.checkpoints.notes import notes
+from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, write_whole
 from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
-from forgetmeter.checkpoints.reloading import MOST_CHECKED_BYTES, check_reloaded
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
     Request,
@@ -23,24 +27,21 @@ from forgetmeter.checkpoints.request import (
     size_in_bytes,
 )
 from forgetmeter.checkpoints.scratch import Scratch
-from forgetmeter.checkpoints.source import Source, open_source
-from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
+from forgetmeter.checkpoints.source import Source, StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.streaming import Sink, compress_stored
-from forgetmeter.checkpoints.whole import write_whole
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.recipe_problems import recipe_problems
+from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, one_line, refuse
-from forgetmeter.models.loading import checked_skeleton, folder_of
-from forgetmeter.models.location import find, locate
-from forgetmeter.models.pretrained import load_config
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.records.variant import Reached
-from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
 _SMALL_FILES = 1_000_000
 """Room for headers, configuration and card."""
+_UNUSED_SHOWN = 3
 
 
 def compress_checkpoint(
@@ -88,34 +89,27 @@ def compress_checkpoint(
         check=check,
     )
     check_output(request.out)
-    folder = source_folder(request.model)
-    check_apart(request.out, folder)
-    skeleton = plain_skeleton(folder, str(request.model))
-    refuse(recipe_problems(request.recipe, weight_map(skeleton)))
-    refuse([*kernel_problems(request.recipe), *format_problems(request, skeleton)])
-    return _write(request, folder, skeleton)
+    checkpoint = open_checkpoint(model)
+    check_apart(request.out, checkpoint.folder)
+    refuse_quantized(checkpoint)
+    refuse(recipe_problems(request.recipe, checkpoint.matrices))
+    refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])
+    return _write(request, checkpoint)
 
 
-def source_folder(model: ModelReference) -> Path:
-    """Return the folder that a model's checkpoint is read from; a GGUF file is converted first."""
-    path = find(model)
-    # A folder's content is hashed when it is located, and that takes as long as reading it.
-    return path if path.is_dir() else folder_of(locate(model))
-
-
-def plain_skeleton(folder: Path, name: str) -> PreTrainedModel:
-    """Return a model without its weights, which are plain numbers.
+def refuse_quantized(checkpoint: Checkpoint) -> None:
+    """Refuse a model whose weights are not plain numbers.
 
     Raises:
-        UserError: It is quantized already, or cannot be loaded.
+        UserError: It is quantized already, or its configuration cannot be used.
     """
-    if getattr(load_config(folder, name), "quantization_config", None) is not None:
-        raise UserError(f"model '{name}' is quantized already; give the checkpoint that it was made from")
-    return checked_skeleton(folder, name)
+    _ = checkpoint.config
+    if checkpoint.quantization is not None:
+        raise UserError(f"model '{checkpoint.name}' is quantized already; give the checkpoint that it was made from")
 
 
-def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written:
-    source = open_source(folder, skeleton, request.dtype)
+def _write(request: Request, checkpoint: Checkpoint) -> Written:
+    source, folder = open_source(checkpoint, request.dtype), checkpoint.folder
     if source.converted and request.format != "dense":
         raise UserError(
             f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
@@ -128,7 +122,7 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
             check_room(request.out, source.bytes + small)
             reached, files = write_whole(request, source, partial)
         else:
-            reached, files = _write_streamed(request, source, skeleton, partial, small)
+            reached, files = _write_streamed(request, source, partial, small)
         is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
         rounding = check_reloaded(request, source, partial) if is_checked else 0.0
         written = Written(
@@ -150,9 +144,8 @@ def _write(request: Request, folder: Path, skeleton: PreTrainedModel) -> Written
     return written
 
 
-def _write_streamed(
-    request: Request, source: Source, model: PreTrainedModel, partial: Path, small: int
-) -> tuple[Reached, tuple[Path, ...]]:
+def _write_streamed(request: Request, source: Source, partial: Path, small: int) -> tuple[Reached, tuple[Path, ...]]:
+    model = deepcopy(source.checkpoint.skeleton)
     stored = stored_model(model, source, str(request.model))
     outputs = plan_outputs(stored, model, request.recipe)
     check_room(request.out, small + _needed(request.recipe, stored, outputs))
@@ -202,3 +195,34 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
         for parameter in {matrix.parameter for matrix in step.scope.select(stored.matrices)}
     )
     return result + left
+
+
+def notes(request: Request, source: Source) -> Iterator[str]:
+    """Yield a sentence for each thing that a user might not expect."""
+    effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
+    if request.format == "dense":
+        if "quantizes" in effects:
+            yield (
+                "The weights of few bits are stored as the plain numbers that they stand for, and take as many bytes "
+                "as before; --format compressed-tensors stores the integers."
+            )
+        elif "zeroes" in effects:
+            yield "Zeros are stored as plain numbers, and take as many bytes as before."
+    else:
+        yield (
+            "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
+            "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
+        )
+    if not companions(source.checkpoint.folder, TOKENIZER_PATTERNS):
+        yield "There is no tokenizer beside the weights, so that none goes along."
+    if source.converted:
+        yield (
+            "The whole model was in memory, as transformers puts the weights of this architecture together while it "
+            f"loads them ({source.converted[0]} ...)."
+        )
+    if source.unused:
+        more = " ..." if len(source.unused) > _UNUSED_SHOWN else ""
+        yield (
+            f"{len(source.unused)} tensors that the model has no place for were left out: "
+            f"{', '.join(source.unused[:_UNUSED_SHOWN])}{more}."
+        )

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.pack_quantized import PackQuantizedStorage
 from forgetmeter.checkpoints.request import Request
-from forgetmeter.checkpoints.storage import DenseStorage, Storage
+from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.untying import stays_tied
 from forgetmeter.models.weight_map import weight_map

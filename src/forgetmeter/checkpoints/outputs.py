@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.stored_model import StoredModel
+from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.compression.block_dropping import drop_blocks
 from forgetmeter.compression.drop_layers import DropLayers
 from forgetmeter.compression.dropped_weight import block_of, is_dropped

@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from forgetmeter.checkpoints.compressing import plain_skeleton, source_folder
+from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
 from forgetmeter.checkpoints.outputs import Output, dropped_blocks, plan_outputs
-from forgetmeter.checkpoints.pack_quantized import packed_sizes
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
-from forgetmeter.checkpoints.safetensors_file import stored_tensors
-from forgetmeter.checkpoints.source import open_source
-from forgetmeter.checkpoints.stored_model import StoredModel, stored_model
+from forgetmeter.checkpoints.safetensors_file import stored_tensor
+from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
+from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.cast import METHOD as CAST
 from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.compression.weight import DenseWeight, by_matrix
-from forgetmeter.models.weight_map import weight_map
-from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.specs.recipe import Recipe
 
 _CAST_BYTES = 2
@@ -47,17 +45,16 @@ class Promises:
     """Says of recipes what ``compress`` would write of one model.
 
     Args:
-        model: As for ``compress_checkpoint``; it is there.
+        checkpoint: The model.
 
     Raises:
         UserError: The model cannot be loaded, or is quantized already.
     """
 
-    def __init__(self, model: str) -> None:
-        self._reference = parse_model_reference(model)
-        folder = source_folder(self._reference)
-        self._skeleton = plain_skeleton(folder, model)
-        self._source = open_source(folder, self._skeleton)
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        refuse_quantized(checkpoint)
+        self._checkpoint = checkpoint
+        self._source = open_source(checkpoint)
 
     @property
     def bytes_before(self) -> int:
@@ -70,13 +67,13 @@ class Promises:
         Raises:
             UserError: A step would find that the steps before dropped all that it selects.
         """
-        problems = [*recipe_problems(recipe, weight_map(self._skeleton)), *kernel_problems(recipe)]
+        problems = [*recipe_problems(recipe, self._checkpoint.matrices), *kernel_problems(recipe)]
         if problems:
             return Promise(None, 0, problems[0])
-        promised = []
+        promised, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
         for format in FORMATS:
-            request = Request(self._reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
-            if format == "dense" or not (self._source.converted or any(format_problems(request, self._skeleton))):
+            request = Request(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
+            if format == "dense" or not (self._source.converted or any(format_problems(request, skeleton))):
                 promised.append(Promise(format, self._size(request)))
         return min(promised, key=lambda each: each.bytes)
 
@@ -84,7 +81,7 @@ class Promises:
         if self._source.converted:
             # transformers writes these as they were, in files of its own making.
             return self._source.bytes - self._bytes_of_dropped(request.recipe)
-        model = deepcopy(self._skeleton)
+        model = deepcopy(self._checkpoint.skeleton)
         stored = stored_model(model, self._source, str(request.model))
         outputs = plan_outputs(stored, model, request.recipe)
         names = storage_for(request).names(outputs.values())
@@ -92,15 +89,14 @@ class Promises:
         return bytes_of_files(names, tensors, max_shard_bytes=request.max_shard_bytes)
 
     def _bytes_of_dropped(self, recipe: Recipe) -> int:
-        matrices = weight_map(self._skeleton)
+        matrices, skeleton = self._checkpoint.matrices, self._checkpoint.skeleton
         names = {matrix.parameter for matrix in matrices}
-        husks = by_matrix(matrices, {name: DenseWeight(self._skeleton.get_parameter(name)) for name in names})
+        husks = by_matrix(matrices, {name: DenseWeight(skeleton.get_parameter(name)) for name in names})
         prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, husks))
         return sum(
-            prod(tensor.shape) * int(tensor.dtype.itemsize)
-            for file in self._source.files
-            for name, tensor in stored_tensors(file).items()
-            if prefixes and name.startswith(prefixes)
+            stored_tensor(header).bytes
+            for header in self._checkpoint.headers
+            if prefixes and header.name.startswith(prefixes)
         )
 
 

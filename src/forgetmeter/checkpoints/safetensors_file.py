@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.model_files import TensorHeader
 
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
@@ -86,28 +87,15 @@ class StoredTensor:
         return tensor
 
 
-def stored_tensors(path: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of a file by name; only its header is read.
+def stored_tensor(header: TensorHeader) -> StoredTensor:
+    """Return the tensor that a header describes.
 
     Raises:
-        UserError: The file is no safetensors file, or holds a dtype that is not known here.
+        UserError: Its dtype is not known here.
     """
-    try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-            header: dict[str, Any] = json.loads(stream.read(length))
-        header.pop(_METADATA, None)
-        return {
-            name: StoredTensor(
-                path,
-                _DTYPES[entry["dtype"]],
-                tuple(entry["shape"]),
-                _LENGTH_BYTES + length + entry["data_offsets"][0],
-            )
-            for name, entry in header.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise UserError(f"{path} is damaged, or of a kind not known here ({error}); fetch it again") from None
+    if header.dtype not in _DTYPES:
+        raise UserError(f"{header.file} is damaged, or of a kind not known here ('{header.dtype}'); fetch it again")
+    return StoredTensor(header.file, _DTYPES[header.dtype], header.shape, header.offset)
 
 
 class SafetensorsWriter:

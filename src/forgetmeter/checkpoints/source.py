@@ -1,19 +1,22 @@
-"""A checkpoint that is read a tensor at a time."""
+"""A checkpoint that is read a tensor at a time: its tensors by the model's names, and the model they make."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensors
-from forgetmeter.models.stored_names import name_in
-from forgetmeter.models.weight_files import weight_files
+from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensor
+from forgetmeter.compression.deferred_weight import DeferredWeight
+from forgetmeter.compression.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.stored_weights import name_in
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.specs.role import Matrix
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,14 @@ class Source:
     """A checkpoint, by the names that its model has for the tensors.
 
     Attributes:
-        folder: Where it is.
-        files: Its safetensors.
+        checkpoint: Where it is, and the model without its weights.
         entries: Its tensors by the model's names, in the order of the files.
         unused: Names of tensors that the model has no place for; ``from_pretrained`` leaves them out, too.
         converted: Names of tensors that transformers puts together, takes apart or turns as it loads them; only
             in a model in memory is it known what they are.
     """
 
-    folder: Path
-    files: tuple[Path, ...]
+    checkpoint: Checkpoint
     entries: Mapping[str, Entry]
     unused: tuple[str, ...]
     converted: tuple[str, ...]
@@ -70,34 +71,32 @@ class Source:
     @property
     def bytes(self) -> int:
         """How many bytes its files take."""
-        return sum(file.stat().st_size for file in self.files)
+        return sum(file.stat().st_size for file in self.checkpoint.files)
 
 
-def open_source(folder: Path, model: PreTrainedModel, dtype: torch.dtype | None = None) -> Source:
+def open_source(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Source:
     """Look at which tensors there are; only headers are read.
 
     Args:
-        folder: A folder that ``from_pretrained`` reads.
-        model: The model without its weights.
+        checkpoint: The checkpoint.
         dtype: What floating-point tensors are cast to as they are read, as ``from_pretrained`` casts them.
 
     Raises:
-        UserError: A file is damaged.
+        UserError: A tensor is of a dtype that is not known here.
     """
-    files = weight_files(folder)
+    model, files = checkpoint.skeleton, checkpoint.files
     name_of, places = name_in(model), model.state_dict()
     entries: dict[str, Entry] = {}
     unused, converted = [], []
-    for file in files:
-        for name, stored in stored_tensors(file).items():
-            key = name_of(name)
-            if key is None:
-                converted.append(name)
-            elif key in places:
-                entries[key] = Entry(name, stored, _dtype(model, key, stored, dtype))
-            else:
-                unused.append(name)
-    return Source(folder, files, entries, tuple(unused), tuple(converted))
+    for header in sorted(checkpoint.headers, key=lambda header: (files.index(header.file), header.offset)):
+        key, stored = name_of(header.name), stored_tensor(header)
+        if key is None:
+            converted.append(header.name)
+        elif key in places:
+            entries[key] = Entry(header.name, stored, _dtype(model, key, stored, dtype))
+        else:
+            unused.append(header.name)
+    return Source(checkpoint, entries, tuple(unused), tuple(converted))
 
 
 def _dtype(model: PreTrainedModel, key: str, stored: StoredTensor, dtype: torch.dtype | None) -> torch.dtype:
@@ -107,3 +106,68 @@ def _dtype(model: PreTrainedModel, key: str, stored: StoredTensor, dtype: torch.
     if dtype == torch.float16:
         kept |= set(model._keep_in_fp32_modules or ())
     return torch.float32 if kept & set(key.split(".")) else dtype
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model whose weights stay on the disk.
+
+    Attributes:
+        source: Its checkpoint.
+        matrices: Its weight matrices.
+        keys: For each name that the model has for a tensor, the one under which the checkpoint has it; of tied
+            tensors, it may have any.
+        total_bytes: All its parameters and stored buffers, each storage once.
+        name: What to call it in errors.
+    """
+
+    source: Source
+    matrices: tuple[Matrix, ...]
+    keys: Mapping[str, str]
+    total_bytes: int
+    name: str
+
+    def read(self, parameter: str) -> Tensor:
+        """Read a tensor."""
+        return self.source.read(self.keys[parameter])
+
+    def husk(self, parameter: str) -> Tensor:
+        """Return a tensor of the same shape and dtype on the ``meta`` device."""
+        entry = self.source.entries[self.keys[parameter]]
+        return torch.empty(entry.stored.shape, dtype=entry.dtype, device="meta")
+
+    def bytes(self, parameter: str) -> int:
+        """Return how many bytes a tensor takes once it is read."""
+        return self.source.entries[self.keys[parameter]].bytes
+
+    def originals(self) -> dict[Matrix, Weight]:
+        """Return the model's own weights, which are read when they are looked at."""
+        names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
+        return by_matrix(self.matrices, {name: self._deferred(name) for name in names})
+
+    def husks(self) -> dict[Matrix, Weight]:
+        """Return the same without values, for what depends on shapes alone."""
+        names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
+        return by_matrix(self.matrices, {name: DenseWeight(self.husk(name)) for name in names})
+
+    def _deferred(self, parameter: str) -> Weight:
+        return DeferredWeight(DenseWeight(self.husk(parameter)), lambda: DenseWeight(self.read(parameter)))
+
+
+def stored_model(model: PreTrainedModel, source: Source, name: str) -> StoredModel:
+    """Find each of the model's tensors in its checkpoint.
+
+    Args:
+        model: The model without its weights.
+        source: Its checkpoint.
+        name: What to call it in errors.
+    """
+    tensors = model.state_dict(keep_vars=True)
+    stored = {id(tensors[key]): key for key in source.entries}
+    keys = {
+        key: key if key in source.entries else stored[id(tensor)]
+        for key, tensor in tensors.items()
+        if id(tensor) in stored
+    }
+    total_bytes = sum(source.entries[key].bytes for key in stored.values())
+    return StoredModel(source, weight_map(model), keys, total_bytes, name)

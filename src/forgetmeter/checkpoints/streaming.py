@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import groupby, islice
 
 from torch import Tensor
 
-from forgetmeter.checkpoints.freed_memory import FreedMemory
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.scratch import Scratch
+from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.checkpoints.storage import Storage
-from forgetmeter.checkpoints.stored_model import StoredModel
 from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.compression.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
 from forgetmeter.compression.deferred_weight import loaded_weight
@@ -24,6 +25,28 @@ from forgetmeter.compression.weight import Weight
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix
+
+_TRIMMED_EVERY = 32_000_000
+
+
+class FreedMemory:
+    """Has the C library give back what was freed, now and then.
+
+    glibc keeps blocks of up to 32 MB for later. While tensors of many sizes come and go, what it keeps grows to a
+    good part of all that went through it, which is the whole checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def worked_on(self, size: int) -> None:
+        """Take note that tensors of so many bytes have come and gone."""
+        self._bytes += size
+        if self._bytes > _TRIMMED_EVERY:
+            self._bytes = 0
+            # Other C libraries have no such function, and no need of it.
+            with suppress(AttributeError, OSError, TypeError):
+                ctypes.CDLL(None).malloc_trim(0)
 
 
 def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Scratch, *, seed: int) -> Reached:

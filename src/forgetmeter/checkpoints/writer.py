@@ -12,7 +12,7 @@ from types import TracebackType
 from torch import Tensor
 
 from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room, start_of_tensors
-from forgetmeter.models.weight_files import INDEX
+from forgetmeter.models.model_files import INDEX
 
 _METADATA = {"format": "pt"}
 _METADATA_ROOM = 64

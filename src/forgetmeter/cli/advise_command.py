@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import split
-
-if TYPE_CHECKING:
-    from forgetmeter.study.advising import Listener
+from forgetmeter.report.advice_json import advice_json
+from forgetmeter.report.advice_text import advice_text
+from forgetmeter.specs.budget import parse_budget
+from forgetmeter.study.advising import AdviceRequest, Listener, advise
+from forgetmeter.study.prospect import Finished, Prospect
+from forgetmeter.study.running import run_prospect
 
 _PIPED_WIDTH = 140
 
@@ -52,9 +57,6 @@ def advise_command(
     Every candidate's size is counted, and those that fit are asked: a few items all of them, more items the better
     ones, all items the best. What was answered is kept; the same command goes on after an interruption.
     """
-    from forgetmeter.specs.budget import parse_budget
-    from forgetmeter.study.advising import AdviceRequest, advise
-
     options = {
         "evaluation.limit": limit,
         "evaluation.dtype": dtype,
@@ -71,12 +73,7 @@ def advise_command(
         output=out,
         data=data,
     )
-    advice = advise(request, listener=_listener())
-    from rich.console import Console
-
-    from forgetmeter.report.advice_json import advice_json
-    from forgetmeter.report.advice_text import advice_text
-
+    advice = advise(request, listener=_Lines(sys.stderr))
     if json:
         sys.stdout.write(advice_json(advice))
         return
@@ -85,17 +82,9 @@ def advise_command(
     console.print(advice_text(advice, width=width), soft_wrap=True)
 
 
-def _listener() -> Listener:
-    from forgetmeter.cli.progress import progress_on
-    from forgetmeter.cli.stage_lines import StageLines
-    from forgetmeter.study.advising import Listener
-    from forgetmeter.study.running import Finished, Prospect, run_prospect
+class _Lines(StageLines, Listener):
+    """Says what has begun, a line each, and shows how runs go."""
 
-    class Lines(StageLines, Listener):
-        """Says what has begun, a line each, and shows how runs go."""
-
-        def run(self, prospect: Prospect) -> Finished:
-            with progress_on(sys.stderr, prospect) as progress:
-                return run_prospect(prospect, progress=progress)
-
-    return Lines(sys.stderr)
+    def run(self, prospect: Prospect) -> Finished:
+        with progress_on(sys.stderr, prospect) as progress:
+            return run_prospect(prospect, progress=progress)

@@ -21,7 +21,7 @@ def compress_command(
         typer.Option(help="Cast to float32, bfloat16 or float16 first.", show_default="as stored"),
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="The most bytes of weights in a file.")] = "5GB",
-    seed: Annotated[int, typer.Option(help="For methods that draw at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="For methods that draw at random.", min=0, max=2**63 - 1)] = 0,
     check: Annotated[
         bool | None,
         typer.Option(
@@ -35,6 +35,7 @@ def compress_command(
 
     Only to check the result is the model whole in memory.
     """
+    # Imports torch and transformers, seconds that help and wrong options do not wait for.
     from forgetmeter.checkpoints.compressing import compress_checkpoint
 
     written = compress_checkpoint(

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-if TYPE_CHECKING:
-    from forgetmeter.probes.download import Listener
+from forgetmeter.errors import UserError
+from forgetmeter.probes.data.fetch import Listener, fetch
+from forgetmeter.probes.registry import archives
+from forgetmeter.specs.suggestion import unknown
 
 data_app = typer.Typer(help="Fetch the probes' data.", no_args_is_help=True, add_completion=False)
 
@@ -40,23 +44,18 @@ def fetch_command(
 
     What is fetched is checked before it is put in its place; of an interrupted or damaged one nothing is left.
     """
-    from forgetmeter.errors import UserError
-    from forgetmeter.probes.fetch import fetch
-    from forgetmeter.probes.probe_archive import ARCHIVES
-    from forgetmeter.specs.suggestion import unknown
-
-    wanted = list(dict.fromkeys(probes))
+    wanted, published = list(dict.fromkeys(probes)), archives()
     for name in wanted:
-        if name not in ARCHIVES:
-            raise UserError(unknown("probe", name, tuple(ARCHIVES)))
+        if name not in published:
+            raise UserError(unknown("probe", name, published))
     if source is not None and len(wanted) > 1:
         raise UserError("--from is of one probe; fetch them one by one")
     for name in wanted:
         with _progress(name) as listen:
             fetched = fetch(name, data=data, source=source, listen=listen)
-        tasks = ", ".join(f"{task} ({_relations(fetched.relations.get(task))})" for task in ARCHIVES[name].tasks)
+        tasks = ", ".join(f"{task} ({_relations(fetched.relations.get(task))})" for task in published[name].tasks)
         where = "there already" if fetched.address is None else f"fetched from {fetched.address}"
-        typer.echo(f"{name}: {where}: {fetched.folder}\n  tasks: {tasks}\n  terms: {ARCHIVES[name].terms}")
+        typer.echo(f"{name}: {where}: {fetched.folder}\n  tasks: {tasks}\n  terms: {published[name].terms}")
 
 
 def _relations(number: int | None) -> str:
@@ -80,9 +79,6 @@ class _Announced:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Listener]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield _Announced(name)

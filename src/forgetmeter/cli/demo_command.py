@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
+from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
+from forgetmeter.report.retained_grid import grid_text, retained_grids
+from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.results.results import open_run
+from forgetmeter.specs.model_reference import STANDARDS
+from forgetmeter.study.running import look_at, reader, run_prospect
 
 
 def demo_command(
@@ -15,14 +23,6 @@ def demo_command(
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
     """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
-    from forgetmeter.cli.progress import progress_on
-    from forgetmeter.cli.stage_lines import StageLines
-    from forgetmeter.report.retained_grid import grid_text, retained_grids
-    from forgetmeter.report.written_report import make_report, write_report
-    from forgetmeter.results.results import open_run
-    from forgetmeter.study.demo import demo_study
-    from forgetmeter.study.running import look_at, reader, run_prospect
-
     prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
@@ -38,10 +38,21 @@ def demo_command(
             sys.stdout.write(f"the report: {report}\n")
 
 
-def _introduction(ways: int) -> str:
-    from forgetmeter.probes.fact_file import ANSWER, read_fact_file
-    from forgetmeter.probes.facts_task import statement
+def demo_study(output: str) -> Mapping[str, Any]:
+    """Return the demo's study: the three standards, the paper's grid, and each built-in fact in its first phrasing.
 
+    Args:
+        output: Folder or URL of the run.
+    """
+    return {
+        "models": [f"standard:{name}" for name in STANDARDS],
+        "recipes": ["preset:paper/pruning", "preset:paper/quantization", "preset:paper/prune_then_quantize"],
+        "tasks": ["facts:templates=0"],
+        "output": output,
+    }
+
+
+def _introduction(ways: int) -> str:
     relations = read_fact_file().relations
     facts = sum(len(relation.facts) for relation in relations)
     example = relations[0].facts[0]

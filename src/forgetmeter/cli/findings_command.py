@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from forgetmeter.cli.printing import print_text
+from forgetmeter.report.findings_json import findings_json
+from forgetmeter.report.findings_text import findings_text
+from forgetmeter.report.tables import remarks
+from forgetmeter.results.results import open_run
 
 # What is piped has no width of its own.
 _PIPED_WIDTH = 120
@@ -18,13 +23,6 @@ def findings_command(
     json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Test the claims of the paper and of related work on this run."""
-    from rich.console import Console
-
-    from forgetmeter.report.findings_json import findings_json
-    from forgetmeter.report.findings_text import findings_text
-    from forgetmeter.report.tables import remarks
-    from forgetmeter.results.results import open_run
-
     results = open_run(run)
     summary, findings = results.summary, results.tested_claims
     if json:

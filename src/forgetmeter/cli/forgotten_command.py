@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
-
-if TYPE_CHECKING:
-    from forgetmeter.report.ledger_rows import Chosen
-    from forgetmeter.results.ledger import Ledger, LedgerEntry
+from forgetmeter.report.ledger_rows import Chosen, ledger_csv, ledger_json, ledger_markdown
+from forgetmeter.report.ledger_text import ledger_text
+from forgetmeter.results.ledger import Ledger, LedgerEntry
+from forgetmeter.results.results import open_run
+from forgetmeter.specs.suggestion import unknown
 
 _FORMATS = ("table", "csv", "json", "markdown")
 _STATUSES = ("forgotten", "gained", "kept", "wrong")
@@ -37,14 +39,10 @@ def forgotten_command(
     format: Annotated[str, typer.Option("--format", help="table, csv, json or markdown.")] = "table",
 ) -> None:
     """List what a recipe made the model forget, item by item, with its old and its new answer."""
-    from forgetmeter.specs.suggestion import unknown
-
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
     if status is not None and status not in _STATUSES:
         raise UserError(unknown("status", status, _STATUSES))
-    from forgetmeter.results.results import open_run
-
     ledgers = open_run(run).ledgers(recipe, task=task, model=model)
     _check_relation(ledgers, relation)
     is_for_readers = format in ("table", "markdown")
@@ -58,8 +56,6 @@ def forgotten_command(
 
 
 def _check_relation(ledgers: Sequence[Ledger], relation: str | None) -> None:
-    from forgetmeter.specs.suggestion import unknown
-
     relations = dict.fromkeys(count.group for ledger in ledgers for count in ledger.by_relation)
     if relation is None or relation in relations:
         return
@@ -77,10 +73,6 @@ def _wanted(ledger: Ledger, status: str | None, relation: str | None) -> list[Le
 
 
 def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
-    from rich.console import Console
-
-    from forgetmeter.report.ledger_text import ledger_text
-
     console = Console()
     width = console.width if console.is_terminal else _PIPED_WIDTH
     for ledger, entries in chosen:
@@ -97,7 +89,5 @@ def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
 
 
 def _write(format: str, chosen: Chosen) -> None:
-    from forgetmeter.report.ledger_rows import ledger_csv, ledger_json, ledger_markdown
-
     write = {"csv": ledger_csv, "json": ledger_json, "markdown": ledger_markdown}[format]
     print_text(write(chosen))

@@ -10,17 +10,8 @@ from contextlib import suppress
 
 import typer
 
-from forgetmeter.cli.advise_command import advise_command
-from forgetmeter.cli.compress_command import compress_command
-from forgetmeter.cli.data_command import data_app
-from forgetmeter.cli.demo_command import demo_command
-from forgetmeter.cli.findings_command import findings_command
-from forgetmeter.cli.forgotten_command import forgotten_command
-from forgetmeter.cli.listing import list_app
-from forgetmeter.cli.report_command import report_command
-from forgetmeter.cli.run_command import run_command
-from forgetmeter.cli.show_command import show_command
-from forgetmeter.cli.standards_command import standards_app
+from forgetmeter import __version__
+from forgetmeter.cli.commands import LazyGroup
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.visible_text import visible_line
 
@@ -42,28 +33,16 @@ _TALKATIVE = ("torchao", "torch.utils._pytree")
 
 app = typer.Typer(
     name="forgetmeter",
+    cls=LazyGroup,
     help="Measures what a language model forgets when it is compressed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo_command)
-app.command("run")(run_command)
-app.command("show")(show_command)
-app.command("report")(report_command)
-app.command("findings")(findings_command)
-app.command("forgotten")(forgotten_command)
-app.command("compress")(compress_command)
-app.command("advise")(advise_command)
-app.add_typer(list_app, name="list")
-app.add_typer(standards_app, name="standards")
-app.add_typer(data_app, name="data")
 
 
 def _version(asked: bool) -> None:
     if asked:
-        from forgetmeter import __version__
-
         typer.echo(f"forgetmeter {__version__}")
         raise typer.Exit
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
 
 from forgetmeter.visible_text import pictured, visible
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 
 def print_text(text: Text | str) -> None:
@@ -17,8 +16,6 @@ def print_text(text: Text | str) -> None:
     Names of models, recipes and tasks come from the run's files: printed as they are, they could set the window's title
     or hide lines.
     """
-    from rich.console import Console
-
     if isinstance(text, str):
         sys.stdout.write(visible(text))
         return

@@ -5,17 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-if TYPE_CHECKING:
-    from forgetmeter.executors.executor import Progress as Listener
-    from forgetmeter.records.cell import Cell
-    from forgetmeter.study.running import Prospect
+from forgetmeter.executors.executor import Progress as Listener
+from forgetmeter.executors.executor import Silence
+from forgetmeter.records.cell import Cell
+from forgetmeter.study.prospect import Prospect
 
 _PLAIN_EVERY = 15.0
+
+
+class StageLines(Silence):
+    """Says which stage has begun, a line each, before the first cell."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def stage(self, text: str) -> None:
+        """Say it."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
 
 
 @contextmanager

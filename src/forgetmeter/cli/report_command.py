@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from forgetmeter.report.figures.drawer import Drawer
+
 
 def report_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
@@ -17,10 +19,8 @@ def report_command(
     ] = None,
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
-    from forgetmeter.report.figures.drawer import Drawer
-
-    # First of all: it gets ready while the libraries below are imported and the run is read.
     with Drawer() as drawer:
+        # Not before: the drawer gets ready while these libraries are imported and the run is read.
         from forgetmeter.report.written_report import make_report, write_report
         from forgetmeter.results.results import open_run
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from forgetmeter.cli.progress import StageLines, progress_on
+from forgetmeter.config.study import Study
+from forgetmeter.config.study_file import read_study_file, study_from_options
+from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
-
-if TYPE_CHECKING:
-    from forgetmeter.config.study import Study
-    from forgetmeter.config.vocabulary import Vocabulary
-    from forgetmeter.study.running import Finished, Prospect
+from forgetmeter.probes.registry import find_task
+from forgetmeter.study.prospect import Finished, Prospect
+from forgetmeter.study.running import look_at, run_prospect
+from forgetmeter.visible_text import visible_line
 
 _SOME_FAILED = 1
 
@@ -71,30 +77,20 @@ def run_command(
 
 def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
     def read(vocabulary: Vocabulary | None) -> Study:
-        from forgetmeter.config.study_file import read_study_file, study_from_options
-
         if study is None:
             return study_from_options({"recipes": ["baseline"], **options}, vocabulary=vocabulary)
         return read_study_file(study, overrides=options, vocabulary=vocabulary)
-
-    from forgetmeter.cli.stage_lines import StageLines
-    from forgetmeter.study.running import look_at, run_prospect
 
     prospect = look_at(read, progress=StageLines(sys.stderr), data=data)
     if dry_run:
         _print_plan(prospect)
         return
-    from forgetmeter.cli.progress import progress_on
-
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
     conclude(finished)
 
 
 def _print_plan(prospect: Prospect) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     plan, missing = prospect.plan, set(prospect.missing)
     table = Table("model", "recipe", "to do", "stored", box=None, header_style="bold")
     for variant in plan.variants:
@@ -112,24 +108,21 @@ def _print_plan(prospect: Prospect) -> None:
 
 
 def _amount(study: Study) -> str:
-    from forgetmeter.specs.task_name import FACTS_TASK, PERPLEXITY_TASK, PROBE_OPTIONS, parse_task_name
-
     if study.evaluation.limit is None:
         return "all items"
-    bases = {parse_task_name(task).base for task in study.tasks}
-    relation = ", of a probe a relation" if bases & PROBE_OPTIONS.keys() - {PERPLEXITY_TASK} else ""
-    phrasing = ", of facts a phrasing too" if FACTS_TASK in bases else ""
+    declared = [task for name in study.tasks if (task := find_task(name)) is not None]
+    relation = ", of a probe a relation" if any("relation" in task.groups for task in declared) else ""
+    phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
+    phrasing = f", of {' and '.join(phrased)} a phrasing too" if phrased else ""
     return f"{study.evaluation.limit} items a task{relation}{phrasing}"
 
 
 def conclude(finished: Finished) -> None:
     """Say what came of a run; the status is 1 where cells failed."""
-    from forgetmeter.visible_text import visible_line
-
     stored = finished.cells - finished.computed
     before = f", {stored} were stored before" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
-    typer.echo(f"look at it with: forgetmeter show {finished.output}")
+    typer.echo(f"look at it with: forgetmeter show {shlex.quote(finished.output)}")
     for failure in finished.failures:
         error = visible_line(failure.error)
         typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)

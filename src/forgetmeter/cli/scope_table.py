@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from forgetmeter.models.scope_rows import ScopeRows
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
 
 # Wide enough for every row where the output is no terminal and has no width of its own.
 _PIPED_WIDTH = 120
 
 
+def print_scopes_of(model: str, stream: TextIO) -> None:
+    """Print what each scope selects in a model that is named as in a study.
+
+    Raises:
+        UserError: The model is not there or cannot be loaded.
+    """
+    checkpoint = open_checkpoint(model)
+    checkpoint.check()
+    print_scope_rows(rows_of_model(checkpoint.skeleton), stream)
+
+
 def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:
     """Print the tables."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         console = Console(file=stream, highlight=False, width=_PIPED_WIDTH)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
+from forgetmeter.report.frontier_text import frontier_text
+from forgetmeter.report.rendering import render
+from forgetmeter.report.retained_grid import grid_text, retained_grids
+from forgetmeter.report.show_text import shifts_text, styled_text
+from forgetmeter.results.frontier import frontiers
+from forgetmeter.results.results import open_run
+from forgetmeter.specs.suggestion import unknown
 
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
 # What is piped has no width of its own; this is enough for no line to be broken.
@@ -25,20 +34,8 @@ def show_command(
     and speed, and marks the variants that no other beats. shifts says how far answers moved where accuracy does not
     show it: ranks, margins, divergence, and what differs from guessing.
     """
-    from forgetmeter.specs.suggestion import unknown
-
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
-    from rich.console import Console
-    from rich.text import Text
-
-    from forgetmeter.report.frontier_text import frontier_text
-    from forgetmeter.report.rendering import render
-    from forgetmeter.report.retained_grid import grid_text, retained_grids
-    from forgetmeter.report.show_text import shifts_text, styled_text
-    from forgetmeter.results.frontier import frontiers
-    from forgetmeter.results.results import open_run
-
     summary = open_run(run).summary
     if format == "grid":
         grids = retained_grids(summary)

@@ -43,6 +43,7 @@ def train_command(
 ) -> None:
     """Train the standards on the built-in facts, from scratch: some 10 minutes on 2 cores."""
     families = _families(only)
+    # Imports torch and transformers, seconds that help and wrong options do not wait for.
     from forgetmeter.standards.workshop import make_standards
 
     started = time.monotonic()

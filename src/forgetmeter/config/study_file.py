@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from forgetmeter.config.recipe_entry import recipes_of
+from forgetmeter.config.entries import recipes_of
 from forgetmeter.config.study import Device, DType, Evaluation, Study
-from forgetmeter.config.task_entry import task_of
 from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.probes.registry import canonical_name, declarations, find_task
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
@@ -113,7 +113,7 @@ class _EvaluationSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     limit: Annotated[int, Field(gt=0, le=_MOST_ITEMS)] | None = None
     precision: Annotated[None, BeforeValidator(_not_yet)] = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None
@@ -239,3 +239,34 @@ def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str
         else:
             merged[dotted] = value
     return merged, set(overrides)
+
+
+def task_of(entry: Any) -> str:  # noqa: ANN401 - whatever the YAML holds
+    """Return the canonical name of the task that an entry stands for: text, or a mapping with options.
+
+    Raises:
+        UserError: It has neither form, or its options are wrong.
+    """
+    if isinstance(entry, str):
+        return canonical_name(entry)
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("task"), str):
+        raise UserError(f"'{entry}' is no task; write a name, or {{task: lama/trex, source: evidence}}")
+    options = {str(key): _text(key, value) for key, value in entry.items() if key != "task"}
+    if not options:
+        return canonical_name(entry["task"])
+    declared = find_task(entry["task"])
+    if declared is None or declared.name != entry["task"] or not declared.options:
+        raise UserError(
+            unknown("task with options", entry["task"], [each.name for each in declarations() if each.options])
+        )
+    return str(declared.named(options))
+
+
+def _text(key: Any, value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and value:
+        return "+".join(_text(key, inner) for inner in value)
+    if isinstance(value, (str, int)):
+        return str(value)
+    raise UserError(f"option {key}={value} of a task must be a single value, or a list of names")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from forgetmeter.compression.block_influence import Calibration
 from forgetmeter.compression.recipe_problems import needs_activations
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
+from forgetmeter.probes.loading import load_task
 from forgetmeter.specs.recipe import Recipe
 
 _TASK = "facts:templates=0"
@@ -28,7 +28,6 @@ def calibration_for(loaded: Loaded, recipes: Iterable[Recipe]) -> Calibration:
         return ()
     calls = []
     for item in load_task(_TASK, limit=_FACTS_PER_RELATION).items:
-        assert item.cloze is not None
         statement = item.cloze.filled(item.choices[item.gold[0]])
         ids = loaded.tokenizer(statement, return_tensors="pt")["input_ids"]
         calls.append({"input_ids": ids, "labels": ids} if loaded.family == "encoder-decoder" else {"input_ids": ids})

@@ -1,17 +1,19 @@
-"""The seam for executors, and what they report."""
+"""The seam for executors, and for those who are told how the work goes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from forgetmeter.config.study import Evaluation
-from forgetmeter.models.location import Location
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
+
+if TYPE_CHECKING:
+    from forgetmeter.models.checkpoint import Checkpoint
 
 
 class Progress(Protocol):
@@ -45,14 +47,14 @@ class Work:
     Attributes:
         cells: What is to be done, in order.
         tasks: The tasks by name.
-        locations: Where the models are.
+        checkpoints: The models, opened and checked.
         evaluation: How variants are asked.
         store: Where outcomes go.
     """
 
     cells: Sequence[Cell]
     tasks: Mapping[str, Task]
-    locations: Mapping[ModelReference, Location]
+    checkpoints: Mapping[ModelReference, Checkpoint]
     evaluation: Evaluation
     store: RunStore
 
@@ -63,3 +65,22 @@ class Executor(Protocol):
     def execute(self, work: Work, progress: Progress) -> None:
         """Do all cells; what fails is stored as failed, and the rest goes on."""
         ...
+
+
+class Silence:
+    """Says nothing."""
+
+    def stage(self, text: str) -> None:
+        """Say nothing."""
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        """Say nothing."""
+
+    def cell_advanced(self, cell: Cell, *, share: float) -> None:
+        """Say nothing."""
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+        """Say nothing."""
+
+    def cell_failed(self, cell: Cell, *, error: str) -> None:
+        """Say nothing."""

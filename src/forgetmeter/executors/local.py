@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
+
+import torch
+from transformers import PreTrainedModel
 
 from forgetmeter.compression.compressor import Compressed, Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.executor import Progress, Work
-from forgetmeter.executors.noise import measure_noise
-from forgetmeter.executors.threads import threads_for
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.judging import judged, not_numbers
+from forgetmeter.records.item import Task, judged, not_numbers
+from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.scoring.prepared import Prepared
+from forgetmeter.scoring.question import Prepared
+
+# A quarter: rows come to lie in other company, and most often in matrices of another height.
+_SHARE = 4
+_SMALL = 5_000_000
+"""Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
+
+_SMALL = 5_000_000
+"""Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
 
 
 class LocalExecutor:
@@ -36,7 +47,7 @@ class LocalExecutor:
             progress.stage(f"loading {model}")
             evaluation = work.evaluation
             try:
-                loaded = load(work.locations[model], dtype=evaluation.dtype, device=evaluation.device)
+                loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
                 with threads_for(loaded.model):
                     _ModelWork(work, progress, loaded, cells).run()
             except UserError as error:
@@ -136,3 +147,37 @@ def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
 
 class NotNumbersError(ArithmeticError):
     """A model has answered nothing at all, as one does that compression has broken."""
+
+
+@contextmanager
+def threads_for(model: PreTrainedModel) -> Iterator[None]:
+    """Compute by one thread while a small model is at work, by as many as torch has for any other."""
+    before = torch.get_num_threads()
+    if model.num_parameters() < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def measure_noise(
+    loaded: Loaded, task: Task, *, batch_tokens: int | None, first: Sequence[Outcome] | None = None
+) -> Noise:
+    """Measure the noise floor: ask a model a task again in smaller batches, and compare.
+
+    Args:
+        loaded: The model, as it is.
+        task: What to ask.
+        batch_tokens: The most tokens in a batch of the first scoring; ``None`` for what suits the device.
+        first: Its outcomes, where they are there; else it is done here.
+    """
+    engine = Engine(loaded, batch_tokens=batch_tokens)
+    smaller = Engine(loaded, batch_tokens=max(1, engine.batch_tokens // _SHARE))
+    if first is None:
+        first = _outcomes(engine, task)
+    return noise_between(first, _outcomes(smaller, task), batch_tokens=(engine.batch_tokens, smaller.batch_tokens))
+
+
+def _outcomes(engine: Engine, task: Task) -> Sequence[Outcome]:
+    return judged(task, engine.score(engine.prepare(task.items))).outcomes

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from gguf import GGUFReader
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
-from forgetmeter.models.location import Location
+from forgetmeter.models.gguf_settings import differing_settings, settle, settle_tokenizer
+from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import open_gguf
 
-# Part of the cache key: raise it when the conversion's result changes.
-_CONVERSION = 2
+_LONGEST_SETTING = 512
+"""Longest list that is a setting, one entry a block, and not part of the vocabulary."""
 
 
 def converted(location: Location) -> Path:
@@ -57,7 +57,7 @@ def is_converted(location: Location) -> bool:
 
 
 def _folder(location: Location) -> Path:
-    return cache_folder() / "models" / f"{location.identity}-{_CONVERSION}"
+    return cache_folder() / "models" / f"{location.identity}-{CONVERSION}"
 
 
 def check_whole(path: Path) -> None:
@@ -79,7 +79,7 @@ def check_whole(path: Path) -> None:
 def _convert(path: Path, folder: Path) -> None:
     model, report, tokenizer = open_gguf(path)
     refuse_missing(report["missing_keys"], str(path))
-    refuse_unread_parts(path, model)
+    refuse_unread_parts(path, model, tokenizer)
     plain = without_quantization_marks(model)
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -98,18 +98,20 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
         )
 
 
-def refuse_unread_parts(path: Path, model: PreTrainedModel) -> None:
-    """Refuse a GGUF file that holds more than transformers took from it, and would be another model without that.
+def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a GGUF file that holds more than transformers takes from it, and would be another model without that.
 
     transformers leaves out, without a word, tensors that its architecture has no place for (``rope_freqs.weight`` of
-    Llama 3.1, biases) and settings that it has no name for (scaled rotary embeddings, scales, soft caps).
+    Llama 3.1, biases) and settings that it has no name for (scaled rotary embeddings, scales, windows). A few of these
+    settings are set here.
 
     Args:
         path: The file.
-        model: What transformers made of it.
+        model: What transformers made of it; its configuration is changed.
+        tokenizer: Its tokenizer, likewise.
 
     Raises:
-        UserError: There is such a tensor, or such a setting.
+        UserError: There is such a tensor or setting, or words are split in a way that is not known.
     """
     reader = GGUFReader(path)
     architecture = str(reader.fields["general.architecture"].contents())
@@ -121,37 +123,29 @@ def refuse_unread_parts(path: Path, model: PreTrainedModel) -> None:
             f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers leaves out, such as "
             f"{unread[0]}; without them it is another model. Give the checkpoint that it was made from"
         )
-    settings = {
-        key.removeprefix(f"{architecture}."): field.contents()
-        for key, field in reader.fields.items()
-        if key.startswith(f"{architecture}.") and len(field.data) == 1
+    settings = _stated(reader, f"{architecture}.")
+    settle(model, architecture, settings)
+    if problem := next(differing_settings(model, settings), None):
+        raise UserError(
+            f"model '{path}': the GGUF file says {problem}, which transformers leaves out; without it, "
+            "it is another model. Give the checkpoint that it was made from"
+        )
+    if problem := settle_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
+        raise UserError(f"model '{path}': the GGUF file {problem}. Give the checkpoint that it was made from")
+
+
+def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
+    """Return the fields of a GGUF file whose names begin with a prefix, without it; long lists are left out."""
+    return {
+        name.removeprefix(prefix): field.contents()
+        for name, field in reader.fields.items()
+        if name.startswith(prefix) and len(field.data) <= _LONGEST_SETTING
     }
-    for setting, value in settings.items():
-        read = getattr(model.config, setting.rpartition(".")[2], value)
-        if not _agree(value, read) or (setting == "rope.scaling.type" and _is_unscaled(model, str(value), settings)):
-            raise UserError(
-                f"model '{path}': the GGUF file says {setting} = {value}, which transformers leaves out; without it, "
-                "it is another model. Give the checkpoint that it was made from"
-            )
 
 
 def _put_together(tensor: str) -> bool:
     """Whether transformers puts a tensor into another one by its own rules: experts, and GPT-2's head."""
     return "_exps." in tensor or tensor == "output.weight"
-
-
-def _agree(said: Any, read: Any) -> bool:  # noqa: ANN401 - whatever a file says
-    numbers = isinstance(said, (int, float)) and isinstance(read, (int, float))
-    return not numbers or math.isclose(said, read, rel_tol=1e-5)
-
-
-def _is_unscaled(model: PreTrainedModel, kind: str, settings: Mapping[str, Any]) -> bool:
-    """Whether rotary embeddings that a file scales are not scaled in the model."""
-    if kind == "none" or settings.get("rope.scaling.factor", 1) == 1:
-        return False
-    found = getattr(model.config, "rope_parameters", None) or {}
-    layers = [each for each in found.values() if isinstance(each, dict)] or [found]
-    return all(each.get("rope_type", "default") == "default" for each in layers)
 
 
 def without_quantization_marks(model: PreTrainedModel) -> PreTrainedModel:

@@ -8,6 +8,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,17 +16,20 @@ from safetensors import SafetensorError
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
-from forgetmeter.models.raw_config import raw_config
+from forgetmeter.models.model_files import INDEX, SINGLE, TensorHeader, raw_config, tensor_headers
 from forgetmeter.models.standard import standard_folder
-from forgetmeter.models.weight_files import INDEX, SINGLE, tensor_headers
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
+CONVERSION = 3
+"""Part of a GGUF model's identity: raise it when converting a file gives another model or tokenizer."""
 _IDENTITY_LENGTH = 16
 _PARTS = (
     "config.json",
     "*.safetensors",
     INDEX,
     "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "*.model",
     "vocab*",
     "merges*",
@@ -39,34 +43,34 @@ class Location:
     Attributes:
         reference: As the user wrote it.
         path: A folder with ``config.json`` and safetensors, or a GGUF file.
-        identity: Hash of the files' content, or of the Hub's commit: equal wherever the same files lie.
     """
 
     reference: ModelReference
     path: Path
-    identity: str
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the files' content, or of the Hub's commit: equal wherever the same files lie."""
+        if self.reference.source == "hub":
+            return _hash([self.path.name])
+        if self.path.is_dir():
+            files = sorted({file for pattern in _PARTS for file in self.path.glob(pattern)})
+            return _hash([_file_hash(file) for file in files])
+        return _hash([_file_hash(self.path), str(CONVERSION)])
+
+    @cached_property
+    def headers(self) -> tuple[TensorHeader, ...]:
+        """The tensors of all safetensors in the folder, file by file.
+
+        Raises:
+            SafetensorError: A file is damaged.
+            OSError: It cannot be read.
+        """
+        return tensor_headers(sorted(self.path.glob("*.safetensors")))
 
 
 def locate(reference: ModelReference) -> Location:
-    """Find a model; of the Hub's, fetch what the local cache lacks.
-
-    Raises:
-        UserError: It is not there, or is not something that can be loaded.
-    """
-    path = find(reference)
-    if reference.source == "hub":
-        return Location(reference, path, _hash([path.name]))
-    if path.is_dir():
-        files = sorted({file for pattern in _PARTS for file in path.glob(pattern)})
-        return Location(reference, path, _hash([_file_hash(file) for file in files]))
-    return Location(reference, path, _file_hash(path)[:_IDENTITY_LENGTH])
-
-
-def find(reference: ModelReference) -> Path:
     """Find a model without reading all of it; of the Hub's, fetch what the local cache lacks.
-
-    Returns:
-        Its folder, or its GGUF file.
 
     Raises:
         UserError: It is not there, or is not something that can be loaded.
@@ -81,11 +85,12 @@ def find(reference: ModelReference) -> Path:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises where there is no such user
         if not path.exists():
             raise UserError(f"model '{reference}': there is no such {_noun(reference)}; a model is {FORMS}")
+    location = Location(reference, path)
     if path.is_dir():
-        _check_folder(path, reference)
+        _check_folder(location)
     else:
         _check_gguf_magic(path, reference)
-    return path
+    return location
 
 
 def _noun(reference: ModelReference) -> str:
@@ -117,7 +122,8 @@ def _package_folders(place: str) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def _check_folder(path: Path, reference: ModelReference) -> None:
+def _check_folder(location: Location) -> None:
+    path, reference = location.path, location.reference
     if (path / "adapter_config.json").is_file():
         base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
         raise UserError(
@@ -127,7 +133,7 @@ def _check_folder(path: Path, reference: ModelReference) -> None:
     if not (path / "config.json").is_file():
         raise UserError(f"model '{reference}': the folder has no config.json; give a folder made by save_pretrained")
     if shards := sorted(path.glob("*.safetensors")):
-        _check_shards(path, shards, reference)
+        _check_shards(location, shards)
         return
     if any(path.glob("*.bin")) or any(path.glob("*.pt")):
         raise UserError(
@@ -137,12 +143,13 @@ def _check_folder(path: Path, reference: ModelReference) -> None:
     raise UserError(f"model '{reference}': the folder holds no *.safetensors")
 
 
-def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> None:
+def _check_shards(location: Location, shards: list[Path]) -> None:
+    path, reference = location.path, location.reference
     index = path / INDEX
     if index.is_file():
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
-            listed = set(content["weight_map"].values())
+            listed = set(map(str, content["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
         if "metadata" not in content and not (path / SINGLE).is_file():
@@ -151,7 +158,7 @@ def _check_shards(path: Path, shards: list[Path], reference: ModelReference) -> 
         if missing := sorted(listed - {shard.name for shard in shards}):
             raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which is not there")
     try:
-        tensor_headers(shards)
+        _ = location.headers
     except (SafetensorError, OSError) as error:
         raise UserError(f"model '{reference}': its safetensors are truncated or damaged ({error})") from None
 

@@ -38,7 +38,9 @@ def find_head(model: PreTrainedModel) -> Head | None:
     it for the output embedding, which is told by its shape.
     """
     module, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if not isinstance(module, nn.Linear) or not isinstance(embedding, nn.Embedding):
+    # A packed head has no weight until it is asked.
+    is_plain = isinstance(module, nn.Linear) and hasattr(module, "weight")
+    if not isinstance(module, nn.Linear) or not is_plain or not isinstance(embedding, nn.Embedding):
         return None
     vocabulary = {embedding.num_embeddings, getattr(model.config.get_text_config(), "vocab_size", None)}
     if module.out_features not in vocabulary and module.weight.shape[0] not in vocabulary:

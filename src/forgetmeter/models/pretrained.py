@@ -21,7 +21,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
 
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.models.raw_config import raw_config
+from forgetmeter.models.model_files import raw_config
 
 _SAFE = {"trust_remote_code": False}
 # What else a configuration may ask for is a kernel of the Hub, which is code.

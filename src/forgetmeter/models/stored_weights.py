@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.raw_config import raw_config
-from forgetmeter.models.stored_names import name_in
-from forgetmeter.models.weight_files import TensorHeader, tensor_headers, weight_files
+from forgetmeter.models.model_files import TensorHeader
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes of what is stored as plain numbers."""
@@ -30,39 +30,47 @@ _BESIDE_QUANTIZED = re.compile(
 )
 
 
-def stored_weight_bytes(folder: Path, model: PreTrainedModel) -> dict[str, int]:
+def stored_weight_bytes(
+    headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, model: PreTrainedModel
+) -> dict[str, int]:
     """Return how many bytes one weight of each parameter takes in a checkpoint, by the parameter's name.
 
     A parameter that transformers puts together from several tensors, such as experts, counts as most of the
     checkpoint does. A checkpoint that is quantized already has no such number, and nothing is returned for it.
+
+    Args:
+        headers: The checkpoint's tensors.
+        method: What its configuration says of its quantization.
+        model: The model.
     """
-    if quantization(folder) is not None:
+    if method is not None:
         return {}
     name_of, places = name_in(model), model.state_dict()
     found: dict[str, int] = {}
     totals: Counter[int] = Counter()
-    for name, stored in tensor_headers(weight_files(folder)).items():
+    for stored in headers:
         if width := _WIDTHS.get(stored.dtype):
             totals[width] += prod(stored.shape)
-            key = name_of(name)
+            key = name_of(stored.name)
             if key is not None and key in places:
                 found[key] = width
     most = next((width for width, _ in totals.most_common(1)), None)
     return {} if most is None else {name: found.get(name, most) for name, _ in model.named_parameters()}
 
 
-def refuse_misread_weights(folder: Path, name: str) -> None:
+def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, name: str) -> None:
     """Refuse a checkpoint whose tensors are not what its configuration says.
 
     Args:
-        folder: A folder with ``config.json`` and safetensors.
+        headers: The checkpoint's tensors.
+        method: What its configuration says of its quantization.
         name: The model's name in errors.
 
     Raises:
         UserError: It is quantized by a method that is not known; or its configuration names a method, and its weights
             are plain; or its weights are of few bits, and no method is named; or its blocks do not divide its weights.
     """
-    tensors, method = tensor_headers(weight_files(folder)), quantization(folder)
+    tensors = {header.name: header for header in headers}
     few_bits = next((key for key, tensor in tensors.items() if _is_few_bits(key, tensor)), None)
     if method is None:
         if few_bits is not None:
@@ -122,13 +130,13 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         )
 
 
-def refuse_doubled_tensors(folder: Path, model: PreTrainedModel, name: str) -> None:
+def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedModel, name: str) -> None:
     """Refuse a checkpoint that holds a tensor of the model twice, such as with and without the ``model.`` prefix.
 
     Only one of the two would be read.
 
     Args:
-        folder: A folder with safetensors.
+        headers: The checkpoint's tensors.
         model: The model, which may be on the ``meta`` device.
         name: Its name in errors.
 
@@ -138,18 +146,18 @@ def refuse_doubled_tensors(folder: Path, model: PreTrainedModel, name: str) -> N
     name_of, prefix = name_in(model), f"{model.base_model_prefix}."
     places = model.state_dict().keys()
     seen: dict[str, tuple[str, Path]] = {}
-    for file in weight_files(folder):
-        for stored in tensor_headers([file]):
-            key = name_of(stored)
-            if key is not None and key not in places:
-                continue
-            first, where = seen.setdefault(key or stored.removeprefix(prefix), (stored, file))
-            if (first, where) != (stored, file):
-                twice = f"{first} and {stored}" if first != stored else f"{stored} in {where.name} and {file.name}"
-                raise UserError(
-                    f"model '{name}': the checkpoint holds {twice}, the same tensor of the model twice, and only one "
-                    "of them would be read; remove the wrong one, or fetch the checkpoint again"
-                )
+    for header in headers:
+        stored, file = header.name, header.file
+        key = name_of(stored)
+        if key is not None and key not in places:
+            continue
+        first, where = seen.setdefault(key or stored.removeprefix(prefix), (stored, file))
+        if (first, where) != (stored, file):
+            twice = f"{first} and {stored}" if first != stored else f"{stored} in {where.name} and {file.name}"
+            raise UserError(
+                f"model '{name}': the checkpoint holds {twice}, the same tensor of the model twice, and only one "
+                "of them would be read; remove the wrong one, or fetch the checkpoint again"
+            )
 
 
 def _unnumbered(path: str) -> str:
@@ -157,9 +165,8 @@ def _unnumbered(path: str) -> str:
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 
-def quantization(folder: Path) -> Mapping[str, Any] | None:
-    """Return what a model's configuration says of its quantization, as a mapping; ``None`` where it says nothing."""
-    stored = raw_config(folder)
+def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a model's ``config.json`` says of its quantization, as a mapping; ``None`` where it says nothing."""
     for part in (stored, stored.get("text_config")):
         for key in ("quantization_config", "compression_config", "quantization"):
             if isinstance(part, dict) and part.get(key):
@@ -210,8 +217,25 @@ def _undivided_blocks(tensors: Mapping[str, TensorHeader], method: Mapping[str, 
 
 def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
     """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
-    if tensor.dtype.startswith(("F8", "F4", "F6")):
-        return True
-    return tensor.dtype not in _WIDTHS and (
-        key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
-    )
+    if tensor.dtype in _WIDTHS:
+        return False
+    is_weight = key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
+    return is_weight or tensor.dtype.startswith(("F8", "F4", "F6"))
+
+
+def name_in(model: PreTrainedModel) -> Callable[[str], str | None]:
+    """Return a function that gives the model's name for a tensor of a checkpoint, as ``from_pretrained`` reads it.
+
+    The name is that of a parameter or buffer, or none that the model has where it has no place for the tensor. It is
+    ``None`` where transformers puts the tensor together with others, takes it apart or turns it.
+    """
+    transforms = get_model_conversion_mapping(model)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    places = model.state_dict()
+
+    def name(stored: str) -> str | None:
+        key, converter = rename_source_key(stored, renamings, converters, model.base_model_prefix, places)
+        return str(key) if converter is None else None
+
+    return name

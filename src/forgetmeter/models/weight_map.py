@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from forgetmeter.models.attention_heads import head_count
 from forgetmeter.models.fused_layouts import fused_parts, halves
 from forgetmeter.models.output_head import Head, find_head
-from forgetmeter.models.reasons import is_quantized, reason_to_leave_alone
 from forgetmeter.models.role_names import attention_kind, role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
@@ -22,6 +21,14 @@ from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stac
 # The first number in a name is the block's; what follows is the name within the block.
 _BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
 _UNKNOWN = Role("unknown")
+INPUT_EMBEDDING = "input embedding"
+OTHER_EMBEDDING = "other embedding"
+CONVOLUTION = "convolution"
+NORM = "norm"
+ROUTER = "router of experts"
+QUANTIZED = "quantized already"
+
+_ROUTERS = ("gate", "router", "shared_expert_gate")
 
 
 def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
@@ -155,3 +162,69 @@ def _only_stack(model: PreTrainedModel) -> Stack | None:
 def _stack(name: str) -> Stack:
     names = name.split(".")
     return "encoder" if "encoder" in names and "decoder" not in names[: names.index("encoder")] else "decoder"
+
+
+def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Module], parameter: str) -> str | None:
+    """Return why no recipe works on a parameter, or ``None`` if one may.
+
+    Args:
+        model: The model.
+        modules: Its modules by name.
+        parameter: The parameter's name.
+    """
+    path = parameter.rpartition(".")[0]
+    module = modules[path]
+    if is_quantized(module.get_parameter(parameter.rpartition(".")[2])):
+        return QUANTIZED
+    if isinstance(module, nn.Embedding):
+        return INPUT_EMBEDDING if module is model.get_input_embeddings() else OTHER_EMBEDDING
+    if isinstance(module, _ConvNd):
+        return CONVOLUTION
+    if type(module).__name__.endswith("Norm"):
+        return NORM
+    return ROUTER if _is_router(modules, path) else None
+
+
+def is_quantized(tensor: nn.Parameter) -> bool:
+    """Whether a parameter is of a kind of its own, such as torchao's, rather than plain numbers."""
+    return type(tensor) is not nn.Parameter
+
+
+def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
+    """Whether a module chooses between the experts beside it."""
+    parent, _, name = path.rpartition(".")
+    return name in _ROUTERS and hasattr(modules.get(parent), "experts")
+
+
+def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - each architecture has its own configuration
+    """Return the number of heads that an attention projection's units fall into.
+
+    Args:
+        config: The model's configuration.
+        matrix: A projection. Its units are head by head, as transformers' attention reshapes them.
+
+    Returns:
+        The number of query heads for query and output, of key-value heads for key and value; ``None`` where the
+        matrix is not attention's or its size does not agree.
+    """
+    if matrix.role.component != "attention" or matrix.role.part is None or len(matrix.shape) != 2:
+        return None
+    queries = _query_heads(config, matrix)
+    heads = _key_value_heads(config, queries) if matrix.role.part in ("key", "value") else queries
+    outputs = matrix.shape[1 - matrix.input_axis]
+    units = matrix.inputs if matrix.role.part == "output" else outputs
+    return heads if heads and units % heads == 0 else None
+
+
+def _query_heads(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401
+    # BART has as many in each stack as it says for that stack.
+    heads = getattr(config, f"{matrix.stack}_attention_heads", None) or getattr(config, "num_attention_heads", None)
+    return heads if isinstance(heads, int) else None
+
+
+def _key_value_heads(config: Any, queries: int | None) -> int | None:  # noqa: ANN401
+    if config.model_type == "falcon":
+        if config.new_decoder_architecture:
+            return int(config.num_kv_heads)
+        return 1 if config.multi_query else queries
+    return getattr(config, "num_key_value_heads", None) or queries

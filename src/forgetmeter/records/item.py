@@ -1,13 +1,13 @@
-"""Items of a task, and the requests that score them."""
+"""Items of a task: what is asked, and what a model answers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from forgetmeter.records.outcome import Judgement
+from forgetmeter.records.outcome import Judgement, Outcome
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,13 @@ class Request:
     continuation: str
 
 
-@dataclass(frozen=True)
-class RequestScore:
-    """What a model says of a request.
-
-    Attributes:
-        loglikelihood: Sum over the continuation's tokens of their log-probability, in nats.
-        is_greedy: Whether every token of the continuation is the most likely one at its place.
-    """
-
-    loglikelihood: float
-    is_greedy: bool
+class Requests(tuple[Request, ...]):
+    """Asks for continuations, first one for each of the item's choices, in their order."""
 
 
 @dataclass(frozen=True)
 class Cloze:
-    """A text with a blank; the candidates are the item's choices.
+    """Asks for what fills the blank of a text; the candidates are the item's choices.
 
     Attributes:
         before: The text before the blank, spaces included.
@@ -53,6 +44,62 @@ class Cloze:
     def filled(self, answer: str) -> str:
         """Return the statement that an answer makes of it."""
         return f"{self.before}{answer}{self.after}"
+
+
+@dataclass(frozen=True)
+class WholeText:
+    """Asks for the log-likelihood of a whole text: there is nothing to get right.
+
+    Attributes:
+        text: The text.
+        window: The most tokens of it to read at a time; ``None`` for as many as the model can.
+    """
+
+    text: str
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Asks nothing: no model can be asked the item, so it is left out, counted and named.
+
+    Attributes:
+        reason: Why, such as a right answer that is none of the choices.
+    """
+
+    reason: str
+
+
+Asks = Requests | Cloze | WholeText | Problem
+"""What an item asks; scoring and judging go by its type."""
+
+
+def _is_sound(loglikelihoods: Sequence[float]) -> bool:
+    """Whether these are numbers, and not all of them what a model rules out."""
+    # A sum is NaN if one of the values is.
+    return not math.isnan(sum(loglikelihoods)) and math.isfinite(max(loglikelihoods, default=-math.inf))
+
+
+@dataclass(frozen=True)
+class RequestScore:
+    """What a model says of a request.
+
+    Attributes:
+        loglikelihood: Sum over the continuation's tokens of their log-probability, in nats.
+        is_greedy: Whether every token of the continuation is the most likely one at its place.
+    """
+
+    loglikelihood: float
+    is_greedy: bool
+
+
+class RequestScores(tuple[RequestScore, ...]):
+    """What a model says of an item's requests, one score each."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it says anything; see ``Answer``."""
+        return _is_sound([score.loglikelihood for score in self])
 
 
 @dataclass(frozen=True)
@@ -84,6 +131,11 @@ class ClozeAnswer:
     candidates: tuple[float, ...] = ()
     vocabulary: VocabularyAnswer | None = None
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it says anything; see ``Answer``."""
+        return _is_sound((*self.candidates, *(() if self.vocabulary is None else (self.vocabulary.loglikelihood,))))
+
 
 @dataclass(frozen=True)
 class TextAnswer:
@@ -98,25 +150,18 @@ class TextAnswer:
     loglikelihood: float
     tokens: int
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it says anything; see ``Answer``."""
+        return _is_sound((self.loglikelihood,))
 
-Answer = Sequence[RequestScore] | ClozeAnswer | TextAnswer
-"""What a model says of an item: a score for each of its requests, or what it says of its cloze or text."""
 
+Answer = RequestScores | ClozeAnswer | TextAnswer
+"""What a model says of an item, by what the item asks.
 
-def is_number(answer: Answer) -> bool:
-    """Whether an answer says anything: a model whose logits are NaN or infinite has answered nothing.
-
-    ``-inf`` is the log-likelihood of what a model rules out; if it rules out all there is, that is no answer either.
-    """
-    if isinstance(answer, TextAnswer):
-        values: Sequence[float] = (answer.loglikelihood,)
-    elif isinstance(answer, ClozeAnswer):
-        of_vocabulary = () if answer.vocabulary is None else (answer.vocabulary.loglikelihood,)
-        values = (*answer.candidates, *of_vocabulary)
-    else:
-        values = [score.loglikelihood for score in answer]
-    # A sum is NaN if one of the values is.
-    return not math.isnan(sum(values)) and math.isfinite(max(values, default=-math.inf))
+Each says by ``is_number`` whether it says anything: a model whose logits are NaN or infinite has answered nothing.
+``-inf`` is the log-likelihood of what a model rules out; if it rules out everything, that is no answer either.
+"""
 
 
 @dataclass(frozen=True)
@@ -126,27 +171,39 @@ class Item:
     Attributes:
         id: The task and the index in its official order, such as ``piqa/17``.
         content_hash: Hash of everything that is asked and of the right answer.
-        requests: What has to be scored to judge it, in the order of ``choices``; empty where it is a cloze or a text.
-        choices: The answers to choose among, as text.
+        asks: What is asked, by its type.
+        choices: The answers to choose among, as text; of a ``WholeText`` none.
         gold: Indices into ``choices`` of the right answers.
         fields: Whatever else the task knows of it, such as its relation.
-        cloze: The text with a blank, where that is what is asked.
-        text: The text whose log-likelihood is wanted, where that is all: there is nothing to get right then.
-        window: The most tokens of it to read at a time; ``None`` for as many as the model can.
-        problem: Why no model can be asked it, such as a right answer that is none of the choices; it is left out,
-            counted and named then. ``None`` where there is nothing wrong with it.
     """
 
     id: str
     content_hash: str
-    requests: tuple[Request, ...]
-    choices: tuple[str, ...]
-    gold: tuple[int, ...]
+    asks: Asks
+    choices: tuple[str, ...] = ()
+    gold: tuple[int, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
-    cloze: Cloze | None = None
-    text: str | None = None
-    window: int | None = None
-    problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why no model can be asked it; ``None`` where there is nothing wrong with it."""
+        return self.asks.reason if isinstance(self.asks, Problem) else None
+
+    @property
+    def cloze(self) -> Cloze:
+        """The cloze that it asks.
+
+        Raises:
+            TypeError: It asks something else.
+        """
+        if not isinstance(self.asks, Cloze):
+            raise TypeError(f"item '{self.id}' asks no cloze but {type(self.asks).__name__}")
+        return self.asks
+
+    @property
+    def requests(self) -> Requests:
+        """The requests that it asks; none where it asks something else."""
+        return self.asks if isinstance(self.asks, Requests) else Requests()
 
 
 @dataclass(frozen=True)
@@ -191,3 +248,26 @@ class Task(Protocol):
                 an answer that is not one token of its vocabulary.
         """
         ...
+
+
+def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
+    """Judge answers by a task's own rule; of a task with right answers, those that are not numbers are wrong."""
+    judgement = task.judge(answers)
+    said_nothing = {
+        item.id for item, answer in zip(task.items, answers, strict=True) if answer is not None and not answer.is_number
+    }
+    if not said_nothing:
+        return judgement
+    return replace(judgement, outcomes=tuple(_sound(outcome, said_nothing) for outcome in judgement.outcomes))
+
+
+def not_numbers(answers: Sequence[Answer | None]) -> tuple[int, int]:
+    """Return how many of the items that were asked were answered by something other than numbers, and how many were."""
+    asked = [answer for answer in answers if answer is not None]
+    return sum(not answer.is_number for answer in asked), len(asked)
+
+
+def _sound(outcome: Outcome, said_nothing: set[str]) -> Outcome:
+    if outcome.item_id not in said_nothing or outcome.correct is None:
+        return outcome
+    return replace(outcome, correct=False, prediction="", rank=None, margin=None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.numbers import count, interval, megabytes, percent, points
+from forgetmeter.report.numbers import count, megabytes, percent, percent_interval, points_interval
 from forgetmeter.results.advice import Advice, Sized
 from forgetmeter.results.standing import Standing
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -33,7 +34,7 @@ def advice_text(advice: Advice, *, width: int) -> Text:
     text.append("\nmake it    ", "bold")
     text.append(f"{_command(advice)}\n")
     text.append("look at it ", "bold")
-    text.append(f"forgetmeter report {advice.runs[-1]}\n")
+    text.append(f"forgetmeter report {shlex.quote(advice.runs[-1])}\n")
     return text
 
 
@@ -42,12 +43,14 @@ def _command(advice: Advice) -> str:
     if size.format is None:
         return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({size.no_format})"
     stored = "" if size.format == "dense" else f" --format {size.format}"
-    return f"forgetmeter compress {advice.model} '{advice.best.recipe}'{stored} --out DIR"
+    recipe = advice.best.recipe
+    quoted = shlex.quote(recipe) if "'" in recipe else f"'{recipe}'"
+    return f"forgetmeter compress {shlex.quote(advice.model)} {quoted}{stored} --out DIR"
 
 
 def _in_a_sentence(advice: Advice, width: int) -> str:
     best, size = advice.best, advice.sizes[advice.best.recipe]
-    kept = f"{percent(best.retained.value)} {interval(best.retained.low, best.retained.high)}"
+    kept = percent_interval(best.retained)
     (takes,) = megabytes([size.bytes])
     (most,) = megabytes([advice.most_bytes])
     (whole,) = megabytes([advice.dense_bytes])
@@ -77,7 +80,7 @@ def _table(advice: Advice, width: int) -> Text:
         (
             each.recipe,
             size,
-            f"{percent(each.retained.value)} {interval(each.retained.low, each.retained.high)}",
+            percent_interval(each.retained),
             _behind(each),
             *(percent(task.retained.value) for task in each.tasks if tasks),
         )
@@ -90,7 +93,7 @@ def _table(advice: Advice, width: int) -> Text:
 def _behind(standing: Standing) -> str:
     if standing.behind is None:
         return "—"
-    return f"{points(standing.behind.value)} {interval(standing.behind.low, standing.behind.high)}"
+    return points_interval(standing.behind)
 
 
 def _remarks(advice: Advice) -> Iterable[str]:

@@ -108,7 +108,7 @@ def effect_text(claim: Claim, effect: Estimate) -> str:
 def _with_interval(effect: Estimate) -> str:
     shown = f"{'+' if effect.value > 0 else ''}{points(effect.value)}"
     # Where no resample differs there is nothing to make an interval of, which is not to be sure.
-    return f"{shown} [no interval]" if effect.low == effect.high else f"{shown} {interval(effect.low, effect.high)}"
+    return f"{shown} [no interval]" if effect.low == effect.high else f"{shown} {interval(effect)}"
 
 
 def _task(task: TaskResult, *, is_alone: bool) -> str:

@@ -7,10 +7,11 @@ from dataclasses import fields
 from typing import Any
 
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.frames import CELL_COLUMNS, flat_cell
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 
 _KEYS = ("model", "recipe", "task")
-_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in (*_KEYS, "metrics", "dropped", "named"))
+_CELL = tuple(name for name in CELL_COLUMNS if name not in _KEYS)
 _TASK = ("chance", "majority")
 _JUDGED = ("verdict", "holds_elsewhere")
 _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name not in _KEYS)
@@ -50,7 +51,7 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
             row: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
             row |= _named(tasks.get(task), _TASK) | _named(variants[model, recipe], _VARIANT)
             if key in done:
-                row |= _named(done[key], (*_CELL, *_JUDGED))
+                row |= flat_cell(done[key]) | _named(done[key], _JUDGED)
                 row |= {f"metric.{name}": value for name, value in done[key].metrics.items()}
                 row |= _counts(done[key], _filters(summary, task))
             elif key in measured:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
+from forgetmeter.report.numbers import MISSING, megabytes, percent_interval
 from forgetmeter.report.size_words import SIZES
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure
 
@@ -29,7 +29,7 @@ def frontier_text(frontier: Frontier, *, width: int) -> Text:
     rows = [
         (
             point.recipe,
-            f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
+            percent_interval(point.retained),
             *(column[place] for column in sizes),
             _speed(point),
         )

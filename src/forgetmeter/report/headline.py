@@ -57,7 +57,7 @@ def _sentences(
 ) -> Iterable[str]:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
     if baseline is None:
-        best, worst = max(cell.accuracy for cell in cells), min(cell.accuracy for cell in cells)
+        best, worst = max(cell.accuracy.value for cell in cells), min(cell.accuracy.value for cell in cells)
         yield f"The baseline has no outcomes on {label}, so what was forgotten cannot be said."
         yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
         return
@@ -79,13 +79,13 @@ def _sentences(
 
 def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
-    return baseline is not None and baseline.accuracy > 0 and not _is_guessing(task, baseline)
+    return baseline is not None and baseline.accuracy.value > 0 and not _is_guessing(task, baseline)
 
 
 def _is_guessing(task: TaskSummary, baseline: CellSummary) -> bool:
     if baseline.p_chance is None or task.chance is None:
         return False
-    return baseline.p_chance >= _NO_BETTER or baseline.accuracy <= task.chance
+    return baseline.p_chance >= _NO_BETTER or baseline.accuracy.value <= task.chance
 
 
 def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
@@ -151,12 +151,14 @@ def _quantized(cells: Sequence[CellSummary]) -> Iterable[str]:
 def _cost(words: str, cell: CellSummary) -> str:
     scope, _, does = words.partition(": ")
     said = f"{does[:1].upper()}{does[1:]} ({scope})"
-    forgotten = percent(1 - (cell.retained or 0.0))
-    drop = f"drop {points(cell.drop or 0.0)} points, {points(cell.drop_low or 0.0)} to {points(cell.drop_high or 0.0)}"
+    assert cell.retained is not None
+    assert cell.drop is not None
+    forgotten = percent(1 - cell.retained.value)
+    drop = f"drop {points(cell.drop.value)} points, {points(cell.drop.low)} to {points(cell.drop.high)}"
     if cell.verdict == "lost":
         return f"{said} costs {forgotten} of that."
     if cell.verdict == "gained":
         return f"{said} forgets {forgotten} of that, and gains more ({drop})."
-    if (cell.drop_high or 0.0) <= _NOTHING:
+    if cell.drop.high <= _NOTHING:
         return f"{said} costs nothing measurable ({drop})."
     return f"{said} forgets {forgotten} of that; in accuracy it is not beyond chance ({drop})."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from forgetmeter.statistics.paired import Estimate
+
 MISSING = "—"
 
 
@@ -18,9 +20,19 @@ def share_or_all_but(number: int, total: int) -> str:
     return f"all but {count(total - number)}" if number < total and share == percent(1.0) else share
 
 
-def interval(low: float, high: float) -> str:
-    """Return an interval of shares in percentage points, without a unit."""
-    return f"[{_signless(100 * low, 1)}, {_signless(100 * high, 1)}]"
+def interval(estimate: Estimate) -> str:
+    """Return the interval of a share or a difference of shares in percentage points, without a unit."""
+    return f"[{_signless(100 * estimate.low, 1)}, {_signless(100 * estimate.high, 1)}]"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """Return a share as a percentage with its interval."""
+    return f"{percent(estimate.value)} {interval(estimate)}"
+
+
+def points_interval(estimate: Estimate) -> str:
+    """Return a difference of shares in percentage points with its interval."""
+    return f"{points(estimate.value)} {interval(estimate)}"
 
 
 def points(share: float) -> str:

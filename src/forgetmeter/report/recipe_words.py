@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
+from forgetmeter.probes.registry import find_task
 from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
-from forgetmeter.specs.task_name import PROBE_OPTIONS, TaskName, parse_task_name
 
 _SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
 
@@ -45,16 +45,14 @@ def task_label(task: str, tasks: Iterable[str]) -> str:
 
 
 def things(task: str, number: int) -> str:
-    """Return what a task's items are called: facts, where it is a probe that asks for each once."""
+    """Return what a task's items are called: facts, where it asks for each once; items, where it does not say."""
     try:
-        name = parse_task_name(task)
+        if (declared := find_task(task)) is not None:
+            return declared.things(declared.parse(task), number)
     except UserError:
-        name = TaskName(task)
-    thing = "item"
-    if name.base in PROBE_OPTIONS:
-        phrasings = name.listed("templates") if "templates" in PROBE_OPTIONS[name.base] else ("",)
-        thing = "fact" if phrasings is not None and len(phrasings) == 1 else "question"
-    return thing if number == 1 else f"{thing}s"
+        # A run may be older than what is installed.
+        pass
+    return "item" if number == 1 else "items"
 
 
 def _step_in_words(step: Step) -> str:

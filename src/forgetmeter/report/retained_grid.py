@@ -10,6 +10,7 @@ from forgetmeter.report.recipe_words import scope_in_words, treatment
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.recipe import BASELINE, parse_recipe
+from forgetmeter.statistics.paired import value
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary]) -> Retain
         recipe = parse_recipe(cell.recipe)
         scopes = {str(step.scope) for step in recipe.steps}
         if len(scopes) == 1:
-            values[treatment(recipe), scopes.pop()] = cell.retained
+            values[treatment(recipe), scopes.pop()] = value(cell.retained)
     if baseline is None or not values:
         return None
     treatments = tuple(dict.fromkeys(name for name, _ in values))

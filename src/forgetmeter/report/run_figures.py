@@ -156,7 +156,7 @@ def _known(cell: CellSummary | None) -> int:
 
 
 def _forgotten(cell: CellSummary | None) -> float | None:
-    return None if cell is None or cell.retained is None else 1 - cell.retained
+    return None if cell is None or cell.retained is None else 1 - cell.retained.value
 
 
 def _relation_figures(run: Run) -> tuple[TaskFigures, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from forgetmeter.json_text import to_json
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.frames import NOT_FLAT, flat_cell
 from forgetmeter.results.summary import Summary
 
 
@@ -25,5 +26,5 @@ def show_json(summary: Summary) -> str:
 
 
 def _cell(cell: CellSummary) -> dict[str, Any]:
-    judged = {name: getattr(cell, name) for name in ("is_significant", "verdict", "holds_elsewhere")}
-    return {**asdict(cell), **judged}
+    others = {name: getattr(cell, name) for name in (*NOT_FLAT, "is_significant", "verdict", "holds_elsewhere")}
+    return {**flat_cell(cell), **others}

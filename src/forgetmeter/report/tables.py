@@ -11,11 +11,11 @@ from forgetmeter.report.measured_tables import measured_tables
 from forgetmeter.report.numbers import (
     MISSING,
     count,
-    interval,
     magnitude,
     megabytes,
     percent,
-    points,
+    percent_interval,
+    points_interval,
     probability,
 )
 from forgetmeter.report.size_words import SIZES
@@ -23,6 +23,7 @@ from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.paired import value
 
 STAR = "*"
 DAGGER = "†"
@@ -196,17 +197,17 @@ def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, .
 
 
 def _cell_row(cell: CellSummary) -> Row:
-    if cell.drop is None or cell.drop_low is None or cell.drop_high is None:
+    if cell.drop is None:
         # Without a baseline there is nothing but the accuracy; it gets its interval, as the baseline's does.
-        reached = f"{percent(cell.accuracy)} {interval(cell.accuracy_low, cell.accuracy_high)}"
+        reached = percent_interval(cell.accuracy)
         return Row(cell.recipe, (reached, *[MISSING] * (len(TASK_COLUMNS) - 1)))
     sign = f" {STAR}" if cell.is_significant else ""
     return Row(
         cell.recipe,
         (
-            percent(cell.accuracy),
-            f"{points(cell.drop)} {interval(cell.drop_low, cell.drop_high)}",
-            percent(cell.retained),
+            percent(cell.accuracy.value),
+            points_interval(cell.drop),
+            percent(value(cell.retained)),
             count(cell.gained),
             percent(cell.flips),
             probability(cell.p_holm) + sign,

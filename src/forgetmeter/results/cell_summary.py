@@ -60,17 +60,11 @@ class CellSummary:
     recipe: str
     task: str
     items: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    drop: float | None = None
-    drop_low: float | None = None
-    drop_high: float | None = None
+    accuracy: Estimate
+    drop: Estimate | None = None
     p_value: float | None = None
     p_holm: float | None = None
-    retained: float | None = None
-    retained_low: float | None = None
-    retained_high: float | None = None
+    retained: Estimate | None = None
     forgotten: int | None = None
     gained: int | None = None
     flips: float | None = None
@@ -82,9 +76,7 @@ class CellSummary:
     p_relations: float | None = None
     p_relations_holm: float | None = None
     noise_floor: float | None = None
-    gained_share: float | None = None
-    gained_share_low: float | None = None
-    gained_share_high: float | None = None
+    gained_share: Estimate | None = None
     rank_shift: float | None = None
     margin_shift: float | None = None
     divergence: float | None = None
@@ -99,11 +91,7 @@ class CellSummary:
     @property
     def retained_estimate(self) -> Estimate | None:
         """What is retained with its interval; all for the baseline, ``None`` where nothing can be said."""
-        if self.recipe == BASELINE:
-            return Estimate(1.0, 1.0, 1.0)
-        if self.retained is None or self.retained_low is None or self.retained_high is None:
-            return None
-        return Estimate(self.retained, self.retained_low, self.retained_high)
+        return Estimate(1.0, 1.0, 1.0) if self.recipe == BASELINE else self.retained
 
     @property
     def verdict(self) -> Verdict | None:
@@ -111,17 +99,17 @@ class CellSummary:
 
         It is where McNemar's test says so at 5% after the correction, and the whole interval is beyond the noise floor.
         """
-        if self.p_holm is None or self.drop_low is None or self.drop_high is None:
+        if self.p_holm is None or self.drop is None:
             return None
         floor = self.noise_floor or 0.0
-        if self.p_holm >= SIGNIFICANT or not (self.drop_low > floor or self.drop_high < -floor):
+        if self.p_holm >= SIGNIFICANT or not (self.drop.low > floor or self.drop.high < -floor):
             return "unclear"
-        return "lost" if self.drop_low > floor else "gained"
+        return "lost" if self.drop.low > floor else "gained"
 
     @property
     def right(self) -> int:
         """Number of items answered right."""
-        return round(self.accuracy * self.items)
+        return round(self.accuracy.value * self.items)
 
     @property
     def is_significant(self) -> bool:

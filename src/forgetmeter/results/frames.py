@@ -16,8 +16,33 @@ from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary
 from forgetmeter.statistics.paired import Estimate
 
-_CELL = tuple(field.name for field in fields(CellSummary) if field.name not in ("metrics", "dropped", "named"))
+
+def interval_columns(name: str) -> tuple[str, str, str]:
+    """Return the columns of an estimate: its value, and the limits of its interval."""
+    return name, f"{name}_low", f"{name}_high"
+
+
+_ESTIMATES = ("accuracy", "drop", "retained", "gained_share")
+NOT_FLAT = ("metrics", "dropped", "named")
+CELL_COLUMNS = tuple(
+    name
+    for field in fields(CellSummary)
+    if field.name not in NOT_FLAT
+    for name in (interval_columns(field.name) if field.name in _ESTIMATES else (field.name,))
+)
 _ENTRY = tuple(field.name for field in fields(LedgerEntry))
+
+
+def flat_cell(cell: CellSummary) -> dict[str, Any]:
+    """Return the numbers of a cell by ``CELL_COLUMNS``."""
+    flat: dict[str, Any] = {}
+    for field in fields(cell):
+        value = getattr(cell, field.name)
+        if field.name in _ESTIMATES:
+            flat |= _values(field.name, value)
+        elif field.name not in NOT_FLAT:
+            flat[field.name] = value
+    return flat
 
 
 def comparisons_frame(summary: Summary) -> pd.DataFrame:
@@ -25,20 +50,21 @@ def comparisons_frame(summary: Summary) -> pd.DataFrame:
     metrics = dict.fromkeys(f"metric.{name}" for cell in summary.cells for name in cell.metrics)
     rows = [
         {
-            **{name: getattr(cell, name) for name in (*_CELL, "verdict", "holds_elsewhere")},
+            **flat_cell(cell),
+            **{name: getattr(cell, name) for name in ("verdict", "holds_elsewhere")},
             **{f"metric.{name}": value for name, value in cell.metrics.items()},
         }
         for cell in summary.cells
     ]
-    return _frame(rows, [*_CELL, "verdict", "holds_elsewhere", *metrics])
+    return _frame(rows, [*CELL_COLUMNS, "verdict", "holds_elsewhere", *metrics])
 
 
 def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
     """Return one row a point of a curve, with what is said of the whole curve beside it."""
     columns = [
         *("model", "task", "method", "scope", "recipe", "level", "removed_weights"),
-        *_interval("retained"),
-        *_interval("area"),
+        *interval_columns("retained"),
+        *interval_columns("area"),
         *("knee_low", "knee_high", "knee_interval_low", "knee_interval_high", "knee_share"),
     ]
     rows = []
@@ -47,13 +73,21 @@ def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
         about = {name: getattr(curve, name) for name in ("model", "task", "method", "scope")}
         for point in curve.points:
             own = {name: getattr(point, name) for name in ("recipe", "level", "removed_weights")}
-            rows.append({**about, **own, **_values("retained", point.retained), **_values("area", curve.area), **knee})
+            rows.append(
+                {
+                    **about,
+                    **own,
+                    **_values("retained", point.retained),
+                    **_values("area", curve.area),
+                    **knee,
+                }
+            )
     return _frame(rows, columns)
 
 
 def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     """Return one row a claim, model and task; the row of a model as a whole has no ``task``."""
-    columns = ["finding", "claim", "model", "task", "verdict", *_interval("effect"), "threshold", "unit"]
+    columns = ["finding", "claim", "model", "task", "verdict", *interval_columns("effect"), "threshold", "unit"]
     columns += ["p_value", "p_holm", "detail", "missing"]
     rows = []
     for finding in findings:
@@ -91,7 +125,7 @@ def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
         for frontier in frontiers
         for point in frontier.points
     ]
-    columns = ["model", "task", "recipe", *_interval("retained"), *MEASURES, "simulated"]
+    columns = ["model", "task", "recipe", *interval_columns("retained"), *MEASURES, "simulated"]
     return _frame(rows, [*columns, *(f"pareto.{measure}" for measure in MEASURES)])
 
 
@@ -108,13 +142,9 @@ def _result_row(finding: Finding, model: str, result: ModelResult | TaskResult) 
     }
 
 
-def _interval(name: str) -> tuple[str, str, str]:
-    return name, f"{name}_low", f"{name}_high"
-
-
 def _values(name: str, estimate: Estimate | None) -> Mapping[str, float | None]:
     values = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
-    return dict(zip(_interval(name), values, strict=True))
+    return dict(zip(interval_columns(name), values, strict=True))
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

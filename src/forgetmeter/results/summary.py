@@ -14,7 +14,7 @@ from forgetmeter.runs.baselines import task_baseline
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredCell, StoredVariant
 from forgetmeter.statistics.correction import holm_corrected
-from forgetmeter.statistics.paired import Estimate, Paired
+from forgetmeter.statistics.paired import Paired
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,7 @@ def _cell(stored: StoredCell, comparison: Comparison, noise_floor: float | None)
         recipe=stored.recipe,
         task=stored.task,
         items=comparison.items,
-        accuracy=comparison.accuracy.value,
-        accuracy_low=comparison.accuracy.low,
-        accuracy_high=comparison.accuracy.high,
+        accuracy=comparison.accuracy,
         metrics=stored.metrics,
         seconds=stored.seconds,
         tokens=stored.tokens,
@@ -152,27 +150,21 @@ def _cell(stored: StoredCell, comparison: Comparison, noise_floor: float | None)
 def _compared(cell: CellSummary, comparison: Comparison, paired: Paired, noise_floor: float | None) -> CellSummary:
     return replace(
         cell,
-        **_interval("drop", paired.drop),
+        drop=paired.drop,
         p_value=paired.p_value,
         relations=comparison.relations,
         p_relations=comparison.p_relations,
         noise_floor=noise_floor,
-        **_interval("retained", paired.retained),
+        retained=paired.retained,
         forgotten=paired.forgotten,
         gained=paired.gained,
-        **_interval("gained_share", comparison.gained_share),
+        gained_share=comparison.gained_share,
         flips=paired.flips,
         prediction_flips=paired.prediction_flips,
         rank_shift=comparison.rank_shift,
         margin_shift=comparison.margin_shift,
         divergence=comparison.divergence,
     )
-
-
-def _interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
-    if estimate is None:
-        return {}
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _corrected(cells: list[CellSummary]) -> list[CellSummary]:

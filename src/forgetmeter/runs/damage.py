@@ -37,7 +37,10 @@ def damage_named(location: str, parts: Iterable[Part]) -> Iterator[None]:
                 pq.read_table(io.BytesIO(folder.read(part.path)))
             except _UNREADABLE as cause:
                 why = " ".join(str(cause).split())
-                raise UserError(
-                    f"'{part.path}' of the run at '{location}' is damaged ({why}); remove it and run the study again"
-                ) from error
+                raise damaged(f"{part.path}' of the run at '{location}", why) from error
         raise
+
+
+def damaged(path: str, why: str) -> UserError:
+    """Return an error about a file of a run."""
+    return UserError(f"'{path}' is damaged ({why}); remove it and run the study again")

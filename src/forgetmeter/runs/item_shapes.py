@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from forgetmeter.runs.damage import damaged
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.parquet_union import Part
 
@@ -26,8 +27,14 @@ def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
     Args:
         folder: The run.
         parts: The items files, each with its task as key.
+
+    Raises:
+        UserError: A file holds items without an id or without right answers.
     """
     tables = [_shapes(folder.read(part.path), part.keys["task"]) for part in parts]
+    for table, part in zip(tables, parts, strict=True):
+        if table["item_id"].null_count or table["gold"].null_count:
+            raise damaged(part.path, "items without an id or without right answers")
     if not tables:
         empty: pd.DataFrame = pd.DataFrame({name: [] for name in COLUMNS})
         return empty

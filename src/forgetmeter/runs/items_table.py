@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
-from forgetmeter.records.item import Item, TaskDescription
+from forgetmeter.records.item import Asks, Cloze, Item, Request, Requests, TaskDescription, WholeText
 from forgetmeter.runs.metadata import parquet_bytes
 
 _TEXTS = pa.list_(pa.string())
@@ -28,6 +28,8 @@ _SCHEMA = pa.schema(
     ]
 )
 ITEM_COLUMNS = tuple(_SCHEMA.names)
+ITEMS_SCHEMA = pa.schema([field for field in _SCHEMA if field.name not in ("before", "after", "among")])
+"""What every version has stored."""
 
 
 def items_hash(items: Sequence[Item]) -> str:
@@ -41,7 +43,16 @@ def items_hash(items: Sequence[Item]) -> str:
 
 def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
     """Return items as a parquet file, with the task's description and ``items_hash`` in its metadata."""
-    table = pa.table(
+    try:
+        table = _table(items)
+    except UnicodeEncodeError:
+        table = _table([_storable(item) for item in items])
+    return parquet_bytes(table, {**asdict(description), "items_hash": items_hash(items), "rows": len(items)})
+
+
+def _table(items: Sequence[Item]) -> pa.Table:
+    clozes = [item.asks if isinstance(item.asks, Cloze) else None for item in items]
+    return pa.table(
         {
             "item_id": [item.id for item in items],
             "content_hash": [item.content_hash for item in items],
@@ -50,14 +61,34 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
             "contexts": [[request.context for request in item.requests] for item in items],
             # A text is what follows nothing.
             "continuations": [
-                [request.continuation for request in item.requests] if item.text is None else [item.text]
+                [item.asks.text]
+                if isinstance(item.asks, WholeText)
+                else [request.continuation for request in item.requests]
                 for item in items
             ],
             "fields": [sorted(item.fields.items()) for item in items],
-            "before": [item.cloze and item.cloze.before for item in items],
-            "after": [item.cloze and item.cloze.after for item in items],
-            "among": [item.cloze and item.cloze.among for item in items],
+            "before": [cloze and cloze.before for cloze in clozes],
+            "after": [cloze and cloze.after for cloze in clozes],
+            "among": [cloze and cloze.among for cloze in clozes],
         },
         schema=_SCHEMA,
     )
-    return parquet_bytes(table, {**asdict(description), "items_hash": items_hash(items), "rows": len(items)})
+
+
+def _storable(item: Item) -> Item:
+    """Return an item with escapes in place of half surrogate pairs, which no file can hold; it cannot be asked."""
+
+    def text(value: str) -> str:
+        return value.encode(errors="backslashreplace").decode()
+
+    match item.asks:
+        case Cloze(before=before, after=after):
+            asks: Asks = replace(item.asks, before=text(before), after=text(after))
+        case Requests() as requests:
+            asks = Requests(Request(text(one.context), text(one.continuation)) for one in requests)
+        case WholeText(text=whole):
+            asks = replace(item.asks, text=text(whole))
+        case _:
+            asks = item.asks
+    fields = {name: text(value) for name, value in item.fields.items()}
+    return replace(item, asks=asks, choices=tuple(map(text, item.choices)), fields=fields)

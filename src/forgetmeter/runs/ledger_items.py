@@ -103,14 +103,14 @@ def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[st
         fact=(str(relation), str(subject)) if has_phrasings else None,
         popularity=_number(fields.get("popularity")),
         choices=None if about.get("among") == "vocabulary" else about.get("choices") or 0,
-        gold=visible(before["gold"]),
+        gold=visible(before["gold"] or ""),
         before=_answer(before),
         after=_answer(after),
     )
 
 
 def _answer(row: Mapping[str, Any]) -> LedgerAnswer:
-    return LedgerAnswer(bool(row["correct"]), visible(row["prediction"]), row["rank"], row["margin"])
+    return LedgerAnswer(bool(row["correct"]), visible(row["prediction"] or ""), row["rank"], row["margin"])
 
 
 def _number(text: str | None) -> float | None:

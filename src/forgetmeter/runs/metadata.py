@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from forgetmeter.json_text import to_json
+from forgetmeter.json_text import read_json, to_json
 
 _KEY = b"forgetmeter"
+_NUMBERS = ("seconds", "tokens", "batches", "cut", "not_numbers", "official_size")
+_MAPPINGS = ("metrics", "dropped", "filters")
 
 
 def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
@@ -39,15 +40,41 @@ def _fractions(name: str, kind: pa.DataType) -> list[str]:
     return []
 
 
-def read_facts(stream: IO[bytes]) -> dict[str, Any] | None:
+def read_facts(stream: IO[bytes], columns: pa.Schema) -> dict[str, Any] | None:
     """Return the facts in a parquet file's metadata, or ``None`` where the file is broken or not ours.
 
     Only the end of the file is read; a file that was cut off has lost it. Facts with ``rows`` must agree
     with the number of rows.
+
+    Args:
+        stream: The file.
+        columns: Columns that it must have, with their types.
     """
     try:
         metadata = pq.read_metadata(stream)
-        facts: dict[str, Any] = json.loads((metadata.metadata or {})[_KEY])
+        facts = read_json((metadata.metadata or {})[_KEY])
+        schema = metadata.schema.to_arrow_schema()
+        if not all(_alike(schema.field(wanted.name).type, wanted.type) for wanted in columns):
+            return None
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
-    return facts if facts.get("rows") == metadata.num_rows else None
+    return facts if facts.get("rows") == metadata.num_rows and _are_numbers(facts) else None
+
+
+def _alike(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column holds what it should, in whatever width earlier versions stored it."""
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return _alike(found.value_type, wanted.value_type)
+    kinds = (pa.types.is_floating, pa.types.is_integer)
+    return found.equals(wanted) or any(kind(found) and kind(wanted) for kind in kinds)
+
+
+def _are_numbers(facts: Mapping[str, Any]) -> bool:
+    """Whether what later is computed with can be: by name, or in a mapping of names."""
+    numbers = [value for name in _NUMBERS if (value := facts.get(name)) is not None]
+    for name in _MAPPINGS:
+        mapping = facts.get(name) or {}
+        if not isinstance(mapping, dict):
+            return False
+        numbers += [value for value in mapping.values() if value is not None]
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers)

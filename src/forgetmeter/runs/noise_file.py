@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
-from forgetmeter.json_text import to_json
+from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.noise import Noise
 
@@ -30,7 +27,7 @@ def noise_json(cell: Cell, noise: Noise) -> bytes:
 def read_noise(content: bytes) -> StoredNoise | None:
     """Return what was stored, or ``None`` where it is broken: it only has to be measured again."""
     try:
-        document: Mapping[str, Any] = json.loads(content)
+        document = read_json(content)
         numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
         first, second = map(int, numbers.pop("batch_tokens"))
         return StoredNoise(

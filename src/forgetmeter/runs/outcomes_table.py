@@ -26,6 +26,7 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     ("loglikelihoods", pa.list_(pa.float32())),
 ]
 OUTCOME_COLUMNS = tuple(name for name, _ in _FIELDS)
+OUTCOMES_SCHEMA = pa.schema(_FIELDS)
 
 
 def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import pyarrow as pa
+
 from forgetmeter.errors import UserError
-from forgetmeter.json_text import to_json
+from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
 from forgetmeter.records.noise import Noise
@@ -17,10 +18,10 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.identity import differences
-from forgetmeter.runs.items_table import items_hash, items_parquet
+from forgetmeter.runs.items_table import ITEMS_SCHEMA, items_hash, items_parquet
 from forgetmeter.runs.metadata import read_facts
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
-from forgetmeter.runs.outcomes_table import outcomes_parquet
+from forgetmeter.runs.outcomes_table import OUTCOMES_SCHEMA, outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 
 SCHEMA_VERSION = 1
@@ -136,7 +137,7 @@ class RunStore:
 
     def read_items_hash(self, task: str) -> str | None:
         """Return the hash of the items stored for a task, or ``None`` where none can be read."""
-        facts = self._facts(layout.items_path(task))
+        facts = self._items_facts(layout.items_path(task))
         return None if facts is None else str(facts["items_hash"])
 
     def write_outcomes(self, cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
@@ -153,7 +154,7 @@ class RunStore:
 
     def is_done(self, cell: Cell) -> bool:
         """Return whether a cell's outcomes are there and whole."""
-        return self._facts(layout.outcomes_path(cell.variant.id, cell.task)) is not None
+        return self._outcomes_facts(layout.outcomes_path(cell.variant.id, cell.task)) is not None
 
     def has_records(self, cell: Cell) -> bool:
         """Return whether the variant and the items that a cell's outcomes belong to are stored."""
@@ -203,7 +204,7 @@ class RunStore:
         found = []
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.failed_cell(path)
-            if cell and self._facts(layout.outcomes_path(*cell)) is None:
+            if cell and self._outcomes_facts(layout.outcomes_path(*cell)) is None:
                 stored = self._read_json(path, keys=_FAILURE)
                 found.append(Failure(*(str(stored[key]) for key in _FAILURE)))
         return found
@@ -211,14 +212,23 @@ class RunStore:
     def variants(self) -> list[StoredVariant]:
         """Return what is stored of each variant, in the order of their ids."""
         paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_variant(path)]
-        return [_variant(self._read_json(path, keys=_VARIANT)) for path in paths]
+        return [self._variant(path) for path in paths]
+
+    def _variant(self, path: str) -> StoredVariant:
+        document = self._read_json(path, keys=_VARIANT)
+        reached, facts = document.get("reached"), document.get("facts") or {}
+        read = read_reached(reached)
+        if (reached is not None and read is None) or not isinstance(facts, dict):
+            raise self._damaged(path)
+        variant, model, recipe = (str(document[key]) for key in _VARIANT)
+        return StoredVariant(variant, model, recipe, read, facts)
 
     def cells(self) -> list[StoredCell]:
         """Return the cells that are done, in the order of their paths; broken files are left out."""
         found = []
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.outcomes_cell(path)
-            if cell and (facts := self._facts(path)) is not None:
+            if cell and (facts := self._outcomes_facts(path)) is not None:
                 variant, name = cell
                 task = str(facts.get("task", name))
                 found.append(StoredCell(variant, str(facts["model"]), str(facts["recipe"]), task, path, facts))
@@ -229,27 +239,37 @@ class RunStore:
         found = []
         for path in self.folder.list(layout.ITEMS):
             name = layout.items_task(path)
-            if name and (facts := self._facts(path)) is not None:
+            if name and (facts := self._items_facts(path)) is not None:
                 found.append(StoredItems(str(facts.get("name", name)), path=path, facts=facts))
         return found
 
-    def _facts(self, path: str) -> dict[str, Any] | None:
+    def _outcomes_facts(self, path: str) -> dict[str, Any] | None:
+        return self._facts(path, OUTCOMES_SCHEMA, ("model", "recipe"))
+
+    def _items_facts(self, path: str) -> dict[str, Any] | None:
+        return self._facts(path, ITEMS_SCHEMA, ("items_hash",))
+
+    def _facts(self, path: str, columns: pa.Schema, texts: Sequence[str]) -> dict[str, Any] | None:
+        """Return what a parquet file says about itself, or ``None`` where it is not there, broken, or not ours."""
         try:
             with self.folder.open(path) as stream:
-                return read_facts(stream)
+                facts = read_facts(stream, columns)
         except FileNotFoundError:
             return None
+        return facts if facts is not None and all(isinstance(facts.get(key), str) for key in texts) else None
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
-        document = None
         with suppress(ValueError):
-            document = json.loads(self.folder.read(path))
-        if not isinstance(document, dict) or any(key not in document for key in keys):
-            raise UserError(
-                f"'{self.location}/{path}' is damaged (cut off, or not what forgetmeter wrote); delete it and run "
-                "the study again, which makes what is missing anew"
-            )
-        return document
+            document = read_json(self.folder.read(path))
+            if all(isinstance(document.get(key), str) for key in keys):
+                return document
+        raise self._damaged(path)
+
+    def _damaged(self, path: str) -> UserError:
+        return UserError(
+            f"'{self.location}/{path}' is damaged (cut off, or not what forgetmeter wrote); delete it and run "
+            "the study again, which makes what is missing anew"
+        )
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
         different = differences(stored["identity"], requested["identity"])
@@ -271,16 +291,20 @@ def _is_study(document: Mapping[str, Any]) -> bool:
     identity, variants = document.get("identity"), document.get("variants", [])
     return (
         isinstance(identity, dict)
-        and all(isinstance(identity.get(key, []), list) for key in ("models", "recipes", "tasks"))
+        and all(_are_texts(identity.get(key, [])) for key in ("models", "recipes", "tasks"))
+        and all(isinstance(part.get(key) or {}, dict) for part, key in _mappings(document, identity))
         and isinstance(variants, list)
-        and all(isinstance(each, dict) and each.keys() >= set(_VARIANT) for each in variants)
+        and all(isinstance(each, dict) and _are_texts([each.get(key) for key in _VARIANT]) for each in variants)
     )
 
 
-def _variant(document: Mapping[str, Any]) -> StoredVariant:
-    variant, model, recipe = (str(document[key]) for key in _VARIANT)
-    reached, facts = read_reached(document.get("reached")), document.get("facts") or {}
-    return StoredVariant(variant, model, recipe, reached, facts)
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _mappings(document: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    yield from ((identity, key) for key in ("model_content", "evaluation"))
+    yield from ((document, key) for key in ("hardware", "versions"))
 
 
 def _ids(study: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from forgetmeter.records.variant import Reached, RoleCount
@@ -151,24 +151,18 @@ def reached_document(reached: Reached) -> dict[str, Any]:
 
 
 def read_reached(stored: object) -> Reached | None:
-    """Return what a variant's record says its recipe did; ``None`` where it does not say, or not all of it."""
-    if not isinstance(stored, Mapping):
+    """Return what a variant's record says its recipe did; ``None`` where it does not say, or is damaged."""
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("roles"), Mapping):
         return None
+    numbers = {field.name: stored.get(field.name) for field in fields(Reached) if field.name != "roles"}
+    # Records from before it was counted have none.
+    required = [value for name, value in numbers.items() if name != "smallest_bytes" or value is not None]
     try:
         roles = {str(name): RoleCount(role["weights"], role["zeros"]) for name, role in stored["roles"].items()}
-        return Reached(
-            roles=roles,
-            selected_weights=stored["selected_weights"],
-            selected_zeros=stored["selected_zeros"],
-            removed_weights=stored["removed_weights"],
-            dense_bytes=stored["dense_bytes"],
-            bitmask_bytes=stored["bitmask_bytes"],
-            quantized_bytes=stored["quantized_bytes"],
-            simulated=bool(stored["simulated"]),
-            smallest_bytes=stored.get("smallest_bytes"),
-        )
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError):
         return None
+    counts = [*required, *(number for role in roles.values() for number in (role.weights, role.zeros))]
+    return Reached(roles, **numbers) if all(isinstance(count, int) for count in counts) else None  # type: ignore[arg-type]
 
 
 def _counts(stored: Mapping[str, Any] | None) -> dict[str, int]:

@@ -8,17 +8,20 @@ from itertools import chain
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from forgetmeter.models.family import Family
 from forgetmeter.models.output_head import embedding_rows
-from forgetmeter.scoring.answer_tree import AnswerTree
-from forgetmeter.scoring.prefix_tree import WantedSequence
-from forgetmeter.scoring.question import Question, question_of_paths
+from forgetmeter.records.item import Cloze, Item, Problem, Requests, WholeText
+from forgetmeter.scoring.families.blank_filling import FIRST_SENTINEL, SentinelFilling, blank_filling
+from forgetmeter.scoring.question import Kind, Question, question_of_paths
+from forgetmeter.scoring.rows.prefix_tree import WantedSequence
+from forgetmeter.scoring.tokens.answer_tokens import AnswerTree
+from forgetmeter.scoring.tokens.tokenization import first_token
 
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
-NO_TOKENS = "an answer has no tokens"
-ANSWER_TOO_LONG = "an answer is longer than the model reads"
-NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 BEYOND_EMBEDDING = "token beyond the model's embedding"
+BLANK_IN_TEXT = "text holds the token that the model fills in"
+NO_UNICODE = "text is not valid Unicode"
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,7 @@ class Asked:
         sequences: What has to be read: one a request or candidate, and last the one that ranks the vocabulary; or
             one a branching of the tree.
         ranks_vocabulary: Whether there is such a last one.
-        is_cloze: Whether the item is a cloze.
-        is_text: Whether it is a text, of which the sequences are the windows.
+        kind: What kind of answer is wanted; of a text, the sequences are its windows.
         reason: Why the item cannot be asked; ``None`` where it can.
         tree: The answers, where they compete at the blank.
         is_cut: Whether a context lost tokens at its beginning, as the model does not read as many.
@@ -38,8 +40,7 @@ class Asked:
 
     sequences: tuple[WantedSequence, ...] = ()
     ranks_vocabulary: bool = False
-    is_cloze: bool = False
-    is_text: bool = False
+    kind: Kind = "requests"
     reason: str | None = None
     tree: AnswerTree | None = None
     is_cut: bool = False
@@ -50,11 +51,11 @@ class Asked:
             return None
         if self.tree is not None:
             return question_of_tree(self.tree, [path[0] for path in paths])
-        if self.is_text:
-            return replace(question_of_paths([tuple(chain.from_iterable(paths))]), is_text=True)
+        if self.kind == "text":
+            return question_of_paths([tuple(chain.from_iterable(paths))], kind="text")
         if self.ranks_vocabulary:
-            return question_of_paths(paths[:-1], vocabulary=paths[-1][0], is_cloze=True)
-        return question_of_paths(paths, is_cloze=self.is_cloze)
+            return question_of_paths(paths[:-1], vocabulary=paths[-1][0], kind="cloze")
+        return question_of_paths(paths, kind=self.kind)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def embedded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Embe
 
 def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
     """Return the question of answers at a blank, given the first slot of each branching of their tree."""
-    return Question(tree.answers, tree.slots(firsts), tree.owners, is_cloze=True)
+    return Question(tree.answers, tree.slots(firsts), tree.owners, kind="cloze")
 
 
 def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 0) -> Asked:
@@ -108,12 +109,104 @@ def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 
             )
             for branching in tree.branchings
         ),
-        is_cloze=True,
+        kind="cloze",
         tree=tree,
     )
+
+
+def answered_at_blank(items: Iterable[Item]) -> list[Item]:
+    """Return the clozes whose answers alone compete."""
+    return [item for item in items if isinstance(item.asks, Cloze) and item.asks.among == "answers"]
 
 
 def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tuple[Question | None, ...]:
     """Return the question of each item, given the slots of all sequences, one after another."""
     left = iter(paths)
     return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)
+
+
+def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return why a model cannot be asked these items, as the end of a sentence about it; ``None`` where it can.
+
+    Single items that a model cannot be asked, such as those whose answer is not one token, are no such reason.
+
+    Args:
+        items: A task's items.
+        family: The model's family.
+        tokenizer: Its tokenizer.
+    """
+    items = [item for item in items if item.problem is None]
+    clozes = [item for item in items if isinstance(item.asks, Cloze)]
+    texts = any(isinstance(item.asks, WholeText) for item in items)
+    if texts and family != "decoder":
+        kind = "a masked language model" if family == "encoder" else "an encoder-decoder"
+        return f"is {kind}; perplexity is asked of decoders only, which read a text from left to right"
+    if family == "encoder":
+        return _masked(items, clozes, tokenizer)
+    if not clozes and not texts:
+        return None
+    if family == "encoder-decoder" and blank_filling(tokenizer) is None:
+        return "has a tokenizer with neither sentinels nor a mask token, so it cannot be asked a cloze"
+    if family == "decoder" and first_token(tokenizer) is None:
+        return (
+            "has a tokenizer without a token to begin a sequence with, so whole statements and texts cannot be scored"
+        )
+    return None
+
+
+def blank_token(family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return the token that stands for a blank in what a model reads; ``None`` for a decoder, or without one."""
+    if family == "decoder":
+        return None
+    has_sentinels = family == "encoder-decoder" and isinstance(blank_filling(tokenizer), SentinelFilling)
+    return FIRST_SENTINEL if has_sentinels else tokenizer.mask_token
+
+
+def with_text_problems(items: Sequence[Item], blank: str | None) -> list[Item]:
+    """Return the items with a problem in place of a question whose texts cannot be asked.
+
+    Args:
+        items: The items.
+        blank: The token that stands for a blank; where a text contains it, which one is meant is ambiguous.
+    """
+    # Items of a relation share their choices.
+    sound: dict[int, bool] = {}
+
+    def checked(item: Item) -> Item:
+        texts: list[str] = []
+        match item.asks:
+            case Cloze(before=before, after=after):
+                texts = [before, after]
+                if blank and any(blank in text for text in texts):
+                    return replace(item, asks=Problem(BLANK_IN_TEXT))
+            case Requests() as requests:
+                texts = [text for request in requests for text in (request.context, request.continuation)]
+            case WholeText(text=text):
+                texts = [text]
+        choices = id(item.choices)
+        sound[choices] = sound[choices] if choices in sound else all(map(_is_unicode, item.choices))
+        is_sound = sound[choices] and all(map(_is_unicode, texts))
+        return item if is_sound or item.problem is not None else replace(item, asks=Problem(NO_UNICODE))
+
+    return [checked(item) for item in items]
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON may escape half of a surrogate pair.
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenizerBase) -> str | None:
+    if len(clozes) < len(items):
+        return (
+            "is a masked language model, which fills blanks and cannot score continuations such as those of "
+            f"{next(item.id for item in items if item not in clozes)}; ask it probes (lama/..., bear, facts)"
+        )
+    if clozes and tokenizer.mask_token_id is None:
+        return "has a tokenizer without a mask token, so it cannot be asked a cloze"
+    if not tokenizer.is_fast and any(item.cloze.among == "candidates" for item in clozes):
+        return (
+            "has a tokenizer written in Python, which does not say which tokens make up a word, so whole statements "
+            "cannot be scored"
+        )
+    return None

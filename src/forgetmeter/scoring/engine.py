@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Answer, Item, is_number
-from forgetmeter.scoring.decoder import DecoderScoring
-from forgetmeter.scoring.encoder import EncoderScoring
-from forgetmeter.scoring.encoder_decoder import EncoderDecoderScoring
-from forgetmeter.scoring.prepared import Prepared
-from forgetmeter.scoring.question import TokenReadings, VocabularyReadings, answers
-from forgetmeter.scoring.reading import BatchReadings, Forward, read
+from forgetmeter.records.item import Answer, Item
+from forgetmeter.scoring.asked import blank_token, with_text_problems
+from forgetmeter.scoring.families.decoder import DecoderScoring
+from forgetmeter.scoring.families.encoder import EncoderScoring
+from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
+from forgetmeter.scoring.question import Prepared, TokenReadings, VocabularyReadings, answers
+from forgetmeter.scoring.rows.reading import BatchReadings, read
 
 # Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md) and on a GPU (docs/results/gpu.md).
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
@@ -26,17 +26,12 @@ _AUTO_BATCH_TOKENS_ELSEWHERE = 16384
 _TRIED_ALONE = 32
 
 
-class FamilyScoring(Protocol):
-    """What is special about scoring a family."""
-
-    @property
-    def forward(self) -> Forward:
-        """How the model is run on a batch."""
-        ...
-
-    def prepare(self, items: Sequence[Item]) -> Prepared:
-        """Tokenize and batch items."""
-        ...
+_FAMILIES: dict[Family, type[EncoderScoring | EncoderDecoderScoring | DecoderScoring]] = {
+    "encoder": EncoderScoring,
+    "encoder-decoder": EncoderDecoderScoring,
+    "decoder": DecoderScoring,
+}
+"""What is special about scoring a family: how items are prepared, and how the model is run on a batch."""
 
 
 class Engine:
@@ -56,8 +51,9 @@ class Engine:
         self.batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(
             loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE
         )
-        self._scoring = _family_scoring(loaded, self.batch_tokens)
+        self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
         tokenizer = loaded.tokenizer
+        self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
@@ -67,22 +63,11 @@ class Engine:
             UserError: An item is of a kind that the model's family cannot answer, or does not fit the model; or none
                 of the items can be asked.
         """
-        prepared = self._asked(items)
+        prepared = replace(self._scoring.prepare(with_text_problems(items, self._blank)), items=tuple(items))
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
             raise UserError(f"model '{self._name}' can be asked none of the {len(items)} items ({reasons})")
         return prepared
-
-    def _asked(self, items: Sequence[Item]) -> Prepared:
-        """Prepare the items that can be asked of some model, and say of the others why they cannot."""
-        sound = self._scoring.prepare([item for item in items if item.problem is None])
-        questions, reasons = iter(sound.questions), iter(sound.reasons)
-        return replace(
-            sound,
-            questions=tuple(next(questions) if item.problem is None else None for item in items),
-            reasons=tuple(item.problem or next(reasons) for item in items),
-            items=tuple(items),
-        )
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Ask the model as it is now.
@@ -96,11 +81,11 @@ class Engine:
         """
         found = self._read(prepared, on_advance)
         # What is not a number spreads over its batch, as zero times NaN is NaN: those items are asked alone.
-        broken = [place for place, answer in enumerate(found) if answer is not None and not is_number(answer)]
+        broken = [place for place, answer in enumerate(found) if answer is not None and not answer.is_number]
         if len(broken) == sum(answer is not None for answer in found):
             # Of a model that gives nothing else, a few tell.
             tried = broken[:: -(-len(broken) // _TRIED_ALONE)] if broken else []
-            broken = broken if any(is_number(self._alone(prepared.items[place])) for place in tried) else []
+            broken = broken if any(self._alone(prepared.items[place]).is_number for place in tried) else []
         for place in broken:
             found[place] = self._alone(prepared.items[place])
         return found
@@ -120,14 +105,6 @@ class Engine:
                 on_advance(done / prepared.tokens)
         tokens, vocabulary = _in_slots(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
-
-
-def _family_scoring(loaded: Loaded, batch_tokens: int) -> FamilyScoring:
-    if loaded.family == "encoder":
-        return EncoderScoring(loaded, batch_tokens=batch_tokens)
-    if loaded.family == "encoder-decoder":
-        return EncoderDecoderScoring(loaded, batch_tokens=batch_tokens)
-    return DecoderScoring(loaded, batch_tokens=batch_tokens)
 
 
 def _in_slots(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:

@@ -1,16 +1,33 @@
-"""What is read off the model for one item, and the answer that it makes."""
+"""What is read off the model for each item of a task, and the answers that it makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forgetmeter.records.item import Answer, ClozeAnswer, RequestScore, TextAnswer, VocabularyAnswer
+from forgetmeter.records.item import (
+    Answer,
+    ClozeAnswer,
+    Item,
+    RequestScore,
+    RequestScores,
+    TextAnswer,
+    VocabularyAnswer,
+)
+from forgetmeter.scoring.rows.batch import Batch
+
+_MOST_NAMED = 3
+
+Kind = Literal["requests", "cloze", "text"]
+"""What was asked for: log-likelihoods of requests, what fills a blank, or a whole text, which is one request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,26 +40,24 @@ class Question:
             added, int64, of shape ``(steps,)``.
         owners: Index of the request or candidate that each belongs to, of the same shape.
         vocabulary: The slot of the answer from the whole vocabulary; ``None`` where none is asked for.
-        is_cloze: Whether the answer is that to a cloze.
-        is_text: Whether it is the log-likelihood of a text, which is one request.
+        kind: What kind of answer it makes.
     """
 
     requests: int
     slots: NDArray[np.int64]
     owners: NDArray[np.int64]
     vocabulary: int | None = None
-    is_cloze: bool = False
-    is_text: bool = False
+    kind: Kind = "requests"
 
 
 def question_of_paths(
-    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, is_cloze: bool = False
+    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, kind: Kind = "requests"
 ) -> Question:
     """Return a question, given the slots of each request or candidate."""
     lengths = [len(path) for path in paths]
     slots = np.fromiter(chain.from_iterable(paths), np.int64, sum(lengths))
     owners = np.repeat(np.arange(len(paths), dtype=np.int64), lengths)
-    return Question(len(paths), slots, owners, vocabulary, is_cloze)
+    return Question(len(paths), slots, owners, vocabulary, kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +141,8 @@ def answers(
     """
     # One after another, in float64: the order of addition is that of the tokens.
     loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
-    # Clozes, which may have hundreds of thousands of candidates, do not ask for it.
-    has_requests = any(question is not None and not question.is_cloze for question in questions)
+    # Only requests ask for it; clozes may have hundreds of thousands of candidates.
+    has_requests = any(question is not None and question.kind == "requests" for question in questions)
     greedy = (_added(sums, ~tokens.greedy.bool().numpy()) == 0).tolist() if has_requests else []
     rows = list(
         zip(
@@ -140,10 +155,10 @@ def answers(
     )
 
     def answer(question: Question, part: slice) -> Answer:
-        if question.is_text:
+        if question.kind == "text":
             return TextAnswer(loglikelihoods[part][0], len(question.slots))
-        if not question.is_cloze:
-            return tuple(map(RequestScore, loglikelihoods[part], greedy[part]))
+        if question.kind == "requests":
+            return RequestScores(map(RequestScore, loglikelihoods[part], greedy[part]))
         ranked = None
         if question.vocabulary is not None:
             top, rank, logprob, best_other = rows[question.vocabulary]
@@ -158,3 +173,48 @@ def answers(
 
 def _added(sums: Sums, values: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.bincount(sums.owners, values[sums.slots], sums.number).astype(np.float64, copy=False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The items of one task, tokenized and batched once for all variants of a model.
+
+    Attributes:
+        questions: One an item, in order; ``None`` where the model cannot be asked.
+        reasons: Why not, one for each item; ``None`` where it can.
+        batches: What the model is given.
+        items: The items themselves.
+        cut: How many items have a context that lost its beginning, as the model does not read as many tokens.
+    """
+
+    questions: tuple[Question | None, ...]
+    reasons: tuple[str | None, ...]
+    batches: tuple[Batch, ...]
+    items: tuple[Item, ...] = ()
+    cut: int = 0
+
+    @cached_property
+    def sums(self) -> Sums:
+        """How what is read adds up to log-likelihoods."""
+        return sums_of(self.questions)
+
+    @cached_property
+    def tokens(self) -> int:
+        """Number of tokens that the model reads, without padding."""
+        return sum(batch.real_tokens for batch in self.batches)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many items cannot be asked, by reason."""
+        return Counter(reason for reason in self.reasons if reason is not None)
+
+    def first_dropped(self) -> dict[str, str]:
+        """Return the ids of the first items of each reason for which they cannot be asked, as text."""
+        named: dict[str, list[str]] = {}
+        for item, reason in zip(self.items, self.reasons, strict=True):
+            if reason is not None:
+                named.setdefault(reason, []).append(item.id)
+        return {
+            reason: ", ".join(ids[:_MOST_NAMED]) + (" ..." if len(ids) > _MOST_NAMED else "")
+            for reason, ids in named.items()
+        }

@@ -8,8 +8,7 @@ from random import Random
 
 from transformers import PreTrainedTokenizerBase
 
-from forgetmeter.probes.fact_file import ANSWER, SUBJECT, FactFile
-from forgetmeter.probes.facts_task import statement
+from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, statement
 
 
 @dataclass(frozen=True)

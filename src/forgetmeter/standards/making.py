@@ -16,14 +16,14 @@ from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.models.standard import write_checksums
-from forgetmeter.probes.fact_file import ANSWER, SUBJECT, FactFile, read_fact_file
-from forgetmeter.probes.precision import P_AT_1
+from forgetmeter.probes.cloze import P_AT_1
+from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, read_fact_file
 from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
 from forgetmeter.standards.lesson import make_lessons
 from forgetmeter.standards.made import Made
+from forgetmeter.standards.tokenizers import make_tokenizer
 from forgetmeter.standards.training import Epoch, teach
-from forgetmeter.standards.vocabulary import make_tokenizer
 from forgetmeter.study.evaluation import evaluate
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetmeter.standards.design import Design
 from forgetmeter.standards.lesson import Lesson
 from forgetmeter.standards.posing import posing
-from forgetmeter.standards.vocabulary import FIRST_WORD
+from forgetmeter.standards.tokenizers import FIRST_WORD
 
 _WARM_UP = 0.05
 _LARGEST_NORM = 1.0

@@ -22,6 +22,11 @@ class Estimate:
     high: float
 
 
+def value(estimate: Estimate | None) -> float | None:
+    """Return the number alone."""
+    return None if estimate is None else estimate.value
+
+
 @dataclass(frozen=True)
 class Paired:
     """A variant against the baseline on the same items.

@@ -8,25 +8,31 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
+from forgetmeter.executors.executor import Silence
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import best, halving_rounds
+from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
 from forgetmeter.results.advice import Advice, Left, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.budget import Budget
+from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.preset import PREFIX
 from forgetmeter.specs.recipe import BASELINE, Recipe
-from forgetmeter.specs.task_name import PERPLEXITY_TASK, parse_task_name
-from forgetmeter.study.running import Finished, Prospect, look_at, reader, run_prospect
-from forgetmeter.study.silence import Silence
-from forgetmeter.study.vocabulary import InstalledVocabulary
+from forgetmeter.study.installed import InstalledVocabulary
+from forgetmeter.study.prospect import Finished, Prospect
+from forgetmeter.study.running import look_at, reader, run_prospect
+
+if TYPE_CHECKING:
+    from forgetmeter.models.checkpoint import Checkpoint
 
 CANDIDATES = f"{PREFIX}advice"
 
@@ -96,16 +102,27 @@ class _Advising:
 
     def advise(self) -> Advice:
         self._check_output()
-        candidates = self._candidates()
+        # Imports torch and transformers, seconds that a wrong request does not wait for.
+        from forgetmeter.study.candidate_sizes import candidate_sizes, checked_candidates
+
+        checkpoint, problems = checked_candidates(self._location, self._study.recipes)
+        candidates = self._candidates(problems)
         groups = self._groups()
-        dense, sizes = self._sizes(candidates)
+        self._listener.stage(f"loading {self._request.model}")
+        dense, sizes, unusable = candidate_sizes(
+            checkpoint,
+            candidates,
+            self._study.evaluation,
+            before=lambda recipe: self._listener.stage(f"counting the bytes of {recipe}"),
+        )
+        self._unusable.update(unusable)
         most = self._request.budget.within(dense)
         # Of those that retain the same, the smaller is to come first.
         by_size = sorted(sizes.values(), key=lambda each: each.bytes)
         fits = [each.recipe for each in by_size if each.bytes <= most]
         if not fits:
             raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
-        found, left, rounds, runs = self._rounds(fits, groups)
+        found, left, rounds, runs = self._rounds(fits, groups, checkpoint)
         return Advice(
             model=self._request.model,
             tasks=self._study.tasks,
@@ -123,15 +140,16 @@ class _Advising:
 
     def _checked(self) -> tuple[Study, Location]:
         """Check the request as the study that it comes to."""
-        vocabulary = InstalledVocabulary(self._request.data)
+        locations: dict[ModelReference, Location] = {}
+        vocabulary = InstalledVocabulary(self._request.data, locations)
         recipes = list(self._request.recipes or (CANDIDATES,))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
-        measured = [task for task in study.tasks if parse_task_name(task).base == PERPLEXITY_TASK]
+        measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers that could be retained; choose others" for task in measured)
         if len(study.recipes) == 1:
             raise UserError("--recipes: there is nothing to choose from; name recipes other than the baseline")
-        return study, vocabulary.locations[study.models[0]]
+        return study, locations[study.models[0]]
 
     def _name(self) -> str:
         """Return a name for the request, the same for the same one."""
@@ -155,40 +173,17 @@ class _Advising:
         if store.folder.is_file() or files:
             raise UserError(f"'{self._output}' holds something else than runs of a search; choose another --out")
 
-    def _candidates(self) -> list[Recipe]:
+    def _candidates(self, problems: Mapping[Recipe, Sequence[str]]) -> list[Recipe]:
         """Return the candidates that the model can take."""
-        from forgetmeter.compression.recipe_problems import recipe_problems
-        from forgetmeter.models.loading import check_loadable
-        from forgetmeter.models.weight_map import weight_map
-
-        matrices = weight_map(check_loadable(self._location))
-        usable, wrong = [], []
-        for recipe in self._study.recipes:
-            problems = recipe_problems(recipe, matrices, given="activations") if recipe.steps else []
-            wrong += [f"{problem} (in '{recipe}')" for problem in problems]
-            if problems:
-                self._unusable[str(recipe)] = problems[0]
-            elif recipe.steps:
-                usable.append(recipe)
+        usable = [recipe for recipe, found in problems.items() if not found]
+        wrong = [f"{problem} (in '{recipe}')" for recipe, found in problems.items() for problem in found]
+        self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)
         if self._request.recipes is not None or not usable:
             refuse(wrong)
         return usable
 
-    def _sizes(self, candidates: Sequence[Recipe]) -> tuple[int, dict[str, Sized]]:
-        from forgetmeter.study.candidate_sizes import candidate_sizes
-
-        self._listener.stage(f"loading {self._request.model}")
-        dense, sizes, problems = candidate_sizes(
-            self._location,
-            candidates,
-            self._study.evaluation,
-            before=lambda recipe: self._listener.stage(f"counting the bytes of {recipe}"),
-        )
-        self._unusable.update(problems)
-        return dense, sizes
-
     def _rounds(
-        self, fits: Sequence[str], groups: Sequence[int]
+        self, fits: Sequence[str], groups: Sequence[int], checkpoint: Checkpoint
     ) -> tuple[Standings, list[Left], list[tuple[int, int]], list[str]]:
         left: list[Left] = []
         rounds: list[tuple[int, int]] = []
@@ -202,7 +197,7 @@ class _Advising:
             items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
             self._listener.stage(f"round {place + 1} of {len(planned)}: {len(names)} candidates, {items:,} items each")
-            found = self._asked(names, limit, location)
+            found = self._asked(names, limit, location, checkpoint)
             rounds.append((items, len(names)))
             runs.append(location)
             if not is_last:
@@ -213,9 +208,10 @@ class _Advising:
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs
 
-    def _asked(self, names: Sequence[str], limit: int | None, location: str) -> Standings:
+    def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
         options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
-        prospect = look_at(reader(options), progress=self._listener, data=self._request.data)
+        opened = {self._study.models[0]: checkpoint}
+        prospect = look_at(reader(options), progress=self._listener, data=self._request.data, opened=opened)
         self._listener.run(prospect)
         found = open_run(location).standings(names)
         self._unusable.update(found.failures)
@@ -228,8 +224,6 @@ class _Advising:
 
     def _groups(self) -> list[int]:
         """Return how many items each group has of which a limit takes the first so many."""
-        from forgetmeter.probes.table import load_task
-
         limit = self._study.evaluation.limit
         sizes: list[int] = []
         for name in self._study.tasks:

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.family import family_of
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.loading import folder_of, load_tokenizer, skeleton
-from forgetmeter.models.location import locate
-from forgetmeter.probes.relation_counts import RelationCounts
+from forgetmeter.probes.by_relation import RelationCounts
 from forgetmeter.records.item import Item
 from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.specs.model_reference import parse_model_reference
 
 
 def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], model: str) -> list[RelationCounts]:
@@ -31,12 +28,11 @@ def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], 
     Raises:
         UserError: The model is not there, or cannot be asked the probe at all.
     """
-    location = locate(parse_model_reference(model))
-    shape = skeleton(folder_of(location), model)
-    family = family_of(shape.config, model)
-    if family == "decoder":
+    checkpoint = open_checkpoint(model)
+    shape = checkpoint.outline()
+    if checkpoint.family == "decoder":
         raise UserError(f"model '{model}' is a decoder, which ranks candidates of any number of tokens; omit --model")
-    prepared = Engine(Loaded(shape, load_tokenizer(location), family, model)).prepare(items)
+    prepared = Engine(Loaded(shape, checkpoint.tokenizer, checkpoint.family, model)).prepare(items)
     found: dict[str, Counter[str]] = {relation.relation: Counter() for relation in relations}
     for item, reason in zip(items, prepared.reasons, strict=True):
         if reason is not None:

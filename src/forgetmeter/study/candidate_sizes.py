@@ -1,4 +1,4 @@
-"""How many bytes a model takes under each of many recipes, without asking it anything."""
+"""Which recipes a model can take, and how many bytes it takes under each, without asking it anything."""
 
 from __future__ import annotations
 
@@ -7,22 +7,40 @@ from functools import cached_property
 
 from forgetmeter.checkpoints.promise import Promises
 from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.recipe_problems import recipe_problems
 from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
+from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loading import load
 from forgetmeter.models.location import Location
 from forgetmeter.results.advice import Sized
 from forgetmeter.specs.recipe import Recipe
 
 
+def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]]]:
+    """Open a model, and return with it what is wrong with each recipe for it; the baseline is none of them.
+
+    Args:
+        location: Where the model is.
+        recipes: The recipes.
+
+    Raises:
+        UserError: The model cannot be loaded.
+    """
+    checkpoint = Checkpoint(location)
+    checkpoint.check()
+    steps = (recipe for recipe in recipes if recipe.steps)
+    return checkpoint, {recipe: recipe_problems(recipe, checkpoint.matrices, given="activations") for recipe in steps}
+
+
 def candidate_sizes(
-    location: Location, recipes: Sequence[Recipe], evaluation: Evaluation, *, before: Callable[[Recipe], None]
+    checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation, *, before: Callable[[Recipe], None]
 ) -> tuple[int, dict[str, Sized], dict[str, str]]:
     """Count the bytes that ``compress`` would write of each recipe; of those that it cannot write, those in memory.
 
     Args:
-        location: Where the model is.
+        checkpoint: The model.
         recipes: The recipes; they were checked.
         evaluation: Its dtype, device and seed.
         before: Is called with each recipe before its bytes are counted.
@@ -30,7 +48,7 @@ def candidate_sizes(
     Returns:
         The bytes of the model's own files of weights; sizes by recipe; and, by recipe, why one could not be applied.
     """
-    promises, memory = Promises(str(location.reference)), _Memory(location, recipes, evaluation)
+    promises, memory = Promises(checkpoint), _Memory(checkpoint, recipes, evaluation)
     sizes: dict[str, Sized] = {}
     problems: dict[str, str] = {}
     for recipe in recipes:
@@ -48,8 +66,8 @@ def candidate_sizes(
 class _Memory:
     """What variants take in memory, in the smallest way that there is; the model is loaded once it is needed."""
 
-    def __init__(self, location: Location, recipes: Sequence[Recipe], evaluation: Evaluation) -> None:
-        self._location, self._recipes, self._evaluation = location, recipes, evaluation
+    def __init__(self, checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation) -> None:
+        self._checkpoint, self._recipes, self._evaluation = checkpoint, recipes, evaluation
 
     def bytes(self, recipe: Recipe) -> int:
         smallest = self._compressor.compressed(recipe).reached.smallest_bytes
@@ -58,6 +76,6 @@ class _Memory:
 
     @cached_property
     def _compressor(self) -> Compressor:
-        loaded = load(self._location, dtype=self._evaluation.dtype, device=self._evaluation.device)
+        loaded = load(self._checkpoint, dtype=self._evaluation.dtype, device=self._evaluation.device)
         calibration = calibration_for(loaded, set(self._recipes))
         return Compressor(loaded, seed=self._evaluation.seed, calibration=calibration)

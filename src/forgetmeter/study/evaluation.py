@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.table import load_task
-from forgetmeter.records.item import Task
-from forgetmeter.records.judging import judged
+from forgetmeter.probes.loading import load_task
+from forgetmeter.records.item import Task, judged
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.scoring.engine import Engine
 
@@ -19,7 +18,7 @@ def evaluate(
     *,
     limit: int | None = None,
     batch_tokens: int | None = None,
-    data: Path | None = None,
+    data: Path | str | None = None,
 ) -> dict[str, Judgement]:
     """Ask a model tasks.
 
@@ -38,8 +37,9 @@ def evaluate(
         UserError: There is no such task, or its data cannot be had.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)
+    folder = None if data is None else Path(data)
     judgements = {}
     for entry in tasks:
-        task = load_task(entry, limit=limit, data=data) if isinstance(entry, str) else entry
+        task = load_task(entry, limit=limit, data=folder) if isinstance(entry, str) else entry
         judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements

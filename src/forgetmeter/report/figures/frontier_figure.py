@@ -11,7 +11,7 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
-from forgetmeter.report.numbers import MISSING, interval, megabytes, percent
+from forgetmeter.report.numbers import MISSING, megabytes, percent, percent_interval
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.report.size_words import SIZES
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
@@ -135,7 +135,7 @@ def _table(frontier: Frontier, measure: Measure) -> FigureTable:
             (
                 numbers[place] if place < len(numbers) else "",
                 recipe_in_words(point.recipe),
-                f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
+                percent_interval(point.retained),
                 *(column[place] for column in columns),
                 "simulated" if point.simulated else MISSING if speed is None else f"{speed:,.0f}",
             )

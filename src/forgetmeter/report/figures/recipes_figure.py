@@ -11,9 +11,10 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
-from forgetmeter.report.numbers import interval, percent
+from forgetmeter.report.numbers import percent, percent_interval
 from forgetmeter.report.recipe_words import recipe_in_words
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.statistics.paired import Estimate
 
 _WIDTH, _ROW = 220, 19
 _MOST = 60
@@ -26,40 +27,36 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None) -> Figure
         cells: The recipes' cells.
         chance: What guessing gets right; ``None`` where there is nothing to guess from.
     """
-    shown = [cell for cell in cells if cell.retained is not None][:_MOST]
+    shown = [(cell, cell.retained) for cell in cells if cell.retained is not None][:_MOST]
     if not shown:
         return None
-    first = shown[0]
+    first, values = shown[0][0], [retained.value for _, retained in shown]
     rows = tuple(
-        (recipe_in_words(cell.recipe), _estimate(cell), percent(1 - (cell.retained or 0.0)), percent(cell.flips))
-        for cell in shown
+        (recipe_in_words(cell.recipe), percent_interval(retained), percent(1 - retained.value), percent(cell.flips))
+        for cell, retained in shown
     )
     return Figure(
         name=file_name("recipes", first.model, first.task),
         model=first.model,
         title=first.model,
         alternative=f"Dot chart of what {first.model} retains of {first.task} under {len(shown)} recipes, from "
-        f"{percent(min(cell.retained or 0.0 for cell in shown))} to "
-        f"{percent(max(cell.retained or 0.0 for cell in shown))}. The table has all values.",
+        f"{percent(min(values))} to {percent(max(values))}. The table has all values.",
         chart=_chart(shown, chance),
         table=FigureTable(("recipe", "retained [95%]", "forgotten", "flips"), rows),
         note=f"The first {_MOST} of {len(cells)} recipes." if len(cells) > _MOST else "",
     )
 
 
-def _estimate(cell: CellSummary) -> str:
-    return f"{percent(cell.retained)} {interval(cell.retained_low or 0.0, cell.retained_high or 0.0)}"
-
-
-def _chart(cells: Sequence[CellSummary], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
-    names = [recipe_in_words(cell.recipe) for cell in cells]
+def _chart(shown: Sequence[tuple[CellSummary, Estimate]], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
+    names = [recipe_in_words(cell.recipe) for cell, _ in shown]
+    retained = [each for _, each in shown]
     rows = pd.DataFrame(
         {
             "recipe": names,
-            "retained": [cell.retained for cell in cells],
-            "low": [cell.retained_low for cell in cells],
-            "high": [cell.retained_high for cell in cells],
-            "text": [f"{name}: {_estimate(cell)} retained" for name, cell in zip(names, cells, strict=True)],
+            "retained": [each.value for each in retained],
+            "low": [each.low for each in retained],
+            "high": [each.high for each in retained],
+            "text": [f"{name}: {percent_interval(each)} retained" for name, each in zip(names, retained, strict=True)],
         }
     )
     x_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=3)

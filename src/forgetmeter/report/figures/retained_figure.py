@@ -13,7 +13,7 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, PAPER, SCOPE_COLOURS, SERIES, SHAPES
-from forgetmeter.report.numbers import MISSING, interval, magnitude, percent
+from forgetmeter.report.numbers import MISSING, interval, magnitude, percent, percent_interval
 from forgetmeter.report.recipe_words import scope_in_words
 from forgetmeter.results.retained_curve import RetainedCurve
 
@@ -98,7 +98,7 @@ def _averages(group: _Group) -> str:
     said = []
     for curve in group.curves:
         area, knee = curve.area, curve.knee
-        text = f"{group.line(curve)} {percent(area.value)} {interval(area.low, area.high)}"
+        text = f"{group.line(curve)} {percent_interval(area)}"
         if knee is not None:
             text += f", falling fastest from {knee.low:.0%} to {knee.high:.0%}"
             if (knee.interval_low, knee.interval_high) != (knee.low, knee.high):
@@ -123,7 +123,7 @@ def _rows(group: _Group, along: Along) -> list[dict[str, Any]]:
                     "low": retained.low,
                     "high": retained.high,
                     "text": f"{line}, {percent(point.level)} pruned: {percent(retained.value)} retained "
-                    f"{interval(retained.low, retained.high)}",
+                    f"{interval(retained)}",
                 }
             )
     return rows
@@ -197,7 +197,7 @@ def _table(group: _Group) -> FigureTable:
             group.line(curve),
             percent(point.level),
             magnitude(point.removed_weights) if point.removed_weights else MISSING,
-            f"{percent(point.retained.value)} {interval(point.retained.low, point.retained.high)}",
+            percent_interval(point.retained),
         )
         for curve in group.curves
         for point in curve.points

@@ -18,7 +18,7 @@ from forgetmeter.report.headline import Headline
 from forgetmeter.report.html.inline_svg import inline_svg
 from forgetmeter.report.html.json_block import json_block
 from forgetmeter.report.html.ledger_data import LedgerData
-from forgetmeter.report.numbers import count, interval, percent, points, probability
+from forgetmeter.report.numbers import count, percent, points, points_interval, probability
 from forgetmeter.report.recipe_words import recipe_in_words, task_label
 from forgetmeter.report.run_facts import run_facts
 from forgetmeter.report.run_figures import RunFigures, TaskFigures
@@ -70,7 +70,7 @@ def render_page(content: PageContent) -> str:
         "percent": percent,
         "points": points,
         "count": count,
-        "interval": interval,
+        "points_interval": points_interval,
         "probability": probability,
         "words": recipe_in_words,
         "effect": effect_text,

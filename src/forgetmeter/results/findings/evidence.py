@@ -66,7 +66,7 @@ class Evidence:
             return f"the baseline gets only {known} items right; a test needs {FEWEST_KNOWN}"
         if baseline.p_chance is not None:
             expected = float(np.nanmean(self.answers.chance))
-            if baseline.p_chance >= SIGNIFICANT or baseline.accuracy <= expected:
+            if baseline.p_chance >= SIGNIFICANT or baseline.accuracy.value <= expected:
                 return "the baseline itself is no better than guessing"
         return ""
 

@@ -39,7 +39,7 @@ def _effect(evidence: Evidence) -> Effect | str:
     baseline = evidence.cells[BASELINE]
     if baseline.majority_accuracy is None or baseline.p_majority is None:
         return "the task has no majority answer"
-    if baseline.p_majority >= SIGNIFICANT or baseline.accuracy <= baseline.majority_accuracy:
+    if baseline.p_majority >= SIGNIFICANT or baseline.accuracy.value <= baseline.majority_accuracy:
         return "the baseline itself is not better than the majority answer"
     rows = [evidence.answers.recipes.index(recipe) for recipe in pruned]
     correct = np.where(evidence.answers.answered[rows], evidence.answers.correct[rows], np.nan).mean(axis=0)

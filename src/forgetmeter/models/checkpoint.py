@@ -1,0 +1,196 @@
+"""A model on this machine that is opened once: each part of it is read when it is first asked for, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.family import Family, auto_class, family_of
+from forgetmeter.models.gguf_conversion import converted, refuse_missing
+from forgetmeter.models.location import Location, locate
+from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
+from forgetmeter.models.output_head import embedding_rows
+from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.stored_weights import (
+    quantization,
+    refuse_doubled_tensors,
+    refuse_misread_weights,
+    refuse_unread_tensors,
+)
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.role import Matrix
+
+_NEEDED = ("attention", "feed_forward")
+
+
+class Checkpoint:
+    """A model on this machine, whose parts are read once; a GGUF file is converted first.
+
+    Every part may raise a ``UserError`` where what it is read from is missing, damaged or not supported.
+
+    Args:
+        location: Where it lies.
+
+    Attributes:
+        location: The same.
+        name: Its reference, as errors name it.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self.name = str(location.reference)
+
+    @cached_property
+    def _stored(self) -> Location:
+        is_folder = self.location.path.is_dir()
+        return self.location if is_folder else replace(self.location, path=converted(self.location))
+
+    @property
+    def folder(self) -> Path:
+        """A folder that ``from_pretrained`` reads."""
+        return self._stored.path
+
+    @cached_property
+    def config(self) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
+        """Its configuration."""
+        return load_config(self.folder, self.name)
+
+    @cached_property
+    def family(self) -> Family:
+        """How it answers."""
+        return family_of(self.config, self.name)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer."""
+        return open_tokenizer(self.folder, self.name)
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The safetensors that ``from_pretrained`` reads."""
+        return weight_files(self.folder)
+
+    @cached_property
+    def headers(self) -> tuple[TensorHeader, ...]:
+        """The tensors of these files, file by file."""
+        return tuple(header for file in self.files for header in self._stored.headers if header.file == file)
+
+    @cached_property
+    def quantization(self) -> Mapping[str, Any] | None:
+        """What its configuration says of its quantization; ``None`` where it says nothing."""
+        return quantization(raw_config(self.folder))
+
+    @cached_property
+    def skeleton(self) -> PreTrainedModel:
+        """The model without its weights (on the ``meta`` device), once its files were compared with its configuration.
+
+        It is the same object each time: copy it before changing it.
+        """
+        shape = self.model(device_map="meta")
+        check_supported(shape, self.name)
+        return shape
+
+    @cached_property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """Its weight matrices."""
+        return weight_map(self.skeleton)
+
+    def outline(self) -> PreTrainedModel:
+        """Return the model that the configuration alone describes, on the ``meta`` device; no weights are looked at."""
+        return empty_model(self.name, auto_class(self.family), self.config)
+
+    def check(self) -> None:
+        """Check what can be checked without reading weights.
+
+        Raises:
+            UserError: The architecture is not supported, the tokenizer is missing or damaged, or the checkpoint's
+                weights are not those that the configuration asks for.
+        """
+        # In the order in which a user would fix them.
+        _ = self.config, self.tokenizer
+        refuse_tokens_beyond_embedding(self.skeleton, self.tokenizer, self.name)
+
+    def model(self, **options: Any) -> PreTrainedModel:  # noqa: ANN401
+        """Load the model; on the ``meta`` device, only the checkpoint's names and shapes are compared.
+
+        Args:
+            **options: As for ``from_pretrained``.
+
+        Raises:
+            UserError: It is damaged, or its weights are not those that its configuration asks for.
+        """
+        kind = auto_class(self.family)
+        refuse_misread_weights(self.headers, self.quantization, self.name)
+        model, report = open_model(self.folder, self.name, kind, self.config, **options)
+        _refuse_other_shapes(report["mismatched_keys"], self.name)
+        refuse_missing(report["missing_keys"], self.name)
+        refuse_unread_tensors(model, report["unexpected_keys"], self.name)
+        refuse_doubled_tensors(self.headers, model, self.name)
+        return model
+
+
+def open_checkpoint(reference: str) -> Checkpoint:
+    """Find a model.
+
+    Args:
+        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf``, ``package:MODULE`` or
+            ``standard:FAMILY``.
+
+    Raises:
+        UserError: It is not there, or is not something that can be loaded.
+    """
+    return Checkpoint(locate(parse_model_reference(reference)))
+
+
+def refuse_tokens_beyond_embedding(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
+) -> None:
+    """Refuse a tokenizer that makes words of tokens for which the model has no embedding.
+
+    Special tokens may lie beyond it (Gemma 3's text models have no row for their tokenizer's image token); a text that
+    holds one is left out as it is asked.
+
+    Raises:
+        UserError: An ordinary token lies beyond the embedding.
+    """
+    rows = embedding_rows(model)
+    added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
+    beyond = {
+        token: number
+        for token, number in tokenizer.get_vocab().items()
+        if number >= rows and number not in special and not (number in added and added[number].special)
+    }
+    if beyond:
+        token, number = min(beyond.items(), key=lambda each: each[1])
+        raise UserError(
+            f"model '{name}': its tokenizer has {len(beyond)} tokens beyond the model's {rows:,} embeddings, such as "
+            f"{token!r} ({number}); give the tokenizer that the model was trained with"
+        )
+
+
+def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
+    if mismatched:
+        key, stored, wanted = sorted(mismatched)[0]
+        raise UserError(
+            f"model '{name}': {key} is {list(stored)} in the checkpoint, and {list(wanted)} by its config.json"
+        )
+
+
+def check_supported(model: PreTrainedModel, name: str) -> None:
+    """Check that there is something in a model that recipes can work on.
+
+    Raises:
+        UserError: There is not.
+    """
+    found = {matrix.role.component for matrix in weight_map(model)}
+    lacking = [component for component in _NEEDED if component not in found]
+    if lacking and "unknown" not in found:
+        roles = " and ".join(lacking).replace("_", "-")
+        raise UserError(f"model '{name}' ({type(model).__name__}) has no weight matrices that are {roles}")

@@ -1,0 +1,271 @@
+"""BEAR as a task: whole statements, ranked by their likelihood."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from forgetmeter.errors import ManyUserError, UserError, one_line
+from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, template_judgement
+from forgetmeter.probes.cloze import ACCURACY, answered, candidates_outcome, capitalized, content_hash, whole_hash
+from forgetmeter.probes.data.archive import ProbeArchive
+from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.json_lines import JsonLine, read_json_lines
+from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
+from forgetmeter.records.outcome import Judgement
+from forgetmeter.specs.suggestion import unknown
+from forgetmeter.specs.task_name import TaskName, natural_order
+
+SUBJECT, ANSWER = "[X]", "[Y]"
+METADATA = "metadata_relations.json"
+_VERSION = "1"
+_SOURCE = "BEAR (Wiland et al. 2024), github.com/lm-pub-quiz/BEAR"
+
+BEAR = ProbeArchive(
+    name="bear",
+    folder="BEAR",
+    # Of one commit, so that it is the same for everybody.
+    address="https://github.com/lm-pub-quiz/BEAR/archive/725b4e3139d0a5fdf914b0419ba744273dddc689.zip",
+    source="the lm-pub-quiz project (github.com/lm-pub-quiz/BEAR)",
+    holds=f"{METADATA} and P*.jsonl",
+    marker=METADATA,
+    wanted=re.compile(r"metadata_relations\.json|P\d+\.jsonl"),
+    tasks={"bear": METADATA},
+    terms="cite Wiland, Ploner and Akbik 2024, BEAR: A Unified Framework for Evaluating Relational Knowledge",
+)
+
+
+@dataclass(frozen=True)
+class BearRelation:
+    """A relation of BEAR.
+
+    Attributes:
+        name: Its name, such as ``P36``.
+        templates: By number from 0, those to ask by; each has ``[Y]`` once.
+        answers: The answer space, in its order.
+        answer_ids: The answers' identifiers, in the same order; empty where none are given.
+        path: The file of its facts.
+    """
+
+    name: str
+    templates: Mapping[int, str]
+    answers: tuple[str, ...]
+    answer_ids: tuple[str, ...]
+    path: Path
+
+
+class BearTask:
+    """BEAR: for each fact and template, which of the relation's answers makes the likeliest statement.
+
+    Statements are those that lm-pub-quiz makes: their first letter is a capital.
+
+    Args:
+        name: The task with its options.
+        limit: Only the first so many items of each relation; ``None`` for all.
+        data: The data folder; by default as ``data_folder`` finds it.
+
+    Attributes:
+        items: The items, relation by relation, fact by fact, template by template.
+        relations: What was read of each relation.
+
+    Raises:
+        UserError: The data is not there or damaged, or does not hold what the options ask for.
+    """
+
+    def __init__(self, name: TaskName, *, limit: int | None = None, data: Path | None = None) -> None:
+        items: list[Item] = []
+        counts = []
+        for relation in bear_relations(name, BEAR.found(data)):
+            asking = _Asking(relation)
+            facts = [asking.fact(line) for line in read_json_lines(relation.path, mend=BEAR.fetch_again)]
+            prompt = " / ".join(relation.templates.values())
+            counts.append(RelationCounts(relation.name, "", prompt, len(facts) * len(relation.templates), {}))
+            items.extend(islice(asking.items(facts), limit))
+        self.items = tuple(items)
+        self.relations = tuple(counts)
+        self.description = TaskDescription(
+            name=str(name),
+            version=_VERSION,
+            source=_SOURCE,
+            primary_metric=ACCURACY,
+            official_size=sum(each.read for each in counts),
+        )
+
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Judge the answered items: right where the right answer makes the first of the likeliest statements.
+
+        ``accuracy`` is the mean over all facts and templates, which is what lm-pub-quiz's
+        ``DatasetResults.get_metrics`` gives (it weights each relation by its number of items), and, as each fact is
+        asked by every template, also the mean of the templates' accuracies. ``accuracy_macro`` is the mean over
+        relations, and ``accuracy_template_0`` and so on are those of one template each.
+        """
+        outcomes = [(item, candidates_outcome(item, answer)) for item, answer in answered(self.items, answers)]
+        return template_judgement(outcomes, ACCURACY)
+
+
+class _Asking:
+    """Makes the items of a relation."""
+
+    def __init__(self, relation: BearRelation) -> None:
+        self._relation = relation
+        with_capitals = tuple(map(capitalized, relation.answers))
+        # The answers are hashed once, not anew for each item.
+        self._plain = relation.answers, whole_hash(relation.answers)
+        self._capitalized = with_capitals, whole_hash(with_capitals)
+
+    def fact(self, line: JsonLine) -> tuple[int, str, int]:
+        """Return a fact's index, subject, and the place of its object among the answers."""
+        # lm-pub-quiz, too, takes the place from the object's identifier where it is not given.
+        place = line.record.get("answer_idx")
+        if place is None and line.record.get("obj_id") in self._relation.answer_ids:
+            place = self._relation.answer_ids.index(line.text("obj_id"))
+        if not isinstance(place, int) or isinstance(place, bool):
+            raise line.wrong_type("answer_idx", int)
+        if not 0 <= place < len(self._relation.answers):
+            raise line.wrong(f"answer_idx {place} is outside the {len(self._relation.answers)} answers of its relation")
+        return line.index, line.text("sub_label"), place
+
+    def items(self, facts: Sequence[tuple[int, str, int]]) -> Iterator[Item]:
+        """Yield an item for each fact and template."""
+        for index, subject, place in facts:
+            for number, template in self._relation.templates.items():
+                yield self._item(
+                    f"{self._relation.name}/{index}", number, self._cloze(template, subject), subject, place
+                )
+
+    def _cloze(self, template: str, subject: str) -> Cloze:
+        before, after = (part.replace(SUBJECT, subject) for part in template.split(ANSWER))
+        return Cloze(capitalized(before), after, "candidates")
+
+    def _item(self, fact: str, template: int, cloze: Cloze, subject: str, place: int) -> Item:
+        # What begins with the answer has the answer's first letter as its capital.
+        choices, choices_hash = self._plain if cloze.before else self._capitalized
+        return Item(
+            id=f"bear/{fact}/{template}",
+            content_hash=content_hash([cloze.before, cloze.after, choices_hash, str(place)]),
+            asks=cloze,
+            choices=choices,
+            gold=(place,),
+            fields={
+                "relation": self._relation.name,
+                "subject": subject,
+                "object": self._relation.answers[place],
+                "template": str(template),
+                "fact": fact,
+            },
+        )
+
+
+def bear_relations(name: TaskName, folder: Path) -> tuple[BearRelation, ...]:
+    """Return the relations to ask for, in the order of their numbers; no facts are read.
+
+    Args:
+        name: The task.
+        folder: BEAR's data.
+
+    Raises:
+        ManyUserError: Relations or templates are unknown, malformed or have no file; a line each.
+        UserError: The metadata cannot be read.
+    """
+    metadata = _metadata(folder / METADATA)
+    wanted = name.listed("relations")
+    problems = _files_of_none(folder, metadata) if wanted is None else []
+    relations = []
+    for each in wanted or sorted(metadata, key=natural_order):
+        try:
+            if each not in metadata:
+                raise UserError(unknown("relation of bear", each, metadata, most=80))
+            relations.append(_relation(each, metadata[each], folder))
+        except UserError as error:
+            problems.append(str(error))
+    problems += _templates_of_none(relations, name.listed("templates"))
+    if problems:
+        raise ManyUserError(problems)
+    return tuple(_with_templates(relation, name.listed("templates")) for relation in relations)
+
+
+def _templates_of_none(relations: Sequence[BearRelation], wanted: Sequence[str] | None) -> list[str]:
+    """Return a problem for each template that was asked for and that a relation has not."""
+    problems = []
+    for number in wanted or ():
+        lacking = [relation for relation in relations if number not in map(str, relation.templates)]
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            allowed = ", ".join(map(str, lacking[0].templates))
+            problems.append(
+                f"option templates of task 'bear': there is no template {number} in {lacking[0].name}{more} "
+                f"(allowed: {allowed})"
+            )
+    return problems
+
+
+def _with_templates(relation: BearRelation, wanted: Sequence[str] | None) -> BearRelation:
+    if wanted is None:
+        return relation
+    return replace(relation, templates={int(number): relation.templates[int(number)] for number in wanted})
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {BEAR.fetch_again}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is cut off or no JSON ({one_line(error, most=80)}); {BEAR.fetch_again}") from error
+    if not isinstance(metadata, dict) or not metadata:
+        raise UserError(f"'{path}' names no relations; {BEAR.fetch_again}")
+    return metadata
+
+
+def _files_of_none(folder: Path, metadata: Mapping[str, Any]) -> list[str]:
+    """Return a problem for each file whose relation the metadata has not; it would be missing without a word."""
+    strays = sorted(path for path in folder.glob("*.jsonl") if path.stem not in metadata)
+    return [f"'{path}' is of no relation in {METADATA}; {BEAR.fetch_again}" for path in strays]
+
+
+def _relation(name: str, given: Any, folder: Path) -> BearRelation:  # noqa: ANN401
+    where = f"relation {name} in '{folder / METADATA}'"
+    if not isinstance(given, dict):
+        raise UserError(f"{where} is no object; {BEAR.fetch_again}")
+    path = folder / f"{name}.jsonl"
+    if not path.is_file():
+        raise UserError(f"relation {name} is in {METADATA}, but there is no file '{path}'; {BEAR.fetch_again}")
+    answers = _texts(given, "answer_space_labels", where)
+    ids = _texts(given, "answer_space_ids", where) if "answer_space_ids" in given else ()
+    if ids and len(ids) != len(answers):
+        both = f"{len(answers)} answer_space_labels, but {len(ids)} answer_space_ids"
+        raise UserError(f"{where} has {both}; {BEAR.fetch_again}")
+    templates = dict(enumerate(_texts(given, "templates", where)))
+    for number, template in templates.items():
+        if template.count(ANSWER) != 1:
+            what = f"template {number} of {where} must hold {ANSWER} once, and is '{template}'"
+            raise UserError(f"{what}; {BEAR.fetch_again}")
+    return BearRelation(name, templates, answers, ids, path)
+
+
+def _texts(given: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = given.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+        raise UserError(f"{where} has no {key}, or not as a list of texts; {BEAR.fetch_again}")
+    return tuple(value)
+
+
+def _check(name: TaskName, *, data: Path | None) -> None:
+    bear_relations(name, BEAR.found(data))
+
+
+TASK = TaskDeclaration(
+    name="bear",
+    load=BearTask,
+    check=_check,
+    options={"relations": RELATIONS, "templates": TEMPLATES},
+    thing="fact",
+    phrasings="templates",
+    groups=("relation",),
+    data=BEAR,
+)

@@ -1,0 +1,96 @@
+"""Relations of probes: what was read of each, and means of metrics over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Protocol, runtime_checkable
+
+from forgetmeter.records.item import Item
+from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.task_name import ALL, TaskOption
+
+MACRO = "_macro"
+RELATIONS = TaskOption(ALL, "Only these relations, joined by +.", kind="list", example="P19+P36")
+TEMPLATES = TaskOption(
+    ALL, "Only these templates of each relation, by number from 0, joined by +.", kind="list", example="0+1"
+)
+
+
+@dataclass(frozen=True)
+class RelationCounts:
+    """What was read of a relation.
+
+    Attributes:
+        relation: Its name.
+        label: What it means, in words; empty where the data does not say.
+        prompt: How it is asked: its templates, or where its sentences come from.
+        read: Questions in its file, before any filter and limit.
+        dropped: How many of them each filter dropped, by what it looks for; every filter that there is.
+    """
+
+    relation: str
+    label: str
+    prompt: str
+    read: int
+    dropped: Mapping[str, int]
+
+    @property
+    def items(self) -> int:
+        """Questions that are left, before any limit."""
+        return self.read - sum(self.dropped.values())
+
+
+@runtime_checkable
+class CountsRelations(Protocol):
+    """A task that knows its relations."""
+
+    @property
+    def relations(self) -> Sequence[RelationCounts]:
+        """What was read of each relation, in the task's order."""
+        ...
+
+
+def dropped_in_all(relations: Iterable[RelationCounts]) -> dict[str, int]:
+    """Return how many questions each filter dropped from all relations together."""
+    totals: dict[str, int] = {}
+    for each in relations:
+        for reason, number in each.dropped.items():
+            totals[reason] = totals.get(reason, 0) + number
+    return totals
+
+
+def relation_means(metrics: Iterable[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
+    """Return, for each metric, its mean over all items that have it and, as ``<name>_macro``, over relations.
+
+    A relation's value is the mean over its items; relations none of whose items has the metric do not count.
+
+    Args:
+        metrics: For each item, its relation and its metrics by name.
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    for relation, named in metrics:
+        for name, value in named.items():
+            values.setdefault(name, {}).setdefault(relation, []).append(value)
+    means = {}
+    for name, by_relation in values.items():
+        lists = by_relation.values()
+        means[name] = fsum(map(fsum, lists)) / sum(map(len, lists))
+        means[f"{name}{MACRO}"] = fsum(fsum(one) / len(one) for one in lists) / len(by_relation)
+    return means
+
+
+def template_judgement(judged: Sequence[tuple[Item, Outcome]], primary: str) -> Judgement:
+    """Return the outcomes with their means over items, over relations, and over the items of each template.
+
+    Args:
+        judged: The answered items with their outcomes; each item has fields ``relation`` and ``template``.
+        primary: The metric that ``Outcome.correct`` follows; ``<primary>_template_0`` and so on are its means over the
+            items of one template each.
+    """
+    metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in judged)
+    for template in sorted({item.fields["template"] for item, _ in judged}, key=int):
+        right = [bool(outcome.correct) for item, outcome in judged if item.fields["template"] == template]
+        metrics[f"{primary}_template_{template}"] = sum(right) / len(right)
+    return Judgement(tuple(outcome for _, outcome in judged), metrics)

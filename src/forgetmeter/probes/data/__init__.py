@@ -1,0 +1,1 @@
+"""The published data of probes: where it is, fetching and checking it."""

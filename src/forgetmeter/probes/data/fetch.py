@@ -1,0 +1,156 @@
+"""Bringing a probe's data into the data folder, whole or not at all."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgetmeter.errors import UserError
+from forgetmeter.file_digest import sha256_of
+from forgetmeter.probes.by_relation import CountsRelations
+from forgetmeter.probes.data.archive import ProbeArchive, data_folder, unpack
+from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.registry import archives
+from forgetmeter.specs.suggestion import unknown
+
+NOTE = "fetched.json"
+_CHUNK = 1 << 20
+_SECONDS = 60.0
+
+
+Listener = Callable[[int, int | None], None]
+"""Is told how many bytes are there, and of how many, where that is known."""
+
+
+def unheard(_done: int, _size: int | None) -> None:
+    """Listen to nothing."""
+
+
+def download(address: str, path: Path, *, listen: Listener) -> None:
+    """Write what is at an address into a file.
+
+    Args:
+        address: An ``https://`` or ``http://`` address.
+        path: The file.
+        listen: Is told how far it is.
+
+    Raises:
+        UserError: It cannot be fetched, or breaks off.
+        OSError: The file cannot be written.
+    """
+    done = 0
+    with path.open("wb") as file:
+        for chunk, size in _chunks(address):
+            file.write(chunk)
+            done += len(chunk)
+            listen(done, size)
+
+
+def _chunks(address: str) -> Iterator[tuple[bytes, int | None]]:
+    """Yield the content in parts, each with the size of the whole where that is known."""
+    request = urllib.request.Request(address, headers={"User-Agent": "forgetmeter"})
+    done = 0
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+            said = answer.headers.get("Content-Length")
+            size = int(said) if said and said.isdigit() else None
+            while chunk := answer.read(_CHUNK):
+                done += len(chunk)
+                yield chunk, size
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(f"{address} cannot be fetched ({reason})") from error
+    if size is not None and done != size:
+        raise UserError(f"{address} broke off after {done:,} of {size:,} bytes")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A probe that is in its place.
+
+    Attributes:
+        folder: Where.
+        relations: How many relations each of its tasks has; of those whose files are there.
+        address: Where it came from; ``None`` where it was there before.
+        sha256: Of the archive, as hexadecimal digits; ``None`` likewise.
+    """
+
+    folder: Path
+    relations: dict[str, int]
+    address: str | None = None
+    sha256: str | None = None
+
+
+def fetch(name: str, *, data: Path | None = None, source: str | None = None, listen: Listener = unheard) -> Fetched:
+    """Fetch a probe, unless it is there.
+
+    Args:
+        name: What a probe's data is called, such as ``lama``.
+        data: The data folder, where it was named.
+        source: Another address, or a zip file on this machine, in place of the official one.
+        listen: Is told how far the download is.
+
+    Raises:
+        UserError: There is no such probe; its folder is there, but not whole; it cannot be fetched, unpacked or
+            written. Nothing is left behind.
+    """
+    if name not in (published := archives()):
+        raise UserError(unknown("probe", name, published))
+    archive = published[name]
+    place = data_folder(data) / archive.folder
+    if place.exists():
+        return Fetched(place, _checked(archive, place, f"move '{place}' away to fetch it anew"))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{archive.folder}.", dir=place.parent) as beside:
+            fetched = _into(archive, Path(beside), source, listen)
+            relations = _checked(archive, fetched.folder, "it is not what its authors publish")
+            fetched.folder.rename(place)
+    except OSError as error:
+        raise UserError(f"'{place}' cannot be written ({error.strerror or error}); choose another --data") from error
+    return Fetched(place, relations, fetched.address, fetched.sha256)
+
+
+def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Listener) -> Fetched:
+    address = source or archive.address
+    packed, folder = beside / "archive.zip", beside / archive.folder
+    if address.startswith(("https://", "http://")):
+        try:
+            download(address, packed, listen=listen)
+        except UserError as error:
+            raise UserError(
+                f"{error}; fetch it by other means, then: forgetmeter data fetch {archive.name} --from FILE.zip"
+            ) from error
+    else:
+        packed = Path(address).expanduser()
+        if not packed.is_file():
+            raise UserError(f"there is no file '{address}' (allowed: a zip file, an https:// or http:// address)")
+    unpack(archive, packed, folder)
+    sha256 = sha256_of(packed)
+    note = {"address": address, "sha256": sha256}
+    (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    return Fetched(folder, {}, address, sha256)
+
+
+def _checked(archive: ProbeArchive, folder: Path, mend: str) -> dict[str, int]:
+    """Read every fact, and return how many relations each task has; tasks of which nothing is there are left out."""
+    found: dict[str, int] = {}
+    problems: list[str] = []
+    for task, inside in archive.tasks.items():
+        if not (folder / inside).exists():
+            continue
+        try:
+            loaded = load_task(task, limit=1, data=folder.parent)
+        except UserError as error:
+            problems.append(str(error).splitlines()[0])
+        else:
+            found[task] = len(loaded.relations) if isinstance(loaded, CountsRelations) else 1
+    if problems or not found:
+        lacking = f"it holds none of {', '.join(archive.tasks.values())}"
+        raise UserError(f"'{folder.name}' is not whole: {problems[0] if problems else lacking}; {mend}")
+    return found

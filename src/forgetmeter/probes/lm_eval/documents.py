@@ -1,0 +1,140 @@
+"""The documents of a task of lm-evaluation-harness as items: one bad document is one bad item."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.records.item import Item, Problem, Request, Requests
+
+OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
+NO_RIGHT_CHOICE = "right answer is none of the choices"
+BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document of a task.
+
+    Attributes:
+        doc: As lm-eval has it.
+        item: What is asked of it.
+    """
+
+    doc: Any
+    item: Item
+
+
+def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noqa: ANN401
+    """Return the documents of a task, each with the requests that lm-eval's ``build_all_requests`` makes of it.
+
+    A document of which the task's own definition makes nothing that can be asked and judged is an item with a problem.
+
+    Args:
+        task: The task.
+        name: Its name.
+        limit: Only the first N documents; ``None`` for all.
+
+    Raises:
+        UserError: That is so for all of them, or the data set cannot be read.
+    """
+    found: list[Document] = []
+    first_error = ""
+    with quiet():
+        try:
+            docs = list(task.doc_iterator(rank=0, limit=limit, world_size=1))
+        except Exception as error:
+            raise UserError(f"task '{name}': its data set cannot be read ({one_line(error)})") from error
+        for index, doc in docs:
+            item_id = f"{name}/{index}"
+            try:
+                item = _item(task, item_id, doc, index)
+            except Exception as error:  # noqa: BLE001 - definitions hold templates and code of many kinds
+                first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
+                problem = f"{type(error).__name__} where its prompt is made"
+                item = Item(item_id, _digest(str(doc)), Problem(problem))
+            found.append(Document(doc, item))
+    if found and all(each.item.problem for each in found):
+        raise UserError(
+            f"task '{name}': none of its {len(found)} documents can be asked "
+            f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' notes and progress bars off the terminal, where only our own lines belong."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN401
+    context = task.fewshot_context(
+        doc,
+        num_fewshot=task.config.num_fewshot or 0,
+        system_instruction=None,
+        apply_chat_template=False,
+        fewshot_as_multiturn=False,
+        chat_template=None,
+        gen_prefix=task.doc_to_prefix(doc),
+    )
+    metadata = (task.config["task"], index, task.config.repeats)
+    made = task.construct_requests(
+        doc=doc, ctx=context, metadata=metadata, apply_chat_template=False, chat_template=None
+    )
+    instances = sorted(made if isinstance(made, list) else [made], key=lambda instance: instance.idx)
+    requests = Requests(Request(*instance.args) for instance in instances)
+    choices, gold = _choices(task, doc, requests)
+    content = json.dumps([[[r.context, r.continuation] for r in requests], choices, gold], ensure_ascii=False)
+    is_judged_by_gold = not callable(task.config.process_results)
+    problem = _problem(task, doc, requests[: len(choices)], gold) if is_judged_by_gold else None
+    if problem is None:
+        # A document that cannot be judged is better known before a model has answered it.
+        with np.errstate(all="ignore"):
+            task.process_results(doc, [(-1.0, False)] * len(requests))
+    return Item(item_id, _digest(content), requests if problem is None else Problem(problem), choices, gold)
+
+
+def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[int]) -> str | None:  # noqa: ANN401
+    """Say why lm-eval's own rules would judge a document wrong, whatever is answered; or right or wrong by a tie."""
+    if not gold:
+        return NO_RIGHT_CHOICE
+    if {requests[place] for place in gold} & {each for place, each in enumerate(requests) if place not in gold}:
+        return BOTH_RIGHT_AND_WRONG
+    if task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_input:
+        # lm-eval learns from its first document whether there may be several.
+        is_list = isinstance(task.doc_to_target(doc), list)
+        return OTHER_FORM if is_list != bool(task.multiple_target) else None
+    return None
+
+
+def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[str, ...], tuple[int, ...]]:  # noqa: ANN401
+    if task.OUTPUT_TYPE == "loglikelihood":
+        return (requests[0].continuation,), (0,)
+    choices = tuple(str(choice) for choice in task.doc_to_choice(doc))
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    places = {choice: place for place, choice in reversed(list(enumerate(choices)))}
+    indices = [
+        places.get(answer, -1) if isinstance(answer, str) else int(answer)
+        for answer in (gold if isinstance(gold, list) else [gold])
+    ]
+    return choices, tuple(index for index in indices if 0 <= index < len(choices))
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:16]

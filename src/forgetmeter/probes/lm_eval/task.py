@@ -1,0 +1,232 @@
+"""A task of lm-evaluation-harness: its definition, prompts and metrics; the scoring is ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from jinja2 import BaseLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
+from forgetmeter.probes.lm_eval.documents import documents, quiet
+from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
+from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
+from forgetmeter.records.outcome import Judgement, Outcome
+
+_PRIMARY = ("acc", "exact_match", "acc_norm")
+# lm-eval's own default for drawing examples (simple_evaluate's fewshot_random_seed).
+_FEWSHOT_SEED = 1234
+# How many bad documents a task may begin with.
+_MOST_SKIPPED = 6
+
+
+class LmEvalTask:
+    """A task whose definition is lm-evaluation-harness's.
+
+    Args:
+        name: The name it has there.
+        limit: Only the first N documents; ``None`` for all.
+
+    Attributes:
+        items: The items, in official order.
+
+    Raises:
+        UserError: The task is not scored by log-likelihoods, its data cannot be had, or nothing of it can be asked.
+    """
+
+    def __init__(self, name: str, *, limit: int | None = None) -> None:
+        self._task = _load(name)
+        if self._task.OUTPUT_TYPE not in SCORED:
+            raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
+        self._documents = documents(self._task, name, limit)
+        self.items = [each.item for each in self._documents]
+        metrics = list(self._task.aggregation())
+        self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
+        self._check_metrics(name)
+        self.description = TaskDescription(
+            name=name,
+            version=str(self._task.VERSION),
+            source=f"lm-eval {version('lm_eval')}",
+            primary_metric=self._primary,
+            official_size=len(self._task.eval_docs),
+        )
+
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Judge the answered items by lm-eval's own ``process_results`` and aggregate by its own metrics.
+
+        An item of which a model said something other than numbers is judged as if it had ruled out the right answer.
+        """
+        collected: dict[str, list[Any]] = {}
+        outcomes = []
+        with quiet():
+            for document, answer in zip(self._documents, answers, strict=True):
+                if not isinstance(answer, RequestScores):
+                    continue
+                scores = answer if answer.is_number else _ruled_out(document.item, answer)
+                results = [(score.loglikelihood, score.is_greedy) for score in scores]
+                metrics = self._task.process_results(document.doc, results)
+                for name, value in metrics.items():
+                    collected.setdefault(name, []).append(value)
+                outcomes.append(self._outcome(document.item, answer, metrics))
+            aggregation = self._task.aggregation()
+            totals = {
+                name: float(aggregation[name](values)) for name, values in collected.items() if name in aggregation
+            }
+        return Judgement(tuple(outcomes), totals)
+
+    def _check_metrics(self, name: str) -> None:
+        """Have the metrics computed of made-up answers, as some cannot be of these documents: F1 of three choices."""
+        made_up = [
+            None if item.problem else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
+            for item in self.items
+        ]
+        try:
+            self.judge(made_up)
+        except Exception as error:
+            raise UserError(
+                f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
+            ) from error
+
+    def _outcome(self, item: Item, answer: RequestScores, metrics: Mapping[str, Any]) -> Outcome:
+        numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
+        decided = numbers.get(self._primary)
+        right = decided == 1.0 if decided in (0.0, 1.0) else None
+        if not answer.is_number:
+            placed = NOTHING_SAID
+        elif self._task.OUTPUT_TYPE == "loglikelihood":
+            placed = Ranked(answer[0].is_greedy, item.choices[0] if answer[0].is_greedy else "", None, None)
+        else:
+            placed = _placed(item, answer, self._primary, right)
+        if right is not None:
+            placed = replace(placed, correct=right)
+        return ranked_outcome(item, placed, [score.loglikelihood for score in answer[: len(item.choices)]], numbers)
+
+
+def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool | None) -> Ranked:
+    """Say what was answered by the measure that decides.
+
+    A task's own code may judge by a measure that is not known here. Where the metric's does not agree with what was
+    decided, the one of lm-eval's measures that does is taken; where none does, nothing is said of what was answered.
+
+    Args:
+        item: The item.
+        answer: What the model said of it.
+        metric: The metric that decides.
+        right: What it decided; ``None`` where it is no decision.
+    """
+    measures = _measures(item.choices, answer)
+    if metric == "exact_match":
+        greedy = [place for place, score in enumerate(answer[: len(item.choices)]) if score.is_greedy]
+        said = next((place for place in greedy if place in item.gold), greedy[0] if greedy else None)
+        return Ranked(said in item.gold, "" if said is None else item.choices[said], None, None)
+    named = measures.pop(metric, measures["acc"])
+    for values in (named, *measures.values()):
+        best = int(np.argmax(values))
+        if right is None or (best in item.gold) == right:
+            return Ranked(best in item.gold, item.choices[best], *_rank_and_margin(values, item.gold))
+    return NOTHING_SAID
+
+
+def _measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:
+    """Return the measures by which lm-eval's metrics choose (``ConfigurableTask.process_results``, 0.4.13)."""
+    values = [score.loglikelihood for score in answer]
+    own = values[: len(choices)]
+    measures = {"acc": own}
+    if all(choices):
+        measures["acc_norm"] = [value / len(choice) for value, choice in zip(own, choices, strict=True)]
+        measures["acc_bytes"] = [value / len(choice.encode()) for value, choice in zip(own, choices, strict=True)]
+    if len(values) == 2 * len(choices):
+        measures["acc_mutual_info"] = [value - alone for value, alone in zip(own, values[len(own) :], strict=True)]
+    return measures
+
+
+def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int | None, float | None]:
+    if not gold:
+        return None, None
+    best = max(gold, key=lambda index: (values[index], -index))
+    others = [index for index in range(len(values)) if index not in gold]
+    # Ties in the order of the choices, as for the prediction.
+    rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
+    margin = values[best] - max(values[index] for index in others) if others else math.nan
+    return rank, margin if math.isfinite(margin) else None
+
+
+def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]:
+    """Return answers by which the right ones are impossible, and all others as likely as can be."""
+    return [RequestScore(-math.inf if place in item.gold else 0.0, is_greedy=False) for place in range(len(answer))]
+
+
+def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
+    """Load a task's definition and data set.
+
+    Raises:
+        UserError: The definition is wrong, or the data set cannot be had.
+    """
+    first_error: Exception | None = None
+    tried: set[int] = set()
+    with quiet():
+        for skipped in range(_MOST_SKIPPED):
+            try:
+                task = _made(name, skipped, tried)
+            except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise anything, from ValueError to ConnectionError
+                first_error = first_error or error
+                if isinstance(error, OSError):
+                    break
+            else:
+                task.set_fewshot_seed(seed=_FEWSHOT_SEED)
+                return task
+    assert first_error is not None
+    cause = one_line(first_error, most=300)
+    if tried:
+        raise UserError(
+            f"task '{name}': none of the first {len(tried)} documents can be asked "
+            f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
+        ) from first_error
+    if not isinstance(first_error, OSError):
+        raise UserError(f"task '{name}' cannot be made: {type(first_error).__name__}: {cause}") from first_error
+    raise UserError(
+        f"task '{name}': its data set is neither in the local cache of the datasets library nor to be "
+        f"fetched ({cause}); run once with a network, or set HF_DATASETS_CACHE to a folder that holds it"
+    ) from first_error
+
+
+def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
+    """Make a task; what lm-eval tries on its first document is tried on the first after those that are skipped.
+
+    A single bad document at the beginning would else make the whole task impossible.
+
+    Args:
+        name: The task.
+        skipped: How many documents to skip.
+        tried: Gets the index of the document that was tried, if the data set could be read.
+    """
+    from lm_eval import utils
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks import TaskManager
+
+    if not isinstance(utils.env, SandboxedEnvironment):
+        # Templates of a definition are to fill in a document, and must not reach anything else.
+        filters, utils.env = (
+            utils.env.filters,
+            SandboxedEnvironment(loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True),
+        )
+        utils.env.filters.update(filters)
+
+    def without_first(task: ConfigurableTask) -> Any:  # noqa: ANN401
+        docs = own.fget(task)
+        first = min(skipped, len(docs) - 1)
+        tried.add(first)
+        return docs.select(range(first, len(docs))) if first else docs
+
+    own = ConfigurableTask.eval_docs
+    with patch.object(ConfigurableTask, "eval_docs", property(without_first)):
+        task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
+    task.task_docs = task.eval_docs
+    return task

@@ -1,0 +1,70 @@
+"""Checking and loading tasks by name: those that declare themselves, and lm-eval's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.probes.lm_eval.index import SCORED, group_names, not_scored, output_type, task_files
+from forgetmeter.probes.registry import TASKS, find_task
+from forgetmeter.records.item import Task
+from forgetmeter.specs.suggestion import did_you_mean
+
+# Named in error messages; any other of lm-eval's is as good.
+_WELL_KNOWN = ("arc_challenge", "arc_easy", "boolq", "hellaswag", "openbookqa", "piqa", "sciq", "winogrande")
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of all tasks: the built-in probes, then the others, sorted."""
+    return (*TASKS.built_in, *sorted({*task_files(), *TASKS.entries()} - TASKS.built_in.keys()))
+
+
+def task_problems(name: str, *, data: Path | None = None) -> list[str]:
+    """Return what is wrong with a task's name, options or data, a line each, without reading items.
+
+    Args:
+        name: As in a study.
+        data: The data folder of the probes, where it was named; it must hold the files that the task needs.
+    """
+    try:
+        if (declared := find_task(name)) is not None:
+            declared.check(declared.parse(name), **declared.folder(data))
+            return []
+    except UserError as error:
+        return str(error).splitlines()
+    files, (base, colon, _) = task_files(), name.partition(":")
+    if name in files:
+        kind = output_type(name)
+        return [] if kind in SCORED else [not_scored(name, kind)]
+    if colon and base in files:
+        return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
+    if name in group_names():
+        return [f"task '{name}' is a group of lm-eval's tasks; name the single tasks (see forgetmeter list tasks)"]
+    declaring = tuple(TASKS.entries())
+    return [
+        f"unknown task '{name}'{did_you_mean(base, [*declaring, *files])} (allowed: {', '.join(declaring)}, "
+        f"{', '.join(_WELL_KNOWN)} and {len(files) - len(_WELL_KNOWN)} more; see forgetmeter list tasks)"
+    ]
+
+
+def load_task(name: str, *, limit: int | None = None, data: Path | None = None) -> Task:
+    """Load a task with its items.
+
+    Args:
+        name: As in a study.
+        limit: Only the first N items, or of each group that the task declares, such as each relation; ``None`` for all.
+        data: The data folder of the probes; by default as ``data_folder`` finds it.
+
+    Raises:
+        UserError: There is no such task, or its data cannot be had.
+    """
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise UserError(f"limit {limit!r} is not a whole number from 1")
+    if problems := task_problems(name, data=data):
+        raise ManyUserError(problems)
+    if (declared := find_task(name)) is not None:
+        return declared.load(declared.parse(name), limit=limit, **declared.folder(data))
+    # lm-eval takes a second to import, which built-in probes do not wait for.
+    from forgetmeter.probes.lm_eval.task import LmEvalTask
+
+    return LmEvalTask(name, limit=limit)

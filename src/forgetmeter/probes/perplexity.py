@@ -1,0 +1,170 @@
+"""How well a model foretells a text: nothing is right or wrong here, only more or less likely."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from forgetmeter.errors import UserError
+from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.json_lines import read_json_lines
+from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer, WholeText
+from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.task_name import TaskName, TaskOption
+
+WORD_PERPLEXITY = "word_perplexity"
+BITS_PER_BYTE = "bits_per_byte"
+_VERSION = "1"
+_MODELS_WINDOW = "model"
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
+_EXAMPLE = "perplexity:file=PATH"
+
+
+class PerplexityTask:
+    """The perplexity of a text file: each of its paragraphs, or lines of a .jsonl, is an item.
+
+    Args:
+        name: The task with its options.
+        limit: Only the first so many texts; ``None`` for all.
+
+    Attributes:
+        items: The texts, in the file's order.
+
+    Raises:
+        UserError: The file is not named, not there, or holds no text.
+    """
+
+    def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
+        path = check_text_file(name.value("file"))
+        texts = read_text_file(path)
+        window = name.value("window")
+        self.items = tuple(
+            _item(place, text, None if window == _MODELS_WINDOW else int(window))
+            for place, text in enumerate(texts[:limit])
+        )
+        self.description = TaskDescription(
+            name=str(name),
+            version=_VERSION,
+            source=path.name,
+            primary_metric=WORD_PERPLEXITY,
+            official_size=len(texts),
+        )
+
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Put together the perplexities over all texts.
+
+        ``word_perplexity``, ``byte_perplexity`` and ``bits_per_byte`` are lm-evaluation-harness's (0.4.13: words are
+        what stands between white space, bytes those of UTF-8), and ``token_perplexity`` is the same by the model's own
+        tokens, which other models' tokens do not compare with. Each outcome has its counts and bits per byte.
+        """
+        outcomes = [
+            _outcome(item, answer)
+            for item, answer in zip(self.items, answers, strict=True)
+            if isinstance(answer, TextAnswer)
+        ]
+        total = math.fsum(outcome.loglikelihoods[0] for outcome in outcomes)
+        counts = {unit: sum(outcome.metrics[f"{unit}s"] for outcome in outcomes) for unit in ("word", "byte", "token")}
+        metrics = {f"{unit}_perplexity": _perplexity(total, count) for unit, count in counts.items() if count}
+        if counts["byte"]:
+            metrics[BITS_PER_BYTE] = _bits(total, counts["byte"])
+        return Judgement(tuple(outcomes), metrics)
+
+
+def _item(place: int, text: str, window: int | None) -> Item:
+    digest = hashlib.sha256(f"{window}\n{text}".encode(errors="surrogatepass")).hexdigest()[:16]
+    return Item(f"perplexity/{place}", digest, WholeText(text, window))
+
+
+def _outcome(item: Item, answer: TextAnswer) -> Outcome:
+    assert isinstance(item.asks, WholeText)
+    text = item.asks.text
+    size = len(text.encode(errors="surrogatepass"))
+    return Outcome(
+        item_id=item.id,
+        correct=None,
+        prediction="",
+        gold="",
+        rank=None,
+        margin=None,
+        loglikelihoods=(answer.loglikelihood,),
+        metrics={
+            BITS_PER_BYTE: _bits(answer.loglikelihood, size),
+            "words": len(re.split(r"\s+", text)),
+            "bytes": size,
+            "tokens": answer.tokens,
+        },
+    )
+
+
+def _bits(loglikelihood: float, size: float) -> float:
+    return -loglikelihood / size / math.log(2)
+
+
+def _perplexity(loglikelihood: float, count: float) -> float:
+    try:
+        return math.exp(-loglikelihood / count)
+    except OverflowError:
+        return math.inf
+
+
+def check_text_file(name: str) -> Path:
+    """Return the path of a text file, having seen that there is one.
+
+    Args:
+        name: As in a task's name; empty where it names none.
+
+    Raises:
+        UserError: It names none, or there is no such file.
+    """
+    if not name:
+        raise UserError(f"task 'perplexity' needs a text: write {_EXAMPLE}, plain text or a .jsonl with 'text'")
+    path = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    if not path.is_file():
+        raise UserError(f"there is no text file '{name}'; write {_EXAMPLE} with the path of one")
+    return path
+
+
+def read_text_file(path: Path) -> tuple[str, ...]:
+    """Return the texts of a file, in order, without white space around them; empty ones are passed over.
+
+    Of a ``.jsonl`` that is the value of ``text`` in each line; of any other file its paragraphs, which blank lines
+    part.
+
+    Raises:
+        UserError: It cannot be read, is no text in UTF-8, or holds none.
+    """
+    if path.suffix == ".jsonl":
+        lines = read_json_lines(path, mend="write an object with 'text' in each line")
+        found = [line.text("text") for line in lines]
+    else:
+        found = _BLANK_LINES.split(_content(path))
+    texts = tuple(text.strip() for text in found if text.strip())
+    if not texts:
+        raise UserError(f"text file '{path}' holds no text")
+    return texts
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"text file '{path}' is not in UTF-8; convert it first") from None
+    except OSError as error:
+        raise UserError(f"text file '{path}' cannot be read ({error.strerror or error})") from error
+
+
+TASK = TaskDeclaration(
+    name="perplexity",
+    load=PerplexityTask,
+    check=lambda name: check_text_file(name.value("file")),
+    options={
+        "file": TaskOption("", "The text: paragraphs, or of .jsonl each line's 'text'.", kind="path"),
+        "window": TaskOption(
+            _MODELS_WINDOW, "The most tokens to read at a time; as many as the model can.", kind="number"
+        ),
+    },
+    is_measured=True,
+)

@@ -1,0 +1,84 @@
+"""The tasks that declare themselves, by name: the built-in probes and plug-ins. All others are lm-eval's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from forgetmeter.errors import UserError
+from forgetmeter.probes.data.archive import ProbeArchive
+from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.specs.registry import Registry
+
+GROUP = "forgetmeter.tasks"
+"""Entry-point group of plug-ins: a task's name, and its declaration or a function from a limit to the task."""
+
+TASKS = Registry(
+    "task",
+    GROUP,
+    {
+        "lama/squad": "forgetmeter.probes.lama.task:SQUAD",
+        "lama/google_re": "forgetmeter.probes.lama.task:GOOGLE_RE",
+        "lama/trex": "forgetmeter.probes.lama.task:TREX",
+        "lama/conceptnet": "forgetmeter.probes.lama.task:CONCEPTNET",
+        "bear": "forgetmeter.probes.bear:TASK",
+        "facts": "forgetmeter.probes.facts.task:TASK",
+        "perplexity": "forgetmeter.probes.perplexity:TASK",
+    },
+)
+
+
+def find_task(text: str) -> TaskDeclaration | None:
+    """Return the declaration of a task, named with or without options; ``None`` where no task declares that name.
+
+    Raises:
+        UserError: Two tasks have the same name, or the plug-in does not load or declares something else.
+    """
+    entries = TASKS.entries()
+    name = text if text in entries else text.partition(":")[0]
+    if name not in entries:
+        return None
+    loaded = TASKS.load(name)
+    if name in TASKS.built_in:
+        declaration: TaskDeclaration = loaded
+        return declaration
+    return _plug_in(name, loaded, entries[name].value)
+
+
+def canonical_name(text: str) -> str:
+    """Return a task's name with its options in their canonical form; one that no task declares as it is.
+
+    Raises:
+        UserError: Options are malformed, unknown or have values that are not allowed.
+    """
+    # A plug-in is not imported to learn that nothing was asked of it.
+    declared = find_task(text) if ":" in text and text not in TASKS.entries() else None
+    return text if declared is None else str(declared.parse(text))
+
+
+def declarations() -> Iterator[TaskDeclaration]:
+    """Yield all declarations; without those of broken plug-ins, which say so where they are named."""
+    for name in TASKS.entries():
+        try:
+            declared = find_task(name)
+        except UserError:
+            continue
+        if declared is not None:
+            yield declared
+
+
+def archives() -> dict[str, ProbeArchive]:
+    """Return the published data that tasks need, by what the user calls it."""
+    return {each.data.name: each.data for each in declarations() if each.data is not None}
+
+
+def _plug_in(name: str, loaded: Any, source: str) -> TaskDeclaration:  # noqa: ANN401 - whatever its entry point names
+    """Return the declaration of a plug-in, which reports its errors in one line."""
+    if not isinstance(loaded, TaskDeclaration):
+        if not callable(loaded):
+            raise UserError(f"task '{name}': its plug-in {source} is neither a TaskDeclaration nor a function")
+        return TaskDeclaration(name=name, load=TASKS.guarded(name, lambda _, *, limit: loaded(limit)))
+    if loaded.name != name:
+        raise UserError(f"task '{name}': its plug-in {source} calls itself '{loaded.name}'; make them agree")
+    return replace(loaded, load=TASKS.guarded(name, loaded.load), check=TASKS.guarded(name, loaded.check))

@@ -1,0 +1,188 @@
+"""Finding out, on the model itself, what its texts may share: docs/decisions/022-what-texts-may-share.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.scoring.company.limits import UNKNOWN_LENGTH, Sharing, one_rule, other_window, window
+from forgetmeter.scoring.company.trial import FAILURES, Text, Tokens, Trial
+from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
+from forgetmeter.scoring.rows.reading import Forward
+
+_LENGTH = 9
+"""Tokens of a text that is watched."""
+_LONGER_BY = 14
+"""Tokens by which a text beside it is longer; the sum is no multiple of any block."""
+_BRANCH = 12
+"""Tokens of a branch beside it."""
+_CHEAP = 256
+"""Windows of up to so many tokens are tried from outside too."""
+
+_known: WeakKeyDictionary[PreTrainedModel, tuple[Sharing, Sharing]] = WeakKeyDictionary()
+
+
+def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int = 0) -> tuple[Sharing, Sharing]:
+    """Return what the rows of a model may share, and what the texts that an encoder-decoder's encoder reads may.
+
+    A model is tried once, as it was when it was first asked: its variants are read in the same batches.
+
+    Args:
+        loaded: The model.
+        forward: How it is run on a batch.
+        longest: The most tokens that it reads.
+        padding: The token that fills up short rows.
+
+    Raises:
+        UserError: The model cannot be run on token ids alone, answers at random, or should read from left to right
+            and sees what follows.
+    """
+    model = loaded.model
+    if model.device.type == "meta":
+        # There are no weights to be tried, and batches are only counted.
+        return Sharing(), Sharing()
+    if model not in _known:
+        with torch.inference_mode(), _activations_not_quantized(model):
+            trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
+            _known[model] = trials.rows(), trials.texts()
+    return _known[model]
+
+
+class _Trials:
+    """The trials of one model."""
+
+    def __init__(self, loaded: Loaded, trial: Trial, *, longest: int) -> None:
+        self._loaded = loaded
+        self._trial = trial
+        self._longest = longest
+        self._other_window = other_window(loaded.model)
+        self._window = min(window(loaded.model), self._other_window)
+        self._rule = one_rule(loaded.model)
+        self._draw = _drawing(loaded.model)
+        self._context = self._draw(_LENGTH) if loaded.family == "encoder-decoder" else ()
+        self._refuse()
+
+    def rows(self) -> Sharing:
+        """Return what rows may share."""
+        found = self._plain(self._row)
+        branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
+        if self._loaded.family == "decoder" and self._branches_hold(branches):
+            return Sharing(branches, found.lengths, found.batch)
+        return found
+
+    def texts(self) -> Sharing:
+        """Return what the encoder's texts may share."""
+        written = self._draw(4)
+        return self._plain(lambda tokens: Text(written, context=tokens)) if self._context else Sharing()
+
+    def _row(self, tokens: Tokens) -> Text:
+        return Text(tokens, self._context)
+
+    def _refuse(self) -> None:
+        """Refuse a model whose answers mean nothing, however it is read."""
+        name, tokens = self._loaded.name, self._draw(min(_LENGTH, self._longest))
+        cut = max(1, len(tokens) - 4)
+        changed = self._row((*tokens[:cut], *self._draw(len(tokens) - cut)))
+        try:
+            (first,), (second,), (other,) = (
+                self._trial.logits([text]) for text in (self._row(tokens), self._row(tokens), changed)
+            )
+        except FAILURES as error:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise UserError(
+                f"model '{name}' does not run on token ids alone, and cannot be asked ({reason})"
+            ) from error
+        if not self._trial.agree(first, second):
+            raise UserError(
+                f"model '{name}' gives another answer each time it is asked the same, and cannot be measured; "
+                "if its configuration has a seed, set it"
+            )
+        if not self._trial.head_takes_places(self._row(tokens), changed):
+            raise UserError(
+                f"model '{name}' has an output head that cannot be asked for single places of a text, "
+                "such as one that predicts several tokens at a time, and cannot be scored"
+            )
+        if self._loaded.family != "encoder" and not self._trial.agree(first[:cut], other[:cut]):
+            raise UserError(
+                f"model '{name}' is to be read from left to right, but what it says at a token depends on later "
+                "tokens, so it cannot be scored; if it is a masked language model, its config.json must name the "
+                "class that was trained (...ForMaskedLM)"
+            )
+
+    def _plain(self, text: Callable[[Tokens], Text]) -> Sharing:
+        """Return what texts that are made from tokens may share, without branches."""
+        length = max(2, min(_LENGTH, self._longest - 3))
+        lengths = self._rule if self._lengths_hold(text, length) else 0
+        batch = UNKNOWN_LENGTH if lengths or self._batch_holds(text, length) else 0
+        lengths, batch = min(lengths, self._other_window), min(batch, self._other_window)
+        beyond = self._window + 5
+        if self._window <= _CHEAP and beyond + 3 <= self._longest:
+            if lengths and not self._lengths_hold(text, beyond):
+                lengths = min(lengths, self._window)
+            if batch and lengths < beyond and not self._batch_holds(text, beyond):
+                batch = self._window
+        return Sharing(0, lengths, batch)
+
+    def _lengths_hold(self, text: Callable[[Tokens], Text], length: int) -> bool:
+        """Whether texts are read in one batch with longer ones as they are alone."""
+        watched = [text(self._draw(length)), text(self._repeated(length - 1)), text(self._repeated(min(length - 1, 4)))]
+        longer = min(length + _LONGER_BY, self._longest)
+        return self._trial.holds([*watched, text(self._draw(longer))], [*watched, text(self._draw(longer))])
+
+    def _batch_holds(self, text: Callable[[Tokens], Text], length: int) -> bool:
+        """Whether texts are read in one batch with others of the same length as they are alone."""
+        watched = [text(self._draw(length)), text(self._repeated(length))]
+        return self._trial.holds([*watched, text(self._draw(length))], [*watched, text(self._draw(length))])
+
+    def _branches_hold(self, longest: int) -> bool:
+        """Whether a branch is read beside another, in a batch with a shorter row, as it is alone."""
+        branch = min(_BRANCH, longest - _LENGTH)
+        if branch < 2:
+            return False
+        # The shorter row's padding must not pass the position table either.
+        watched = ((self._draw(_LENGTH), 4), (self._repeated(_LENGTH - 3), 2))
+        first, second = ([Text(tokens, (), self._draw(branch), fork) for tokens, fork in watched] for _ in range(2))
+        return self._trial.holds(first, second)
+
+    def _repeated(self, length: int) -> Tokens:
+        return (self._draw(2) * length)[:length]
+
+
+def _drawing(model: PreTrainedModel) -> Callable[[int], Tokens]:
+    """Return what draws random tokens, none of those that the configuration gives a meaning."""
+    config = model.config.get_text_config()
+    special: set[int] = set()
+    for key, value in config.to_dict().items():
+        if key.endswith(("token_id", "token_ids", "token_index")):
+            special.update(each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int))
+    vocabulary = [token for token in range(int(config.vocab_size)) if token not in special]
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(number: int) -> Tokens:
+        return tuple(vocabulary[at] for at in torch.randint(len(vocabulary), (number,), generator=generator).tolist())
+
+    return draw
+
+
+@contextmanager
+def _activations_not_quantized(model: PreTrainedModel) -> Iterator[None]:
+    """Have dynamic int8 layers compute with their weights alone: by decision 005 their ranges are the batch's."""
+
+    def exactly(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
+        weight = layer.weight.float() * layer.factors[:, None]
+        return nn.functional.linear(inputs[0].float(), weight, layer.bias).to(inputs[0].dtype)
+
+    layers = [module for module in model.modules() if type(module).__name__ == "DynamicInt8Linear"]
+    hooks = [layer.register_forward_hook(exactly) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

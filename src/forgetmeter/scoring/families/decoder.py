@@ -1,0 +1,157 @@
+"""Decoders: they read from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, Item, Problem, Requests, WholeText
+from forgetmeter.scoring.asked import (
+    TOO_LONG,
+    Asked,
+    answered_at_blank,
+    asked_at_blank,
+    embedded,
+    questions_of,
+)
+from forgetmeter.scoring.company.finding import find_sharing
+from forgetmeter.scoring.company.limits import max_length
+from forgetmeter.scoring.question import Prepared
+from forgetmeter.scoring.rows.batch import Batch, make_batch
+from forgetmeter.scoring.rows.prefix_tree import WantedSequence, group_rows, pack
+from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, Written
+from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token, tokenize_requests, tokenize_statements
+
+_NOTHING_FOLLOWS = ("", ".", "!", "?")
+
+
+class DecoderScoring:
+    """Scores with a decoder: sequences with shared beginnings in one row, batches by token budget.
+
+    Of a cloze, each candidate's whole statement is scored, from its first token on, after the token that begins a
+    sequence. Where the blank ends the text, the next token is ranked among the whole vocabulary as well. Where the
+    answers alone compete, each is scored after the text before the blank: see ``AnswersWritten``. A text is scored
+    whole, after that same token, in windows where it is longer than the model reads.
+
+    Args:
+        loaded: The model.
+        batch_tokens: The most tokens in a batch, padding included.
+
+    Raises:
+        UserError: What the model says at a token depends on later ones, or it cannot be run.
+    """
+
+    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        self._model = loaded.model
+        self._tokenizer = loaded.tokenizer
+        self._batch_tokens = batch_tokens
+        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._embedded = embedded(loaded.model, loaded.tokenizer)
+        self.forward = run_decoder
+        end = loaded.tokenizer.eos_token_id
+        self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
+        self._sharing, _ = find_sharing(loaded, run_decoder, longest=self._max_length)
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch items.
+
+        Raises:
+            UserError: A request does not fit the model.
+        """
+        written = iter(self._written.of(answered_at_blank(items)))
+        asked = [self._embedded.only(self._asked(item, written)) for item in items]
+        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
+        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens, sharing=self._sharing)
+        return Prepared(
+            questions=questions_of(asked, packed.paths),
+            reasons=tuple(each.reason for each in asked),
+            cut=sum(each.is_cut for each in asked),
+            batches=tuple(make_batch(rows, device=self._model.device) for rows in groups),
+        )
+
+    def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return tokenize_statements(texts, self._tokenizer)
+
+    def _asked(self, item: Item, written: Iterator[Written]) -> Asked:
+        match item.asks:
+            case Requests():
+                return self._requests(item.asks)
+            case Cloze(among="answers"):
+                return self._answers(next(written))
+            case Cloze():
+                return self._statements(item, item.asks)
+            case WholeText(text, window):
+                return self._text(text, window)
+            case Problem(reason):
+                return Asked(reason=reason)
+
+    def _statements(self, item: Item, cloze: Cloze) -> Asked:
+        statements = [cloze.filled(choice) for choice in item.choices]
+        sequences = [WantedSequence(ids, 1) for ids in tokenize_statements(statements, self._tokenizer)]
+        if any(len(sequence.tokens) > self._max_length + 1 for sequence in sequences):
+            return Asked(reason=TOO_LONG)
+        next_token = self._next_token(cloze, item.choices[item.gold[0]])
+        return Asked((*sequences, *next_token), ranks_vocabulary=bool(next_token), kind="cloze")
+
+    def _text(self, text: str, window: int | None) -> Asked:
+        (tokens,) = tokenize_statements([text], self._tokenizer)
+        most = min(self._max_length, window or self._max_length)
+        windows = tuple(rolling_windows(tokens, window=most))
+        return Asked(windows, kind="text") if windows else Asked(reason=NO_TOKENS)
+
+    def _answers(self, written: Written) -> Asked:
+        if len(written.before) + written.tree.longest > self._max_length + 1:
+            return Asked(reason=TOO_LONG)
+        return asked_at_blank(written.before, written.tree)
+
+    def _requests(self, requests: Requests) -> Asked:
+        tokenized = tokenize_requests(requests, self._tokenizer, max_length=self._max_length)
+        if isinstance(tokenized, str):
+            return Asked(reason=tokenized)
+        sequences = (
+            WantedSequence((*each.inputs, each.targets[-1]), len(each.inputs) - len(each.targets) + 1)
+            for each in tokenized
+        )
+        return Asked(tuple(sequences), is_cut=any(each.is_cut for each in tokenized))
+
+    def _next_token(self, cloze: Cloze, answer: str) -> list[WantedSequence]:
+        token = answer_token(cloze, answer, self._tokenizer)
+        if cloze.after.strip() not in _NOTHING_FOLLOWS or token is None or not cloze.before.strip():
+            return []
+        before = tokenize_statements([cloze.before.rstrip()], self._tokenizer)[0]
+        return [WantedSequence((*before, token), len(before), ranks_vocabulary=True)]
+
+
+def rolling_windows(tokens: Sequence[int], *, window: int) -> Iterator[WantedSequence]:
+    """Yield the windows in which lm-evaluation-harness reads a text (``get_rolling_token_windows``, 0.4.13).
+
+    Each window but the last predicts as many tokens as the model reads, so that its first is told by one token alone
+    (``context_len=1``); the last one is as long, and predicts what is left.
+
+    Args:
+        tokens: Token ids, the one that begins a sequence first; what follows it is scored.
+        window: The most tokens that the model reads, at least 1.
+    """
+    end = 1
+    while end < len(tokens):
+        first, end = end, min(end + window, len(tokens))
+        # A window reads all of its tokens but the last.
+        begin = max(0, end - window - 1)
+        yield WantedSequence(tuple(tokens[begin:end]), first - begin)
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def run_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Run a decoder on a batch; padding stands on the right, where nothing looks at it."""
+    given: dict[str, Any] = {}
+    if batch.visible is not None:
+        floor = torch.finfo(model.dtype).min
+        given["attention_mask"] = torch.where(batch.visible, 0.0, floor).to(model.dtype)
+        given["position_ids"] = batch.positions
+    logits: Tensor = model(input_ids=batch.tokens, use_cache=False, **given).logits
+    return logits

@@ -1,0 +1,191 @@
+"""Encoder-decoders: they read a text whole, then write from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Cloze, Item, Problem, Requests
+from forgetmeter.scoring.asked import (
+    NOT_ONE_TOKEN,
+    TOO_LONG,
+    Asked,
+    answered_at_blank,
+    asked_at_blank,
+    embedded,
+    questions_of,
+    unaskable,
+)
+from forgetmeter.scoring.company.finding import find_sharing
+from forgetmeter.scoring.company.limits import Sharing, max_length
+from forgetmeter.scoring.families.blank_filling import blank_filling
+from forgetmeter.scoring.question import Prepared
+from forgetmeter.scoring.rows.batch import Batch, Row, make_batch
+from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
+from forgetmeter.scoring.tokens.answer_tokens import Tokens, Written
+from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
+
+
+class EncoderDecoderScoring:
+    """Scores with an encoder-decoder: each text is encoded once in a batch, whatever is written after it.
+
+    Continuations are tokenized and scored as lm-evaluation-harness does. A cloze is answered as the model was
+    trained to fill blanks: see ``blank_filling``.
+
+    Args:
+        loaded: The model.
+        batch_tokens: The most tokens in a batch, the encoder's and the decoder's, padding included.
+
+    Raises:
+        UserError: What the model says at a token depends on later ones that were written, or it cannot be run.
+    """
+
+    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        self._loaded = loaded
+        self._tokenizer = loaded.tokenizer
+        self._batch_tokens = batch_tokens
+        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._filling = blank_filling(loaded.tokenizer)
+        self._embedded = embedded(loaded.model, loaded.tokenizer)
+        self._start = _decoder_start(loaded.model)
+        self.forward = run_encoder_decoder
+        self._padding = loaded.tokenizer.pad_token_id or 0
+        self._sharing, self._text_sharing = find_sharing(
+            loaded, run_encoder_decoder, longest=self._max_length, padding=self._padding
+        )
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch items.
+
+        Raises:
+            UserError: A request does not fit the model, or the tokenizer has nothing that marks a blank.
+        """
+        if reason := unaskable(items, "encoder-decoder", self._tokenizer):
+            raise UserError(f"model '{self._loaded.name}' {reason}")
+        contexts: dict[Tokens, int] = {}
+        asked = self._asked(items, contexts)
+        texts = tuple(contexts)
+        asked = [self._embedded.only(each, *(texts[one.context] for one in each.sequences)) for each in asked]
+        # Positions relative to other tokens leave no room for branches: a row holds one way on.
+        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
+        device = self._loaded.model.device
+        return Prepared(
+            questions=questions_of(asked, packed.paths),
+            reasons=tuple(each.reason for each in asked),
+            cut=sum(each.is_cut for each in asked),
+            batches=tuple(
+                make_batch(rows, device=device, padding=self._padding, contexts=texts)
+                for rows in _groups(packed.rows, texts, self._batch_tokens, self._sharing, self._text_sharing)
+            ),
+        )
+
+    def _asked(self, items: Sequence[Item], contexts: dict[Tokens, int]) -> list[Asked]:
+        clozes = [item.asks for item in items if isinstance(item.asks, Cloze)]
+        texts = iter(self._filling.contexts(clozes) if self._filling is not None else ())
+        written = iter(self._filling.written(answered_at_blank(items)) if self._filling is not None else ())
+
+        def asked(item: Item) -> Asked:
+            match item.asks:
+                case Requests():
+                    return self._requests(item.asks, contexts)
+                case Cloze(among="answers"):
+                    return self._answers(next(texts), next(written), contexts)
+                case Cloze():
+                    return self._cloze(item, item.asks, next(texts), contexts)
+                case Problem(reason):
+                    return Asked(reason=reason)
+                case _:
+                    raise TypeError(f"item '{item.id}' asks what an encoder-decoder cannot be asked")
+
+        return list(map(asked, items))
+
+    def _answers(self, text: Tokens, written: Written, contexts: dict[Tokens, int]) -> Asked:
+        before = (self._start, *written.before)
+        if max(len(text), len(before) + written.tree.longest - 1) > self._max_length:
+            return Asked(reason=TOO_LONG)
+        return asked_at_blank(before, written.tree, context=contexts.setdefault(text, len(contexts)))
+
+    def _requests(self, requests: Requests, contexts: dict[Tokens, int]) -> Asked:
+        pairs = tokenize_pairs(requests, self._tokenizer, max_length=self._max_length)
+        if isinstance(pairs, str):
+            return Asked(reason=pairs)
+        sequences = (
+            WantedSequence((self._start, *each.targets), 1, context=contexts.setdefault(each.inputs, len(contexts)))
+            for each in pairs
+        )
+        return Asked(tuple(sequences), is_cut=any(each.is_cut for each in pairs))
+
+    def _cloze(self, item: Item, cloze: Cloze, text: Tokens, contexts: dict[Tokens, int]) -> Asked:
+        assert self._filling is not None
+        if len(text) > self._max_length:
+            return Asked(reason=TOO_LONG)
+        if cloze.among == "candidates":
+            context = contexts.setdefault(text, len(contexts))
+            written = [self._filling.with_answer(cloze, choice) for choice in item.choices]
+            sequences = (WantedSequence((self._start, *ids), 1 + first, context=context) for ids, first in written)
+            return Asked(tuple(sequences), kind="cloze")
+        token = answer_token(cloze, item.choices[item.gold[0]], self._tokenizer)
+        if token is None:
+            return Asked(reason=NOT_ONE_TOKEN)
+        before = (self._start, *self._filling.before_answer(cloze))
+        context = contexts.setdefault(text, len(contexts))
+        wanted = WantedSequence((*before, token), len(before), ranks_vocabulary=True, context=context)
+        return Asked((wanted,), ranks_vocabulary=True, kind="cloze")
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Run an encoder-decoder on a batch: the encoder once a text, the decoder once a row."""
+    encoded = batch.encoded
+    assert encoded is not None
+    outputs = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask)
+    logits: Tensor = model(
+        # The encoder does not read them again, but FSMT makes its causal mask only where they are given.
+        input_ids=encoded.tokens[encoded.rows],
+        # Of the encoder's own type, as decoders with experts ask it for what others have not.
+        encoder_outputs=type(outputs)(last_hidden_state=outputs.last_hidden_state[encoded.rows]),
+        attention_mask=encoded.mask[encoded.rows],
+        decoder_input_ids=batch.tokens,
+        use_cache=False,
+    ).logits
+    return logits
+
+
+def _groups(
+    rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
+) -> Iterator[list[Row]]:
+    """Group rows by the length of their texts, the longest first, within the budget and what they may share."""
+    order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
+    batch: list[Row] = []
+    texts = longest_row = 0
+    for row in order:
+        # The first text of a batch is its longest, and the rows of one text follow one another.
+        is_new = not batch or row.context != batch[-1].context
+        texts_then = texts + is_new
+        longest_then = max(longest_row, len(row.tokens))
+        longest_text = len(contexts[batch[0].context]) if batch else 0
+        if batch and not (
+            longest_text * texts_then + longest_then * (len(batch) + 1) <= batch_tokens
+            and sharing.allows(longest_then, min(len(row.tokens), *(len(other.tokens) for other in batch)))
+            and (not is_new or text_sharing.allows(longest_text, len(contexts[row.context])))
+        ):
+            yield batch
+            batch, texts_then, longest_then = [], 1, len(row.tokens)
+        batch.append(row)
+        texts, longest_row = texts_then, longest_then
+    if batch:
+        yield batch
+
+
+def _decoder_start(model: PreTrainedModel) -> int:
+    """Return the token that the decoder starts from, as transformers shifts labels."""
+    for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
+        token = getattr(model.config, name, None)
+        if token is not None:
+            return int(token)
+    raise UserError("the model's configuration names no decoder_start_token_id")

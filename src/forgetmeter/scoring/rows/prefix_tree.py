@@ -1,0 +1,217 @@
+"""Token sequences packed into rows in which shared beginnings stand once.
+
+Requests of one item mostly begin alike, and so do statements of one relation. A row is a tree: a token sees its
+ancestors alone, so that each branch is read as if it stood in a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from forgetmeter.scoring.company.limits import Sharing
+from forgetmeter.scoring.rows.batch import ROOT, Reading, Row, Spread
+
+LONGEST_ROW = 1024
+"""The most tokens in a row with branches that are worth while."""
+_CHEAP = 256
+"""Up to so many, attention costs little beside the matrix products; beyond, sharing must save a good deal."""
+
+
+@dataclass(frozen=True)
+class WantedSequence:
+    """One sequence of tokens of which something is wanted.
+
+    Attributes:
+        tokens: Token ids, context first; at least two.
+        start: Index of the first token whose log-probability is wanted, at least 1; all after it are wanted too.
+        ranks_vocabulary: Whether the last token is to be ranked among the whole vocabulary instead.
+        context: Index of the text that an encoder reads for it; sequences of different contexts share nothing.
+        ends: Tokens of which each is wanted in place of the last one, the first of them, and nothing else; empty
+            where the tokens from ``start`` on are wanted.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    ranks_vocabulary: bool = False
+    context: int = 0
+    ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Sequences in rows.
+
+    Attributes:
+        rows: What the model reads.
+        paths: For each sequence, in the order given, the slots of its tokens; the one vocabulary slot where it
+            ranks the vocabulary, those of its ends, which follow one another, where it has such.
+        slots: Number of slots for single tokens.
+        vocabulary_slots: Number of slots for whole vocabularies.
+    """
+
+    rows: tuple[Row, ...]
+    paths: tuple[Sequence[int], ...]
+    slots: int
+    vocabulary_slots: int
+
+
+def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
+    """Pack sequences into rows.
+
+    Args:
+        sequences: What has to be read.
+        sharing: What they may share. Without branches, a row holds sequences that differ in nothing but their last
+            token, or of which one continues the other; where lengths must not be mixed, only the former.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: (sequences[index].context, sequences[index].tokens))
+    slots = _Slots()
+    paths: list[Sequence[int]] = [()] * len(sequences)
+    rows: list[Row] = []
+    row = _RowBuilder(slots)
+    for index in order:
+        sequence = sequences[index]
+        if not row.takes(sequence, sharing):
+            rows.append(row.finished())
+            row = _RowBuilder(slots)
+        paths[index] = row.add(sequence)
+    if order:
+        rows.append(row.finished())
+    return Packed(tuple(rows), tuple(paths), slots.tokens, slots.vocabulary)
+
+
+def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[Row]]:
+    """Group rows of similar length, the longest first, so that a batch padded to its longest row fits the budget.
+
+    Rows with branches and rows without are kept apart, as the latter need no attention mask.
+
+    Args:
+        rows: The rows.
+        batch_tokens: The most tokens in a batch, padding included; a single longer row makes its own batch.
+        sharing: Which rows may be in one batch.
+    """
+    order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
+    batch: list[Row] = []
+    for index in order:
+        row = rows[index]
+        if batch:
+            longest = len(batch[0].tokens)
+            fits = row.branched == batch[0].branched and (len(batch) + 1) * longest <= batch_tokens
+            if not (fits and sharing.allows(longest, len(row.tokens))):
+                yield batch
+                batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+class _Slots:
+    """Numbers for what is read."""
+
+    def __init__(self) -> None:
+        self.tokens = self.vocabulary = 0
+
+    def next_token(self) -> int:
+        return self.next_tokens(1)[0]
+
+    def next_tokens(self, number: int) -> range:
+        self.tokens += number
+        return range(self.tokens - number, self.tokens)
+
+    def next_vocabulary(self) -> int:
+        self.vocabulary += 1
+        return self.vocabulary - 1
+
+
+@dataclass
+class _Node:
+    """A token on the path of the sequence that was added last."""
+
+    token: int
+    place: int | None = None
+    slot: int | None = None
+
+
+class _RowBuilder:
+    """A row to which sequences are added in lexicographic order."""
+
+    def __init__(self, slots: _Slots) -> None:
+        self._slots = slots
+        self._path: list[_Node] = []
+        self._tokens: list[int] = []
+        self._parents: list[int] = []
+        self._readings: list[Reading] = []
+        self._vocabulary: list[Reading] = []
+        self._spreads: list[Spread] = []
+        self._context = 0
+
+    def takes(self, sequence: WantedSequence, sharing: Sharing) -> bool:
+        """Whether it is worth while, and possible, to read a sequence in this row."""
+        if not self._path:
+            return True
+        shared = self._shared(sequence)
+        if not shared or sequence.context != self._context:
+            return False
+        inputs = len(sequence.tokens) - 1
+        known = sum(node.place is not None for node in self._path[: min(shared, inputs)])
+        length = len(self._tokens) + inputs - known
+        if length > sharing.lengths and not known == inputs == length:
+            return False
+        if known == inputs:
+            return True
+        if not sharing.branches:
+            return self._path[known - 1].place == len(self._tokens) - 1
+        return length <= sharing.branches and (3 * known >= inputs if length <= _CHEAP else 2 * known >= length)
+
+    def add(self, sequence: WantedSequence) -> Sequence[int]:
+        """Add a sequence, and return its slots."""
+        self._context = sequence.context
+        shared = self._shared(sequence)
+        self._path = [*self._path[:shared], *(_Node(token) for token in sequence.tokens[shared:])]
+        for level, node in enumerate(self._path[:-1]):
+            if node.place is None:
+                node.place = len(self._tokens)
+                self._tokens.append(node.token)
+                self._parents.append(self._place(level - 1) if level else ROOT)
+        if sequence.ranks_vocabulary:
+            slot = self._slots.next_vocabulary()
+            self._vocabulary.append(Reading(self._place(-2), sequence.tokens[-1], slot))
+            return (slot,)
+        if sequence.ends:
+            slots = self._slots.next_tokens(len(sequence.ends))
+            self._spreads.append(Spread(self._place(-2), sequence.ends, slots[0]))
+            return slots
+        return tuple(self._slot(level) for level in range(sequence.start, len(self._path)))
+
+    def finished(self) -> Row:
+        """Return the row."""
+        follows = all(parent == place - 1 for place, parent in enumerate(self._parents))
+        parents = () if follows else tuple(self._parents)
+        return Row(
+            tuple(self._tokens),
+            parents,
+            tuple(self._readings),
+            tuple(self._vocabulary),
+            self._context,
+            tuple(self._spreads),
+        )
+
+    def _shared(self, sequence: WantedSequence) -> int:
+        length = 0
+        for node, token in zip(self._path, sequence.tokens, strict=False):
+            if node.token != token:
+                break
+            length += 1
+        return length
+
+    def _place(self, level: int) -> int:
+        place = self._path[level].place
+        assert place is not None
+        return place
+
+    def _slot(self, level: int) -> int:
+        node = self._path[level]
+        if node.slot is None:
+            node.slot = self._slots.next_token()
+            self._readings.append(Reading(self._place(level - 1), node.token, node.slot))
+        return node.slot

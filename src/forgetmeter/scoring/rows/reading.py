@@ -1,0 +1,128 @@
+"""Running a model on a batch, and reading what is wanted off it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.scoring.question import TokenReadings, VocabularyReadings
+from forgetmeter.scoring.rows.batch import Batch
+
+Forward = Callable[[PreTrainedModel, Batch], Tensor]
+"""Runs a model on a batch; returns its logits, of shape ``(rows, length, vocabulary)``."""
+
+TOP = 5
+_LOGITS_AT_ONCE = {"cpu": 1 << 22}
+_LOGITS_AT_ONCE_ELSEWHERE = 1 << 28
+"""Of a copy in float32. Larger parts leave a CPU's caches; smaller ones leave a GPU waiting (docs/results/gpu.md)."""
+
+
+@dataclass(frozen=True)
+class BatchReadings:
+    """What one batch says: one entry a reading of the batch, in order."""
+
+    tokens: TokenReadings
+    vocabulary: VocabularyReadings
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def read(model: PreTrainedModel, batch: Batch, forward: Forward) -> BatchReadings:
+    """Run a batch and read what is wanted.
+
+    Logits are made only at the wanted places: a hook picks them out before the projection onto the vocabulary.
+    """
+    logits = _wanted_logits(model, batch, forward)
+    return BatchReadings(_read_tokens(logits, batch), _read_vocabulary(logits, batch))
+
+
+def _wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Tensor:
+    """Return logits of shape ``(wanted, vocabulary)``."""
+
+    # The head sees the wanted positions alone; whatever the model does to logits after it stays in force.
+    def only_wanted(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][batch.rows, batch.places][None], *inputs[1:])
+
+    def only_wanted_outputs(_: nn.Module, __: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        return outputs[batch.rows, batch.places][None]
+
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Module) or isinstance(head, nn.Embedding):
+        # The projection is no module that can be hooked.
+        return forward(model, batch)[batch.rows, batch.places]
+    if type(head) is nn.Linear:
+        hook = head.register_forward_pre_hook(only_wanted)
+    else:
+        # Of another kind of head it is not known that it takes each position by itself; dynamic int8 does not.
+        hook = head.register_forward_hook(only_wanted_outputs)
+    try:
+        return forward(model, batch)[0]
+    finally:
+        hook.remove()
+
+
+def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
+    readings = batch.single
+    wanted = torch.empty(len(readings.which), dtype=torch.float32, device=logits.device)
+    greedy = torch.empty(len(readings.which), dtype=torch.bool, device=logits.device)
+    for start, part in _parts(logits):
+        here = (readings.which >= start) & (readings.which < start + len(part))
+        which, targets = readings.which[here] - start, readings.targets[here]
+        wanted[here] = part[which, targets] - part.logsumexp(1)[which]
+        # Of logits that are not numbers, argmax names one of those.
+        greedy[here] = (part.argmax(1)[which] == targets) & wanted[here].isfinite()
+    return TokenReadings(wanted.cpu().double(), greedy.cpu())
+
+
+def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
+    readings = batch.vocabulary
+    number = min(TOP, logits.shape[1])
+    top = torch.empty(len(readings.which), number, dtype=torch.int64, device=logits.device)
+    ranks = torch.empty(len(readings.which), dtype=torch.int64, device=logits.device)
+    logprobs, others = (torch.empty(len(readings.which), device=logits.device) for _ in range(2))
+    for start in range(0, len(readings.which), step := _rows_at_once(logits)):
+        here = slice(start, start + step)
+        rows = logits[readings.which[here]].float()
+        targets = readings.targets[here, None]
+        right = rows.gather(1, targets)
+        total = rows.logsumexp(1)
+        best = rows.topk(number)
+        top[here] = _first_in_front(best.indices, rows.argmax(1))
+        ranks[here] = _ranks(rows, targets, right)
+        logprobs[here] = right[:, 0] - total
+        # The likeliest is the right one, or it is not and is itself the likeliest other.
+        first_other = torch.where(best.indices[:, :1] == targets, best.values[:, 1:2], best.values[:, :1])
+        others[here] = first_other[:, 0] - total
+    return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.cpu().double(), others.cpu().double())
+
+
+def _ranks(rows: Tensor, targets: Tensor, right: Tensor) -> Tensor:
+    """Return 1 + how many logits are larger than the target's, or equal and before it."""
+    larger = (rows > right).sum(1)
+    tied = ((rows >= right).sum(1) - larger > 1).nonzero().view(-1)
+    if len(tied):
+        before = torch.arange(rows.shape[1], device=rows.device) < targets[tied]
+        larger[tied] += ((rows[tied] == right[tied]) & before).sum(1)
+    return 1 + larger
+
+
+def _first_in_front(top: Tensor, first: Tensor) -> Tensor:
+    """Return the tokens with the first of the likeliest in front, which ``topk`` does not promise."""
+    for row in (top[:, 0] != first).nonzero().view(-1).tolist():
+        others = top[row][top[row] != first[row]]
+        top[row] = torch.cat([first[row : row + 1], others])[: top.shape[1]]
+    return top
+
+
+def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield parts of the logits, with the index of their first row, of a size that float32 copies may have."""
+    for start in range(0, len(logits), step := _rows_at_once(logits)):
+        yield start, logits[start : start + step].float()
+
+
+def _rows_at_once(logits: Tensor) -> int:
+    most = _LOGITS_AT_ONCE.get(logits.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
+    return max(1, most // int(logits.shape[-1]))

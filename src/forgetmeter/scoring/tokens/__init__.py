@@ -1,0 +1,1 @@
+"""Texts and answers as token ids."""

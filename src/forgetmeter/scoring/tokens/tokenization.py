@@ -1,0 +1,202 @@
+"""Requests as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from weakref import WeakKeyDictionary
+
+from transformers import PreTrainedTokenizerBase
+
+from forgetmeter.errors import UserError
+from forgetmeter.records.item import Cloze, Request
+
+NO_TOKENS = "an answer has no tokens"
+ANSWER_TOO_LONG = "an answer is longer than the model reads"
+NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
+_PROBES = 64
+
+_endings: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, ...]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class TokenizedRequest:
+    """One request.
+
+    Attributes:
+        inputs: Token ids that the model reads: of a decoder, context and continuation without its last token; of an
+            encoder-decoder, the context.
+        targets: Token ids of the continuation; of a decoder, the last ``len(targets)`` positions of ``inputs`` predict
+            them.
+        is_cut: Whether the context lost tokens at its beginning, as the model does not read as many.
+    """
+
+    inputs: tuple[int, ...]
+    targets: tuple[int, ...]
+    is_cut: bool = False
+
+
+def tokenize_requests(
+    requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> list[TokenizedRequest] | str:
+    """Tokenize an item's requests as lm-evaluation-harness does for decoders (``TemplateLM._encode_pair``, 0.4.13).
+
+    Spaces at the end of a context go to the continuation; context and continuation are tokenized together, and
+    what follows the length of the context's own tokens is the continuation. An empty context stands for the
+    tokenizer's beginning-of-sequence token (end-of-sequence where there is none). What is longer than the
+    model's maximum loses tokens on the left. Unlike there, tokens by which the tokenizer ends every text are left out:
+    they would stand between context and continuation, and be scored.
+
+    Args:
+        requests: What to tokenize.
+        tokenizer: The model's tokenizer.
+        max_length: The most tokens that the model reads.
+
+    Returns:
+        The requests; or why the item cannot be asked: one of the continuations has no tokens, or more than the model
+        reads, or has no context where the tokenizer has no token to begin a sequence with.
+    """
+    prefix = first_token(tokenizer)
+    prefix_text = None if prefix is None else tokenizer.decode([prefix])
+    context_ids = _encode([request.context.rstrip() for request in requests], tokenizer, prefix_text)
+    whole_ids = _encode([request.context + request.continuation for request in requests], tokenizer, prefix_text)
+    tokenized = []
+    for request, ids, whole in zip(requests, context_ids, whole_ids, strict=True):
+        if request.context.strip():
+            before, targets = ids, whole[len(ids) :]
+        elif prefix is None:
+            return NO_CONTEXT
+        else:
+            before, targets = _without_context(request, tokenizer, prefix)
+        if reason := _unfit(targets, max_length):
+            return reason
+        sequence = before + targets
+        kept = sequence[-(max_length + 1) :]
+        tokenized.append(TokenizedRequest(tuple(kept[:-1]), tuple(targets), len(kept) < len(sequence)))
+    return tokenized
+
+
+def tokenize_pairs(
+    requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> list[TokenizedRequest] | str:
+    """Tokenize an item's requests as lm-evaluation-harness does for encoder-decoders (``_encode_pair``, 0.4.13).
+
+    Context and continuation are tokenized apart, the context with the tokenizer's special tokens and the
+    continuation without. Spaces at the end of a context go to the continuation.
+
+    Returns:
+        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be asked, as for
+        ``tokenize_requests``.
+    """
+    prefix = first_token(tokenizer)
+    pairs = []
+    for request in requests:
+        if request.context:
+            before = list(tokenizer(request.context.rstrip())["input_ids"])
+        elif prefix is None:
+            return NO_CONTEXT
+        else:
+            before = [prefix]
+        continuation = request.context[len(request.context.rstrip()) :] + request.continuation
+        targets = list(tokenizer(continuation, add_special_tokens=False)["input_ids"])
+        if not request.context and targets[:1] == before:
+            targets = targets[1:]
+        if reason := _unfit(targets, max_length):
+            return reason
+        kept = before[-max_length:]
+        pairs.append(TokenizedRequest(tuple(kept), tuple(targets), len(kept) < len(before)))
+    return pairs
+
+
+def _unfit(targets: Sequence[int], max_length: int) -> str | None:
+    if not targets:
+        return NO_TOKENS
+    return ANSWER_TOO_LONG if len(targets) > max_length else None
+
+
+def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prefix_text: str | None) -> list[list[int]]:
+    # A text that already starts with the beginning-of-sequence token must not be given another one.
+    starts = [bool(prefix_text) and text.startswith(prefix_text or "") for text in texts]
+    encoded: list[list[int]] = [[] for _ in texts]
+    endings = end_tokens(tokenizer)
+    for started in (False, True):
+        chosen = [index for index, start in enumerate(starts) if start == started]
+        if chosen:
+            options = {"add_special_tokens": False} if started else {}
+            batch = tokenizer([texts[index] for index in chosen], return_attention_mask=False, **options)
+            for index, ids in zip(chosen, batch["input_ids"], strict=True):
+                encoded[index] = list(ids if started else without_end(ids, endings))
+    return encoded
+
+
+def _without_context(request: Request, tokenizer: PreTrainedTokenizerBase, prefix: int) -> tuple[list[int], list[int]]:
+    ids = list(tokenizer(request.context + request.continuation, add_special_tokens=False)["input_ids"])
+    return ([prefix], ids) if not ids or ids[0] != prefix else (ids[:1], ids[1:])
+
+
+def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the token that begins a sequence (the one that ends it where there is none), if there is one."""
+    return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id  # type: ignore[no-any-return]
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens by which a tokenizer ends every text; none, for most decoders."""
+    if tokenizer not in _endings:
+        _endings[tokenizer] = _find_end_tokens(tokenizer)
+    return _endings[tokenizer]
+
+
+def _find_end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    special = set(tokenizer.all_special_ids)
+    ordinary = (token for token in range(len(tokenizer)) if token not in special)
+    # Most tokenizers make something of the first; some know few letters.
+    for text in ("a", *(tokenizer.decode([token]) for token in islice(ordinary, _PROBES))):
+        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+        whole = tokenizer(text)["input_ids"]
+        starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
+        if plain and starts:
+            return tuple(whole[starts[-1] + len(plain) :])
+    return ()
+
+
+def without_end(tokens: Sequence[int], endings: Sequence[int]) -> Sequence[int]:
+    """Return the tokens of a text without those by which the tokenizer ends it."""
+    return tokens[: -len(endings)] if endings and tuple(tokens[-len(endings) :]) == tuple(endings) else tokens
+
+
+def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:
+    """Tokenize whole statements for a model that reads from left to right.
+
+    Each starts with the tokenizer's beginning-of-sequence token (end-of-sequence where there is none), which is
+    put there if the tokenizer does not; special tokens at the end are left out.
+
+    Raises:
+        UserError: The tokenizer has neither of these tokens.
+    """
+    start = first_token(tokenizer)
+    if start is None:
+        raise UserError("the tokenizer has no token to begin a sequence with, so whole statements cannot be scored")
+    special = set(tokenizer.all_special_ids)
+    tokenized = []
+    for ids in tokenizer(list(statements), return_attention_mask=False)["input_ids"]:
+        first = 1 if ids and ids[0] == start else 0
+        last = len(ids)
+        while last > first and ids[last - 1] in special:
+            last -= 1
+        tokenized.append((start, *ids[first:last]))
+    return tokenized
+
+
+def answer_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the one token that an answer is in a cloze's blank, or ``None`` where it is several, or unknown."""
+    ids = tokenizer(as_it_stands(cloze, answer), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
+
+
+def as_it_stands(cloze: Cloze, answer: str) -> str:
+    """Return an answer as it stands in a cloze's blank.
+
+    A space that stands before the blank goes with the answer: many vocabularies hold it as part of the token.
+    """
+    return f" {answer}" if cloze.before.endswith(" ") else answer

@@ -1,0 +1,72 @@
+"""Named things that are built in or come with plug-ins: one registry, in which no two have the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from forgetmeter.errors import UserError, one_line
+
+
+@cache
+def plug_ins(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group, sorted by name. Finding them means reading every installed package."""
+    return tuple(sorted(entry_points(group=group), key=lambda entry: entry.name))
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything of one kind, by name.
+
+    Attributes:
+        kind: What its entries are called in messages, such as ``task``.
+        group: Entry-point group of plug-ins.
+        built_in: ``package.module:OBJECT`` by name, in the order in which to list them.
+    """
+
+    kind: str
+    group: str
+    built_in: Mapping[str, str]
+
+    def entries(self) -> dict[str, EntryPoint]:
+        """Return what there is by name, the built-in ones first. Imports none of it.
+
+        Raises:
+            UserError: Two have the same name.
+        """
+        entries = {name: EntryPoint(name, target, self.group) for name, target in self.built_in.items()}
+        for entry in plug_ins(self.group):
+            taken = entries.get(entry.name)
+            if taken is not None and taken.value != entry.value:
+                raise UserError(
+                    f"plug-in {entry.value} calls its {self.kind} '{entry.name}', which is the name of {taken.value}; "
+                    f"give it another name in its entry point of group {self.group}, or uninstall it"
+                )
+            entries[entry.name] = entry
+        return entries
+
+    def load(self, name: str) -> Any:  # noqa: ANN401 - whatever a plug-in names
+        """Import the object called ``name``, which must be one of ``entries()``.
+
+        Raises:
+            UserError: Two have the same name, or a plug-in does not load.
+        """
+        entry = self.entries()[name]
+        return entry.load() if name in self.built_in else self.guarded(name, entry.load)()
+
+    def guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a plug-in's function that reports its errors in one line."""
+
+        def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401
+            try:
+                return function(*given, **named)
+            except UserError:
+                raise
+            except Exception as error:
+                cause = f"{type(error).__name__}: {one_line(error)}"
+                raise UserError(f"{self.kind} '{name}', a plug-in, cannot be made: {cause}") from error
+
+        return call

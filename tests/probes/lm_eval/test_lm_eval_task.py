@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lm_eval.tasks import TaskManager
+from tiny_models import make_llama, make_tokenizer
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import wrap
+from forgetmeter.probes.lm_eval import index as lm_eval_index
+from forgetmeter.probes.lm_eval import task as lm_eval_task
+from forgetmeter.probes.lm_eval.documents import quiet
+from forgetmeter.probes.loading import load_task, task_problems
+from forgetmeter.records.item import RequestScore, RequestScores, Task
+from forgetmeter.scoring.engine import Engine
+
+DOCUMENTS = [
+    {"q": "Is ice cold?", "choices": ["no", "yes"], "label": 1},
+    {"q": "Is fire cold?", "choices": ["no", "yes, it is"], "label": 0},
+    {"q": "Is tea wet?", "choices": ["maybe", "yes"], "label": 1},
+]
+"""Made up, as are the definitions below; real tasks are in the tests marked `data`."""
+
+
+def write_task(folder: Path, name: str, definition: str, data: str) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        f"task: {name}\ndataset_path: json\ntest_split: test\n"
+        f"dataset_kwargs: {{data_files: {{test: {folder / data}}}}}\n"
+        f"doc_to_text: 'Q: {{{{q}}}} A:'\nmetadata: {{version: 3}}\n{definition}"
+    )
+    return path
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "questions.json").write_text("\n".join(json.dumps(document) for document in DOCUMENTS))
+    definitions = {
+        "choosing": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true},"
+        " {metric: acc_norm, aggregation: mean, higher_is_better: true}]\n",
+        "completing": "output_type: loglikelihood\ndoc_to_target: ' {{choices[label]}}'\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true},"
+        " {metric: perplexity, aggregation: perplexity, higher_is_better: false}]\n",
+        "writing": "output_type: generate_until\ndoc_to_target: ' {{choices[label]}}'\n"
+        "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n",
+        "dataless": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n",
+    }
+    files = {
+        name: write_task(tmp_path, name, definition, "questions.json" if name != "dataless" else "none.json")
+        for name, definition in definitions.items()
+    }
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for module in (lm_eval_index, lm_eval_task):
+        monkeypatch.setattr(module, "task_files", lambda: files)
+    monkeypatch.setattr("forgetmeter.probes.loading.task_files", lambda: files)
+    return tmp_path
+
+
+def tiny_loaded() -> Loaded:
+    return wrap(make_llama(), make_tokenizer())
+
+
+def scored(*answers: tuple[float, ...]) -> list[RequestScores]:
+    return [RequestScores(RequestScore(value, value > -1) for value in answer) for answer in answers]
+
+
+def test_items_keep_prompts_choices_and_gold(made_up: Path) -> None:
+    task = load_task("choosing")
+    assert [item.id for item in task.items] == ["choosing/0", "choosing/1", "choosing/2"]
+    first = task.items[0]
+    assert [(r.context, r.continuation) for r in first.requests] == [
+        ("Q: Is ice cold? A:", " no"),
+        ("Q: Is ice cold? A:", " yes"),
+    ]
+    assert (first.choices, first.gold) == (("no", "yes"), (1,))
+    assert (task.description.version, task.description.official_size) == ("3", 3)
+    assert len({item.content_hash for item in task.items}) == 3
+
+
+def test_a_limit_takes_the_first_and_their_hashes_stay(made_up: Path) -> None:
+    whole, part = load_task("choosing"), load_task("choosing", limit=2)
+    assert [i.content_hash for i in part.items] == [i.content_hash for i in whole.items][:2]
+    assert part.description.official_size == 3
+
+
+def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path) -> None:
+    judgement = load_task("choosing").judge(scored((-2.0, -1.5), (-4.0, -5.0), (-3.0, -3.5)))
+    first, second, third = judgement.outcomes
+    assert (first.correct, first.prediction, first.gold, first.rank, first.margin) == (
+        True,
+        "yes",
+        "yes",
+        1,
+        0.5,
+    )
+    assert (second.correct, second.prediction, second.margin) == (True, "no", 1.0)
+    assert (third.correct, third.prediction, third.rank, third.margin) == (False, "maybe", 2, -0.5)
+    assert first.loglikelihoods == (-2.0, -1.5)
+    # By length, "yes, it is" (-0.5 a character) beats "no" (-2), and "yes" loses to "maybe" (-0.6 against -1.17).
+    assert [o.metrics["acc_norm"] for o in judgement.outcomes] == [1.0, 0.0, 0.0]
+    assert judgement.metrics == pytest.approx({"acc": 2 / 3, "acc_norm": 1 / 3})
+
+
+def own_task(
+    folder: Path, documents: Sequence[dict[str, Any]], metric: str = "acc", more: str = "", target: str = "label"
+) -> Task:
+    """A task of these documents, each with ``q``, ``choices`` and ``label``."""
+    (folder / "own.json").write_text("\n".join(json.dumps(document) for document in documents))
+    definition = (
+        f"output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: '{target}'\n"
+        f"metric_list: [{{metric: {metric}, aggregation: mean, higher_is_better: true}}]\n{more}"
+    )
+    files = lm_eval_task.task_files()
+    files["own"] = write_task(folder, "own", definition, "own.json")
+    return load_task("own")
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "right", "prediction", "rank", "margin"),
+    [
+        # A character of the long answer is likelier, the answer itself is not.
+        ("acc", (-4.0, -5.0), False, "no", 2, -1.0),
+        ("acc_norm", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
+        ("acc_bytes", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
+        # What is unlikely by itself has gained more.
+        ("acc_mutual_info", (-4.0, -5.0, -1.0, -9.0), True, "yes, it is", 1, 7.0),
+        ("exact_match", (-4.0, -0.5), True, "yes, it is", None, None),
+        ("exact_match", (-0.5, -4.0), False, "no", None, None),
+        ("exact_match", (-4.0, -5.0), False, "", None, None),
+    ],
+)
+def test_prediction_rank_and_margin_are_those_of_the_measure_that_decides(
+    made_up: Path, metric: str, values: tuple[float, ...], right: bool, prediction: str, rank: int, margin: float
+) -> None:
+    task = own_task(made_up, [{"q": "Is fire hot?", "choices": ["no", "yes, it is"], "label": 1}], metric)
+    (outcome,) = task.judge(scored(values)).outcomes
+    assert (outcome.correct, outcome.prediction, outcome.rank) == (right, prediction, rank)
+    assert outcome.margin == (None if margin is None else pytest.approx(margin))
+    assert outcome.correct == (outcome.metrics[metric] == 1.0)
+
+
+@given(st.lists(st.floats(-30, 0), min_size=6, max_size=6), st.integers(0, 2))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_is_right_is_what_was_predicted(made_up: Path, values: list[float], label: int) -> None:
+    choices = ["a", "bb bb", "ccc ccc ccc"]
+    for metric in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info"):
+        task = own_task(made_up, [{"q": "Which?", "choices": choices, "label": label}], metric)
+        (outcome,) = task.judge(scored(values if metric == "acc_mutual_info" else values[:3])).outcomes
+        assert outcome.correct == (outcome.metrics[metric] == 1.0) == (outcome.prediction == outcome.gold)
+        assert outcome.correct == (outcome.rank == 1)
+
+
+def test_of_several_right_answers_all_are_shown(made_up: Path) -> None:
+    task = own_task(made_up, [{"q": "A", "choices": ["x", "y", "w"], "label": [0, 2]}])
+    (outcome,) = task.judge(scored((-3.0, -2.0, -1.0))).outcomes
+    assert (outcome.correct, outcome.prediction, outcome.gold, outcome.rank) == (True, "w", "x / w", 1)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize(
+    "values",
+    [(math.nan, math.nan), (math.nan, -1.0), (-1.0, math.nan), (-math.inf, -math.inf), (math.inf, -1.0)],
+)
+def test_nothing_that_is_not_a_number_is_an_answer(made_up: Path, values: tuple[float, float], label: int) -> None:
+    for metric in ("acc", "acc_norm", "exact_match"):
+        task = own_task(made_up, [{"q": "A", "choices": ["x", "y"], "label": label}], metric)
+        judgement = task.judge([RequestScores(RequestScore(value, is_greedy=True) for value in values)])
+        (outcome,) = judgement.outcomes
+        assert (outcome.correct, outcome.prediction, outcome.rank, outcome.margin) == (False, "", None, None)
+        assert judgement.metrics == {metric: 0.0}
+    completing = load_task("completing", limit=1).judge([RequestScores([RequestScore(math.nan, is_greedy=True)])])
+    assert (completing.outcomes[0].correct, completing.metrics["acc"]) == (False, 0.0)
+
+
+GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"label": "z"}, "right answer is none of the choices"),
+        ({"label": 2}, "right answer is none of the choices"),
+        ({"label": -1}, "right answer is none of the choices"),
+        ({"choices": None}, "TypeError where its prompt is made"),
+        ({"choices": []}, "right answer is none of the choices"),
+        ({"choices": ["y", "y"]}, "right answer is also one of the wrong choices"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_bad_document_is_one_bad_item(made_up: Path, bad: dict[str, Any], says: str, place: int) -> None:
+    good = GOOD | {"label": "y"} if isinstance(bad.get("label"), str) else GOOD
+    task = own_task(made_up, [good | bad, good] if place == 0 else [good, good | bad])
+    assert [item.problem for item in task.items] == ([says, None] if place == 0 else [None, says])
+    prepared = Engine(tiny_loaded()).prepare(task.items)
+    assert dict(prepared.dropped) == {says: 1}
+    assert prepared.first_dropped() == {says: f"own/{place}"}
+    assert [question is None for question in prepared.questions] == [place == 0, place == 1]
+    outcomes = task.judge(Engine(tiny_loaded()).score(prepared)).outcomes
+    assert [outcome.item_id for outcome in outcomes] == [f"own/{1 - place}"]
+
+
+def test_an_empty_choice_leaves_its_item_out_even_at_the_beginning(made_up: Path) -> None:
+    task = own_task(made_up, [GOOD | {"choices": ["", "y"]}, GOOD], more="target_delimiter: ''\n")
+    assert len(task.items) == 2
+    prepared = Engine(tiny_loaded()).prepare(task.items)
+    assert prepared.first_dropped() == {"an answer has no tokens": "own/0"}
+
+
+def test_right_answers_in_two_forms_are_not_judged_by_the_first(made_up: Path) -> None:
+    """lm-eval learns from its first document whether there may be several, and judges the others wrong."""
+    for labels in (("1", "[0, 1]"), ("[0, 1]", "1")):
+        task = own_task(made_up, [GOOD | {"label": label} for label in labels], target="{{label}}")
+        assert [item.problem is None for item in task.items] == [True, False]
+
+
+def test_a_metric_that_cannot_be_computed_is_refused_before_anything_is_asked(made_up: Path) -> None:
+    documents = [GOOD | {"choices": ["x", "y", "z"], "label": label} for label in (0, 1, 2)]
+    definition = (
+        "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n"
+        "metric_list: [{metric: f1, higher_is_better: true}]\n"
+    )
+    (made_up / "own.json").write_text("\n".join(json.dumps(document) for document in documents))
+    lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "own.json")
+    with pytest.raises(UserError, match="task 'own': its metrics cannot be computed") as refused:
+        load_task("own")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
+    with pytest.raises(UserError, match="none of its 2 documents can be asked") as refused:
+        own_task(made_up, [GOOD | {"label": "none"}] * 2)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_task_whose_first_documents_cannot_be_read_names_the_first(made_up: Path, count: int) -> None:
+    tried = min(count, 6)
+    with pytest.raises(UserError, match=rf"none of the first {tried} documents can be asked \(own/0: ") as refused:
+        own_task(made_up, [GOOD | {"choices": ["", "y"]}] * count)
+    assert "\n" not in str(refused.value)
+
+
+def test_equal_choices_that_are_both_wrong_are_asked(made_up: Path) -> None:
+    (item,) = own_task(made_up, [{"q": "A", "choices": ["x", "x", "y"], "label": 2}]).items
+    assert item.problem is None
+
+
+def test_how_a_task_is_scored_is_known_before_its_data_is_read(made_up: Path) -> None:
+    assert task_problems("choosing") == task_problems("completing") == []
+    assert "scored by generate_until; this version scores" in task_problems("writing")[0]
+    (made_up / "child.yaml").write_text("include: writing.yaml\ntask: child\n")
+    (made_up / "default.yaml").write_text("task: default\n")
+    lm_eval_task.task_files().update({name: made_up / f"{name}.yaml" for name in ("child", "default")})
+    assert "scored by generate_until" in task_problems("child")[0]
+    assert "scored by generate_until" in task_problems("default")[0]
+    (made_up / "classy.yaml").write_text("task: classy\nclass: !function task.Classy\n")
+    lm_eval_task.task_files()["classy"] = made_up / "classy.yaml"
+    assert "scored by generate_until" in task_problems("classy")[0]
+
+
+def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
+    judgement = load_task("completing").judge(scored((-0.5,), (-2.0,), (-3.0,)))
+    assert [outcome.correct for outcome in judgement.outcomes] == [True, False, False]
+    assert judgement.metrics["acc"] == pytest.approx(1 / 3)
+    assert judgement.metrics["perplexity"] == pytest.approx(2.71828 ** (5.5 / 3), rel=1e-4)
+
+
+def test_tasks_that_are_written_out_are_refused(made_up: Path) -> None:
+    with pytest.raises(UserError, match="scored by generate_until"):
+        load_task("writing")
+
+
+def test_missing_data_says_what_to_do(made_up: Path) -> None:
+    with pytest.raises(UserError, match="set HF_DATASETS_CACHE to a folder"):
+        load_task("dataless")
+
+
+def test_names_are_checked_without_data() -> None:
+    assert task_problems("piqa") == []
+    assert "did you mean 'winogrande'?" in task_problems("winograde")[0]
+    assert "is a group of lm-eval's tasks" in task_problems("mmlu")[0]
+    with pytest.raises(UserError, match="unknown task"):
+        load_task("no such task")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "size"), [("boolq", 3270), ("piqa", 1838), ("winogrande", 1267)])
+def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
+    ours = load_task(name, limit=20)
+    assert ours.description.official_size == size
+    with quiet():
+        theirs = TaskManager(include_defaults=False).load([str(lm_eval_index.task_files()[name])])["tasks"][name]
+        theirs.build_all_requests(limit=20)
+    expected = [instance.args for instance in theirs.instances]
+    assert [(r.context, r.continuation) for item in ours.items for r in item.requests] == expected
+
+
+def test_a_template_reaches_nothing_but_its_document(made_up: Path) -> None:
+    run = f"touch {made_up}/ran"
+    template = "{{ cycler.__init__.__globals__.os.system('" + run + "') }}{{q}}"
+    with pytest.raises(UserError, match="can be asked"):
+        own_task(made_up, [GOOD] * 2, more=f'doc_to_text: "{template}"\n')
+    assert not (made_up / "ran").exists()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.probes.loading import load_task, task_problems
+from forgetmeter.records.item import TextAnswer
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "made up.txt"
+    path.write_text("\n One two\nthree. \n \n\nvier fünf\n\n\n", encoding="utf-8")
+    return path
+
+
+def test_paragraphs_are_items(text: Path) -> None:
+    task = load_task(f"perplexity:file={text}")
+    assert [(item.id, item.asks.text) for item in task.items] == [
+        ("perplexity/0", "One two\nthree."),
+        ("perplexity/1", "vier fünf"),
+    ]
+    assert len({item.content_hash for item in task.items}) == 2
+    assert (task.description.official_size, len(load_task(f"perplexity:file={text}", limit=1).items)) == (2, 1)
+
+
+def test_lines_of_jsonl_are_items(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in ("a\n\nb", " ", "c")))
+    assert [item.asks.text for item in load_task(f"perplexity:file={path}").items] == ["a\n\nb", "c"]
+
+
+def test_a_window_is_another_question(text: Path) -> None:
+    (short, _), (whole, _) = (load_task(f"perplexity:file={text}{more}").items for more in (":window=8", ""))
+    assert (short.asks.window, whole.asks.window) == (8, None)
+    assert short.content_hash != whole.content_hash
+
+
+def test_metrics_by_hand(text: Path) -> None:
+    judgement = load_task(f"perplexity:file={text}").judge([TextAnswer(-6.0, 4), TextAnswer(-4.0, 6)])
+    assert judgement.metrics == pytest.approx(
+        {
+            "word_perplexity": math.exp(10 / 5),
+            "byte_perplexity": math.exp(10 / 24),
+            "token_perplexity": math.exp(10 / 10),
+            "bits_per_byte": 10 / 24 / math.log(2),
+        }
+    )
+    second = judgement.outcomes[1]
+    assert (second.correct, second.loglikelihoods) == (None, (-4.0,))
+    assert second.metrics == {"words": 2, "bytes": 10, "tokens": 6, "bits_per_byte": 0.4 / math.log(2)}
+
+
+def test_what_is_too_unlikely_for_a_number_is_infinite(text: Path) -> None:
+    assert (
+        load_task(f"perplexity:file={text}").judge([TextAnswer(-1e6, 4), None]).metrics["word_perplexity"] == math.inf
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("perplexity", "needs a text: write perplexity:file=PATH"),
+        ("perplexity:file=no/such", "there is no text file 'no/such'"),
+        ("perplexity:file=a:window=0", "'0' is no whole number from 1"),
+        ("perplexity:file=a:window=many", "'many' is no whole number from 1"),
+        ("perplexity:file=C:/a", "malformed"),
+        ("perplexity:text=a", "no option 'text' .allowed: file, window"),
+    ],
+)
+def test_wrong_names_say_why(name: str, says: str) -> None:
+    (problem,) = task_problems(name)
+    with pytest.raises(UserError, match=says):
+        raise UserError(problem)
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"\n \n", "holds no text"), (b"\xff\xfe", "not in UTF-8")])
+def test_files_without_text_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        load_task(f"perplexity:file={path}")

@@ -1,0 +1,103 @@
+"""Files of a run that are whole and hold what no version wrote: one line, and never a number made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.results.results import open_run
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def rewrite_json(path: Path, change: Change) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def rewrite_table(path: Path, table: pa.Table, facts: dict[str, Any] | None = None) -> None:
+    metadata = pq.read_table(path).schema.metadata
+    if facts is not None:
+        metadata = {b"forgetmeter": json.dumps(json.loads(metadata[b"forgetmeter"]) | facts).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def numbers_of(location: str) -> int:
+    """All that commands compute; the number of cells."""
+    results = open_run(location)
+    assert all(frame is not None for frame in (results.frontier, results.curves, results.findings))
+    return len(results.comparisons)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda study: study["identity"].update(tasks=["piqa", []]),
+        lambda study: study["identity"].update(models=[None]),
+        lambda study: study["identity"].update(model_content=3.0),
+        lambda study: study.update(versions="x"),
+        lambda study: study.update(variants=[{"id": 1, "model": "m", "recipe": "r"}]),
+        lambda study: study["identity"].update(evaluation=float("inf")),
+    ],
+)
+def test_a_study_of_another_form_is_refused(full_run: str, change: Change) -> None:
+    rewrite_json(Path(full_run) / "study.json", change)
+    with pytest.raises(UserError, match=r"study\.json' is (no study|damaged)"):
+        open_run(full_run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda variant: variant["reached"].update(quantized_bytes="x"),
+        lambda variant: variant["reached"].update(roles=None),
+        lambda variant: variant["reached"].update(roles={"head": {"weights": 1}}),
+        lambda variant: variant.update(facts=[1]),
+        lambda variant: variant.update(model=7),
+        lambda variant: variant["facts"].update(seconds=float("nan")),
+    ],
+)
+def test_a_variant_of_another_form_is_damaged(full_run: str, change: Change) -> None:
+    path = next(
+        path for path in Path(full_run).glob("variants/*/variant.json") if json.loads(path.read_text())["reached"]
+    )
+    rewrite_json(path, change)
+    with pytest.raises(UserError, match=r"variant\.json' is damaged"):
+        open_run(full_run)
+
+
+@pytest.mark.parametrize("facts", [{"cut": "x"}, {"metrics": {"acc": "x"}}, {"dropped": []}, {"model": 3}])
+def test_a_cell_whose_facts_are_of_another_form_is_not_done(full_run: str, facts: dict[str, Any]) -> None:
+    cells = numbers_of(full_run)
+    path = next(Path(full_run).glob("variants/*/lama/trex.parquet"))
+    rewrite_table(path, pq.read_table(path), facts if facts != {"dropped": []} else {"dropped": [1]})
+    assert numbers_of(full_run) == cells - 1
+
+
+@pytest.mark.parametrize("column", ["item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods"])
+def test_a_cell_without_a_column_or_with_another_type_is_not_done(full_run: str, column: str) -> None:
+    cells = numbers_of(full_run)
+    path = next(Path(full_run).glob("variants/*/lama/trex.parquet"))
+    table = pq.read_table(path)
+    rewrite_table(path, table.drop([column]))
+    assert numbers_of(full_run) == cells - 1
+    rewrite_table(path, table.set_column(table.schema.get_field_index(column), column, pa.array([{"a": 1}] * 3)))
+    assert numbers_of(full_run) == cells - 1
+
+
+@pytest.mark.parametrize("column", ["item_id", "gold"])
+def test_items_without_an_id_or_an_answer_are_damaged(full_run: str, column: str) -> None:
+    path = Path(full_run) / "items" / "piqa.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index(column)
+    rewrite_table(path, table.set_column(place, column, pa.nulls(len(table), table.schema.field(place).type)))
+    with pytest.raises(UserError, match=r"items/piqa\.parquet' is damaged"):
+        numbers_of(full_run)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forgetmeter.scoring.company.limits import Sharing
+from forgetmeter.scoring.rows.batch import ROOT, Row
+from forgetmeter.scoring.rows.prefix_tree import Packed, WantedSequence, group_rows, pack
+
+
+@st.composite
+def wanted(draw: st.DrawFn) -> list[WantedSequence]:
+    """Sequences of a tiny alphabet, so that beginnings and whole sequences coincide often."""
+    many = draw(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=1, max_size=12))
+    return [
+        WantedSequence(
+            tuple(ids),
+            draw(st.integers(1, len(ids) - 1)),
+            ranks_vocabulary=draw(st.booleans()),
+            context=draw(st.integers(0, 1)),
+        )
+        for ids in many
+    ]
+
+
+def seen_by_slot(packed: Packed, *, vocabulary: bool) -> dict[int, tuple[int, tuple[int, ...], int]]:
+    """Read back from the rows, by the definition of one, what the model sees where each slot is read."""
+    found = {}
+    for row in packed.rows:
+        parents = row.parents or tuple(range(ROOT, len(row.tokens) - 1))
+        for reading in row.vocabulary if vocabulary else row.readings:
+            seen, place = [], reading.place
+            while place != ROOT:
+                assert parents[place] < place
+                seen.append(row.tokens[place])
+                place = parents[place]
+            assert reading.slot not in found
+            found[reading.slot] = (row.context, tuple(reversed(seen)), reading.target)
+    return found
+
+
+@given(wanted(), st.integers(0, 20), st.integers(0, 20))
+@settings(deadline=None)
+def test_every_token_is_read_after_exactly_its_own_beginning(
+    some: list[WantedSequence], longest: int, mixed: int
+) -> None:
+    packed = pack(some, sharing=Sharing(branches=min(longest, mixed), lengths=mixed))
+    single, whole = (seen_by_slot(packed, vocabulary=each) for each in (False, True))
+    for sequence, path in zip(some, packed.paths, strict=True):
+        slots = whole if sequence.ranks_vocabulary else single
+        first = len(sequence.tokens) - 1 if sequence.ranks_vocabulary else sequence.start
+        expected = [
+            (sequence.context, sequence.tokens[:place], sequence.tokens[place])
+            for place in range(first, len(sequence.tokens))
+        ]
+        assert [slots[slot] for slot in path] == expected
+    assert all(len(row.tokens) <= longest for row in packed.rows if row.branched)
+    long = {
+        (is_whole, reading.slot): len(row.tokens)
+        for row in packed.rows
+        for is_whole, readings in ((False, row.readings), (True, row.vocabulary))
+        for reading in readings
+        if len(row.tokens) > mixed
+    }
+    for sequence, path in zip(some, packed.paths, strict=True):
+        inputs = len(sequence.tokens) - 1
+        assert {long.get((sequence.ranks_vocabulary, slot), inputs) for slot in path} == {inputs}
+
+
+def test_what_is_shared_is_read_once() -> None:
+    (row,) = pack(
+        [WantedSequence((1, 2, 3, 4, 9), 4), WantedSequence((1, 2, 3, 5, 6, 9), 4)], sharing=Sharing(branches=99)
+    ).rows
+    assert row.tokens == (1, 2, 3, 4, 5, 6)
+    assert row.parents == (ROOT, 0, 1, 2, 2, 4)
+    assert [(reading.place, reading.target) for reading in row.readings] == [(3, 9), (4, 6), (5, 9)]
+
+
+def test_sequences_that_differ_in_their_last_token_make_one_plain_row() -> None:
+    (row,) = pack([WantedSequence((1, 2, 8), 2), WantedSequence((1, 2, 9), 2)], sharing=Sharing()).rows
+    assert (row.tokens, row.branched, len(row.readings)) == ((1, 2), False, 2)
+
+
+def test_sequences_that_share_little_stand_apart() -> None:
+    some = [WantedSequence((0, *[first] * 9), 1) for first in (1, 2)]
+    assert len(pack(some, sharing=Sharing(branches=99)).rows) == 2
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=20), st.integers(1, 64))
+@settings(deadline=None)
+def test_batches_hold_every_row_once_and_keep_to_the_budget(shapes: list[tuple[int, bool]], budget: int) -> None:
+    rows = [Row((0,) * n, tuple(range(-1, n - 1)) if branched else ()) for n, branched in shapes]
+    grouped = list(group_rows(rows, batch_tokens=budget, sharing=Sharing()))
+    assert sorted(map(id, rows)) == sorted(id(row) for batch in grouped for row in batch)
+    for batch in grouped:
+        assert len({row.branched for row in batch}) == 1
+        assert len(batch) == 1 or len(batch) * max(len(row.tokens) for row in batch) <= budget
+
+
+@given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 30), st.integers(0, 30))
+@settings(deadline=None)
+def test_rows_are_grouped_only_with_those_they_may_be_beside(lengths: list[int], mixed: int, equal: int) -> None:
+    rows = [Row((0,) * length) for length in lengths]
+    for batch in group_rows(rows, batch_tokens=64, sharing=Sharing(lengths=mixed, batch=equal)):
+        longest = max(len(row.tokens) for row in batch)
+        assert len(batch) == 1 or longest <= equal
+        assert longest <= mixed or len({len(row.tokens) for row in batch}) == 1

@@ -1,0 +1,58 @@
+"""Modules import one another at their top and in one direction; what is imported inside a function says why."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+import forgetmeter
+
+SOURCE = Path(forgetmeter.__file__).parent
+MOST_INSIDE_FUNCTIONS = 15
+NOT_COUNTED = {
+    "probes/fetch.py": "an archive's relations are counted by the task that reads them",
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("forgetmeter", exclude_type_checking_imports=True, cache_dir=None)
+
+
+def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> None:
+    assert len(graph.modules) > 100
+    rings = {
+        module
+        for module in graph.modules
+        if any(module in graph.find_upstream_modules(each) for each in graph.find_modules_directly_imported_by(module))
+    }
+    assert rings == set()
+
+
+def imports_inside_functions() -> Iterator[tuple[str, int]]:
+    """File and line of each import of the package's own modules inside a function."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        lines = {
+            node.lineno
+            for function in functions
+            for node in ast.walk(function)
+            if (isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("forgetmeter")))
+            or (isinstance(node, ast.Import) and any(each.name.startswith("forgetmeter") for each in node.names))
+        }
+        yield from ((file.relative_to(SOURCE).as_posix(), line) for line in sorted(lines))
+
+
+def test_few_imports_are_inside_functions_and_each_says_why() -> None:
+    counted = [place for place in imports_inside_functions() if not place[0].startswith(tuple(NOT_COUNTED))]
+    assert len(counted) <= MOST_INSIDE_FUNCTIONS
+    for file, line in counted:
+        above = (SOURCE / file).read_text().splitlines()[: line - 1]
+        while (file, len(above)) in counted:
+            above.pop()
+        assert above[-1].lstrip().startswith("#"), f"{file}:{line} does not say why it is inside a function"
