@@ -26,6 +26,8 @@ def command_reference() -> str:
 
 def _sections(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - click's, or typer's own copy of it
     context = command.make_context(name, [], resilient_parsing=True)
+    # A command that is imported when it is called is another one in its context.
+    command = context.command
     if hasattr(command, "list_commands"):
         for child in command.list_commands(context):
             yield from _sections(command.get_command(context, child), f"{name} {child}")
