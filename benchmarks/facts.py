@@ -34,7 +34,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, T5Config, T
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import ClozeAnswer, Item, RequestScore
+from forgetmeter.records.item import ClozeAnswer, Item, RequestScore, RequestScores
 from forgetmeter.scoring.engine import Engine
 
 PADDED_TO = 128
@@ -191,7 +191,7 @@ def measure_seq2seq(count: int) -> list[Measured]:
         flat = [score for answer in mine if answer and not isinstance(answer, ClozeAnswer) for score in answer]
         gaps = [abs(one.loglikelihood - value) for one, (value, _) in zip(flat, peers, strict=True)]
         answers = iter(RequestScore(*each) for each in peers)
-        regrouped = [[next(answers) for _ in item.requests] for item in task.items]
+        regrouped = [RequestScores(next(answers) for _ in item.requests) for item in task.items]
         same = [o.prediction for o in task.judge(mine).outcomes] == [
             o.prediction for o in task.judge(regrouped).outcomes
         ]

@@ -32,11 +32,11 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import RequestScore, Task
+from forgetmeter.records.item import RequestScore, RequestScores, Task
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 
-Scores = list[list[RequestScore]]
+Scores = list[RequestScores]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def ask_peer(peer: HFLM, task: Task) -> Scores:
     instances = [Instance("loglikelihood", {}, (r.context, r.continuation), 0) for i in task.items for r in i.requests]
     with quiet():
         answers = iter(peer.loglikelihood(instances, disable_tqdm=True))
-    return [[RequestScore(*next(answers)) for _ in item.requests] for item in task.items]
+    return [RequestScores(RequestScore(*next(answers)) for _ in item.requests) for item in task.items]
 
 
 def multiplications(loaded: Loaded, prepared: Prepared) -> float:

@@ -15,13 +15,12 @@ from forgetmeter.compression import table
 from forgetmeter.report.headline import headlines
 from forgetmeter.report.retained_grid import retained_grids
 from forgetmeter.report.run_figures import run_figures
-from forgetmeter.results.findings.all_findings import find
-from forgetmeter.results.results import Run, open_run
-from forgetmeter.results.retained_curve import all_curves
+from forgetmeter.results.results import Results, open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.study.advising import AdviceRequest, Listener, _Advising
+from forgetmeter.study.candidate_sizes import checked_candidates
 from forgetmeter.study.running import run
 
 PRUNING = """
@@ -97,7 +96,7 @@ def location(installed: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def later(location: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+def later(location: str, monkeypatch: pytest.MonkeyPatch) -> Results:
     """The run, on a machine where the plug-ins are not installed."""
     monkeypatch.setattr(table, "plug_ins", tuple)
     return open_run(location)
@@ -116,16 +115,16 @@ def test_the_run_records_what_is_declared(location: str) -> None:
     assert "methods" not in study["identity"]
 
 
-def test_findings_on_pruning_count_it_in(later: Run) -> None:
-    findings = {finding.name: finding for finding in find(later)}
+def test_findings_on_pruning_count_it_in(later: Results) -> None:
+    findings = {finding.name: finding for finding in later.tested_claims}
     (result,) = findings["overall_hurts_most"].results
     # Only the plug-in is applied to all three scopes.
     assert result.tasks[0].effect is not None
 
 
-def test_charts_name_it_in_legends_and_rows(later: Run) -> None:
-    curves = all_curves(later, later.summary)
-    figures = run_figures(later, later.summary, curves)
+def test_charts_name_it_in_legends_and_rows(later: Results) -> None:
+    curves = later.retained_curves
+    figures = run_figures(later.run, later.summary, curves)
     titles = [figure.title for group in figures.level for figure in group.figures]
     assert any(title.endswith(": squares") for title in titles)
     legends = {row[0] for group in figures.level for figure in group.figures for row in figure.table.rows}
@@ -134,16 +133,18 @@ def test_charts_name_it_in_legends_and_rows(later: Run) -> None:
     assert "both: coarse grid" in named
 
 
-def test_sentences_and_grids_use_its_phrases(later: Run) -> None:
+def test_sentences_and_grids_use_its_phrases(later: Results) -> None:
     (grid,) = retained_grids(later.summary)
     assert grid.treatments == ("50% of squares pruned", "50% pruned", "coarse grid")
-    (headline,) = headlines(later.summary, all_curves(later, later.summary))
+    (headline,) = headlines(later.summary, later.retained_curves)
     assert "Coarse grid (both)" in " ".join(headline.sentences)
 
 
 def test_advice_tries_the_levels_that_it_asks_for(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
-    candidates = [str(recipe) for recipe in _Advising(request, Listener())._candidates()]
+    advising = _Advising(request, Listener())
+    _, problems = checked_candidates(advising._location, advising._study.recipes)
+    candidates = [str(recipe) for recipe in advising._candidates(problems)]
     assert candidates[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]
     assert set(candidates[:-2]) <= set(map(str, preset_recipes("advice")))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_task import MadeUpTask
+from made_up_task import MadeUpTask, plug_in
 
 from forgetmeter.models import model_files, pretrained
 from forgetmeter.models.checkpoint import open_checkpoint
@@ -46,7 +46,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_a_run_opens_each_file_of_a_model_once(
     llama_folder: Path, tmp_path: Path, calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("forgetmeter.probes.table.plugged_in", lambda: {"made_up": lambda: MadeUpTask})
+    plug_in(monkeypatch, {"made_up": MadeUpTask})
     study = {"models": [str(llama_folder)], "recipes": ["dynamic_int8:overall"], "tasks": ["made_up"]}
     assert run(study | {"output": str(tmp_path / "run")}).failures == ()
     assert calls == {"AutoConfig": 1, "AutoTokenizer": 1, "safe_open": 1, "recipe_problems": 2}

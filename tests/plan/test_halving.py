@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forgetmeter.plan.halving import FEWEST_ITEMS, FINALISTS, best, halving_rounds
@@ -23,6 +23,7 @@ def test_few_candidates_or_few_items_are_asked_everything_at_once() -> None:
 
 
 @given(st.integers(1, 500), st.integers(1, 10**6))
+@example(4, 900)
 def test_laws(candidates: int, items: int) -> None:
     rounds = halving_rounds(candidates, items)
     assert rounds[0].candidates == candidates

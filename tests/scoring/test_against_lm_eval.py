@@ -9,7 +9,7 @@ from lm_eval.models.huggingface import HFLM
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import RequestScore
+from forgetmeter.records.item import RequestScore, RequestScores
 from forgetmeter.scoring.engine import Engine
 
 pytestmark = pytest.mark.data
@@ -30,7 +30,7 @@ def test_loglikelihoods_differ_from_lm_evals_by_at_most_a_thousandth(smollm2: Lo
         Instance("loglikelihood", {}, (r.context, r.continuation), 0) for item in task.items for r in item.requests
     ]
     answers = iter(peer.loglikelihood(instances, disable_tqdm=True))
-    theirs = [[RequestScore(*next(answers)) for _ in item.requests] for item in task.items]
+    theirs = [RequestScores(RequestScore(*next(answers)) for _ in item.requests) for item in task.items]
     for one, other in zip(ours, theirs, strict=True):
         for mine, reference in zip(one, other, strict=True):
             assert mine.loglikelihood == pytest.approx(reference.loglikelihood, abs=1e-3)
