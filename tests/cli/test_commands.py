@@ -149,6 +149,23 @@ def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
     assert "there is no such folder" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"), "perplexity is asked of decoders only"),
+        (("--model", "standard:decoder", "--tasks", "facts", "--seed", str(2**63)), "--seed"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("A text.\n\nAnother one.\n")
+    request = ["run", *(each.replace("TEXT", str(text)) for each in options), "--out", str(tmp_path / "run")]
+    planned = forgetmeter(*request, "--limit", "1", "--dry-run", expect=2)
+    assert says in planned.stderr
+    assert planned.stderr.splitlines()[-1] == forgetmeter(*request, "--limit", "1", expect=2).stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.data
 def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "run")

@@ -18,7 +18,7 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
 from forgetmeter.study.prospect import Finished, Prospect
-from forgetmeter.study.running import look_at, run_prospect
+from forgetmeter.study.running import check_tasks, look_at, run_prospect
 from forgetmeter.visible_text import visible_line
 
 _SOME_FAILED = 1
@@ -81,8 +81,10 @@ def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_
             return study_from_options({"recipes": ["baseline"], **options}, vocabulary=vocabulary)
         return read_study_file(study, overrides=options, vocabulary=vocabulary)
 
-    prospect = look_at(read, progress=StageLines(sys.stderr), data=data)
+    stages = StageLines(sys.stderr)
+    prospect = look_at(read, progress=stages, data=data)
     if dry_run:
+        check_tasks(prospect, stages)
         _print_plan(prospect)
         return
     with progress_on(sys.stderr, prospect) as progress:

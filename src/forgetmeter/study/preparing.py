@@ -79,9 +79,7 @@ def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -
         UserError: A task's data cannot be had, or the device is not there; nothing has been done then.
     """
     study, store = prospect.plan.study, prospect.store
-    resolve_device(study.evaluation.device)
-    tasks = _load_tasks(prospect, progress)
-    _check_askable(prospect, tasks)
+    tasks = askable_tasks(prospect, progress)
     # Outside of ``identity``, so that a finished run of an earlier version, which has no methods, is recognised.
     store.open_study({**prospect.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
@@ -89,6 +87,22 @@ def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -
         store.write_items(task.description, [item for item in task.items if item.problem is None])
     work = Work(prospect.missing, tasks, prospect.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
+
+
+def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
+    """Load the tasks that still have cells to do, and check that each model can be asked them.
+
+    Args:
+        prospect: The study.
+        progress: Is told which task is being read.
+
+    Raises:
+        UserError: A task's data or the device is missing, or a model cannot be asked a task.
+    """
+    resolve_device(prospect.plan.study.evaluation.device)
+    tasks = _load_tasks(prospect, progress)
+    _check_askable(prospect, tasks)
+    return tasks
 
 
 def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:

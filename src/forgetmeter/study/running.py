@@ -70,6 +70,23 @@ def run_prospect(prospect: Prospect, *, progress: Progress | None = None, execut
     return Finished(prospect.plan.study.output, len(prospect.plan.cells), len(prospect.missing), failures)
 
 
+def check_tasks(prospect: Prospect, progress: Progress) -> None:
+    """Check what ``run_prospect`` checks of the tasks before it begins; nothing is written.
+
+    Args:
+        prospect: The study.
+        progress: Is told which task is being read.
+
+    Raises:
+        UserError: A task's data or the device is missing, or a model cannot be asked a task.
+    """
+    if prospect.missing:
+        # Imports torch and transformers, seconds that a finished study does not wait for.
+        from forgetmeter.study.preparing import askable_tasks
+
+        askable_tasks(prospect, progress)
+
+
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     """Return a function that reads the study, whatever it is given as."""
     if isinstance(study, Mapping):
