@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
 from forgetmeter.results.comparison import compare_all
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.resampling import cluster_weights, expanded_interval
 
 Counts = NDArray[np.float64]

@@ -15,7 +15,7 @@ import pytest
 
 import forgetmeter
 from forgetmeter.errors import UserError
-from forgetmeter.report.show_text import show_text
+from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.results.results import open_run
 

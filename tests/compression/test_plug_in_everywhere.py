@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from forgetmeter.cli.main import app
 from forgetmeter.compression import table
-from forgetmeter.report.headline import headlines
 from forgetmeter.report.retained_grid import retained_grids
 from forgetmeter.report.run_figures import run_figures
+from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.results import Results, open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.method_facts import EARLIER

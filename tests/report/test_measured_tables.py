@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from made_up_task import MadeUpTask, plug_in
 
+from forgetmeter.report.formats.rendering import render
 from forgetmeter.report.measured_tables import measured_tables
-from forgetmeter.report.rendering import render
 from forgetmeter.report.tables import tables
 from forgetmeter.results.results import open_run
 from forgetmeter.results.summary import Summary

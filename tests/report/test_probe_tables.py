@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from forgetmeter.report.rendering import render
+from forgetmeter.report.formats.rendering import render
 from forgetmeter.report.tables import tables
 from forgetmeter.results.summary import Summary
 

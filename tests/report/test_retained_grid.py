@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from forgetmeter.report.recipe_words import treatment
 from forgetmeter.report.retained_grid import grid_text, retained_grids
+from forgetmeter.report.words.recipe_words import treatment
 from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.recipe import parse_recipe
 

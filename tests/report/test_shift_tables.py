@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.report.numbers import MISSING
+from forgetmeter.report.formats.show_text import shifts_text
 from forgetmeter.report.shift_tables import TERMS, shift_tables, shift_terms
-from forgetmeter.report.show_text import shifts_text
+from forgetmeter.report.words.numbers import MISSING
 from forgetmeter.results.summary import Summary
 
 

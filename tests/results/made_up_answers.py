@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 
 
 def make_answers(

@@ -11,7 +11,7 @@ from scipy.stats import bootstrap, ttest_1samp
 
 from forgetmeter.results.clustered import compare_clustered
 from forgetmeter.results.comparison import compare_all
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 
 ITEMS_A_RELATION = 40
 

@@ -15,7 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.report.tables import remarks
 from forgetmeter.results.ledger import Ledger, LedgerCount, make_ledger
 from forgetmeter.results.results import open_run
-from forgetmeter.runs.ledger_items import LedgerAnswer, LedgerItem
+from forgetmeter.runs.content.ledger_items import LedgerAnswer, LedgerItem
 
 RECIPE = "dynamic_int8:overall"
 OTHER = "l1_unstructured:overall:0.5"

@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 from forgetmeter.errors import UserError
 from forgetmeter.json_text import to_json
 from forgetmeter.results.results import open_run
-from forgetmeter.runs import parquet_union
+from forgetmeter.runs.content import parquet_union
 from forgetmeter.runs.run_store import RunStore
 
 PRUNED, QUANTIZED = "l1_unstructured:overall:0.5", "dynamic_int8:overall"

@@ -18,7 +18,7 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED
-from forgetmeter.report.advice_text import advice_text
+from forgetmeter.report.formats.advice_text import advice_text
 from forgetmeter.results.advice import Advice
 from forgetmeter.results.results import open_run
 from forgetmeter.specs.budget import parse_budget

@@ -11,7 +11,7 @@ from made_up_task import SIZE, MadeUpTask, plug_in
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.noise import Noise
-from forgetmeter.report.rendering import render
+from forgetmeter.report.formats.rendering import render
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine

@@ -21,7 +21,7 @@ from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
-from forgetmeter.report.show_text import show_text
+from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import split
-from forgetmeter.report.advice_json import advice_json
-from forgetmeter.report.advice_text import advice_text
+from forgetmeter.report.formats.advice_json import advice_json
+from forgetmeter.report.formats.advice_text import advice_text
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.study.advising import AdviceRequest, Listener, advise
 from forgetmeter.study.prospect import Finished, Prospect

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from forgetmeter.cli.printing import print_text
-from forgetmeter.report.findings_json import findings_json
-from forgetmeter.report.findings_text import findings_text
+from forgetmeter.report.formats.findings_json import findings_json
+from forgetmeter.report.formats.findings_text import findings_text
 from forgetmeter.report.tables import remarks
 from forgetmeter.results.results import open_run
 

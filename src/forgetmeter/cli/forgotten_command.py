@@ -10,8 +10,8 @@ from rich.console import Console
 
 from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
-from forgetmeter.report.ledger_rows import Chosen, ledger_csv, ledger_json, ledger_markdown
-from forgetmeter.report.ledger_text import ledger_text
+from forgetmeter.report.formats.ledger_rows import Chosen, ledger_csv, ledger_json, ledger_markdown
+from forgetmeter.report.formats.ledger_text import ledger_text
 from forgetmeter.results.ledger import Ledger, LedgerEntry
 from forgetmeter.results.results import open_run
 from forgetmeter.specs.suggestion import unknown

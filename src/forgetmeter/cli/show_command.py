@@ -10,10 +10,10 @@ from rich.text import Text
 
 from forgetmeter.cli.printing import print_text
 from forgetmeter.errors import UserError
-from forgetmeter.report.frontier_text import frontier_text
-from forgetmeter.report.rendering import render
+from forgetmeter.report.formats.frontier_text import frontier_text
+from forgetmeter.report.formats.rendering import render
+from forgetmeter.report.formats.show_text import shifts_text, styled_text
 from forgetmeter.report.retained_grid import grid_text, retained_grids
-from forgetmeter.report.show_text import shifts_text, styled_text
 from forgetmeter.results.frontier import frontiers
 from forgetmeter.results.results import open_run
 from forgetmeter.specs.suggestion import unknown

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetmeter.report.left_out_facts import left_out_facts
-from forgetmeter.report.numbers import MISSING, count
 from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.report.words.left_out_facts import left_out_facts
+from forgetmeter.report.words.numbers import MISSING, count
 from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.report.numbers import MISSING, count, percent, share_or_all_but
-from forgetmeter.report.recipe_words import scope_in_words, treatment
+from forgetmeter.report.words.numbers import MISSING, count, percent, share_or_all_but
+from forgetmeter.report.words.recipe_words import scope_in_words, treatment
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.method_facts import Methods

@@ -14,13 +14,13 @@ from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_me
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
-from forgetmeter.report.recipe_words import recipe_in_words, task_label
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.frontier import MEASURES, frontiers
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
 

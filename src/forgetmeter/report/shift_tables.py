@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetmeter.report.numbers import MISSING, percent, probability
 from forgetmeter.report.table import Row, Table, Term
+from forgetmeter.report.words.numbers import MISSING, percent, probability
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary
 

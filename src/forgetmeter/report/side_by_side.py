@@ -10,7 +10,7 @@ import numpy as np
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.results import Results
 from forgetmeter.results.summary import Summary
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
 from forgetmeter.statistics.paired import Estimate, compare_paired
 

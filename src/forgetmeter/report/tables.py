@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from forgetmeter.report.left_out_facts import left_out_facts, not_numbers_remarks
 from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
 from forgetmeter.report.measured_tables import measured_tables
-from forgetmeter.report.numbers import (
+from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.report.words.left_out_facts import left_out_facts, not_numbers_remarks
+from forgetmeter.report.words.numbers import (
     MISSING,
     count,
     magnitude,
@@ -18,8 +19,7 @@ from forgetmeter.report.numbers import (
     points_interval,
     probability,
 )
-from forgetmeter.report.size_words import SIZES
-from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.report.words.size_words import SIZES
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from forgetmeter.errors import UserError
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import drawn, specifications
-from forgetmeter.report.headline import headlines
+from forgetmeter.report.formats.show_latex import show_latex
+from forgetmeter.report.formats.show_markdown import show_markdown
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
 from forgetmeter.report.run_figures import run_figures
-from forgetmeter.report.show_latex import show_latex
-from forgetmeter.report.show_markdown import show_markdown
 from forgetmeter.report.side_by_side import side_by_side
+from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.results import Results
 from forgetmeter.runs.filesystem import RunFolder
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.clustered_proportion import difference_interval, no_difference, share_interval
 from forgetmeter.statistics.paired import Estimate
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, totals_by_cluster

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.results.clustered import Clustered, compare_clustered
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.guessing import ChanceTest
 from forgetmeter.statistics.paired import Estimate, Paired, accuracy, compare_paired, mcnemar_exact, proportion
 from forgetmeter.statistics.resampling import hull

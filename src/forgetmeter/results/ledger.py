@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from forgetmeter.runs.ledger_items import LedgerItem
+from forgetmeter.runs.content.ledger_items import LedgerItem
 
 Status = Literal["kept", "forgotten", "gained", "wrong"]
 STATUSES: tuple[Status, ...] = ("kept", "forgotten", "gained", "wrong")

@@ -12,7 +12,7 @@ from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, curves, treatments
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate

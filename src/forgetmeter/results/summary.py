@@ -10,7 +10,7 @@ from typing import Any
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.comparison import Comparison, compare_all
 from forgetmeter.results.measured import MeasuredSummary, measured_cells
-from forgetmeter.runs.baselines import task_baseline
+from forgetmeter.runs.content.baselines import task_baseline
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredCell, StoredVariant
 from forgetmeter.specs.method_facts import Methods, recorded_methods

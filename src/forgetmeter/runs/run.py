@@ -11,16 +11,16 @@ from typing import Any
 import pandas as pd
 
 from forgetmeter.records.noise import Noise
-from forgetmeter.runs.answers import Answers, read_answers
-from forgetmeter.runs.baselines import ItemBaselines, baselines_by_task
-from forgetmeter.runs.damage import damage_named
+from forgetmeter.runs.content.answers import Answers, read_answers
+from forgetmeter.runs.content.baselines import ItemBaselines, baselines_by_task
+from forgetmeter.runs.content.damage import damage_named
+from forgetmeter.runs.content.item_shapes import read_item_shapes
+from forgetmeter.runs.content.item_texts import ItemTexts, read_item_texts
+from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
+from forgetmeter.runs.content.parquet_union import Part, read_union
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.item_shapes import read_item_shapes
-from forgetmeter.runs.item_texts import ItemTexts, read_item_texts
 from forgetmeter.runs.items_table import ITEM_COLUMNS
-from forgetmeter.runs.ledger_items import LedgerItem, ledger_items
 from forgetmeter.runs.outcomes_table import OUTCOME_COLUMNS
-from forgetmeter.runs.parquet_union import Part, read_union
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
 from forgetmeter.specs.method_facts import Methods, recorded_methods

@@ -11,9 +11,9 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
-from forgetmeter.report.numbers import MISSING, megabytes, percent, percent_interval
-from forgetmeter.report.recipe_words import recipe_in_words
-from forgetmeter.report.size_words import SIZES
+from forgetmeter.report.words.numbers import MISSING, megabytes, percent, percent_interval
+from forgetmeter.report.words.recipe_words import recipe_in_words
+from forgetmeter.report.words.size_words import SIZES
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
 from forgetmeter.specs.method_facts import Methods
 

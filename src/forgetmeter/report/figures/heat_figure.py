@@ -12,7 +12,7 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import HEAT, NO_VALUE, PAPER
-from forgetmeter.report.numbers import MISSING, percent
+from forgetmeter.report.words.numbers import MISSING, percent
 
 _CELL_WIDTH, _CELL_HEIGHT = 24, 17
 _LABEL = 230

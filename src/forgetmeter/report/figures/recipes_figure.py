@@ -11,8 +11,8 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
-from forgetmeter.report.numbers import percent, percent_interval
-from forgetmeter.report.recipe_words import recipe_in_words
+from forgetmeter.report.words.numbers import percent, percent_interval
+from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate

@@ -13,8 +13,8 @@ import pandas as pd
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, PAPER, SCOPE_COLOURS, SERIES, SHAPES
-from forgetmeter.report.numbers import MISSING, interval, magnitude, percent, percent_interval
-from forgetmeter.report.recipe_words import scope_in_words
+from forgetmeter.report.words.numbers import MISSING, interval, magnitude, percent, percent_interval
+from forgetmeter.report.words.recipe_words import scope_in_words
 from forgetmeter.results.retained_curve import RetainedCurve
 
 Along = Literal["level", "removed"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from forgetmeter.report.html.ledger_changes import Change
 from forgetmeter.report.html.long_answers import Given, LongAnswers
 from forgetmeter.report.html.other_phrasings import OtherPhrasings
-from forgetmeter.report.recipe_words import recipe_in_words
-from forgetmeter.runs.answers import Answers
-from forgetmeter.runs.given_answers import GivenAnswers
+from forgetmeter.report.words.recipe_words import recipe_in_words
+from forgetmeter.runs.content.answers import Answers
+from forgetmeter.runs.content.given_answers import GivenAnswers
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.report.told_apart import told_apart
+from forgetmeter.report.words.told_apart import told_apart
 
 Given = tuple[list[str], NDArray[np.int64]]
 """Texts, each once, and for each item the index of its own."""

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.report.html.ledger_changes import Change
-from forgetmeter.runs.answers import Answers
-from forgetmeter.runs.item_texts import ItemTexts
+from forgetmeter.runs.content.answers import Answers
+from forgetmeter.runs.content.item_texts import ItemTexts
 
 
 class OtherPhrasings:

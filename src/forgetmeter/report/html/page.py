@@ -14,18 +14,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forgetmeter.report.figures.figure import DrawnFigure
-from forgetmeter.report.findings_text import effect_text
-from forgetmeter.report.headline import Headline
+from forgetmeter.report.formats.findings_text import effect_text
 from forgetmeter.report.html.inline_svg import inline_svg
 from forgetmeter.report.html.json_block import json_block
 from forgetmeter.report.html.ledger_data import LedgerData
-from forgetmeter.report.numbers import count, percent, points, points_interval, probability
-from forgetmeter.report.recipe_words import recipe_in_words, task_label
-from forgetmeter.report.run_facts import run_facts
 from forgetmeter.report.run_figures import RunFigures, TaskFigures
 from forgetmeter.report.shift_tables import shift_tables, shift_terms
 from forgetmeter.report.side_by_side import SideBySide
 from forgetmeter.report.tables import legend, remarks, tables
+from forgetmeter.report.words.headline import Headline
+from forgetmeter.report.words.numbers import count, percent, points, points_interval, probability
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
+from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run

@@ -15,7 +15,7 @@ from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, treatments
-from forgetmeter.runs.answers import Answers
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE

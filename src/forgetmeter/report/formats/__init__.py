@@ -1,0 +1,1 @@
+"""Results as text, CSV, JSON, Markdown and LaTeX."""

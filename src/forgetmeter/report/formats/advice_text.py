@@ -1,0 +1,142 @@
+"""Advice for the terminal."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.numbers import count, megabytes, percent, percent_interval, points_interval
+from forgetmeter.results.advice import Advice, Sized
+from forgetmeter.results.standing import Standing
+from forgetmeter.specs.model_reference import parse_model_reference
+
+_MOST_LEFT = 5
+
+
+def advice_text(advice: Advice, *, width: int) -> Text:
+    """Return advice with styles, for a rich console; its ``plain`` is what a file gets.
+
+    Args:
+        advice: The advice.
+        width: Columns to fit into.
+    """
+    text = Text()
+    text.append("Take ", "bold")
+    text.append(advice.best.recipe, "bold green")
+    text.append(f"\n{_in_a_sentence(advice, width)}\n\n")
+    text.append_text(_table(advice, width))
+    for line in _remarks(advice):
+        text.append("\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)) + "\n")
+    text.append("\nmake it    ", "bold")
+    text.append(f"{_command(advice)}\n")
+    text.append("look at it ", "bold")
+    text.append(f"forgetmeter report {shlex.quote(advice.runs[-1])}\n")
+    return text
+
+
+def _command(advice: Advice) -> str:
+    size = advice.best_size
+    if size.format is None:
+        return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({size.no_format})"
+    stored = "" if size.format == "dense" else f" --format {size.format}"
+    recipe = advice.best.recipe
+    quoted = shlex.quote(recipe) if "'" in recipe else f"'{recipe}'"
+    return f"forgetmeter compress {shlex.quote(advice.model)} {quoted}{stored} --out DIR"
+
+
+def _in_a_sentence(advice: Advice, width: int) -> str:
+    best, size = advice.best, advice.sizes[advice.best.recipe]
+    kept = percent_interval(best.retained)
+    (takes,) = megabytes([size.bytes])
+    (most,) = megabytes([advice.most_bytes])
+    (whole,) = megabytes([advice.dense_bytes])
+    tasks = len(best.tasks)
+    known = sum(task.known for task in best.tasks)
+    forgotten = sum(task.forgotten for task in best.tasks)
+    over = f", the mean over {tasks} tasks" if tasks > 1 else ""
+    sentence = (
+        f"It takes {takes} MB, {size.bytes / advice.dense_bytes:.0%} of the {whole} MB that {advice.model} takes "
+        f"{_where(advice)}, where {most} MB are allowed, and retains {kept} of what it knew{over}: {count(forgotten)} "
+        f"of {count(known)} right answers are forgotten."
+    )
+    return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _where(advice: Advice) -> str:
+    is_gguf = parse_model_reference(advice.model).source in ("gguf", "package")
+    return "once it is dequantized to float32" if is_gguf else "on the disk"
+
+
+def _table(advice: Advice, width: int) -> Text:
+    tasks = [task.task for task in advice.best.tasks] if len(advice.best.tasks) > 1 else []
+    columns = [Column("recipe"), Column("MB", "right"), Column("retained [95%]"), Column("behind the best [95%]")]
+    columns += [Column(task, "right", "start") for task in tasks]
+    sizes = megabytes(advice.sizes[each.recipe].bytes for each in advice.finalists)
+    rows = [
+        (
+            each.recipe,
+            size,
+            percent_interval(each.retained),
+            _behind(each),
+            *(percent(task.retained.value) for task in each.tasks if tasks),
+        )
+        for each, size in zip(advice.finalists, sizes, strict=True)
+    ]
+    styles = ["bold", *("" for _ in rows[1:])]
+    return in_columns(columns, rows, width=width, styles=styles)
+
+
+def _behind(standing: Standing) -> str:
+    if standing.behind is None:
+        return "—"
+    return points_interval(standing.behind)
+
+
+def _remarks(advice: Advice) -> Iterable[str]:
+    yield ""
+    smaller = [
+        each for each in advice.alike if advice.sizes[each.recipe].bytes < advice.sizes[advice.best.recipe].bytes
+    ]
+    if smaller:
+        (size,) = megabytes([advice.sizes[smaller[0].recipe].bytes])
+        yield (
+            f"Smaller, and not to be told from it by what it retains: {smaller[0].recipe} ({size} MB). "
+            "More items would tell."
+        )
+    elif advice.alike:
+        yield f"Not to be told from it by what they retain: {_names(each.recipe for each in advice.alike)}."
+    yield (
+        "Sizes are those of the files of weights that forgetmeter compress writes. Pruned weights are stored plainly, "
+        "as no format in use today stores their zeros in less. How fast a model is, is another matter."
+    )
+    in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
+    if in_memory:
+        yield f"Of {_names(in_memory)}, which forgetmeter compress cannot write, the size is that in memory."
+    yield f"Asked: {'; '.join(f'{number} candidates {count(items)} items each' for items, number in advice.rounds)}."
+    if advice.left:
+        shown = [f"{each.recipe} {percent(each.retained)} of {count(each.items)} items" for each in advice.left]
+        yield f"Left behind, with what they retained when they were: {_names(shown)}."
+    if advice.too_large:
+        yield f"Too large, and not asked: {_names(_with_size(advice.too_large))}."
+    if advice.dense_bytes <= advice.most_bytes:
+        yield "The model itself is within this size."
+    for task, reason in advice.not_counted:
+        yield f"Not counted: {task}, as {reason}."
+    for recipe, reason in advice.unusable:
+        yield f"Not a candidate: {recipe}: {reason}."
+
+
+def _with_size(candidates: Sequence[Sized]) -> list[str]:
+    ordered = sorted(candidates, key=lambda each: each.bytes)
+    sizes = megabytes(each.bytes for each in ordered)
+    return [f"{each.recipe} ({size} MB)" for each, size in zip(ordered, sizes, strict=True)]
+
+
+def _names(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MOST_LEFT} more" if len(names) > _MOST_LEFT else ""
+    return f"{', '.join(names[:_MOST_LEFT])}{more}"

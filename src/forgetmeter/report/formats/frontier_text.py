@@ -1,0 +1,62 @@
+"""What each variant costs and retains, for the terminal, with a star where no other is as good by both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.numbers import MISSING, megabytes, percent_interval
+from forgetmeter.report.words.size_words import SIZES
+from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure
+
+_UNBEATEN = " *"
+_BEATEN = "  "
+
+
+def frontier_text(frontier: Frontier, *, width: int) -> Text:
+    """Return a frontier as lines, the variants from the one that retains most to the one that retains least.
+
+    Args:
+        frontier: The variants of a model on a task.
+        width: Columns of the terminal to fit into.
+    """
+    points = sorted(frontier.points, key=lambda point: -point.retained.value)
+    columns = [Column("recipe"), Column("retained [95%]")]
+    columns += [Column(heading + _BEATEN, align="right") for heading in (*SIZES.values(), "tokens/s")]
+    sizes = [_sizes(points, measure) for measure in SIZES]
+    rows = [
+        (
+            point.recipe,
+            percent_interval(point.retained),
+            *(column[place] for column in sizes),
+            _speed(point),
+        )
+        for place, point in enumerate(points)
+    ]
+    text = Text(f"{frontier.model} · {frontier.task} · sizes in MB\n", "bold")
+    styles = ["bold" if point.pareto else "" for point in points]
+    text.append_text(in_columns(columns, rows, width=width, styles=styles))
+    text.append(
+        "* beaten by no other: none is as small (as fast) or more so, and retains as much or more.\n"
+        "Sizes are of the whole model: stored plainly; pruned matrices as a bitmask and what is left; quantized\n"
+        "matrices at their bits; each matrix in the smallest way. Speed was measured while this task was scored.\n",
+        "dim",
+    )
+    return text
+
+
+def _sizes(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
+    shown = megabytes(int(point.costs[measure]) if measure in point.costs else None for point in points)
+    return [size + _mark(point, measure) for size, point in zip(shown, points, strict=True)]
+
+
+def _speed(point: FrontierPoint) -> str:
+    if point.simulated or SPEED not in point.costs:
+        return MISSING + _BEATEN
+    return f"{point.costs[SPEED]:,.0f}{_mark(point, SPEED)}"
+
+
+def _mark(point: FrontierPoint, measure: Measure) -> str:
+    return _UNBEATEN if measure in point.pareto else _BEATEN

@@ -1,0 +1,79 @@
+"""A ledger for programs and documents: CSV, JSON and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from forgetmeter.json_text import to_json
+from forgetmeter.report.words.numbers import MISSING, count, percent
+from forgetmeter.results.ledger import Ledger, LedgerEntry
+
+_KEYS = ("model", "recipe", "task")
+_ENTRY = tuple(field.name for field in fields(LedgerEntry))
+_SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
+
+Chosen = Sequence[tuple[Ledger, Sequence[LedgerEntry]]]
+"""Ledgers with those of their entries that are wanted."""
+
+
+def ledger_csv(chosen: Chosen) -> str:
+    """Return a line an item."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow((*_KEYS, *_ENTRY))
+    for ledger, entries in chosen:
+        keys = [getattr(ledger, name) for name in _KEYS]
+        for entry in entries:
+            writer.writerow([*keys, *(getattr(entry, name) for name in _ENTRY)])
+    return stream.getvalue()
+
+
+def ledger_json(chosen: Chosen) -> str:
+    """Return a list of ledgers with their counts and the wanted entries."""
+    document = [_document(ledger, entries) for ledger, entries in chosen]
+    return to_json({"ledgers": document}).decode()
+
+
+def ledger_markdown(chosen: Chosen) -> str:
+    """Return a heading and a table a ledger."""
+    parts = []
+    for ledger, entries in chosen:
+        total = ledger.total
+        parts.append(f"## `{ledger.recipe}` on {_escaped(ledger.task)} ({_escaped(ledger.model)})")
+        parts.append(
+            f"{count(total.kept)} kept, {count(total.forgotten)} forgotten, {count(total.gained)} gained, "
+            f"{count(total.wrong)} wrong before and after; retained {percent(total.retained)}."
+        )
+        lines = [
+            "| asked | right answer | before | now | status | what became of it |",
+            "|:---|:---|:---|:---|:---|:---|",
+        ]
+        lines += [f"| {' | '.join(map(_escaped, _cells(entry)))} |" for entry in entries]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _document(ledger: Ledger, entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+    return {
+        **{name: getattr(ledger, name) for name in _KEYS},
+        "total": {**asdict(ledger.total), "retained": ledger.total.retained},
+        "fates": dict(ledger.fates),
+        "by_relation": [asdict(each) for each in ledger.by_relation],
+        "by_popularity": [asdict(each) for each in ledger.by_popularity],
+        "by_margin": [asdict(each) for each in ledger.by_margin],
+        "items": [{name: getattr(entry, name) for name in _ENTRY} for entry in entries],
+    }
+
+
+def _cells(entry: LedgerEntry) -> Sequence[str]:
+    asked = entry.statement or entry.item_id
+    return asked, entry.gold, entry.before, entry.after, entry.status, entry.fate or MISSING
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))

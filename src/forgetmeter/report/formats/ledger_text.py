@@ -1,0 +1,149 @@
+"""A ledger for the terminal: what is left, where it went, and the answers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.text import Text
+
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.numbers import MISSING, count, percent
+from forgetmeter.report.words.told_apart import told_apart
+from forgetmeter.results.ledger import ENOUGH_CHOICES, TOP, Fate, Ledger, LedgerCount, LedgerEntry, Status
+
+_COUNTED = (
+    Column("known", "right"),
+    Column("kept", "right"),
+    Column("forgotten", "right"),
+    Column("gained", "right"),
+    Column("retained", "right"),
+)
+_FATES: dict[Fate, str] = {
+    "still near": f"still near: the right answer is among the first {TOP}",
+    "other phrasing": "not near, but under another phrasing: the same fact asked in other words is answered right",
+    "lost": "lost",
+}
+_HEADINGS: dict[Status, str] = {
+    "kept": "Kept",
+    "forgotten": "Forgotten, first what it was surest of",
+    "gained": "Gained",
+    "wrong": "Wrong before and after",
+}
+_UNKNOWN_ITEMS = "the task's items are not stored or are damaged (run the study again to have them written)"
+_MOST_RELATIONS = 12
+
+
+def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status, total: int, width: int) -> Text:
+    """Return a ledger with styles, for a rich console; its ``plain`` is what a file gets.
+
+    Args:
+        ledger: The ledger.
+        shown: The entries to show, in order.
+        status: Theirs.
+        total: How many entries there are that could be shown.
+        width: Columns to fit into.
+    """
+    text = Text()
+    text.append(f"{ledger.model}\n", "bold magenta")
+    text.append(f"{ledger.recipe}", "bold cyan")
+    text.append(f" on {ledger.task}\n\n", "cyan")
+    text.append_text(_answer(ledger))
+    for name, counts in (
+        ("relation", ledger.by_relation),
+        ("popularity in its relation", ledger.by_popularity),
+        ("margin of the original", ledger.by_margin),
+    ):
+        if len(counts) > 1:
+            text.append("\n")
+            text.append_text(_counts(name, counts[:_MOST_RELATIONS], width))
+            if len(counts) > _MOST_RELATIONS:
+                left_out = len(counts) - _MOST_RELATIONS
+                text.append(f"… and {left_out} more with fewer forgotten; --format json has them\n", "dim")
+    text.append("\n")
+    text.append_text(_entries(shown, status=status, total=total, width=width))
+    return text
+
+
+def _answer(ledger: Ledger) -> Text:
+    total = ledger.total
+    known = total.kept + total.forgotten
+    text = Text()
+    if not known:
+        text.append(f"The original gets none of {count(total.items)} items right, so there is nothing to forget.\n")
+    else:
+        text.append("Of ")
+        text.append(count(known), "bold")
+        text.append(f" items that the original gets right, of {count(total.items)}, ")
+        text.append(f"{count(total.forgotten)} {'is' if total.forgotten == 1 else 'are'} forgotten", "bold red")
+        text.append(" and ")
+        text.append(f"{count(total.kept)} kept", "bold green")
+        text.append(f" ({percent(total.retained)}).")
+        text.append(f" {count(total.gained)} gained, {count(total.wrong)} wrong before and after.\n")
+    return text.append_text(_fates(ledger))
+
+
+def _fates(ledger: Ledger) -> Text:
+    text = Text()
+    lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
+    untold = ledger.total.forgotten - sum(number for number, _ in lines)
+    why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each" if ledger.has_items else _UNKNOWN_ITEMS
+    if lines:
+        lines += [(untold, f"cannot be told: {why}")] if untold else []
+        text.append(f"Of the {count(ledger.total.forgotten)} forgotten:\n")
+        widest = max(len(count(number)) for number, _ in lines)
+        for number, meaning in lines:
+            text.append(f"  {count(number):>{widest}} {meaning}\n")
+    elif untold:
+        text.append(f"Whether they are lost or only displaced cannot be told: {why}.\n")
+    return text
+
+
+def _counts(name: str, counts: Sequence[LedgerCount], width: int) -> Text:
+    rows = [
+        (
+            each.group if each.label == each.group else f"{each.group} ({each.label})",
+            count(each.kept + each.forgotten),
+            count(each.kept),
+            count(each.forgotten),
+            count(each.gained),
+            percent(each.retained),
+        )
+        for each in counts
+    ]
+    return in_columns((Column(f"by {name}"), *_COUNTED), rows, width=width)
+
+
+def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width: int) -> Text:
+    text = Text()
+    if not shown:
+        return text.append(f"No item to show is {status}.\n")
+    more = f" · {count(len(shown))} of {count(total)}; --limit shows more" if total > len(shown) else ""
+    text.append(f"{_HEADINGS[status]}{more}\n", "bold")
+    has_blanks = any("___" in entry.statement for entry in shown)
+    # A question that is too long is told by its end, a sentence with a blank by its beginning.
+    columns = [Column("asked", cut="end" if has_blanks else "start")]
+    told = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
+    rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, told, strict=True)]
+    same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
+    as_well = {(True, False): ", as before", (False, True): ", as now", (True, True): ", as before and now"}
+    columns.append(Column("right answer" + as_well.get((same_before, same_after), "")))
+    for heading, is_same, place in (("before", same_before, 1), ("now", same_after, 2)):
+        if not is_same:
+            columns.append(Column(heading))
+            rows = [[*row, answers[place]] for row, answers in zip(rows, told, strict=True)]
+    columns.append(Column("rank", "right"))
+    rows = [[*row, _ranks(entry)] for row, entry in zip(rows, shown, strict=True)]
+    if any(entry.fate for entry in shown):
+        columns.append(Column("what became of it"))
+        rows = [[*row, entry.fate or MISSING] for row, entry in zip(rows, shown, strict=True)]
+    return text.append_text(in_columns(columns, rows, width=width))
+
+
+def _is_gold(shown: Sequence[LedgerEntry], side: Literal["before", "after"]) -> bool:
+    return all(getattr(entry, side).casefold() == entry.gold.casefold() for entry in shown)
+
+
+def _ranks(entry: LedgerEntry) -> str:
+    before, after = (MISSING if rank is None else count(rank) for rank in (entry.rank_before, entry.rank_after))
+    return f"{before} → {after}"

@@ -1,0 +1,37 @@
+"""A summary in the format asked for."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from forgetmeter.errors import UserError
+from forgetmeter.report.formats.show_csv import show_csv
+from forgetmeter.report.formats.show_json import show_json
+from forgetmeter.report.formats.show_latex import show_latex
+from forgetmeter.report.formats.show_markdown import show_markdown
+from forgetmeter.report.formats.show_text import show_text
+from forgetmeter.results.summary import Summary
+from forgetmeter.specs.suggestion import unknown
+
+Format = Literal["table", "csv", "json", "markdown", "latex"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def render(summary: Summary, format: Format, *, width: int | None = None) -> str:
+    """Return a summary as text, with a newline at its end.
+
+    Args:
+        summary: What to show.
+        format: ``table`` for the terminal, ``markdown`` and ``latex`` for documents, ``csv`` and ``json`` for
+            programs.
+        width: Columns that ``table`` has to fit into; those of the terminal by default.
+
+    Raises:
+        UserError: There is no such format.
+    """
+    if format == "table":
+        return show_text(summary, width=width)
+    plain = {"csv": show_csv, "json": show_json, "markdown": show_markdown, "latex": show_latex}
+    if format not in plain:
+        raise UserError(unknown("format", format, FORMATS))
+    return plain[format](summary)

@@ -1,0 +1,79 @@
+"""A summary as LaTeX tables with booktabs rules."""
+
+from __future__ import annotations
+
+import re
+
+from forgetmeter.report.table import Row, Table
+from forgetmeter.report.tables import DAGGER, STAR, legend, remarks, tables
+from forgetmeter.report.words.numbers import MISSING
+from forgetmeter.results.summary import Summary
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    MISSING: "---",
+    DAGGER: r"$^{\dagger}$",
+    "…": r"\dots{}",
+}
+_NEGATIVE = re.compile(r"(?<![\w.])-(?=\d)")
+
+
+def show_latex(summary: Summary) -> str:
+    """Return a table for each model's variants and one a task, each with a caption and a label."""
+    parts = [r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}."]
+    parts += [_table(table) for table in tables(summary)]
+    parts += [f"% {' '.join(remark.split())}" for remark in remarks(summary)]
+    parts.append("\n".join(f"% {term.name}: {term.meaning}" for term in legend(summary)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    caption = ", ".join(map(_escaped, (f"{table.name} of {table.model}", *table.facts)))
+    label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.model}-{table.name}").strip("-")
+    heading = " & ".join(map(_escaped, ("recipe", *table.columns)))
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            rf"\label{{tab:{label}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+            r"\toprule",
+            rf"{heading} \\",
+            r"\midrule",
+            *(_row(row, len(table.columns)) for row in table.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _row(row: Row, columns: int) -> str:
+    recipe = rf"\texttt{{{_escaped(row.recipe)}}}"
+    if row.note:
+        return rf"{recipe} & \multicolumn{{{columns}}}{{l}}{{{_escaped(row.note)}}} \\"
+    return rf"{' & '.join([recipe, *map(_value, row.cells)])} \\"
+
+
+def _value(text: str) -> str:
+    number = text.removesuffix(f" {STAR}")
+    sign = "" if number == text else r"$^{*}$"
+    return _NEGATIVE.sub("$-$", _escaped(number)) + sign
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))

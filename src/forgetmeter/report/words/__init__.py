@@ -1,0 +1,1 @@
+"""Numbers, names and sentences as a reader sees them."""

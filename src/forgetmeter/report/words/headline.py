@@ -1,0 +1,165 @@
+"""The answer that a run gives, in a few sentences for each model and task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from forgetmeter.report.words.numbers import count, percent, points, share_or_all_but
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, treatments
+from forgetmeter.specs.method_facts import Methods
+from forgetmeter.specs.recipe import BASELINE
+
+_AFFORDABLE = (0.01, 0.02, 0.05, 0.1)
+_MUCH = 0.25
+_NOTHING = 0.01
+_NO_BETTER = 0.05
+_SCOPES = (BOTH, FEED_FORWARD, ATTENTION)
+_PLACES: Mapping[str, str] = {BOTH: "attention and feed-forward", FEED_FORWARD: "feed-forward", ATTENTION: "attention"}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What compression cost one model on one task.
+
+    Attributes:
+        model: The model, as text.
+        task: The task.
+        sentences: The answer, the most important first.
+        has_knowledge: Whether the baseline is there and better than guessing, so that there is something to forget.
+    """
+
+    model: str
+    task: str
+    sentences: tuple[str, ...]
+    has_knowledge: bool
+
+
+def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headline]:
+    """Return one for each model and task that has outcomes, in the study's order."""
+    curves, found = list(curves), []
+    names = [task.task for task in summary.tasks]
+    for model in dict.fromkeys(cell.model for cell in summary.cells):
+        for task in summary.tasks:
+            cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
+            mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
+            if cells:
+                said = tuple(_sentences(task, task_label(task.task, names), cells, mine, summary.methods))
+                found.append(Headline(model, task.task, said, _has_knowledge(task, cells)))
+    return found
+
+
+def _sentences(
+    task: TaskSummary, label: str, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve], methods: Methods
+) -> Iterable[str]:
+    baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
+    if baseline is None:
+        best, worst = max(cell.accuracy.value for cell in cells), min(cell.accuracy.value for cell in cells)
+        yield f"The baseline has no outcomes on {label}, so what was forgotten cannot be said."
+        yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
+        return
+    known = baseline.right
+    yield _known(task, label, baseline, known)
+    if not known:
+        yield "So there is nothing that compression could make it forget."
+        return
+    if _is_guessing(task, baseline):
+        yield "So what variants still get right of it says nothing of what they know."
+        return
+    yield from _pruned(curves)
+    yield from _quantized([cell for cell in cells if cell.retained is not None], methods)
+    compared = [cell for cell in cells if cell.drop is not None]
+    unclear = sum(not cell.is_significant for cell in compared)
+    if compared:
+        yield f"{unclear} of {len(compared)} recipes show no change of accuracy beyond chance."
+
+
+def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:
+    baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
+    return baseline is not None and baseline.accuracy.value > 0 and not _is_guessing(task, baseline)
+
+
+def _is_guessing(task: TaskSummary, baseline: CellSummary) -> bool:
+    if baseline.p_chance is None or task.chance is None:
+        return False
+    return baseline.p_chance >= _NO_BETTER or baseline.accuracy.value <= task.chance
+
+
+def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
+    noun = things(task.task, baseline.items)
+    verb = "knows" if noun.startswith("fact") else "gets right"
+    amount = share_or_all_but(known, baseline.items)
+    of = "" if label.startswith(noun) else f" of {label}"
+    said = f"It {verb} {amount} of {count(baseline.items)} {noun}{of}"
+    if known and _is_guessing(task, baseline):
+        return f"{said}, which is no better than guessing ({percent(task.chance)})."
+    return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."
+
+
+def _pruned(curves: Sequence[RetainedCurve]) -> Iterable[str]:
+    curve = _widest(curves)
+    if curve is None:
+        return
+    place = _PLACES.get(curve.scope.removeprefix("paper/"), curve.scope)
+    affordable = _affordable(curve.points)
+    if affordable is not None:
+        yield f"{affordable.level:.0%} of {place} can go for {_lost(affordable)} of that."
+    much = next((point for point in curve.points if 1 - point.retained.value >= _MUCH), None)
+    if much is not None:
+        already = "Already without" if much is curve.points[0] else "Without"
+        yield f"{already} {much.level:.0%} of {place}, {_lost(much)} is gone."
+
+
+def _widest(curves: Sequence[RetainedCurve]) -> RetainedCurve | None:
+    for scope in _SCOPES:
+        for curve in curves:
+            if curve.scope.removeprefix("paper/") == scope and curve.points:
+                return curve
+    return next((curve for curve in curves if curve.points), None)
+
+
+def _affordable(curve_points: Sequence[CurvePoint]) -> CurvePoint | None:
+    """Return the highest level up to which little is lost; the less is lost, the better, so 1% is tried first."""
+    for limit in _AFFORDABLE:
+        found = None
+        for point in curve_points:
+            if 1 - point.retained.value > limit:
+                break
+            found = point
+        if found is not None:
+            return found
+    return None
+
+
+def _lost(point: CurvePoint) -> str:
+    return percent(1 - point.retained.value)
+
+
+def _quantized(cells: Sequence[CellSummary], methods: Methods) -> Iterable[str]:
+    by_recipe = {cell.recipe: cell for cell in cells}
+    found = [each for each in treatments(by_recipe, methods) if each.facts.quantizes]
+    for method, level in dict.fromkeys((each.method, each.level) for each in found):
+        places = {each.place: each.recipe for each in found if (each.method, each.level) == (method, level)}
+        recipe = next((places[scope] for scope in _SCOPES if scope in places), None)
+        if recipe is not None:
+            yield _cost(recipe_in_words(recipe, methods), by_recipe[recipe])
+
+
+def _cost(words: str, cell: CellSummary) -> str:
+    scope, _, does = words.partition(": ")
+    said = f"{does[:1].upper()}{does[1:]} ({scope})"
+    assert cell.retained is not None
+    assert cell.drop is not None
+    forgotten = percent(1 - cell.retained.value)
+    drop = f"drop {points(cell.drop.value)} points, {points(cell.drop.low)} to {points(cell.drop.high)}"
+    if cell.verdict == "lost":
+        return f"{said} costs {forgotten} of that."
+    if cell.verdict == "gained":
+        return f"{said} forgets {forgotten} of that, and gains more ({drop})."
+    if cell.drop.high <= _NOTHING:
+        return f"{said} costs nothing measurable ({drop})."
+    return f"{said} forgets {forgotten} of that; in accuracy it is not beyond chance ({drop})."

@@ -1,0 +1,109 @@
+"""What was run, and what came of it: models, versions, hardware, seeds, filters, failures, missing cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from forgetmeter.report.words.numbers import count, percent
+from forgetmeter.report.words.recipe_words import recipe_in_words
+from forgetmeter.results.summary import Summary
+from forgetmeter.runs.run import Run
+from forgetmeter.visible_text import visible_line
+
+_MOST_FAILURES = 200
+
+
+@dataclass(frozen=True)
+class FactGroup:
+    """Facts under one heading: a name and a value each."""
+
+    heading: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
+    """Return what there is to say of a run; groups without facts are left out."""
+    study = run.study
+    identity: Mapping[str, Any] = study["identity"]
+    groups = [
+        FactGroup("Models", tuple(_models(identity))),
+        FactGroup("Tasks", tuple(_tasks(run, summary))),
+        FactGroup("Evaluation", tuple(_plain(_evaluation(study, identity)))),
+        FactGroup("Noise floor", tuple(_noise(run))),
+        FactGroup("Hardware", tuple(_plain(study.get("hardware") or {}))),
+        FactGroup("Versions", tuple(_plain(study.get("versions") or {}))),
+        FactGroup("Cells", tuple(_cells(summary))),
+        FactGroup("Failures", tuple(_failures(summary))),
+    ]
+    return [group for group in groups if group.facts]
+
+
+def _models(identity: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    content = identity.get("model_content") or {}
+    for model in identity.get("models", ()):
+        yield str(model), f"content {content[model]}" if model in content else "content not recorded"
+
+
+def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
+    stored = {each.task: each.facts for each in run.tasks}
+    for task in summary.tasks:
+        row = stored.get(task.task, {})
+        said = [f"{count(task.items)} items"]
+        official = row.get("official_size")
+        if official is not None and official != task.items:
+            said.append(f"of {count(official)} in all")
+        said += [f"source {row['source']}"] if row.get("source") else []
+        said += [f"version {row['version']}"] if row.get("version") else []
+        said += [f"left out: {count(number)} {reason}" for reason, number in task.filters.items()]
+        said += [f"guessing {percent(task.chance)}"] if task.chance is not None else []
+        said += [f"majority {percent(task.majority)}"] if task.majority is not None else []
+        yield task.task, ", ".join(said)
+    yield from _not_asked(summary)
+
+
+def _not_asked(summary: Summary) -> Iterable[tuple[str, str]]:
+    seen = set()
+    for cell in summary.cells:
+        if cell.dropped and (cell.model, cell.task) not in seen:
+            seen.add((cell.model, cell.task))
+            reasons = ", ".join(f"{count(number)} {reason}" for reason, number in cell.dropped.items())
+            yield f"{cell.task}, {cell.model}", f"could not be asked: {reasons}"
+
+
+def _evaluation(study: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    others = {name: study[name] for name in ("device", "batch_tokens") if name in study}
+    return {**(identity.get("evaluation") or {}), **others, "schema": study.get("schema_version")}
+
+
+def _plain(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        yield str(name).replace("_", " "), "none" if value is None else str(value)
+
+
+def _noise(run: Run) -> Iterable[tuple[str, str]]:
+    for (model, task), noise in run.noise.items():
+        yield f"{model}, {task}", f"{percent(noise.floor)} of the items change when the baseline is asked twice"
+
+
+def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
+    times = [*(cell.seconds for cell in summary.cells), *(cell.seconds for cell in summary.measured)]
+    seconds = sum(each for each in times if each is not None)
+    yield "done", f"{count(len(times))}, in {seconds / 60:,.1f} minutes of scoring"
+    if summary.missing:
+        missing = Counter((model, task) for model, _, task in summary.missing)
+        for (model, task), number in missing.items():
+            yield f"missing: {model}, {task}", f"{count(number)} recipes; the same command does the rest"
+    simulated = [each for each in summary.variants if each.simulated]
+    if simulated:
+        yield "simulated", f"{count(len(simulated))} variants, in floating point: same arithmetic, but not its speed"
+
+
+def _failures(summary: Summary) -> Iterable[tuple[str, str]]:
+    for failure in summary.failures[:_MOST_FAILURES]:
+        name = f"{failure.model}, {failure.task}: {recipe_in_words(failure.recipe, summary.methods)}"
+        yield name, visible_line(failure.error) or "no cause was noted"
+    if len(summary.failures) > _MOST_FAILURES:
+        yield "and more", f"{count(len(summary.failures) - _MOST_FAILURES)} failures"

@@ -1,0 +1,229 @@
+"""What all variants of a model did on a task, item by item: the arrays from which everything else is counted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from forgetmeter.runs.content.baselines import ItemBaselines
+from forgetmeter.runs.content.parquet_union import Part
+from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.choice_divergence import ChoiceDistributions
+
+_READ = ("item_id", "correct", "prediction", "rank", "margin", "loglikelihoods")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the variants of one model did on one task.
+
+    Items are those of the baseline, in its order; where a variant answered others too, these come behind.
+
+    Attributes:
+        model: The model, as text.
+        task: The task.
+        recipes: One a variant, in the study's order.
+        items: Their ids, of shape ``(items,)``.
+        relation: For each item the index of its relation in ``relations``, -1 where it has none.
+        relations: Names of the relations; empty where the task has none.
+        popularity: Of each item's subject; NaN where it is not known.
+        chance: Probability that a guess is right, by item; NaN where that cannot be said.
+        majority: 1 where the majority answer is right, else 0, by item; NaN likewise.
+        answered: Whether there is an outcome, bool, of shape ``(variants, items)``.
+        correct: Whether it is right, of the same shape; ``False`` where there is none.
+        changed: Whether the prediction is another than the baseline's, of the same shape.
+        rank: Of the right answer, float32, of the same shape; NaN where there is none.
+        margin: Log-likelihood of the right answer minus that of the best wrong one in nats, likewise.
+        divergence: Of the distribution over the choices from the baseline's, in nats, likewise.
+    """
+
+    model: str
+    task: str
+    recipes: tuple[str, ...]
+    items: NDArray[np.object_]
+    relation: NDArray[np.int64]
+    relations: tuple[str, ...]
+    popularity: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    majority: NDArray[np.float64]
+    answered: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
+    changed: NDArray[np.bool_]
+    rank: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    divergence: NDArray[np.float32]
+
+    @property
+    def baseline(self) -> int | None:
+        """Index of the baseline among the variants; ``None`` where it has no outcomes."""
+        return self.recipes.index(BASELINE) if BASELINE in self.recipes else None
+
+    @property
+    def paired(self) -> NDArray[np.bool_]:
+        """Whether both a variant and the baseline answered, of shape ``(variants, items)``; nowhere without one."""
+        if self.baseline is None:
+            return np.zeros_like(self.answered)
+        paired: NDArray[np.bool_] = self.answered & self.answered[self.baseline]
+        return paired
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether the baseline is right, of shape ``(items,)``; nowhere without one."""
+        return np.zeros(len(self.items), dtype=np.bool_) if self.baseline is None else self.correct[self.baseline]
+
+
+def read_answers(
+    folder: RunFolder, parts: Sequence[Part], shapes: pd.DataFrame, baselines: Mapping[str, ItemBaselines]
+) -> tuple[Answers, ...]:
+    """Read the outcomes of a run.
+
+    Args:
+        folder: The run.
+        parts: The outcomes files, with ``model``, ``recipe`` and ``task`` as keys, in the study's order.
+        shapes: A row an item, as from ``read_item_shapes``.
+        baselines: Of its items in the same order, by task.
+
+    Returns:
+        For each model and task that has outcomes, in that order.
+    """
+    ranks = {key: place for place, key in enumerate(dict.fromkeys(map(_key, parts)))}
+    ordered = sorted(parts, key=lambda part: ranks[_key(part)])
+    groups = {str(task): group for task, group in shapes.groupby("task", sort=False)}
+    by_task = {task: _with_baselines(group, baselines[task]) for task, group in groups.items()}
+    return tuple(
+        _answers(key, _tables(folder, list(group)), by_task.get(key[1])) for key, group in groupby(ordered, key=_key)
+    )
+
+
+def _with_baselines(shapes: pd.DataFrame, found: ItemBaselines) -> pd.DataFrame:
+    indexed: pd.DataFrame = shapes.assign(chance=found.chance, majority=found.majority).set_index("item_id")
+    return indexed
+
+
+def _key(part: Part) -> tuple[str, str]:
+    return part.keys["model"], part.keys["task"]
+
+
+def _tables(folder: RunFolder, parts: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
+    ordered = sorted(parts, key=lambda part: part.keys["recipe"] != BASELINE)
+
+    def read(part: Part) -> pa.Table:
+        return pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(_READ))
+
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        # One file ahead of what is worked on, and no further: a large run does not fit into memory.
+        coming = ahead.submit(read, ordered[0])
+        for part, following in zip(ordered, [*ordered[1:], None], strict=True):
+            table = coming.result()
+            if following is not None:
+                coming = ahead.submit(read, following)
+            yield part.keys["recipe"], table
+
+
+class _Rows:
+    """Rows of arrays that are filled variant by variant."""
+
+    def __init__(self, first: pa.Table) -> None:
+        self.ids: Any = first["item_id"].combine_chunks()
+        self.first: Any = first["prediction"].combine_chunks()
+        self.distributions = ChoiceDistributions(first["loglikelihoods"].combine_chunks())
+        self._places: dict[str, int] | None = None
+        self.rows: list[dict[str, NDArray[np.generic]]] = []
+        self.more: list[str] = []
+
+    def add(self, table: pa.Table) -> None:
+        ids = table["item_id"].combine_chunks()
+        places = None if ids.equals(self.ids) else self._find(ids)
+        values: dict[str, NDArray[np.generic]] = {
+            "correct": table["correct"].to_numpy(),
+            "rank": _floats(table["rank"]),
+            "margin": _floats(table["margin"]),
+            "changed": _different(self.first, table["prediction"].combine_chunks(), places),
+        }
+        if places is not None:
+            values["places"] = places
+        else:
+            divergence = self.distributions.divergence(table["loglikelihoods"].combine_chunks())
+            values |= {} if divergence is None else {"divergence": divergence}
+        self.rows.append(values)
+
+    def _find(self, ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - of arrow
+        # In one run all variants have the same items; a run put together by hand may not.
+        if self._places is None:
+            self._places = {item: place for place, item in enumerate(self.ids.to_pylist())}
+        for item in ids.to_pylist():
+            if item not in self._places:
+                self._places[item] = len(self._places)
+                self.more.append(item)
+        return np.asarray([self._places[item] for item in ids.to_pylist()], dtype=np.int64)
+
+    def matrix(self, name: str, *, fill: float | bool, dtype: type) -> NDArray[np.generic]:
+        filled: NDArray[np.generic] = np.full((len(self.rows), len(self.ids) + len(self.more)), fill, dtype=dtype)
+        for row, values in zip(filled, self.rows, strict=True):
+            if name == "answered" or name in values:
+                row[values.get("places", slice(len(self.ids)))] = True if name == "answered" else values[name]
+        return filled
+
+
+def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shapes: pd.DataFrame | None) -> Answers:
+    recipes, rows = [], None
+    for recipe, table in tables:
+        rows = rows or _Rows(table)
+        recipes.append(recipe)
+        rows.add(table)
+    assert rows is not None
+    items = np.asarray([*rows.ids.to_pylist(), *rows.more], dtype=object)
+    about = (pd.DataFrame() if shapes is None else shapes).reindex(items)
+    relation, relations = pd.factorize(about["relation"]) if "relation" in about else (np.full(len(items), -1), [])
+
+    def numbers(name: str) -> NDArray[np.float64]:
+        return np.asarray(about[name] if name in about else np.full(len(items), np.nan), dtype=np.float64)
+
+    return Answers(
+        model=key[0],
+        task=key[1],
+        recipes=tuple(recipes),
+        items=items,
+        relation=np.asarray(relation, dtype=np.int64),
+        relations=tuple(map(str, relations)),
+        popularity=numbers("popularity"),
+        chance=numbers("chance"),
+        majority=numbers("majority"),
+        **_matrices(rows),  # type: ignore[arg-type]
+    )
+
+
+def _matrices(rows: _Rows) -> Mapping[str, NDArray[np.generic]]:
+    return {
+        "answered": rows.matrix("answered", fill=False, dtype=np.bool_),
+        "correct": rows.matrix("correct", fill=False, dtype=np.bool_),
+        "changed": rows.matrix("changed", fill=False, dtype=np.bool_),
+        "rank": rows.matrix("rank", fill=np.nan, dtype=np.float32),
+        "margin": rows.matrix("margin", fill=np.nan, dtype=np.float32),
+        "divergence": rows.matrix("divergence", fill=np.nan, dtype=np.float32),
+    }
+
+
+def _floats(column: Any) -> NDArray[np.float32]:  # noqa: ANN401 - of arrow
+    return np.asarray(column.cast(pa.float32()).to_numpy(zero_copy_only=False), dtype=np.float32)
+
+
+def _different(first: Any, texts: Any, places: NDArray[np.int64] | None) -> NDArray[np.bool_]:  # noqa: ANN401
+    if places is not None:
+        # Items that the first has not become null there.
+        taken: Any = pa.array(np.where(places < len(first), places, -1), mask=places >= len(first))
+        first = first.take(taken)
+    different: Any = pc.fill_null(pc.not_equal(first, texts), False)
+    return np.asarray(different.to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -1,0 +1,120 @@
+"""One task's items with what the baseline and one variant answered, read from a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from forgetmeter.runs.content.statement import statement_of
+from forgetmeter.visible_text import visible
+
+_ABOUT = ("item_id", "contexts", "continuations", "fields", "before", "after", "choices", "among")
+_ANSWER = ("item_id", "correct", "prediction", "gold", "rank", "margin")
+
+
+@dataclass(frozen=True)
+class LedgerAnswer:
+    """What one variant answered."""
+
+    correct: bool
+    prediction: str
+    rank: int | None
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class LedgerItem:
+    """One item with two answers.
+
+    Attributes:
+        item_id: The item.
+        statement: What was asked, as text; a blank is written as ``___``.
+        subject: What it is about, where the task says.
+        relation: Its relation, likewise.
+        relation_label: The relation in words, likewise.
+        fact: Relation and subject of what the task asks in several phrasings; ``None`` where it has no phrasings.
+        popularity: Of the subject, where the task says.
+        choices: How many answers compete; ``None`` where the whole vocabulary does; 0 where it is not known, as the
+            task's items are not stored.
+        gold: The right answer.
+        before: The baseline's answer.
+        after: The variant's answer.
+    """
+
+    item_id: str
+    statement: str
+    subject: str | None
+    relation: str | None
+    relation_label: str | None
+    fact: tuple[str, str] | None
+    popularity: float | None
+    choices: int | None
+    gold: str
+    before: LedgerAnswer
+    after: LedgerAnswer
+
+
+def ledger_items(items: bytes | None, baseline: bytes, variant: bytes) -> list[LedgerItem]:
+    """Return the items that both answered, in the baseline's order.
+
+    Args:
+        items: The task's items file; ``None`` where it is not stored.
+        baseline: The outcomes file of the baseline.
+        variant: That of the variant.
+    """
+    about = {} if items is None else _about(items)
+    after = {row["item_id"]: row for row in _rows(variant)}
+    return [
+        _item(row, after[row["item_id"]], about.get(row["item_id"], {}))
+        for row in _rows(baseline)
+        if row["item_id"] in after
+    ]
+
+
+def _rows(content: bytes) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content), columns=list(_ANSWER)).to_pylist()
+    return rows
+
+
+def _about(content: bytes) -> dict[str, dict[str, Any]]:
+    stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
+    table = stored.read(columns=[name for name in _ABOUT if name in stored.schema_arrow.names])
+    # A relation's choices, which its thousand items share, are counted, not made.
+    counts = pc.list_value_length(table["choices"])
+    table = table.set_column(table.schema.get_field_index("choices"), "choices", counts)
+    return {row["item_id"]: row for row in table.to_pylist()}
+
+
+def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[str, Any]) -> LedgerItem:
+    fields: dict[str, str] = dict(about.get("fields") or [])
+    relation, subject = fields.get("relation"), fields.get("subject")
+    has_phrasings = "template" in fields and relation is not None and subject is not None
+    return LedgerItem(
+        item_id=before["item_id"],
+        statement=visible(statement_of(about)),
+        subject=None if subject is None else visible(subject),
+        relation=relation,
+        relation_label=visible(label) if (label := fields.get("relation_label")) else None,
+        fact=(str(relation), str(subject)) if has_phrasings else None,
+        popularity=_number(fields.get("popularity")),
+        choices=None if about.get("among") == "vocabulary" else about.get("choices") or 0,
+        gold=visible(before["gold"] or ""),
+        before=_answer(before),
+        after=_answer(after),
+    )
+
+
+def _answer(row: Mapping[str, Any]) -> LedgerAnswer:
+    return LedgerAnswer(bool(row["correct"]), visible(row["prediction"] or ""), row["rank"], row["margin"])
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

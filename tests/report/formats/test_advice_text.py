@@ -1,0 +1,113 @@
+"""Advice as a reader and as a program sees it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from forgetmeter.report.formats.advice_json import advice_json
+from forgetmeter.report.formats.advice_text import advice_text
+from forgetmeter.results.advice import Advice, Left, Sized
+from forgetmeter.results.standing import Standing, TaskStanding
+from forgetmeter.specs.budget import parse_budget
+from forgetmeter.statistics.paired import Estimate
+
+BEST, SMALL, WORSE, LARGE, GONE = (
+    "cast:overall",
+    "round_to_nearest:overall:4",
+    "svd:overall:0.5",
+    "n_m:overall",
+    "x:head",
+)
+
+
+def standing(recipe: str, retained: float, behind: Estimate | None) -> Standing:
+    share = Estimate(retained, retained - 0.02, retained + 0.01)
+    return Standing(recipe, share, tuple(TaskStanding(task, share, 7, 100) for task in ("piqa", "facts")), behind)
+
+
+ADVICE = Advice(
+    model="org/model",
+    tasks=("piqa", "facts", "boolq"),
+    budget=parse_budget("50%"),
+    most_bytes=250_000_000,
+    dense_bytes=500_000_000,
+    finalists=(
+        standing(BEST, 0.95, None),
+        standing(SMALL, 0.94, Estimate(0.01, -0.01, 0.03)),
+        standing(WORSE, 0.5, Estimate(0.45, 0.4, 0.5)),
+    ),
+    sizes={
+        BEST: Sized(BEST, 240_000_000, "compressed-tensors"),
+        SMALL: Sized(SMALL, 120_000_000, "compressed-tensors"),
+        WORSE: Sized(WORSE, 200_000_000, "dense"),
+        LARGE: Sized(LARGE, 300_000_000, "dense"),
+        GONE: Sized(GONE, 100_000_000, "dense"),
+    },
+    left=(Left(GONE, 0.2, 300),),
+    not_counted=(("boolq", "the baseline itself is no better than guessing"),),
+    unusable=(("l1_heads:attention:0.5", "no heads"),),
+    rounds=((300, 4), (900, 3)),
+    runs=("runs/a/round-1", "runs/a/last"),
+)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
+    text = advice_text(ADVICE, width=width).plain
+    lines = text.splitlines()
+    assert lines[0] == f"Take {BEST}"
+    words = " ".join(text.split())
+    assert "It takes 240.0 MB, 48% of the 500.0 MB that org/model takes on the disk, where 250.0 MB are" in words
+    assert "retains 95.0% [93.0, 96.0] of what it knew, the mean over 2 tasks: 14 of 200 right answers" in words
+    assert f"Smaller, and not to be told from it by what it retains: {SMALL} (120.0 MB)." in words
+    assert f"Too large, and not asked: {LARGE} (300.0 MB)." in words
+    assert f"Left behind, with what they retained when they were: {GONE} 20.0% of 300 items." in words
+    assert "Not counted: boolq, as the baseline itself is no better than guessing." in words
+    assert "Not a candidate: l1_heads:attention:0.5: no heads." in words
+    assert "Asked: 4 candidates 300 items each; 3 candidates 900 items each." in words
+    assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words
+    assert "forgetmeter report runs/a/last" in words
+    # What is to be copied is not broken.
+    assert max(len(line) for line in lines if not line.startswith("make it")) <= width
+
+
+def test_what_is_clearly_behind_is_not_called_alike() -> None:
+    assert [each.recipe for each in ADVICE.alike] == [SMALL]
+    alone = replace(ADVICE, finalists=(ADVICE.finalists[0], ADVICE.finalists[2]))
+    assert "not to be told" not in advice_text(alone, width=100).plain.lower()
+
+
+def test_how_to_make_it_depends_on_what_can_store_it() -> None:
+    def made(size: Sized, model: str = "org/model") -> str:
+        advice = replace(ADVICE, model=model, sizes={**ADVICE.sizes, BEST: size})
+        return " ".join(advice_text(advice, width=100).plain.split())
+
+    assert f"'{BEST}' --out DIR" in made(Sized(BEST, 240_000_000, "dense"))
+    alone = made(Sized(BEST, 240_000_000, None, "there is no file for it"))
+    assert "in Python (there is no file for it)" in alone
+    assert f"Of {BEST}, which forgetmeter compress cannot write, the size is that in memory." in alone
+    assert "takes once it is dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
+
+
+def test_as_json_nothing_is_lost() -> None:
+    document = json.loads(advice_json(ADVICE))
+    assert (document["recipe"], document["format"]) == (BEST, "compressed-tensors")
+    assert document["finalists"][1]["behind"] == {"value": 0.01, "low": -0.01, "high": 0.03}
+    assert {each["recipe"]: each["bytes"] for each in document["sizes"]} == {
+        name: each.bytes for name, each in ADVICE.sizes.items()
+    }
+    assert document["budget"] == "0.5"
+    assert document["rounds"] == [{"items": 300, "candidates": 4}, {"items": 900, "candidates": 3}]
+    assert document["unusable"] == [{"recipe": "l1_heads:attention:0.5", "reason": "no heads"}]
+
+
+def test_commands_can_be_pasted_whatever_a_folder_is_called() -> None:
+    name = "./a model; $(touch pasted) 'x'"
+    text = advice_text(replace(ADVICE, model=name, runs=(name,)), width=200).plain
+    compress, report = (line.partition("forgetmeter ")[2] for line in text.splitlines()[-2:])
+    assert shlex.split(compress)[:3] == ["compress", name, BEST]
+    assert shlex.split(report) == ["report", name]

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from forgetmeter.report.formats.ledger_rows import ledger_markdown
+from forgetmeter.report.formats.ledger_text import ledger_text
+from forgetmeter.results.ledger import Ledger, LedgerCount, LedgerEntry, Status
+
+BEGINNING = "Take the paint and the brush and put them on "
+
+
+def entry(status: Status, gold: str, before: str, after: str, *, statement: str = "Oz is ___.") -> LedgerEntry:
+    return LedgerEntry(
+        "t/0", status, None, statement, None, None, None, gold, before, after, 1, 2, 0.5, -0.5, None, None, None
+    )  # fmt: skip
+
+
+def shown(*entries: LedgerEntry, status: Status = "forgotten", width: int = 140) -> str:
+    total = LedgerCount("all", "all", 1, 2, 3, 4)
+    ledger = Ledger("m", "dynamic_int8:overall", "t", entries, total, (), (), (), ())
+    return ledger_text(ledger, entries, status=status, total=len(entries), width=width).plain
+
+
+def test_the_first_lines_are_the_answer() -> None:
+    lines = shown(entry("forgotten", "a", "a", "b")).splitlines()
+    assert lines[3] == (
+        "Of 3 items that the original gets right, of 10, 2 are forgotten and 1 kept (33.3%). 3 gained, "
+        "4 wrong before and after."
+    )
+    assert lines[4].startswith("Whether they are lost or only displaced cannot be told")
+
+
+def test_without_the_tasks_items_it_says_so() -> None:
+    ledger = Ledger("m", "dynamic_int8:overall", "t", (), LedgerCount("all", "all", 1, 2, 3, 4), (), (), (), (), False)
+    text = ledger_text(ledger, (), status="forgotten", total=0, width=140).plain
+    assert "cannot be told: the task's items are not stored or are damaged" in text
+
+
+def test_a_column_that_says_nothing_new_is_left_out() -> None:
+    assert "right answer, as before  now   rank" in shown(entry("forgotten", "London", "london", "b"))
+    assert "right answer, as now  before  " in shown(entry("gained", "a", "b", "a"), status="gained")
+    assert "right answer  before  now" in shown(entry("wrong", "a", "b", "c"), status="wrong")
+
+
+def test_answers_that_begin_alike_are_told_apart() -> None:
+    text = shown(entry("forgotten", f"{BEGINNING}paper.", f"{BEGINNING}paper.", f"{BEGINNING}glass."))
+    assert "…paper." in text
+    assert "…glass." in text
+
+
+def test_a_long_question_is_told_by_its_end_and_a_sentence_by_its_beginning() -> None:
+    long = "word " * 60
+    question = shown(entry("forgotten", "a", "a", "b", statement=f"{long} why?"), width=80)
+    assert " why?" in question
+    sentence = shown(entry("forgotten", "a", "a", "b", statement=f"Oz is ___ {long}"), width=80)
+    assert "Oz is ___" in sentence
+
+
+def test_nothing_to_show_is_said() -> None:
+    assert "No item to show is gained." in shown(status="gained")
+    ledger = Ledger("m", "r", "t", (), LedgerCount("all", "all", 0, 0, 0, 7), (), (), (), ())
+    assert "gets none of 7 items right" in ledger_text(ledger, (), status="forgotten", total=0, width=80).plain
+
+
+def test_markdown_in_an_item_is_shown_as_text() -> None:
+    ledger = Ledger("m", "r", "t", (), LedgerCount("all", "all", 0, 1, 0, 0), (), (), (), ())
+    text = ledger_markdown([(ledger, [entry("forgotten", "a|b", "<script>", "`c`")])])
+    assert r"a\|b" in text
+    assert r"\<script\>" in text

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from forgetmeter.report.words.headline import headlines
+from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
+from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.statistics.paired import Estimate
+
+MODEL, TASK = "org/tiny", "facts:templates=0"
+BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, Estimate(0.8, 0.77, 0.82), p_chance=0.0)
+INT8 = replace(
+    BASELINE,
+    recipe="dynamic_int8:overall",
+    drop=Estimate(0.001, -0.002, 0.004),
+    p_holm=1.0,
+    retained=Estimate(0.99, 0.98, 1.0),
+)
+
+
+def curve(scope: str, *retained: float) -> RetainedCurve:
+    points = tuple(
+        CurvePoint(f"l1_unstructured:{scope}:{level / 10}", level / 10, level, Estimate(share, share, share))
+        for level, share in enumerate(retained, 1)
+    )
+    return RetainedCurve(MODEL, TASK, "l1_unstructured", scope, points, Estimate(0.5, 0.4, 0.6), None)
+
+
+def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = (), chance: float | None = 0.05) -> str:
+    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, chance, None),), cells, (), ())
+    (only,) = headlines(summary, curves)
+    return " ".join(only.sentences)
+
+
+@pytest.mark.parametrize(
+    ("retained", "said"),
+    [
+        (
+            (1.0, 0.995, 0.96, 0.7),
+            "20% of BOTH can go for 0.5% of that. Without 40% of BOTH, 30.0% is gone.",
+        ),
+        (
+            (0.97, 0.96, 0.3),
+            "20% of BOTH can go for 4.0% of that. Without 30% of BOTH, 70.0% is gone.",
+        ),
+        ((0.6, 0.2), "Already without 10% of BOTH, 40.0% is gone."),
+        # What is retained again at a higher level does not make that level affordable.
+        (
+            (0.999, 0.7, 0.999),
+            "10% of BOTH can go for 0.1% of that. Without 20% of BOTH, 30.0% is gone.",
+        ),
+    ],
+)
+def test_how_far_pruning_may_go(retained, said):
+    both = said.replace("BOTH", "attention and feed-forward")
+    assert both in sentences(BASELINE, curves=(curve("attention", 0.1), curve("overall", *retained)))
+
+
+def test_the_widest_scope_is_spoken_of():
+    assert "Already without 10% of feed-forward" in sentences(
+        BASELINE, curves=(curve("attention", 0.9), curve("feed_forward", 0.5))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "8-bit (both) costs nothing measurable (drop 0.1 points, -0.2 to 0.4)."),
+        (
+            {"drop": Estimate(0.001, -0.002, 0.05)},
+            "8-bit (both) forgets 1.0% of that; in accuracy it is not beyond chance",
+        ),
+        ({"drop": Estimate(0.1, 0.05, 0.2), "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
+    ],
+)
+def test_a_cost_is_nothing_only_where_the_interval_says_so(changed, said):
+    assert said in sentences(BASELINE, replace(INT8, **changed))
+
+
+def test_what_is_known_is_said_as_it_is():
+    assert "It knows 80.0% of 1,000 facts (guessing: 5.0%)." in sentences(BASELINE)
+    assert "It knows all but 2 of 10,000 facts" in sentences(
+        replace(BASELINE, items=10_000, accuracy=Estimate(0.9998, 0.999, 1.0))
+    )
+    assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
+    assert "1,000 facts." in sentences(BASELINE, chance=None)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "knows"),
+    [
+        (BASELINE, True),
+        (replace(BASELINE, p_chance=0.4), False),
+        (replace(BASELINE, accuracy=Estimate(0.01, 0.0, 0.02)), False),
+    ],
+)
+def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, knows):
+    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, 0.05, None),), (baseline, INT8), (), ())
+    (only,) = headlines(summary, (curve("overall", 0.5),))
+    assert only.has_knowledge is knows
+    assert ("is gone" in " ".join(only.sentences)) is knows
+    assert (only.sentences[-1] == "So what variants still get right of it says nothing of what they know.") is not knows

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.report.words.numbers import count, interval, magnitude, megabytes, percent, points, probability
+from forgetmeter.statistics.paired import Estimate
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (percent(0.7125), "71.2%"),
+        (percent(None), "—"),
+        (points(-0.0001), "0.0"),
+        (points(-0.012), "-1.2"),
+        (interval(Estimate(0, -0.0004, 0.1)), "[0.0, 10.0]"),
+        (probability(0.0004), "<0.001"),
+        (probability(0.0496), "0.050"),
+        (probability(1.0), "1.000"),
+        (probability(None), "—"),
+        (count(1838), "1,838"),
+        (count(None), "—"),
+        (magnitude(31_850_496), "31.9 M"),
+        (magnitude(1_500), "1.5 k"),
+        (magnitude(7_000_000_000), "7.0 B"),
+        (magnitude(12), "12"),
+        (magnitude(None), "—"),
+    ],
+)
+def test_form(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_sizes_have_the_decimals_of_the_largest() -> None:
+    assert megabytes([1_234_567_890, 12_300_000, None]) == ["1,234.6", "12.3", "—"]
+    assert megabytes([1_234_000, 1_000]) == ["1.23", "0.00"]
+    assert megabytes([71_234, 1_000]) == ["0.071", "0.001"]
+    assert megabytes([None]) == ["—"]

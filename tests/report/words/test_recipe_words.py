@@ -1,0 +1,34 @@
+import pytest
+
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.specs.method_facts import EARLIER
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("baseline", "baseline"),
+        ("l1_unstructured:overall:0.5", "both: 50% pruned"),
+        ("dynamic_int8:feed_forward", "feed-forward: 8-bit"),
+        ("l1_unstructured:attention:0.2+dynamic_int8:attention", "attention: 20% pruned, then 8-bit"),
+        ("dynamic_int8:overall+l1_unstructured:head:0.2", "both 8-bit, then head 20% pruned"),
+        ("what a plug-in writes", "what a plug-in writes"),
+    ],
+)
+def test_a_recipe_is_said_in_words(recipe, words):
+    assert recipe_in_words(recipe, EARLIER) == words
+
+
+def test_options_are_named_only_where_two_tasks_would_have_the_same_name():
+    assert task_label("bear:templates=0", ["bear:templates=0", "piqa"]) == "bear"
+    both = ["facts:templates=0", "facts:templates=3"]
+    assert [task_label(task, both) for task in both] == both
+
+
+def test_items_of_probes_are_facts_where_each_is_asked_once():
+    assert [things("lama/trex", 2), things("facts:templates=0", 1), things("piqa", 1)] == ["facts", "fact", "item"]
+    assert [things("facts", 2), things("bear:templates=0+1", 1), things("facts:odd=1", 2)] == [
+        "questions",
+        "question",
+        "items",
+    ]

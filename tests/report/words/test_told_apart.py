@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from forgetmeter.report.html.long_answers import LongAnswers
+from forgetmeter.report.words.told_apart import told_apart
+
+BEGINNING = "Provide the guinea pig with a cage full of bedding made of ripped "
+
+
+def test_a_long_beginning_that_answers_share_is_left_out() -> None:
+    assert told_apart([BEGINNING + "paper.", BEGINNING + "jeans."]) == ["…paper.", "…jeans."]
+    assert told_apart(["red paint", "red brush"]) == ["red paint", "red brush"]
+    assert told_apart([BEGINNING, BEGINNING]) == [BEGINNING.strip()] * 2
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
+@example(["0000000000000000000 0", "", "0"])
+@example([BEGINNING + "paper", BEGINNING.strip(), BEGINNING + "paper strips"])
+def test_different_answers_stay_different(answers: list[str]) -> None:
+    told = told_apart(answers)
+    assert len(set(told)) == len({" ".join(each.split()) for each in answers})
+
+
+def test_answers_to_one_item_are_told_apart_wherever_they_were_given() -> None:
+    alike = LongAnswers(40)
+    golds = ([BEGINNING + "paper.", "yes"], np.array([0, 1]))
+    afters = ([BEGINNING + "jeans.", "no"], np.array([0, 1]))
+    items = np.array([3, 7])
+    alike.see(items, golds)
+    alike.see(items, afters)
+    assert list(alike.among(items, golds)) == [(0, "…paper.")]
+    assert list(alike.among(items, afters)) == [(0, "…jeans.")]
+
+
+def test_short_answers_are_left_as_they_are() -> None:
+    alike = LongAnswers(100)
+    answers = ([BEGINNING + "paper.", BEGINNING + "jeans."], np.array([0, 1]))
+    alike.see(np.array([1, 1]), answers)
+    assert list(alike.among(np.array([1, 1]), answers)) == []
