@@ -29,9 +29,6 @@ _SHARE = 4
 _SMALL = 5_000_000
 """Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
 
-_SMALL = 5_000_000
-"""Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
-
 
 class LocalExecutor:
     """Runs cells in this process."""

@@ -197,7 +197,7 @@ def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shape
         recipes=tuple(recipes),
         items=items,
         relation=np.asarray(relation, dtype=np.int64),
-        relations=tuple(map(str, relations)),
+        relations=tuple(str(name) for name in relations),
         popularity=numbers("popularity"),
         chance=numbers("chance"),
         majority=numbers("majority"),
