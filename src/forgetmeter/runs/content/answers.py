@@ -197,7 +197,7 @@ def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shape
         recipes=tuple(recipes),
         items=items,
         relation=np.asarray(relation, dtype=np.int64),
-        relations=tuple(str(name) for name in relations),
+        relations=tuple(map(str, np.asarray(relations, dtype=object))),
         popularity=numbers("popularity"),
         chance=numbers("chance"),
         majority=numbers("majority"),
