@@ -224,3 +224,11 @@ def test_plain_weights_are_not_said_to_be_packed(checkpoint: Save, tmp_path: Pat
     written = compress_checkpoint(str(checkpoint("llama")), recipe, tmp_path / "out")
     assert [note for note in written.notes if "Layout" in note] == []
     assert [note for note in written.notes if "no tokenizer" in note]
+
+
+@pytest.mark.parametrize("name", ["bpe.codes", "emoji.json", "source.spm"])
+def test_whatever_a_tokenizer_reads_goes_along(llama_folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(llama_folder, tmp_path / "source")
+    (tmp_path / "source" / name).write_text("{}")
+    compress_checkpoint(str(tmp_path / "source"), "l1_unstructured:overall:0.5", tmp_path / "out", check=False)
+    assert (tmp_path / "out" / name).read_text() == "{}"

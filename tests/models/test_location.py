@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
+import transformers
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import locate
+from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 
 
@@ -56,9 +60,34 @@ def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
         locate(parse_model_reference(str(tmp_path / "model.gguf")))
 
 
-@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json"])
+@pytest.mark.parametrize(
+    "name", ["special_tokens_map.json", "added_tokens.json", "bpe.codes", "source.spm", "emoji.json"]
+)
 def test_what_changes_the_tokenizer_changes_the_identity(llama_folder: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(llama_folder, tmp_path / "model")
     before = locate(folder(tmp_path / "model")).identity
     (tmp_path / "model" / name).write_text("{}")
+    assert locate(folder(tmp_path / "model")).identity != before
+
+
+def test_every_file_that_a_tokenizer_of_transformers_reads_is_known() -> None:
+    source = Path(transformers.__file__).parent / "models"
+    named = {
+        name
+        for file in source.glob("*/tokenization_*.py")
+        for block in re.findall(r"VOCAB_FILES_NAMES = \{(.*?)\}", file.read_text(), re.DOTALL)
+        for name in re.findall(r":\s*\"([^\"]+)\"", block)
+    }
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not any(map(PurePath(name).match, TOKENIZER_FILES))] == []
+
+
+def test_a_file_of_the_same_size_and_time_is_another(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    os.utime(weights, (315532800, 315532800))
+    before = locate(folder(tmp_path / "model")).identity
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(weights, (315532800, 315532800))
     assert locate(folder(tmp_path / "model")).identity != before

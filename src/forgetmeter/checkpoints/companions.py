@@ -11,13 +11,11 @@ from pathlib import Path
 from forgetmeter import __version__
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.errors import UserError
+from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.specs.model_reference import parse_model_reference
 
-TOKENIZER_PATTERNS = ("tokenizer*", "vocab*", "merges*", "*.model")
 PATTERNS = (
-    *TOKENIZER_PATTERNS,
-    "special_tokens_map.json",
-    "added_tokens.json",
+    *TOKENIZER_FILES,
     "chat_template*",
     "generation_config.json",
     "LICENSE*",

@@ -8,7 +8,6 @@ from copy import deepcopy
 from pathlib import Path
 
 from forgetmeter.checkpoints.companions import (
-    TOKENIZER_PATTERNS,
     companions,
     copy_companions,
     model_card,
@@ -35,6 +34,7 @@ from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
+from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
@@ -213,7 +213,7 @@ def notes(request: Request, source: Source) -> Iterator[str]:
             "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
             "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
         )
-    if not companions(source.checkpoint.folder, TOKENIZER_PATTERNS):
+    if not companions(source.checkpoint.folder, TOKENIZER_FILES):
         yield "There is no tokenizer beside the weights, so that none goes along."
     if source.converted:
         yield (

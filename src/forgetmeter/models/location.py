@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
-from forgetmeter.models.model_files import INDEX, SINGLE, TensorHeader, raw_config, tensor_headers
+from forgetmeter.models.model_files import INDEX, SINGLE, TOKENIZER_FILES, TensorHeader, raw_config, tensor_headers
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
@@ -27,12 +27,7 @@ _PARTS = (
     "config.json",
     "*.safetensors",
     INDEX,
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "*.model",
-    "vocab*",
-    "merges*",
+    *TOKENIZER_FILES,
 )
 
 
@@ -54,7 +49,7 @@ class Location:
         if self.reference.source == "hub":
             return _hash([self.path.name])
         if self.path.is_dir():
-            files = sorted({file for pattern in _PARTS for file in self.path.glob(pattern)})
+            files = sorted({file for pattern in _PARTS for file in self.path.glob(pattern) if file.is_file()})
             return _hash([_file_hash(file) for file in files])
         return _hash([_file_hash(self.path), str(CONVERSION)])
 
@@ -173,7 +168,7 @@ def _on_hub(reference: ModelReference) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.jinja", *TOKENIZER_FILES]
     try:
         folder = snapshot_download(reference.place, revision=reference.revision, allow_patterns=wanted)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -190,9 +185,9 @@ def _hash(texts: list[str]) -> str:
 
 
 def _file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file; remembered by path, size and time of change, as weights are large."""
+    """Return the SHA-256 of a file; remembered by path, size and times of change, as weights are large."""
     status = path.stat()
-    key = _hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns)])
+    key = _hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns), str(status.st_ctime_ns)])
     remembered = cache_folder() / "hashes" / key
     if remembered.is_file() and len(text := remembered.read_text()) == hashlib.sha256().digest_size * 2:
         return text

@@ -12,6 +12,24 @@ from safetensors import safe_open
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "*vocab*",
+    "merges*",
+    "*.codes",
+    "*.spm",
+    "*.tiktoken",
+    "*.tokenizer",
+    "emoji.json",
+    "word_*.json",
+    "byte_maps.json",
+    "dict.txt",
+    "normalizer.json",
+)
+"""What transformers' tokenizers read, by pattern; a test compares it with the files that its classes name."""
 
 _LENGTH_BYTES = 8
 
