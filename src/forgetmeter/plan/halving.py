@@ -42,10 +42,7 @@ def halving_rounds(candidates: int, items: int) -> tuple[Round, ...]:
     numbers = [candidates]
     while numbers[-1] > FINALISTS and items / FACTOR ** len(numbers) >= FEWEST_ITEMS:
         numbers.append(max(FINALISTS, math.ceil(numbers[-1] / FACTOR)))
-    rounds = tuple(Round(1 / FACTOR ** (len(numbers) - place), number) for place, number in enumerate(numbers, 1))
-    # Of few candidates, asking all of them everything costs less.
-    is_cheaper = sum(each.candidates * each.share for each in rounds) <= candidates
-    return rounds if is_cheaper else (Round(1.0, candidates),)
+    return tuple(Round(1 / FACTOR ** (len(numbers) - place), number) for place, number in enumerate(numbers, 1))
 
 
 def best(scores: Mapping[str, float], number: int) -> tuple[str, ...]:
