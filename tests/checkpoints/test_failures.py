@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from forgetmeter.checkpoints import output_folder
+from forgetmeter.checkpoints import compressing, output_folder
+from forgetmeter.checkpoints.companions import copy_companions
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter
 from forgetmeter.errors import UserError
@@ -216,3 +217,21 @@ def test_a_damaged_index(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": 3}))
     assert "is damaged" in refused(source, PRUNE, tmp_path / "out")
+
+
+@pytest.mark.parametrize("what", ["missing", "another"])
+def test_a_tokenizer_that_would_not_be_the_same(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def copy(source: Path, target: Path) -> None:
+        copy_companions(source, target)
+        if what == "missing":
+            (target / "tokenizer.json").unlink()
+        else:
+            content = json.loads((target / "tokenizer.json").read_text(encoding="utf-8"))
+            content["normalizer"] = {"type": "Lowercase"}
+            (target / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+
+    monkeypatch.setattr(compressing, "copy_companions", copy)
+    said = refused(llama_folder, PRUNE, tmp_path / "out")
+    assert said.startswith("the tokenizer of") or "its tokenizer is missing or damaged" in said

@@ -136,7 +136,7 @@ class Checkpoint:
         return model
 
 
-def open_checkpoint(reference: str) -> Checkpoint:
+def open_checkpoint(reference: str | Path) -> Checkpoint:
     """Find a model.
 
     Args:
