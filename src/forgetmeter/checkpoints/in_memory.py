@@ -107,6 +107,8 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
             f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads it again "
             f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
         ) from error
+    if any(logits.isnan().any() for logits in found):
+        raise UserError(f"'{request.recipe}' of {request.model} gives logits that are not numbers; {_INSTEAD}")
     variant, _ = compressed_in_memory(request, source, torch.float32)
     rounding = _distance(_logits(variant), found)
     if rounding <= _CLOSE:

@@ -74,6 +74,10 @@ class Compressor:
         self._seed = checked_seed(seed)
         self._matrices = weight_map(loaded.model)
         self._originals = _originals(loaded.model, self._matrices)
+        tensors = [parameter.detach() for parameter in loaded.model.parameters()]
+        # Tensors that were made in inference mode count no changes.
+        self._own = [tensor for tensor in tensors if not tensor.is_inference()]
+        self._versions = [tensor._version for tensor in self._own]
         self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
@@ -85,14 +89,17 @@ class Compressor:
         """Apply the steps from left to right, each to what the ones before it left. The model stays as it is.
 
         Raises:
-            UserError: ``check`` finds a problem, or a matrix holds values that a method cannot work on.
+            UserError: ``check`` finds a problem, a matrix holds values that a method cannot work on, or the model's
+                own weights were changed in place.
         """
         refuse(self.check(recipe))
+        self._check_untouched()
         started = time.perf_counter()
         weights: dict[Matrix, Weight] = {}
         for step in recipe.steps:
             weights.update(self._after_step(step, weights))
         seconds = time.perf_counter() - started
+        self._check_untouched()
         return Compressed(weights, account(self._baseline, weights, weights), seconds)
 
     @contextmanager
@@ -105,6 +112,12 @@ class Compressor:
         compressed = self.compressed(recipe)
         with installed(self._loaded.model, compressed.weights):
             yield compressed
+
+    def _check_untouched(self) -> None:
+        if [tensor._version for tensor in self._own] != self._versions:
+            raise UserError(
+                f"the weights of {self._loaded.name} were changed in place, by a method or by other code; load it again"
+            )
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
         units = selected_units(step, self._originals, weights)
