@@ -72,7 +72,7 @@ class TestStudy:
     def test_a_folder_of_something_else_is_refused(self, store: RunStore, study: dict, location: str) -> None:
         (Path(location) / "photos").mkdir(parents=True)
         (Path(location) / "photos" / "cat.jpg").write_bytes(b"meow")
-        with pytest.raises(UserError, match=r"not empty and is no run \(it holds 'photos/cat\.jpg'"):
+        with pytest.raises(UserError, match=r"not empty and not a run \(it contains 'photos/cat\.jpg'"):
             store.open_study(study)
         assert not (Path(location) / "study.json").exists()
 
