@@ -30,7 +30,7 @@ FINDINGS = (
     accuracy_hides_flips,
     rare_facts_first,
 )
-"""The paper's four (the fourth in two halves), then those of related work."""
+"""The paper's four findings (the fourth in two halves), then those of related work."""
 
 
 def find(run: Run, summary: Summary) -> tuple[Finding, ...]:
@@ -38,7 +38,7 @@ def find(run: Run, summary: Summary) -> tuple[Finding, ...]:
 
     Args:
         run: The run, finished or not.
-        summary: The same in numbers.
+        summary: Its summary.
     """
     models = gather(run, summary)
     return with_verdicts([test(models) for test in FINDINGS])
