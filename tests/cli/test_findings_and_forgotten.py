@@ -62,7 +62,7 @@ def test_forgotten(run: str) -> None:
     assert lines[:2] == ["org/made-up", f"{RECIPES[2]} on facts"]
     assert "are forgotten and" in lines[3]
     assert any(line.startswith("by relation") for line in lines)
-    assert any(line.startswith("Forgotten, first what it was surest of · 3 of") for line in lines)
+    assert any(line.startswith("Forgotten, most confident first · 3 of") for line in lines)
     assert sum("Thing" in line for line in lines) == 3
 
 
