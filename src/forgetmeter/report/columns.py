@@ -19,8 +19,6 @@ class Column:
     """A column's heading and alignment.
 
     Attributes:
-        heading: The heading.
-        align: Alignment of its values.
         cut: End at which values that are too long are truncated.
     """
 
@@ -35,10 +33,7 @@ def in_columns(
     """Return a heading, a rule and one line per row.
 
     Args:
-        columns: The columns.
         rows: Rows of values, one per column.
-        width: Terminal width to fit.
-        indent: Spaces before each line.
         styles: One style per row; none by default.
     """
     widths = _widths(columns, rows, width - indent)

@@ -19,8 +19,6 @@ class RetainedGrid:
     """The grid of one model and one task.
 
     Attributes:
-        model: The model.
-        task: The task.
         known: Number of items that the baseline gets right.
         items: Number of items that it was asked.
         chance: Accuracy of guessing; ``None`` without choices.

@@ -62,13 +62,7 @@ class RunFigures:
 
 
 def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> RunFigures:
-    """Return the figures of a run; kinds without anything to show are empty.
-
-    Args:
-        run: The run.
-        summary: Its summary.
-        curves: Its curves, from ``all_curves``.
-    """
+    """Return the figures of a run; kinds without anything to show are empty."""
     named = _Names()
     # Altair would validate every part of every chart against its schema, which is slow; the tests do that once.
     with debug_mode(False):

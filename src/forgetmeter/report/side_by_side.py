@@ -20,7 +20,6 @@ class SideRow:
     """One recipe in both runs.
 
     Attributes:
-        recipe: The recipe, as text.
         one: Its cell in the first run; ``None`` if missing.
         other: Its cell in the second run; ``None`` if missing.
         difference: Accuracy in the second run minus that in the first, on the items that are equal in both, with its

@@ -13,7 +13,6 @@ class Row:
     """One recipe's row.
 
     Attributes:
-        recipe: The recipe.
         cells: Its values, one per column.
         note: Text to show instead of missing values.
         is_strong: Whether to highlight the row.
@@ -30,11 +29,9 @@ class Table:
     """A table whose first column is the recipe.
 
     Attributes:
-        model: The model.
         name: The task, or ``Variants``.
         facts: Further phrases for its title.
         columns: Headings of the columns after the recipe.
-        rows: Its rows.
         optional: Number of last columns that may be left out for lack of space.
     """
 

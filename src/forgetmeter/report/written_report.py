@@ -25,7 +25,6 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
     """Return the files of a report, by path.
 
     Args:
-        results: Results of the run.
         other: Results of another run, to show side by side.
         drawer: Process that draws the charts, closed afterwards; a new one by default.
 

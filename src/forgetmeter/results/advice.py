@@ -13,7 +13,6 @@ class Sized:
     """A candidate and its size.
 
     Attributes:
-        recipe: The recipe, as text.
         bytes: Size of the weight files that ``forgetmeter compress`` writes; if it cannot write them, size in memory
             with each matrix in its smallest form.
         format: The format in which it writes the fewest bytes; ``None`` if it cannot write the recipe.
@@ -31,7 +30,6 @@ class Left:
     """A candidate that was eliminated before the last round.
 
     Attributes:
-        recipe: The recipe, as text.
         retained: Mean retained share over the tasks, from 0 to 1.
         items: Number of items that it was asked.
     """
@@ -46,7 +44,6 @@ class Advice:
     """The recommended recipe and how it was found.
 
     Attributes:
-        model: The model, as text.
         tasks: The tasks it was asked, as text.
         budget: The requested size limit.
         most_bytes: The size limit in bytes.

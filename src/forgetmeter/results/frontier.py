@@ -27,7 +27,6 @@ class FrontierPoint:
     """One variant on one task.
 
     Attributes:
-        recipe: The recipe, as text.
         retained: Share of the known items that are still right, with its 95% interval; 1 for the baseline.
         costs: The known values of ``MEASURES``: sizes in bytes, and, unless the variant was simulated, the tokens per
             second at which the task was scored.
@@ -48,8 +47,6 @@ class Frontier:
     """The variants of a model on a task.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
         points: In the study's order, including the baseline.
     """
 

@@ -27,7 +27,6 @@ class LedgerEntry:
     """One item.
 
     Attributes:
-        item_id: The item's id.
         status: ``kept`` and ``forgotten`` were right before, ``gained`` and ``wrong`` were not.
         fate: For forgotten items, the first that applies: ``still near`` if the right answer is among the first five;
             ``other phrasing`` if the same fact is still answered right in another phrasing; else ``lost``. ``None`` for
@@ -104,9 +103,6 @@ class Ledger:
     """What one recipe did to every item of a task.
 
     Attributes:
-        model: The model, as text.
-        recipe: The recipe, as text.
-        task: The task.
         entries: One per item, in the task's order.
         total: Counts over all entries.
         by_relation: Counts by relation, most forgotten first; empty if the task has no relations.

@@ -15,9 +15,6 @@ class MeasuredSummary:
     """One variant on one task without right answers, such as ``perplexity``.
 
     Attributes:
-        model: The model, as text.
-        recipe: The recipe, as text.
-        task: The task.
         items: Number of items.
         metrics: The task's metrics over all items, by name.
         ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on equally many items.

@@ -15,7 +15,6 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     """Return the ledger of each model and task on which both the recipe and the baseline have outcomes.
 
     Args:
-        run: The run, finished or not.
         recipe: One of its recipes, as text; not the baseline.
         task: Only this task; the options of its name may be omitted.
         model: Only this model.

@@ -26,7 +26,6 @@ class CurvePoint:
     """One variant of a curve.
 
     Attributes:
-        recipe: The recipe, as text.
         level: Its level, from 0 to 1.
         removed_weights: Zeros beyond those of the baseline; ``None`` if not counted.
         retained: Share of the known items that are still right, with its 95% interval.
@@ -62,10 +61,7 @@ class RetainedCurve:
     """What a method retains of a task in one scope, by level.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
         method: The method with its options.
-        scope: The scope.
         points: By level, without the baseline, which retains everything at level 0.
         area: Mean of retained from level 0 to the last level (trapezoidal area under the curve, divided by the range
             of levels), from 0 to 1.
@@ -90,7 +86,6 @@ def retained_curves(
         answers: Outcomes of the model's variants.
         cells: Their summaries, by recipe.
         removed: Removed weights, by recipe.
-        methods: Facts about the methods.
     """
     draws = retained_draws(answers)
     if answers.baseline is None or not draws.known:

@@ -42,7 +42,6 @@ class RetainedDraws:
 
         Args:
             coefficients: Weights by recipe.
-            constant: Added to the sum.
         """
         places = [self.recipes.index(recipe) for recipe in coefficients]
         weights = np.asarray(list(coefficients.values()), dtype=np.float64)

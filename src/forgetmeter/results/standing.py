@@ -22,7 +22,6 @@ class TaskStanding:
     """What a recipe retains of one task.
 
     Attributes:
-        task: The task.
         retained: Share of the known items that are still right, with its 95% interval.
         forgotten: Number of known items that are wrong now.
         known: Number of items that the baseline gets right.
@@ -39,7 +38,6 @@ class Standing:
     """What a recipe retains.
 
     Attributes:
-        recipe: The recipe, as text.
         retained: Mean retained share over the tasks, with its 95% interval.
         tasks: The retained share of each task.
         behind: Mean of the best one's retained share minus this one's on the same items, with its 95% interval;
@@ -76,7 +74,6 @@ def standings(run: Run, summary: Summary, recipes: Sequence[str]) -> Standings:
     """Rank the recipes of a run of one model.
 
     Args:
-        run: The run.
         summary: The same in numbers.
         recipes: Those to rank; the baseline is not among them. Of equal ones, the earlier comes first.
     """

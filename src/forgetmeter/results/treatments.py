@@ -21,7 +21,6 @@ class Treatment:
     """A recipe of one step, split into its parts.
 
     Attributes:
-        recipe: The recipe, as text.
         method: The method and its options, as text.
         scope: The scope, as text; scopes of the published scripts keep their ``paper/`` prefix.
         level: The level; ``None`` if the method has none.
@@ -64,7 +63,6 @@ def scope_groups(found: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapp
     """Group treatments that differ only in their scope.
 
     Args:
-        found: Treatments.
         scopes: Scopes that a group must have, without prefix.
 
     Returns:

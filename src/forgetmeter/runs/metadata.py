@@ -46,7 +46,6 @@ def read_facts(stream: IO[bytes], columns: pa.Schema) -> dict[str, Any] | None:
     Reads only the footer, which a truncated file lacks. ``rows`` in the facts must equal the file's number of rows.
 
     Args:
-        stream: The file.
         columns: Required columns with their types.
     """
     try:

@@ -141,7 +141,6 @@ class RunStore:
         """Store a cell's outcomes, which makes it done, and remove an error stored for it.
 
         Args:
-            cell: The cell.
             outcomes: One outcome per item.
             facts: ``seconds``, ``tokens``, ``items_hash``, aggregated ``metrics`` by name, and so on.
         """

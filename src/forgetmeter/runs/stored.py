@@ -15,8 +15,6 @@ class StoredVariant:
 
     Attributes:
         id: The variant's id.
-        model: Its model, as text.
-        recipe: Its recipe, as text.
         reached: What the recipe did; ``None`` if unknown.
         facts: Facts recorded when it was made, such as ``compress_seconds``.
     """
@@ -33,7 +31,6 @@ class StoredItems:
     """A task's items.
 
     Attributes:
-        task: The task.
         path: Path of the items file, relative to the run.
         facts: The task's description, ``items_hash`` and ``rows``, the number of items.
     """
@@ -54,9 +51,6 @@ class StoredCell:
 
     Attributes:
         variant: The variant's id.
-        model: Its model, as text.
-        recipe: Its recipe, as text.
-        task: The task.
         path: Path of the outcomes file, relative to the run.
         facts: Recorded facts; the properties below give those that this version knows.
     """
@@ -132,10 +126,6 @@ class Failure:
 
     Attributes:
         variant: The variant's id.
-        model: Its model, as text.
-        recipe: Its recipe, as text.
-        task: The task.
-        error: The error, in one line.
     """
 
     variant: str

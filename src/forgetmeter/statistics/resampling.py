@@ -25,7 +25,6 @@ def totals_by_cluster(values: NDArray[np.bool_], cluster: NDArray[np.int64], clu
     Args:
         values: Marks, shape ``(variants, items)``.
         cluster: Cluster index of each item.
-        clusters: Number of clusters.
 
     Returns:
         Counts of shape ``(variants, clusters)``.
@@ -51,8 +50,6 @@ def resampled_sums(values: NDArray[np.bool_], *, resamples: int = RESAMPLES, see
 
     Args:
         values: Marks, shape ``(variants, items)``.
-        resamples: Number of resamples.
-        seed: Random seed.
     """
     items = values.shape[1]
     as_columns = np.ascontiguousarray(values.T, dtype=np.float32)
@@ -80,7 +77,6 @@ def expanded_interval(value: float, draws: NDArray[np.float64], *, clusters: int
     few clusters is too small. With many clusters it equals the plain percentile interval.
 
     Args:
-        value: The estimate.
         draws: The same statistic of each resample; values that are not finite are ignored.
         clusters: Number of resampled units; ``None`` for the plain percentile interval.
     """

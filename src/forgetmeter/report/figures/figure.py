@@ -21,7 +21,6 @@ class Figure:
     Attributes:
         name: Name of its files without suffix, unique within a report.
         model: The model, or ``all models``.
-        title: The title.
         alternative: Alternative text for screen readers.
         chart: An Altair chart.
         table: Its numbers.
@@ -42,7 +41,6 @@ class DrawnFigure:
     """A figure with its drawings.
 
     Attributes:
-        figure: The figure.
         svg: The drawing as an SVG document.
         png: The drawing as PNG, with two pixels per unit of the SVG.
     """

@@ -24,7 +24,6 @@ class HeatGrid:
     """Forgotten shares.
 
     Attributes:
-        model: The model.
         subject: What the columns divide: a task, or ``all tasks``.
         kind: Kind of the columns: ``relation`` or ``task``.
         columns: Names of the columns, with the number of items that the baseline knows.

@@ -27,7 +27,6 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None, methods: 
     Args:
         cells: The recipes' cells.
         chance: Accuracy of guessing; ``None`` without choices.
-        methods: Facts about the methods.
     """
     shown = [(cell, cell.retained) for cell in cells if cell.retained is not None][:_MOST]
     if not shown:

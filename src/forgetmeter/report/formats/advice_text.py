@@ -18,12 +18,7 @@ _MOST_LEFT = 5
 
 
 def advice_text(advice: Advice, *, width: int) -> Text:
-    """Return advice as styled text for a rich console.
-
-    Args:
-        advice: The advice.
-        width: Terminal width to fit.
-    """
+    """Return advice as styled text for a rich console."""
     text = Text()
     text.append("Take ", "bold")
     text.append(advice.best.recipe, "bold green")

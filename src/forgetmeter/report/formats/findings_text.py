@@ -30,9 +30,7 @@ def findings_text(findings: Sequence[Finding], *, remarks: Sequence[str] = (), w
     """Return findings as styled text for a rich console, tested ones first.
 
     Args:
-        findings: The findings.
         remarks: Remarks on the run, one sentence each.
-        width: Terminal width to fit.
     """
     text = _numbers(findings, width)
     tested = [finding for finding in findings if finding.verdict != "not tested"]

@@ -16,12 +16,7 @@ _BEATEN = "  "
 
 
 def frontier_text(frontier: Frontier, *, width: int) -> Text:
-    """Return a frontier as styled text, ordered from most to least retained.
-
-    Args:
-        frontier: The frontier.
-        width: Terminal width to fit.
-    """
+    """Return a frontier as styled text, ordered from most to least retained."""
     points = sorted(frontier.points, key=lambda point: -point.retained.value)
     columns = [Column("recipe"), Column("retained [95%]")]
     columns += [Column(heading + _BEATEN, align="right") for heading in (*SIZES.values(), "tokens/s")]

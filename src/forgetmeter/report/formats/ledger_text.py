@@ -38,11 +38,7 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
     """Return a ledger as styled text for a rich console.
 
     Args:
-        ledger: The ledger.
-        shown: The entries to show, in order.
-        status: The status of these entries.
         total: Number of entries with this status, shown or not.
-        width: Terminal width to fit.
     """
     text = Text()
     text.append(f"{ledger.model}\n", "bold magenta")

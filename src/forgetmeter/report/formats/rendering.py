@@ -21,7 +21,6 @@ def render(summary: Summary, format: Format, *, width: int | None = None) -> str
     """Return a summary as text that ends in a newline.
 
     Args:
-        summary: The summary.
         format: ``table`` for the terminal, ``markdown`` and ``latex`` for documents, ``csv`` and ``json`` for
             programs.
         width: Width that ``table`` must fit; that of the terminal by default.

@@ -21,7 +21,6 @@ def show_text(summary: Summary, *, width: int | None = None) -> str:
     """Return the tables as plain text.
 
     Args:
-        summary: The summary.
         width: Width to fit; that of the terminal by default, or 100 without a terminal.
     """
     return styled_text(summary, width=width).plain

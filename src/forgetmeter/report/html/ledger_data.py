@@ -44,7 +44,6 @@ def ledger_data(run: Run, *, most_entries: int = MOST_ENTRIES, most_bytes: int =
     If not everything fits, the items of which the baseline was most confident are kept for each recipe.
 
     Args:
-        run: The run.
         most_entries: Maximum number of entries.
         most_bytes: Maximum size of the items' texts and the answers.
     """

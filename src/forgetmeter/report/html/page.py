@@ -38,12 +38,7 @@ class PageContent:
     """Content of the page.
 
     Attributes:
-        run: The run.
-        summary: Its summary.
-        headlines: Its headlines.
-        figures: Its figures.
         drawn: The drawings of all figures, by name.
-        findings: The tested claims.
         ledger: What was forgotten and gained.
         other: Comparison with another run, on request.
     """

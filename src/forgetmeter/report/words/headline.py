@@ -27,8 +27,6 @@ class Headline:
     """What compression cost one model on one task.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
         sentences: The sentences, most important first.
         has_knowledge: Whether the baseline has outcomes and is better than guessing.
     """

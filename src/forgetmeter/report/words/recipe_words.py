@@ -16,10 +16,6 @@ def recipe_in_words(text: str, methods: Methods) -> str:
     """Return what a recipe does and where: ``attention: 20% pruned, then 8-bit``.
 
     A recipe that does not parse, such as one in a plug-in's own syntax, is returned unchanged.
-
-    Args:
-        text: The recipe.
-        methods: The run's facts about its methods.
     """
     if text == BASELINE:
         return BASELINE

@@ -34,11 +34,6 @@ FINDINGS = (
 
 
 def find(run: Run, summary: Summary) -> tuple[Finding, ...]:
-    """Test all claims on a run.
-
-    Args:
-        run: The run, finished or not.
-        summary: Its summary.
-    """
+    """Test all claims on a run."""
     models = gather(run, summary)
     return with_verdicts([test(models) for test in FINDINGS])

@@ -46,8 +46,6 @@ def tested(
     """Test a claim on every task of every model.
 
     Args:
-        claim: The claim.
-        models: Evidence of each model.
         effect_on: Returns the effect on a task, or what is missing for a test.
         needs_knowledge: Whether to leave out tasks of which the baseline knows too little.
 

@@ -34,7 +34,6 @@ class Evidence:
         cells: Cell summaries, by recipe.
         removed: Removed weights by recipe, if counted.
         perplexity: Perplexity of the model under each recipe, from another task of the run; empty if there is none.
-        methods: Facts about the methods of the recipes.
     """
 
     answers: Answers

@@ -16,7 +16,6 @@ class TaskResult:
     """A claim tested on one model and one task.
 
     Attributes:
-        task: The task.
         effect: In the claim's unit, above its threshold if as claimed, with its 95% interval; ``None`` if not tested.
         p_value: Two-sided p-value that the effect equals the claim's threshold, not corrected.
         recipes: The compared recipes, as text.
@@ -37,7 +36,6 @@ class ModelResult:
     """A claim tested on one model.
 
     Attributes:
-        model: The model, as text.
         verdict: The verdict on this model.
         effect: Mean of the tasks' effects, with its 95% interval; ``None`` if none was tested.
         p_value: Two-sided p-value, not corrected.
@@ -83,7 +81,6 @@ class Finding:
     """A claim, tested on a run.
 
     Attributes:
-        claim: The claim.
         results: One per model, in the study's order.
         verdict: ``supported`` or ``contradicted`` if at least one model says so and none says the opposite;
             ``inconclusive`` if models disagree or none is clear; ``not tested`` if none was.

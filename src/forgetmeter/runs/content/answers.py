@@ -32,8 +32,6 @@ class Answers:
     Items are the baseline's, in its order, then those that only other variants answered.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
         recipes: One per variant, in the study's order.
         items: Item ids, shape ``(items,)``.
         relation: Per item, the index of its relation in ``relations``; -1 for none.
@@ -90,7 +88,6 @@ def read_answers(
     """Return the outcomes of a run, for each model and task that has any, in the study's order.
 
     Args:
-        folder: The run's files.
         parts: The outcomes files, with ``model``, ``recipe`` and ``task`` as keys, in the study's order.
         shapes: One row per item, from ``read_item_shapes``.
         baselines: By task, the baselines of the items in ``shapes``, in the same order.

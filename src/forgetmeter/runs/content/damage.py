@@ -22,7 +22,6 @@ def damage_named(location: str, parts: Iterable[Part]) -> Iterator[None]:
     """Turn a read error in a ``with`` block into an error that names the damaged file.
 
     Args:
-        location: The run's location.
         parts: The files that the block may read.
 
     Raises:

@@ -25,7 +25,6 @@ def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
     ``among`` (of a cloze), ``relation`` and ``popularity`` (a number).
 
     Args:
-        folder: The run's files.
         parts: The items files, each with its task as key.
 
     Raises:

@@ -32,7 +32,6 @@ class LedgerItem:
     """One item with two answers.
 
     Attributes:
-        item_id: The item's id.
         statement: What was asked; a blank is written as ``___``.
         subject: The fact's subject; ``None`` if the task does not give it.
         relation: The fact's relation, likewise.

@@ -33,7 +33,6 @@ def read_union(folder: RunFolder, parts: Sequence[Part], columns: Sequence[str] 
     """Return the rows of all parts, in order; columns that a part lacks are null in its rows.
 
     Args:
-        folder: The run's files.
         parts: At least one file; all with the same keys.
         columns: Columns to read; all by default.
     """
