@@ -74,8 +74,7 @@ def standings(run: Run, summary: Summary, recipes: Sequence[str]) -> Standings:
     """Rank the recipes of a run of one model.
 
     Args:
-        summary: The same in numbers.
-        recipes: Those to rank; the baseline is not among them. Of equal ones, the earlier comes first.
+        recipes: Recipes to rank, without the baseline; ties keep this order.
     """
     failures = {each.recipe: each.error for each in summary.failures}
     evidence = [each for model in gather(run, summary) for each in model.tasks]
