@@ -45,7 +45,7 @@ class CellSummary:
         p_chance: Two-sided test that it is right as often as guessing; ``None`` if guessing is undefined.
         p_majority: Exact McNemar test against always giving the majority answer, on the same items; ``None`` likewise.
         majority_accuracy: Accuracy of the majority answer on these items.
-        seconds: Duration of the cell; ``None`` if not recorded.
+        seconds: Duration of scoring; ``None`` if not recorded.
         tokens: Number of tokens that the model read; ``None`` if not recorded.
         dropped: Number of items that the model could not be asked, by reason; not included in ``items``.
         named: Ids of the first dropped items, as text, by reason.

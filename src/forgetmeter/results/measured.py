@@ -18,7 +18,7 @@ class MeasuredSummary:
         items: Number of items.
         metrics: The task's metrics over all items, by name.
         ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on equally many items.
-        seconds: Duration of the cell; ``None`` if not recorded.
+        seconds: Duration of scoring; ``None`` if not recorded.
         dropped: Number of items that the model could not be asked, by reason; this and the rest as in ``CellSummary``.
     """
 

@@ -11,7 +11,7 @@ from forgetmeter.records.variant import Reached, RoleCount
 
 @dataclass(frozen=True)
 class StoredVariant:
-    """A variant of the study; only named until it has been made.
+    """A variant of the study, without facts until it has been made.
 
     Attributes:
         id: The variant's id.
@@ -79,7 +79,7 @@ class StoredCell:
 
     @property
     def seconds(self) -> float | None:
-        """Duration of scoring."""
+        """Duration of scoring in seconds."""
         seconds = self.facts.get("seconds")
         return None if seconds is None else float(seconds)
 

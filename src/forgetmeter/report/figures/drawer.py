@@ -38,8 +38,8 @@ class Drawer:
         Raises:
             RuntimeError: The process failed; the message contains its standard error.
         """
-        out, said = self._process.communicate(json.dumps(specified).encode())
+        out, errors = self._process.communicate(json.dumps(specified).encode())
         if self._process.returncode:
-            raise RuntimeError(f"drawing the charts failed: {said.decode(errors='replace').strip()}")
+            raise RuntimeError(f"drawing the charts failed: {errors.decode(errors='replace').strip()}")
         drawn: list[dict[str, str]] = json.loads(out)
         return drawn

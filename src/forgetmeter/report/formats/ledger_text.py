@@ -82,15 +82,15 @@ def _answer(ledger: Ledger) -> Text:
 def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
-    untold = ledger.total.forgotten - sum(number for number, _ in lines)
+    unknown = ledger.total.forgotten - sum(number for number, _ in lines)
     why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each" if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
-        lines += [(untold, f"unknown: {why}")] if untold else []
+        lines += [(unknown, f"unknown: {why}")] if unknown else []
         text.append(f"Of the {count(ledger.total.forgotten)} forgotten:\n")
         widest = max(len(count(number)) for number, _ in lines)
         for number, meaning in lines:
             text.append(f"  {count(number):>{widest}} {meaning}\n")
-    elif untold:
+    elif unknown:
         text.append(f"Whether they are lost or only displaced is unknown: {why}.\n")
     return text
 
@@ -119,15 +119,15 @@ def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width:
     has_blanks = any("___" in entry.statement for entry in shown)
     # The end of a long question identifies it best, but the beginning of a sentence with a blank.
     columns = [Column("asked", cut="end" if has_blanks else "start")]
-    told = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
-    rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, told, strict=True)]
+    texts = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
+    rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, texts, strict=True)]
     same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
     as_well = {(True, False): ", as before", (False, True): ", as now", (True, True): ", as before and now"}
     columns.append(Column("right answer" + as_well.get((same_before, same_after), "")))
     for heading, is_same, place in (("before", same_before, 1), ("now", same_after, 2)):
         if not is_same:
             columns.append(Column(heading))
-            rows = [[*row, answers[place]] for row, answers in zip(rows, told, strict=True)]
+            rows = [[*row, answers[place]] for row, answers in zip(rows, texts, strict=True)]
     columns.append(Column("rank", "right"))
     rows = [[*row, _ranks(entry)] for row, entry in zip(rows, shown, strict=True)]
     if any(entry.fate for entry in shown):

@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def values_width(self) -> int:
-        """Width of all columns but the recipe's, with the gaps before them."""
+        """Width of all columns except the recipe's, with the gaps before them."""
         return sum(len(_GAP) + column.whole for column in self.columns)
 
     @property

@@ -23,7 +23,7 @@ class LongAnswers:
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._given: dict[int, dict[str, None]] = {}
-        self._told: dict[int, dict[str, str]] = {}
+        self._shortened: dict[int, dict[str, str]] = {}
 
     def see(self, items: NDArray[np.int64], given: Given) -> None:
         """Record answers, one per item."""
@@ -45,8 +45,8 @@ class LongAnswers:
                     yield place, shown
 
     def _apart(self, item: int) -> dict[str, str]:
-        if item not in self._told:
+        if item not in self._shortened:
             answers = list(self._given[item])
             is_long = any(len(each) > self._longest for each in answers)
-            self._told[item] = dict(zip(answers, told_apart(answers), strict=True)) if is_long else {}
-        return self._told[item]
+            self._shortened[item] = dict(zip(answers, told_apart(answers), strict=True)) if is_long else {}
+        return self._shortened[item]

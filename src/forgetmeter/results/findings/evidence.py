@@ -151,7 +151,7 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
 
 
 def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> Mapping[str, float]:
-    """Return the perplexity by recipe from the first task that has one; it is infinite for a ruined model."""
+    """Return the perplexity by recipe from the first task that has one; it may be infinite for a ruined model."""
     found: dict[str, dict[str, float]] = {}
     for cell in cells:
         for name, value in cell.metrics.items():

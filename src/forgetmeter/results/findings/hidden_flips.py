@@ -15,7 +15,7 @@ THRESHOLD = 0.01
 
 CLAIM = Claim(
     name="accuracy_hides_flips",
-    sentence="Where accuracy shows no loss, answers have flipped all the same.",
+    sentence="Answers flip even if accuracy shows no loss.",
     source="arXiv 2407.09141",
     question="Among variants whose drop is not beyond chance, do clearly more items flip than the drop accounts for?",
     test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
