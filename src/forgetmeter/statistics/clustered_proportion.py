@@ -107,7 +107,7 @@ def no_difference(lost: NDArray[np.float64], won: NDArray[np.float64], items: ND
     """Return the p-value of a two-sided t test over clusters that two proportions of the same items are equal.
 
     The standard error is at least that of independent items: clusters that happen to be all alike prove nothing. The
-    p-value is 1 if fewer than two clusters have items.
+    p-value is 1 if the proportions are equal or fewer than two clusters have items.
 
     Args:
         lost: Items per cluster counted by the first proportion, shape ``(clusters,)``.
