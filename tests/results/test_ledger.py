@@ -168,7 +168,7 @@ def test_items_that_were_lost(tmp_path: Path) -> None:
     assert ledger.fates == ()
     summary = open_run(location).summary
     assert [task.has_items for task in summary.tasks] == [False]
-    assert "its items are not stored or are damaged" in remarks(summary)[0]
+    assert "its items are missing or damaged" in remarks(summary)[0]
 
 
 def test_a_run_of_a_baseline_alone(tmp_path: Path) -> None:
