@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_findings(run: str) -> None:
     text = forgetmeter("findings", run).stdout
     assert text.startswith("4 of 10 claims could be tested: ")
-    assert "✓ supported     Pruning attention costs less than pruning as large a share of feed-forward." in text
+    assert "✓ supported     Pruning attention costs less than pruning the same share of feed-forward." in text
     assert "needs structured and unstructured pruning of the head" in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 120
@@ -62,7 +62,7 @@ def test_forgotten(run: str) -> None:
     assert lines[:2] == ["org/made-up", f"{RECIPES[2]} on facts"]
     assert "are forgotten and" in lines[3]
     assert any(line.startswith("by relation") for line in lines)
-    assert any(line.startswith("Forgotten, first what it was surest of · 3 of") for line in lines)
+    assert any(line.startswith("Forgotten, most confident first · 3 of") for line in lines)
     assert sum("Thing" in line for line in lines) == 3
 
 
@@ -84,7 +84,7 @@ def test_forgotten_for_programs(run: str) -> None:
     ("arguments", "says"),
     [
         (["--recipe", "dynamic_int8:overall"], "unknown recipe of this run 'dynamic_int8:overall'"),
-        (["--recipe", "baseline"], "give one of the others"),
+        (["--recipe", "baseline"], "give another recipe"),
         (["--recipe", "nonsense"], "is no compression step"),
         (["--recipe", RECIPES[0], "--task", "boolq"], "unknown task of this run 'boolq' (allowed: facts, piqa)"),
         (["--recipe", RECIPES[0], "--status", "lost"], "unknown status 'lost'"),

@@ -41,14 +41,14 @@ def test_models_of_other_names_stand_beside_each_other(tmp_path):
 def test_runs_without_a_shared_task_say_so(tmp_path):
     found = side_by_side(*runs(tmp_path, task="facts"))
     assert not found.tables
-    assert found.notes == ("The two runs share no task, so there is nothing to compare.",)
+    assert found.notes == ("The two runs share no task, so they cannot be compared.",)
 
 
 def test_the_page_shows_both(tmp_path):
     page = make_report(*runs(tmp_path))["report.html"].decode()
     section = page[page.index('id="other"') :]
     assert "25.0 [" in section
-    assert "Two runs beside each other" in section
+    assert "Two runs side by side" in section
 
 
 def test_a_third_recipe_of_the_first_run_stays(tmp_path):

@@ -128,7 +128,7 @@ def test_no_item_and_one_item() -> None:
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        ({"recipe": "baseline"}, "give one of the others"),
+        ({"recipe": "baseline"}, "give another recipe"),
         ({"recipe": "dynamic_int8:overal"}, "unknown scope"),
         ({"recipe": "dynamic_int8:head"}, "unknown recipe of this run 'dynamic_int8:head'"),
         ({"recipe": RECIPE, "task": "bear"}, "unknown task of this run 'bear'"),
@@ -168,10 +168,10 @@ def test_items_that_were_lost(tmp_path: Path) -> None:
     assert ledger.fates == ()
     summary = open_run(location).summary
     assert [task.has_items for task in summary.tasks] == [False]
-    assert "its items are not stored or are damaged" in remarks(summary)[0]
+    assert "its items are missing or damaged" in remarks(summary)[0]
 
 
 def test_a_run_of_a_baseline_alone(tmp_path: Path) -> None:
     alone = write_hostile_run(str(tmp_path / "alone"), {"baseline": [True]}, recipes=("baseline",))
-    with pytest.raises(UserError, match="no recipe but the baseline"):
+    with pytest.raises(UserError, match="no recipe except the baseline"):
         open_run(alone).ledgers("dynamic_int8:head")

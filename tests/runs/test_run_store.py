@@ -66,13 +66,13 @@ class TestStudy:
     def test_a_model_that_changed_since_is_refused(self, store: RunStore, study: dict) -> None:
         store.open_study(study)
         variants = [study["variants"][0], {**study["variants"][1], "id": "cccc"}]
-        with pytest.raises(UserError, match=r"another content of 'org/tiny' under 'l1_unstructured:overall:0\.5'"):
+        with pytest.raises(UserError, match=r"the content of 'org/tiny' under 'l1_unstructured:overall:0\.5'"):
             store.open_study({**study, "variants": variants})
 
     def test_a_folder_of_something_else_is_refused(self, store: RunStore, study: dict, location: str) -> None:
         (Path(location) / "photos").mkdir(parents=True)
         (Path(location) / "photos" / "cat.jpg").write_bytes(b"meow")
-        with pytest.raises(UserError, match=r"not empty and is no run \(it holds 'photos/cat\.jpg'"):
+        with pytest.raises(UserError, match=r"not empty and not a run \(it contains 'photos/cat\.jpg'"):
             store.open_study(study)
         assert not (Path(location) / "study.json").exists()
 

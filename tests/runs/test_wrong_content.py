@@ -50,7 +50,7 @@ def numbers_of(location: str) -> int:
 )
 def test_a_study_of_another_form_is_refused(full_run: str, change: Change) -> None:
     rewrite_json(Path(full_run) / "study.json", change)
-    with pytest.raises(UserError, match=r"study\.json' is (no study|damaged)"):
+    with pytest.raises(UserError, match=r"study\.json' is (not a forgetmeter study|damaged)"):
         open_run(full_run)
 
 

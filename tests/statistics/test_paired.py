@@ -104,7 +104,7 @@ def test_accuracy() -> None:
     result = accuracy([True] * 30 + [False] * 70)
     assert result.value == 0.3
     assert (result.low, result.high) == pytest.approx(proportion_confint(30, 100, method="wilson"))
-    with pytest.raises(ValueError, match="at least one item"):
+    with pytest.raises(ValueError, match="non-empty array"):
         accuracy([])
 
 

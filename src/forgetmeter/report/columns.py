@@ -1,4 +1,4 @@
-"""Columns of text that fit a width: the longest are cut first."""
+"""Text in columns that fit a width: the widest are truncated first."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ _CUT = "…"
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and how its values stand.
+    """A column's heading and alignment.
 
     Attributes:
-        heading: The heading.
-        align: To which side.
-        cut: From which end a value that is too long loses its text.
+        cut: End at which values that are too long are truncated.
     """
 
     heading: str
@@ -32,14 +30,11 @@ class Column:
 def in_columns(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int, indent: int = 0, styles: Sequence[str] = ()
 ) -> Text:
-    """Return a heading, a rule and a line a row.
+    """Return a heading, a rule and one line per row.
 
     Args:
-        columns: What is shown.
-        rows: Values, one a column each.
-        width: Columns of the terminal to fit into.
-        indent: Spaces before each line.
-        styles: A style a row; none by default.
+        rows: Rows of values, one per column.
+        styles: One style per row; none by default.
     """
     widths = _widths(columns, rows, width - indent)
     text = Text()
@@ -54,13 +49,13 @@ def in_columns(
 
 
 def shortened(text: str, width: int, *, cut: Literal["end", "start"] = "end") -> str:
-    """Return a text in one line, within a width."""
+    """Return a text as one line that fits a width."""
     line = " ".join(text.split())
     if cell_len(line) <= width:
         return line
     if cut == "end":
         return set_cell_size(line, width - 1).rstrip() + _CUT
-    # Cells are counted from the start only; a text that is cut there is measured from its end.
+    # rich truncates only at the end; here the width is measured from the end of the text.
     kept = line[-(width - 1) :]
     while cell_len(kept) > width - 1:
         kept = kept[1:]

@@ -21,11 +21,11 @@ _COLUMNS = ("word ppl", "× baseline", "byte ppl", "bits/byte", "token ppl")
 _LARGE = 10_000
 
 TERMS = (
-    Term("word ppl", "perplexity a word: e to the mean negative log-likelihood of a word, in nats; lower is better"),
-    Term("× baseline", "how many times as large as the baseline's on the same text"),
-    Term("byte ppl", "the same a byte of UTF-8, so that models with other tokens compare"),
-    Term("bits/byte", "its logarithm: how many bits a byte of the text takes"),
-    Term("token ppl", "the same a token of the model's own"),
+    Term("word ppl", "perplexity per word: exp of the mean negative log-likelihood per word in nats; lower is better"),
+    Term("× baseline", "ratio to the baseline's perplexity on the same text"),
+    Term("byte ppl", "perplexity per byte of UTF-8, which is comparable between models with different tokenizers"),
+    Term("bits/byte", "its base-2 logarithm: bits per byte of text"),
+    Term("token ppl", "perplexity per token of the model's own tokenizer"),
 )
 
 

@@ -1,4 +1,4 @@
-"""What is left of a model's knowledge, as a grid of treatments by scopes: the shortest answer that a run gives."""
+"""Grid of retained knowledge, treatments by scopes: the shortest answer that a run gives."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ from forgetmeter.statistics.paired import value
 
 @dataclass(frozen=True)
 class RetainedGrid:
-    """A grid about one model and one task.
+    """The grid of one model and one task.
 
     Attributes:
-        model: The model.
-        task: The task.
-        known: How many of the task's items the baseline gets right.
-        items: How many it was asked.
-        chance: Accuracy of guessing; ``None`` where there is nothing to choose from.
+        known: Number of items that the baseline gets right.
+        items: Number of items that it was asked.
+        chance: Accuracy of guessing; ``None`` without choices.
         scopes: Headings of the columns, in words.
         treatments: Headings of the rows, in words, in the order of the run.
-        retained: For each treatment and scope, the share of the known items that are still right; ``None`` where the
-            run has no such cell.
+        retained: Share of the known items that are still right, by treatment and scope; ``None`` without such a cell.
     """
 
     model: str
@@ -41,7 +38,7 @@ class RetainedGrid:
 
 
 def retained_grids(summary: Summary) -> list[RetainedGrid]:
-    """Return a grid for each model and task that has a baseline and recipes whose steps share one scope."""
+    """Return the grid of each model and task with a baseline and with recipes whose steps share one scope."""
     found = []
     for model in dict.fromkeys(cell.model for cell in summary.cells):
         for task in summary.tasks:

@@ -1,4 +1,4 @@
-"""All figures of a run, by what they show."""
+"""All figures of a run, by kind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_COLUMNS = 60
 
 @dataclass(frozen=True)
 class TaskFigures:
-    """Figures about one task, a model each; ``task`` is empty where they are about all."""
+    """Figures about one task, one per model; ``task`` is empty for figures about all tasks."""
 
     task: str
     figures: tuple[Figure, ...]
@@ -40,12 +40,12 @@ class RunFigures:
     """Figures of a run.
 
     Attributes:
-        level: Retained against the share that is pruned, by task.
-        removed: The same against removed weights.
-        recipes: Retained by recipes that are on no curve, by task.
-        tasks: Forgotten share of recipes by tasks; none where there is but one task.
-        relations: Forgotten share of recipes by relations, by task.
-        frontier: Size against retained, by task.
+        level: Retained share over pruned share, by task.
+        removed: Retained share over removed weights, by task.
+        recipes: Retained share of recipes that are on no curve, by task.
+        tasks: Forgotten share, recipes by tasks; empty with a single model and task.
+        relations: Forgotten share, recipes by relations, by task.
+        frontier: Retained share over size or speed, by task.
     """
 
     level: tuple[TaskFigures, ...]
@@ -62,15 +62,9 @@ class RunFigures:
 
 
 def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> RunFigures:
-    """Return the figures of a run; a kind of which there is nothing to show is empty.
-
-    Args:
-        run: The run.
-        summary: Its numbers.
-        curves: Its curves, from ``all_curves``.
-    """
+    """Return the figures of a run; kinds without anything to show are empty."""
     named = _Names()
-    # Altair would check every part of every chart against its schema; the tests do, once.
+    # Altair would validate every part of every chart against its schema, which is slow; the tests do that once.
     with debug_mode(False):
         return RunFigures(
             level=named(_curve_figures(summary, curves, "level")),
@@ -83,7 +77,7 @@ def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> 
 
 
 class _Names:
-    """Gives figures whose names would be the same as files a number behind it."""
+    """Makes figure names unique by appending a number to repeated ones."""
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
@@ -128,7 +122,7 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
 
 
 def _task_figures(summary: Summary) -> tuple[TaskFigures, ...]:
-    """Return one grid of recipes by models and tasks, where there are several of either."""
+    """Return one grid of recipes by models and tasks, if there is more than one column."""
     cells = {(cell.recipe, cell.model, cell.task): cell for cell in summary.cells}
     columns = list(dict.fromkeys((cell.model, cell.task) for cell in summary.cells if cell.recipe == BASELINE))
     recipes = tuple(dict.fromkeys(recipe for recipe, *_ in cells if recipe != BASELINE))
@@ -176,7 +170,7 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
         return None
     texts = run.item_texts.get(answers.task)
     labels = {} if texts is None else texts.relation_labels
-    # Of many relations, those that have most to forget; in the task's order.
+    # With too many relations, keep those with the most known items, in the task's order.
     chosen = np.sort(np.argsort(-shares.known, kind="stable")[:_MOST_COLUMNS])
     columns = tuple(
         (labels.get(shares.relations[place], shares.relations[place]), int(shares.known[place])) for place in chosen
@@ -191,7 +185,7 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
 def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     found: dict[str, list[Figure]] = {}
     every = frontiers(summary)
-    # What the models have in common stands side by side: all by size, then all by speed.
+    # Charts of one measure are next to each other: all models by size, then all by speed.
     for measure in MEASURES:
         for frontier in every:
             if measure in shown_measures(frontier):

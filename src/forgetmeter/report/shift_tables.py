@@ -1,4 +1,4 @@
-"""Tables of how far answers moved, which accuracy does not show, and of what is left beyond guessing."""
+"""Tables of changes that accuracy does not show, and of tests against guessing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from forgetmeter.results.summary import Summary
 _COLUMNS = ("changed", "rank", "margin", "divergence", "p (chance)", "p (majority)", "p (relations)")
 
 TERMS = (
-    Term("changed", "share of items that are answered otherwise than by the baseline, right or wrong"),
-    Term("rank", "mean of how many places further down the right answer is; above zero is worse"),
+    Term("changed", "share of items whose answer differs from the baseline's, right or wrong"),
+    Term("rank", "mean increase of the right answer's rank; above zero is worse"),
     Term(
         "margin",
-        "mean change of the right answer's log-likelihood against that of the best wrong one, in nats; below zero is "
+        "mean change of the right answer's log-likelihood minus that of the best wrong one, in nats; below zero is "
         "worse",
     ),
     Term("divergence", "mean Kullback-Leibler divergence from the baseline's distribution over the choices, in nats"),
@@ -26,17 +26,17 @@ TERMS = (
         "exact McNemar test that it is right as often as always giving the answer that is right most often, not "
         "corrected",
     ),
-    Term("p (relations)", "t test over relations that the drop is zero, corrected by Holm over all of the run"),
+    Term("p (relations)", "t test over relations that the drop is zero, corrected by Holm for all tests of the run"),
 )
 
 
 def shift_tables(summary: Summary) -> list[Table]:
-    """Return a table for each model and task, of those that have outcomes to speak of."""
+    """Return the table of each model and task with at least one known value."""
     found = []
     for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task)]
         rows = [_row(cell) for cell in cells]
-        # What nothing is known of in the whole table needs no column.
+        # Columns without any value are left out.
         kept = [place for place in range(len(_COLUMNS)) if any(row.cells[place] != MISSING for row in rows)]
         if kept:
             columns = tuple(_COLUMNS[place] for place in kept)
@@ -46,7 +46,7 @@ def shift_tables(summary: Summary) -> list[Table]:
 
 
 def shift_terms(tables: Sequence[Table]) -> list[Term]:
-    """Return what the columns of these tables mean."""
+    """Return the terms that explain the columns of these tables."""
     used = {name for table in tables for name in table.columns}
     return [term for term in TERMS if term.name in used]
 

@@ -1,4 +1,4 @@
-"""Two runs beside each other: the same recipes on the same tasks, with the difference."""
+"""Two runs side by side: the same recipes on the same tasks, with the difference."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ class SideRow:
     """One recipe in both runs.
 
     Attributes:
-        recipe: The recipe, as text.
-        one: What it reached in the first run; ``None`` where it was not run.
-        other: The same in the second.
-        difference: Accuracy in the second run minus that in the first, on the items that are the same in both, with
-            its interval; ``None`` where there are none.
-        p_value: Exact McNemar test that it is zero; not corrected.
-        items: How many items were paired.
+        one: Its cell in the first run; ``None`` if missing.
+        other: Its cell in the second run; ``None`` if missing.
+        difference: Accuracy in the second run minus that in the first, on the items that are equal in both, with its
+            interval; ``None`` without such items.
+        p_value: Exact McNemar test that the difference is zero, not corrected.
+        items: Number of paired items.
     """
 
     recipe: str
@@ -39,7 +38,7 @@ class SideRow:
 
 @dataclass(frozen=True)
 class SideTable:
-    """A model of the first run beside one of the second, on one task."""
+    """A model of the first run next to one of the second, on one task."""
 
     task: str
     one_model: str
@@ -52,10 +51,10 @@ class SideBySide:
     """Two runs.
 
     Attributes:
-        one: Where the first is.
-        other: Where the second is.
-        tables: One for each shared task and pair of models: models of the same name where there are any, else all.
-        notes: What cannot be compared, a sentence each.
+        one: Location of the first run.
+        other: Location of the second run.
+        tables: One per shared task and pair of models: models of the same name if there are any, else all pairs.
+        notes: What cannot be compared, one sentence each.
     """
 
     one: str
@@ -73,11 +72,11 @@ def side_by_side(one: Results, other: Results) -> SideBySide:
     for task in shared:
         same = _same_items(one.run, other.run, task)
         if not same:
-            notes.append(f"{task}: the two runs share no item of the same content, so differences are not paired.")
+            notes.append(f"{task}: the two runs have no item in common, so their outcomes cannot be paired.")
         for mine, their in _pairs(one.summary, other.summary):
             tables.append(SideTable(task, mine, their, tuple(_rows(one, other, (mine, their), task, same))))
     if not shared:
-        notes.append("The two runs share no task, so there is nothing to compare.")
+        notes.append("The two runs share no task, so they cannot be compared.")
     left = [task for task in tasks if task not in theirs]
     if left and shared:
         notes.append(f"Only in the first run: {', '.join(left)}.")
@@ -91,7 +90,7 @@ def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
 
 
 def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:
-    """Return the ids of items that have the same content in both runs."""
+    """Return the ids of items with the same content in both runs."""
     texts = [run.item_texts[task] for run in (one, other) if task in run.item_texts]
     if len(texts) < 2:
         return frozenset()

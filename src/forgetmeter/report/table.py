@@ -1,4 +1,4 @@
-"""A table free of any format."""
+"""Tables, independent of any output format."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from forgetmeter.visible_text import visible
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe's line.
+    """One recipe's row.
 
     Attributes:
-        recipe: The recipe.
-        cells: Its values, one a column.
-        note: What stands in place of the values where there are none.
-        is_strong: Whether the row is to stand out.
+        cells: Its values, one per column.
+        note: Text to show instead of missing values.
+        is_strong: Whether to highlight the row.
     """
 
     recipe: str
@@ -30,12 +29,10 @@ class Table:
     """A table whose first column is the recipe.
 
     Attributes:
-        model: The model it is about.
         name: The task, or ``Variants``.
-        facts: What else its title says, a phrase each.
+        facts: Further phrases for its title.
         columns: Headings of the columns after the recipe.
-        rows: Its lines.
-        optional: How many of the last columns can be left out where there is no room for them.
+        optional: Number of last columns that may be left out for lack of space.
     """
 
     model: str
@@ -46,7 +43,7 @@ class Table:
     optional: int = 0
 
     def narrowed(self) -> Table:
-        """Return the same without the columns that can be left out."""
+        """Return the table without its optional columns."""
         kept = len(self.columns) - self.optional
         rows = tuple(replace(row, cells=row.cells[:kept]) for row in self.rows)
         return replace(self, columns=self.columns[:kept], rows=rows, optional=0)
@@ -54,13 +51,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Term:
-    """A heading or sign, explained."""
+    """A heading or sign with its explanation."""
 
     name: str
     meaning: str
 
 
 def failed_row(failure: Failure) -> Row:
-    """Return the line of a cell that failed, with its cause."""
-    cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was noted")
+    """Return the row of a failed cell, with its cause."""
+    cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was recorded")
     return Row(failure.recipe, note=f"failed: {visible(cause)}")

@@ -1,4 +1,4 @@
-"""The tables of a summary, free of any format."""
+"""The tables of a summary, independent of any output format."""
 
 from __future__ import annotations
 
@@ -36,58 +36,55 @@ _FEW = Term(
     "share of items whose right answer is among the first five; like accuracy, which is P@1, of the whole vocabulary, "
     "or, for a decoder and with multi_token, of the relation's objects",
 )
-_RECIPROCAL = Term("MRR", "mean of 1 over the rank of the right answer, in percent")
-_MACRO = Term("macro", "the same as accuracy, but as the mean over relations, each counting as much as any other")
+_RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
+_MACRO = Term("macro", "accuracy as the mean over relations, with equal weights")
 MORE_COLUMNS = {"p_at_5": _FEW, "mrr": _RECIPROCAL, "p_at_1_macro": _MACRO, "accuracy_macro": _MACRO}
-"""Columns behind those of every task, by the metric that they show, for tasks that have it."""
+"""Additional columns of tasks that have these metrics."""
 
 _VARIANT_TERMS = (
-    Term("sparsity", "share of zeros among the weights that the recipe works on"),
+    Term("sparsity", "share of zeros among the weights in the recipe's scopes"),
     Term("removed", "weights that became zero"),
-    Term("dense", "size of the whole model, stored plainly"),
-    Term("bitmask", "the same, with a bit a weight that says whether it is zero, and only the others stored"),
-    Term("quantized", "the same, with quantized weights stored at their few bits"),
-    Term(
-        "smallest",
-        "the same, with each matrix in the smallest of the ways it can be stored, both of these together too",
-    ),
+    Term("dense", "size of the whole model, with every weight stored"),
+    Term("bitmask", "the same, with one bit per weight that marks zeros, and only the nonzero weights stored"),
+    Term("quantized", "the same, with quantized weights stored at their bit width"),
+    Term("smallest", "the same, with each matrix in its smallest form, which may combine the two above"),
 )
 _TASK_TERMS = (
     Term("accuracy", "share of items answered right; for the baseline with its 95% interval"),
     Term(
         "drop",
         "percentage points of accuracy lost against the baseline on the same items, with the 95% interval (over "
-        "relations where a task has at least five, else over items); below zero means better than the baseline",
+        "relations if the task has at least five, else over items); below zero means better than the baseline",
     ),
     Term("retained", "of the items that the baseline got right, the share still right"),
     Term("gained", "number of items that the baseline got wrong and that are right now"),
     Term("flips", "share of items that went from right to wrong or from wrong to right"),
     Term(
         "p (Holm)",
-        "how likely mere luck makes the changes to wrong and to right so unequal in number (exact McNemar "
+        "probability that chance alone makes the numbers of changes to wrong and to right this unequal (exact McNemar "
         "test), corrected by Holm for the number of comparisons in this run",
     ),
     Term(
         STAR,
-        "beyond chance for these items: p below 0.05, and the whole interval beyond zero and the noise floor; whether "
-        "other relations would show it is p (relations) of --format shifts",
+        "beyond chance for these items: p below 0.05, and the whole interval beyond zero and the noise floor; p "
+        "(relations) of --format shifts tests whether other relations would show it",
     ),
     Term("chance", "accuracy of guessing at random"),
     Term(
         "majority",
-        "accuracy of always giving the answer that is right most often in a relation, or, without relations, the place "
-        "in the list that is",
+        "accuracy of always giving the answer that is right most often in a relation, or, without relations, the "
+        "position in the list that is right most often",
     ),
 )
-_NOISE = Term("noise", "share of items that change when the baseline is asked twice, in batches of other shapes")
+_NOISE = Term("noise", "share of items that change when the baseline is asked twice, in batches of different shapes")
 _SIMULATED = Term(
     DAGGER,
-    "simulated: computed in floating point, as there is no kernel for it here; same arithmetic, but not its speed",
+    "simulated: computed in floating point, as no kernel is available; the arithmetic is the same, the speed is not",
 )
 
 
 def tables(summary: Summary) -> list[Table]:
-    """Return, for each model, the table of its variants and one a task."""
+    """Return, for each model, the table of its variants and one table per task."""
     models = list(dict.fromkeys(variant.model for variant in summary.variants))
     found = []
     for model in models:
@@ -104,7 +101,7 @@ def tables(summary: Summary) -> list[Table]:
 
 
 def legend(summary: Summary) -> list[Term]:
-    """Return what the tables' words mean, as far as the tables use them."""
+    """Return the terms that explain the summary's tables."""
     terms = list(_VARIANT_TERMS)
     if any(variant.simulated for variant in summary.variants):
         terms.append(_SIMULATED)
@@ -115,7 +112,7 @@ def legend(summary: Summary) -> list[Term]:
 
 
 def remarks(summary: Summary) -> list[str]:
-    """Return what a reader of the tables has to know of the run, a sentence each."""
+    """Return remarks on the run that readers of the tables need, one sentence each."""
     found = []
     if summary.missing:
         done = len(summary.cells) + len(summary.measured)
@@ -127,8 +124,8 @@ def remarks(summary: Summary) -> list[str]:
         found.append(f"{number} {cells} failed; run the study again to try {them} again.")
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
-        f"{task.task}: its items are not stored or are damaged, so that relations, questions and what guessing gets "
-        "are not known; run the study again to have them written."
+        f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "
+        "unknown; run the study again to store them."
         for task in summary.tasks
         if not task.has_items
     ]
@@ -175,7 +172,7 @@ def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
 
 
 def _more_columns(cells: Iterable[CellSummary]) -> tuple[str, ...]:
-    """Return the metrics beyond accuracy that any of the cells has and that get a column."""
+    """Return the metrics with a column of their own that any of the cells has."""
     known = {name for cell in cells for name in cell.metrics}
     return tuple(name for name in MORE_COLUMNS if name in known)
 
@@ -198,7 +195,7 @@ def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, .
 
 def _cell_row(cell: CellSummary) -> Row:
     if cell.drop is None:
-        # Without a baseline there is nothing but the accuracy; it gets its interval, as the baseline's does.
+        # Without a baseline, only the accuracy is known; it gets an interval, as the baseline's does.
         reached = percent_interval(cell.accuracy)
         return Row(cell.recipe, (reached, *[MISSING] * (len(TASK_COLUMNS) - 1)))
     sign = f" {STAR}" if cell.is_significant else ""

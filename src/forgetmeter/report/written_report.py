@@ -1,4 +1,4 @@
-"""A run's report: the page, its charts as files, its tables for documents."""
+"""A run's report: the page, its charts and its tables, as files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
     """Return the files of a report, by path.
 
     Args:
-        results: Those of the run.
-        other: Those of another run, to show side by side.
-        drawer: Draws the charts and ends; one that is begun here by default.
+        other: Results of another run, to show side by side.
+        drawer: Process that draws the charts, closed afterwards; a new one by default.
 
     Raises:
         UserError: The run has no outcomes yet.
@@ -39,7 +38,7 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
     with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as beside:
         figures = run_figures(run, summary, curves)
         charts = list(figures.all())
-        # Another process draws; what follows is computed meanwhile.
+        # Another process draws the charts while this one computes findings and ledger.
         drawing = beside.submit(drawn, charts, specifications(charts), ready)
         findings, ledger = results.tested_claims, ledger_data(run)
         drawings = drawing.result()
@@ -63,10 +62,10 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
 
 
 def write_report(files: Mapping[str, bytes], location: str) -> str:
-    """Write a report's files into a folder or fsspec URL, the page last; return where the page is.
+    """Write a report's files into a folder or fsspec URL, the page last, and return the page's location.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The location cannot be written to.
     """
     try:
         folder = RunFolder(location)

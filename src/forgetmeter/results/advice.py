@@ -1,4 +1,4 @@
-"""The advice: which recipe to take within a number of bytes, and what speaks for it."""
+"""Advice on which recipe to take within a size limit, with its evidence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from forgetmeter.specs.budget import Budget
 
 @dataclass(frozen=True)
 class Sized:
-    """A candidate and what it takes.
+    """A candidate and its size.
 
     Attributes:
-        recipe: The recipe, as text.
-        bytes: Of the files of weights that ``forgetmeter compress`` writes; of what it cannot write, in memory, each
-            matrix in the smallest of the ways in which it can be held.
-        format: The format in which it writes the fewest bytes; ``None`` where it cannot.
-        no_format: Why it cannot; empty where it can.
+        bytes: Size of the weight files that ``forgetmeter compress`` writes; if it cannot write them, size in memory
+            with each matrix in its smallest form.
+        format: The format in which it writes the fewest bytes; ``None`` if it cannot write the recipe.
+        no_format: Why it cannot write the recipe, or empty.
     """
 
     recipe: str
@@ -28,12 +27,11 @@ class Sized:
 
 @dataclass(frozen=True)
 class Left:
-    """A candidate that was left behind before the last round.
+    """A candidate that was eliminated before the last round.
 
     Attributes:
-        recipe: The recipe, as text.
-        retained: Mean over the tasks of what it retained, from 0 to 1.
-        items: On how many items.
+        retained: Mean retained share over the tasks, from 0 to 1.
+        items: Number of items that it was asked.
     """
 
     recipe: str
@@ -43,21 +41,20 @@ class Left:
 
 @dataclass(frozen=True)
 class Advice:
-    """What was found out.
+    """The recommended recipe and how it was found.
 
     Attributes:
-        model: The model, as text.
-        tasks: What it was asked, as text.
-        budget: As it was asked for.
-        most_bytes: The same in bytes.
-        dense_bytes: Of the model's own files of weights; of a GGUF file, once it is dequantized to float32.
-        finalists: Those that were asked everything, best first.
-        sizes: Of all candidates, by recipe.
-        left: Those that were left behind, the last ones first.
-        not_counted: Tasks that say nothing, with the reason.
-        unusable: Candidates that this model cannot take or that failed, with the reason.
-        rounds: How many items each candidate was asked in each round, and how many candidates there were.
-        runs: Where the runs of the rounds are, the last one last.
+        tasks: The tasks it was asked, as text.
+        budget: The requested size limit.
+        most_bytes: The size limit in bytes.
+        dense_bytes: Size of the model's own weight files; for a GGUF file, of its weights dequantized to float32.
+        finalists: Candidates of the last round, best first.
+        sizes: Sizes of all candidates, by recipe.
+        left: Eliminated candidates, the last ones first.
+        not_counted: Tasks that are not informative, with the reason.
+        unusable: Candidates that cannot be applied to this model or that failed, with the reason.
+        rounds: Number of items per candidate and number of candidates, for each round.
+        runs: Locations of the rounds' runs, in order.
     """
 
     model: str
@@ -75,26 +72,26 @@ class Advice:
 
     @property
     def best(self) -> Standing:
-        """The recipe to take."""
+        """The recommended recipe."""
         return self.finalists[0]
 
     @property
     def best_size(self) -> Sized:
-        """What it takes, and how it is written."""
+        """Its size and format."""
         return self.sizes[self.best.recipe]
 
     @property
     def fits(self) -> tuple[Sized, ...]:
-        """The candidates within the budget, in the order in which they were given."""
+        """The candidates within the size limit, in the given order."""
         return tuple(each for each in self.sizes.values() if each.bytes <= self.most_bytes)
 
     @property
     def too_large(self) -> tuple[Sized, ...]:
-        """The others."""
+        """The candidates beyond the size limit."""
         return tuple(each for each in self.sizes.values() if each.bytes > self.most_bytes)
 
     @property
     def alike(self) -> tuple[Standing, ...]:
-        """Finalists that cannot be told from the best by what they retain, the smallest first."""
+        """Finalists whose retained share is statistically indistinguishable from the best one's, smallest first."""
         found = (each for each in self.finalists[1:] if not each.is_clearly_behind)
         return tuple(sorted(found, key=lambda each: self.sizes[each.recipe].bytes))

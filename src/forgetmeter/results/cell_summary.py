@@ -1,4 +1,4 @@
-"""One variant on one task in numbers, compared with the baseline."""
+"""Summary of one variant on one task, compared with the baseline."""
 
 from __future__ import annotations
 
@@ -15,45 +15,42 @@ Verdict = Literal["lost", "gained", "unclear"]
 
 @dataclass(frozen=True)
 class CellSummary:
-    """One variant on one task; what compares is ``None`` without the baseline's outcomes.
+    """One variant on one task; comparisons are ``None`` without the baseline's outcomes.
 
-    Intervals are at 95%: over relations where the task has at least five, over items elsewhere.
+    Intervals are at 95%: over relations if the task has at least five, else over items.
 
     Attributes:
-        model: The model, as text.
-        recipe: The recipe, as text.
-        task: The task.
         items: Number of items.
         accuracy: Share of right answers, with the Wilson interval.
         drop: Accuracy of the baseline minus that of the variant, on the same items.
         p_value: Exact McNemar test of no change.
-        p_holm: The same, corrected by Holm for all comparisons of the run.
-        relations: How many relations the intervals are over; ``None`` where they are over items.
-        p_relations: t test over relations that the drop is zero; ``None`` where intervals are over items.
-        p_relations_holm: The same, corrected by Holm for all such comparisons of the run.
-        noise_floor: Share of items that change when the baseline is asked twice; ``None`` where it was not measured.
-        verdict: ``lost`` or ``gained`` where the drop is beyond chance and the noise floor, else ``unclear``.
-        retained: Share of what the baseline knew that is still known; ``None`` when it knew nothing.
-        forgotten: Items right under the baseline and wrong now.
-        gained: Items wrong under the baseline and right now.
-        gained_share: The same as a share of what the baseline got wrong; ``None`` when that was nothing.
+        p_holm: ``p_value``, corrected by Holm for all comparisons of the run.
+        relations: Number of relations that the intervals are over; ``None`` for intervals over items.
+        p_relations: t test over relations that the drop is zero; ``None`` for intervals over items.
+        p_relations_holm: ``p_relations``, corrected by Holm for all such comparisons of the run.
+        noise_floor: Share of items that change when the baseline is asked twice; ``None`` if not measured.
+        verdict: ``lost`` or ``gained`` if the drop is beyond chance and the noise floor, else ``unclear``.
+        retained: Share of the known items that are still right; ``None`` if the baseline knew none.
+        forgotten: Number of items that the baseline got right and that are wrong now.
+        gained: Number of items that the baseline got wrong and that are right now.
+        gained_share: ``gained`` as a share of the items that the baseline got wrong; ``None`` if it had none.
         flips: Share of items whose correctness changed.
         prediction_flips: Share of items whose prediction changed.
         metrics: The task's aggregated metrics by name.
-        rank_shift: Mean of how many places further down the right answer is; above zero is worse.
-        margin_shift: Mean change of the right answer's log-likelihood against the best wrong one's, in nats; below zero
-            is worse.
+        rank_shift: Mean increase of the right answer's rank; above zero is worse.
+        margin_shift: Mean change of the right answer's log-likelihood minus that of the best wrong one, in nats; below
+            zero is worse.
         divergence: Mean Kullback-Leibler divergence of its distributions over the choices from the baseline's, in
-            nats; ``None`` where not all choices' log-likelihoods are stored.
-        p_chance: Two-sided test that it is right as often as guessing; ``None`` where there is no guessing.
+            nats; ``None`` if not all choices' log-likelihoods are stored.
+        p_chance: Two-sided test that it is right as often as guessing; ``None`` if guessing is undefined.
         p_majority: Exact McNemar test against always giving the majority answer, on the same items; ``None`` likewise.
         majority_accuracy: Accuracy of the majority answer on these items.
-        seconds: Time that the cell took, where it was noted.
-        tokens: How many tokens were read, where it was noted.
-        dropped: How many items the model could not be asked, by reason; they are not among ``items``.
-        named: The first of these items by their ids, as text, by reason.
-        cut: How many items have a context that lost its beginning, as the model does not read as many tokens.
-        not_numbers: How many items were answered by something other than numbers; none of them counts as right.
+        seconds: Duration of scoring; ``None`` if not recorded.
+        tokens: Number of tokens that the model read; ``None`` if not recorded.
+        dropped: Number of items that the model could not be asked, by reason; not included in ``items``.
+        named: Ids of the first dropped items, as text, by reason.
+        cut: Number of items whose context was truncated on the left to the model's maximum length.
+        not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.
     """
 
     model: str
@@ -90,14 +87,14 @@ class CellSummary:
 
     @property
     def retained_estimate(self) -> Estimate | None:
-        """What is retained with its interval; all for the baseline, ``None`` where nothing can be said."""
+        """Retained share with its interval; 1 for the baseline, ``None`` if undefined."""
         return Estimate(1.0, 1.0, 1.0) if self.recipe == BASELINE else self.retained
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the drop is real; ``None`` where there is nothing to compare with.
+        """Whether the drop is real; ``None`` without a baseline.
 
-        It is where McNemar's test says so at 5% after the correction, and the whole interval is beyond the noise floor.
+        It is if the corrected McNemar test is significant at 5% and the whole interval is beyond the noise floor.
         """
         if self.p_holm is None or self.drop is None:
             return None
@@ -118,5 +115,5 @@ class CellSummary:
 
     @property
     def holds_elsewhere(self) -> bool | None:
-        """Whether other relations would show a drop, too, at 5% after the correction; ``None`` where not tested."""
+        """Whether other relations would also show a drop (corrected test at 5%); ``None`` if not tested."""
         return None if self.p_relations_holm is None else self.p_relations_holm < SIGNIFICANT

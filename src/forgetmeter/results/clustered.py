@@ -1,4 +1,4 @@
-"""What changed between the baseline and its variants, with items that come in clusters: the relations of a probe."""
+"""Comparison of variants with the baseline over clusters of items: the relations of a probe."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, totals_by_cluster
 
 @dataclass(frozen=True)
 class Clustered:
-    """A variant against the baseline, with relations as what was drawn.
+    """A variant against the baseline, with relations as the sampling unit.
 
     Attributes:
-        relations: How many there are.
+        relations: Number of relations.
         drop: Accuracy of the baseline minus that of the variant.
-        p_value: Two-sided t test over relations that the drop is zero; 1 where nothing changed.
-        retained: Share of what the baseline knew that is still known; ``None`` where it knew nothing.
-        gained_share: Share of what it did not know that is known now; ``None`` where it knew everything.
+        p_value: Two-sided t test over relations that the drop is zero; 1 if nothing changed.
+        retained: Share of the known items that are still right; ``None`` if the baseline knew none.
+        gained_share: Share of the other items that are right now; ``None`` if the baseline knew all.
     """
 
     relations: int
@@ -36,7 +36,7 @@ def compare_clustered(answers: Answers) -> list[Clustered | None]:
     """Compare each variant with the baseline.
 
     Returns:
-        One a variant; ``None`` where its items have no relations, or fewer than five, or there is no baseline.
+        One entry per variant; ``None`` without a baseline, with fewer than five relations, or if an item has none.
     """
     nothing: list[Clustered | None] = [None] * len(answers.recipes)
     if answers.baseline is None or (answers.relation < 0).any() or len(answers.relations) < FEWEST_CLUSTERS:

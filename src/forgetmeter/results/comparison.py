@@ -1,4 +1,4 @@
-"""Every variant of a model on a task, compared with the baseline."""
+"""Comparison of all variants of a model on a task with the baseline."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Comparison:
     """One variant on one task.
 
     Attributes:
-        items: How many it answered.
+        items: Number of items that it answered.
         accuracy: Share of right answers, with the Wilson interval.
-        paired: Against the baseline, with intervals over relations where there are enough; ``None`` for the baseline
-            itself, and where there is nothing to compare with.
-        gained_share: Share of what the baseline got wrong that is right now; ``None`` when that was nothing.
-        relations: How many relations the intervals are over; ``None`` where they are over items.
+        paired: Comparison with the baseline, with intervals over relations if there are enough; ``None`` for the
+            baseline itself, and without a baseline.
+        gained_share: Share of the baseline's wrong items that are right now; ``None`` if it had none.
+        relations: Number of relations that the intervals are over; ``None`` for intervals over items.
         p_relations: t test over relations that the drop is zero; ``None`` likewise.
-        rank_shift: Mean of how many places further down the right answer is.
+        rank_shift: Mean increase of the right answer's rank.
         margin_shift: Mean change of the margin, in nats.
         divergence: Mean Kullback-Leibler divergence over the choices, in nats.
-        p_chance: Two-sided, that it is right as often as guessing.
+        p_chance: Two-sided test that it is right as often as guessing.
         p_majority: Exact McNemar test against the majority answers.
-        majority_accuracy: Their accuracy on these items.
+        majority_accuracy: Accuracy of the majority answers on these items.
     """
 
     items: int
@@ -53,7 +53,7 @@ def compare_all(answers: Answers) -> list[Comparison | None]:
     """Compare each variant with the baseline on the items that both answered.
 
     Returns:
-        One a variant, in the order of ``answers.recipes``; ``None`` where it answered nothing.
+        One entry per variant, in the order of ``answers.recipes``; ``None`` if it answered nothing.
     """
     clustered = compare_clustered(answers)
     without_knowledge = _WithoutKnowledge(answers)
@@ -64,7 +64,7 @@ def compare_all(answers: Answers) -> list[Comparison | None]:
 
 
 class _WithoutKnowledge:
-    """Compares with guessing and with the majority answers."""
+    """Comparison with guessing and with the majority answers."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -76,7 +76,7 @@ class _WithoutKnowledge:
         chance, majority = self._answers.chance[answered], self._answers.majority[answered]
         found = {}
         if not np.isnan(chance).any():
-            # Variants answer the same items, for which a test is prepared once.
+            # Variants usually answer the same items, so the test is prepared once.
             test = self._tests.setdefault(answered.tobytes(), ChanceTest(chance))
             found["p_chance"] = test.p_value(int(right.sum()))
         if not np.isnan(majority).any():

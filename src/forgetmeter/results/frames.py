@@ -1,4 +1,4 @@
-"""What was computed of a run, as tidy data frames: one row a cell, curve point, result, item or frontier point."""
+"""Results of a run as tidy data frames: one row per cell, curve point, result, item or frontier point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forgetmeter.statistics.paired import Estimate
 
 
 def interval_columns(name: str) -> tuple[str, str, str]:
-    """Return the columns of an estimate: its value, and the limits of its interval."""
+    """Return the columns of an estimate: its value and the limits of its interval."""
     return name, f"{name}_low", f"{name}_high"
 
 
@@ -46,7 +46,7 @@ def flat_cell(cell: CellSummary) -> dict[str, Any]:
 
 
 def comparisons_frame(summary: Summary) -> pd.DataFrame:
-    """Return one row a cell: the attributes of ``CellSummary``, ``verdict``, ``holds_elsewhere``, ``metric.<name>``."""
+    """Return one row per cell: the attributes of ``CellSummary``, ``verdict``, ``holds_elsewhere``, metrics."""
     metrics = dict.fromkeys(f"metric.{name}" for cell in summary.cells for name in cell.metrics)
     rows = [
         {
@@ -60,7 +60,7 @@ def comparisons_frame(summary: Summary) -> pd.DataFrame:
 
 
 def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
-    """Return one row a point of a curve, with what is said of the whole curve beside it."""
+    """Return one row per point of a curve, each with the area and knee of the whole curve."""
     columns = [
         *("model", "task", "method", "scope", "recipe", "level", "removed_weights"),
         *interval_columns("retained"),
@@ -86,7 +86,7 @@ def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
 
 
 def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
-    """Return one row a claim, model and task; the row of a model as a whole has no ``task``."""
+    """Return one row per claim, model and task, and one per claim and model, whose ``task`` is missing."""
     columns = ["finding", "claim", "model", "task", "verdict", *interval_columns("effect"), "threshold", "unit"]
     columns += ["p_value", "p_holm", "detail", "missing"]
     rows = []
@@ -100,7 +100,7 @@ def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
 
 
 def ledger_frame(ledgers: Iterable[Ledger]) -> pd.DataFrame:
-    """Return one row an item of a ledger: ``model``, ``recipe``, ``task``, then the attributes of ``LedgerEntry``."""
+    """Return one row per ledger item: ``model``, ``recipe``, ``task``, then the attributes of ``LedgerEntry``."""
     keys = ("model", "recipe", "task")
     rows = [
         {**{name: getattr(ledger, name) for name in keys}, **{name: getattr(entry, name) for name in _ENTRY}}
@@ -111,7 +111,7 @@ def ledger_frame(ledgers: Iterable[Ledger]) -> pd.DataFrame:
 
 
 def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
-    """Return one row a variant and task: its costs, what it retains, and by which costs no other beats it."""
+    """Return one row per variant and task: its costs, its retained share, and the costs by which no other beats it."""
     rows = [
         {
             "model": frontier.model,

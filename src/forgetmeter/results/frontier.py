@@ -1,4 +1,4 @@
-"""What a variant costs against what it retains, and which variants no other beats."""
+"""Pareto frontiers of variants: cost against retained knowledge."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ class FrontierPoint:
     """One variant on one task.
 
     Attributes:
-        recipe: The recipe, as text.
-        retained: Share of what the baseline knew that is still known, with its 95% interval; 1 for the baseline.
-        costs: Each of ``MEASURES`` that is known: sizes in bytes, and, unless it was simulated, the tokens per second
-            at which the task was scored here.
-        simulated: Whether it was computed in floating point, so that its speed would say nothing.
-        pareto: The measures by which no other variant is at least as good and retains at least as much, and better
-            in one of the two.
+        retained: Share of the known items that are still right, with its 95% interval; 1 for the baseline.
+        costs: The known values of ``MEASURES``: sizes in bytes, and, unless the variant was simulated, the tokens per
+            second at which the task was scored.
+        simulated: Whether it was computed in floating point, which makes its speed meaningless.
+        pareto: The measures by which no other variant beats it: at least as good in measure and retained, and better
+            in one of them.
     """
 
     recipe: str
@@ -48,9 +47,7 @@ class Frontier:
     """The variants of a model on a task.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
-        points: In the study's order, the baseline among them.
+        points: In the study's order, including the baseline.
     """
 
     model: str
@@ -63,7 +60,7 @@ class Frontier:
 
 
 def frontiers(summary: Summary) -> tuple[Frontier, ...]:
-    """Return a frontier for each model and task; only variants with a retained share are on it."""
+    """Return the frontier of each model and task, over the variants with a retained share."""
     variants = {(each.model, each.recipe): each for each in summary.variants}
     found = []
     for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
@@ -87,7 +84,7 @@ def _point(cell: CellSummary, retained: Estimate, variant: VariantSummary | None
         "bitmask_bytes": variant.bitmask_bytes if variant else None,
         "quantized_bytes": variant.quantized_bytes if variant else None,
         "smallest_bytes": variant.smallest_bytes if variant else None,
-        # What is simulated is slower or faster than what it simulates.
+        # A simulation is slower or faster than what it simulates.
         "tokens_per_second": None if is_simulated or not (cell.tokens and cell.seconds) else cell.tokens / cell.seconds,
     }
     known = {measure: float(value) for measure, value in costs.items() if value is not None}
@@ -108,7 +105,7 @@ def _marked(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
 
 
 def burden(point: FrontierPoint, measure: Measure) -> float:
-    """Return what a variant costs by a measure that it has, such that less is better: of the speed, its negative."""
+    """Return a variant's cost by a known measure, lower is better: speed is negated."""
     return -point.costs[measure] if measure == SPEED else point.costs[measure]
 
 

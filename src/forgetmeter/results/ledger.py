@@ -1,4 +1,4 @@
-"""What one recipe did to every single item of a task: kept, forgotten, gained, or wrong before and after."""
+"""Ledger of a recipe on a task: whether each item was kept, forgotten, gained, or wrong before and after."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ STATUSES: tuple[Status, ...] = ("kept", "forgotten", "gained", "wrong")
 Fate = Literal["still near", "other phrasing", "lost"]
 FATES: tuple[Fate, ...] = ("still near", "other phrasing", "lost")
 TOP = 5
-"""Among so many first answers, a right one counts as still near."""
+"""A right answer of at most this rank counts as still near."""
 ENOUGH_CHOICES = 2 * TOP
-"""With no more choices than these, being among the first five says nothing."""
+"""With at most this many choices, being among the first five says nothing."""
 
 _UNKNOWN = "unknown"
 POPULARITY_TERCILES = ("rare", "middling", "popular")
@@ -27,26 +27,24 @@ class LedgerEntry:
     """One item.
 
     Attributes:
-        item_id: The item.
         status: ``kept`` and ``forgotten`` were right before, ``gained`` and ``wrong`` were not.
-        fate: Of a forgotten one, the first that is true: ``still near``, where the right answer is among the first
-            five; ``other phrasing``, where the same fact asked in other words is still answered right; else ``lost``.
-            ``None`` for any other, and where it cannot be told, as the item has at most ten choices and no other
-            phrasing, or it is not known how many.
+        fate: For forgotten items, the first that applies: ``still near`` if the right answer is among the first five;
+            ``other phrasing`` if the same fact is still answered right in another phrasing; else ``lost``. ``None`` for
+            other items, and if unknown: the item has no other phrasing, and at most ten choices or an unknown number.
         statement: What was asked, as text.
-        subject: What it is about, where the task says.
-        relation: Its relation, likewise.
-        relation_label: The relation in words, likewise.
+        subject: The fact's subject; ``None`` if the task does not give it.
+        relation: The fact's relation, likewise.
+        relation_label: The relation's label, likewise.
         gold: The right answer.
         before: The baseline's answer.
         after: The variant's answer.
         rank_before: Rank of the right answer under the baseline.
-        rank_after: The same under the variant.
+        rank_after: Rank of the right answer under the variant.
         margin_before: Log-likelihood of the right answer minus that of the best wrong one, in nats.
         margin_after: The same under the variant.
-        popularity: Of the subject, where the task says.
-        popularity_tercile: ``rare``, ``middling`` or ``popular`` within its relation, where that is known.
-        margin_tercile: ``narrow``, ``middling`` or ``wide`` among what the baseline gets right; ``None`` elsewhere.
+        popularity: Popularity of the subject; ``None`` if the task does not give it.
+        popularity_tercile: ``rare``, ``middling`` or ``popular`` within its relation; ``None`` if unknown.
+        margin_tercile: ``narrow``, ``middling`` or ``wide`` among items that the baseline gets right, else ``None``.
     """
 
     item_id: str
@@ -70,11 +68,11 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class LedgerCount:
-    """How many items of a group have each status.
+    """Number of items of a group by status.
 
     Attributes:
         group: The relation, or the name of a tercile.
-        label: The same in words.
+        label: The relation's label, or the group itself.
         kept: Right before and after.
         forgotten: Right before only.
         gained: Right after only.
@@ -95,7 +93,7 @@ class LedgerCount:
 
     @property
     def retained(self) -> float | None:
-        """Share of what was known that is kept; ``None`` where nothing was known."""
+        """Share of the known items that are kept; ``None`` if none was known."""
         known = self.kept + self.forgotten
         return self.kept / known if known else None
 
@@ -105,16 +103,13 @@ class Ledger:
     """What one recipe did to every item of a task.
 
     Attributes:
-        model: The model, as text.
-        recipe: The recipe, as text.
-        task: The task.
-        entries: One an item, in the task's order.
-        total: Counts over all of them.
-        by_relation: By relation, most forgotten first; empty where the task has none.
-        by_popularity: By tercile within the relation; empty where it is not known.
-        by_margin: By tercile of the baseline's margin among what it gets right.
-        fates: How many of the forgotten have each fate; empty where it cannot be told of any.
-        has_items: Whether the task's items are stored, and not only what was answered.
+        entries: One per item, in the task's order.
+        total: Counts over all entries.
+        by_relation: Counts by relation, most forgotten first; empty if the task has no relations.
+        by_popularity: Counts by popularity tercile within the relation; empty if popularity is unknown.
+        by_margin: Counts by tercile of the baseline's margin, over the items that it gets right.
+        fates: Number of forgotten items by fate; empty if all fates are unknown.
+        has_items: Whether the task's items are stored, not only the answers.
     """
 
     model: str
@@ -130,7 +125,7 @@ class Ledger:
 
 
 def make_ledger(model: str, recipe: str, task: str, items: Sequence[LedgerItem], *, has_items: bool = True) -> Ledger:
-    """Make the ledger of a recipe from the items that both it and the baseline answered."""
+    """Return the ledger of a recipe, given the items that both it and the baseline answered."""
     phrased = _right_by_fact(items)
     terciles = _terciles(items)
     entries = tuple(_entry(item, phrased, *each) for item, each in zip(items, terciles, strict=True))
@@ -193,7 +188,7 @@ def _fate(item: LedgerItem, phrased: dict[tuple[str, str], set[str]]) -> Fate | 
 
 
 def _right_by_fact(items: Iterable[LedgerItem]) -> dict[tuple[str, str], set[str]]:
-    """Return for each fact that is asked in several phrasings those of its items that the variant gets right."""
+    """Return, for each fact asked in several phrasings, the items that the variant gets right."""
     asked: dict[tuple[str, str], int] = {}
     right: dict[tuple[str, str], set[str]] = {}
     for item in items:
@@ -221,7 +216,7 @@ def _terciles(items: Sequence[LedgerItem]) -> list[tuple[str | None, str | None]
 def _thirds(
     items: Sequence[LedgerItem], value: Callable[[LedgerItem], float], names: tuple[str, ...]
 ) -> dict[str, str]:
-    """Return which third each item is in; items of the same value are in the same."""
+    """Return the tercile of each item; items with equal values share one."""
     ordered = sorted(map(value, items))
     first: dict[float, int] = {}
     for place, each in enumerate(ordered):

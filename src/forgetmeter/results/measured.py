@@ -1,4 +1,4 @@
-"""Cells of tasks without right answers: what was measured, and how it compares with the baseline's."""
+"""Cells of tasks without right answers: their metrics, compared with the baseline's."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from forgetmeter.specs.recipe import BASELINE
 
 @dataclass(frozen=True)
 class MeasuredSummary:
-    """One variant on one task in which nothing is right or wrong, such as ``perplexity``.
+    """One variant on one task without right answers, such as ``perplexity``.
 
     Attributes:
-        model: The model, as text.
-        recipe: The recipe, as text.
-        task: The task.
         items: Number of items.
         metrics: The task's metrics over all items, by name.
-        ratios: The same divided by the baseline's; empty for the baseline and where it has none on the same items.
-        seconds: Time that the cell took, where it was noted.
-        dropped: How many items the model could not be asked, by reason, as in ``CellSummary``; so are the others.
+        ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on equally many items.
+        seconds: Duration of scoring; ``None`` if not recorded.
+        dropped: Number of items that the model could not be asked, by reason; this and the rest as in ``CellSummary``.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""From a run to the ledgers of a recipe."""
+"""The ledgers of a run's recipe."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from forgetmeter.specs.suggestion import unknown
 
 
 def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str | None = None) -> tuple[Ledger, ...]:
-    """Return a ledger for each model and task on which both the recipe and the baseline have outcomes.
+    """Return the ledger of each model and task on which both the recipe and the baseline have outcomes.
 
     Args:
-        run: The run, finished or not.
         recipe: One of its recipes, as text; not the baseline.
-        task: Only this task; a task with options may be named without them.
+        task: Only this task; the options of its name may be omitted.
         model: Only this model.
 
     Raises:
-        UserError: The run has no such recipe, task or model, or nothing to compare it with.
+        UserError: The recipe, task or model is not in the run, or outcomes to compare are missing.
     """
     wanted = _recipe(run, recipe)
     models = _chosen("model", list(dict.fromkeys(variant.model for variant in run.variants)), model)
@@ -29,7 +28,7 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     unjudged = dict.fromkeys(cell.task for cell in run.cells if not cell.is_judged)
     tasks = [name for name in tasks if name not in unjudged]
     if not tasks and unjudged:
-        raise UserError(f"there are no right answers in {', '.join(unjudged)}, so that none can be forgotten")
+        raise UserError(f"nothing can be forgotten: {', '.join(unjudged)} has no right answers; choose another task")
     done = {cell.key for cell in run.cells}
     stored = {each.task for each in run.tasks}
     found, missing = [], []
@@ -43,8 +42,7 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
                 found.append(make_ledger(each, wanted, name, run.ledger_items(each, wanted, name), has_items=has_items))
     if not found:
         raise UserError(
-            f"nothing to compare: the run has no outcomes of {', '.join(missing)}; run the study again to do what is "
-            "missing"
+            f"nothing to compare: the run has no outcomes of {', '.join(missing)}; run the study again to complete it"
         )
     return tuple(found)
 
@@ -53,9 +51,9 @@ def _recipe(run: Run, text: str) -> str:
     wanted = str(parse_recipe(text))
     recipes = [recipe for recipe in dict.fromkeys(variant.recipe for variant in run.variants) if recipe != BASELINE]
     if wanted == BASELINE:
-        raise UserError("the ledger compares a recipe with the baseline; give one of the others with --recipe")
+        raise UserError("the ledger compares a recipe with the baseline; give another recipe with --recipe")
     if not recipes:
-        raise UserError("the run has no recipe but the baseline, so that nothing can have been forgotten")
+        raise UserError("nothing can be forgotten: the run has no recipe except the baseline")
     if wanted not in recipes:
         raise UserError(unknown("recipe of this run", wanted, recipes))
     return wanted

@@ -1,4 +1,4 @@
-"""How much of each relation a variant forgets."""
+"""Forgotten share of each relation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ class RelationShares:
 
     Attributes:
         relations: The relations, in the order of the items.
-        recipes: The variants but the baseline, in the study's order.
-        known: How many items of each the baseline gets right, of shape ``(relations,)``.
-        forgotten: Share of those that a variant gets wrong, of shape ``(recipes, relations)``; NaN where there are
-            none that both answered.
+        recipes: The variants except the baseline, in the study's order.
+        known: Number of items per relation that the baseline gets right, shape ``(relations,)``.
+        forgotten: Share of these that a variant gets wrong, shape ``(recipes, relations)``; NaN if it answered none.
     """
 
     relations: tuple[str, ...]
@@ -29,7 +28,7 @@ class RelationShares:
 
 
 def relation_shares(answers: Answers) -> RelationShares | None:
-    """Count by relation; ``None`` where there are no relations or nothing to compare with."""
+    """Count by relation; ``None`` without relations or without a baseline."""
     if answers.baseline is None or not answers.relations:
         return None
     number = len(answers.relations)

@@ -1,4 +1,4 @@
-"""What follows from a run, computed when it is first asked for."""
+"""Results of a run, computed on first use."""
 
 from __future__ import annotations
 
@@ -25,22 +25,18 @@ from forgetmeter.runs.run import Run, read_run
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A run and what follows from it; rows of data frames are in the study's order of models, recipes and tasks.
-
-    Attributes:
-        run: The run.
-    """
+    """A run and its results; rows of data frames are in the study's order of models, recipes and tasks."""
 
     run: Run
 
     @cached_property
     def summary(self) -> Summary:
-        """The run in numbers: every variant, and every cell compared with the baseline."""
+        """Summary of every variant, and of every cell compared with the baseline."""
         return summarise(self.run)
 
     @cached_property
     def retained_curves(self) -> tuple[RetainedCurve, ...]:
-        """What is retained at growing levels, a curve for each model, task, method and scope."""
+        """Retained share over the level, one curve per model, task, method and scope."""
         return all_curves(self.run, self.summary)
 
     @cached_property
@@ -50,31 +46,31 @@ class Results:
 
     @cached_property
     def frontiers(self) -> tuple[Frontier, ...]:
-        """What variants cost and retain, for each model and task."""
+        """Costs and retained shares of variants, per model and task."""
         return frontiers(self.summary)
 
     def ledgers(self, recipe: str, *, task: str | None = None, model: str | None = None) -> tuple[Ledger, ...]:
-        """Return a recipe's ledgers, one for each model and task.
+        """Return a recipe's ledgers, one per model and task.
 
         Args:
             recipe: One of the run's recipes, as text; not the baseline.
-            task: Only this task; a task with options may be named without them.
+            task: Only this task; the options of its name may be omitted.
             model: Only this model.
 
         Raises:
-            UserError: The run has no such recipe, task or model, or nothing to compare it with.
+            UserError: The recipe, task or model is not in the run, or outcomes to compare are missing.
         """
         return open_ledgers(self.run, recipe, task=task, model=model)
 
     def standings(self, recipes: Sequence[str]) -> Standings:
-        """Rank recipes of a run of one model by what they retain; of equal ones, the earlier comes first."""
+        """Rank recipes of a run of one model by what they retain; ties keep the given order."""
         return standings(self.run, self.summary, recipes)
 
     # Data frames.
 
     @property
     def location(self) -> str:
-        """Where the run is: a folder or an fsspec URL."""
+        """Location of the run: a folder or an fsspec URL."""
         return self.run.location
 
     @property
@@ -84,74 +80,74 @@ class Results:
 
     @property
     def noise(self) -> Mapping[tuple[str, str], Noise]:
-        """By model and task, how far two scorings of the baseline differ; only where that was measured."""
+        """By model and task, the difference between two scorings of the baseline, if it was measured."""
         return self.run.noise
 
     @cached_property
     def variants(self) -> pd.DataFrame:
-        """One row a variant: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``,
-        ``zeros.<role>``, the other numbers of ``Reached``, and the facts noted (``seconds`` ...). A variant that has
-        not been made yet has its row, without numbers.
+        """One row per variant: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``,
+        ``zeros.<role>``, the other numbers of ``Reached``, and the recorded facts (``seconds`` ...). The row of a
+        variant has no numbers until it has been made.
         """  # noqa: D205
         return variants_frame(self.run)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """One row a cell that is done: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the facts noted
-        (``seconds``, ``tokens`` ...), ``metric.<name>`` for each aggregated metric and ``dropped.<reason>``: how many
-        items the model could not be asked.
+        """One row per cell that is done: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the recorded facts
+        (``seconds``, ``tokens`` ...), ``metric.<name>`` per aggregated metric, and ``dropped.<reason>``: number of
+        items that the model could not be asked.
         """  # noqa: D205
         return cells_frame(self.run)
 
     @cached_property
     def tasks(self) -> pd.DataFrame:
-        """One row a task with stored items: its description, ``items`` (how many), ``items_hash`` and
-        ``filters.<reason>``: how many items the task itself left out.
+        """One row per task with stored items: its description, ``items`` (number), ``items_hash`` and
+        ``filters.<reason>``: number of items that the task itself left out.
         """  # noqa: D205
         return tasks_frame(self.run)
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """One row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``."""
+        """One row per failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``."""
         return failures_frame(self.run)
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        """One row an outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics."""
+        """One row per outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics."""
         return self.run.outcomes()
 
     @cached_property
     def items(self) -> pd.DataFrame:
-        """One row an item: ``task``, then the columns of the items table."""
+        """One row per item: ``task``, then the columns of the items table."""
         return self.run.items()
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """One row a cell, compared with the baseline on the same items.
+        """One row per cell, compared with the baseline on the same items.
 
         Columns: ``model``, ``recipe``, ``task``, ``items``; ``accuracy``, ``drop``, ``retained`` and ``gained_share``,
         each also with ``_low`` and ``_high`` of its 95% interval; ``p_value`` (exact McNemar), ``p_holm``,
-        ``relations`` (how many the intervals are over), ``p_relations``, ``p_relations_holm``; ``forgotten``,
+        ``relations`` (number that the intervals are over), ``p_relations``, ``p_relations_holm``; ``forgotten``,
         ``gained``, ``flips``, ``prediction_flips``, ``rank_shift``, ``margin_shift``, ``divergence``; ``p_chance``,
         ``p_majority``, ``majority_accuracy``, ``noise_floor``; ``seconds``, ``tokens``; ``verdict``,
-        ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` says what each is.
+        ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` documents each.
         """
         return frames.comparisons_frame(self.summary)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """One row a point of the curves of retained at growing levels.
+        """One row per point of the curves of retained share over the level.
 
         Columns: ``model``, ``task``, ``method``, ``scope``, ``recipe``, ``level``, ``removed_weights``; ``retained``
         and ``area`` (mean of retained from level 0 to the last), each with ``_low`` and ``_high``; ``knee_low`` and
         ``knee_high`` (the levels between which retained falls fastest), ``knee_interval_low`` and
-        ``knee_interval_high`` (their 95% interval), ``knee_share`` (of the resamples that agree).
+        ``knee_interval_high`` (their 95% interval), ``knee_share`` (share of the resamples that agree).
         """
         return frames.curves_frame(self.retained_curves)
 
     @cached_property
     def findings(self) -> pd.DataFrame:
-        """One row a claim, model and task, and one a claim and model, whose ``task`` is missing.
+        """One row per claim, model and task, and one per claim and model, whose ``task`` is missing.
 
         Columns: ``finding``, ``claim``, ``model``, ``task``, ``verdict``, ``effect`` with ``_low`` and ``_high``,
         ``threshold``, ``unit``, ``p_value``, ``p_holm``, ``detail``, ``missing``.
@@ -160,40 +156,40 @@ class Results:
 
     @cached_property
     def frontier(self) -> pd.DataFrame:
-        """One row a variant and task.
+        """One row per variant and task.
 
         Columns: ``model``, ``task``, ``recipe``, ``retained`` with ``_low`` and ``_high``; ``dense_bytes``,
         ``bitmask_bytes``, ``quantized_bytes``, ``smallest_bytes``, ``tokens_per_second``, ``simulated``; and for each
-        of these costs ``pareto.<cost>``: whether no other variant is as good and retains as much, and better in one.
+        of these costs ``pareto.<cost>``: whether no other variant is at least as good in both and better in one.
         """
         return frames.frontier_frame(self.frontiers)
 
     def forgotten(self, recipe: str, *, task: str | None = None, model: str | None = None) -> pd.DataFrame:
-        """Return the ledger of a recipe: one row an item.
+        """Return the ledger of a recipe, one row per item.
 
         Columns: ``model``, ``recipe``, ``task``, ``item_id``, ``status`` (``kept``, ``forgotten``, ``gained``,
-        ``wrong``), ``fate`` (of forgotten ones: ``still near``, ``other phrasing``, ``lost``), ``statement``,
+        ``wrong``), ``fate`` (of forgotten items: ``still near``, ``other phrasing``, ``lost``), ``statement``,
         ``subject``, ``relation``, ``relation_label``, ``gold``, ``before``, ``after``, ``rank_before``,
         ``rank_after``, ``margin_before``, ``margin_after``, ``popularity``, ``popularity_tercile``,
-        ``margin_tercile``. ``LedgerEntry`` says what each is.
+        ``margin_tercile``. ``LedgerEntry`` documents each.
 
         Raises:
-            UserError: The run has no such recipe, task or model, or nothing to compare it with.
+            UserError: The recipe, task or model is not in the run, or outcomes to compare are missing.
         """
         return frames.ledger_frame(self.ledgers(recipe, task=task, model=model))
 
     def read_outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the outcomes with some of their columns only, which for a large run is much quicker."""
+        """Return selected columns of the outcomes, which is much faster for a large run."""
         return self.run.outcomes(columns)
 
 
 def open_run(location: str) -> Results:
-    """Open a run, finished or not; cells whose file is broken count as not done.
+    """Open a run, finished or not; cells whose file is damaged count as not done.
 
     Args:
         location: A folder or an fsspec URL.
 
     Raises:
-        UserError: There is no run there, or one that this version cannot read.
+        UserError: The run does not exist, or this version cannot read it.
     """
     return Results(read_run(location))

@@ -1,4 +1,4 @@
-"""What is retained at growing levels: the curve, the area under it, and where it falls fastest."""
+"""Curves of retained knowledge over the level, with their area and their steepest fall."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ class CurvePoint:
     """One variant of a curve.
 
     Attributes:
-        recipe: The recipe, as text.
         level: Its level, from 0 to 1.
-        removed_weights: Zeros beyond those of the baseline; ``None`` where it was not counted.
-        retained: Share of what the baseline knew that is still known, with its 95% interval.
+        removed_weights: Zeros beyond those of the baseline; ``None`` if not counted.
+        retained: Share of the known items that are still right, with its 95% interval.
     """
 
     recipe: str
@@ -40,14 +39,14 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Knee:
-    """Between which levels retained falls fastest.
+    """The levels between which retained falls fastest.
 
     Attributes:
         low: The level before the steepest fall.
         high: The level after it.
-        interval_low: Of the 95% interval: the lowest level where the steepest fall may begin.
-        interval_high: The highest where it may end.
-        share: In what share of the resamples the steepest fall is between the very same levels.
+        interval_low: Lower limit of the 95% interval: the lowest level at which the steepest fall may start.
+        interval_high: Upper limit of the 95% interval: the highest level at which it may end.
+        share: Share of the resamples whose steepest fall is between the same levels.
     """
 
     low: float
@@ -59,17 +58,14 @@ class Knee:
 
 @dataclass(frozen=True)
 class RetainedCurve:
-    """What a method retains of a task in one scope, at growing levels.
+    """What a method retains of a task in one scope, by level.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
         method: The method with its options.
-        scope: The scope.
-        points: By level; that of the baseline, where all is retained at level 0, is not among them.
-        area: Mean of retained from level 0 to the last one (area under the curve by trapezoids, over the levels'
-            range), from 0 to 1.
-        knee: ``None`` where there is but one level.
+        points: By level, without the baseline, which retains everything at level 0.
+        area: Mean of retained from level 0 to the last level (trapezoidal area under the curve, divided by the range
+            of levels), from 0 to 1.
+        knee: The steepest fall; ``None`` with a single level.
     """
 
     model: str
@@ -84,13 +80,12 @@ class RetainedCurve:
 def retained_curves(
     answers: Answers, cells: Mapping[str, CellSummary], removed: Mapping[str, int | None], methods: Methods
 ) -> tuple[RetainedCurve, ...]:
-    """Return the curves of a model on a task; none where the baseline has no outcomes or knows nothing.
+    """Return the curves of a model on a task; none if the baseline has no outcomes or knows nothing.
 
     Args:
-        answers: What its variants did.
-        cells: The same in numbers, by recipe.
-        removed: Removed weights by recipe.
-        methods: What is known about the methods.
+        answers: Outcomes of the model's variants.
+        cells: Their summaries, by recipe.
+        removed: Removed weights, by recipe.
     """
     draws = retained_draws(answers)
     if answers.baseline is None or not draws.known:
@@ -120,10 +115,10 @@ def all_curves(run: Run, summary: Summary) -> tuple[RetainedCurve, ...]:
 
 
 def area_weights(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what each level's retained counts for in the area, that of level 0 first; they sum to 1.
+    """Return the weight of each level's retained in the area; the weights sum to 1.
 
     Args:
-        levels: Growing, from 0, of shape ``(levels,)``; at least two.
+        levels: Ascending levels, starting at 0, shape ``(levels,)``; at least two.
     """
     widths = np.diff(levels)
     halves = np.zeros(len(levels))
@@ -145,8 +140,8 @@ def _area(group: tuple[Treatment, ...], points: Sequence[CurvePoint], draws: Ret
     found = expanded_interval(value, resampled, clusters=draws.clusters)
     if len(points) < len(group):
         return found
-    # Where little is forgotten, resamples forget nothing at all. The points' own intervals know better; all their ends
-    # together are the area's where the points move together, which those of one model on the same items nearly do.
+    # If little is forgotten, resamples may forget nothing, but the points' intervals still have a width. Combining
+    # their limits assumes that the points move together; those of one model on the same items nearly do.
     ends = [
         (weight * point.retained.low, weight * point.retained.high)
         for weight, point in zip(others, points, strict=True)
@@ -173,7 +168,7 @@ def _knee(group: tuple[Treatment, ...], draws: RetainedDraws) -> Knee | None:
 
 
 def _steepest(retained: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return between which levels each row falls fastest: the index of the first of the two."""
+    """Return the index of the level at which each row's steepest fall starts."""
     whole = np.concatenate([np.ones((len(retained), 1)), np.nan_to_num(retained)], axis=1)
     places: NDArray[np.int64] = np.argmin(np.diff(whole, axis=1) / np.diff(levels), axis=1)
     return places

@@ -1,4 +1,4 @@
-"""What is retained of a task by all variants of a model at once, in resamples of its relations or items."""
+"""Retained shares of all variants of a model, in shared resamples of a task's relations or items."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from forgetmeter.statistics.resampling import (
 
 @dataclass(frozen=True, eq=False)
 class RetainedDraws:
-    """What each variant retains, with the same in resamples.
+    """Retained share of each variant, and its bootstrap draws.
 
     Attributes:
-        recipes: One a variant.
-        retained: Share of the known items that are still right, of shape ``(variants,)``; NaN where none is known.
-        draws: The same in resamples, of shape ``(resamples, variants)``.
-        clusters: How many relations were resampled; ``None`` where it was the items.
-        known: How many items the baseline gets right.
+        recipes: One per variant.
+        retained: Share of the known items that are still right, shape ``(variants,)``; NaN if none is known.
+        draws: The same in each resample, shape ``(resamples, variants)``.
+        clusters: Number of resampled relations; ``None`` if items were resampled.
+        known: Number of items that the baseline gets right.
     """
 
     recipes: tuple[str, ...]
@@ -38,11 +38,10 @@ class RetainedDraws:
     known: int
 
     def contrast(self, coefficients: Mapping[str, float], constant: float = 0.0) -> tuple[float, NDArray[np.float64]]:
-        """Return a weighted sum of what variants retain, and the same in resamples, of shape ``(resamples,)``.
+        """Return a weighted sum of retained shares plus a constant, and its draws, shape ``(resamples,)``.
 
         Args:
-            coefficients: By recipe.
-            constant: Is added to it.
+            coefficients: Weights by recipe.
         """
         places = [self.recipes.index(recipe) for recipe in coefficients]
         weights = np.asarray(list(coefficients.values()), dtype=np.float64)
@@ -51,7 +50,7 @@ class RetainedDraws:
 
 
 def retained_draws(answers: Answers, *, resamples: int = RESAMPLES, seed: int = SEED) -> RetainedDraws:
-    """Resample what each variant retains: over relations where there are enough, over the known items elsewhere."""
+    """Resample what each variant retains: over relations if there are enough, else over the known items."""
     known = answers.known
     paired = answers.paired[:, known]
     right = answers.correct[:, known] & paired
@@ -74,7 +73,7 @@ def retained_draws(answers: Answers, *, resamples: int = RESAMPLES, seed: int = 
 
 
 def knowing_clusters(answers: Answers) -> int | None:
-    """Return in how many relations the baseline knows anything; ``None`` where these are too few to resample."""
+    """Return the number of relations in which the baseline knows anything; ``None`` if too few to resample."""
     of_known = answers.relation[answers.known]
     if (answers.relation < 0).any() or not len(of_known):
         return None
@@ -84,6 +83,6 @@ def knowing_clusters(answers: Answers) -> int | None:
 
 def _over_items(right: NDArray[np.bool_], paired: NDArray[np.bool_], resamples: int, seed: int) -> NDArray[np.float64]:
     sums = resampled_sums(right, resamples=resamples, seed=seed)
-    # Most often all variants answered all items, and the number of items drawn is always the same.
+    # If all variants answered all items, as usual, the number of items drawn is constant.
     asked = paired.shape[1] if paired.all() else resampled_sums(paired, resamples=resamples, seed=seed)
     return sums / asked

@@ -1,4 +1,4 @@
-"""What recipes retain of several tasks at once, and how far they are behind the best of them."""
+"""Ranking of recipes by what they retain over several tasks, with their distance from the best."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ class TaskStanding:
     """What a recipe retains of one task.
 
     Attributes:
-        task: The task.
-        retained: Share of what the baseline knew that is still known, with its 95% interval.
-        forgotten: How many items of these are wrong now.
-        known: How many the baseline gets right.
+        retained: Share of the known items that are still right, with its 95% interval.
+        forgotten: Number of known items that are wrong now.
+        known: Number of items that the baseline gets right.
     """
 
     task: str
@@ -39,11 +38,10 @@ class Standing:
     """What a recipe retains.
 
     Attributes:
-        recipe: The recipe, as text.
-        retained: Mean over the tasks of what is retained, with its 95% interval.
-        tasks: The same of each task.
-        behind: Mean of what the best retains minus this on the same items, with its 95% interval; ``None`` for
-            the best.
+        retained: Mean retained share over the tasks, with its 95% interval.
+        tasks: The retained share of each task.
+        behind: Mean of the best one's retained share minus this one's on the same items, with its 95% interval;
+            ``None`` for the best.
     """
 
     recipe: str
@@ -53,18 +51,18 @@ class Standing:
 
     @property
     def is_clearly_behind(self) -> bool:
-        """Whether the whole interval says that the best retains more."""
+        """Whether the whole interval of ``behind`` is above zero."""
         return self.behind is not None and self.behind.low > 0
 
 
 @dataclass(frozen=True)
 class Standings:
-    """Recipes from the one that retains most to the one that retains least.
+    """Recipes, ordered from most to least retained.
 
     Attributes:
-        ranked: One a recipe that has outcomes on every task that counts.
-        not_counted: Tasks of which the baseline knows too little for anything to be retained, with the reason.
-        failures: What went wrong, by recipe.
+        ranked: The recipes that have outcomes on every counted task.
+        not_counted: Tasks of which the baseline knows too little, with the reason.
+        failures: Recipes that failed, with the error.
     """
 
     ranked: tuple[Standing, ...]
@@ -76,9 +74,7 @@ def standings(run: Run, summary: Summary, recipes: Sequence[str]) -> Standings:
     """Rank the recipes of a run of one model.
 
     Args:
-        run: The run.
-        summary: The same in numbers.
-        recipes: Those to rank; the baseline is not among them. Of equal ones, the earlier comes first.
+        recipes: Recipes to rank, without the baseline; ties keep this order.
     """
     failures = {each.recipe: each.error for each in summary.failures}
     evidence = [each for model in gather(run, summary) for each in model.tasks]
@@ -113,7 +109,7 @@ def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str]) -> tuple[Stand
 def _mean(estimates: Sequence[Estimate]) -> Estimate:
     """Return the mean of estimates of different tasks, which are independent.
 
-    Its limits are put together from theirs by the "method of variance estimates recovery" (Zou and Donner 2008, see
+    Combines their limits by the "method of variance estimates recovery" (Zou and Donner 2008, see
     ``clustered_proportion``).
     """
     values = np.asarray([(each.value, each.low, each.high) for each in estimates])
@@ -123,7 +119,7 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
-    """Return what the best retains of a task minus what another does, on the items that both answered."""
+    """Return the best one's retained share of a task minus another's, on the items that both answered."""
     answers = evidence.answers
     one, two = answers.recipes.index(best), answers.recipes.index(other)
     asked = answers.known & answers.paired[one] & answers.paired[two]

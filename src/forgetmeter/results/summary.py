@@ -1,4 +1,4 @@
-"""A run in numbers: every variant and every cell, compared with the baseline."""
+"""Summary of a run: every variant and every cell, compared with the baseline."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from forgetmeter.statistics.paired import Paired
 
 @dataclass(frozen=True)
 class VariantSummary:
-    """What a recipe made of a model; every number is ``None`` until the variant has been made.
+    """Effect of a recipe on a model; every number is ``None`` until the variant has been made.
 
     Attributes:
-        model: The model, as text.
-        recipe: The recipe, as text.
-        sparsity: Share of zeros in the recipe's scopes; ``None`` where there are none.
+        sparsity: Share of zeros in the recipe's scopes; ``None`` if zero.
         removed_weights: Zeros beyond those of the baseline.
-        dense_bytes: Size stored plainly.
+        dense_bytes: Size with every weight stored.
         bitmask_bytes: Size with zeros stored as a bitmask.
-        quantized_bytes: Size with quantized matrices at their bits.
+        quantized_bytes: Size with quantized matrices at their bit width.
         simulated: Whether a step ran as a simulation.
         variant: The variant's id.
-        smallest_bytes: Size with each matrix in the smallest way it can be stored; ``None`` where it was not counted.
+        smallest_bytes: Size with each matrix in its smallest form; ``None`` if not counted.
     """
 
     model: str
@@ -49,18 +47,15 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """A task and what it yields without knowledge.
+    """A task and its baselines without knowledge.
 
     Attributes:
-        task: Its name.
         items: Number of items.
-        chance: Accuracy of choosing at random; ``None`` where there are no choices, or any word could be given.
-        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, where items
-            have no relation, the place in the list that is; ``None`` where there are no choices, or any word could be
-            given and there is no relation.
-        filters: How many items the task itself left out, whatever the model, by reason.
-        relations: How many relations its items have; 0 where they have none.
-        has_items: Whether its items are stored, and not only what was answered.
+        chance: Accuracy of random choice, as in ``TaskBaselines``.
+        majority: Accuracy of always giving the majority answer, as in ``TaskBaselines``.
+        filters: Number of items that the task itself left out, for any model, by reason.
+        relations: Number of relations of its items.
+        has_items: Whether its items are stored, not only the answers.
     """
 
     task: str
@@ -74,16 +69,16 @@ class TaskSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in numbers, in the study's order.
+    """Summary of a run, in the study's order.
 
     Attributes:
-        study: ``study.json``.
+        study: Content of ``study.json``.
         variants: Every variant of the study.
         tasks: Every task with stored items or outcomes.
-        cells: Those that are done.
+        cells: Cells that are done, of tasks with right answers.
         failures: Cells that failed.
         missing: Model, recipe and task of the cells that are neither done nor failed.
-        measured: The cells that are done of tasks without right answers, which are not among ``cells``.
+        measured: Cells that are done, of tasks without right answers.
     """
 
     study: Mapping[str, Any]
@@ -96,7 +91,7 @@ class Summary:
 
     @property
     def methods(self) -> Methods:
-        """What is known about the methods of the recipes."""
+        """The recorded facts about the methods of the recipes."""
         return recorded_methods(self.study)
 
 

@@ -1,4 +1,4 @@
-"""What recipes have in common, read from their text: the same treatment in other scopes and at other levels."""
+"""Recipes of one step, grouped by method, scope and level."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ _PUBLISHED = "paper/"
 
 @dataclass(frozen=True)
 class Treatment:
-    """A recipe of one step, taken apart.
+    """A recipe of one step, split into its parts.
 
     Attributes:
-        recipe: The recipe, as text.
         method: The method and its options, as text.
-        scope: The scope, as text; the published scripts' own scopes count as what they are called.
-        level: The level; ``None`` where the method has none.
-        facts: What the run knows about the method.
+        scope: The scope, as text; scopes of the published scripts keep their ``paper/`` prefix.
+        level: The level; ``None`` if the method has none.
+        facts: The run's facts about the method.
     """
 
     recipe: str
@@ -36,22 +35,22 @@ class Treatment:
 
     @property
     def name(self) -> str:
-        """The plain name of the method."""
+        """The method without its options."""
         return self.method.partition(":")[0]
 
     @property
     def family(self) -> str:
-        """What kind of scope it is: ``paper/`` for the published scripts' own, else nothing."""
+        """Prefix of the scope: ``paper/`` for those of the published scripts, else empty."""
         return _PUBLISHED if self.scope.startswith(_PUBLISHED) else ""
 
     @property
     def place(self) -> str:
-        """The scope without what says whose it is."""
+        """The scope without its prefix."""
         return self.scope.removeprefix(_PUBLISHED)
 
 
 def treatments(recipes: Iterable[str], methods: Methods) -> tuple[Treatment, ...]:
-    """Return the recipes of one step; others, and what does not parse, are left out."""
+    """Return the recipes of one step; others, and those that do not parse, are left out."""
     found = []
     for recipe in recipes:
         steps = _parsed(recipe).steps
@@ -61,14 +60,13 @@ def treatments(recipes: Iterable[str], methods: Methods) -> tuple[Treatment, ...
 
 
 def scope_groups(found: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapping[str, str]]:
-    """Group treatments that differ in nothing but their scope.
+    """Group treatments that differ only in their scope.
 
     Args:
-        found: Treatments.
-        scopes: Those of interest, without what says whose they are.
+        scopes: Scopes that a group must have, without prefix.
 
     Returns:
-        For each method with options, family of scopes and level, the recipe of each scope; only where all are there.
+        For each method with options, family of scopes and level that has all these scopes, the recipe of each.
     """
     groups: dict[tuple[str, str, Level | None], dict[str, str]] = {}
     for each in found:
@@ -78,7 +76,7 @@ def scope_groups(found: Iterable[Treatment], scopes: Sequence[str]) -> list[Mapp
 
 
 def curves(found: Iterable[Treatment]) -> Mapping[tuple[str, str], tuple[Treatment, ...]]:
-    """Group treatments by method with options and scope, in the order of their levels; fractions only."""
+    """Group treatments by method with options and scope, ordered by level; only levels that are fractions."""
     groups: dict[tuple[str, str], list[Treatment]] = {}
     for each in found:
         if each.level is not None and 0 < each.level <= 1 and not each.facts.quantizes:
@@ -95,5 +93,5 @@ def _parsed(recipe: str) -> Recipe:
     try:
         return parse_recipe(recipe)
     except UserError:
-        # A run may hold recipes of a plug-in that writes them in ways of its own.
+        # A run may contain recipes in a plug-in's own syntax.
         return Recipe()

@@ -1,1 +1,1 @@
-"""Runs as files: what is stored of a study, written and read. Nothing else knows the format."""
+"""Runs as files: the only package that knows how a study's results are stored."""

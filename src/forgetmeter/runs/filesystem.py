@@ -1,4 +1,4 @@
-"""A folder of files, local or at any fsspec URL, whose files are either whole or not there."""
+"""A folder, local or at any fsspec URL, whose files are written atomically."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TEMPORARY = ".tmp-"
 
 
 class RunFolder:
-    """Files under one location, named by relative paths with ``/`` between their parts.
+    """Files under one location, named by relative paths with ``/`` as separator.
 
     Attributes:
-        location: As the user wrote it: a folder or an fsspec URL such as ``s3://bucket/run``.
+        location: As given by the user: a folder or an fsspec URL such as ``s3://bucket/run``.
     """
 
     def __init__(self, location: str) -> None:
@@ -30,20 +30,20 @@ class RunFolder:
         self._is_local = isinstance(self._filesystem, LocalFileSystem)
 
     def local_path(self, path: str) -> Path | None:
-        """Return where a file is on this machine, or ``None`` when the location is elsewhere."""
+        """Return a file's path on this machine; ``None`` if the location is remote."""
         return Path(self._full(path)) if self._is_local else None
 
     def is_file(self) -> bool:
-        """Return whether the location itself is a file, and so can hold none."""
+        """Return whether the location itself is a file."""
         return bool(self._filesystem.isfile(self._root)) if self._root else False
 
     def exists(self, path: str) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         self._filesystem.invalidate_cache()
         return bool(self._filesystem.isfile(self._full(path)))
 
     def list(self, under: str = "") -> list[str]:
-        """Return the paths of all files below the folder ``under``, sorted; unfinished ones are left out."""
+        """Return the sorted paths of all files below the folder ``under``, without temporary files."""
         self._filesystem.invalidate_cache()
         found = self._filesystem.find(self._full(under) if under else self._root or "/")
         relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
@@ -53,7 +53,7 @@ class RunFolder:
         """Return a file's content.
 
         Raises:
-            FileNotFoundError: It is not there.
+            FileNotFoundError: The file does not exist.
         """
         return bytes(self._filesystem.cat_file(self._full(path)))
 
@@ -62,16 +62,15 @@ class RunFolder:
         """Open a file to read parts of it.
 
         Raises:
-            FileNotFoundError: It is not there.
+            FileNotFoundError: The file does not exist.
         """
         with self._filesystem.open(self._full(path), "rb") as stream:
             yield cast(IO[bytes], stream)
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file in one step: a reader sees the old one or the new one, whole, even after a crash.
+        """Write a file atomically: readers see the whole old or the whole new content, even after a crash.
 
-        Object stores make a single upload atomic; on the local file system the content is written beside
-        its place, flushed to the disk and renamed.
+        Object stores upload atomically; locally, the content goes to a temporary file, is flushed to disk and renamed.
         """
         if not self._is_local:
             self._filesystem.pipe_file(self._full(path), content)
@@ -80,9 +79,9 @@ class RunFolder:
             temporary.replace(target)
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a file that must not be there yet; return whether it was written.
+        """Write a file unless it exists, and return whether it was written.
 
-        Where several processes create the same file, one of them gets ``True``.
+        If several processes create the same file, one of them gets ``True``.
         """
         if not self._is_local:
             if self.exists(path):
@@ -96,10 +95,10 @@ class RunFolder:
             return _place(temporary, target)
 
     def check_writable(self) -> None:
-        """Try whether a local location can be written to, at the nearest folder that exists; leaves nothing there.
+        """Check that a local location is writable, at its nearest existing folder, leaving no file behind.
 
         Raises:
-            OSError: It cannot.
+            OSError: It is not writable.
         """
         if self._is_local:
             root = Path(self._root or "/")
@@ -108,14 +107,14 @@ class RunFolder:
                 pass
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is not there is no error."""
+        """Remove a file if it exists."""
         with suppress(FileNotFoundError):
             self._filesystem.rm_file(self._full(path))
 
     def _full(self, path: str) -> str:
         parts = path.split("/")
         if any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"'{path}' is no relative path inside the run")
+            raise ValueError(f"'{path}' is not a valid path relative to the run")
         return f"{self._root}/{path}"
 
     @contextmanager
@@ -134,14 +133,14 @@ class RunFolder:
 
 
 def _place(temporary: Path, target: Path) -> bool:
-    """Give a whole file its name unless the name is taken; return whether it was free."""
+    """Give a complete temporary file its final name unless that is taken; return whether it was free."""
     try:
-        # A link, unlike a rename, fails where the name is taken; the content is whole from the first moment.
+        # Unlike a rename, linking fails if the name is taken.
         target.hardlink_to(temporary)
     except FileExistsError:
         return False
     except OSError:
-        # This file system has no hard links (exFAT, some shared folders).
+        # Some file systems (exFAT, some network shares) do not support hard links.
         if target.exists():
             return False
         temporary.replace(target)

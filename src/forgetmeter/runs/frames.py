@@ -1,4 +1,4 @@
-"""What is stored of a run, as data frames."""
+"""Stored parts of a run as data frames."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _REACHED = (
 
 
 def variants_frame(run: Run) -> pd.DataFrame:
-    """Return one row a variant; one that has not been made yet has no numbers.
+    """Return one row per variant, without numbers until it has been made.
 
     Columns: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``, the numbers of
-    ``Reached``, ``zeros.<role>``, and the facts noted.
+    ``Reached``, ``zeros.<role>``, and the recorded facts.
     """
     rows = []
     for variant in run.variants:
@@ -47,10 +47,10 @@ def variants_frame(run: Run) -> pd.DataFrame:
 
 
 def cells_frame(run: Run) -> pd.DataFrame:
-    """Return one row a cell that is done.
+    """Return one row per cell that is done.
 
-    Columns: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the facts noted (``seconds``, ``tokens`` ...),
-    ``metric.<name>`` for each aggregated metric and ``dropped.<reason>``: how many items the model could not be asked.
+    Columns: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the recorded facts (``seconds``, ``tokens`` ...),
+    ``metric.<name>`` per aggregated metric, and ``dropped.<reason>``: number of items the model could not be asked.
     """
     rows = [
         {**flat(cell.facts), "variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task}
@@ -60,9 +60,9 @@ def cells_frame(run: Run) -> pd.DataFrame:
 
 
 def tasks_frame(run: Run) -> pd.DataFrame:
-    """Return one row a task with stored items.
+    """Return one row per task with stored items.
 
-    Columns: its description, ``items`` (how many), ``items_hash`` and ``filters.<reason>``: how many items the task
+    Columns: its description, ``items`` (number), ``items_hash`` and ``filters.<reason>``: number of items that the task
     itself left out.
     """
     rows = [{**flat(each.facts), "task": each.task, "items": each.facts["rows"]} for each in run.tasks]
@@ -71,18 +71,18 @@ def tasks_frame(run: Run) -> pd.DataFrame:
 
 
 def failures_frame(run: Run) -> pd.DataFrame:
-    """Return one row a failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``."""
+    """Return one row per failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``."""
     return frame([asdict(each) for each in run.failures], [field.name for field in fields(Failure)])
 
 
 def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Return rows as a data frame with these columns, empty or not."""
+    """Return rows as a data frame with these columns, even if there are no rows."""
     made: pd.DataFrame = pd.DataFrame(list(rows), columns=list(columns))
     return made
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested facts with dots in their names; the aggregated metrics as ``metric.<name>``."""
+    """Return nested facts flattened to dotted names; aggregated metrics become ``metric.<name>``."""
     found: dict[str, Any] = {}
     for key, value in facts.items():
         name = "metric" if key == "metrics" and not prefix else f"{prefix}{key}"

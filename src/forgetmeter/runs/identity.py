@@ -1,4 +1,4 @@
-"""What makes two studies the same run, and how they differ where they do not."""
+"""Differences between the identities of two studies; equal identities are the same run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _NOTHING = "nothing"
 
 
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two identities: a phrase each, with the key, the stored and the new value.
+    """Return one phrase per difference between two identities, with the key, the stored and the new value.
 
     Args:
         stored: The identity in ``study.json``.
-        requested: That of the study that is to be run, in the form it has as JSON.
+        requested: The identity of the study to run, as written to JSON.
     """
     return _differences(_as_json(stored), _as_json(requested), prefix="")
 
@@ -57,6 +57,6 @@ def _short(value: object) -> str:
 
 
 def _as_json(document: Mapping[str, Any]) -> dict[str, Any]:
-    # Through JSON and back, a tuple is the list that it is when read from the store.
+    # A round trip through JSON turns tuples into lists, as in the stored identity.
     read: dict[str, Any] = json.loads(json.dumps(document))
     return read

@@ -21,7 +21,7 @@ _SCHEMA = pa.schema(
         ("contexts", _TEXTS),
         ("continuations", _TEXTS),
         ("fields", pa.map_(pa.string(), pa.string())),
-        # Of a cloze; null elsewhere.
+        # Only for clozes, else null.
         ("before", pa.string()),
         ("after", pa.string()),
         ("among", pa.string()),
@@ -29,14 +29,14 @@ _SCHEMA = pa.schema(
 )
 ITEM_COLUMNS = tuple(_SCHEMA.names)
 ITEMS_SCHEMA = pa.schema([field for field in _SCHEMA if field.name not in ("before", "after", "among")])
-"""What every version has stored."""
+"""The columns that every version has stored."""
 
 
 def items_hash(items: Sequence[Item]) -> str:
-    """Return the SHA-256, in hexadecimal, over the items' content hashes in order."""
+    """Return the hexadecimal SHA-256 over the items' content hashes, in order."""
     digest = hashlib.sha256()
     for item in items:
-        # A separator, so that no two lists of hashes run together into the same bytes.
+        # The separator makes different lists of hashes different bytes.
         digest.update(f"{item.content_hash}\n".encode())
     return digest.hexdigest()
 
@@ -59,7 +59,7 @@ def _table(items: Sequence[Item]) -> pa.Table:
             "gold": [list(item.gold) for item in items],
             "choices": [list(item.choices) for item in items],
             "contexts": [[request.context for request in item.requests] for item in items],
-            # A text is what follows nothing.
+            # A whole text is stored as a continuation without a context.
             "continuations": [
                 [item.asks.text]
                 if isinstance(item.asks, WholeText)
@@ -76,7 +76,7 @@ def _table(items: Sequence[Item]) -> pa.Table:
 
 
 def _storable(item: Item) -> Item:
-    """Return an item with escapes in place of half surrogate pairs, which no file can hold; it cannot be asked."""
+    """Return an item with lone surrogates escaped, as UTF-8 cannot encode them; such an item cannot be asked."""
 
     def text(value: str) -> str:
         return value.encode(errors="backslashreplace").decode()

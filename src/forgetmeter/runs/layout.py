@@ -1,4 +1,4 @@
-"""Where each thing is in a run's folder."""
+"""Paths in a run's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARQUET = ".parquet"
 _FAILED = ".failed.json"
 _NOISE = ".noise.json"
 _VARIANT = "variant.json"
-# File systems take names of 255 bytes; an ending has to fit in, too.
+# File systems allow names of 255 bytes, including the suffix.
 _LONGEST = 200
 _KEPT = 150
 
@@ -25,7 +25,7 @@ def items_path(task: str) -> str:
 
 
 def variant_path(variant_id: str) -> str:
-    """Return the path of what is known of a variant."""
+    """Return the path of a variant's record."""
     return f"{VARIANTS}/{variant_id}/{_VARIANT}"
 
 
@@ -40,36 +40,36 @@ def failure_path(variant_id: str, task: str) -> str:
 
 
 def noise_path(variant_id: str, task: str) -> str:
-    """Return the path of what is known of a baseline cell's noise."""
+    """Return the path of a baseline cell's noise."""
     return f"{VARIANTS}/{variant_id}/{_named(task)}{_NOISE}"
 
 
 def is_noise(path: str) -> bool:
-    """Return whether ``path`` is that of a cell's noise."""
+    """Return whether ``path`` is a cell's noise file."""
     return _cell(path, _NOISE) is not None
 
 
 def items_task(path: str) -> str | None:
-    """Return the name under which a task's items are at ``path``, or ``None`` where it is no items file.
+    """Return the file name of a task's items at ``path``; ``None`` if it is not an items file.
 
-    It is the task's own, but for tasks whose name is too long for a file.
+    It is the task's name unless that is too long for a file name.
     """
     folder, _, name = path.partition("/")
     return name.removesuffix(_PARQUET) if folder == ITEMS and name.endswith(_PARQUET) else None
 
 
 def outcomes_cell(path: str) -> tuple[str, str] | None:
-    """Return the variant's id and the name under which a task's outcomes are at ``path``, or ``None``."""
+    """Return the variant's id and the task's file name if ``path`` is an outcomes file, else ``None``."""
     return _cell(path, _PARQUET)
 
 
 def failed_cell(path: str) -> tuple[str, str] | None:
-    """Return the variant's id and the name under which a task's error is at ``path``, or ``None``."""
+    """Return the variant's id and the task's file name if ``path`` is a failure file, else ``None``."""
     return _cell(path, _FAILED)
 
 
 def is_variant(path: str) -> bool:
-    """Return whether ``path`` is that of a ``variant.json``."""
+    """Return whether ``path`` is a ``variant.json``."""
     parts = path.split("/")
     return len(parts) == 3 and parts[0] == VARIANTS and parts[2] == _VARIANT
 
@@ -81,9 +81,9 @@ def _cell(path: str, suffix: str) -> tuple[str, str] | None:
 
 
 def _named(task: str) -> str:
-    """Return the task's name as a relative path; its last part is cut where it is too long, and ends in a hash.
+    """Return the task's name as a relative path; a last part that is too long is truncated and ends in a hash.
 
-    Options may hold paths, which make no folders here.
+    Slashes in the task's options are escaped, so that they create no folders.
     """
     base, colon, options = task.partition(":")
     *above, last = _checked(base + colon + options.replace("/", "%2F")).split("/")
@@ -96,5 +96,5 @@ def _named(task: str) -> str:
 
 def _checked(task: str) -> str:
     if any(part in ("", ".", "..") for part in task.split("/")) or "\\" in task or "\0" in task:
-        raise UserError(f"task '{task}' cannot be stored: each part of its name between '/' must be a file's name")
+        raise UserError(f"task '{task}' cannot be stored: each part of its name between '/' must be a valid file name")
     return task

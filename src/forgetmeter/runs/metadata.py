@@ -1,4 +1,4 @@
-"""What a parquet file of the store says about itself."""
+"""Facts in the metadata of a run's parquet files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
         table.replace_schema_metadata({_KEY: to_json(facts)}),
         sink,
         compression="zstd",
-        # Numbers with a fraction hardly repeat: a dictionary of them makes the file half as large again.
+        # Floating-point values hardly repeat: a dictionary of them would make the file 1.5 times as large.
         use_dictionary=texts,  # type: ignore[arg-type,unused-ignore]
         use_byte_stream_split=fractions,  # type: ignore[arg-type,unused-ignore]
     )
@@ -32,7 +32,7 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
 
 
 def _fractions(name: str, kind: pa.DataType) -> list[str]:
-    """Return the path, as parquet calls it, of a column of fractions or of lists of them; none of any other."""
+    """Return the parquet path of a column of floats or of lists of floats; nothing for other columns."""
     if pa.types.is_floating(kind):
         return [name]
     if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
@@ -41,14 +41,12 @@ def _fractions(name: str, kind: pa.DataType) -> list[str]:
 
 
 def read_facts(stream: IO[bytes], columns: pa.Schema) -> dict[str, Any] | None:
-    """Return the facts in a parquet file's metadata, or ``None`` where the file is broken or not ours.
+    """Return the facts in a parquet file's metadata; ``None`` if the file is damaged or not written by forgetmeter.
 
-    Only the end of the file is read; a file that was cut off has lost it. Facts with ``rows`` must agree
-    with the number of rows.
+    Reads only the footer, which a truncated file lacks. ``rows`` in the facts must equal the file's number of rows.
 
     Args:
-        stream: The file.
-        columns: Columns that it must have, with their types.
+        columns: Required columns with their types.
     """
     try:
         metadata = pq.read_metadata(stream)
@@ -62,7 +60,7 @@ def read_facts(stream: IO[bytes], columns: pa.Schema) -> dict[str, Any] | None:
 
 
 def _alike(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a column holds what it should, in whatever width earlier versions stored it."""
+    """Whether types agree up to the width of numbers, which earlier versions stored differently."""
     if pa.types.is_list(found) and pa.types.is_list(wanted):
         return _alike(found.value_type, wanted.value_type)
     kinds = (pa.types.is_floating, pa.types.is_integer)
@@ -70,7 +68,7 @@ def _alike(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _are_numbers(facts: Mapping[str, Any]) -> bool:
-    """Whether what later is computed with can be: by name, or in a mapping of names."""
+    """Whether the facts used in computations are numbers, directly or in mappings."""
     numbers = [value for name in _NUMBERS if (value := facts.get(name)) is not None]
     for name in _MAPPINGS:
         mapping = facts.get(name) or {}

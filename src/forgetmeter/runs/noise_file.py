@@ -1,4 +1,4 @@
-"""The noise of a baseline's cell, as a JSON document beside its outcomes."""
+"""The noise of a baseline's cell, stored as JSON beside its outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def noise_json(cell: Cell, noise: Noise) -> bytes:
 
 
 def read_noise(content: bytes) -> StoredNoise | None:
-    """Return what was stored, or ``None`` where it is broken: it only has to be measured again."""
+    """Return the stored noise; ``None`` if the file is damaged, as it can simply be measured again."""
     try:
         document = read_json(content)
         numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}

@@ -17,12 +17,12 @@ METRIC = "metric."
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("item_id", pa.string()),
     ("correct", pa.bool_()),
-    # Parquet stores each distinct text of a column once by itself.
+    # Parquet's dictionary encoding stores each distinct text of a column once.
     ("prediction", pa.string()),
     ("gold", pa.string()),
     ("rank", pa.int32()),
     ("margin", pa.float64()),
-    # Models compute in float32 at most; what is beyond it would be noise, and half of the file.
+    # Models compute in float32 at most; float64 would store noise and double the file.
     ("loglikelihoods", pa.list_(pa.float32())),
 ]
 OUTCOME_COLUMNS = tuple(name for name, _ in _FIELDS)
@@ -32,7 +32,7 @@ OUTCOMES_SCHEMA = pa.schema(_FIELDS)
 def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> bytes:
     """Return outcomes as a parquet file, with the cell's facts in its metadata.
 
-    Each per-item metric has a column ``metric.<name>``; an outcome without it has a null there.
+    Each per-item metric has a column ``metric.<name>``, null for outcomes without it.
     """
     names = sorted({name for outcome in outcomes for name in outcome.metrics})
     columns: dict[str, list[Any]] = {

@@ -31,16 +31,16 @@ _KEYS = ("variant", "model", "recipe", "task")
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run as it is stored, in the study's order of models, recipes and tasks.
+    """A stored run, in the study's order of models, recipes and tasks.
 
     Attributes:
         location: A folder or an fsspec URL.
-        study: The content of ``study.json``.
-        variants: Every variant that the study or anything stored names.
+        study: Content of ``study.json``.
+        variants: Every variant named by the study or by a stored file.
         cells: Cells that are done.
         tasks: Tasks whose items are stored.
         failures: Cells that failed.
-        noise: By model and task, how far two scorings of the baseline differ; only where that was measured.
+        noise: By model and task, the difference between two scorings of the baseline, if it was measured.
     """
 
     location: str
@@ -53,43 +53,43 @@ class Run:
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """The study's tasks, then others that have cells."""
+        """The study's tasks, then other tasks that have cells."""
         return tuple(dict.fromkeys([*self.study["identity"].get("tasks", ()), *(cell.task for cell in self.cells)]))
 
     @cached_property
     def methods(self) -> Methods:
-        """What the run recorded about the methods of its recipes."""
+        """The recorded facts about the methods of its recipes."""
         return recorded_methods(self.study)
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:
-        """One row an item, without its texts.
+        """One row per item, without texts.
 
-        Columns: ``task``, ``item_id``, ``gold``, ``choices`` (how many), ``among``, ``relation`` and ``popularity``.
+        Columns: ``task``, ``item_id``, ``gold``, ``choices`` (number), ``among``, ``relation`` and ``popularity``.
         """
         with self._damage_named():
             return read_item_shapes(self._folder, self._items_parts)
 
     @cached_property
     def item_baselines(self) -> Mapping[str, ItemBaselines]:
-        """What can be reached on each item without knowledge, by task, in the order of ``item_shapes``."""
+        """Accuracy on each item without knowledge, by task, in the order of ``item_shapes``."""
         return baselines_by_task(self.item_shapes)
 
     @cached_property
     def item_texts(self) -> Mapping[str, ItemTexts]:
-        """What each item asks, by task; of tasks whose items are stored."""
+        """Texts of the items, by task, for tasks whose items are stored."""
         with self._damage_named():
             return {each.task: read_item_texts(self.read(each.path)) for each in self.tasks}
 
     @cached_property
     def answers(self) -> tuple[Answers, ...]:
-        """The outcomes as arrays, for each model and task with right answers: what all statistics are made from."""
+        """Outcomes as arrays, for each model and task with right answers: the input of all statistics."""
         judged = [cell for cell in self.cells if cell.is_judged]
         with self._damage_named():
             return read_answers(self._folder, _outcome_parts(judged), self.item_shapes, self.item_baselines)
 
     def ledger_items(self, model: str, recipe: str, task: str) -> list[LedgerItem]:
-        """Return the items of a task that both the baseline and a recipe answered, with both answers.
+        """Return the items of a task that both the baseline and a variant answered, with both answers.
 
         Raises:
             UserError: A file of the run is damaged.
@@ -102,10 +102,10 @@ class Run:
             return ledger_items(items, self.read(baseline.path), self.read(variant.path))
 
     def outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return one row an outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics.
+        """Return one row per outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics.
 
         Args:
-            columns: Only these of the outcome's columns, which for a large run is much quicker.
+            columns: Outcome columns to read; selecting some is much faster for a large run.
         """
         if not self.cells:
             return _empty(*_KEYS, *(columns or OUTCOME_COLUMNS))
@@ -113,14 +113,14 @@ class Run:
             return read_union(self._folder, _outcome_parts(self.cells), columns)
 
     def items(self) -> pd.DataFrame:
-        """Return one row an item: ``task``, then the columns of the items table."""
+        """Return one row per item: ``task``, then the columns of the items table."""
         if not self.tasks:
             return _empty("task", *ITEM_COLUMNS)
         with self._damage_named():
             return read_union(self._folder, self._items_parts)
 
     def cell(self, model: str, recipe: str, task: str) -> StoredCell | None:
-        """Return a cell, or ``None`` where it is not done."""
+        """Return a cell, or ``None`` if it is not done."""
         return next((cell for cell in self.cells if cell.key == (model, recipe, task)), None)
 
     def read(self, path: str) -> bytes:
@@ -140,13 +140,13 @@ class Run:
 
 
 def read_run(location: str) -> Run:
-    """Read a run, finished or not; cells whose file is broken count as not done.
+    """Read a run, finished or not; cells whose file is damaged count as not done.
 
     Args:
         location: A folder or an fsspec URL.
 
     Raises:
-        UserError: There is no run there, or one that this version cannot read.
+        UserError: The run does not exist, or this version cannot read it.
     """
     store = RunStore(location)
     study = store.read_study()
@@ -176,7 +176,7 @@ def read_run(location: str) -> Run:
 def _variants(
     study: Mapping[str, Any], stored: Iterable[StoredVariant], others: Iterable[StoredCell | Failure]
 ) -> tuple[StoredVariant, ...]:
-    """Return every variant that anything in the run names, in the study's order."""
+    """Return every variant named anywhere in the run, in the study's order."""
     made = {each.id: each for each in stored}
     listed = [StoredVariant(each["id"], each["model"], each["recipe"]) for each in study.get("variants", ())]
     known: dict[str, StoredVariant] = {}
@@ -191,7 +191,7 @@ def _ranks(names: Iterable[str]) -> dict[str, int]:
 
 
 def _rank(ranks: Mapping[str, int], name: str) -> tuple[int, str]:
-    """Return a key that sorts known names first, in their order, then the others by name."""
+    """Return a sort key that puts ranked names first, in their order, then the others by name."""
     return ranks.get(name, len(ranks)), "" if name in ranks else name
 
 

@@ -1,4 +1,4 @@
-"""A run: its study, items, variants and outcomes, as files that are whole or not there."""
+"""Store of a run: its study, items, variants and outcomes, each in a file written atomically."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _START_ANEW = "choose another --out, or delete that run"
 
 
 class RunStore:
-    """Reads and writes one run; several workers may write the same run at a time.
+    """Reads and writes one run; several workers may write the same run concurrently.
 
     Attributes:
         location: A folder or an fsspec URL.
-        folder: The files there.
+        folder: Its files.
     """
 
     def __init__(self, location: str) -> None:
@@ -47,17 +47,14 @@ class RunStore:
             raise UserError(f"the location '{location}' cannot be used: {error}") from error
 
     def has_study(self) -> bool:
-        """Return whether a run was begun there."""
+        """Return whether a run has been started at the location."""
         return self.folder.exists(layout.STUDY)
 
     def check_study(self, document: Mapping[str, Any]) -> None:
-        """See whether ``open_study`` would take the study; nothing is written.
-
-        Args:
-            document: As for ``open_study``.
+        """Check whether ``open_study`` would accept the study, without writing anything.
 
         Raises:
-            UserError: As ``open_study``.
+            UserError: As for ``open_study``.
         """
         try:
             if self.folder.is_file():
@@ -69,22 +66,22 @@ class RunStore:
             self.folder.check_writable()
         except (OSError, ValueError) as error:
             raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
-        # Another worker may have begun the run since the line above.
+        # Another worker may have started the run since the check above.
         if files and layout.STUDY not in files:
             raise UserError(
-                f"'{self.location}' is not empty and is no run (it holds '{files[0]}', but no "
+                f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "
                 f"{layout.STUDY}); choose another --out"
             )
 
     def open_study(self, document: Mapping[str, Any]) -> None:
-        """Begin a run, or go on with the one that is there if it is of the same study.
+        """Start a run, or continue the existing one if it is of the same study.
 
         Args:
-            document: The frozen study. ``identity`` (models, recipes, tasks, evaluation) says which study it
-                is; ``variants``, where given, lists the ``id``, ``model`` and ``recipe`` of each.
+            document: The frozen study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
+                ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
 
         Raises:
-            UserError: What is there is another study, of a newer version, unreadable, or no run at all.
+            UserError: The location holds another study, a newer schema version, something unreadable, or not a run.
         """
         self.check_study(document)
         try:
@@ -97,29 +94,29 @@ class RunStore:
         """Return the frozen study.
 
         Raises:
-            UserError: There is no run there, or one that this version cannot read.
+            UserError: The run does not exist, or this version cannot read it.
         """
         if not self.folder.exists(layout.STUDY):
             raise UserError(
-                f"there is no run at '{self.location}' (no {layout.STUDY}); give the folder that a run wrote "
-                "to, or make one with `forgetmeter run --out`"
+                f"there is no run at '{self.location}' ({layout.STUDY} is missing); give the output folder of a run, "
+                "or create one with `forgetmeter run --out`"
             )
         study = self._read_json(layout.STUDY)
         version = study.get("schema_version")
         if not isinstance(version, int) or not _is_study(study):
-            raise UserError(f"'{self.location}/{layout.STUDY}' is no study of forgetmeter; choose another --out")
+            raise UserError(f"'{self.location}/{layout.STUDY}' is not a forgetmeter study; choose another --out")
         if version > SCHEMA_VERSION:
             raise UserError(
-                f"the run at '{self.location}' was written by a newer forgetmeter (schema {version}; this "
-                f"one reads up to {SCHEMA_VERSION}); upgrade forgetmeter, or choose another --out"
+                f"the run at '{self.location}' was written by a newer forgetmeter (schema {version}; this version "
+                f"reads up to {SCHEMA_VERSION}); upgrade forgetmeter, or choose another --out"
             )
         return study
 
     def write_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
-        """Store a task's items, or see that those stored already are the same.
+        """Store a task's items, or check that the same items are already stored.
 
         Raises:
-            UserError: Others are stored: the task's data changed since the run began.
+            UserError: Different items are stored: the task's data changed since the run started.
         """
         path = layout.items_path(description.name)
         new = items_hash(items)
@@ -131,29 +128,28 @@ class RunStore:
             self.folder.write(path, content)
         elif stored != new:
             raise UserError(
-                f"the data of task '{description.name}' changed since the run at '{self.location}' began "
-                f"(items {stored[:12]} are stored, now they are {new[:12]}); {_START_ANEW}"
+                f"the data of task '{description.name}' changed since the run at '{self.location}' started "
+                f"(hash of the stored items: {stored[:12]}; now: {new[:12]}); {_START_ANEW}"
             )
 
     def read_items_hash(self, task: str) -> str | None:
-        """Return the hash of the items stored for a task, or ``None`` where none can be read."""
+        """Return the hash of the items stored for a task; ``None`` if they are missing or damaged."""
         facts = self._items_facts(layout.items_path(task))
         return None if facts is None else str(facts["items_hash"])
 
     def write_outcomes(self, cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
-        """Store what came of a cell, which is then done; an error stored for it earlier goes.
+        """Store a cell's outcomes, which makes it done, and remove an error stored for it.
 
         Args:
-            cell: The cell.
-            outcomes: One an item.
-            facts: Seconds, tokens, ``items_hash``, aggregated ``metrics`` by name, and the like.
+            outcomes: One outcome per item.
+            facts: ``seconds``, ``tokens``, ``items_hash``, aggregated ``metrics`` by name, and so on.
         """
         path = layout.outcomes_path(cell.variant.id, cell.task)
         self.folder.write(path, outcomes_parquet(cell, outcomes, facts))
         self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
 
     def is_done(self, cell: Cell) -> bool:
-        """Return whether a cell's outcomes are there and whole."""
+        """Return whether a cell's outcomes are stored and intact."""
         return self._outcomes_facts(layout.outcomes_path(cell.variant.id, cell.task)) is not None
 
     def has_records(self, cell: Cell) -> bool:
@@ -161,7 +157,7 @@ class RunStore:
         return self.folder.exists(layout.variant_path(cell.variant.id)) and self.read_items_hash(cell.task) is not None
 
     def write_variant(self, variant: Variant, reached: Reached | None, facts: Mapping[str, Any]) -> None:
-        """Store what a recipe did to its model, with timings and the like as ``facts``."""
+        """Store what a recipe did to its model, with timings and other ``facts``."""
         document = {
             "id": variant.id,
             "model": str(variant.model),
@@ -172,7 +168,7 @@ class RunStore:
         self.folder.write(layout.variant_path(variant.id), to_json(document))
 
     def write_failure(self, cell: Cell, error: str, traceback: str) -> None:
-        """Store why a cell could not be done; it stays to be done."""
+        """Store why a cell failed; the next run tries it again."""
         document = {
             "variant": cell.variant.id,
             "model": str(cell.variant.model),
@@ -184,23 +180,23 @@ class RunStore:
         self.folder.write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
 
     def write_noise(self, cell: Cell, noise: Noise) -> None:
-        """Store how far two scorings of a baseline's cell differ."""
+        """Store the difference between two scorings of a baseline's cell."""
         self.folder.write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
 
     def needs_noise(self, cell: Cell, *, is_wanted: bool) -> bool:
-        """Return whether a cell's noise is wanted, is that of a baseline, and is not stored."""
+        """Return whether noise is wanted, the cell is a baseline's, and its noise is not stored yet."""
         if not is_wanted or cell.variant.recipe.steps:
             return False
         path = layout.noise_path(cell.variant.id, cell.task)
         return not self.folder.exists(path) or read_noise(self.folder.read(path)) is None
 
     def noises(self) -> list[StoredNoise]:
-        """Return the noise that is stored of baselines' cells, in the order of their paths."""
+        """Return the stored noise of baseline cells, ordered by path."""
         paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_noise(path)]
         return [noise for path in paths if (noise := read_noise(self.folder.read(path))) is not None]
 
     def failures(self) -> list[Failure]:
-        """Return the cells that failed and that nobody has done since, in the order of their paths."""
+        """Return the cells that failed and are still not done, ordered by path."""
         found = []
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.failed_cell(path)
@@ -210,7 +206,7 @@ class RunStore:
         return found
 
     def variants(self) -> list[StoredVariant]:
-        """Return what is stored of each variant, in the order of their ids."""
+        """Return the stored variants, ordered by id."""
         paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_variant(path)]
         return [self._variant(path) for path in paths]
 
@@ -224,7 +220,7 @@ class RunStore:
         return StoredVariant(variant, model, recipe, read, facts)
 
     def cells(self) -> list[StoredCell]:
-        """Return the cells that are done, in the order of their paths; broken files are left out."""
+        """Return the cells that are done, ordered by path; damaged files are left out."""
         found = []
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.outcomes_cell(path)
@@ -235,7 +231,7 @@ class RunStore:
         return found
 
     def items(self) -> list[StoredItems]:
-        """Return the tasks whose items are stored, in the order of their names; broken files are left out."""
+        """Return the tasks whose items are stored, ordered by path; damaged files are left out."""
         found = []
         for path in self.folder.list(layout.ITEMS):
             name = layout.items_task(path)
@@ -250,7 +246,7 @@ class RunStore:
         return self._facts(path, ITEMS_SCHEMA, ("items_hash",))
 
     def _facts(self, path: str, columns: pa.Schema, texts: Sequence[str]) -> dict[str, Any] | None:
-        """Return what a parquet file says about itself, or ``None`` where it is not there, broken, or not ours."""
+        """Return the facts in a parquet file's metadata; ``None`` if it is missing, damaged, or not a run's file."""
         try:
             with self.folder.open(path) as stream:
                 facts = read_facts(stream, columns)
@@ -267,8 +263,8 @@ class RunStore:
 
     def _damaged(self, path: str) -> UserError:
         return UserError(
-            f"'{self.location}/{path}' is damaged (cut off, or not what forgetmeter wrote); delete it and run "
-            "the study again, which makes what is missing anew"
+            f"'{self.location}/{path}' is damaged (truncated, or not written by forgetmeter); delete it and run "
+            "the study again, which recreates it"
         )
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
@@ -282,7 +278,7 @@ class RunStore:
         more = f" and {len(changed) - 1} more variants" if len(changed) > 1 else ""
         if old and changed:
             raise UserError(
-                f"the run at '{self.location}' began with another content of {changed[0]}{more} (its id "
+                f"the content of {changed[0]}{more} changed since the run at '{self.location}' started (its id "
                 f"differs); {_START_ANEW}"
             )
 

@@ -1,4 +1,4 @@
-"""What is stored of a run's parts, as read back: variants, cells, failures, tasks."""
+"""Stored parts of a run, as read back: variants, cells, failures, tasks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from forgetmeter.records.variant import Reached, RoleCount
 
 @dataclass(frozen=True)
 class StoredVariant:
-    """A variant of the study; without a record where it has not been made yet.
+    """A variant of the study, without facts until it has been made.
 
     Attributes:
         id: The variant's id.
-        model: Its model, as text.
-        recipe: Its recipe, as text.
-        reached: What the recipe did; ``None`` where that is not known.
-        facts: What the run noted when making it, such as ``compress_seconds``.
+        reached: What the recipe did; ``None`` if unknown.
+        facts: Facts recorded when it was made, such as ``compress_seconds``.
     """
 
     id: str
@@ -33,8 +31,7 @@ class StoredItems:
     """A task's items.
 
     Attributes:
-        task: The task.
-        path: The file of the items, relative to the run.
+        path: Path of the items file, relative to the run.
         facts: The task's description, ``items_hash`` and ``rows``, the number of items.
     """
 
@@ -44,7 +41,7 @@ class StoredItems:
 
     @property
     def filters(self) -> Mapping[str, int]:
-        """How many items the task itself left out, by reason."""
+        """Number of items that the task itself left out, by reason."""
         return _counts(self.facts.get("filters"))
 
 
@@ -54,11 +51,8 @@ class StoredCell:
 
     Attributes:
         variant: The variant's id.
-        model: Its model, as text.
-        recipe: Its recipe, as text.
-        task: The task.
-        path: The file of the outcomes, relative to the run.
-        facts: What the run noted; the properties below are what this version knows of it.
+        path: Path of the outcomes file, relative to the run.
+        facts: Recorded facts; the properties below give those that this version knows.
     """
 
     variant: str
@@ -80,50 +74,50 @@ class StoredCell:
 
     @property
     def is_judged(self) -> bool:
-        """Whether the task has right answers; cells of such tasks need not say so."""
+        """Whether the task has right answers; true unless the facts say otherwise."""
         return self.facts.get(JUDGED) is not False
 
     @property
     def seconds(self) -> float | None:
-        """How long scoring took."""
+        """Duration of scoring in seconds."""
         seconds = self.facts.get("seconds")
         return None if seconds is None else float(seconds)
 
     @property
     def tokens(self) -> int | None:
-        """How many tokens the model read."""
+        """Number of tokens that the model read."""
         tokens = self.facts.get("tokens")
         return None if tokens is None else int(tokens)
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The task's aggregated metrics that are numbers, by name."""
+        """The task's aggregated metrics by name, without those stored as null."""
         stored: Mapping[str, float | None] = self.facts.get("metrics") or {}
         return {name: float(value) for name, value in stored.items() if value is not None}
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """How many items the model could not be asked, by reason."""
+        """Number of items that the model could not be asked, by reason."""
         return _counts(self.facts.get("dropped"))
 
     @property
     def named(self) -> Mapping[str, str]:
-        """The first of these items by their ids, as text, by reason."""
+        """Ids of the first dropped items, as text, by reason."""
         return dict(self.facts.get("left_out") or {})
 
     @property
     def cut(self) -> int:
-        """How many items have a context that lost its beginning."""
+        """Number of items whose context was truncated on the left."""
         return int(self.facts.get("cut") or 0)
 
     @property
     def not_numbers(self) -> int:
-        """How many items were answered by something other than numbers."""
+        """Number of items whose logits were NaN or infinite."""
         return int(self.facts.get("not_numbers") or 0)
 
 
 JUDGED = "judged"
-"""The fact that is false where a cell's outcomes are neither right nor wrong; elsewhere there is none."""
+"""Key of the fact that is false if a cell's outcomes are neither right nor wrong, and missing otherwise."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +126,6 @@ class Failure:
 
     Attributes:
         variant: The variant's id.
-        model: Its model, as text.
-        recipe: Its recipe, as text.
-        task: The task.
-        error: What went wrong, in one line.
     """
 
     variant: str
@@ -146,16 +136,16 @@ class Failure:
 
 
 def reached_document(reached: Reached) -> dict[str, Any]:
-    """Return what a recipe did as a variant's record has it; the inverse of ``read_reached``."""
+    """Return what a recipe did, as stored in a variant's record; the inverse of ``read_reached``."""
     return {**asdict(replace(reached, roles=dict(reached.roles))), "sparsity": reached.sparsity}
 
 
 def read_reached(stored: object) -> Reached | None:
-    """Return what a variant's record says its recipe did; ``None`` where it does not say, or is damaged."""
+    """Return what a recipe did, from a variant's record; ``None`` if it is missing or damaged."""
     if not isinstance(stored, Mapping) or not isinstance(stored.get("roles"), Mapping):
         return None
     numbers = {field.name: stored.get(field.name) for field in fields(Reached) if field.name != "roles"}
-    # Records from before it was counted have none.
+    # Earlier versions did not record smallest_bytes.
     required = [value for name, value in numbers.items() if name != "smallest_bytes" or value is not None]
     try:
         roles = {str(name): RoleCount(role["weights"], role["zeros"]) for name, role in stored["roles"].items()}

@@ -1,4 +1,4 @@
-"""How far a variant's distribution over the choices is from the baseline's."""
+"""Divergence of a variant's distribution over the choices from the baseline's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 
 class ChoiceDistributions:
-    """The baseline's distributions over the choices, which others are compared with.
+    """The baseline's distributions over the choices: for each item, the softmax of its choices' log-likelihoods.
 
-    A distribution is the softmax over the log-likelihoods of all choices of an item. Items with a single value stored,
-    such as those whose answers come from the whole vocabulary, have none.
+    Items with a single stored value, such as those answered from the whole vocabulary, have no distribution.
 
     Args:
-        loglikelihoods: The baseline's, an array of lists, one an item.
+        loglikelihoods: The baseline's log-likelihoods, an array with one list per item.
     """
 
     def __init__(self, loglikelihoods: Any) -> None:  # noqa: ANN401 - of arrow
@@ -29,14 +28,14 @@ class ChoiceDistributions:
             self._shares = np.exp(self._values - np.repeat(self._log_sums, self._lengths))
 
     def divergence(self, loglikelihoods: Any) -> NDArray[np.float32] | None:  # noqa: ANN401
-        """Return the Kullback-Leibler divergence of another's distributions from the baseline's, in nats.
+        """Return the Kullback-Leibler divergence of a variant's distributions from the baseline's, in nats.
 
         Args:
-            loglikelihoods: Of the same items in the same order.
+            loglikelihoods: The variant's log-likelihoods, for the same items in the same order.
 
         Returns:
-            ``sum p log(p / q)`` by item, with ``p`` the baseline's; NaN where an item has a single value or one that is
-            no number. ``None`` where the choices are not the same.
+            ``sum p log(p / q)`` per item, where ``p`` is the baseline's distribution; NaN if an item has a single value
+            or a NaN. ``None`` if the choices differ.
         """
         if not self.has_any or not np.array_equal(_lengths(loglikelihoods), self._lengths):
             return None
@@ -45,7 +44,7 @@ class ChoiceDistributions:
             crossed = np.add.reduceat(self._shares * (self._values - values), self._starts)
             divergence = crossed - self._log_sums + self._log_sum(values)
         divergence[self._lengths < 2] = np.nan
-        # Rounding can leave equal distributions a little below zero.
+        # Rounding can make the divergence of equal distributions slightly negative.
         return np.where(np.isfinite(divergence), np.maximum(divergence, 0), np.nan).astype(np.float32)
 
     def _log_sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Intervals of shares, and of differences of shares, where items come in clusters that are alike."""
+"""Confidence intervals of proportions, and of their differences, for clustered items."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ _TAIL = (1 - CONFIDENCE) / 2
 
 @dataclass(frozen=True, eq=False)
 class RatioOverClusters:
-    """A ratio of sums over clusters, such as forgotten items by items, and how far each cluster pulls it.
+    """A ratio of sums over clusters, such as forgotten items to all items, and the influence of each cluster.
 
     Attributes:
-        value: Sum of the one by sum of the other.
-        influence: By how much the ratio would be smaller without each cluster, of shape ``(clusters,)``.
-        standard_error: By the jackknife over clusters (Bell and McCaffrey, "Bias reduction in standard errors for
-            linear regression with multi-stage samples", Survey Methodology 28(2), 2002, 169-181: their variance that
-            is never too small on average).
-        degrees_of_freedom: One less than the effective number of clusters, which is that of so many equal ones as
-            weigh what these do: the squared sum of their sizes by the sum of the squares (Kish, Survey Sampling,
-            1965); at least 1.
+        value: The ratio of the two sums.
+        influence: The ratio minus the ratio without the cluster, shape ``(clusters,)``.
+        standard_error: Jackknife standard error over clusters (Bell and McCaffrey, "Bias reduction in standard errors
+            for linear regression with multi-stage samples", Survey Methodology 28(2), 2002, 169-181: their variance
+            estimate that is never too small on average).
+        degrees_of_freedom: The effective number of clusters minus 1, but at least 1. The effective number is the
+            squared sum of the cluster sizes divided by the sum of their squares (Kish, Survey Sampling, 1965).
     """
 
     value: float
@@ -37,14 +36,11 @@ class RatioOverClusters:
 
 
 def ratio_over_clusters(counts: NDArray[np.float64], members: NDArray[np.float64]) -> RatioOverClusters:
-    """Divide one count by another over clusters.
+    """Return the ratio of two counts over clusters; with a single cluster, its standard error is zero.
 
     Args:
-        counts: What is counted in each cluster, of shape ``(clusters,)``; may be negative.
-        members: Of how many, likewise; not all zero. Clusters without any do not count.
-
-    Returns:
-        The ratio; of a single cluster its standard error is zero.
+        counts: Numerator per cluster, shape ``(clusters,)``; may be negative.
+        members: Denominator per cluster, same shape; not all zero. Clusters with zero members are ignored.
     """
     counts, members = counts[members > 0], members[members > 0]
     total, number = members.sum(), len(members)
@@ -61,16 +57,16 @@ def ratio_over_clusters(counts: NDArray[np.float64], members: NDArray[np.float64
 
 
 def share_interval(counts: NDArray[np.float64], members: NDArray[np.float64]) -> Estimate:
-    """Return a share with its 95% interval over clusters.
+    """Return a proportion with its 95% interval over clusters.
 
-    It is the interval of Korn and Graubard, "Confidence intervals for proportions with small expected number of
-    positive counts estimated from survey data", Survey Methodology 24(2), 1998, 193-201: Clopper and Pearson's of the
-    effective number of items, which is that of so many independent ones as would leave the share as uncertain as these
-    clusters do by the t distribution's quantile; never more than there are.
+    Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated
+    from survey data", Survey Methodology 24(2), 1998, 193-201: the Clopper-Pearson interval for the effective number
+    of items, the number of independent items that would give the same variance, adjusted by the t quantile and at most
+    the actual number.
 
     Args:
-        counts: Marked items of each cluster, of shape ``(clusters,)``.
-        members: All items of each; not all zero.
+        counts: Marked items per cluster, shape ``(clusters,)``.
+        members: All items per cluster; not all zero.
     """
     return _share_interval(ratio_over_clusters(counts, members), float(members.sum()))
 
@@ -80,21 +76,21 @@ def _share_interval(share: RatioOverClusters, items: float) -> Estimate:
     spread = share.standard_error * t.ppf(_TAIL, share.degrees_of_freedom) / norm.ppf(_TAIL)
     effective = min(items, value * (1 - value) / spread**2) if spread else items
     low, high = proportion_confint(value * effective, effective, alpha=1 - CONFIDENCE, method="beta")
-    # Rounding can leave none and all just outside.
+    # At 0 and 1, rounding can leave the proportion just outside its interval.
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
 def difference_interval(lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64]) -> Estimate:
-    """Return the difference of two shares of the same items with its 95% interval over clusters.
+    """Return the difference of two proportions of the same items with its 95% interval over clusters.
 
-    The limits of both shares are put together by the "method of variance estimates recovery" with the correlation of
-    the two over clusters (Zou and Donner, "Construction of confidence limits about effect measures: A general
-    approach", Statistics in Medicine 27(10), 2008, 1693-1702).
+    Combines the limits of both proportions by the "method of variance estimates recovery", with their correlation over
+    clusters (Zou and Donner, "Construction of confidence limits about effect measures: A general approach", Statistics
+    in Medicine 27(10), 2008, 1693-1702).
 
     Args:
-        lost: Items of the first share in each cluster, of shape ``(clusters,)``.
-        won: Items of the second.
-        items: All items of each; not all zero.
+        lost: Items per cluster counted by the first proportion, shape ``(clusters,)``.
+        won: Items per cluster counted by the second.
+        items: All items per cluster; not all zero.
     """
     first, second = ratio_over_clusters(lost, items), ratio_over_clusters(won, items)
     total = float(items.sum())
@@ -108,21 +104,21 @@ def difference_interval(lost: NDArray[np.float64], won: NDArray[np.float64], ite
 
 
 def no_difference(lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64]) -> float:
-    """Return the p-value of a two-sided t test over clusters that two shares of the same items are equal.
+    """Return the p-value of a two-sided t test over clusters that two proportions of the same items are equal.
 
-    The standard error is that of the difference over clusters, and no smaller than it would be of independent items:
-    clusters that happen to be all alike are no proof. Of fewer than two clusters nothing can be said: 1.
+    The standard error is at least that of independent items: clusters that happen to be all alike prove nothing. The
+    p-value is 1 if the proportions are equal or fewer than two clusters have items.
 
     Args:
-        lost: Items of the first share in each cluster, of shape ``(clusters,)``.
-        won: Items of the second.
-        items: All items of each; not all zero.
+        lost: Items per cluster counted by the first proportion, shape ``(clusters,)``.
+        won: Items per cluster counted by the second.
+        items: All items per cluster; not all zero.
     """
     difference = ratio_over_clusters(lost - won, items)
     if np.count_nonzero(items) < 2 or not difference.value:
         return 1.0
     total = items.sum()
-    # As in the interval over items, one is added to both counts.
+    # Adds one to both counts, as the interval over items does.
     first, second = (lost.sum() + 1) / (total + 2), (won.sum() + 1) / (total + 2)
     of_items = math.sqrt((first + second - (first - second) ** 2) / (total + 2))
     error = max(difference.standard_error, of_items)

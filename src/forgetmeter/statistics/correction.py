@@ -1,4 +1,4 @@
-"""Correcting p-values for how many there are."""
+"""Correction of p-values for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 
 
 def holm_corrected(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected by Holm's method; ``None`` stands for no test and stays."""
+    """Return p-values corrected by Holm's method; ``None``, for no test, stays ``None``."""
     tested = [value for value in p_values if value is not None]
     corrected = iter(multipletests(tested, method="holm")[1] if tested else ())
     return [None if value is None else float(next(corrected)) for value in p_values]

@@ -10,13 +10,13 @@ _MOST_EXACT = 5000
 
 
 class ChanceTest:
-    """Two-sided test that the right answers are as many as guessing gets.
+    """Two-sided test that the number of right answers is what guessing gives.
 
-    Their number is binomial where every item has as many choices, and Poisson-binomial elsewhere: computed exactly up
-    to 5,000 items, beyond by a normal approximation with continuity correction.
+    That number is binomial if all items have equally many choices. Otherwise it is Poisson-binomial: exact for up to
+    5,000 items, beyond that a normal approximation with continuity correction.
 
     Args:
-        chances: Probability that a guess is right, by item; without NaN.
+        chances: Probability per item that a guess is right; no NaN.
     """
 
     def __init__(self, chances: NDArray[np.float64]) -> None:
@@ -33,11 +33,11 @@ class ChanceTest:
             self._density = density
 
     def p_value(self, right: int) -> float:
-        """Return the p-value of so many right answers: twice the smaller tail, 1 at most."""
+        """Return the p-value of a number of right answers: twice the smaller tail, at most 1."""
         return float(min(1.0, 2 * min(self._tails(right))))
 
     def _tails(self, right: int) -> tuple[float, float]:
-        """Return the probabilities of at most and of at least so many right answers."""
+        """Return the probabilities of at most and of at least this many right answers."""
         if self._single is not None:
             return (
                 float(binom.cdf(right, self._items, self._single)),
@@ -45,6 +45,6 @@ class ChanceTest:
             )
         if self._density is not None:
             return float(self._density[: right + 1].sum()), float(self._density[right:].sum())
-        # Chances that differ are not all 0 or 1, so that there is a deviation.
+        # Chances that differ cannot all be 0 or 1, so the deviation is positive.
         below, above = (right + 0.5 - self._mean), (right - 0.5 - self._mean)
         return float(norm.cdf(below / self._deviation)), float(norm.sf(above / self._deviation))

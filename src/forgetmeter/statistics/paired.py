@@ -1,4 +1,4 @@
-"""What changed between two variants on the same items."""
+"""Paired comparison of two variants on the same items."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Paired:
         drop: Accuracy of the baseline minus that of the variant.
         p_value: Two-sided exact McNemar test of no change.
         known: Items that the baseline got right.
-        retained: Share of those that the variant gets right too; ``None`` when there are none.
+        retained: Share of the known items that the variant gets right too; ``None`` if no item is known.
         forgotten: Items that the baseline got right and the variant gets wrong.
         gained: Items that the baseline got wrong and the variant gets right.
         flips: Share of items whose correctness changed, either way.
-        prediction_flips: Share of items whose prediction changed; ``None`` where none were given.
+        prediction_flips: Share of items whose prediction changed; ``None`` without predictions.
     """
 
     items: int
@@ -64,11 +64,11 @@ def compare_paired(
 
     Args:
         baseline: Whether the baseline is right, shape ``(items,)``, bool.
-        variant: The same of the variant, on the same items in the same order.
+        variant: Whether the variant is right, on the same items in the same order.
         predictions: Answers of the baseline and of the variant, as text.
 
     Raises:
-        ValueError: There are no items, or the shapes differ.
+        ValueError: The arrays are empty, or their shapes differ.
     """
     before, after = _correctness(baseline), _correctness(variant)
     if before.shape != after.shape or any(len(np.asarray(answers)) != len(before) for answers in predictions or ()):
@@ -93,27 +93,26 @@ def accuracy(correct: ArrayLike) -> Estimate:
     """Return the share of right answers with its 95% Wilson interval.
 
     Raises:
-        ValueError: There are no items.
+        ValueError: ``correct`` is empty.
     """
     outcomes = _correctness(correct)
     return proportion(int(np.count_nonzero(outcomes)), len(outcomes))
 
 
 def proportion(count: int, total: int) -> Estimate:
-    """Return a share with its 95% Wilson interval; ``total`` is at least 1."""
+    """Return a proportion with its 95% Wilson interval; ``total`` must be at least 1."""
     low, high = proportion_confint(count, total, alpha=1 - CONFIDENCE, method="wilson")
     share = count / total
-    # At none and all, rounding can leave the share itself just outside.
+    # At 0 and 1, rounding can leave the share just outside its interval.
     return Estimate(share, min(float(low), share), max(float(high), share))
 
 
 def paired_drop(*, forgotten: int, gained: int, items: int) -> Estimate:
     """Return the difference of two paired proportions with its 95% interval.
 
-    The interval is the adjusted Wald interval of Bonett and Price, "Adjusted Wald confidence interval for a
-    difference of binomial proportions based on paired data", J. Educ. Behav. Stat. 37(4), 2012, 479-488: one
-    is added to both discordant counts and two to the number of items, so that it has a width where nothing
-    changed.
+    Bonett and Price's adjusted Wald interval ("Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data", J. Educ. Behav. Stat. 37(4), 2012, 479-488) adds one to both discordant counts
+    and two to the number of items, so its width is positive even if nothing changed.
     """
     lost, won = (forgotten + 1) / (items + 2), (gained + 1) / (items + 2)
     centre = lost - won
@@ -122,7 +121,7 @@ def paired_drop(*, forgotten: int, gained: int, items: int) -> Estimate:
 
 
 def mcnemar_exact(*, forgotten: int, gained: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test: 1 where nothing changed."""
+    """Return the two-sided p-value of McNemar's exact test; 1 if nothing changed."""
     changed = forgotten + gained
     return min(1.0, 2 * float(binom.cdf(min(forgotten, gained), changed, 0.5))) if changed else 1.0
 
@@ -130,7 +129,7 @@ def mcnemar_exact(*, forgotten: int, gained: int) -> float:
 def _correctness(correct: ArrayLike) -> NDArray[np.bool_]:
     outcomes = np.asarray(correct, dtype=np.bool_)
     if outcomes.ndim != 1 or not len(outcomes):
-        raise ValueError(f"expected one outcome an item, and at least one item; the shape is {outcomes.shape}")
+        raise ValueError(f"outcomes must be a non-empty array with one value per item; the shape is {outcomes.shape}")
     return outcomes
 
 

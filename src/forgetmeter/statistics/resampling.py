@@ -1,4 +1,4 @@
-"""Bootstrap over clusters of items, or over the items themselves where they have no clusters."""
+"""Bootstrap over clusters of items, or over items if they have no clusters."""
 
 from __future__ import annotations
 
@@ -14,32 +14,31 @@ from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 RESAMPLES = 2000
 SEED = 0
 FEWEST_CLUSTERS = 5
-"""Fewer relations than these say too little of what other relations would have shown."""
+"""Fewer relations say too little about what other relations would have shown."""
 
 _CHUNK = 2_000_000
 
 
 def totals_by_cluster(values: NDArray[np.bool_], cluster: NDArray[np.int64], clusters: int) -> NDArray[np.float64]:
-    """Return how many items of each cluster are marked.
+    """Return the number of marked items per cluster.
 
     Args:
-        values: Marks, of shape ``(variants, items)``.
-        cluster: Index of each item's cluster.
-        clusters: How many there are.
+        values: Marks, shape ``(variants, items)``.
+        cluster: Cluster index of each item.
 
     Returns:
         Counts of shape ``(variants, clusters)``.
     """
     order = np.argsort(cluster, kind="stable")
     starts = np.searchsorted(cluster[order], np.arange(clusters))
-    # reduceat gives the next cluster's first value where one is empty; none is, as clusters are made from items.
+    # reduceat would give an empty cluster the next one's first value; but clusters are made from items, so none is.
     sums: NDArray[np.float64] = np.add.reduceat(values[:, order], starts, axis=1, dtype=np.float64)
     return sums
 
 
 @lru_cache(maxsize=16)
 def cluster_weights(clusters: int, *, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
-    """Return how often each cluster is drawn in each resample: shape ``(resamples, clusters)``, not to be changed."""
+    """Return how often each resample draws each cluster, shape ``(resamples, clusters)``, read-only."""
     random = np.random.default_rng(seed)
     weights = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples).astype(np.float64)
     weights.setflags(write=False)
@@ -47,12 +46,10 @@ def cluster_weights(clusters: int, *, resamples: int = RESAMPLES, seed: int = SE
 
 
 def resampled_sums(values: NDArray[np.bool_], *, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:
-    """Return the number of marked items in resamples of the items, of shape ``(resamples, variants)``.
+    """Return the number of marked items in each resample of the items, shape ``(resamples, variants)``.
 
     Args:
-        values: Marks, of shape ``(variants, items)``.
-        resamples: How many.
-        seed: Of the draws.
+        values: Marks, shape ``(variants, items)``.
     """
     items = values.shape[1]
     as_columns = np.ascontiguousarray(values.T, dtype=np.float32)
@@ -62,7 +59,7 @@ def resampled_sums(values: NDArray[np.bool_], *, resamples: int = RESAMPLES, see
 
 def _item_weights(items: int, *, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
     random = np.random.default_rng(seed)
-    # So many at a time that their counts stay small in memory.
+    # Chunks bound the memory that the counts take.
     at_a_time = max(1, _CHUNK // max(items, 1))
     for start in range(0, resamples, at_a_time):
         number = min(at_a_time, resamples - start)
@@ -75,14 +72,13 @@ def _item_weights(items: int, *, resamples: int, seed: int) -> Iterator[NDArray[
 def expanded_interval(value: float, draws: NDArray[np.float64], *, clusters: int | None) -> Estimate:
     """Return a value with its 95% bootstrap interval.
 
-    It is the expanded percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap", The American
-    Statistician 69(4), 2015: percentiles further out than 2.5, by the t distribution and by the factor that the spread
-    of few draws is too small by. With many clusters it is the plain percentile interval.
+    Hesterberg's expanded percentile interval ("What Teachers Should Know About the Bootstrap", The American
+    Statistician 69(4), 2015) widens the percentiles by the t distribution and by the factor by which the spread over
+    few clusters is too small. With many clusters it equals the plain percentile interval.
 
     Args:
-        value: The estimate.
-        draws: The same of each resample; those that are not numbers are left out.
-        clusters: How many units were resampled; ``None`` for so many that it makes no difference.
+        draws: The same statistic of each resample; values that are not finite are ignored.
+        clusters: Number of resampled units; ``None`` for the plain percentile interval.
     """
     sound = draws[np.isfinite(draws)]
     if not len(sound):
@@ -101,5 +97,5 @@ def _tail(clusters: int | None) -> float:
 
 
 def hull(one: Estimate, other: Estimate) -> Estimate:
-    """Return the value of the first with the smallest interval that holds both."""
+    """Return the value of ``one`` with the smallest interval that contains both intervals."""
     return Estimate(one.value, min(one.low, other.low), max(one.high, other.high))

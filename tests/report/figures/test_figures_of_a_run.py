@@ -101,7 +101,7 @@ def test_the_frontier_names_who_is_beaten_by_no_other(figures):
     note = by_name["frontier-bitmask-org-tiny-lama-trex"].note
     # As a bitmask and what is left, int8 is as large as the baseline and retains as much: neither beats the other.
     assert note == (
-        "Beaten by no other, from small to large: 1 both: 90% pruned · 2 both: 50% pruned · 3 baseline · 4 both: 8-bit."
+        "Unbeaten, from small to large: 1 both: 90% pruned · 2 both: 50% pruned · 3 baseline · 4 both: 8-bit."
     )
 
 

@@ -61,14 +61,14 @@ def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
     lines = text.splitlines()
     assert lines[0] == f"Take {BEST}"
     words = " ".join(text.split())
-    assert "It takes 240.0 MB, 48% of the 500.0 MB that org/model takes on the disk, where 250.0 MB are" in words
+    assert "It takes 240.0 MB (limit: 250.0 MB), 48% of the 500.0 MB that org/model takes on disk, and" in words
     assert "retains 95.0% [93.0, 96.0] of what it knew, the mean over 2 tasks: 14 of 200 right answers" in words
-    assert f"Smaller, and not to be told from it by what it retains: {SMALL} (120.0 MB)." in words
+    assert f"Smaller, and statistically indistinguishable in what it retains: {SMALL} (120.0 MB)." in words
     assert f"Too large, and not asked: {LARGE} (300.0 MB)." in words
-    assert f"Left behind, with what they retained when they were: {GONE} 20.0% of 300 items." in words
+    assert f"Eliminated in earlier rounds, with what they retained there: {GONE} (20.0% on 300 items)." in words
     assert "Not counted: boolq, as the baseline itself is no better than guessing." in words
     assert "Not a candidate: l1_heads:attention:0.5: no heads." in words
-    assert "Asked: 4 candidates 300 items each; 3 candidates 900 items each." in words
+    assert "Asked: 4 candidates, 300 items each; 3 candidates, 900 items each." in words
     assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words
     assert "forgetmeter report runs/a/last" in words
     # What is to be copied is not broken.
@@ -78,7 +78,7 @@ def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
 def test_what_is_clearly_behind_is_not_called_alike() -> None:
     assert [each.recipe for each in ADVICE.alike] == [SMALL]
     alone = replace(ADVICE, finalists=(ADVICE.finalists[0], ADVICE.finalists[2]))
-    assert "not to be told" not in advice_text(alone, width=100).plain.lower()
+    assert "indistinguishable" not in advice_text(alone, width=100).plain.lower()
 
 
 def test_how_to_make_it_depends_on_what_can_store_it() -> None:
@@ -89,8 +89,8 @@ def test_how_to_make_it_depends_on_what_can_store_it() -> None:
     assert f"'{BEST}' --out DIR" in made(Sized(BEST, 240_000_000, "dense"))
     alone = made(Sized(BEST, 240_000_000, None, "there is no file for it"))
     assert "in Python (there is no file for it)" in alone
-    assert f"Of {BEST}, which forgetmeter compress cannot write, the size is that in memory." in alone
-    assert "takes once it is dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
+    assert f"Size in memory, as forgetmeter compress cannot write it: {BEST}." in alone
+    assert "takes dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
 
 
 def test_as_json_nothing_is_lost() -> None:

@@ -25,13 +25,13 @@ def test_the_first_lines_are_the_answer() -> None:
         "Of 3 items that the original gets right, of 10, 2 are forgotten and 1 kept (33.3%). 3 gained, "
         "4 wrong before and after."
     )
-    assert lines[4].startswith("Whether they are lost or only displaced cannot be told")
+    assert lines[4].startswith("Whether they are lost or only displaced is unknown")
 
 
 def test_without_the_tasks_items_it_says_so() -> None:
     ledger = Ledger("m", "dynamic_int8:overall", "t", (), LedgerCount("all", "all", 1, 2, 3, 4), (), (), (), (), False)
     text = ledger_text(ledger, (), status="forgotten", total=0, width=140).plain
-    assert "cannot be told: the task's items are not stored or are damaged" in text
+    assert "is unknown: the task's items are missing or damaged" in text
 
 
 def test_a_column_that_says_nothing_new_is_left_out() -> None:
@@ -55,7 +55,7 @@ def test_a_long_question_is_told_by_its_end_and_a_sentence_by_its_beginning() ->
 
 
 def test_nothing_to_show_is_said() -> None:
-    assert "No item to show is gained." in shown(status="gained")
+    assert "No gained items to show." in shown(status="gained")
     ledger = Ledger("m", "r", "t", (), LedgerCount("all", "all", 0, 0, 0, 7), (), (), (), ())
     assert "gets none of 7 items right" in ledger_text(ledger, (), status="forgotten", total=0, width=80).plain
 

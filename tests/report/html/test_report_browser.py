@@ -130,7 +130,7 @@ def test_the_ledger_is_searched_by_text_recipe_kind_and_relation(opened: webdriv
     found = search(opened, "2'> 17 was", number=1)
     assert "90% pruned" in found[0]
     search(opened, "no such thing", number=0)
-    assert opened.find_element(By.ID, "ledger-count").text == "Nothing forgotten that matches."
+    assert opened.find_element(By.ID, "ledger-count").text == "No matches: forgotten."
     search(opened, "", number=50)
     opened.find_element(By.ID, "ledger-more").click()
     assert len(rows(opened)) == 5 + 60 - 7
@@ -171,7 +171,7 @@ def test_what_is_forgotten_in_some_words_only_can_be_chosen(
     kind.select_by_value("nowhere")
     assert len(rows(driver)) == 2
     search(driver, "such nonsense", number=0)
-    assert driver.find_element(By.ID, "ledger-count").text == "Nothing forgotten in all words that matches."
+    assert driver.find_element(By.ID, "ledger-count").text == "No matches: forgotten in all phrasings."
 
 
 def test_the_ledger_is_sorted_by_a_column_from_the_keyboard(opened: webdriver.Chrome) -> None:

@@ -40,17 +40,17 @@ def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = (), chanc
     [
         (
             (1.0, 0.995, 0.96, 0.7),
-            "20% of BOTH can go for 0.5% of that. Without 40% of BOTH, 30.0% is gone.",
+            "Pruning 20% of BOTH costs 0.5% of that. Pruning 40% of BOTH costs 30.0%.",
         ),
         (
             (0.97, 0.96, 0.3),
-            "20% of BOTH can go for 4.0% of that. Without 30% of BOTH, 70.0% is gone.",
+            "Pruning 20% of BOTH costs 4.0% of that. Pruning 30% of BOTH costs 70.0%.",
         ),
-        ((0.6, 0.2), "Already without 10% of BOTH, 40.0% is gone."),
+        ((0.6, 0.2), "Pruning 10% of BOTH already costs 40.0%."),
         # What is retained again at a higher level does not make that level affordable.
         (
             (0.999, 0.7, 0.999),
-            "10% of BOTH can go for 0.1% of that. Without 20% of BOTH, 30.0% is gone.",
+            "Pruning 10% of BOTH costs 0.1% of that. Pruning 20% of BOTH costs 30.0%.",
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_how_far_pruning_may_go(retained, said):
 
 
 def test_the_widest_scope_is_spoken_of():
-    assert "Already without 10% of feed-forward" in sentences(
+    assert "Pruning 10% of feed-forward already costs" in sentences(
         BASELINE, curves=(curve("attention", 0.9), curve("feed_forward", 0.5))
     )
 
@@ -71,7 +71,7 @@ def test_the_widest_scope_is_spoken_of():
         ({}, "8-bit (both) costs nothing measurable (drop 0.1 points, -0.2 to 0.4)."),
         (
             {"drop": Estimate(0.001, -0.002, 0.05)},
-            "8-bit (both) forgets 1.0% of that; in accuracy it is not beyond chance",
+            "8-bit (both) forgets 1.0% of that; the change in accuracy is not beyond chance",
         ),
         ({"drop": Estimate(0.1, 0.05, 0.2), "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
     ],
@@ -101,5 +101,5 @@ def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, know
     summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, 0.05, None),), (baseline, INT8), (), ())
     (only,) = headlines(summary, (curve("overall", 0.5),))
     assert only.has_knowledge is knows
-    assert ("is gone" in " ".join(only.sentences)) is knows
-    assert (only.sentences[-1] == "So what variants still get right of it says nothing of what they know.") is not knows
+    assert ("already costs" in " ".join(only.sentences)) is knows
+    assert (only.sentences[-1] == "So what variants get right says nothing about what they know.") is not knows

@@ -1,1 +1,1 @@
-"""Charts of a run: declared with Vega-Altair, drawn as SVG and PNG when they are made, not when they are read."""
+"""Charts of a run, declared with Vega-Altair and drawn as SVG and PNG when the report is written."""

@@ -1,4 +1,4 @@
-"""The process that draws charts, begun before there is anything to draw: it takes seconds to get ready."""
+"""The process that draws charts, started early because it takes seconds to get ready."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PROCESS = Path(__file__).with_name("drawing_process.py")
 
 
 class Drawer:
-    """Draws once; other threads go on while it does."""
+    """Draws once, without blocking other threads."""
 
     def __init__(self) -> None:
-        """Begin to get ready."""
+        """Start the process."""
         self._process = subprocess.Popen(
             [sys.executable, str(_PROCESS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -27,7 +27,7 @@ class Drawer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process, if it was not needed."""
+        """Stop the process if it is still running."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
@@ -36,10 +36,10 @@ class Drawer:
         """Return ``svg`` and ``png`` (base64) of each Vega-Lite specification, in order.
 
         Raises:
-            RuntimeError: The process failed; the message has what it said.
+            RuntimeError: The process failed; the message contains its standard error.
         """
-        out, said = self._process.communicate(json.dumps(specified).encode())
+        out, errors = self._process.communicate(json.dumps(specified).encode())
         if self._process.returncode:
-            raise RuntimeError(f"drawing the charts failed: {said.decode(errors='replace').strip()}")
+            raise RuntimeError(f"drawing the charts failed: {errors.decode(errors='replace').strip()}")
         drawn: list[dict[str, str]] = json.loads(out)
         return drawn

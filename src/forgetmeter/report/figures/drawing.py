@@ -1,4 +1,4 @@
-"""From charts to SVG and PNG, by vl-convert: no browser, no network."""
+"""Drawing of charts as SVG and PNG by vl-convert: no browser, no network."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
 from forgetmeter.visible_text import visible
 
-# What XML 1.0 has no place for; other control characters are written out.
+# Characters that XML 1.0 does not allow; other control characters are written as escapes.
 _NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
 def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
-    """Return what is to be drawn, as Vega-Lite specifications."""
+    """Return figures as Vega-Lite specifications."""
     return [{**_drawable(figure.chart.to_dict(validate=False)), "config": configuration()} for figure in figures]
 
 
 def _drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a specification whose texts SVG can hold: names in a run may have any characters."""
+    """Return a specification whose texts are valid in SVG: names in a run may have any characters."""
     if isinstance(value, dict):
         return {_drawable(key): _drawable(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -31,17 +31,17 @@ def _drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def draw(figures: Iterable[Figure]) -> list[DrawnFigure]:
-    """Draw figures, in order, in a process of its own."""
+    """Draw figures, in order, in a separate process."""
     figures = list(figures)
     with Drawer() as drawer:
         return drawn(figures, specifications(figures), drawer)
 
 
 def drawn(figures: Iterable[Figure], specified: list[dict[str, Any]], drawer: Drawer) -> list[DrawnFigure]:
-    """Draw figures of which the specifications are there; waits without keeping other threads from working.
+    """Draw figures from their specifications, without blocking other threads.
 
     Raises:
-        RuntimeError: The drawing process failed; the message has what it said.
+        RuntimeError: The drawing process failed; the message contains its standard error.
     """
     if not specified:
         return []
@@ -52,5 +52,5 @@ def drawn(figures: Iterable[Figure], specified: list[dict[str, Any]], drawer: Dr
 
 
 def file_name(*parts: str) -> str:
-    """Return parts as one name of a file: lower case, hyphens for whatever else is in them."""
+    """Return parts joined into a file name: lower case, hyphens for all characters except letters and digits."""
     return "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:60].strip("-") for part in parts)

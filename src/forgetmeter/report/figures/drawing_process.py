@@ -1,7 +1,7 @@
-"""Draws charts in a process of its own, as drawing by vl-convert keeps the interpreter from doing anything else.
+"""Draws charts in a separate process, as vl-convert holds the interpreter lock while it draws.
 
 Reads a JSON list of Vega-Lite specifications from standard input and writes a JSON list of ``svg`` and ``png``
-(base64) to standard output. It is run by its path and imports nothing of the package, so that it begins at once.
+(base64) to standard output. It is run by path and imports nothing from the package, for a fast start.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _PIXELS = 2.0
 
 
 def draw_specification(specification: dict[str, Any]) -> dict[str, str]:
-    """Return a chart as SVG, and as PNG with two pixels for each unit of the SVG; nothing is fetched for it."""
+    """Return a chart as SVG, and as PNG with two pixels per unit of the SVG; nothing is downloaded."""
     svg = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
     return {"svg": svg, "png": base64.b64encode(vl_convert.svg_to_png(svg, scale=_PIXELS)).decode()}
 
 
 def get_ready() -> None:
-    """Have Vega compiled, which the first chart would wait for."""
+    """Compile Vega before the first chart needs it."""
     mark: dict[str, Any] = {"data": {"values": [{}]}, "mark": "point"}
     draw_specification({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **mark})
 
 
 if __name__ == "__main__":
     get_ready()
-    # Bytes, as a console's encoding may be anything.
+    # Bytes are independent of the console's encoding.
     asked = json.loads(sys.stdin.buffer.read())
     sys.stdout.buffer.write(json.dumps([draw_specification(each) for each in asked]).encode())

@@ -1,4 +1,4 @@
-"""A chart with all that has to stand beside it."""
+"""A chart with its title, table and alternative text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FigureTable:
-    """The same numbers as in the chart, as text."""
+    """The numbers in the chart, as text."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -19,13 +19,12 @@ class Figure:
     """A chart.
 
     Attributes:
-        name: What its files are called, without an ending; unique within a report.
-        model: The model that it is about, or ``all models``.
-        title: What it shows.
-        alternative: The same as a text for those who do not see it.
+        name: Name of its files without suffix, unique within a report.
+        model: The model, or ``all models``.
+        alternative: Alternative text for screen readers.
         chart: An Altair chart.
         table: Its numbers.
-        note: What a reader has to know; may be empty.
+        note: A note for readers, or empty.
     """
 
     name: str
@@ -42,9 +41,8 @@ class DrawnFigure:
     """A figure with its drawings.
 
     Attributes:
-        figure: What was drawn.
-        svg: The drawing, a whole SVG document.
-        png: The same as pixels, two for each unit of the SVG.
+        svg: The drawing as an SVG document.
+        png: The drawing as PNG, with two pixels per unit of the SVG.
     """
 
     figure: Figure

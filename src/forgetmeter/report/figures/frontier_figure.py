@@ -1,4 +1,4 @@
-"""What a variant costs against what it retains; the variants that no other beats are named."""
+"""Charts of retained share over cost, with the unbeaten variants numbered."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WIDTH, _HEIGHT = 290, 230
 
 
 def shown_measures(frontier: Frontier) -> tuple[Measure, ...]:
-    """Return what to draw: the smallest size of each variant, and the speed where it was measured of more than one.
+    """Return the measures to draw: the smallest size, and the speed if it was measured for several variants.
 
-    Runs of earlier versions have no smallest size; there it is the two sizes that it is made of.
+    Runs of earlier versions have no smallest size; bitmask and quantized size replace it.
     """
     measured = sum(SPEED in point.costs for point in frontier.points)
     speed: tuple[Measure, ...] = (SPEED,) if measured > 1 else ()
@@ -43,7 +43,7 @@ def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> F
         model=frontier.model,
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
-        f"{len(best)} of {len(points)} variants are beaten by no other: "
+        f"{len(best)} of {len(points)} variants are unbeaten: "
         f"{', '.join(recipe_in_words(recipe, methods) for recipe in best)}. The table has all values.",
         chart=_chart(points, measure, methods),
         table=_table(frontier, measure, methods),
@@ -55,7 +55,7 @@ def _named(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
     best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
     names = (f"{number} {recipe_in_words(point.recipe, methods)}" for number, point in enumerate(best, 1))
     order = "from fast to slow" if measure == SPEED else "from small to large"
-    return f"Beaten by no other, {order}: {' · '.join(names)}."
+    return f"Unbeaten, {order}: {' · '.join(names)}."
 
 
 def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
@@ -80,7 +80,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
             ],
         }
     )
-    title = "tokens a second while the task was scored" if is_speed else f"{SIZES[measure]} size in MB"
+    title = "tokens per second while the task was scored" if is_speed else f"{SIZES[measure]} size in MB"
     base = alt.Chart(rows).encode(
         x=alt.X(
             "cost:Q",
@@ -89,9 +89,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
         ),
         y=alt.Y(
             "retained:Q",
-            axis=alt.Axis(
-                title="still known of what the baseline knew", format="%", tickCount=5, tickSize=0, domain=False
-            ),
+            axis=alt.Axis(title="share of known items retained", format="%", tickCount=5, tickSize=0, domain=False),
             scale=alt.Scale(domain=[0, 1]),
         ),
     )
@@ -111,7 +109,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
         best.mark_point(shape="diamond", filled=True, size=80, color=SERIES[1], opacity=1).encode(
             description=alt.Description("text:N")
         ),
-        # Above and below by turns, as neighbours are often close together.
+        # Alternately above and below, as neighbours are often close together.
         *(
             best.transform_window(number="row_number()", sort=[alt.SortField("order")])
             .transform_filter(f"datum.number % 2 == {odd}")

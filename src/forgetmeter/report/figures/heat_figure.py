@@ -1,4 +1,4 @@
-"""Which share of what was known is forgotten, as a grid of recipes by tasks or relations."""
+"""Heat maps of the forgotten share, recipes by tasks or relations."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ class HeatGrid:
     """Forgotten shares.
 
     Attributes:
-        model: The model they are of.
         subject: What the columns divide: a task, or ``all tasks``.
-        kind: What a column is: ``relation`` or ``task``.
-        columns: Names of the columns, with how many items of each the baseline knows.
+        kind: Kind of the columns: ``relation`` or ``task``.
+        columns: Names of the columns, with the number of items that the baseline knows.
         recipes: The rows, in words.
-        forgotten: For each recipe and column the share; ``None`` where nothing was known, or nothing measured.
+        forgotten: Share per recipe and column; ``None`` if nothing was known or measured.
     """
 
     model: str
@@ -41,9 +40,9 @@ class HeatGrid:
 
 
 def heat_figure(grid: HeatGrid) -> Figure:
-    """Return the grid as a figure."""
+    """Return a grid as a heat map."""
     values = [value for row in grid.forgotten for value in row if value is not None]
-    span = f"from {percent(min(values))} to {percent(max(values))}" if values else "none of which has a value"
+    span = f"from {percent(min(values))} to {percent(max(values))}" if values else "without any value"
     headings = tuple(f"{name} ({known:,})" for name, known in grid.columns)
     rows = tuple(
         (recipe, *(MISSING if value is None else percent(value) for value in shares))

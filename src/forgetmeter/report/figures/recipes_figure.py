@@ -1,4 +1,4 @@
-"""What each recipe retains, a row each, with its interval: for recipes that are no points of a curve."""
+"""Dot charts of the retained share per recipe, for recipes that are not on a curve."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ _MOST = 60
 
 
 def recipes_figure(cells: Sequence[CellSummary], chance: float | None, methods: Methods) -> Figure | None:
-    """Return a figure of recipes of one model and task; ``None`` where none of them has something to retain.
+    """Return a figure of recipes of one model and task; ``None`` if none has a retained share.
 
     Args:
         cells: The recipes' cells.
-        chance: What guessing gets right; ``None`` where there is nothing to guess from.
-        methods: What is known about the methods.
+        chance: Accuracy of guessing; ``None`` without choices.
     """
     shown = [(cell, cell.retained) for cell in cells if cell.retained is not None][:_MOST]
     if not shown:
@@ -60,7 +59,7 @@ def _chart(names: Sequence[str], retained: Sequence[Estimate], chance: float | N
             "text": [f"{name}: {percent_interval(each)} retained" for name, each in zip(names, retained, strict=True)],
         }
     )
-    x_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=3)
+    x_axis = alt.Axis(title="share of known items retained", format="%", tickCount=3)
     base = alt.Chart(rows).encode(
         y=alt.Y("recipe:N", sort=names, axis=alt.Axis(title=None, labelLimit=260, tickSize=0, domain=False))
     )

@@ -1,4 +1,4 @@
-"""What is retained at growing levels, a line for each scope, with intervals and the line of guessing."""
+"""Line charts of the retained share over the level, with intervals and the accuracy of guessing."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _WIDTH, _HEIGHT = 290, 210
 def retained_figures(curves: Sequence[RetainedCurve], chance: float | None, along: Along) -> list[Figure]:
     """Return the figures of a model and task.
 
-    A method in several scopes has a figure with a line a scope; methods that have but one share a figure for that
-    scope, with a line a method.
+    A method with several scopes has a figure with one line per scope; methods with a single scope share a figure for
+    that scope, with one line per method.
 
     Args:
-        curves: All of one model and task.
-        chance: What guessing gets right; ``None`` where there is nothing to guess from.
-        along: What the horizontal axis is: the ``level``, or how many weights were ``removed``.
+        curves: All curves of one model and task.
+        chance: Accuracy of guessing; ``None`` without choices.
+        along: The horizontal axis: the ``level``, or the number of ``removed`` weights.
     """
     if along == "removed":
         curves = [curve for curve in curves if all(point.removed_weights for point in curve.points)]
@@ -44,7 +44,7 @@ def retained_figures(curves: Sequence[RetainedCurve], chance: float | None, alon
         if number > 1
     ]
     for scope in dict.fromkeys(curve.scope for curve in curves if scopes[curve.method] == 1):
-        # Methods that have a figure of their own stand here, too, to be compared with.
+        # Methods with a figure of their own are repeated here for comparison.
         same = tuple(curve for curve in curves if curve.scope == scope)
         groups.append(_Group(scope, same, "method") if len(same) > 1 else _Group(same[0].method, same, "scope"))
     return [_figure(group, chance, along, is_only=len(groups) == 1) for group in groups]
@@ -52,7 +52,7 @@ def retained_figures(curves: Sequence[RetainedCurve], chance: float | None, alon
 
 @dataclass(frozen=True)
 class _Group:
-    """Curves of one figure: what they share, and in what they differ."""
+    """Curves of one figure, which share a method or a scope and differ in the other."""
 
     shared: str
     curves: tuple[RetainedCurve, ...]
@@ -74,7 +74,7 @@ class _Group:
 
 
 def _unit(curves: Iterable[RetainedCurve]) -> tuple[float, str]:
-    """Return in what weights are counted, so that the axis has short numbers."""
+    """Return the unit of removed weights that gives the axis short numbers."""
     most = max(point.removed_weights or 0 for curve in curves for point in curve.points)
     return next((each for each in _UNITS if most >= each[0]), (1.0, ""))
 
@@ -94,7 +94,7 @@ def _figure(group: _Group, chance: float | None, along: Along, *, is_only: bool)
 
 
 def _averages(group: _Group) -> str:
-    """Say what is retained on average over all levels, and where it falls fastest."""
+    """Return a note with the mean retained share over all levels, and where it falls fastest."""
     said = []
     for curve in group.curves:
         area, knee = curve.area, curve.knee
@@ -102,7 +102,7 @@ def _averages(group: _Group) -> str:
         if knee is not None:
             text += f", falling fastest from {knee.low:.0%} to {knee.high:.0%}"
             if (knee.interval_low, knee.interval_high) != (knee.low, knee.high):
-                text += f" (at the outside {knee.interval_low:.0%} to {knee.interval_high:.0%})"
+                text += f" (95% interval {knee.interval_low:.0%} to {knee.interval_high:.0%})"
         said.append(text)
     return f"On average over the levels: {' · '.join(said)}."
 
@@ -140,7 +140,7 @@ def _chart(group: _Group, chance: float | None, along: Along) -> Any:  # noqa: A
     scale = alt.Scale(domain=lines, range=group.colours)
     base = alt.Chart(rows).encode(
         x=alt.X("x:Q", axis=x_axis, scale=alt.Scale(domainMin=0)),
-        # Without it the legend would be as pale as the bands.
+        # Without symbolOpacity, the legend would be as pale as the bands.
         color=alt.Color(
             "line:N",
             sort=lines,
@@ -148,7 +148,7 @@ def _chart(group: _Group, chance: float | None, along: Along) -> Any:  # noqa: A
             legend=alt.Legend(symbolOpacity=1, columns=3 if group.by == "scope" else 2),
         ),
     )
-    y_axis = alt.Axis(title="still known of what the baseline knew", format="%", tickCount=5, tickSize=0, domain=False)
+    y_axis = alt.Axis(title="share of known items retained", format="%", tickCount=5, tickSize=0, domain=False)
     y_scale = alt.Scale(domain=[0, 1])
     layers = [
         base.mark_area(opacity=0.16, aria=False).encode(

@@ -1,7 +1,7 @@
-"""How all charts look: colours that stay apart for colour-blind readers, and fonts.
+"""Fonts and colour-blind safe colours of all charts.
 
-The page recolours the inline SVG for its dark theme by the very values here, so that one drawing serves both; a test
-sees that the style sheet knows every one of them.
+The page recolours the inline SVG for its dark theme by these exact values, so that one drawing serves both; a test
+checks that the style sheet contains all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAPER = "#ffffff"
 GUESSING = "#6e7781"
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#5d4b8c")
-"""Okabe and Ito's palette, its yellow and black exchanged for colours that show on white and on dark paper."""
+"""The Okabe-Ito palette, with yellow and black replaced by colours visible on light and dark backgrounds."""
 SCOPE_COLOURS = {"attention": SERIES[0], "feed_forward": SERIES[1], "overall": SERIES[2], "head": SERIES[3]}
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 
@@ -31,7 +31,7 @@ HEAT = (
     "#164578",
     "#0b2f57",
 )
-"""Tenths of a share, from nothing to all; one hue, told apart by lightness."""
+"""Tenths of a share, from none to all: one hue that varies in lightness."""
 NO_VALUE = "#eceae6"
 
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"

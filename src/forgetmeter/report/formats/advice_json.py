@@ -1,4 +1,4 @@
-"""Advice for programs."""
+"""Advice as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from forgetmeter.results.advice import Advice
 
 
 def advice_json(advice: Advice) -> str:
-    """Return advice as JSON: ``recipe``, then everything that it was found by; sizes in bytes, shares from 0 to 1."""
+    """Return advice as JSON: ``recipe``, ``format``, then all evidence; sizes in bytes, shares from 0 to 1."""
     document = {"recipe": advice.best.recipe, "format": advice.best_size.format, **asdict(advice)}
     document["sizes"] = list(document["sizes"].values())
     for name, keys in (

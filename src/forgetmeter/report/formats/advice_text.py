@@ -18,12 +18,7 @@ _MOST_LEFT = 5
 
 
 def advice_text(advice: Advice, *, width: int) -> Text:
-    """Return advice with styles, for a rich console; its ``plain`` is what a file gets.
-
-    Args:
-        advice: The advice.
-        width: Columns to fit into.
-    """
+    """Return advice as styled text for a rich console."""
     text = Text()
     text.append("Take ", "bold")
     text.append(advice.best.recipe, "bold green")
@@ -59,16 +54,16 @@ def _in_a_sentence(advice: Advice, width: int) -> str:
     forgotten = sum(task.forgotten for task in best.tasks)
     over = f", the mean over {tasks} tasks" if tasks > 1 else ""
     sentence = (
-        f"It takes {takes} MB, {size.bytes / advice.dense_bytes:.0%} of the {whole} MB that {advice.model} takes "
-        f"{_where(advice)}, where {most} MB are allowed, and retains {kept} of what it knew{over}: {count(forgotten)} "
-        f"of {count(known)} right answers are forgotten."
+        f"It takes {takes} MB (limit: {most} MB), {size.bytes / advice.dense_bytes:.0%} of the {whole} MB that "
+        f"{advice.model} takes {_where(advice)}, and retains {kept} of what it knew{over}: {count(forgotten)} of "
+        f"{count(known)} right answers are forgotten."
     )
     return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
 
 
 def _where(advice: Advice) -> str:
     is_gguf = parse_model_reference(advice.model).source in ("gguf", "package")
-    return "once it is dequantized to float32" if is_gguf else "on the disk"
+    return "dequantized to float32" if is_gguf else "on disk"
 
 
 def _table(advice: Advice, width: int) -> Text:
@@ -104,26 +99,27 @@ def _remarks(advice: Advice) -> Iterable[str]:
     if smaller:
         (size,) = megabytes([advice.sizes[smaller[0].recipe].bytes])
         yield (
-            f"Smaller, and not to be told from it by what it retains: {smaller[0].recipe} ({size} MB). "
-            "More items would tell."
+            f"Smaller, and statistically indistinguishable in what it retains: {smaller[0].recipe} ({size} MB). "
+            "More items would separate them."
         )
     elif advice.alike:
-        yield f"Not to be told from it by what they retain: {_names(each.recipe for each in advice.alike)}."
+        names = _names(each.recipe for each in advice.alike)
+        yield f"Statistically indistinguishable in what they retain: {names}."
     yield (
-        "Sizes are those of the files of weights that forgetmeter compress writes. Pruned weights are stored plainly, "
-        "as no format in use today stores their zeros in less. How fast a model is, is another matter."
+        "Sizes are those of the weight files that forgetmeter compress writes. Pruned weights are stored with their "
+        "zeros, as no format in use today stores them in less space. Sizes say nothing about speed."
     )
     in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
     if in_memory:
-        yield f"Of {_names(in_memory)}, which forgetmeter compress cannot write, the size is that in memory."
-    yield f"Asked: {'; '.join(f'{number} candidates {count(items)} items each' for items, number in advice.rounds)}."
+        yield f"Size in memory, as forgetmeter compress cannot write it: {_names(in_memory)}."
+    yield f"Asked: {'; '.join(f'{number} candidates, {count(items)} items each' for items, number in advice.rounds)}."
     if advice.left:
-        shown = [f"{each.recipe} {percent(each.retained)} of {count(each.items)} items" for each in advice.left]
-        yield f"Left behind, with what they retained when they were: {_names(shown)}."
+        shown = [f"{each.recipe} ({percent(each.retained)} on {count(each.items)} items)" for each in advice.left]
+        yield f"Eliminated in earlier rounds, with what they retained there: {_names(shown)}."
     if advice.too_large:
         yield f"Too large, and not asked: {_names(_with_size(advice.too_large))}."
     if advice.dense_bytes <= advice.most_bytes:
-        yield "The model itself is within this size."
+        yield "The model itself is within the size limit."
     for task, reason in advice.not_counted:
         yield f"Not counted: {task}, as {reason}."
     for recipe, reason in advice.unusable:

@@ -10,7 +10,7 @@ from forgetmeter.results.findings.finding import Finding
 
 
 def findings_json(findings: Sequence[Finding], *, remarks: Sequence[str] = ()) -> str:
-    """Return claims with questions, tests, results and verdicts; effects are shares, from -1 to 1."""
+    """Return findings as JSON; effects are shares, from -1 to 1."""
     document = [
         {
             **asdict(finding.claim),

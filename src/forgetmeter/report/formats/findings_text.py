@@ -19,20 +19,18 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
     "not tested": ("– not tested", "dim"),
 }
 _HOW_TO_READ = (
-    "Effects are in points (hundredths), with their 95% interval; above zero is as claimed, where no other value is "
-    "given to compare with. A verdict needs the whole interval on one side and p (Holm) below 0.05, corrected for all "
-    "claims and models tested in this run; where no resample of the items differs, there is no interval. "
-    "docs/findings.md has the formulas; --json has tests and recipes."
+    "Effects are in points (hundredths), with their 95% interval; above zero is as claimed, unless another threshold "
+    "is given. A verdict needs the whole interval on one side and p (Holm) below 0.05, corrected for all claims and "
+    "models tested in this run; if all resamples of the items are equal, there is no interval. docs/findings.md has "
+    "the formulas; --json has tests and recipes."
 )
 
 
 def findings_text(findings: Sequence[Finding], *, remarks: Sequence[str] = (), width: int) -> Text:
-    """Return findings with styles, for a rich console; its ``plain`` is what a file gets.
+    """Return findings as styled text for a rich console, tested ones first.
 
     Args:
-        findings: The findings; those that were tested come first.
-        remarks: What has to be known of the run, a sentence each.
-        width: Columns to fit into.
+        remarks: Remarks on the run, one sentence each.
     """
     text = _numbers(findings, width)
     tested = [finding for finding in findings if finding.verdict != "not tested"]
@@ -100,14 +98,14 @@ def _model(claim: Claim, result: ModelResult, width: int, *, is_alone: bool) -> 
 
 
 def effect_text(claim: Claim, effect: Estimate) -> str:
-    """Return an effect in points, with its interval, its unit, and what it is compared with."""
+    """Return an effect in points, with its interval, its unit and the claim's threshold."""
     against = f" (against {points(claim.threshold)})" if claim.threshold else ""
     return f"{_with_interval(effect)} points of {claim.unit}{against}"
 
 
 def _with_interval(effect: Estimate) -> str:
     shown = f"{'+' if effect.value > 0 else ''}{points(effect.value)}"
-    # Where no resample differs there is nothing to make an interval of, which is not to be sure.
+    # Equal resamples give no interval, which does not mean certainty.
     return f"{shown} [no interval]" if effect.low == effect.high else f"{shown} {interval(effect)}"
 
 

@@ -1,4 +1,4 @@
-"""The cells of a summary as flat rows, with everything known of their variant and task."""
+"""The cells of a summary as flat rows, with the facts of their variant and task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name no
 
 
 def flat_columns(summary: Summary) -> list[str]:
-    """Return the names of the columns, in order."""
+    """Return the column names, in order."""
     metrics = {name for cell in summary.cells for name in cell.metrics}
     metrics |= {name for cell in summary.measured for name in cell.metrics}
     counts = dict.fromkeys(name for cell in summary.cells for name in _counts(cell, _filters(summary, cell.task)))
@@ -35,7 +35,7 @@ def flat_columns(summary: Summary) -> list[str]:
 
 
 def flat_rows(summary: Summary) -> list[dict[str, Any]]:
-    """Return one row a cell, in the study's order; that of a failed cell has its error and no outcome."""
+    """Return one row per cell, in the study's order; a failed cell has its error instead of outcomes."""
     variants = {(each.model, each.recipe): each for each in summary.variants}
     tasks = {each.task: each for each in summary.tasks}
     done = {(each.model, each.recipe, each.task): each for each in summary.cells}
@@ -72,6 +72,6 @@ def _filters(summary: Summary, task: str) -> Mapping[str, int]:
 
 
 def _counts(cell: CellSummary, filters: Mapping[str, int]) -> dict[str, int]:
-    """Return how many items are not in a cell: those its model could not be asked, and those its task left out."""
+    """Return the numbers of items that are missing from a cell: dropped by the model, or filtered by the task."""
     dropped = {f"dropped.{reason}": number for reason, number in cell.dropped.items()}
     return dropped | {f"filters.{reason}": number for reason, number in filters.items()}

@@ -1,4 +1,4 @@
-"""What each variant costs and retains, for the terminal, with a star where no other is as good by both."""
+"""A frontier for the terminal: each variant's costs and retained share, with a star for unbeaten ones."""
 
 from __future__ import annotations
 
@@ -16,12 +16,7 @@ _BEATEN = "  "
 
 
 def frontier_text(frontier: Frontier, *, width: int) -> Text:
-    """Return a frontier as lines, the variants from the one that retains most to the one that retains least.
-
-    Args:
-        frontier: The variants of a model on a task.
-        width: Columns of the terminal to fit into.
-    """
+    """Return a frontier as styled text, ordered from most to least retained."""
     points = sorted(frontier.points, key=lambda point: -point.retained.value)
     columns = [Column("recipe"), Column("retained [95%]")]
     columns += [Column(heading + _BEATEN, align="right") for heading in (*SIZES.values(), "tokens/s")]
@@ -39,9 +34,9 @@ def frontier_text(frontier: Frontier, *, width: int) -> Text:
     styles = ["bold" if point.pareto else "" for point in points]
     text.append_text(in_columns(columns, rows, width=width, styles=styles))
     text.append(
-        "* beaten by no other: none is as small (as fast) or more so, and retains as much or more.\n"
-        "Sizes are of the whole model: stored plainly; pruned matrices as a bitmask and what is left; quantized\n"
-        "matrices at their bits; each matrix in the smallest way. Speed was measured while this task was scored.\n",
+        "* unbeaten: no other variant is at least as small (as fast), retains at least as much, and is better in one.\n"
+        "Sizes are of the whole model: with every weight stored; with zeros as a bitmask; with quantized matrices at\n"
+        "their bit width; with each matrix in its smallest form. Speed was measured while this task was scored.\n",
         "dim",
     )
     return text

@@ -1,4 +1,4 @@
-"""A ledger for programs and documents: CSV, JSON and Markdown."""
+"""A ledger as CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ENTRY = tuple(field.name for field in fields(LedgerEntry))
 _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 
 Chosen = Sequence[tuple[Ledger, Sequence[LedgerEntry]]]
-"""Ledgers with those of their entries that are wanted."""
+"""Ledgers with their selected entries."""
 
 
 def ledger_csv(chosen: Chosen) -> str:
-    """Return a line an item."""
+    """Return one line per item."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow((*_KEYS, *_ENTRY))
@@ -34,13 +34,13 @@ def ledger_csv(chosen: Chosen) -> str:
 
 
 def ledger_json(chosen: Chosen) -> str:
-    """Return a list of ledgers with their counts and the wanted entries."""
+    """Return a list of ledgers with their counts and selected entries."""
     document = [_document(ledger, entries) for ledger, entries in chosen]
     return to_json({"ledgers": document}).decode()
 
 
 def ledger_markdown(chosen: Chosen) -> str:
-    """Return a heading and a table a ledger."""
+    """Return one heading and one table per ledger."""
     parts = []
     for ledger, entries in chosen:
         total = ledger.total
@@ -50,7 +50,7 @@ def ledger_markdown(chosen: Chosen) -> str:
             f"{count(total.wrong)} wrong before and after; retained {percent(total.retained)}."
         )
         lines = [
-            "| asked | right answer | before | now | status | what became of it |",
+            "| asked | right answer | before | now | status | fate |",
             "|:---|:---|:---|:---|:---|:---|",
         ]
         lines += [f"| {' | '.join(map(_escaped, _cells(entry)))} |" for entry in entries]

@@ -1,4 +1,4 @@
-"""A ledger for the terminal: what is left, where it went, and the answers themselves."""
+"""A ledger for the terminal: counts, fates, and the answers themselves."""
 
 from __future__ import annotations
 
@@ -21,28 +21,24 @@ _COUNTED = (
 )
 _FATES: dict[Fate, str] = {
     "still near": f"still near: the right answer is among the first {TOP}",
-    "other phrasing": "not near, but under another phrasing: the same fact asked in other words is answered right",
+    "other phrasing": "other phrasing: not near, but the same fact is answered right in another phrasing",
     "lost": "lost",
 }
 _HEADINGS: dict[Status, str] = {
     "kept": "Kept",
-    "forgotten": "Forgotten, first what it was surest of",
+    "forgotten": "Forgotten, most confident first",
     "gained": "Gained",
     "wrong": "Wrong before and after",
 }
-_UNKNOWN_ITEMS = "the task's items are not stored or are damaged (run the study again to have them written)"
+_UNKNOWN_ITEMS = "the task's items are missing or damaged (run the study again to store them)"
 _MOST_RELATIONS = 12
 
 
 def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status, total: int, width: int) -> Text:
-    """Return a ledger with styles, for a rich console; its ``plain`` is what a file gets.
+    """Return a ledger as styled text for a rich console.
 
     Args:
-        ledger: The ledger.
-        shown: The entries to show, in order.
-        status: Theirs.
-        total: How many entries there are that could be shown.
-        width: Columns to fit into.
+        total: Number of entries with this status, shown or not.
     """
     text = Text()
     text.append(f"{ledger.model}\n", "bold magenta")
@@ -51,7 +47,7 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
     text.append_text(_answer(ledger))
     for name, counts in (
         ("relation", ledger.by_relation),
-        ("popularity in its relation", ledger.by_popularity),
+        ("popularity within the relation", ledger.by_popularity),
         ("margin of the original", ledger.by_margin),
     ):
         if len(counts) > 1:
@@ -59,7 +55,7 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
             text.append_text(_counts(name, counts[:_MOST_RELATIONS], width))
             if len(counts) > _MOST_RELATIONS:
                 left_out = len(counts) - _MOST_RELATIONS
-                text.append(f"… and {left_out} more with fewer forgotten; --format json has them\n", "dim")
+                text.append(f"… and {left_out} more with fewer forgotten; --format json lists them\n", "dim")
     text.append("\n")
     text.append_text(_entries(shown, status=status, total=total, width=width))
     return text
@@ -86,16 +82,16 @@ def _answer(ledger: Ledger) -> Text:
 def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
-    untold = ledger.total.forgotten - sum(number for number, _ in lines)
+    unknown = ledger.total.forgotten - sum(number for number, _ in lines)
     why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each" if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
-        lines += [(untold, f"cannot be told: {why}")] if untold else []
+        lines += [(unknown, f"unknown: {why}")] if unknown else []
         text.append(f"Of the {count(ledger.total.forgotten)} forgotten:\n")
         widest = max(len(count(number)) for number, _ in lines)
         for number, meaning in lines:
             text.append(f"  {count(number):>{widest}} {meaning}\n")
-    elif untold:
-        text.append(f"Whether they are lost or only displaced cannot be told: {why}.\n")
+    elif unknown:
+        text.append(f"Whether they are lost or only displaced is unknown: {why}.\n")
     return text
 
 
@@ -117,25 +113,25 @@ def _counts(name: str, counts: Sequence[LedgerCount], width: int) -> Text:
 def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width: int) -> Text:
     text = Text()
     if not shown:
-        return text.append(f"No item to show is {status}.\n")
+        return text.append(f"No {status} items to show.\n")
     more = f" · {count(len(shown))} of {count(total)}; --limit shows more" if total > len(shown) else ""
     text.append(f"{_HEADINGS[status]}{more}\n", "bold")
     has_blanks = any("___" in entry.statement for entry in shown)
-    # A question that is too long is told by its end, a sentence with a blank by its beginning.
+    # The end of a long question identifies it best, but the beginning of a sentence with a blank.
     columns = [Column("asked", cut="end" if has_blanks else "start")]
-    told = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
-    rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, told, strict=True)]
+    texts = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
+    rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, texts, strict=True)]
     same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
     as_well = {(True, False): ", as before", (False, True): ", as now", (True, True): ", as before and now"}
     columns.append(Column("right answer" + as_well.get((same_before, same_after), "")))
     for heading, is_same, place in (("before", same_before, 1), ("now", same_after, 2)):
         if not is_same:
             columns.append(Column(heading))
-            rows = [[*row, answers[place]] for row, answers in zip(rows, told, strict=True)]
+            rows = [[*row, answers[place]] for row, answers in zip(rows, texts, strict=True)]
     columns.append(Column("rank", "right"))
     rows = [[*row, _ranks(entry)] for row, entry in zip(rows, shown, strict=True)]
     if any(entry.fate for entry in shown):
-        columns.append(Column("what became of it"))
+        columns.append(Column("fate"))
         rows = [[*row, entry.fate or MISSING] for row, entry in zip(rows, shown, strict=True)]
     return text.append_text(in_columns(columns, rows, width=width))
 

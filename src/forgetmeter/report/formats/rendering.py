@@ -1,4 +1,4 @@
-"""A summary in the format asked for."""
+"""A summary in any of the output formats."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def render(summary: Summary, format: Format, *, width: int | None = None) -> str:
-    """Return a summary as text, with a newline at its end.
+    """Return a summary as text that ends in a newline.
 
     Args:
-        summary: What to show.
         format: ``table`` for the terminal, ``markdown`` and ``latex`` for documents, ``csv`` and ``json`` for
             programs.
-        width: Columns that ``table`` has to fit into; those of the terminal by default.
+        width: Width that ``table`` must fit; that of the terminal by default.
 
     Raises:
-        UserError: There is no such format.
+        UserError: The format is unknown.
     """
     if format == "table":
         return show_text(summary, width=width)

@@ -1,4 +1,4 @@
-"""A summary as CSV: one line a cell."""
+"""A summary as CSV: one line per cell."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from forgetmeter.visible_text import visible
 
 
 def show_csv(summary: Summary) -> str:
-    """Return every cell with all that is known of it, its variant and its task; shares are from 0 to 1."""
+    """Return every cell with the facts of its variant and task; shares are from 0 to 1."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, flat_columns(summary), restval="", lineterminator="\n")
     writer.writeheader()
     for row in flat_rows(summary):
-        # What a library wrote into an error may hold anything.
+        # Error messages of libraries may contain control characters.
         writer.writerow(row | {"error": visible(row["error"])} if row.get("error") else row)
     return stream.getvalue()

@@ -32,7 +32,7 @@ _NEGATIVE = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def show_latex(summary: Summary) -> str:
-    """Return a table for each model's variants and one a task, each with a caption and a label."""
+    """Return one table for each model's variants and one per task, each with a caption and a label."""
     parts = [r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}."]
     parts += [_table(table) for table in tables(summary)]
     parts += [f"% {' '.join(remark.split())}" for remark in remarks(summary)]

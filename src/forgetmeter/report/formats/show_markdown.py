@@ -13,7 +13,7 @@ _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 
 
 def show_markdown(summary: Summary) -> str:
-    """Return a heading a model, a table for its variants and one a task, and what the words mean."""
+    """Return a heading per model, a table of its variants and one per task, and the legend."""
     shown = tables(summary)
     parts = []
     for model in dict.fromkeys(table.model for table in shown):
@@ -41,7 +41,7 @@ def _line(first: str, cells: Sequence[str]) -> str:
 
 
 def _code(recipe: str) -> str:
-    # Recipes hold neither backticks nor bars: what is special in a regex is percent-encoded.
+    # Recipes contain neither backticks nor bars: special characters of a regex are percent-encoded.
     return f"`{recipe}`"
 
 

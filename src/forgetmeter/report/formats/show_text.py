@@ -21,19 +21,18 @@ def show_text(summary: Summary, *, width: int | None = None) -> str:
     """Return the tables as plain text.
 
     Args:
-        summary: What to show.
-        width: Columns to fit into; those of the terminal by default, 100 where there is none.
+        width: Width to fit; that of the terminal by default, or 100 without a terminal.
     """
     return styled_text(summary, width=width).plain
 
 
 def styled_text(summary: Summary, *, width: int | None = None) -> Text:
-    """Return the same text with styles, for a rich console to print."""
+    """Return the tables as styled text for a rich console."""
     return _styled(tables(summary), legend(summary), remarks(summary), width)
 
 
 def shifts_text(summary: Summary, *, width: int | None = None) -> Text:
-    """Return how far answers moved, for a rich console to print; empty where there are no outcomes."""
+    """Return the shift tables as styled text for a rich console; empty without outcomes."""
     shown = shift_tables(summary)
     return _styled(shown, shift_terms(shown), remarks(summary), width) if shown else Text()
 
@@ -59,7 +58,7 @@ def _styled(whole: Sequence[Table], terms: Sequence[Term], said: Sequence[str], 
 
 
 def _fitting(whole: Sequence[Table], room: int) -> tuple[list[Table], list[str]]:
-    """Return the tables, narrowed where they are too wide, and a remark that names the columns that went."""
+    """Return the tables, narrowed if they are too wide, and a remark that names the columns left out."""
     shown: list[Table] = []
     gone: list[str] = []
     for table in whole:
@@ -70,9 +69,7 @@ def _fitting(whole: Sequence[Table], room: int) -> tuple[list[Table], list[str]]
         else:
             shown.append(table)
     names = ", ".join(dict.fromkeys(gone))
-    return shown, [
-        f"Left out for want of room: {names}; a wider terminal or another --format shows them."
-    ] if gone else []
+    return shown, [f"Left out for lack of space: {names}; use a wider terminal or another --format."] if gone else []
 
 
 def _title(table: Table, room: int) -> Text:

@@ -1,4 +1,4 @@
-"""How tables are laid out in a given number of columns, so that no recipe is ever cut."""
+"""Layout of tables within a terminal width, without ever truncating a recipe."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Column:
     """Widths of a column of values, in terminal cells.
 
     Attributes:
-        head: Of the values before their first space; they are aligned there.
-        tail: Of the values after it: their intervals, signs or units.
-        whole: Of the column.
+        head: Width of the values up to their first space, at which they are aligned.
+        tail: Width of the rest: intervals, signs or units.
+        whole: Width of the column.
     """
 
     head: int
@@ -38,9 +38,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """How wide the columns are, and where the interval of the first value stands: beside it or below it.
+    """Column widths, and the position of the first value's interval: beside or below the value.
 
-    A recipe that is wider than its column has a line a step, or stands above its values.
+    A recipe wider than its column is split into one line per step, or put above its values.
     """
 
     recipe_width: int
@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def values_width(self) -> int:
-        """Width of all columns but the recipe's, with the gaps before them."""
+        """Width of all columns except the recipe's, with the gaps before them."""
         return sum(len(_GAP) + column.whole for column in self.columns)
 
     @property
@@ -59,7 +59,7 @@ class Layout:
 
 
 def fitting_layout(tables: Sequence[Table], width: int) -> Layout:
-    """Return the plainest layout in which all tables fit; they have the same columns."""
+    """Return the simplest layout that fits all tables, which must have the same columns."""
     recipes = {row.recipe for table in tables for row in table.rows}
     recipe_width = max(map(cell_len, [_HEADING, *recipes]))
     beside = _layout(tables, recipe_width, "beside")
@@ -75,7 +75,7 @@ def fitting_layout(tables: Sequence[Table], width: int) -> Layout:
 
 
 def laid_out(table: Table, layout: Layout) -> Text:
-    """Return the heading, a rule and the rows of a table."""
+    """Return a table's heading, rule and rows."""
     text = Text()
     heading = _HEADING
     if layout.recipe_width < len(_HEADING):
@@ -83,7 +83,7 @@ def laid_out(table: Table, layout: Layout) -> Text:
         heading = ""
     heading = _left(heading, layout.recipe_width)
     for name, column in zip(table.columns, layout.columns, strict=True):
-        # Over values with intervals the heading begins where they do; elsewhere it ends where they do.
+        # Headings of values with intervals are left-aligned, others right-aligned.
         heading += _GAP + (_left if column.tail > 1 else _right)(name, column.whole)
     text.append(f"{heading.rstrip()}\n", "bold")
     text.append("─" * layout.width + "\n", "dim")
@@ -119,14 +119,14 @@ def _column(name: str, values: Iterable[str]) -> Column:
 
 
 def _arranged(row: Row, interval: Interval) -> Row:
-    """Return a row with the interval of its first value on a line of its own, if that is where it goes."""
+    """Return a row, with its first value's interval on a line of its own if it goes below."""
     if interval == "beside" or not row.cells:
         return row
     return replace(row, cells=(row.cells[0].replace(" [", "\n[", 1), *row.cells[1:]))
 
 
 def _labels(recipe: str, width: int) -> list[str]:
-    """Return the recipe's lines within ``width``: one, or one a step; none where a step is wider."""
+    """Return the recipe as one line, or one line per step, within ``width``; nothing if a step is wider."""
     for lines in ([recipe], _steps(recipe)):
         if max(map(cell_len, lines)) <= width:
             return lines

@@ -1,4 +1,4 @@
-"""A drawing as part of the page: its colours can follow the page's theme, its points say what they are."""
+"""Drawings inlined in the page, so that colours follow its theme and points have tooltips."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ElementTree.register_namespace("", _SVG)
 
 
 def inline_svg(svg: str, *, prefix: str, label: str) -> Markup:
-    """Return a drawing of ours as an element of the page.
+    """Return a chart's SVG as an element of the page.
 
     Args:
-        svg: The SVG document.
-        prefix: What its ids begin with, so that no two drawings of a page share one.
-        label: What a screen reader says of it.
+        svg: The SVG document, as drawn by this package.
+        prefix: Prefix for its ids, which makes them unique within the page.
+        label: Description for screen readers.
     """
     root = ElementTree.fromstring(svg)
     for element in root.iter():
@@ -39,7 +39,7 @@ def inline_svg(svg: str, *, prefix: str, label: str) -> Markup:
     root.set("role", "img")
     root.set("aria-label", label)
     root.set("style", f"width:{width}px;aspect-ratio:{width}/{height}")
-    # Built from parsed XML, in which every text is escaped.
+    # Serialized XML escapes all text, so it is safe as markup.
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 

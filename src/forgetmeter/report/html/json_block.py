@@ -1,4 +1,4 @@
-"""Data for the page's script, in a block of JSON that no text in it can end."""
+"""Data for the page's script, as a JSON block that no text inside can terminate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-# Nothing of HTML is special in a script element but what begins with "<"; as an escape, JSON reads it all the same.
+# In a script element, only "<" starts something special; JSON parsers accept these characters as escapes.
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -17,5 +17,5 @@ def json_block(document: Mapping[str, Any]) -> Markup:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
-    # A lone surrogate is no character of UTF-8.
+    # UTF-8 cannot encode lone surrogates.
     return Markup(text.encode("utf-8", "replace").decode())

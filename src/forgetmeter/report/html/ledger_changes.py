@@ -1,4 +1,4 @@
-"""What every recipe forgot and gained, as indices of items, and which of it is kept where there is not room for all."""
+"""Items that each recipe forgot and gained, and the selection of those that fit into the page."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Change:
     """Items that one recipe forgot, or gained.
 
     Attributes:
-        answers: What its model did on the task.
-        row: The recipe, as an index of ``answers.recipes``.
-        kind: Which of the two.
-        items: Indices of ``answers.items``, growing.
-        total: How many there were before some were left out.
+        answers: Outcomes of its model on the task.
+        row: Index of the recipe in ``answers.recipes``.
+        kind: Whether the items were forgotten or gained.
+        items: Indices into ``answers.items``, ascending.
+        total: Number of items before some were left out.
     """
 
     answers: Answers
@@ -40,7 +40,7 @@ class Change:
 
 
 def changes_of(answers: Answers) -> list[Change]:
-    """Return what each recipe of a model forgot of a task and what it gained, in the study's order."""
+    """Return the items of a task that each recipe of a model forgot and gained, in the study's order."""
     found: list[Change] = []
     for row, recipe in enumerate(answers.recipes):
         if recipe == BASELINE or answers.baseline is None:
@@ -54,7 +54,7 @@ def changes_of(answers: Answers) -> list[Change]:
 
 
 def most_of_each(sizes: Sequence[int], room: int) -> int:
-    """Return the largest number such that so many of each, or all where there are fewer, fit; at least 1."""
+    """Return the largest N, at least 1, such that up to N of each fit into ``room``."""
     low, high = 1, max(sizes, default=1)
     while low < high:
         middle = (low + high + 1) // 2
@@ -66,7 +66,7 @@ def most_of_each(sizes: Sequence[int], room: int) -> int:
 
 
 def surest(changes: Iterable[Change], most: int) -> list[Change]:
-    """Keep at most so many items of each change: those that the baseline was surest of, right or wrong."""
+    """Keep up to ``most`` items of each change: those of which the baseline was most confident, right or wrong."""
     return [_surest(change, most) for change in changes]
 
 
@@ -74,6 +74,6 @@ def _surest(change: Change, most: int) -> Change:
     if len(change.items) <= most or change.answers.baseline is None:
         return change
     margin = np.nan_to_num(change.answers.margin[change.answers.baseline, change.items])
-    # Of what was wrong, the baseline was surest where the right answer was furthest behind.
+    # For wrong answers, the most negative margin is the most confident.
     order = np.argsort(-margin if change.kind == "forgotten" else margin, kind="stable")[:most]
     return replace(change, items=np.sort(change.items[order]))

@@ -1,4 +1,4 @@
-"""The ledger as the page holds it: what each recipe forgot and gained, in columns of numbers, within a size."""
+"""The ledger inside the page: what each recipe forgot and gained, in columns of numbers of limited size."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class LedgerData:
     """The ledger of a run.
 
     Attributes:
-        document: What the page's script reads; its form is that of ``ledger_data``.
-        entries: How many forgotten and gained items it holds.
-        left_out: How many it does not hold, for want of room.
-        most: How many it holds at most of one recipe on one task, of either kind; ``None`` where all are there.
+        document: JSON document for the page's script, in the form described in ``ledger_data``.
+        entries: Number of forgotten and gained items in it.
+        left_out: Number of items left out for lack of space.
+        most: Limit of items per recipe, task and kind; ``None`` if all items are included.
     """
 
     document: dict[str, Any]
@@ -34,19 +34,18 @@ class LedgerData:
 def ledger_data(run: Run, *, most_entries: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES) -> LedgerData:
     """Collect what every recipe forgot and gained.
 
-    The document has ``tasks``, each with ``name``, ``relations`` (in words), their ``names`` and ``strings``, and by
-    item ``statement``, ``gold`` (both indices of ``strings``) and ``relation``. It has ``changes``, each with
-    ``model``, ``recipe``, ``words``, ``kind``, ``task`` (an index) and ``total``, and by entry ``item`` (the difference
-    from the one before), ``before``, ``after`` (indices of ``strings``) and ``rank`` (of the right answer where it is
-    not the first; 0 for none). Where facts are asked in several phrasings, ``elsewhere`` lists the entries whose fact
-    is still right in another one.
+    The document has ``tasks``, each with ``name``, ``relations`` (in words), their ``names`` and ``strings``, and per
+    item ``statement``, ``gold`` (both indices into ``strings``) and ``relation``. It has ``changes``, each with
+    ``model``, ``recipe``, ``words``, ``kind``, ``task`` (an index) and ``total``, and per entry ``item`` (difference
+    from the previous entry), ``before``, ``after`` (indices into ``strings``) and ``rank`` (of the right answer under
+    the variant if forgotten, under the baseline if gained; 0 if unknown). For facts asked in several phrasings,
+    ``elsewhere`` lists the entries whose fact is still right in another phrasing.
 
-    Where there is not room for all, of each recipe those are kept that the baseline was surest of.
+    If not everything fits, the items of which the baseline was most confident are kept for each recipe.
 
     Args:
-        run: The run.
-        most_entries: Entries to hold.
-        most_bytes: Of the items' texts and the answers.
+        most_entries: Maximum number of entries.
+        most_bytes: Maximum size of the items' texts and the answers.
     """
     changes = [change for answers in run.answers for change in changes_of(answers)]
     total = sum(change.total for change in changes)

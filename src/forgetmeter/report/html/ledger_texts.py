@@ -1,4 +1,4 @@
-"""The items and answers of one task that the page shows, with every text once."""
+"""The items and answers of one task in the page, with every text stored once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_ANSWER = 80
 
 
 class LedgerTexts:
-    """Collects one task."""
+    """Collects the items and answers of one task."""
 
     def __init__(self, run: Run, task: str) -> None:
         self.task = task
@@ -39,11 +39,11 @@ class LedgerTexts:
 
     @property
     def bytes(self) -> int:
-        """How many bytes the texts have."""
+        """Size of the texts in bytes."""
         return sum(len(text.encode("utf-8", "replace")) for text in self._strings)
 
     def add(self, answers: Answers, changes: Sequence[Change]) -> None:
-        """Add what the recipes of one model did."""
+        """Add the changes of one model's recipes."""
         given, phrasings = GivenAnswers(self._run, answers), OtherPhrasings(answers, self._about)
         seen = np.unique(np.concatenate([change.items for change in changes]))
         golds, befores = (given.read(BASELINE, seen, column) for column in ("gold", "prediction"))
@@ -82,7 +82,7 @@ class LedgerTexts:
             )
 
     def document(self) -> dict[str, Any]:
-        """Return the task as the page's script reads it."""
+        """Return the task in the form that the page's script reads."""
         return {
             "name": self.task,
             "relations": list(self._relations),
@@ -107,7 +107,7 @@ class LedgerTexts:
         return self._items.setdefault(item, len(self._items))
 
     def _answers(self, items: NDArray[np.int64], given: Given, alike: LongAnswers) -> NDArray[np.int64]:
-        # Few different answers are given many times: each is looked up once.
+        # Few distinct answers are given many times, so each is looked up once.
         texts, which = given
         strings = np.asarray([self._string(text, _LONGEST_ANSWER) for text in texts], dtype=np.int64)[which]
         for place, text in alike.among(items, given):
@@ -119,12 +119,12 @@ class LedgerTexts:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text in one line; of one that is too long, its beginning and, as the question is there, its end."""
+    """Return a text in one line, shortened to its beginning and its end, where the question is."""
     text = " ".join(text.split())
     if len(text) <= longest:
         return text
     head, tail = text[: longest // 3], text[-(longest - longest // 3 - 3) :]
-    # Between words, unless a long word would take most of what is kept with it.
+    # Cut between words, unless that would remove most of a part.
     words = head.rpartition(" ")[0], tail.partition(" ")[2]
     head, tail = (most if len(most) * 2 > len(part) else part for most, part in zip(words, (head, tail), strict=True))
     return f"{head.rstrip()} … {tail.lstrip()}"

@@ -1,4 +1,4 @@
-"""Answers too long to be shown whole, which are shown from where those to the same question differ."""
+"""Answers too long to show in full, shown from where the answers to the same question differ."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 from forgetmeter.report.words.told_apart import told_apart
 
 Given = tuple[list[str], NDArray[np.int64]]
-"""Texts, each once, and for each item the index of its own."""
+"""Distinct texts, and for each item the index of its text."""
 
 
 class LongAnswers:
-    """Knows which answers were given to the same item, as far as some are long.
+    """Collects the answers to each item of tasks with long answers.
 
     Args:
-        longest: An answer of more characters than this is long.
+        longest: Answers with more characters than this are long.
     """
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._given: dict[int, dict[str, None]] = {}
-        self._told: dict[int, dict[str, str]] = {}
+        self._shortened: dict[int, dict[str, str]] = {}
 
     def see(self, items: NDArray[np.int64], given: Given) -> None:
-        """Take note of answers, one an item."""
+        """Record answers, one per item."""
         texts, which = given
         long = [len(text) > self._longest for text in texts]
         if any(long):
@@ -34,7 +34,7 @@ class LongAnswers:
                 self._given.setdefault(item, {})[texts[text]] = None
 
     def among(self, items: NDArray[np.int64], given: Given) -> Iterator[tuple[int, str]]:
-        """Yield the places of those of these answers that begin as others to the same item, and how to show them."""
+        """Yield the index and the shortened text of each answer that begins like others to the same item."""
         if not self._given:
             return
         texts, which = given
@@ -45,8 +45,8 @@ class LongAnswers:
                     yield place, shown
 
     def _apart(self, item: int) -> dict[str, str]:
-        if item not in self._told:
+        if item not in self._shortened:
             answers = list(self._given[item])
             is_long = any(len(each) > self._longest for each in answers)
-            self._told[item] = dict(zip(answers, told_apart(answers), strict=True)) if is_long else {}
-        return self._told[item]
+            self._shortened[item] = dict(zip(answers, told_apart(answers), strict=True)) if is_long else {}
+        return self._shortened[item]

@@ -1,4 +1,4 @@
-"""Forgotten items whose fact is still answered right in other words."""
+"""Forgotten items whose fact is still answered right in another phrasing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forgetmeter.runs.content.item_texts import ItemTexts
 
 
 class OtherPhrasings:
-    """Knows which items of a task ask for the same fact."""
+    """The items of a task, grouped by the fact that they ask about."""
 
     def __init__(self, answers: Answers, about: ItemTexts | None) -> None:
         self._answers = answers
@@ -21,10 +21,10 @@ class OtherPhrasings:
             self._facts = np.asarray([fact_of.get(item, -1) for item in answers.items], dtype=np.int64)
 
     def right(self, change: Change) -> NDArray[np.bool_] | None:
-        """Return of each changed item whether the variant gets its fact right in another phrasing.
+        """Return for each changed item whether the variant gets its fact right in another phrasing.
 
         Returns:
-            Marks of shape ``(items,)``; ``None`` for gained items, and where the task has no phrasings.
+            Bools of shape ``(items,)``; ``None`` for gained items, or if the task has no phrasings.
         """
         facts = self._facts
         if facts is None or change.kind != "forgotten":
@@ -32,6 +32,6 @@ class OtherPhrasings:
         answered = self._answers.answered[change.row] & self._answers.paired[change.row]
         right = facts[answered & self._answers.correct[change.row] & (facts >= 0)]
         mine = facts[change.items]
-        # Forgotten items are wrong themselves, so that each right one is another.
+        # Forgotten items are wrong, so an item that is right is another phrasing.
         marks: NDArray[np.bool_] = (mine >= 0) & np.isin(mine, right)
         return marks

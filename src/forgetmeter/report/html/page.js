@@ -85,7 +85,7 @@
   const PAGE = 50;
   const ANY = "";
   data.changes.forEach((change) => {
-    // Stored as differences, which are small numbers.
+    // Stored as differences, which are smaller.
     let place = 0;
     change.item = change.item.map((step) => (place += step));
     change.elsewhere = change.elsewhere && new Set(change.elsewhere);
@@ -100,8 +100,8 @@
   const relations = data.tasks.map((task) => task.relations.map((text, at) => (text + " " + task.names[at]).toLowerCase()));
   const KINDS = [["forgotten", "forgotten"], ["gained", "gained"]];
   if (data.changes.some((change) => change.elsewhere)) {
-    KINDS.push(["elsewhere", "forgotten, still right in other words"]);
-    KINDS.push(["nowhere", "forgotten in all words"]);
+    KINDS.push(["elsewhere", "forgotten, still right in another phrasing"]);
+    KINDS.push(["nowhere", "forgotten in all phrasings"]);
   }
   let shown = 0;
   let rows = [];
@@ -167,7 +167,7 @@
           texts[change.after[place]].includes(word) ||
           about.includes(word) ||
           (its >= 0 && relations[change.task][its].includes(word));
-        // Every word, wherever it stands.
+        // All words must occur, in any column.
         if (wanted.every(has)) rows.push([change, place]);
       });
     });
@@ -191,7 +191,7 @@
       const line = body.insertRow();
       keys.forEach(([key, label]) => {
         const cell = line.insertCell();
-        // As text, never as markup: data sets hold anything.
+        // Text, never markup: data sets may contain anything.
         cell.textContent = value(row, key);
         cell.dataset.label = label;
         cell.className = key;
@@ -202,7 +202,7 @@
     const number = rows.length.toLocaleString("en");
     byId("ledger-count").textContent = rows.length
       ? number + " " + kindLabel() + (shown < rows.length ? ", the first " + shown + " shown" : "")
-      : "Nothing " + kindLabel() + " that matches.";
+      : "No matches: " + kindLabel() + ".";
   }
   function update() {
     find();
@@ -213,7 +213,7 @@
     const key = heading.dataset.key;
     order = (a, b) => {
       const one = String(value(a, key)), other = String(value(b, key));
-      // What is missing is last, whichever way.
+      // Missing values come last in either direction.
       return (one === "—") - (other === "—") || sign * compareTexts(one, other);
     };
     update();

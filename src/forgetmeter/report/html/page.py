@@ -1,4 +1,4 @@
-"""The page: one HTML document with its style, its scripts, its drawings and its data inside."""
+"""The page: one HTML document that contains its style, scripts, drawings and data."""
 
 from __future__ import annotations
 
@@ -35,17 +35,12 @@ _OWN = "forgetmeter.report.html"
 
 @dataclass(frozen=True, eq=False)
 class PageContent:
-    """What the page shows.
+    """Content of the page.
 
     Attributes:
-        run: The run.
-        summary: Its numbers.
-        headlines: Its answer.
-        figures: Its figures.
         drawn: The drawings of all figures, by name.
-        findings: The claims, tested.
         ledger: What was forgotten and gained.
-        other: The same run beside another one; ``None`` where it is alone.
+        other: Comparison with another run, on request.
     """
 
     run: Run
@@ -107,7 +102,7 @@ def render_page(content: PageContent) -> str:
 
 
 class _Drawings:
-    """Gives each figure its inline drawing; ids in them are numbered through the page."""
+    """Returns the inline drawing of a figure, with ids that are unique within the page."""
 
     def __init__(self, drawn: Mapping[str, DrawnFigure]) -> None:
         self._drawn = drawn
@@ -119,7 +114,7 @@ class _Drawings:
 
 
 def _hero(content: PageContent) -> tuple[TaskFigures, ...]:
-    """Return the one chart of each model that the first screen has: of the first task of which there is knowledge."""
+    """Return the chart per model for the first screen: of the first task that a baseline knows something about."""
     known = {each.task for each in content.headlines if each.has_knowledge}
     groups = sorted(content.figures.level, key=lambda group: group.task not in known)
     if not groups:
@@ -140,7 +135,7 @@ def _title(location: str) -> str:
 
 def _by_model(headlines: Sequence[Headline]) -> dict[str, list[Headline]]:
     found: dict[str, list[Headline]] = {}
-    # What there is no knowledge of comes last.
+    # Tasks without knowledge come last.
     for each in sorted(headlines, key=lambda each: not each.has_knowledge):
         found.setdefault(each.model, []).append(each)
     return found
@@ -151,7 +146,7 @@ def _own(name: str) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """Return a content security policy by which nothing but these scripts runs, and nothing is fetched."""
+    """Return a content security policy that allows only these scripts and no network access."""
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 

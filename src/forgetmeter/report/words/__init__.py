@@ -1,1 +1,1 @@
-"""Numbers, names and sentences as a reader sees them."""
+"""Numbers, names and sentences for readers."""

@@ -1,4 +1,4 @@
-"""The answer that a run gives, in a few sentences for each model and task."""
+"""The result of a run in a few sentences per model and task."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ class Headline:
     """What compression cost one model on one task.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
-        sentences: The answer, the most important first.
-        has_knowledge: Whether the baseline is there and better than guessing, so that there is something to forget.
+        sentences: The sentences, most important first.
+        has_knowledge: Whether the baseline has outcomes and is better than guessing.
     """
 
     model: str
@@ -40,7 +38,7 @@ class Headline:
 
 
 def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headline]:
-    """Return one for each model and task that has outcomes, in the study's order."""
+    """Return one headline per model and task with outcomes, in the study's order."""
     curves, found = list(curves), []
     names = [task.task for task in summary.tasks]
     for model in dict.fromkeys(cell.model for cell in summary.cells):
@@ -59,16 +57,16 @@ def _sentences(
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
     if baseline is None:
         best, worst = max(cell.accuracy.value for cell in cells), min(cell.accuracy.value for cell in cells)
-        yield f"The baseline has no outcomes on {label}, so what was forgotten cannot be said."
+        yield f"The baseline has no outcomes on {label}, so what was forgotten is unknown."
         yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
         return
     known = baseline.right
     yield _known(task, label, baseline, known)
     if not known:
-        yield "So there is nothing that compression could make it forget."
+        yield "So there is nothing to forget."
         return
     if _is_guessing(task, baseline):
-        yield "So what variants still get right of it says nothing of what they know."
+        yield "So what variants get right says nothing about what they know."
         return
     yield from _pruned(curves)
     yield from _quantized([cell for cell in cells if cell.retained is not None], methods)
@@ -107,11 +105,11 @@ def _pruned(curves: Sequence[RetainedCurve]) -> Iterable[str]:
     place = _PLACES.get(curve.scope.removeprefix("paper/"), curve.scope)
     affordable = _affordable(curve.points)
     if affordable is not None:
-        yield f"{affordable.level:.0%} of {place} can go for {_lost(affordable)} of that."
+        yield f"Pruning {affordable.level:.0%} of {place} costs {_lost(affordable)} of that."
     much = next((point for point in curve.points if 1 - point.retained.value >= _MUCH), None)
     if much is not None:
-        already = "Already without" if much is curve.points[0] else "Without"
-        yield f"{already} {much.level:.0%} of {place}, {_lost(much)} is gone."
+        already = " already" if much is curve.points[0] else ""
+        yield f"Pruning {much.level:.0%} of {place}{already} costs {_lost(much)}."
 
 
 def _widest(curves: Sequence[RetainedCurve]) -> RetainedCurve | None:
@@ -123,7 +121,7 @@ def _widest(curves: Sequence[RetainedCurve]) -> RetainedCurve | None:
 
 
 def _affordable(curve_points: Sequence[CurvePoint]) -> CurvePoint | None:
-    """Return the highest level up to which little is lost; the less is lost, the better, so 1% is tried first."""
+    """Return the highest level up to which at most 1% is lost; if there is none, the same for 2%, 5% and 10%."""
     for limit in _AFFORDABLE:
         found = None
         for point in curve_points:
@@ -162,4 +160,4 @@ def _cost(words: str, cell: CellSummary) -> str:
         return f"{said} forgets {forgotten} of that, and gains more ({drop})."
     if cell.drop.high <= _NOTHING:
         return f"{said} costs nothing measurable ({drop})."
-    return f"{said} forgets {forgotten} of that; in accuracy it is not beyond chance ({drop})."
+    return f"{said} forgets {forgotten} of that; the change in accuracy is not beyond chance ({drop})."

@@ -1,4 +1,4 @@
-"""Items that were not asked, not asked whole, or not answered by numbers, in words."""
+"""Items that were left out, truncated, or answered with NaN or infinite logits, in words."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from forgetmeter.visible_text import visible_line
 def left_out_facts(
     cells: Sequence[CellSummary | MeasuredSummary], filters: Mapping[str, int] | None = None
 ) -> list[str]:
-    """Say how many items a model was not asked, why and which, and how many it was not asked whole; a phrase each.
+    """Return phrases on how many items were left out, why and which, and how many were truncated.
 
     Args:
-        cells: The cells of one model and task: what a model cannot be asked is the same for all its variants.
-        filters: How many the task itself left out, by reason.
+        cells: Cells of one model and task; the items that a model cannot be asked are the same for all its variants.
+        filters: Number of items that the task itself left out, by reason.
     """
     one = next((cell for cell in cells if cell.dropped or cell.cut), None)
     dropped = {**(filters or {}), **(one.dropped if one else {})}
@@ -29,15 +29,15 @@ def left_out_facts(
         )
         facts.append(f"{count(sum(dropped.values()))} left out ({reasons})")
     if one and one.cut:
-        facts.append(f"{count(one.cut)} cut to the length that the model reads")
+        facts.append(f"{count(one.cut)} truncated to the model's maximum length")
     return facts
 
 
 def not_numbers_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[str]:
-    """Say of which cells some answers are not numbers, a sentence each."""
+    """Return one sentence per cell with NaN or infinite logits."""
     return [
         f"{cell.task}, {visible_line(cell.recipe)}: {count(cell.not_numbers)} of {count(cell.items)} answers are not "
-        "numbers (logits that are NaN or infinite), and count as wrong."
+        "numbers (NaN or infinite logits), and count as wrong."
         for cell in cells
         if cell.not_numbers
     ]

@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them."""
+"""Numbers, formatted for readers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def percent(share: float | None) -> str:
 
 
 def share_or_all_but(number: int, total: int) -> str:
-    """Return a part of a total as a percentage; what would round to all, though it is not, as ``all but 3``."""
+    """Return a part of a total as a percentage, or as ``all but 3`` if it would wrongly round to 100%."""
     share = percent(number / total)
     return f"all but {count(total - number)}" if number < total and share == percent(1.0) else share
 
 
 def interval(estimate: Estimate) -> str:
-    """Return the interval of a share or a difference of shares in percentage points, without a unit."""
+    """Return the interval of a share or of a difference of shares in percentage points, without a unit."""
     return f"[{_signless(100 * estimate.low, 1)}, {_signless(100 * estimate.high, 1)}]"
 
 
@@ -48,12 +48,12 @@ def probability(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """Return a whole number with commas between thousands."""
+    """Return an integer with thousands separators."""
     return MISSING if value is None else f"{value:,}"
 
 
 def magnitude(value: int | None) -> str:
-    """Return a large whole number as thousands (k), millions (M) or billions (B) with one decimal."""
+    """Return a large integer as thousands (k), millions (M) or billions (B) with one decimal."""
     if value is None:
         return MISSING
     for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
@@ -63,7 +63,7 @@ def magnitude(value: int | None) -> str:
 
 
 def megabytes(sizes: Iterable[int | None]) -> list[str]:
-    """Return sizes in MB (10^6 bytes), with as many decimals as the largest of them needs, up to three."""
+    """Return sizes in MB (10^6 bytes) with one to three decimals, depending on the largest."""
     sizes = list(sizes)
     largest = max((size for size in sizes if size is not None), default=0) / 1e6
     decimals = 1 if largest >= 10 else 2 if largest >= 1 else 3
@@ -71,6 +71,6 @@ def megabytes(sizes: Iterable[int | None]) -> list[str]:
 
 
 def _signless(value: float, decimals: int) -> str:
-    """Return a number with so many decimals; what rounds to zero has no sign."""
+    """Return a number with fixed decimals, without the sign of a negative zero."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text

@@ -1,4 +1,4 @@
-"""Recipes and scopes as a reader says them."""
+"""Recipes and scopes in words."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ _SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
 def recipe_in_words(text: str, methods: Methods) -> str:
     """Return what a recipe does and where: ``attention: 20% pruned, then 8-bit``.
 
-    A recipe in a form that is not known here, such as one of a plug-in, is returned as it is.
-
-    Args:
-        text: The recipe.
-        methods: What the run knows about its methods.
+    A recipe that does not parse, such as one in a plug-in's own syntax, is returned unchanged.
     """
     if text == BASELINE:
         return BASELINE
@@ -41,22 +37,22 @@ def treatment(recipe: Recipe, methods: Methods) -> str:
 
 
 def scope_in_words(scope: str) -> str:
-    """Return a scope as it is said: ``both`` for attention and feed-forward together."""
+    """Return a scope in words: ``both`` for attention and feed-forward together."""
     return _SCOPE_NAMES.get(scope, scope)
 
 
 def task_label(task: str, tasks: Iterable[str]) -> str:
-    """Return a task's name without its options, where no other of the tasks has the same."""
+    """Return a task's name without its options, unless another of the tasks has the same name."""
     base = task.partition(":")[0]
     return task if any(other != task and other.partition(":")[0] == base for other in tasks) else base
 
 
 def things(task: str, number: int) -> str:
-    """Return what a task's items are called: facts, where it asks for each once; items, where it does not say."""
+    """Return the noun for a task's items: what the task declares, such as ``facts``, else ``items``."""
     try:
         if (declared := find_task(task)) is not None:
             return declared.things(declared.parse(task), number)
     except UserError:
-        # A run may be older than what is installed.
+        # The run may name a task that is not installed any more.
         pass
     return "item" if number == 1 else "items"

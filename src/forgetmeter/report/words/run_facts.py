@@ -1,4 +1,4 @@
-"""What was run, and what came of it: models, versions, hardware, seeds, filters, failures, missing cells."""
+"""Facts about a run: models, tasks, evaluation, noise, hardware, versions, cells and failures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_FAILURES = 200
 
 @dataclass(frozen=True)
 class FactGroup:
-    """Facts under one heading: a name and a value each."""
+    """Facts under one heading, as pairs of name and value."""
 
     heading: str
     facts: tuple[tuple[str, str], ...]
 
 
 def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
-    """Return what there is to say of a run; groups without facts are left out."""
+    """Return the facts about a run, without empty groups."""
     study = run.study
     identity: Mapping[str, Any] = study["identity"]
     groups = [
@@ -54,7 +54,7 @@ def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
         said = [f"{count(task.items)} items"]
         official = row.get("official_size")
         if official is not None and official != task.items:
-            said.append(f"of {count(official)} in all")
+            said.append(f"of {count(official)} in total")
         said += [f"source {row['source']}"] if row.get("source") else []
         said += [f"version {row['version']}"] if row.get("version") else []
         said += [f"left out: {count(number)} {reason}" for reason, number in task.filters.items()]
@@ -85,7 +85,7 @@ def _plain(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _noise(run: Run) -> Iterable[tuple[str, str]]:
     for (model, task), noise in run.noise.items():
-        yield f"{model}, {task}", f"{percent(noise.floor)} of the items change when the baseline is asked twice"
+        yield f"{model}, {task}", f"{percent(noise.floor)} of the items change if the baseline is asked twice"
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
@@ -95,15 +95,15 @@ def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
     if summary.missing:
         missing = Counter((model, task) for model, _, task in summary.missing)
         for (model, task), number in missing.items():
-            yield f"missing: {model}, {task}", f"{count(number)} recipes; the same command does the rest"
+            yield f"missing: {model}, {task}", f"{count(number)} recipes; run the study again to do the rest"
     simulated = [each for each in summary.variants if each.simulated]
     if simulated:
-        yield "simulated", f"{count(len(simulated))} variants, in floating point: same arithmetic, but not its speed"
+        yield "simulated", f"{count(len(simulated))} variants, in floating point: same arithmetic, not the same speed"
 
 
 def _failures(summary: Summary) -> Iterable[tuple[str, str]]:
     for failure in summary.failures[:_MOST_FAILURES]:
         name = f"{failure.model}, {failure.task}: {recipe_in_words(failure.recipe, summary.methods)}"
-        yield name, visible_line(failure.error) or "no cause was noted"
+        yield name, visible_line(failure.error) or "no cause was recorded"
     if len(summary.failures) > _MOST_FAILURES:
         yield "and more", f"{count(len(summary.failures) - _MOST_FAILURES)} failures"

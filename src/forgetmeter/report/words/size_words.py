@@ -1,4 +1,4 @@
-"""What the sizes of a variant are called, in the order in which they are shown."""
+"""Names of a variant's sizes, in display order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long answers that begin alike, from where they differ."""
+"""Long answers with a common beginning, shortened to where they differ."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _LONG_BEGINNING = 20
 
 
 def told_apart(answers: Sequence[str]) -> list[str]:
-    """Return answers in one line each, without a long beginning that different ones share.
+    """Return answers as one line each, without a long common beginning unless all are equal.
 
     Args:
-        answers: To the same question; at least one.
+        answers: Answers to the same question; at least one.
     """
     lines = [" ".join(text.split()) for text in answers]
-    # A word is shown whole.
+    # Start at a word boundary.
     start = commonprefix(lines).rfind(" ") + 1  # noqa: RUF071 - of characters, not of paths
     if len(set(lines)) == 1 or start < _LONG_BEGINNING:
         return lines

@@ -1,1 +1,1 @@
-"""Claims about forgetting, each tested on a run: one file a finding."""
+"""Claims about forgetting, each tested on a run: one file per finding."""

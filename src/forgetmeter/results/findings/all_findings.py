@@ -30,15 +30,10 @@ FINDINGS = (
     accuracy_hides_flips,
     rare_facts_first,
 )
-"""The paper's four (the fourth in two halves), then those of related work."""
+"""The paper's four findings (the fourth in two halves), then those of related work."""
 
 
 def find(run: Run, summary: Summary) -> tuple[Finding, ...]:
-    """Test all claims on a run.
-
-    Args:
-        run: The run, finished or not.
-        summary: The same in numbers.
-    """
+    """Test all claims on a run."""
     models = gather(run, summary)
     return with_verdicts([test(models) for test in FINDINGS])

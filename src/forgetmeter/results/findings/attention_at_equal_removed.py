@@ -1,4 +1,4 @@
-"""The same gap at equal removed parameters: whether it is more than their number."""
+"""From related work: pruning attention costs fewer facts than pruning feed-forward, at equal removed parameters."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CLAIM = Claim(
     name="attention_cheaper_at_equal_removed",
     sentence="Pruning attention costs less than removing as many weights from feed-forward.",
     source="arXiv 2310.04680, at equal removed parameters",
-    question="When equally many weights are removed, is more retained with attention pruned than with feed-forward?",
+    question="At equally many removed weights, is more retained if attention is pruned than if feed-forward is?",
     test="Retained with attention pruned minus retained with feed-forward pruned, at ten equidistant numbers of "
-    "removed weights up to the most that both curves reach, by straight lines between measured variants; the mean over "
-    "these and over methods.",
+    "removed weights up to the largest that both curves reach, interpolated linearly between measured variants; the "
+    "mean over these numbers and over methods.",
     unit="retained",
 )
 
@@ -66,11 +66,11 @@ def _removed(group: Sequence[Treatment], evidence: Evidence) -> list[float]:
 def _weights(
     group: Sequence[Treatment], grid: NDArray[np.float64], evidence: Evidence
 ) -> tuple[float, Mapping[str, float]]:
-    """Return what the unpruned model and each recipe count for in the mean of a curve over a grid."""
+    """Return the weights of the unpruned model and of each recipe in the mean of a curve over a grid."""
     places = np.asarray([0.0, *_removed(group, evidence)])
     order = np.argsort(places, kind="stable")
     shares = np.zeros(len(places))
     for member in range(len(places)):
-        # Interpolation is linear in the curve's values: each counts for the mean of its own hat function.
+        # Interpolation is linear in the curve's values, so the weight of each is the mean of its hat function.
         shares[member] = np.interp(grid, places[order], (order == member).astype(float)).mean()
     return float(shares[0]), {each.recipe: float(share) for each, share in zip(group, shares[1:], strict=True)}

@@ -12,7 +12,7 @@ from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, scope_groups
 
 CLAIM = Claim(
     name="attention_cheaper_at_equal_sparsity",
-    sentence="Pruning attention costs less than pruning as large a share of feed-forward.",
+    sentence="Pruning attention costs less than pruning the same share of feed-forward.",
     source="arXiv 2310.04680",
     question="At equal sparsity, is more retained with attention pruned than with feed-forward pruned?",
     test="Retained with attention pruned minus retained with feed-forward pruned; the mean over methods and levels.",

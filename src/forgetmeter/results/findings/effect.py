@@ -1,4 +1,4 @@
-"""From an effect in resamples to the result of a test."""
+"""Tests of claims, from the resampled effect on each task."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Effect:
     """An effect on one task.
 
     Attributes:
-        value: The effect; above the claim's threshold where it is as claimed.
-        draws: The same in resamples, of shape ``(resamples,)``.
-        clusters: How many relations were resampled; ``None`` where it was items.
-        recipes: What was compared, as text.
-        detail: What else there is to say of it, a phrase.
-        trials: How many effects this one was chosen from as the least favourable to the claim: its p-value is
-            multiplied by that where it speaks against the claim.
+        value: The effect; above the claim's threshold if it is as claimed.
+        draws: The effect in each resample, shape ``(resamples,)``.
+        clusters: Number of resampled relations; ``None`` if items were resampled.
+        recipes: The compared recipes, as text.
+        detail: A phrase of further detail, or empty.
+        trials: Number of effects from which this one was chosen as the least favourable to the claim; if it speaks
+            against the claim, its p-value is multiplied by this number.
     """
 
     value: float
@@ -46,13 +46,11 @@ def tested(
     """Test a claim on every task of every model.
 
     Args:
-        claim: What is claimed.
-        models: What their variants did.
-        effect_on: Returns the effect on a task, or what is missing there.
-        needs_knowledge: Whether tasks are left out of which the baseline knows nothing that could be retained.
+        effect_on: Returns the effect on a task, or what is missing for a test.
+        needs_knowledge: Whether to leave out tasks of which the baseline knows too little.
 
     Returns:
-        The finding, without verdicts yet: these depend on all that is tested in the run.
+        The finding without verdicts, which depend on all tests of the run.
     """
 
     def on_task(evidence: Evidence) -> Effect | str:
@@ -60,7 +58,7 @@ def tested(
             return effect_on(evidence)
         if not evidence.answers.known.any():
             return evidence.problem
-        # What recipes are missing is said first, as it is the same for all tasks.
+        # Missing recipes are reported first, as they are the same for all tasks.
         found = effect_on(evidence)
         return found if isinstance(found, str) else evidence.problem or found
 
@@ -72,10 +70,10 @@ def tested(
 
 
 def p_value(effect: Effect, threshold: float) -> float:
-    """Return the two-sided p-value that an effect is its threshold.
+    """Return the two-sided p-value that an effect equals its threshold.
 
-    By the t distribution with one degree of freedom less than there are relations, or the normal one over items, and
-    the standard deviation of the effect in resamples.
+    Uses the standard deviation of the draws with the t distribution (number of relations minus 1 degrees of freedom),
+    or with the normal distribution if items were resampled.
     """
     draws = effect.draws[np.isfinite(effect.draws)]
     distance = effect.value - threshold
@@ -86,7 +84,7 @@ def p_value(effect: Effect, threshold: float) -> float:
     if effect.clusters is None:
         tail = float(norm.sf(abs(distance) / deviation))
     else:
-        # The spread of few draws is too small by this factor.
+        # The spread over few relations is too small by this factor.
         deviation *= float(np.sqrt(effect.clusters / (effect.clusters - 1)))
         tail = float(t.sf(abs(distance) / deviation, effect.clusters - 1))
     return min(1.0, 2 * tail * trials)
@@ -124,7 +122,7 @@ def _task_result(claim: Claim, task: str, found: Effect | str) -> TaskResult:
 
 
 def _mean(effects: Sequence[Effect]) -> Effect:
-    """Return the mean effect of tasks, whose resamples are independent; the fewest relations of any count."""
+    """Return the mean effect over tasks, whose resamples are independent, with their smallest number of relations."""
     clusters = [effect.clusters for effect in effects if effect.clusters is not None]
     number = min(len(effect.draws) for effect in effects)
     return Effect(

@@ -1,4 +1,4 @@
-"""What findings are tested on: what the variants of a model did, task by task."""
+"""Evidence that findings are tested on: outcomes and summaries of a model's variants, task by task."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_weights, totals_by_cluster
 
 FEWEST_KNOWN = 20
-"""Of fewer items that the baseline gets right, the share that is retained says too little."""
+"""With fewer items that the baseline gets right, the retained share says too little."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the variants of one model did on one task.
+    """Evidence of one model on one task.
 
     Attributes:
-        answers: Item by item.
-        cells: The same in numbers, by recipe.
-        removed: Removed weights by recipe, where they were counted.
-        perplexity: Of the model under each recipe, from another task of the run; empty where it has none.
-        methods: What is known about the methods of the recipes.
+        answers: Outcomes, item by item.
+        cells: Cell summaries, by recipe.
+        removed: Removed weights by recipe, if counted.
+        perplexity: Perplexity of the model under each recipe, from another task of the run; empty if there is none.
     """
 
     answers: Answers
@@ -50,7 +49,7 @@ class Evidence:
 
     @cached_property
     def treatments(self) -> tuple[Treatment, ...]:
-        """The recipes of one step."""
+        """The task's recipes of one step."""
         return treatments(self.answers.recipes, self.methods)
 
     @property
@@ -65,18 +64,18 @@ class Evidence:
 
     @cached_property
     def draws(self) -> RetainedDraws:
-        """What variants retain, in resamples; those of different tasks are independent of each other."""
+        """Draws of what variants retain; those of different tasks are independent."""
         return retained_draws(self.answers, seed=self.seed)
 
     @cached_property
     def problem(self) -> str:
-        """Why nothing can be said of what is retained; empty where it can."""
+        """Why retained shares cannot be tested; empty if they can."""
         baseline = self.cells.get(BASELINE)
         if baseline is None or self.answers.baseline is None:
             return "the baseline has no outcomes"
         known = int(self.answers.known.sum())
         if known < FEWEST_KNOWN:
-            return f"the baseline gets only {known} items right; a test needs {FEWEST_KNOWN}"
+            return f"the baseline gets only {known} items right; a test needs at least {FEWEST_KNOWN}"
         if baseline.p_chance is not None:
             expected = float(np.nanmean(self.answers.chance))
             if baseline.p_chance >= SIGNIFICANT or baseline.accuracy.value <= expected:
@@ -84,14 +83,13 @@ class Evidence:
         return ""
 
     def mean_draws(self, values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], int | None]:
-        """Return the mean of a number an item, the same in resamples, and how many relations were resampled.
+        """Return the mean of one value per item, its draws, and the number of resampled relations.
 
-        Without enough relations, resamples are drawn from the normal distribution that the mean of so many items has.
-        All are spread a little more, by what a change of a single item makes, so that few items that happen to be alike
-        do not pass for certainty.
+        Without enough relations, the draws come from the normal distribution of the mean of the items. All draws get
+        noise as large as the change of a single item, so that a few items that happen to be alike do not look certain.
 
         Args:
-            values: Of shape ``(items,)``; items with NaN are left out.
+            values: Shape ``(items,)``; items with NaN are left out.
         """
         sound = np.isfinite(values)
         kept, relation = values[sound], self.answers.relation[sound]
@@ -115,7 +113,7 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class ModelEvidence:
-    """What the variants of one model did on all tasks."""
+    """Evidence of one model on all tasks."""
 
     model: str
     tasks: tuple[Evidence, ...]
@@ -153,7 +151,7 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
 
 
 def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> Mapping[str, float]:
-    """Return the perplexity by recipe from the first task that has one; infinite where a model is ruined."""
+    """Return the perplexity by recipe from the first task that has one; it may be infinite for a ruined model."""
     found: dict[str, dict[str, float]] = {}
     for cell in cells:
         for name, value in cell.metrics.items():

@@ -19,9 +19,9 @@ CLAIM = Claim(
     name="facts_before_perplexity",
     sentence="Facts fail before perplexity does.",
     source="arXiv 2310.01382",
-    question="Is a tenth of the facts forgotten at a lower level of pruning than that where perplexity is a tenth up?",
-    test="Level where perplexity is 1.1 times the baseline's, minus level where 0.9 of the facts are retained, both by "
-    "straight lines between measured levels; the last level where that is never reached. The mean over curves. "
+    question="Is a tenth of the facts forgotten at a lower pruning level than the one that raises perplexity by 10%?",
+    test="Level at which perplexity is 1.1 times the baseline's, minus level at which 0.9 of the facts are retained, "
+    "both interpolated linearly between measured levels; the last level if never reached. The mean over curves. "
     "Perplexity has no interval of its own here.",
     unit="level",
 )
@@ -66,11 +66,11 @@ def _fallen_level(levels: NDArray[np.float64], retained: NDArray[np.float64]) ->
 
 
 def _first_crossing(levels: NDArray[np.float64], rises: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the level where each row first reaches a tenth, by straight lines; the last level where it does not.
+    """Return the linearly interpolated level at which each row first reaches a tenth; the last level if it does not.
 
     Args:
-        levels: Growing, from 0, of shape ``(levels,)``.
-        rises: Of shape ``(rows, levels)``; 0 in the first column.
+        levels: Ascending levels, starting at 0, shape ``(levels,)``.
+        rises: Shape ``(rows, levels)``; 0 in the first column.
     """
     reached = rises >= TENTH
     after = np.where(reached.any(axis=1), reached.argmax(axis=1), len(levels) - 1)

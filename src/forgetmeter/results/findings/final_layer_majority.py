@@ -21,7 +21,7 @@ CLAIM = Claim(
     source="arXiv 2312.00960",
     question="With the head pruned, is the accuracy at most 2 points above that of always giving the majority answer?",
     test="Accuracy of the majority answers minus that with the head pruned, on the same items; the mean over methods "
-    "and levels. Compared with -2 points. Only where the unpruned model is better than the majority answers.",
+    "and levels. Compared with -2 points. Tested only if the unpruned model is better than the majority answers.",
     unit="accuracy",
     threshold=-MARGIN,
 )

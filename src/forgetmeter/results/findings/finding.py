@@ -1,4 +1,4 @@
-"""What came of testing a claim on a run."""
+"""Claims, and the results of testing them on a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ class TaskResult:
     """A claim tested on one model and one task.
 
     Attributes:
-        task: The task.
-        effect: In the finding's unit, above zero where it is as claimed, with its 95% interval; ``None`` where it was
-            not tested.
-        p_value: Two-sided, that the effect is zero (or the finding's threshold); not corrected.
-        recipes: What was compared, as text.
-        detail: What else there is to say of it, a phrase; may be empty.
-        missing: What is missing for a test; empty where it was tested.
+        effect: In the claim's unit, above its threshold if as claimed, with its 95% interval; ``None`` if not tested.
+        p_value: Two-sided p-value that the effect equals the claim's threshold, not corrected.
+        recipes: The compared recipes, as text.
+        detail: A phrase of further detail, or empty.
+        missing: What is missing for a test; empty if tested.
     """
 
     task: str
@@ -38,13 +36,12 @@ class ModelResult:
     """A claim tested on one model.
 
     Attributes:
-        model: The model, as text.
-        verdict: What came of it.
-        effect: Mean of the tasks' effects, with its 95% interval; ``None`` where none was tested.
-        p_value: Two-sided; not corrected.
-        p_holm: The same, corrected by Holm for all claims and models tested in the run.
-        tasks: One a task.
-        missing: What is missing for a test; empty where it was tested.
+        verdict: The verdict on this model.
+        effect: Mean of the tasks' effects, with its 95% interval; ``None`` if none was tested.
+        p_value: Two-sided p-value, not corrected.
+        p_holm: The p-value, corrected by Holm for all claims and models tested in the run.
+        tasks: One result per task.
+        missing: What is missing for a test; empty if tested.
     """
 
     model: str
@@ -58,15 +55,15 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed, and how it is tested.
+    """A claim, and how it is tested.
 
     Attributes:
-        name: Short, for programs, such as ``overall_hurts_most``.
-        sentence: What is claimed.
-        source: Who claims it.
-        question: What exactly is asked of the run.
+        name: Identifier, such as ``overall_hurts_most``.
+        sentence: The claim in one sentence.
+        source: Who makes it.
+        question: The exact question to the run.
         test: How it is answered: the effect and its test.
-        unit: What the effect is a difference of, such as ``retained``; a share, where nothing else is said.
+        unit: What the effect is a difference of, such as ``retained``; a share, unless stated otherwise.
         threshold: What the effect is compared with, in the same unit.
     """
 
@@ -81,14 +78,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim, and what a run says of it.
+    """A claim, tested on a run.
 
     Attributes:
-        claim: The claim, its question and its test.
-        results: One a model, in the study's order.
-        verdict: Overall: ``supported`` or ``contradicted`` where at least one model says so and none the other;
-            ``inconclusive`` where models disagree or none is clear; ``not tested`` where none was.
-        missing: What is missing for a test; empty where it was tested.
+        results: One per model, in the study's order.
+        verdict: ``supported`` or ``contradicted`` if at least one model says so and none says the opposite;
+            ``inconclusive`` if models disagree or none is clear; ``not tested`` if none was.
+        missing: What is missing for a test; empty if tested.
     """
 
     claim: Claim

@@ -1,4 +1,4 @@
-"""From related work: where accuracy shows nothing, answers have changed all the same."""
+"""From related work: answers flip even if accuracy shows no loss."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ THRESHOLD = 0.01
 
 CLAIM = Claim(
     name="accuracy_hides_flips",
-    sentence="Where accuracy shows no loss, answers have flipped all the same.",
+    sentence="Answers flip even if accuracy shows no loss.",
     source="arXiv 2407.09141",
     question="Among variants whose drop is not beyond chance, do clearly more items flip than the drop accounts for?",
     test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
-    "where it was measured; the mean over variants whose drop is not beyond chance. Compared with 1 point.",
+    "if measured; the mean over variants whose drop is not beyond chance. Compared with 1 point.",
     unit="items flipped beyond the drop",
     threshold=THRESHOLD,
 )
@@ -49,7 +49,7 @@ def _is_unclear(evidence: Evidence, recipe: str) -> bool:
 
 
 def _beyond_drop(evidence: Evidence, row: int) -> NDArray[np.float64]:
-    """Return a number an item whose mean is the share of flips minus the size of the drop."""
+    """Return one value per item, whose mean is the share of flips minus the size of the drop."""
     answers = evidence.answers
     change = answers.known.astype(np.float64) - answers.correct[row]
     change[~answers.paired[row]] = np.nan

@@ -17,7 +17,7 @@ CLAIM = Claim(
     source="arXiv 2312.00960",
     question="At equal sparsity, is less retained after pruning both than after pruning either of them alone?",
     test="Retained with attention pruned minus with both, and with feed-forward pruned minus with both, each the mean "
-    "over methods and levels. Both have to be above zero, so the smaller one decides.",
+    "over methods and levels. Both must be above zero, so the smaller one decides.",
     unit="retained",
 )
 
@@ -38,7 +38,7 @@ def _effect(evidence: Evidence) -> Effect | str:
         mean_difference(
             evidence,
             [(group[scope], group[BOTH]) for group in groups],
-            detail=f"the nearer one is {scope}",
+            detail=f"decided by {scope}",
         )
         for scope in (ATTENTION, FEED_FORWARD)
     ]

@@ -1,4 +1,4 @@
-"""Different scopes compressed by the same method at the same level: what several findings compare."""
+"""Comparison of scopes that are compressed by the same method at the same level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from forgetmeter.results.findings.evidence import Evidence
 
 
 def mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:
-    """Return what the first recipes of pairs retain more than the second ones, on average."""
+    """Return the mean over pairs of the first recipe's retained share minus the second one's."""
     coefficients: dict[str, float] = {}
     for better, worse in pairs:
         coefficients[better] = coefficients.get(better, 0.0) + 1 / len(pairs)

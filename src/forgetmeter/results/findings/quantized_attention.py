@@ -14,7 +14,7 @@ CLAIM = Claim(
     name="quantizing_attention_cheaper",
     sentence="Quantizing attention costs less than quantizing feed-forward.",
     source="arXiv 2312.00960",
-    question="By the same method at the same bits, is more retained with attention quantized than with feed-forward?",
+    question="With the same method and bits, is more retained if attention is quantized than if feed-forward is?",
     test="Retained with attention quantized minus retained with feed-forward quantized; the mean over methods and "
     "bits.",
     unit="retained",

@@ -1,4 +1,4 @@
-"""From related work: facts about what is rarely spoken of are forgotten first."""
+"""From related work: facts about rarely mentioned subjects are forgotten first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLAIM = Claim(
     name="rare_facts_first",
     sentence="Rare facts are forgotten first.",
     source="arXiv 2212.10511, 2608.19670",
-    question="Of two facts of a relation, both known to the baseline, one now forgotten: is that the rarer one?",
+    question="Of two facts of a relation that the baseline knew, is the forgotten one rarer than the kept one?",
     test="Probability that it is (ties count half) over all such pairs of all relations, minus one half; the mean over "
     "variants that forget and keep at least ten facts each. Intervals are over relations.",
     unit="probability",
@@ -42,7 +42,7 @@ def _effect(evidence: Evidence) -> Effect | str:
     ranks = _ranks_within(relation, relations, answers.popularity[usable])
     found, recipes = [], []
     for row, recipe in enumerate(answers.recipes):
-        # Items that a variant did not answer are neither kept nor forgotten; in one run there are none.
+        # Variants of one run answer the same items; an unanswered item would count as forgotten here.
         kept = answers.correct[row, usable]
         both = int(kept.sum()), int((~kept).sum())
         if recipe != BASELINE and min(both) >= FEWEST_OF_EACH:
@@ -53,7 +53,7 @@ def _effect(evidence: Evidence) -> Effect | str:
     wins, pairs = (np.asarray([each[side] for each in found]) for side in (0, 1))
     telling = int((pairs.sum(axis=0) > 0).sum())
     if telling < FEWEST_CLUSTERS:
-        return f"only {telling} relations with known popularity have both forgotten and kept facts (of 5 needed)"
+        return f"only {telling} relations with known popularity have both forgotten and kept facts; a test needs 5"
     weights = cluster_weights(relations, seed=evidence.seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = np.nanmean((weights @ wins.T) / (weights @ pairs.T), axis=1) - 0.5
@@ -72,9 +72,9 @@ def _ranks_within(relation: NDArray[np.int64], relations: int, popularity: NDArr
 def _pairs(
     relation: NDArray[np.int64], relations: int, ranks: NDArray[np.float64], kept: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each relation in how many pairs the kept fact is the more popular one, and how many there are.
+    """Return, per relation, the number of pairs whose kept fact is the more popular one, and the number of pairs.
 
-    The first is Mann and Whitney's U, from the kept facts' sum of ranks.
+    The first is the Mann-Whitney U statistic, from the rank sum of the kept facts.
     """
     number_kept = np.bincount(relation, kept, minlength=relations)
     forgotten = np.bincount(relation, ~kept, minlength=relations)

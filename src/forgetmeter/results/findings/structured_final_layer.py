@@ -12,11 +12,11 @@ from forgetmeter.results.treatments import HEAD
 
 CLAIM = Claim(
     name="structured_final_layer_worse",
-    sentence="Structured pruning of the final layer is worse than unstructured pruning of it.",
+    sentence="Structured pruning of the final layer is worse than unstructured pruning.",
     source="arXiv 2312.00960",
     question="At equal sparsity of the head, is more retained with single weights pruned than with whole rows?",
     test="Retained under l1_unstructured minus under ln_structured, and random_unstructured minus random_structured, "
-    "all of the head; the mean over pairs and levels.",
+    "all on the head; the mean over pairs and levels.",
     unit="retained",
 )
 

@@ -1,4 +1,4 @@
-"""From p-values to verdicts, with all that is tested in a run taken together."""
+"""Verdicts on claims, with p-values corrected for all tests of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forgetmeter.statistics.correction import holm_corrected
 
 
 def with_verdicts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return findings with their verdicts, their p-values corrected by Holm over all claims and models tested."""
+    """Return findings with verdicts and with p-values corrected by Holm over all claims and models tested."""
     corrected = iter(holm_corrected([result.p_value for finding in findings for result in finding.results]))
     found = []
     for finding in findings:

@@ -1,4 +1,4 @@
-"""What all variants of a model did on a task, item by item: the arrays from which everything else is counted."""
+"""Outcomes of all variants of a model on a task as arrays, the input of all statistics."""
 
 from __future__ import annotations
 
@@ -27,26 +27,24 @@ _READ = ("item_id", "correct", "prediction", "rank", "margin", "loglikelihoods")
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the variants of one model did on one task.
+    """Outcomes of one model's variants on one task.
 
-    Items are those of the baseline, in its order; where a variant answered others too, these come behind.
+    Items are the baseline's, in its order, then those that only other variants answered.
 
     Attributes:
-        model: The model, as text.
-        task: The task.
-        recipes: One a variant, in the study's order.
-        items: Their ids, of shape ``(items,)``.
-        relation: For each item the index of its relation in ``relations``, -1 where it has none.
-        relations: Names of the relations; empty where the task has none.
-        popularity: Of each item's subject; NaN where it is not known.
-        chance: Probability that a guess is right, by item; NaN where that cannot be said.
-        majority: 1 where the majority answer is right, else 0, by item; NaN likewise.
-        answered: Whether there is an outcome, bool, of shape ``(variants, items)``.
-        correct: Whether it is right, of the same shape; ``False`` where there is none.
-        changed: Whether the prediction is another than the baseline's, of the same shape.
-        rank: Of the right answer, float32, of the same shape; NaN where there is none.
-        margin: Log-likelihood of the right answer minus that of the best wrong one in nats, likewise.
-        divergence: Of the distribution over the choices from the baseline's, in nats, likewise.
+        recipes: One per variant, in the study's order.
+        items: Item ids, shape ``(items,)``.
+        relation: Per item, the index of its relation in ``relations``; -1 for none.
+        relations: Names of the relations; empty if the task has none.
+        popularity: Per item, the popularity of its subject; NaN if unknown.
+        chance: Per item, the probability that a guess is right; NaN if undefined.
+        majority: Per item, 1 if the majority answer is right, else 0; NaN if undefined.
+        answered: Whether there is an outcome, bool, shape ``(variants, items)``.
+        correct: Whether it is right, same shape; ``False`` without an outcome.
+        changed: Whether the prediction differs from the baseline's, same shape.
+        rank: Rank of the right answer, float32, same shape; NaN if missing.
+        margin: Log-likelihood of the right answer minus that of the best wrong one, in nats, likewise.
+        divergence: Divergence of the distribution over the choices from the baseline's, in nats, likewise.
     """
 
     model: str
@@ -67,12 +65,12 @@ class Answers:
 
     @property
     def baseline(self) -> int | None:
-        """Index of the baseline among the variants; ``None`` where it has no outcomes."""
+        """Index of the baseline among the variants; ``None`` if it has no outcomes."""
         return self.recipes.index(BASELINE) if BASELINE in self.recipes else None
 
     @property
     def paired(self) -> NDArray[np.bool_]:
-        """Whether both a variant and the baseline answered, of shape ``(variants, items)``; nowhere without one."""
+        """Whether both variant and baseline answered, shape ``(variants, items)``; all false without a baseline."""
         if self.baseline is None:
             return np.zeros_like(self.answered)
         paired: NDArray[np.bool_] = self.answered & self.answered[self.baseline]
@@ -80,23 +78,19 @@ class Answers:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Whether the baseline is right, of shape ``(items,)``; nowhere without one."""
+        """Whether the baseline is right, shape ``(items,)``; all false without a baseline."""
         return np.zeros(len(self.items), dtype=np.bool_) if self.baseline is None else self.correct[self.baseline]
 
 
 def read_answers(
     folder: RunFolder, parts: Sequence[Part], shapes: pd.DataFrame, baselines: Mapping[str, ItemBaselines]
 ) -> tuple[Answers, ...]:
-    """Read the outcomes of a run.
+    """Return the outcomes of a run, for each model and task that has any, in the study's order.
 
     Args:
-        folder: The run.
         parts: The outcomes files, with ``model``, ``recipe`` and ``task`` as keys, in the study's order.
-        shapes: A row an item, as from ``read_item_shapes``.
-        baselines: Of its items in the same order, by task.
-
-    Returns:
-        For each model and task that has outcomes, in that order.
+        shapes: One row per item, from ``read_item_shapes``.
+        baselines: By task, the baselines of the items in ``shapes``, in the same order.
     """
     ranks = {key: place for place, key in enumerate(dict.fromkeys(map(_key, parts)))}
     ordered = sorted(parts, key=lambda part: ranks[_key(part)])
@@ -123,7 +117,7 @@ def _tables(folder: RunFolder, parts: Sequence[Part]) -> Iterator[tuple[str, pa.
         return pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(_READ))
 
     with ThreadPoolExecutor(max_workers=1) as ahead:
-        # One file ahead of what is worked on, and no further: a large run does not fit into memory.
+        # Reads only one file ahead: a large run does not fit into memory.
         coming = ahead.submit(read, ordered[0])
         for part, following in zip(ordered, [*ordered[1:], None], strict=True):
             table = coming.result()
@@ -133,7 +127,7 @@ def _tables(folder: RunFolder, parts: Sequence[Part]) -> Iterator[tuple[str, pa.
 
 
 class _Rows:
-    """Rows of arrays that are filled variant by variant."""
+    """Rows of the arrays, filled variant by variant."""
 
     def __init__(self, first: pa.Table) -> None:
         self.ids: Any = first["item_id"].combine_chunks()
@@ -160,7 +154,7 @@ class _Rows:
         self.rows.append(values)
 
     def _find(self, ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - of arrow
-        # In one run all variants have the same items; a run put together by hand may not.
+        # The variants of a run have the same items, unless somebody assembled the run by hand.
         if self._places is None:
             self._places = {item: place for place, item in enumerate(self.ids.to_pylist())}
         for item in ids.to_pylist():
@@ -222,7 +216,7 @@ def _floats(column: Any) -> NDArray[np.float32]:  # noqa: ANN401 - of arrow
 
 def _different(first: Any, texts: Any, places: NDArray[np.int64] | None) -> NDArray[np.bool_]:  # noqa: ANN401
     if places is not None:
-        # Items that the first has not become null there.
+        # Items missing from the first variant become null.
         taken: Any = pa.array(np.where(places < len(first), places, -1), mask=places >= len(first))
         first = first.take(taken)
     different: Any = pc.fill_null(pc.not_equal(first, texts), False)

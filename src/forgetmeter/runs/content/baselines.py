@@ -1,4 +1,4 @@
-"""What a task yields to somebody who knows nothing."""
+"""Accuracy on a task without knowledge: by chance, and by always giving the majority answer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _EVERYWHERE = ""
 
 @dataclass(frozen=True)
 class TaskBaselines:
-    """What can be reached on a task without knowledge.
+    """Accuracy on a task without knowledge.
 
     Attributes:
         items: Number of items.
-        chance: Expected accuracy of choosing at random; ``None`` where an item has no choices, or is a cloze that
-            any word could fill.
-        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, where items
-            have no relation, the place in the list that is; ``None`` where an item has no choices, or is a cloze that
-            any word could fill and has no relation.
+        chance: Expected accuracy of random choice; ``None`` if an item has no choices or is a cloze over the whole
+            vocabulary.
+        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, without
+            relations, at the position that is most often right; ``None`` if an item has no choices, or is a cloze over
+            the whole vocabulary without a relation.
     """
 
     items: int
@@ -32,11 +32,11 @@ class TaskBaselines:
 
 @dataclass(frozen=True, eq=False)
 class ItemBaselines:
-    """What can be reached on each item without knowledge; NaN where it cannot be said.
+    """Accuracy on each item without knowledge; NaN if undefined.
 
     Attributes:
-        chance: Probability that an answer at random is right, of shape ``(items,)``.
-        majority: 1 where the majority answer is right, else 0, of the same shape.
+        chance: Probability that a random answer is right, shape ``(items,)``.
+        majority: 1 if the majority answer is right, else 0, same shape.
     """
 
     chance: NDArray[np.float64]
@@ -47,26 +47,22 @@ def task_baselines(items: pd.DataFrame) -> dict[str, TaskBaselines]:
     """Return the baselines of each task.
 
     Args:
-        items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (how many there are), ``among``
-            and ``relation``, as in ``Run.item_shapes``.
+        items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (number of choices), ``among`` and
+            ``relation``, as in ``Run.item_shapes``.
     """
     return {task: task_baseline(found) for task, found in baselines_by_task(items).items()}
 
 
 def baselines_by_task(items: pd.DataFrame) -> dict[str, ItemBaselines]:
-    """Return the baselines of each item, by task.
-
-    Args:
-        items: As for ``task_baselines``.
-    """
+    """Return the baselines of each item, by task; ``items`` is as for ``task_baselines``."""
     return {str(task): item_baselines(group) for task, group in items.groupby("task", sort=False)}
 
 
 def item_baselines(items: pd.DataFrame) -> ItemBaselines:
     """Return the baselines of each item of one task.
 
-    Items of a relation share their list of answers, so that a place in it is an answer; lists of different relations
-    have nothing to do with each other.
+    Items of a relation share their list of choices, so an index in it identifies an answer; lists of different
+    relations are unrelated.
 
     Args:
         items: Rows of one task, as for ``task_baselines``.
@@ -79,7 +75,7 @@ def item_baselines(items: pd.DataFrame) -> ItemBaselines:
     counts: dict[str, Counter[int]] = {}
     for group, gold in zip(groups, right, strict=True):
         counts.setdefault(group, Counter()).update(gold)
-    # Where several places are right equally often, the first one seen is as good as any.
+    # Ties go to the first index seen.
     best = {group: places.most_common(1)[0][0] if places else -1 for group, places in counts.items()}
     named = np.asarray([float(best[group] in gold) for group, gold in zip(groups, right, strict=True)])
     has_answers = (choices > 0) & ~(any_word & (np.asarray(groups, dtype=object) == _EVERYWHERE))
@@ -92,7 +88,7 @@ def item_baselines(items: pd.DataFrame) -> ItemBaselines:
 
 
 def task_baseline(found: ItemBaselines) -> TaskBaselines:
-    """Return the baselines of a task, given those of its items."""
+    """Aggregate the baselines of a task's items."""
     return TaskBaselines(len(found.chance), _mean(found.chance), _mean(found.majority))
 
 

@@ -1,4 +1,4 @@
-"""Files of a run that count as done, as their footer is whole, and whose other bytes are not what was written."""
+"""Damaged files of a run: their footer is intact, so they count as done, but other bytes are not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _UNREADABLE = (OSError, pa.ArrowException)
 
 @contextmanager
 def damage_named(location: str, parts: Iterable[Part]) -> Iterator[None]:
-    """Have what cannot be read in a ``with`` block named as a user can mend it.
+    """Turn a read error in a ``with`` block into an error that names the damaged file.
 
     Args:
-        location: The run.
-        parts: The files that may be read in the block.
+        parts: The files that the block may read.
 
     Raises:
         UserError: One of them is damaged.
@@ -42,5 +41,5 @@ def damage_named(location: str, parts: Iterable[Part]) -> Iterator[None]:
 
 
 def damaged(path: str, why: str) -> UserError:
-    """Return an error about a file of a run."""
-    return UserError(f"'{path}' is damaged ({why}); remove it and run the study again")
+    """Return the error for a damaged file of a run."""
+    return UserError(f"'{path}' is damaged ({why}); delete it and run the study again")

@@ -1,4 +1,4 @@
-"""The answers that variants gave to some of a task's items, as text."""
+"""Answers of variants to selected items of a task, as text."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ class GivenAnswers:
         self._ids = pa.array(answers.items.tolist(), pa.string())
 
     def read(self, recipe: str, items: NDArray[np.int64], column: str) -> tuple[list[str], NDArray[np.int64]]:
-        """Return ``prediction`` or ``gold`` of items that the variant answered: each text once, and who has which.
+        """Return the distinct texts in a column of the variant's outcomes, and for each item the index of its text.
 
         Args:
-            recipe: The variant.
-            items: Indices of the items.
-            column: Which of the two.
-
-        Returns:
-            The texts, and for each item the index of its own.
+            recipe: The variant's recipe.
+            items: Indices of items that the variant answered.
+            column: ``prediction`` or ``gold``.
         """
         cell = self._run.cell(self._answers.model, recipe, self._answers.task)
         if cell is None or not len(items):
@@ -44,7 +41,7 @@ class GivenAnswers:
 
     def _rows(self, table: Any, items: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: ANN401 - of arrow
         ids = table["item_id"].combine_chunks()
-        # In one run all variants answer the same items in the same order; only where they do not are ids looked up.
+        # All variants of a run normally answer the same items in the same order; only otherwise are ids looked up.
         if ids.equals(self._ids[: len(ids)]):
             return items
         places = {item: place for place, item in enumerate(ids.to_pylist())}

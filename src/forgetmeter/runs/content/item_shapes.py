@@ -1,4 +1,4 @@
-"""What is needed of each item to compare variants: read from a run without making the choices themselves."""
+"""The data of each item that comparing variants needs, read from a run without materializing the choices."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ COLUMNS = ("task", "item_id", "gold", "choices", "among", "relation", "popularit
 
 
 def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
-    """Return a row an item.
+    """Return a data frame with one row per item.
 
-    Columns: ``task``, ``item_id``, ``gold`` (indices), ``choices`` (how many), ``among`` (of a cloze), ``relation`` and
-    ``popularity`` (a number), which are missing where the item has none.
+    Columns: ``task``, ``item_id``, ``gold`` (indices), ``choices`` (number), and, missing if the item has none,
+    ``among`` (of a cloze), ``relation`` and ``popularity`` (a number).
 
     Args:
-        folder: The run.
         parts: The items files, each with its task as key.
 
     Raises:
-        UserError: A file holds items without an id or without right answers.
+        UserError: A file contains items without an id or without right answers.
     """
     tables = [_shapes(folder.read(part.path), part.keys["task"]) for part in parts]
     for table, part in zip(tables, parts, strict=True):
@@ -43,9 +42,9 @@ def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
 
 
 def _shapes(content: bytes, task: str) -> pa.Table:
-    # Read as a dictionary, a relation's choices, which its thousand items share, are not made a thousand times.
+    # The items of a relation share its choices; a dictionary materializes each choice once.
     stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
-    # Runs of earlier versions have no clozes.
+    # Earlier versions stored no clozes.
     has_clozes = "among" in stored.schema_arrow.names
     table = stored.read(columns=["item_id", "gold", "choices", "fields", *(["among"] if has_clozes else [])])
     columns: list[Any] = [
@@ -65,6 +64,6 @@ def _field(fields: Any, name: str) -> Any:  # noqa: ANN401 - of arrow
 
 
 def _numbers(texts: Any) -> Any:  # noqa: ANN401 - of arrow
-    # A task may write anything there; what is no number is not known.
+    # A task may write anything there; anything but a number counts as missing.
     numbers = pd.to_numeric(texts.to_pandas(), errors="coerce")
     return pa.array(numbers, pa.float64(), from_pandas=True)

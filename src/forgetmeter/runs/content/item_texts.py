@@ -1,4 +1,4 @@
-"""What a task asks, item by item, as text: read from a run without making each item's choices."""
+"""Texts of a task's items, read from a run without materializing the choices."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class ItemTexts:
     """A task's items, in order.
 
     Attributes:
-        ids: Their ids.
-        hashes: Of their content.
-        statements: What is asked; a blank is written as ``___``.
-        relations: Their relation in words, else its name; ``None`` where there is none.
-        relation_labels: The relations in words, by name; only those that have words.
-        facts: Which of the task's facts each item asks for, where it asks for some in several phrasings; -1 for none.
+        ids: Item ids.
+        hashes: Content hashes.
+        statements: What each item asks; a blank is written as ``___``.
+        relations: Label of each item's relation, or its name if it has no label; ``None`` for items without a relation.
+        relation_labels: Labels by relation name, for relations that have one.
+        facts: Index of the fact that each item asks about, -1 for none; ``None`` unless the task asks for some fact in
+            several phrasings.
     """
 
     ids: Sequence[str]
@@ -37,11 +38,7 @@ class ItemTexts:
 
 
 def read_item_texts(content: bytes) -> ItemTexts:
-    """Read an items file.
-
-    Args:
-        content: Of the file.
-    """
+    """Return the texts in the content of an items file."""
     stored = pq.ParquetFile(io.BytesIO(content))
     names = set(stored.schema_arrow.names)
     has_clozes = {"before", "after"} <= names

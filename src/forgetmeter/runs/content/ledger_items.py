@@ -1,4 +1,4 @@
-"""One task's items with what the baseline and one variant answered, read from a run."""
+"""One task's items with the answers of the baseline and of one variant, read from a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ANSWER = ("item_id", "correct", "prediction", "gold", "rank", "margin")
 
 @dataclass(frozen=True)
 class LedgerAnswer:
-    """What one variant answered."""
+    """One variant's answer to an item."""
 
     correct: bool
     prediction: str
@@ -32,15 +32,14 @@ class LedgerItem:
     """One item with two answers.
 
     Attributes:
-        item_id: The item.
-        statement: What was asked, as text; a blank is written as ``___``.
-        subject: What it is about, where the task says.
-        relation: Its relation, likewise.
-        relation_label: The relation in words, likewise.
-        fact: Relation and subject of what the task asks in several phrasings; ``None`` where it has no phrasings.
-        popularity: Of the subject, where the task says.
-        choices: How many answers compete; ``None`` where the whole vocabulary does; 0 where it is not known, as the
-            task's items are not stored.
+        statement: What was asked; a blank is written as ``___``.
+        subject: The fact's subject; ``None`` if the task does not give it.
+        relation: The fact's relation, likewise.
+        relation_label: The relation's label, likewise.
+        fact: Relation and subject, if the task asks for facts in several phrasings.
+        popularity: Popularity of the subject; ``None`` if the task does not give it.
+        choices: Number of competing answers; ``None`` for the whole vocabulary, 0 if unknown because the task's items
+            are not stored.
         gold: The right answer.
         before: The baseline's answer.
         after: The variant's answer.
@@ -60,12 +59,12 @@ class LedgerItem:
 
 
 def ledger_items(items: bytes | None, baseline: bytes, variant: bytes) -> list[LedgerItem]:
-    """Return the items that both answered, in the baseline's order.
+    """Return the items that both variants answered, in the baseline's order.
 
     Args:
-        items: The task's items file; ``None`` where it is not stored.
-        baseline: The outcomes file of the baseline.
-        variant: That of the variant.
+        items: Content of the task's items file; ``None`` if it is not stored.
+        baseline: Content of the baseline's outcomes file.
+        variant: Content of the variant's outcomes file.
     """
     about = {} if items is None else _about(items)
     after = {row["item_id"]: row for row in _rows(variant)}
@@ -84,7 +83,7 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
 def _about(content: bytes) -> dict[str, dict[str, Any]]:
     stored = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
     table = stored.read(columns=[name for name in _ABOUT if name in stored.schema_arrow.names])
-    # A relation's choices, which its thousand items share, are counted, not made.
+    # The items of a relation share its choices; counting avoids materializing them for each item.
     counts = pc.list_value_length(table["choices"])
     table = table.set_column(table.schema.get_field_index("choices"), "choices", counts)
     return {row["item_id"]: row for row in table.to_pylist()}

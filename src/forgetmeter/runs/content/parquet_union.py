@@ -1,4 +1,4 @@
-"""Many parquet files as one data frame: through DuckDB where they are local, through pyarrow anywhere."""
+"""Many parquet files as one data frame, read by DuckDB if they are local, else by pyarrow."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Part:
     """One of the files.
 
     Attributes:
-        path: Where it is, relative to the run.
-        keys: Columns to put before its own, with the value that they have in all of its rows.
+        path: Its path, relative to the run.
+        keys: Columns to put before its own, each with one value for all rows.
     """
 
     path: str
@@ -30,16 +30,15 @@ class Part:
 
 
 def read_union(folder: RunFolder, parts: Sequence[Part], columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the rows of all parts, in order; a column that a part has not is missing in its rows.
+    """Return the rows of all parts, in order; columns that a part lacks are null in its rows.
 
     Args:
-        folder: The run.
-        parts: One or more files, all with the same keys.
-        columns: Those to read; all by default.
+        parts: At least one file; all with the same keys.
+        columns: Columns to read; all by default.
     """
     paths = [folder.local_path(part.path) for part in parts]
     local = [path.as_posix() for path in paths if path is not None]
-    # DuckDB would take a path with these characters for a pattern.
+    # DuckDB would read a path with these characters as a pattern.
     if len(local) < len(parts) or any(_GLOB & set(path) for path in local):
         table = union_by_pyarrow(folder, parts, columns)
     else:
@@ -62,7 +61,7 @@ def union_by_duckdb(paths: Sequence[str], parts: Sequence[Part], columns: Sequen
         JOIN parts USING (filename)
         ORDER BY parts.position, stored.file_row_number
     """
-    # Reading parquet needs no extension; nothing is fetched.
+    # Reading parquet needs no extension, so DuckDB must not download one.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.register("parts", parts_table)
         table: pa.Table = connection.sql(query, params={"paths": list(paths)}).to_arrow_table()
@@ -70,7 +69,7 @@ def union_by_duckdb(paths: Sequence[str], parts: Sequence[Part], columns: Sequen
 
 
 def union_by_pyarrow(folder: RunFolder, parts: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
-    """Return the rows of all parts, read file by file wherever the run is."""
+    """Return the rows of all parts, read file by file from any file system."""
     tables = []
     for part in parts:
         table = pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(columns) if columns else None)

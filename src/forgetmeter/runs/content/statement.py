@@ -1,4 +1,4 @@
-"""What an item asks, as one line of a table has it."""
+"""What an item asks, as one line of text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ BLANK = "___"
 
 
 def statement_of(item: Mapping[str, Any]) -> str:
-    """Return what an item asks, with a blank written as ``___``; nothing where its row does not say.
+    """Return what an item asks, with a blank written as ``___``; empty if its row does not say.
 
     Args:
-        item: A row of the items table, with ``before``, ``after``, ``contexts`` and ``continuations`` as far as they
-            are there.
+        item: A row of the items table; ``before``, ``after``, ``contexts`` and ``continuations`` are optional.
     """
     if item.get("before") is not None:
         return f"{item['before']}{BLANK}{item['after']}"
@@ -21,7 +20,7 @@ def statement_of(item: Mapping[str, Any]) -> str:
     continuations = dict.fromkeys(item.get("continuations") or [])
     if not contexts:
         return ""
-    # Where the choices are different beginnings of the same sentence, that is what is asked.
+    # If the choices are different beginnings of one sentence, the item asks for the beginning.
     if len(set(contexts)) > 1 and len(continuations) == 1:
         return f"{BLANK}{next(iter(continuations))}"
     return str(contexts[0])
