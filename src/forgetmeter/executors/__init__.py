@@ -1,1 +1,1 @@
-"""Running cells: here, one after another, in this process."""
+"""Executors, which run cells: one after another in this process."""

@@ -1,1 +1,1 @@
-"""Loading models, and knowing what their weight matrices do."""
+"""Loads models and finds the roles of their weight matrices."""

@@ -1,1 +1,1 @@
-"""Putting a run together: from a study to a finished folder."""
+"""Runs studies: checks, plans and executes a study into a finished folder."""
