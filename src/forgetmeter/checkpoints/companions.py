@@ -60,7 +60,6 @@ def model_card(written: Written, source: Mapping[str, str]) -> str:
     """Return the README.md of a compressed checkpoint.
 
     Args:
-        written: The compressed checkpoint.
         source: Licence and language from the source's card; see ``source_facts``.
     """
     facts, model = dict(source), shown_model(written.model)

@@ -28,12 +28,7 @@ def storage_for(request: Request) -> Storage:
 
 
 def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
-    """Yield one sentence per reason why a recipe's result cannot be stored in the requested format.
-
-    Args:
-        request: The request; its recipe fits the model.
-        model: The model without its weights.
-    """
+    """Yield one sentence per reason why a recipe's result cannot be stored in the requested format."""
     if request.format == "dense":
         return
     matrices = weight_map(model)

@@ -41,11 +41,7 @@ def check_apart(out: Path, source: Path) -> None:
 
 
 def check_room(out: Path, needed: int) -> None:
-    """Check that the disk has enough free space.
-
-    Args:
-        out: The output folder.
-        needed: Required bytes.
+    """Check that the disk has ``needed`` bytes free.
 
     Raises:
         UserError: The disk has less free space.

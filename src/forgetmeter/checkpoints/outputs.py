@@ -41,11 +41,6 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     Dropped blocks are removed and the others renumbered, and a tied head that the recipe compresses is untied; the
     model's configuration is updated.
 
-    Args:
-        stored: The model on disk.
-        model: The model without its weights.
-        recipe: The recipe.
-
     Returns:
         The tensors by ``Output.parameter``, in the order of the source.
 
@@ -78,10 +73,6 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
 def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]:
     """Return the blocks that a recipe drops by position, which does not depend on weights.
 
-    Args:
-        recipe: The recipe.
-        husks: The model's weights, without values.
-
     Raises:
         UserError: Earlier steps drop everything that a step selects.
     """
@@ -96,6 +87,5 @@ def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]
 
 
 def _renumbered(stored_name: str, name_after: str) -> str:
-    """Return a tensor's name in the checkpoint with its new block number."""
     number = _BLOCK_NUMBER.search(name_after)
     return stored_name if number is None else _BLOCK_NUMBER.sub(number[0], stored_name, count=1)

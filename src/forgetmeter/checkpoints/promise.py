@@ -43,9 +43,6 @@ class Promise:
 class Promises:
     """Computes what ``compress`` would write for recipes of one model.
 
-    Args:
-        checkpoint: The model.
-
     Raises:
         UserError: The model cannot be loaded, or is already quantized.
     """

@@ -106,12 +106,7 @@ class SafetensorsWriter:
     """
 
     def __init__(self, path: Path, *, header_room: int) -> None:
-        """Create a file.
-
-        Args:
-            path: The file; must not exist.
-            header_room: Upper bound of its header's bytes; see ``entry_room``.
-        """
+        """Create a file, which must not exist, with room for a header of this many bytes; see ``entry_room``."""
         self._start = start_of_tensors(header_room)
         self._entries: dict[str, dict[str, Any]] = {}
         self._end = 0
@@ -149,11 +144,7 @@ class SafetensorsWriter:
         self._end += size
 
     def finish(self, metadata: Mapping[str, str]) -> None:
-        """Write the header, and sync the file to disk.
-
-        Args:
-            metadata: Metadata for readers; transformers requires ``format``.
-        """
+        """Write the header, and sync the file to disk; transformers requires ``format`` in the metadata."""
         header = json.dumps({_METADATA: dict(metadata), **self._entries}, separators=(",", ":")).encode()
         room = self._start - _LENGTH_BYTES
         if len(header) > room:
@@ -189,5 +180,4 @@ def write_tensor(stream: FileIO, tensor: Tensor) -> int:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    """Return the bytes of a contiguous tensor, without a copy."""
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")

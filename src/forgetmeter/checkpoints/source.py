@@ -78,7 +78,6 @@ def open_source(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Sou
     """List a checkpoint's tensors; only headers are read.
 
     Args:
-        checkpoint: The checkpoint.
         dtype: Dtype to cast floating-point tensors to on reading, as ``from_pretrained`` does.
 
     Raises:
@@ -155,13 +154,7 @@ class StoredModel:
 
 
 def stored_model(model: PreTrainedModel, source: Source, name: str) -> StoredModel:
-    """Find each of the model's tensors in its checkpoint.
-
-    Args:
-        model: The model without its weights.
-        source: Its checkpoint.
-        name: Its name in errors.
-    """
+    """Find each of the model's tensors in its checkpoint."""
     tensors = model.state_dict(keep_vars=True)
     stored = {id(tensors[key]): key for key in source.entries}
     keys = {

@@ -24,14 +24,7 @@ class Storage(Protocol):
     """A storage format for tensors."""
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
-        """Store a compressed parameter.
-
-        Args:
-            output: Its names.
-            old: Its original values.
-            units: Its compressed units; parts that no unit covers keep their original values.
-            writer: Writes tensors.
-        """
+        """Store a compressed parameter; parts that no unit covers keep their ``old`` values."""
         ...
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
@@ -126,7 +119,6 @@ def packed_sizes(shape: Sequence[int], bits: int, group_size: int) -> Iterator[t
 
     Args:
         shape: Shape of the weight, ``(output units, input units)``.
-        bits: Bits per weight, from 2 to 8.
         group_size: Number of input units per scale; 0 for all.
     """
     rows, columns = shape

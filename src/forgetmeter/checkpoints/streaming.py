@@ -50,13 +50,6 @@ class FreedMemory:
 def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Scratch, *, seed: int) -> Reached:
     """Apply the steps of a recipe from left to right, and store every tensor after its last step.
 
-    Args:
-        stored: The model.
-        recipe: The recipe; already checked.
-        sink: Stores tensors.
-        scratch: Holds the results of intermediate steps.
-        seed: For random methods.
-
     Raises:
         UserError: A matrix holds values that a method cannot work on, or a file is truncated.
         OSError: The disk is full or fails.
@@ -96,14 +89,7 @@ class Sink:
     def __init__(
         self, stored: StoredModel, outputs: Mapping[str, Output], storage: Storage, writer: CheckpointWriter
     ) -> None:
-        """Start with all output tensors pending.
-
-        Args:
-            stored: The model.
-            outputs: The tensors to store.
-            storage: Their storage format.
-            writer: Writes them.
-        """
+        """Start with all output tensors pending."""
         self._writer = writer
         self._stored = stored
         self._left = dict(outputs)

@@ -25,10 +25,9 @@ class CheckpointWriter:
     """
 
     def __init__(self, folder: Path, names: Iterable[str], *, max_shard_bytes: int) -> None:
-        """Start a checkpoint.
+        """Start a checkpoint in an empty folder.
 
         Args:
-            folder: An empty folder.
             names: A superset of the tensor names, for which room is reserved in the headers.
             max_shard_bytes: Size limit of the tensors per shard; only a single tensor may exceed it.
         """
@@ -84,9 +83,7 @@ def bytes_of_files(names: Iterable[str], tensors: Iterable[tuple[int, int]], *, 
     """Return the total bytes of the shards that a ``CheckpointWriter`` would write.
 
     Args:
-        names: As for ``CheckpointWriter``.
         tensors: The dtype's width and the size, both in bytes, of each tensor in the order of writing.
-        max_shard_bytes: As for ``CheckpointWriter``.
     """
     room = start_of_tensors(_METADATA_ROOM + sum(map(entry_room, names)))
     current: dict[int, int] = {}

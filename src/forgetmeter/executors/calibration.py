@@ -19,10 +19,6 @@ def calibration_for(loaded: Loaded, recipes: Iterable[Recipe]) -> Calibration:
 
     They are the first ten built-in facts of each relation in their first phrasing, one call per statement. An
     encoder-decoder gets the statement as both input and labels.
-
-    Args:
-        loaded: The model with its tokenizer.
-        recipes: The recipes to be applied.
     """
     if not any(needs_activations(recipe) for recipe in recipes):
         return ()

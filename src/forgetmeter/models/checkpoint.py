@@ -35,9 +35,6 @@ class Checkpoint:
 
     Every part may raise a ``UserError`` if its file is missing, damaged or not supported.
 
-    Args:
-        location: Its location.
-
     Attributes:
         location: Its location.
         name: Its reference, used in errors.
@@ -118,10 +115,9 @@ class Checkpoint:
         refuse_tokens_beyond_embedding(self.skeleton, self.tokenizer, self.name)
 
     def model(self, **options: Any) -> PreTrainedModel:  # noqa: ANN401
-        """Load the model; on the ``meta`` device, only the checkpoint's names and shapes are compared.
+        """Load the model; on the ``meta`` device, only compare the checkpoint's names and shapes.
 
-        Args:
-            **options: As for ``from_pretrained``.
+        ``options`` are those of ``from_pretrained``.
 
         Raises:
             UserError: It is damaged, or its weights do not match its configuration.

@@ -49,10 +49,6 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
     Encoder-decoders declare it. Some architectures, such as BERT, can be both encoder and decoder: the class named in
     the configuration decides, and the default is a masked language model.
 
-    Args:
-        config: The model's configuration.
-        name: The model's name in errors.
-
     Raises:
         UserError: The model belongs to no family, or was saved with the head of another task.
     """

@@ -21,9 +21,7 @@ def fused_parts(config: Any, path: str, length: int) -> dict[Part, Ranges] | Non
     """Return the output units of each part of a fused projection.
 
     Args:
-        config: The model's configuration, untyped since each architecture has its own.
         path: The module's name within its block, such as ``attn.c_attn``.
-        length: Its number of output units.
 
     Returns:
         The ranges of each part's output units, which cover all of them once; ``None`` if the architecture is not known

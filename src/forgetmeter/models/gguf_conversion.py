@@ -103,12 +103,7 @@ def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTraine
 
     transformers silently ignores tensors that its architecture does not use (``rope_freqs.weight`` of Llama 3.1,
     biases) and settings that it has no name for (scaled rotary embeddings, scales, windows). A few of these settings
-    are applied here.
-
-    Args:
-        path: The file.
-        model: transformers' conversion of it; its configuration is changed.
-        tokenizer: Its tokenizer; changed in place.
+    are applied here, to the model's configuration and the tokenizer.
 
     Raises:
         UserError: There is such a tensor or setting, or the rules for splitting words are unknown.

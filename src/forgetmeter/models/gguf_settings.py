@@ -75,7 +75,6 @@ def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> I
     Unknown settings count as different, since ignoring them could load a different model.
 
     Args:
-        model: transformers' conversion of the file.
         settings: Values by name, without the architecture's prefix.
     """
     config = model.config
@@ -95,11 +94,9 @@ def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> I
 def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any]) -> None:
     """Apply settings that a GGUF file states or implies and transformers supports but does not read.
 
-    They take effect when the model is loaded again.
+    They change the model's configuration and take effect when it is loaded again.
 
     Args:
-        model: transformers' conversion of the file; its configuration is changed.
-        architecture: The file's ``general.architecture``.
         settings: Values by name, without the architecture's prefix.
     """
     config = model.config
@@ -118,12 +115,11 @@ def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any
 
 
 def settle_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
-    """Split words by a GGUF file's ``tokenizer.ggml.pre`` if transformers does not.
+    """Make a tokenizer split words by a GGUF file's ``tokenizer.ggml.pre`` if transformers does not.
 
     The rules are those of llama.cpp (``llama-vocab.cpp``).
 
     Args:
-        tokenizer: transformers' conversion of the file's tokenizer; changed in place.
         stated: The file's tokenizer settings, without ``tokenizer.ggml.``.
 
     Returns:
@@ -162,7 +158,6 @@ def _equal(said: Any, read: Any) -> bool:  # noqa: ANN401
 
 
 def _ropes(config: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
-    """Return the rotary embedding parameters of all layer types."""
     found = getattr(config, "rope_parameters", None) or {}
     return [each for each in found.values() if isinstance(each, dict)] or [found]
 

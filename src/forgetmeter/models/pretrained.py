@@ -32,10 +32,6 @@ _BUILT_IN_EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
 def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
     """Read a model's configuration.
 
-    Args:
-        folder: The folder that holds ``config.json``.
-        name: The model's name in errors.
-
     Raises:
         UserError: The model needs custom code or names a custom weight file, or its configuration is damaged or of an
             architecture unknown to transformers.
@@ -78,13 +74,6 @@ def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBa
 def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
     """Read a model from safetensors; on the ``meta`` device, only names and shapes are read.
 
-    Args:
-        folder: The folder.
-        name: The model's name in errors.
-        kind: The auto class of its family.
-        config: Its configuration, from ``load_config``.
-        **options: As for ``from_pretrained``.
-
     Returns:
         The model, and transformers' report of missing, unexpected and mismatched keys.
 
@@ -111,11 +100,6 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
 
 def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: ANN401
     """Return a model without its weights, on the ``meta`` device.
-
-    Args:
-        name: The model's name in errors.
-        kind: The auto class of its family.
-        config: Its configuration, from ``load_config``.
 
     Raises:
         UserError: The configuration cannot be used.

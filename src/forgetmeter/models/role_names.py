@@ -57,21 +57,13 @@ _HEAD_TRANSFORM = (
 
 
 def attention_kind(path: str) -> AttentionKind | None:
-    """Return the kind of attention that a module belongs to, or ``None``.
-
-    Args:
-        path: The module's name within its block, such as ``self_attn.q_proj``.
-    """
+    """Return the kind of attention of a module by its path in a block, such as ``self_attn.q_proj``, or ``None``."""
     kinds = {_ATTENTION_MODULES[name] for name in path.split(".")[:-1] if name in _ATTENTION_MODULES}
     return ("cross" if "cross" in kinds else "self") if kinds else None
 
 
 def role_inside_block(path: str) -> Role | None:
-    """Return the role of a projection within a block, or ``None`` if its name is unknown.
-
-    Args:
-        path: The module's name within its block, such as ``mlp.up_proj``.
-    """
+    """Return the role of a projection by its path in a block, such as ``mlp.up_proj``; ``None`` if unknown."""
     kind, (parent, last) = attention_kind(path), _last_two(path)
     if kind is not None:
         part = _ATTENTION.get(last)
@@ -81,11 +73,7 @@ def role_inside_block(path: str) -> Role | None:
 
 
 def role_outside_blocks(path: str) -> Role | None:
-    """Return the role of a projection before or after the blocks, or ``None`` if its name is unknown.
-
-    Args:
-        path: The module's full name, such as ``cls.predictions.transform.dense``.
-    """
+    """Return the role of a projection outside the blocks by its full name; ``None`` if unknown."""
     parent, last = _last_two(path)
     if last in _HEAD_TRANSFORM or f"{parent}.{last}" in _HEAD_TRANSFORM:
         return Role("head_transform")

@@ -52,7 +52,6 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
     """Count the weights that each scope selects.
 
     Args:
-        matrices: The model's weight map.
         reasons: The reason and the number of weights of each parameter left alone.
         total: The model's number of weights; shared tensors count once.
     """

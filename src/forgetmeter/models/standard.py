@@ -19,10 +19,6 @@ _FIX = "reinstall forgetmeter, or train it again: forgetmeter standards train --
 def standard_folder(name: str, *, shipped: Path = SHIPPED) -> Path:
     """Return the folder of a standard, after checking its files.
 
-    Args:
-        name: Its family.
-        shipped: The folder of the standards.
-
     Raises:
         UserError: A file is missing or altered.
     """

@@ -37,11 +37,6 @@ def stored_weight_bytes(
 
     Parameters that transformers merges from several tensors, such as experts, count by the checkpoint's most common
     width. The result is empty if the checkpoint is already quantized.
-
-    Args:
-        headers: The checkpoint's tensors.
-        method: Its configuration's quantization method, if any.
-        model: The model.
     """
     if method is not None:
         return {}
@@ -60,11 +55,6 @@ def stored_weight_bytes(
 
 def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, name: str) -> None:
     """Refuse a checkpoint whose tensors do not match its configuration.
-
-    Args:
-        headers: The checkpoint's tensors.
-        method: Its configuration's quantization method, if any.
-        name: The model's name in errors.
 
     Raises:
         UserError: Its quantization method is unknown, or named although the weights are plain, or missing although
@@ -99,11 +89,6 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
     The same holds for more blocks or experts than the configuration counts. Tensors of layers that the model does not
     have (another head, a vision tower) are harmless and ignored.
 
-    Args:
-        model: The model, which may be on the ``meta`` device.
-        unexpected: Names of the tensors that it does not use.
-        name: Its name in errors.
-
     Raises:
         UserError: There is such a tensor.
     """
@@ -134,11 +119,6 @@ def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedMod
     """Refuse a checkpoint with two versions of one tensor, such as with and without the ``model.`` prefix.
 
     transformers would read only one of them.
-
-    Args:
-        headers: The checkpoint's tensors.
-        model: The model, which may be on the ``meta`` device.
-        name: Its name in errors.
 
     Raises:
         UserError: There is such a tensor.
@@ -191,7 +171,6 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
 
 
 def _without_scales(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
-    """Yield problems with FP8 weights whose scales are missing."""
     for key, tensor in tensors.items():
         is_float8 = tensor.dtype.startswith("F8") and key.endswith(".weight")
         if method.get("quant_method") == "fp8" and is_float8 and f"{key}{_SCALE}" not in tensors:

@@ -45,14 +45,7 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
 
 
 def left_alone(model: PreTrainedModel) -> dict[str, str]:
-    """Return why the other parameters of two or more dimensions are in no weight matrix: embeddings, routers ...
-
-    Args:
-        model: As for ``weight_map``.
-
-    Returns:
-        The reason, such as ``input embedding``, by parameter name.
-    """
+    """Return by name why the other parameters of two or more dimensions are not in ``weight_map``: embeddings ..."""
     return _survey(model)[1]
 
 
@@ -163,13 +156,7 @@ def _stack(name: str) -> Stack:
 
 
 def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Module], parameter: str) -> str | None:
-    """Return why recipes leave a parameter alone, or ``None`` if they do not.
-
-    Args:
-        model: The model.
-        modules: Its modules by name.
-        parameter: The parameter's name.
-    """
+    """Return why recipes leave a parameter alone, or ``None`` if they do not."""
     path = parameter.rpartition(".")[0]
     module = modules[path]
     if is_quantized(module.get_parameter(parameter.rpartition(".")[2])):
@@ -198,7 +185,6 @@ def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - eac
     """Return the number of heads of an attention projection.
 
     Args:
-        config: The model's configuration.
         matrix: A projection with its units grouped by head, as transformers' attention reshapes them.
 
     Returns:

@@ -30,14 +30,10 @@ class Round:
 
 
 def halving_rounds(candidates: int, items: int) -> tuple[Round, ...]:
-    """Plan rounds of successive halving.
+    """Plan rounds of successive halving for at least one candidate.
 
     After Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS
     2016, here by thirds: every round costs about the same.
-
-    Args:
-        candidates: Number of candidates; at least 1.
-        items: Total number of items.
     """
     numbers = [candidates]
     while numbers[-1] > FINALISTS and items / FACTOR ** len(numbers) >= FEWEST_ITEMS:

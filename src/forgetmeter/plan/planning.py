@@ -36,7 +36,6 @@ def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
     """Plan a study.
 
     Args:
-        study: The study.
         identities: The content hash of each model.
 
     Raises:

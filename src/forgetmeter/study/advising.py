@@ -87,8 +87,6 @@ def advise(request: AdviceRequest, *, listener: Listener | None = None) -> Advic
 
 
 class _Advising:
-    """The processing of one request."""
-
     def __init__(self, request: AdviceRequest, listener: Listener) -> None:
         self._request, self._listener = request, listener
         self._options = {
@@ -139,7 +137,6 @@ class _Advising:
         )
 
     def _checked(self) -> tuple[Study, Location]:
-        """Check the request as a study."""
         locations: dict[ModelReference, Location] = {}
         # Imports torch, which takes a second; errors in the options are reported before.
         from forgetmeter.compression.table import advised_plug_ins
@@ -155,14 +152,12 @@ class _Advising:
         return study, locations[study.models[0]]
 
     def _name(self) -> str:
-        """Return a reproducible name for the request."""
         study = replace(self._study, output="")
         content = json.dumps([str(study), self._location.identity, str(self._request.budget)])
         slug = "".join(each if each.isalnum() else "-" for each in self._request.model).strip("-").lower()[-40:]
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def _check_output(self) -> None:
-        """Refuse an output location that holds anything else."""
         store = RunStore(self._output)
         if store.has_study():
             raise UserError(f"'{self._output}' is a run; choose another --out for the runs of the rounds")
@@ -177,7 +172,6 @@ class _Advising:
             raise UserError(f"'{self._output}' holds files other than runs of a search; choose another --out")
 
     def _candidates(self, problems: Mapping[Recipe, Sequence[str]]) -> list[Recipe]:
-        """Return the candidates that fit the model."""
         usable = [recipe for recipe, found in problems.items() if not found]
         wrong = [f"{problem} (in '{recipe}')" for recipe, found in problems.items() for problem in found]
         self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)

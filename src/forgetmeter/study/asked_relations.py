@@ -20,11 +20,6 @@ def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], 
 
     The model's weights are not loaded.
 
-    Args:
-        relations: The counts of each relation.
-        items: All items of the probe.
-        model: The model's reference.
-
     Raises:
         UserError: The model does not exist, or cannot be asked any item.
     """

@@ -21,10 +21,6 @@ from forgetmeter.specs.recipe import Recipe
 def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]]]:
     """Open a model, and return it with the problems of each recipe except the baseline.
 
-    Args:
-        location: The model's location.
-        recipes: The recipes.
-
     Raises:
         UserError: The model cannot be loaded.
     """
@@ -40,9 +36,6 @@ def candidate_sizes(
     """Compute the size that ``compress`` would write for each recipe, or the size in memory if it cannot write it.
 
     Args:
-        checkpoint: The model.
-        recipes: The recipes; already checked.
-        evaluation: The evaluation's dtype, device and seed.
         before: Called with each recipe before its size is computed.
 
     Returns:

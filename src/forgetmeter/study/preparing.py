@@ -31,12 +31,6 @@ def open_checked(
 ) -> dict[ModelReference, Checkpoint]:
     """Open the models of a study, and check that each can be loaded and that each recipe fits it.
 
-    Args:
-        study: The study.
-        locations: The locations of its models.
-        progress: Progress listener.
-        opened: Models that are already open.
-
     Raises:
         UserError: A model cannot be loaded or a recipe does not fit; lists all problems.
     """
@@ -70,11 +64,6 @@ def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> It
 def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -> None:
     """Run the missing cells of a study.
 
-    Args:
-        prospect: The study.
-        progress: Progress listener.
-        executor: Runs the cells; by default in this process.
-
     Raises:
         UserError: A task's data or the device is missing; raised before any work.
     """
@@ -92,10 +81,6 @@ def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -
 def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
     """Load the tasks of missing cells, and check that each model can be asked them.
 
-    Args:
-        prospect: The study.
-        progress: Progress listener.
-
     Raises:
         UserError: A task's data or the device is missing, or a model cannot be asked a task.
     """
@@ -106,7 +91,6 @@ def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
 
 
 def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
-    """Check that each model can be asked the tasks of its missing cells."""
     problems = []
     for model in dict.fromkeys(cell.variant.model for cell in prospect.missing):
         checkpoint = prospect.checkpoints[model]
@@ -118,7 +102,6 @@ def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
 
 
 def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
-    """Load the tasks of missing cells; raises one error for all problems."""
     wanted = dict.fromkeys(cell.task for cell in prospect.missing)
     tasks, problems = {}, []
     for name in wanted:

@@ -61,10 +61,6 @@ class Finished:
 def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> Prospect:
     """Plan a study, and find its missing cells.
 
-    Args:
-        study: The study.
-        locations: The locations of its models.
-
     Raises:
         UserError: Two models have the same content, or the output folder holds something else.
     """

@@ -50,11 +50,6 @@ def run(
 def run_prospect(prospect: Prospect, *, progress: Progress | None = None, executor: Executor | None = None) -> Finished:
     """Run the missing cells of a checked study.
 
-    Args:
-        prospect: The result of ``look_at``.
-        progress: Progress listener.
-        executor: Runs the cells; by default in this process.
-
     Raises:
         UserError: A task's data or the device is missing; raised before any work.
     """
@@ -72,10 +67,6 @@ def run_prospect(prospect: Prospect, *, progress: Progress | None = None, execut
 
 def check_tasks(prospect: Prospect, progress: Progress) -> None:
     """Run the checks of tasks that ``run_prospect`` starts with; nothing is written.
-
-    Args:
-        prospect: The study.
-        progress: Progress listener.
 
     Raises:
         UserError: A task's data or the device is missing, or a model cannot be asked a task.
@@ -110,9 +101,6 @@ def look_at(
     A finished study is recognized by its stored copy, without heavy imports.
 
     Args:
-        read: Reads the study.
-        progress: Progress listener.
-        data: Data folder of the probes, if given.
         opened: Models that are already open.
 
     Raises:

@@ -39,8 +39,6 @@ def count_baseline(
     """Count the zeros and bytes of an uncompressed model.
 
     Args:
-        model: The model, with nothing installed.
-        matrices: Its weight map.
         stored: Bytes per weight of each parameter in the checkpoint, as in ``Loaded``.
     """
     matrices, stored = tuple(matrices), stored or {}
@@ -82,12 +80,7 @@ class UnitAccount:
 
 
 def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
-    """Count a unit in the form the last step left it in.
-
-    Args:
-        unit: The unit.
-        weight_bytes: As in ``Baseline``.
-    """
+    """Count a unit in the form the last step left it in."""
     plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
     return UnitAccount(
         zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
@@ -103,9 +96,7 @@ def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Mat
     Only matrices in ``weights`` are counted again; the baseline's counts hold for the others.
 
     Args:
-        baseline: The counts before compression.
         selected: The matrices in the union of the recipe's scopes.
-        weights: The compressed matrices, in their final form.
     """
     units = joined(weights.items())
     return account_units(baseline, selected, [account_unit(unit, baseline.weight_bytes) for unit in units])
@@ -115,7 +106,6 @@ def account_units(baseline: Baseline, selected: Iterable[Matrix], units: Sequenc
     """Return the sparsity and bytes reached, from the counts of each unit.
 
     Args:
-        baseline: The counts before compression.
         selected: The matrices in the union of the recipe's scopes.
         units: The counts of all compressed units; no matrix occurs twice.
     """

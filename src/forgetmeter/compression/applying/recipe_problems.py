@@ -27,8 +27,6 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given 
     Nothing is computed, and the model's ``weight_map`` suffices: it need not be loaded.
 
     Args:
-        recipe: The recipe.
-        matrices: The model's matrices.
         given: Whether calibration data is available.
     """
     problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
@@ -36,15 +34,11 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given 
 
 
 def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
-    """Return a key that is equal for recipes with the same effect on a model with these matrices.
+    """Return a key that is equal for valid recipes with the same effect on a model with these matrices.
 
     Scopes are compared by the matrices they select, and omitted options by their defaults. Neighbouring steps with
     disjoint matrices may come in either order, unless one of them needs activations. The scopes of the published
     scripts (``paper/…``) stay distinct from plain ones, since findings compare the two.
-
-    Args:
-        recipe: A valid recipe.
-        matrices: The model's matrices.
     """
     left = [_Meant.of(step, matrices) for step in recipe.steps]
     ordered: list[_Meant] = []
@@ -57,8 +51,6 @@ def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
 
 @dataclass(frozen=True)
 class _Meant:
-    """The effect of a step."""
-
     key: tuple[str, ...]
     matrices: frozenset[Matrix]
     sees_activations: bool

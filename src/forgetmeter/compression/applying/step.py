@@ -22,7 +22,6 @@ def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapp
     """Return the units that a step works on.
 
     Args:
-        step: The step.
         originals: All matrices of the model with its own weights, in the model's order.
         weights: The weights that earlier steps changed.
 
@@ -37,13 +36,7 @@ def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapp
 
 
 def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | None = None) -> AtLevel:
-    """Do the work shared by all levels.
-
-    Args:
-        step: The step.
-        units: The units it works on.
-        seed: For random methods.
-        method: The step's method, if it was calibrated.
+    """Do the work shared by all levels; ``method`` is the step's method if it was calibrated.
 
     Raises:
         UnusableWeightError: The method cannot work on one of the weights.
@@ -63,9 +56,6 @@ def unit_by_unit(
     """Yield each original unit with its weight after the step.
 
     Args:
-        units: The units the step works on.
-        prepare: Does the work shared by all levels.
-        step: The step.
         model: The model's name in errors.
         stored: Bytes per weight of each parameter in the checkpoint, as in ``Loaded``.
 
@@ -97,8 +87,6 @@ def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = Non
     kernel, whose bits always differ from those of dense weights. 0 equals -0.
 
     Args:
-        before: The weight before the step.
-        after: The weight after the step.
         stored_bits: Bits per weight in the checkpoint, if weights are computed in a wider dtype.
     """
     if after is before:

@@ -78,9 +78,6 @@ class Unit:
 def joined(weights: Iterable[tuple[Matrix, Weight]]) -> list[Unit]:
     """Join the parts of each parameter, as far as their forms allow.
 
-    Args:
-        weights: Matrices with their current weights.
-
     Returns:
         Units in the order of their first matrices. A parameter is one unit, unless earlier steps gave its parts forms
         that cannot be joined, such as integers with different scales. Parts that make up a whole weight again become

@@ -117,7 +117,6 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
 
     Args:
         values: Floating-point, shape ``(output units, input units)``; converted to float32.
-        granularity: One scale per tensor or per output unit.
 
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.
@@ -158,13 +157,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
     """
 
     def __init__(self, weight: Int8Weight, bias: Tensor | None, *, arithmetic: Arithmetic | None = None) -> None:
-        """Make the layer.
-
-        Args:
-            weight: The quantized weights; not copied.
-            bias: The bias of the replaced layer, if any.
-            arithmetic: ``kernel`` or ``simulated``; by default the kernel if it is available.
-        """
+        """Take weights (not copied) and a bias; by default, ``arithmetic`` is the kernel if it is available."""
         super().__init__()
         self.out_features, self.in_features = weight.integers.shape
         self.register_buffer("weight", weight.integers)

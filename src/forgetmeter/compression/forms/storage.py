@@ -15,12 +15,7 @@ def lossless_bytes(values: Tensor, bits: int, scales: int) -> int:
     """Return the bytes of weights in their smallest lossless format.
 
     The formats are: all weights; a bitmask with the nonzero weights; the output and input units that are not all zero,
-    with one bit per unit. Each takes ``bits`` per stored weight, and the scales.
-
-    Args:
-        values: The weights; each expert is a matrix.
-        bits: Bits per weight.
-        scales: Number of float32 scales.
+    with one bit per unit. Each takes ``bits`` per stored weight, and the scales. Each expert is a matrix.
     """
     ways = (
         packed_bytes(values.numel(), bits),
@@ -31,12 +26,9 @@ def lossless_bytes(values: Tensor, bits: int, scales: int) -> int:
 
 
 def count_nonzero(values: Tensor) -> int:
-    """Return the number of values other than 0 and -0, like ``torch.count_nonzero`` but much faster.
+    """Return the number of values other than 0 and -0, for any shape and strides.
 
-    torch counts integers with vector instructions, but floating-point numbers slowly if some are zero.
-
-    Args:
-        values: Floating-point numbers or integers of any shape and strides.
+    Much faster than ``torch.count_nonzero``, which is slow for floating-point numbers if some are zero.
     """
     if not values.is_floating_point() or values.dim() == 0:
         return int(torch.count_nonzero(values))

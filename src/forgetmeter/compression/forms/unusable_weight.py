@@ -28,9 +28,7 @@ def refuse_not_finite(tensor: Tensor, work: str, *, position: int | None = None)
     """Refuse a tensor with NaN or infinity.
 
     Args:
-        tensor: Any floating-point tensor.
         work: What cannot be done with it: completes "cannot be ...".
-        position: As in ``UnusableWeightError``.
 
     Raises:
         UnusableWeightError: It holds NaN or infinity.

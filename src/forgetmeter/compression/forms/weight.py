@@ -257,12 +257,7 @@ class PartWeight(Weight):
 
 
 def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:
-    """Return the weight of each matrix: a whole parameter or a part of it.
-
-    Args:
-        matrices: The matrices.
-        wholes: The weights of their parameters, by name.
-    """
+    """Return the weight of each matrix: its parameter's weight in ``wholes``, or a part of it."""
     return {
         matrix: wholes[matrix.parameter]
         if matrix.axis is None

@@ -17,11 +17,6 @@ _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 def transform(weight: Weight, level: Level | None, options: Options) -> CastWeight:  # noqa: ARG001
     """Cast the weights, as ``Tensor.to`` does.
 
-    Args:
-        weight: The weights.
-        level: None.
-        options: ``dtype``: ``float16`` or ``bfloat16``.
-
     Raises:
         UnusableWeightError: A finite weight is too large for the dtype.
     """

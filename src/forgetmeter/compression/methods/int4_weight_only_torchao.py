@@ -26,7 +26,6 @@ def transform(weight: Weight, _level: Level | None, options: Options) -> Torchao
 
     Args:
         weight: The weights, ``(output units, input units)``.
-        options: ``group_size``: number of input units per scale.
     """
     from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 

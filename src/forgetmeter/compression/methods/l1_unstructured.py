@@ -32,8 +32,6 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> Survivors
 
     Args:
         tensors: Floating-point weights of any shape.
-        options: ``pool``: ``global`` for one pool of all tensors, ``matrix`` for one pool per tensor.
-        seed: Not used; the result is deterministic.
 
     Raises:
         UnusableWeightError: A tensor holds NaN.

@@ -23,8 +23,6 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt: 
 
     Args:
         tensors: Weights, ``(…, output units, input units)``. Experts' units are ranked within their tensor.
-        options: ``n``, the order of the norm, or ``inf``; ``dim``, which units to remove.
-        seed: Not used.
 
     Raises:
         UnusableWeightError: A tensor holds NaN.

@@ -24,8 +24,6 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt: 
 
     Args:
         tensors: Weights, ``(…, output units, input units)``; ``m`` divides the input units.
-        options: ``n`` and ``m``.
-        seed: Not used.
 
     Returns:
         A function that yields the masks and ignores its argument, since the method has no level.

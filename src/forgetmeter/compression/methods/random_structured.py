@@ -23,7 +23,6 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:
 
     Args:
         tensors: Weights, ``(…, output units, input units)``; only their shapes are used.
-        options: ``dim``, which units to remove.
         seed: Seed of the stream, which each level restarts: a higher level zeroes all that a lower one does.
     """
     dim = int(options["dim"])

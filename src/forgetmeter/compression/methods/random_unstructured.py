@@ -23,7 +23,6 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt: 
 
     Args:
         tensors: Floating-point weights of any shape; only their shapes are used.
-        options: None.
         seed: Seed of the stream, which each level restarts.
     """
 

@@ -28,8 +28,6 @@ def transform(weight: Weight, level: Level | None, options: Options) -> RoundedW
 
     Args:
         weight: Weights, ``(…, output units, input units)``.
-        level: Bits, from 2 to 8.
-        options: ``group_size``: number of neighbouring input units per scale; 0 for one scale per output unit.
 
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.

@@ -19,11 +19,6 @@ def transform(weight: Weight, level: Level | None, options: Options) -> LowRankW
     Removes ``round(level * rank)`` of the ``min(output units, input units)`` singular values: none at level 0, all at
     level 1; LASER's ρ is 1 - level. Computed in float32, or float64 if the weights are. Each expert is a matrix.
 
-    Args:
-        weight: The weights, in either orientation.
-        level: The share of the rank to remove.
-        options: None.
-
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.
     """

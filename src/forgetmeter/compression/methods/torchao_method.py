@@ -49,7 +49,6 @@ def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
 
     Args:
         weight: The weights, ``(output units, input units)``.
-        config: Returns torchao's configuration.
 
     Raises:
         UnusableWeightError: The weights are not finite, or not on a CPU (other devices are untested).

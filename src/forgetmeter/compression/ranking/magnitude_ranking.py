@@ -82,15 +82,10 @@ def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
 def find_thresholds(
     tensors: Sequence[Tensor], ranking: MagnitudeRanking, counts: Iterable[int]
 ) -> dict[int, Threshold]:
-    """Find the thresholds that zero the ``count`` smallest magnitudes, for several counts in the same passes.
+    """Return the threshold that zeroes the ``count`` smallest magnitudes, for several counts in the same passes.
 
     Args:
-        tensors: The ranked pool.
-        ranking: The result of ``rank_magnitudes``.
         counts: Numbers of weights to zero, each from 0 to ``ranking.size``.
-
-    Returns:
-        The threshold of each count.
     """
     counts = sorted(set(counts))
     places = {count: _locate(ranking.up_to, count) for count in counts if count > 0}
@@ -159,8 +154,6 @@ def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: S
     """Count the digits that follow each prefix; int64, shape ``(prefixes, 2 ** DIGIT_BITS)``.
 
     Args:
-        tensors: The pool.
-        dtype: The dtype in which it was ranked.
         prefixes: Bits of a magnitude above ``shift``, ascending.
         shift: Number of bits after the prefix.
     """
@@ -222,11 +215,6 @@ def survivors(
 
     Ties at the threshold are zeroed in the order of the tensors, then of the flat (row-major) index. A tensor needs
     a mask only if some but not all of its ties are zeroed.
-
-    Args:
-        tensors: The ranked pool.
-        dtype: The dtype in which it was ranked.
-        threshold: The threshold.
     """
     up_to_it = MagnitudesBeyond(threshold.pattern, dtype)
     below_it = MagnitudesBeyond(threshold.pattern - 1, dtype)

@@ -64,7 +64,6 @@ def unit_mask(like: Tensor, dim: int, removed: Tensor) -> Tensor:
 
     Args:
         like: Weights, ``(…, output units, input units)``.
-        dim: 0 for output units, 1 for input units.
         removed: Indices of the removed units; those of experts are numbered expert by expert.
     """
     sizes = _sizes(like, dim)

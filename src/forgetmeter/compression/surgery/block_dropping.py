@@ -30,7 +30,6 @@ def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
     relative positions, held by the first block of a stack for all of them, move to the first remaining block.
 
     Args:
-        model: The model.
         blocks: The blocks to remove; each list keeps at least one.
 
     Returns:
@@ -66,18 +65,14 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
 
 
 def settings_of_what_is_left(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
-    """Return the configuration's per-block settings, updated for the remaining blocks.
+    """Return the per-block settings of a configuration that change, updated for the remaining blocks.
 
     These are lists with one entry per block, lists of block numbers, the number of dense blocks at the beginning, and
     the period of sparse blocks. Other periods cannot be preserved; only loading the saved model reveals one.
 
     Args:
-        settings: The configuration's attributes.
         length: Number of blocks before.
         kept: The remaining blocks, in order.
-
-    Returns:
-        The attributes that change.
     """
     changed: dict[str, Any] = {}
     for name, value in settings.items():

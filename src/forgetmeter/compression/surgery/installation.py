@@ -30,7 +30,6 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     with dropped weights are removed from the model.
 
     Args:
-        model: The model to change.
         weights: The weights to install, by matrix of ``weight_map(model)``. Copied only if parts of one parameter
             were compressed separately.
 
@@ -79,12 +78,7 @@ def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
 
 
 def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
-    """Return a parameter's values after installing units.
-
-    Args:
-        old: Its current values; not changed.
-        units: Non-overlapping units that cover some or all of it.
-    """
+    """Return a parameter's values after installing units, which must not overlap; ``old`` is not changed."""
     if _is_whole(units, old):
         return units[0].weight.parameter(old.dtype)
     values = old.clone()

@@ -17,10 +17,6 @@ def declare_untied(model: PreTrainedModel, head: Matrix) -> Callable[[], None]:
     nothing; T5's also decides whether the decoder's output is scaled. For these the configuration stays and the model
     drops this one tie: on loading, transformers leaves a head untied if its weights differ from the embedding's.
 
-    Args:
-        model: The model, with the untied head installed.
-        head: The tied head's matrix.
-
     Returns:
         A function that undoes the declaration.
     """
