@@ -1,1 +1,1 @@
-"""Executors, which run cells: one after another in this process."""
+"""Running cells: one after another in this process."""

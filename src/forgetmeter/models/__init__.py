@@ -1,1 +1,1 @@
-"""Loads models and finds the roles of their weight matrices."""
+"""Loading models and finding the roles of their weight matrices."""

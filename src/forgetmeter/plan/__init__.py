@@ -1,1 +1,1 @@
-"""Plans the cells of a study. Nothing here imports torch."""
+"""Planning the cells of a study. Nothing here imports torch."""

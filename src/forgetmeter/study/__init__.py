@@ -1,1 +1,1 @@
-"""Runs studies: checks, plans and executes a study into a finished folder."""
+"""Running studies: from a study file to a finished run folder."""
