@@ -34,7 +34,7 @@ def check_apart(out: Path, source: Path) -> None:
     """Check that the output folder is not inside the source folder.
 
     Raises:
-        UserError: It is.
+        UserError: It is inside.
     """
     if source.resolve() in (out.resolve(), *out.resolve().parents):
         raise UserError(f"--out '{out}' is inside the model's own folder; name a folder elsewhere")

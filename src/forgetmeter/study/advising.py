@@ -100,7 +100,7 @@ class _Advising:
 
     def advise(self) -> Advice:
         self._check_output()
-        # Imports torch and transformers, which take seconds; invalid requests fail before.
+        # Imports torch and transformers, which take seconds; invalid requests have failed before.
         from forgetmeter.study.candidate_sizes import candidate_sizes, checked_candidates
 
         checkpoint, problems = checked_candidates(self._location, self._study.recipes)

@@ -14,7 +14,7 @@ from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Block, Matrix
 
 _WHOLE = {("attention", "query"), ("attention", "output"), ("feed_forward", "up"), ("feed_forward", "down")}
-"""The parts of a block that make up a selection of the whole block."""
+"""The parts that a scope must select for a block to count as selected as a whole."""
 
 
 @dataclass(frozen=True)

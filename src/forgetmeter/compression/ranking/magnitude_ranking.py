@@ -45,7 +45,7 @@ class MagnitudeRanking:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The threshold of pruning: zeroed are all weights of smaller magnitude, and the first ``zeroed_ties`` equal to it.
+    """The magnitude below which all weights are zeroed, and the number of weights at it that are zeroed too.
 
     Attributes:
         pattern: The bits of the magnitude as an integer; -1 if nothing is zeroed.
