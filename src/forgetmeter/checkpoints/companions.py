@@ -57,11 +57,7 @@ def copy_companions(source: Path, target: Path) -> None:
 
 
 def model_card(written: Written, source: Mapping[str, str]) -> str:
-    """Return the README.md of a compressed checkpoint.
-
-    Args:
-        source: Licence and language from the source's card; see ``source_facts``.
-    """
+    """Return the README.md of a compressed checkpoint, with its source's ``source_facts``."""
     facts, model = dict(source), shown_model(written.model)
     if _HUB_NAME.match(written.model):
         facts["base_model"] = written.model.partition("@")[0]

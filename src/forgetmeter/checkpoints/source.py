@@ -75,10 +75,7 @@ class Source:
 
 
 def open_source(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Source:
-    """List a checkpoint's tensors; only headers are read.
-
-    Args:
-        dtype: Dtype to cast floating-point tensors to on reading, as ``from_pretrained`` does.
+    """List a checkpoint's tensors, to be cast to ``dtype`` as ``from_pretrained`` does; only headers are read.
 
     Raises:
         UserError: The dtype of a tensor is not supported.

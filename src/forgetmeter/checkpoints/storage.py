@@ -117,9 +117,7 @@ class PackQuantizedStorage:
 def packed_sizes(shape: Sequence[int], bits: int, group_size: int) -> Iterator[tuple[int, int]]:
     """Yield the dtype's width and the size, both in bytes, of each tensor that stores a layer's weight.
 
-    Args:
-        shape: Shape of the weight, ``(output units, input units)``.
-        group_size: Number of input units per scale; 0 for all.
+    ``shape`` is ``(output units, input units)``; a ``group_size`` of 0 stands for all input units.
     """
     rows, columns = shape
     yield 4, rows * _words(columns, bits) * 4

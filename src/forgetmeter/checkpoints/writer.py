@@ -82,8 +82,7 @@ class CheckpointWriter:
 def bytes_of_files(names: Iterable[str], tensors: Iterable[tuple[int, int]], *, max_shard_bytes: int) -> int:
     """Return the total bytes of the shards that a ``CheckpointWriter`` would write.
 
-    Args:
-        tensors: The dtype's width and the size, both in bytes, of each tensor in the order of writing.
+    ``tensors`` gives the dtype's width and the size, both in bytes, of each tensor in the order of writing.
     """
     room = start_of_tensors(_METADATA_ROOM + sum(map(entry_room, names)))
     current: dict[int, int] = {}

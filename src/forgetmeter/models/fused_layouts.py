@@ -18,10 +18,7 @@ Layout = Callable[[Any, int], Iterator[tuple[Part, int]]]
 
 
 def fused_parts(config: Any, path: str, length: int) -> dict[Part, Ranges] | None:  # noqa: ANN401
-    """Return the output units of each part of a fused projection.
-
-    Args:
-        path: The module's name within its block, such as ``attn.c_attn``.
+    """Return the output units of each part of a fused projection, by its path in a block, such as ``attn.c_attn``.
 
     Returns:
         The ranges of each part's output units, which cover all of them once; ``None`` if the architecture is not known

@@ -72,10 +72,8 @@ _BEGINS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral",
 def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield the settings of a GGUF file that differ in its model, as ``name = value``.
 
-    Unknown settings count as different, since ignoring them could load a different model.
-
-    Args:
-        settings: Values by name, without the architecture's prefix.
+    Names lack the architecture's prefix. Unknown settings count as different, since ignoring them could load a
+    different model.
     """
     config = model.config
     for name, said in settings.items():
@@ -94,10 +92,7 @@ def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> I
 def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any]) -> None:
     """Apply settings that a GGUF file states or implies and transformers supports but does not read.
 
-    They change the model's configuration and take effect when it is loaded again.
-
-    Args:
-        settings: Values by name, without the architecture's prefix.
+    Names lack the architecture's prefix. The model's configuration is changed, with effect when it is loaded again.
     """
     config = model.config
     if hasattr(config, "query_pre_attn_scalar"):
@@ -117,10 +112,7 @@ def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any
 def settle_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
     """Make a tokenizer split words by a GGUF file's ``tokenizer.ggml.pre`` if transformers does not.
 
-    The rules are those of llama.cpp (``llama-vocab.cpp``).
-
-    Args:
-        stated: The file's tokenizer settings, without ``tokenizer.ggml.``.
+    The rules are those of llama.cpp (``llama-vocab.cpp``). Names of settings lack the prefix ``tokenizer.ggml.``.
 
     Returns:
         The problem, as the end of a sentence; ``None`` if there is none.

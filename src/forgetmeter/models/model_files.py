@@ -65,8 +65,7 @@ class TensorHeader:
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """Return the safetensors files that ``from_pretrained`` reads in a folder; all of them if it would read none.
 
-    Args:
-        folder: A folder whose index, if any, was checked.
+    The folder's index, if any, must have been checked.
     """
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)

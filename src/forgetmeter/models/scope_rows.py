@@ -51,9 +51,8 @@ class ScopeRows:
 def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], total: int) -> ScopeRows:
     """Count the weights that each scope selects.
 
-    Args:
-        reasons: The reason and the number of weights of each parameter left alone.
-        total: The model's number of weights; shared tensors count once.
+    ``reasons`` gives the reason and the number of weights of each parameter left alone, ``total`` the model's number of
+    weights, with shared tensors counted once.
     """
     scopes = [Scope(selector) for selector in SELECTORS]
     if len({matrix.stack for matrix in matrices}) > 1:

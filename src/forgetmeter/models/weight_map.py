@@ -182,10 +182,7 @@ def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
 
 
 def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - each architecture has its own configuration
-    """Return the number of heads of an attention projection.
-
-    Args:
-        matrix: A projection with its units grouped by head, as transformers' attention reshapes them.
+    """Return the number of heads of a projection, whose units are grouped by head as in transformers' attention.
 
     Returns:
         The number of query heads for query and output, of key-value heads for key and value; ``None`` if the matrix is

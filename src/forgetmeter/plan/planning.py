@@ -33,10 +33,7 @@ class Plan:
 
 
 def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
-    """Plan a study.
-
-    Args:
-        identities: The content hash of each model.
+    """Plan a study, given the content hash of each model.
 
     Raises:
         UserError: Two models have the same content.

@@ -35,9 +35,6 @@ def candidate_sizes(
 ) -> tuple[int, dict[str, Sized], dict[str, str]]:
     """Compute the size that ``compress`` would write for each recipe, or the size in memory if it cannot write it.
 
-    Args:
-        before: Called with each recipe before its size is computed.
-
     Returns:
         The bytes of the model's own weight files; the sizes by recipe; the errors of recipes that cannot be applied.
     """

@@ -100,9 +100,6 @@ def look_at(
 
     A finished study is recognized by its stored copy, without heavy imports.
 
-    Args:
-        opened: Models that are already open.
-
     Raises:
         UserError: The study is not valid, or the output folder holds something else.
     """

@@ -36,11 +36,7 @@ class Baseline:
 def count_baseline(
     model: PreTrainedModel, matrices: Iterable[Matrix], stored: Mapping[str, int] | None = None
 ) -> Baseline:
-    """Count the zeros and bytes of an uncompressed model.
-
-    Args:
-        stored: Bytes per weight of each parameter in the checkpoint, as in ``Loaded``.
-    """
+    """Count the zeros and bytes of an uncompressed model; ``stored`` is ``Loaded.weight_bytes``."""
     matrices, stored = tuple(matrices), stored or {}
     parameters = {matrix: model.get_parameter(matrix.parameter).detach() for matrix in matrices}
     tensors = model.state_dict(keep_vars=True)
@@ -91,24 +87,16 @@ def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
 
 
 def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Matrix, Weight]) -> Reached:
-    """Return the sparsity and bytes reached; see ``Reached`` for each number.
+    """Return the sparsity and bytes reached; ``selected`` is the union of the recipe's scopes.
 
     Only matrices in ``weights`` are counted again; the baseline's counts hold for the others.
-
-    Args:
-        selected: The matrices in the union of the recipe's scopes.
     """
     units = joined(weights.items())
     return account_units(baseline, selected, [account_unit(unit, baseline.weight_bytes) for unit in units])
 
 
 def account_units(baseline: Baseline, selected: Iterable[Matrix], units: Sequence[UnitAccount]) -> Reached:
-    """Return the sparsity and bytes reached, from the counts of each unit.
-
-    Args:
-        selected: The matrices in the union of the recipe's scopes.
-        units: The counts of all compressed units; no matrix occurs twice.
-    """
+    """Return the sparsity and bytes reached, from the counts of all compressed units; no matrix may occur twice."""
     compressed = {matrix: count for unit in units for matrix, count in unit.zeros.items()}
     zeros = {**baseline.zeros, **compressed}
     plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}

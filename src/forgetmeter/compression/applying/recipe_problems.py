@@ -25,9 +25,6 @@ def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given 
     """Return one sentence per problem with a recipe for a model with these matrices.
 
     Nothing is computed, and the model's ``weight_map`` suffices: it need not be loaded.
-
-    Args:
-        given: Whether calibration data is available.
     """
     problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
     return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))

@@ -83,11 +83,9 @@ def unit_by_unit(
 def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = None) -> bool:
     """Return whether two forms of a weight have the same values, bits and scales; stops at the first difference.
 
-    Fewer bits are a change even if rounding is exact, since the model gets smaller. So is a form with its own
-    kernel, whose bits always differ from those of dense weights. 0 equals -0.
-
-    Args:
-        stored_bits: Bits per weight in the checkpoint, if weights are computed in a wider dtype.
+    Fewer bits are a change even if rounding is exact, since the model gets smaller; the checkpoint may store fewer bits
+    than the dtype of computation has. So is a form with its own kernel, whose bits always differ from those of dense
+    weights. 0 equals -0.
     """
     if after is before:
         return True

@@ -128,7 +128,7 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
         smallest, largest = (each.view(1, 1) for each in torch.aminmax(values))
     magnitudes = torch.maximum(-smallest, largest)
     if not magnitudes.isfinite().all():
-        raise UnusableWeightError("holds NaN or infinity and cannot be quantized; load a sound checkpoint")
+        raise UnusableWeightError("holds NaN or infinity and cannot be quantized; use an intact checkpoint")
     # Divided by a tensor on the same device, since CUDA multiplies by the reciprocal of a Python number.
     factors = (magnitudes / torch.full_like(magnitudes, _HALF_RANGE)).clamp_min(_SMALLEST_SCALE)
     # torch multiplies by the reciprocal; dividing would round a few weights differently.

@@ -25,15 +25,12 @@ class UnusableWeightError(UserError):
 
 
 def refuse_not_finite(tensor: Tensor, work: str, *, position: int | None = None) -> None:
-    """Refuse a tensor with NaN or infinity.
-
-    Args:
-        work: What cannot be done with it: completes "cannot be ...".
+    """Refuse a tensor with NaN or infinity; ``work`` completes "cannot be ...".
 
     Raises:
         UnusableWeightError: It holds NaN or infinity.
     """
     if not tensor.isfinite().all():
         raise UnusableWeightError(
-            f"holds NaN or infinity and cannot be {work}; load a sound checkpoint", position=position
+            f"holds NaN or infinity and cannot be {work}; use an intact checkpoint", position=position
         )

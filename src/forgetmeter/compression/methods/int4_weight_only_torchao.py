@@ -19,13 +19,10 @@ _ROWS = 16
 
 
 def transform(weight: Weight, _level: Level | None, options: Options) -> TorchaoWeight:
-    """Quantize one layer for torchao's 4-bit CPU kernel; activations are not quantized.
+    """Quantize a layer's weights, ``(output units, input units)``, for torchao's 4-bit CPU kernel.
 
     Asymmetric: each group of input units has a scale and a zero point. torchao's ``Int4WeightOnlyConfig`` has kernels
     for CUDA and XPU only; the CPU kernel is one of its prototypes.
-
-    Args:
-        weight: The weights, ``(output units, input units)``.
     """
     from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 

@@ -11,13 +11,10 @@ from forgetmeter.specs.recipe import Level
 
 
 def transform(weight: Weight, _level: Level | None, _options: Options) -> TorchaoWeight:
-    """Quantize one layer by ``Int8DynamicActivationInt8WeightConfig()``, and run torchao's kernel.
+    """Quantize a layer's weights, ``(output units, input units)``, by ``Int8DynamicActivationInt8WeightConfig()``.
 
     Weights and activations are symmetric, with one scale per output unit and, on each call, one per position. Unlike
     with ``dynamic_int8``, the rest of the batch makes no difference.
-
-    Args:
-        weight: The weights, ``(output units, input units)``.
     """
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 

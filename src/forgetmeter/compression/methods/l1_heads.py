@@ -61,7 +61,7 @@ class L1Heads(Method):
         for position, unit in enumerate(units):
             for group, score in _scores(unit, groups):
                 if score != score:
-                    raise UnusableWeightError("holds NaN; load a sound checkpoint", position=position)
+                    raise UnusableWeightError("holds NaN; use an intact checkpoint", position=position)
                 scores[group] = scores.get(group, 0.0) + score
 
         def at_level(level: Level | None) -> Iterator[Weight]:

@@ -42,7 +42,7 @@ def _order(tensor: Tensor, order: float, dim: int, position: int) -> Tensor:
     wide = torch.promote_types(tensor.dtype, torch.float32)
     norms = torch.norm(tensor, p=order, dim=[-1 if dim == 0 else -2], dtype=wide).view(-1)
     if norms.isnan().any():
-        raise UnusableWeightError("holds NaN, which has no norm; load a sound checkpoint", position=position)
+        raise UnusableWeightError("holds NaN, which has no norm; use an intact checkpoint", position=position)
     return norms.argsort(stable=True)
 
 

@@ -47,7 +47,7 @@ def _keep(tensor: Tensor, zeros: int, size: int, position: int) -> Tensor:
     ):
         magnitudes = piece.abs().unflatten(-1, (-1, size))
         if magnitudes.isnan().any():
-            raise UnusableWeightError("holds NaN, which has no magnitude; load a sound checkpoint", position=position)
+            raise UnusableWeightError("holds NaN, which has no magnitude; use an intact checkpoint", position=position)
         smallest = magnitudes.argsort(dim=-1, stable=True)[..., :zeros]
         target.unflatten(-1, (-1, size)).scatter_(-1, smallest, False)
     return keep

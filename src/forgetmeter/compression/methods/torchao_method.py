@@ -45,10 +45,7 @@ class TorchaoMethod(MatrixMethod):
 
 
 def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
-    """Return a linear layer's weight quantized by ``torchao.quantization.quantize_``.
-
-    Args:
-        weight: The weights, ``(output units, input units)``.
+    """Return a linear layer's weight, ``(output units, input units)``, quantized by ``torchao.quantization.quantize_``.
 
     Raises:
         UnusableWeightError: The weights are not finite, or not on a CPU (other devices are untested).

@@ -82,11 +82,7 @@ def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
 def find_thresholds(
     tensors: Sequence[Tensor], ranking: MagnitudeRanking, counts: Iterable[int]
 ) -> dict[int, Threshold]:
-    """Return the threshold that zeroes the ``count`` smallest magnitudes, for several counts in the same passes.
-
-    Args:
-        counts: Numbers of weights to zero, each from 0 to ``ranking.size``.
-    """
+    """Return the threshold of each count, which zeroes that many smallest magnitudes; all in the same passes."""
     counts = sorted(set(counts))
     places = {count: _locate(ranking.up_to, count) for count in counts if count > 0}
     found = {count: _Found(int(ranking.digits[place.index]), place) for count, place in places.items()}
@@ -123,7 +119,7 @@ def _count_leading(tensors: Sequence[Tensor], common: torch.dtype | None = None)
 def _refuse_nan(tensors: Sequence[Tensor]) -> None:
     for position, tensor in enumerate(tensors):
         if any(piece.isnan().any() for piece in pieces(tensor)):
-            reason = "holds NaN, which has no magnitude to rank by; load a sound checkpoint"
+            reason = "holds NaN, which has no magnitude to rank by; use an intact checkpoint"
             raise UnusableWeightError(reason, position=position)
 
 

@@ -24,13 +24,10 @@ _COUNTS = {"encoder": ("encoder_layers", "num_layers"), "decoder": ("decoder_lay
 
 
 def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
-    """Remove blocks from a model, as if it had been built without them.
+    """Remove blocks from a model, as if it had been built without them; each list must keep at least one.
 
     The remaining blocks are renumbered, for key-value caches and for saving, and the configuration is updated. T5's
     relative positions, held by the first block of a stack for all of them, move to the first remaining block.
-
-    Args:
-        blocks: The blocks to remove; each list keeps at least one.
 
     Returns:
         A function that restores everything.
@@ -69,10 +66,6 @@ def settings_of_what_is_left(settings: Mapping[str, Any], length: int, kept: Seq
 
     These are lists with one entry per block, lists of block numbers, the number of dense blocks at the beginning, and
     the period of sparse blocks. Other periods cannot be preserved; only loading the saved model reveals one.
-
-    Args:
-        length: Number of blocks before.
-        kept: The remaining blocks, in order.
     """
     changed: dict[str, Any] = {}
     for name, value in settings.items():
