@@ -1,4 +1,4 @@
-"""The methods there are: the built-in ones, and those of plug-ins."""
+"""The table of compression methods: built-in ones and plug-ins."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ BUILT_IN = {
 
 
 def method_names() -> tuple[str, ...]:
-    """Return the names of all methods: the built-in ones first, each part sorted. Imports none of them.
+    """Return the names of all methods without importing them: built-in ones, then plug-ins, each sorted.
 
     Raises:
-        UserError: A plug-in takes a name that is taken.
+        UserError: The name of a plug-in is already taken.
     """
     return tuple(_entries())
 
@@ -47,7 +47,7 @@ def load_method(name: str) -> Method:
     """Import the method called ``name``.
 
     Raises:
-        UserError: There is no such method, a plug-in takes a name that is taken, or it is broken.
+        UserError: The method is unknown, the name of a plug-in is already taken, or a plug-in cannot be loaded.
     """
     entries = _entries()
     if name not in entries:
@@ -57,18 +57,18 @@ def load_method(name: str) -> Method:
 
 @cache
 def plug_ins() -> tuple[EntryPoint, ...]:
-    """Return the entry points of plug-ins, sorted by name; to look for them means to read every installed package."""
+    """Return the entry points of plug-ins, sorted by name; cached, since this scans every installed package."""
     return tuple(sorted(entry_points(group=GROUP), key=lambda plug_in: plug_in.name))
 
 
 def recorded_facts(recipes: Iterable[Recipe]) -> dict[str, dict[str, Any]]:
-    """Return what ``study.json`` records about the methods of recipes, so that a run explains itself without them."""
+    """Return the facts about the recipes' methods for ``study.json``, so that a run can be read without them."""
     names = dict.fromkeys(step.method for recipe in recipes for step in recipe.steps)
     return {name: asdict(load_method(name).declaration.facts) for name in names}
 
 
 def advised_plug_ins() -> Iterator[str]:
-    """Yield the recipes that plug-ins ask ``advise`` to try; those that do not load are left out."""
+    """Yield the recipes that plug-ins suggest to ``advise``; plug-ins that cannot be loaded are left out."""
     for entry in plug_ins():
         with suppress(UserError):
             for level in load_method(entry.name).declaration.advised_levels:

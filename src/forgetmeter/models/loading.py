@@ -1,4 +1,4 @@
-"""Loading a model, wherever it comes from."""
+"""Loads models from any source."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def load(reference: str | Checkpoint, *, dtype: DType = "float32", device: Devic
     """Load a model and its tokenizer.
 
     Args:
-        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``;
-            or such a model that is open already.
-        dtype: The dtype to compute in.
-        device: Where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
+        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``; or a model
+            that is already open.
+        dtype: The dtype of computation.
+        device: The device; ``auto`` selects CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: The model is not there, is damaged, has no head or is of no supported architecture.
+        UserError: The model does not exist, is damaged, has no head, or its architecture is not supported.
     """
     checkpoint = open_checkpoint(reference) if isinstance(reference, str) else reference
     model = checkpoint.model(dtype=getattr(torch, dtype))
@@ -40,10 +40,10 @@ def load(reference: str | Checkpoint, *, dtype: DType = "float32", device: Devic
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "wrapped") -> Loaded:
-    """Take a model that is in memory already.
+    """Wrap a model that is already in memory.
 
     Raises:
-        UserError: It is of no supported architecture, or the tokenizer is another model's.
+        UserError: Its architecture is not supported, or the tokenizer belongs to another model.
     """
     check_supported(model, name)
     refuse_tokens_beyond_embedding(model, tokenizer, name)
@@ -51,14 +51,14 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
 
 
 def resolve_device(device: Device) -> str:
-    """Return the device that ``auto`` stands for on this machine, or the one named.
+    """Return the named device, or the one that ``auto`` selects on this machine.
 
     Raises:
-        UserError: The device named is not there.
+        UserError: The named device is not available.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[device]:
-        raise UserError(f"device '{device}' is not there (available: {', '.join(n for n in there if there[n])})")
+        raise UserError(f"device '{device}' is not available; use {', '.join(n for n in there if there[n])} or auto")
     return device
