@@ -33,7 +33,7 @@ def classifier() -> LlamaForTokenClassification:
     [
         (lambda folder: forgetmeter.load(folder, dtype="bf16"), "unknown dtype 'bf16'; did you mean"),
         (lambda folder: forgetmeter.load(folder, device="cuda:0"), "unknown device 'cuda:0'; did you mean 'cuda'"),
-        (lambda folder: forgetmeter.load(folder / "gone"), "gone': there is no such folder"),
+        (lambda folder: forgetmeter.load(folder / "gone"), "gone': the folder does not exist"),
         (lambda _: forgetmeter.wrap(make_llama(), None), "NoneType is not a PreTrainedTokenizerBase"),
         (lambda _: forgetmeter.wrap("llama", make_tokenizer()), "str is not a PreTrainedModel"),
         (lambda _: forgetmeter.wrap(LlamaModel(make_llama().config), make_tokenizer()), "is a LlamaModel, which"),

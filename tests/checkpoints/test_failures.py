@@ -37,14 +37,14 @@ def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("recipe", "says"),
     [
-        ("drop_layers:overall:0.5:by=influence", "looks at activations, and there are only weights"),
+        ("drop_layers:overall:0.5:by=influence", "needs activations: pass token ids to calibrate on"),
         ("l1_heads:attention:0.9", "would leave a layer without heads"),
         ("n_m:overall:m=5", "m=5 does not divide the 32 input units of model.layers.0"),
-        ("dynamic_int8:overall", "computes with kernels of its own, and a checkpoint holds weights alone"),
+        ("dynamic_int8:overall", "needs its own kernel, and a checkpoint holds only weights"),
         ("l1_unstructured:cross_attention:0.5", "selects no weight matrix of the model"),
         ("l1_unstructured:overall:1.5", "takes a fraction from 0 to 1"),
         ("l1:overall:0.5", "unknown method 'l1'"),
-        ("drop_layers:layers[0]/overall:1+svd:layers[0]/overall:0.5", "the steps before dropped its layers"),
+        ("drop_layers:layers[0]/overall:1+svd:layers[0]/overall:0.5", "earlier steps dropped its layers"),
         ("l1_unstructured", "is no compression step"),
     ],
 )
@@ -57,8 +57,8 @@ def test_recipes_that_do_not_fit(checkpoint: Save, tmp_path: Path, recipe: str, 
     [
         ({"format": "gguf"}, "--format: unknown format 'gguf' (allowed: dense, compressed-tensors)"),
         ({"dtype": "int8"}, "--dtype: unknown dtype 'int8'"),
-        ({"max_shard_size": "5 gigabytes"}, "--max-shard-size: '5 gigabytes' is no size"),
-        ({"max_shard_size": "0MB"}, "--max-shard-size: '0MB' is no size"),
+        ({"max_shard_size": "5 gigabytes"}, "--max-shard-size: '5 gigabytes' is not a valid size"),
+        ({"max_shard_size": "0MB"}, "--max-shard-size: '0MB' is not a valid size"),
     ],
 )
 def test_options_that_are_none(checkpoint: Save, tmp_path: Path, options: dict[str, str], says: str) -> None:
@@ -67,7 +67,7 @@ def test_options_that_are_none(checkpoint: Save, tmp_path: Path, options: dict[s
 
 def test_output_that_is_there(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
-    assert "is there and is not empty" in refused(source, PRUNE, source)
+    assert "already exists and is not empty" in refused(source, PRUNE, source)
     (tmp_path / "file").write_text("mine")
     assert "is a file" in refused(source, PRUNE, tmp_path / "file")
     (tmp_path / "empty").mkdir()
@@ -79,8 +79,8 @@ def test_output_that_cannot_be_replaced_is_refused_before_any_work(checkpoint: S
     source = checkpoint("llama")
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
-    assert "is a link, which no folder can take the place of" in refused(source, PRUNE, tmp_path / "link")
-    assert "is inside of the model's own folder" in refused(source, PRUNE, source / "pruned")
+    assert "is a link, which cannot be replaced by a folder" in refused(source, PRUNE, tmp_path / "link")
+    assert "is inside the model's own folder" in refused(source, PRUNE, source / "pruned")
 
 
 def test_a_companion_that_is_a_link_to_nothing(checkpoint: Save, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_shard_that_is_missing(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     shard = sorted(source.glob("*.safetensors"))[1]
     shard.unlink()
-    assert f"lists {shard.name}, which is not there" in refused(source, PRUNE, tmp_path / "out")
+    assert f"lists {shard.name}, which does not exist" in refused(source, PRUNE, tmp_path / "out")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.999])
@@ -136,7 +136,7 @@ def test_a_model_that_is_quantized_already(checkpoint: Save, tmp_path: Path) -> 
     pytest.importorskip("compressed_tensors")
     source = checkpoint("llama")
     compress_checkpoint(str(source), "round_to_nearest:overall:4", tmp_path / "four", format="compressed-tensors")
-    assert "is quantized already" in refused(tmp_path / "four", PRUNE, tmp_path / "out")
+    assert "is already quantized" in refused(tmp_path / "four", PRUNE, tmp_path / "out")
 
 
 @pytest.mark.parametrize("key", ["quantization_config", "compression_config"])
@@ -144,7 +144,7 @@ def test_a_configuration_that_says_so_anywhere(checkpoint: Save, tmp_path: Path,
     source = checkpoint("llama")
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "fp8"}}))
-    assert "is quantized already" in refused(source, PRUNE, tmp_path / "out")
+    assert "is already quantized" in refused(source, PRUNE, tmp_path / "out")
 
 
 def test_a_checkpoint_without_its_head(checkpoint: Save, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_too_little_room_is_said_before_any_work(
     monkeypatch.setattr(output_folder.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(SafetensorsWriter, "append", lambda *_: pytest.fail("work was done"))
     says = refused(source, PRUNE, tmp_path / "out")
-    assert "bytes are needed and the disk has 70,000 left" in says
+    assert "bytes are needed and the disk has 70,000 free" in says
 
 
 @pytest.mark.parametrize("recipe", [PRUNE, f"svd:attention:0.5+{PRUNE}"])
@@ -186,7 +186,7 @@ def test_a_disk_that_fills(
     original = SafetensorsWriter.append
     monkeypatch.setattr(SafetensorsWriter, "append", append)
     monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", save)
-    assert "the disk is full; nothing was left there" in refused(source, recipe, tmp_path / "out")
+    assert "the disk is full; no files were left behind" in refused(source, recipe, tmp_path / "out")
 
 
 def test_a_folder_that_cannot_be_made(checkpoint: Save, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_whatever_else_happens_leaves_nothing(
 def test_pickled_weights(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama", shard_size="1GB")
     (source / "model.safetensors").rename(source / "pytorch_model.bin")
-    assert "pickled weights only" in refused(source, PRUNE, tmp_path / "out")
+    assert "only pickled weights" in refused(source, PRUNE, tmp_path / "out")
 
 
 def test_a_damaged_index(checkpoint: Save, tmp_path: Path) -> None:

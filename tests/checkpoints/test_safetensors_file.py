@@ -64,7 +64,7 @@ def test_what_is_no_such_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_dtype_that_is_not_known(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"of a kind not known here \('F4'\); fetch it again"):
+    with pytest.raises(UserError, match="its dtype 'F4' is not supported; fetch it again"):
         stored_tensor(TensorHeader("x", "F4", (2,), tmp_path / "file", 8))
 
 

@@ -51,7 +51,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["show", "no/such/run"], "there is no run at 'no/such/run'"),
         (["show", "no/such/run", "--format", "excel"], "unknown format 'excel'"),
         (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: model 'gpt 2' has none of the forms"),
-        (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "there is no such folder"),
+        (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "the folder does not exist"),
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out: output is missing"),
@@ -146,7 +146,7 @@ def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
     lines = forgetmeter("list", "scopes", "--model", str(llama_folder)).stdout.splitlines()
     # 2 layers of 4 projections, two of them for grouped keys and values.
     assert ["attention", "8", "6,144"] in [line.split()[:3] for line in lines]
-    assert "there is no such folder" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
+    assert "the folder does not exist" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_what_quantized_parts_differ_in_stays_apart() -> None:
 def test_experts_are_pruned_and_not_quantized(name: str) -> None:
     (problem,) = compressor_of(name).check(parse_recipe("dynamic_int8:overall"))
     assert problem == (
-        "dynamic_int8 takes linear layers only, and model.layers.0.mlp.experts.gate_up_proj (the first of 4 such "
+        "dynamic_int8 supports linear layers only, and model.layers.0.mlp.experts.gate_up_proj (the first of 4 such "
         "weights) holds all experts of a block in one tensor; choose a scope without it"
     )
     assert compressor_of(name).check(parse_recipe("l1_unstructured:overall:0.5+dynamic_int8:attention")) == []

@@ -83,7 +83,7 @@ def write_llama_gguf(
 @pytest.mark.parametrize(
     ("tensors", "settings", "says"),
     [
-        ({"rope_freqs.weight": np.ones(4, dtype=np.float32)}, {}, r"leaves out, such as rope_freqs\.weight"),
+        ({"rope_freqs.weight": np.ones(4, dtype=np.float32)}, {}, r"ignores, such as rope_freqs\.weight"),
         ({"blk.0.attn_q.bias": np.ones(32, dtype=np.float32)}, {}, r"such as blk\.0\.attn_q\.bias"),
         ({}, {"rope__scaling__type": "yarn", "rope__scaling__factor": 4.0}, r"rope\.scaling\.type = yarn"),
         ({}, {"attention__head_dim": 5.0}, r"attention\.head_dim = 5"),
@@ -210,7 +210,7 @@ def test_a_text_begins_as_llama_3s_where_the_file_does_not_say(tmp_path: Path) -
 def test_unknown_rules_for_words_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre="no-such-rules")
-    with pytest.raises(UserError, match="split by the rules of 'no-such-rules'"):
+    with pytest.raises(UserError, match="splits words by the rules of 'no-such-rules'"):
         load(str(path))
 
 

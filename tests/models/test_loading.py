@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_found_without_reading_weights(llama_folder: Path, 
     open_checkpoint(str(llama_folder)).check()
     with pytest.raises(UserError, match="lacks 9 weights, such as model.layers.2"):
         changed(llama_folder, tmp_path / "more", num_hidden_layers=3).check()
-    with pytest.raises(UserError, match=r"down_proj\.weight is \[32, 48\] in the checkpoint, and \[32, 50\]"):
+    with pytest.raises(UserError, match=r"down_proj\.weight is \[32, 48\] in the checkpoint, but \[32, 50\]"):
         changed(llama_folder, tmp_path / "wide", intermediate_size=50).check()
     with pytest.raises(UserError, match="config.json cannot be used"):
         changed(llama_folder, tmp_path / "text", hidden_size="many").check()
@@ -89,5 +89,5 @@ def test_a_checkpoint_without_a_head_is_refused_before_and_while_loading(tmp_pat
     tokenizer.save_pretrained(tmp_path)
     checkpoint = open_checkpoint(str(tmp_path))
     for open_it in (Checkpoint.check, load):
-        with pytest.raises(UserError, match=r"lacks \d weights, such as cls.* its answers noise: give a checkpoint"):
+        with pytest.raises(UserError, match=r"lacks \d weights, such as cls.* would be random; use a checkpoint"):
             open_it(checkpoint)

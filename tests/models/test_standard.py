@@ -20,7 +20,7 @@ def test_the_shipped_ones_are_whole(name):
 
 def test_a_missing_file_is_named(copied):
     (copied / "decoder" / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match=r"standard 'decoder': tokenizer\.json is missing; install forgetmeter again"):
+    with pytest.raises(UserError, match=r"standard 'decoder': tokenizer\.json is missing; reinstall forgetmeter"):
         standard_folder("decoder", shipped=copied)
 
 
@@ -29,7 +29,7 @@ def test_an_altered_file_is_named(copied):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.safetensors is not the file that was shipped"):
+    with pytest.raises(UserError, match=r"model\.safetensors is not the shipped file"):
         standard_folder("decoder", shipped=copied)
 
 

@@ -148,7 +148,7 @@ def test_it_says_how_to_store_it(advice: Advice, folder: Path) -> None:
     for recipe, format, why in (
         ("svd:overall:0.2", "dense", ""),
         ("dynamic_int8:overall", None, "dynamic_int8"),
-        ("drop_layers:overall:0.5:by=influence", None, "looks at activations"),
+        ("drop_layers:overall:0.5:by=influence", None, "needs activations"),
     ):
         options = {"evaluation.limit": 5}
         found = advise(request(folder / format_name(recipe), "2MB", recipes=(recipe,), options=options))
@@ -197,7 +197,7 @@ def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
 
 
 def test_where_nothing_fits_the_smallest_is_named(folder: Path) -> None:
-    smallest = r"no candidate is as small as [\d,]+ bytes: the smallest, .*, takes [\d,]+, "
+    smallest = r"no candidate fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+, "
     with pytest.raises(UserError, match=smallest):
         advise(request(folder / "none", "0.1"))
     assert not (folder / "none").exists()
@@ -207,11 +207,11 @@ def test_where_nothing_fits_the_smallest_is_named(folder: Path) -> None:
     ("changes", "says"),
     [
         ({"tasks": ("fax",)}, "unknown task 'fax'"),
-        ({"tasks": ("perplexity:file=README.md",)}, "has no right answers that could be retained"),
+        ({"tasks": ("perplexity:file=README.md",)}, "has no right answers to retain"),
         ({"model": "standard:decodr"}, "did you mean"),
         ({"recipes": ("l1_unstructured:overall:2",)}, "level"),
         ({"recipes": ("l1_unstructured:cross_attention:0.5",)}, "scope 'cross_attention' selects no weight"),
-        ({"recipes": ("baseline",)}, "there is nothing to choose from"),
+        ({"recipes": ("baseline",)}, "--recipes has no candidates"),
         ({"options": {"evaluation.limit": 0}}, "must be"),
     ],
 )
@@ -227,8 +227,8 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
     (tmp_path / "full" / "last").mkdir(parents=True)
     (tmp_path / "full" / "last" / "notes").write_text("mine")
     for place, says in (
-        (tmp_path / "file", "holds something else"),
-        (tmp_path / "full", "holds something else"),
+        (tmp_path / "file", "holds files other than runs of a search"),
+        (tmp_path / "full", "holds files other than runs of a search"),
         (Path(advice.runs[-1]), "is a run"),
     ):
         with pytest.raises(UserError, match=f"{says}.*choose another --out"):
@@ -238,7 +238,7 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
 
 
 def test_a_baseline_that_knows_nothing_is_said(llama_folder: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="there is nothing to go by: .*guessing|items right"):
+    with pytest.raises(UserError, match="no candidate can be ranked: .*guessing|items right"):
         advise(request(folder / "ignorant", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
 
 

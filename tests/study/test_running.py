@@ -261,7 +261,7 @@ def test_a_folder_with_another_study_is_left_alone(study: dict[str, Any], change
         ({"recipes": ["l1_unstructured:cross_attention:0.5"]}, "selects no weight matrix"),
         ({"recipes": ["l1_unstructured:layers[7-9]/overall:0.5"]}, "selects no weight matrix"),
         ({"tasks": ["made_up", "made_upp"]}, "unknown task 'made_upp'"),
-        ({"models": ["./nowhere"]}, "no such folder"),
+        ({"models": ["./nowhere"]}, "the folder does not exist"),
         ({"evaluation.device": "cuda"}, "device 'cuda' is not available"),
         ({"output": "/proc/no/run"}, "cannot be used"),
         ({"output": "/dev/null/run"}, "cannot be used"),
@@ -374,8 +374,8 @@ def test_answers_that_are_not_numbers_are_wrong_and_counted(
     [
         (
             ["l1_unstructured:attention:0.5", "l1_unstructured:layers[0-1]/attention:0.5"],
-            "recipes 'l1_unstructured:attention:0.5' and 'l1_unstructured:layers[0-1]/attention:0.5' do the same to "
-            "every model of the study; name one of them",
+            "recipes 'l1_unstructured:attention:0.5' and 'l1_unstructured:layers[0-1]/attention:0.5' have the same "
+            "effect on every model of the study; keep only one",
         ),
         (["drop_layers:overall:0.1"], "'drop_layers:overall:0.1' changes nothing: level 0.1 of 2 blocks"),
     ],

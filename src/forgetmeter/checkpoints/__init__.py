@@ -1,1 +1,1 @@
-"""Checkpoints compressed on disk: a tensor at a time, into a folder that is whole or not there."""
+"""Compressing checkpoints on disk: one tensor at a time, into a folder that is complete or absent."""

@@ -1,4 +1,4 @@
-"""The small files that go with a model's weights: those of its source, and a card."""
+"""Small files beside a model's weights: those copied from its source, and a model card."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ PATTERNS = (
     "NOTICE*",
     "USE_POLICY*",
 )
-"""Tokenizer, generation configuration and licence. Code is not among them."""
+"""Tokenizer, generation configuration and licence, but no code."""
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@.*)?$")
 
 
 def companions(source: Path, patterns: Iterable[str] = PATTERNS) -> list[Path]:
-    """Return the files and folders that go along."""
+    """Return the files and folders to copy."""
     return sorted({file for pattern in patterns for file in source.glob(pattern) if file.suffix != ".py"})
 
 
 def size_of(companion: Path) -> int:
-    """Return how many bytes a file takes, or all files of a folder.
+    """Return the bytes of a file, or of all files in a folder.
 
     Raises:
-        UserError: It is a link to what is not there.
+        UserError: It cannot be read, such as a broken link.
     """
     try:
         if companion.is_dir():
@@ -48,7 +48,7 @@ def size_of(companion: Path) -> int:
 
 
 def copy_companions(source: Path, target: Path) -> None:
-    """Copy them."""
+    """Copy all companions."""
     for file in companions(source):
         if file.is_dir():
             shutil.copytree(file, target / file.name)
@@ -57,12 +57,7 @@ def copy_companions(source: Path, target: Path) -> None:
 
 
 def model_card(written: Written, source: Mapping[str, str]) -> str:
-    """Return the README.md of a compressed checkpoint.
-
-    Args:
-        written: What was made.
-        source: What the source's card says of its licence and language; see ``source_facts``.
-    """
+    """Return the README.md of a compressed checkpoint, with its source's ``source_facts``."""
     facts, model = dict(source), shown_model(written.model)
     if _HUB_NAME.match(written.model):
         facts["base_model"] = written.model.partition("@")[0]
@@ -73,16 +68,16 @@ def model_card(written: Written, source: Mapping[str, str]) -> str:
         f"`{model}`, compressed by [forgetmeter](https://pypi.org/project/forgetmeter/) {__version__}:\n",
         f"    forgetmeter compress {shlex.join([model, written.recipe, '--out', written.folder.name])}"
         f"{''.join(f' {option}' for option in written.options)}\n",
-        "## What it reached\n",
+        "## Sparsity and size\n",
         *_reached(written),
         *(f"{note}\n" for note in written.notes),
-        "What a model forgets when it is compressed is not in these numbers: `forgetmeter run` measures it.\n",
+        "These numbers do not show what the model forgot: `forgetmeter run` measures it.\n",
     ]
     return "\n".join(lines)
 
 
 def shown_model(model: str) -> str:
-    """Return a model's reference without the folders around it, which are nobody else's business."""
+    """Return a model's reference without its parent folders, which are private."""
     return f"./{Path(model).name}" if parse_model_reference(model).source in ("folder", "gguf") else model
 
 
@@ -92,17 +87,17 @@ def _reached(written: Written) -> Iterator[str]:
     for role, count in reached.roles.items():
         yield f"| {role} | {count.weights:,} | {count.zeros:,} | {count.zeros / count.weights:.2%} |"
     yield (
-        f"\nIn the recipe's scopes {reached.selected_zeros:,} of {reached.selected_weights:,} weights are zero "
+        f"\nIn the recipe's scopes, {reached.selected_zeros:,} of {reached.selected_weights:,} weights are zero "
         f"({reached.sparsity:.2%}); {reached.removed_weights:,} were removed.\n"
     )
     yield "| bytes | |\n|:---|---:|"
     rows = {
-        "files of weights, before": written.bytes_before,
-        f"files of weights, after ({written.format})": written.bytes_after,
-        "stored plainly": reached.dense_bytes,
-        "as bitmask and non-zero weights": reached.bitmask_bytes,
-        "quantized matrices at their bits": reached.quantized_bytes,
-        "each matrix in the smallest way": reached.smallest_bytes,
+        "weight files, before": written.bytes_before,
+        f"weight files, after ({written.format})": written.bytes_after,
+        "as plain tensors": reached.dense_bytes,
+        "as bitmask and nonzero weights": reached.bitmask_bytes,
+        "quantized matrices at their bit width": reached.quantized_bytes,
+        "each matrix in its smallest format": reached.smallest_bytes,
     }
     for name, size in rows.items():
         yield f"| {name} | {size:,} |"
@@ -110,7 +105,7 @@ def _reached(written: Written) -> Iterator[str]:
 
 
 def source_facts(folder: Path) -> dict[str, str]:
-    """Return the licence and language that a model's card names, as they stand there."""
+    """Return the licence and language of a model card, verbatim."""
     try:
         found = _FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):

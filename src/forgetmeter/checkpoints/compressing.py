@@ -1,4 +1,4 @@
-"""Compressing a checkpoint into a folder."""
+"""Compresses a checkpoint into a folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
 _SMALL_FILES = 1_000_000
-"""Room for headers, configuration and card."""
+"""Bytes reserved for headers, configuration and card."""
 _UNUSED_SHOWN = 3
 
 
@@ -58,26 +58,23 @@ def compress_checkpoint(
 ) -> Written:
     """Compress a checkpoint into a new folder that ``from_pretrained`` loads.
 
-    The model is never whole in memory, but for a GGUF file, which is converted first, for architectures whose weights
-    transformers puts together as it loads them, such as experts, and to check the result: it is loaded again, and its
-    logits are compared with those of the variant that ``forgetmeter run`` scores.
+    The model is fully in memory only to convert a GGUF file, for architectures whose weights transformers merges while
+    loading, such as experts, and to check the result: the folder is loaded again, and its logits are compared with
+    those of the variant that ``forgetmeter run`` scores.
 
     Args:
         model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``.
-        recipe: What to do, as a value or as text.
-        out: The folder to be; not there, or empty.
+        recipe: The recipe, as a value or as text.
+        out: Output folder; must be empty or not exist.
         format: ``dense`` for plain tensors, or ``compressed-tensors``.
-        dtype: What floating-point weights are cast to before anything else.
-        max_shard_size: The most bytes of tensors in a file, such as ``5GB``.
-        seed: For methods that draw at random.
-        check: Whether to check the result; ``None`` for where its source takes no more than ``MOST_CHECKED_BYTES``.
-
-    Returns:
-        What was written.
+        dtype: Dtype to cast floating-point weights to before compression.
+        max_shard_size: Size limit of the tensors per file, such as ``5GB``.
+        seed: For random methods.
+        check: Whether to check the result; by default, if the source takes at most ``MOST_CHECKED_BYTES``.
 
     Raises:
-        UserError: The request is wrong, the checkpoint is damaged, the disk is full, or what was written is not the
-            model that was compressed. Nothing is left then.
+        UserError: The request is not valid, the checkpoint is damaged, the disk is full, or the written model differs
+            from the compressed one. Nothing is left on disk in these cases.
     """
     request = Request(
         model=parse_model_reference(model),
@@ -99,22 +96,22 @@ def compress_checkpoint(
 
 
 def refuse_quantized(checkpoint: Checkpoint) -> None:
-    """Refuse a model whose weights are not plain numbers.
+    """Refuse a quantized model.
 
     Raises:
-        UserError: It is quantized already, or its configuration cannot be used.
+        UserError: It is already quantized, or its configuration cannot be used.
     """
     _ = checkpoint.config
     if checkpoint.quantization is not None:
-        raise UserError(f"model '{checkpoint.name}' is quantized already; give the checkpoint that it was made from")
+        raise UserError(f"model '{checkpoint.name}' is already quantized; use the checkpoint that it was made from")
 
 
 def _write(request: Request, checkpoint: Checkpoint) -> Written:
     source, folder = open_source(checkpoint, request.dtype), checkpoint.folder
     if source.converted and request.format != "dense":
         raise UserError(
-            f"--format {request.format} is written a layer at a time, and transformers puts layers of this "
-            f"architecture together as it loads them ({source.converted[0]} ...); choose --format dense"
+            f"--format {request.format} is not supported for this architecture, whose weights transformers converts "
+            f"while loading ({source.converted[0]} ...); choose --format dense"
         )
     small = _SMALL_FILES + sum(size_of(file) for file in companions(folder))
     with whole_or_nothing(request.out) as partial:
@@ -161,7 +158,6 @@ def _write_streamed(request: Request, source: Source, partial: Path, small: int)
         reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
         files = writer.finish()
     model.config.architectures = [type(model).__name__]
-    # Else what the weights are read in stays what it was.
     if request.dtype is not None:
         model.config.dtype = request.dtype
     if (quantization_config := storage.quantization_config()) is not None:
@@ -169,9 +165,9 @@ def _write_streamed(request: Request, source: Source, partial: Path, small: int)
     try:
         model.config.save_pretrained(partial)
     except (ValueError, TypeError, AttributeError) as error:
-        # transformers checks its configurations, such as one setting for each block, with errors of several kinds.
+        # transformers validates configurations, such as per-block settings, with several kinds of errors.
         raise UserError(
-            f"'{request.recipe}' of {request.model} leaves blocks that its configuration cannot describe "
+            f"the configuration of {request.model} cannot describe the blocks that '{request.recipe}' leaves "
             f"({one_line(error)}); nothing was written; choose another recipe"
         ) from error
     return reached, files
@@ -189,7 +185,7 @@ def _options(request: Request) -> Iterator[str]:
 
 
 def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> int:
-    """Return the bytes that the result takes stored plainly, and those that steps before the last one leave."""
+    """Return the bytes needed for the result as plain tensors and for the intermediate results of earlier steps."""
     result = sum(stored.bytes(parameter) for parameter in outputs)
     left = sum(
         stored.bytes(parameter)
@@ -200,31 +196,31 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
 
 
 def notes(request: Request, source: Source) -> Iterator[str]:
-    """Yield a sentence for each thing that a user might not expect."""
+    """Yield one sentence for each result that may surprise users."""
     effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
     if request.format == "dense":
         if "quantizes" in effects:
             yield (
-                "The weights of few bits are stored as the plain numbers that they stand for, and take as many bytes "
-                "as before; --format compressed-tensors stores the integers."
+                "Low-bit weights are stored dequantized and take as many bytes as before; "
+                "--format compressed-tensors stores the integers."
             )
         elif "zeroes" in effects:
-            yield "Zeros are stored as plain numbers, and take as many bytes as before."
+            yield "Zeros are stored as plain numbers and take as many bytes as before."
     else:
         yield (
-            "Layout pack-quantized: from_pretrained reads it where compressed-tensors is installed. In a 16-bit model "
-            "transformers rounds the scales to 16 bits, unless it is told to dequantize while loading."
+            "Layout pack-quantized: from_pretrained reads it if compressed-tensors is installed. In a 16-bit model, "
+            "transformers rounds the scales to 16 bits, unless it dequantizes while loading."
         )
     if not companions(source.checkpoint.folder, TOKENIZER_FILES):
-        yield "There is no tokenizer beside the weights, so that none goes along."
+        yield "The source has no tokenizer, so none was copied."
     if source.converted:
         yield (
-            "The whole model was in memory, as transformers puts the weights of this architecture together while it "
-            f"loads them ({source.converted[0]} ...)."
+            "The whole model was in memory, since transformers converts weights of this architecture while loading "
+            f"({source.converted[0]} ...)."
         )
     if source.unused:
         more = " ..." if len(source.unused) > _UNUSED_SHOWN else ""
         yield (
-            f"{len(source.unused)} tensors that the model has no place for were left out: "
+            f"{len(source.unused)} tensors that the model does not use were left out: "
             f"{', '.join(source.unused[:_UNUSED_SHOWN])}{more}."
         )

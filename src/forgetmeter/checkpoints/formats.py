@@ -1,4 +1,4 @@
-"""The formats that a compressed checkpoint may be stored in, and what each can hold."""
+"""Storage formats of compressed checkpoints and their limits."""
 
 from __future__ import annotations
 
@@ -21,19 +21,14 @@ _PACKED = "round_to_nearest"
 
 
 def storage_for(request: Request) -> Storage:
-    """Return what stores the tensors of a request that was checked."""
+    """Return the storage for a checked request."""
     if request.format == "dense":
         return DenseStorage()
     return PackQuantizedStorage()
 
 
 def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
-    """Say why a recipe's result cannot be stored in the format asked for, a sentence each.
-
-    Args:
-        request: The request, whose recipe fits the model.
-        model: The model without its weights.
-    """
+    """Yield one sentence per reason why a recipe's result cannot be stored in the requested format."""
     if request.format == "dense":
         return
     matrices = weight_map(model)
@@ -41,31 +36,31 @@ def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
     steps = quantizing(request.recipe)
     if not steps:
         yield (
-            f"--format compressed-tensors stores weights of few bits, and '{request.recipe}' makes none (releases that "
-            "are still read store no zeros in less); choose --format dense"
+            f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' makes none (current releases "
+            "do not compress zeros); choose --format dense"
         )
     selected = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
     other = next((matrix for matrix in selected if matrix.form != "linear"), None)
     if other is not None:
         yield (
-            f"--format compressed-tensors knows linear layers only, and {other.parameter} is none "
-            f"(a {'Conv1D' if other.form == 'conv1d' else 'tensor of experts'}); choose --format dense"
+            f"--format compressed-tensors supports linear layers only, and {other.parameter} is a "
+            f"{'Conv1D' if other.form == 'conv1d' else 'tensor of experts'}; choose --format dense"
         )
     yield from _quantization_problems(steps, matrices)
 
 
 def kernel_problems(recipe: Recipe) -> Iterator[str]:
-    """Say which steps compute with kernels of their own, of which a checkpoint could hold the weights alone."""
+    """Yield one sentence per step whose kernel a checkpoint cannot hold."""
     for step in recipe.steps:
         if load_method(step.method).declaration.needs_kernel:
             yield (
-                f"'{step}' computes with kernels of its own, and a checkpoint holds weights alone: it would load as "
-                f"something else than was measured; for weights of few bits choose round_to_nearest:{step.scope}:8"
+                f"'{step}' needs its own kernel, and a checkpoint holds only weights: it would load as a different "
+                f"model than was measured; for low-bit weights choose round_to_nearest:{step.scope}:8"
             )
 
 
 def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequence[Matrix]) -> Iterator[str]:
-    """Refuse what transformers cannot load again: it looks for plain weights where there are none."""
+    """Report models that transformers cannot load again because it expects plain weights."""
     packed = {
         matrix.parameter: model.get_submodule(matrix.parameter.rpartition(".")[0])
         for matrix in matrices
@@ -74,19 +69,19 @@ def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequenc
     own = next((name for name, module in packed.items() if type(module) is not nn.Linear), None)
     if own is not None or not _can_be_without_weights(model, packed):
         yield (
-            "--format compressed-tensors cannot be loaded by transformers for models of type "
-            f"{model.config.model_type}, whose own code looks at weights that are packed; choose --format dense"
+            f"--format compressed-tensors is not supported for models of type {model.config.model_type}: their code "
+            "in transformers accesses weights that would be packed; choose --format dense"
         )
     for matrix in matrices:
         if matrix.tied_to is not None and request.recipe.selects(matrix) and stays_tied(model, matrix):
             yield (
-                f"--format compressed-tensors cannot hold {matrix.parameter}: the configuration goes on tying it, as "
-                "it ties other weights too, and transformers looks for a plain tensor then; choose --format dense"
+                f"--format compressed-tensors cannot hold {matrix.parameter}: the configuration also ties other "
+                "weights, so it keeps tying, and transformers expects a plain tensor; choose --format dense"
             )
 
 
 def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bool:
-    """Whether a model is made where some of its layers have no plain weights: tried, on a copy without values."""
+    """Whether a model initializes without the weights of some layers; tried on a weightless copy."""
     copy = deepcopy(model)
     for name in packed:
         del copy.get_submodule(name.rpartition(".")[0]).weight
@@ -102,24 +97,24 @@ def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bo
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:
     foreign = next((step for step in steps if step.method != _PACKED), None)
     if foreign is not None:
-        yield f"--format compressed-tensors stores what {_PACKED} quantizes, not '{foreign}'; choose --format dense"
+        yield f"--format compressed-tensors supports {_PACKED} only, not '{foreign}'; choose --format dense"
     schemes = {(step.level, load_method(step.method).declaration.values(step).get("group_size")) for step in steps}
     if len(schemes) > 1:
         yield (
-            "--format compressed-tensors is written with one number of bits and one group size in all layers; "
-            "choose one, or --format dense"
+            "--format compressed-tensors needs the same bits and group size in all layers; "
+            "use one of each, or choose --format dense"
         )
     for step in steps:
         chosen = {matrix.parameter for matrix in step.scope.select(matrices)}
         left = next((m for m in matrices if m.parameter in chosen and not step.scope.selects(m)), None)
         if left is not None:
             yield (
-                f"--format compressed-tensors stores whole layers, and '{step}' quantizes a part of {left.parameter}; "
-                "choose a scope that has all of it, or --format dense"
+                f"--format compressed-tensors stores whole layers, and '{step}' quantizes only part of "
+                f"{left.parameter}; choose a scope with all of it, or --format dense"
             )
             return
 
 
 def quantizing(recipe: Recipe) -> list[Step]:
-    """Return the steps that leave integers with scales."""
+    """Return the steps that quantize weights."""
     return [step for step in recipe.steps if load_method(step.method).declaration.effect == "quantizes"]

@@ -1,4 +1,4 @@
-"""Checkpoints whose model is whole in memory: compressed there, or loaded again to compare its logits."""
+"""Compresses a whole model in memory, and checks written checkpoints by comparing logits."""
 
 from __future__ import annotations
 
@@ -25,29 +25,24 @@ from forgetmeter.models.stored_weights import name_in
 from forgetmeter.records.variant import Reached
 
 MOST_CHECKED_BYTES = 1_000_000_000
-"""Up to this size of a source's files, a result is checked unless asked otherwise; it takes some three times that."""
+"""Size limit of the source's files for checking results by default; the check needs about three times that memory."""
 
 _LENGTHS = (11, 6)
 _TEXTS = ("", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
 _CLOSE = 1e-3
-"""How far logits may be off, as a share of their spread over the vocabulary."""
+"""Tolerance of logits, as a share of their spread over the vocabulary."""
 _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
-    """Load a model, compress it, and have transformers save it in the form in which it was.
-
-    Args:
-        request: What to do; it was checked.
-        source: The checkpoint.
-        partial: The folder to write to.
+    """Load a model, compress it, and save it by transformers in its original layout.
 
     Returns:
-        What was reached, and the files of weights.
+        The sparsity and size reached, and the weight files.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
-        OSError: The disk is full, or fails.
+        OSError: The disk is full or fails.
     """
     model, reached = compressed_in_memory(request, source, computing_dtype(request, source))
     logging.disable_progress_bar()
@@ -56,19 +51,14 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
 
 
 def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Reached]:
-    """Load a model whole, and compress it.
-
-    Args:
-        request: What to do; it was checked.
-        source: The checkpoint.
-        dtype: The dtype of the model.
+    """Load a whole model in a dtype, and compress it.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
     """
     name = str(request.model)
     model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
-    tokenizer: Any = None  # compression never looks at it
+    tokenizer: Any = None  # not needed for compression
     loaded = Loaded(model.eval(), tokenizer, source.checkpoint.family, name)
     compressed = Compressor(loaded, seed=request.seed).compressed(request.recipe)
     install(model, compressed.weights)
@@ -76,33 +66,28 @@ def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -
 
 
 def computing_dtype(request: Request, source: Source) -> torch.dtype:
-    """Return the dtype in which a checkpoint is compressed: the one it is cast to, or that of its first weights."""
+    """Return the dtype of compression: the requested one, or that of the checkpoint's first weights."""
     stored = (entry.stored.dtype for entry in source.entries.values() if entry.stored.dtype.is_floating_point)
     return request.dtype or next(stored)
 
 
 def check_reloaded(request: Request, source: Source, folder: Path) -> float:
-    """Compare the model that a folder loads as with the variant that ``forgetmeter run`` scores, both in float32.
+    """Compare the model in a written folder with the variant that ``forgetmeter run`` scores, both in float32.
 
-    They differ by the rounding of the weights that the folder stores in 16 bits, and by nothing else.
-
-    Args:
-        request: What was done.
-        source: The checkpoint that it was done to.
-        folder: What was written.
+    They may differ only by the rounding of weights that the folder stores in 16 bits.
 
     Returns:
-        By how much that rounding moves the logits, as a share of their spread; 0 where nothing was rounded.
+        Deviation of the logits by that rounding, as a share of their spread; 0 if nothing was rounded.
 
     Raises:
-        UserError: It cannot be loaded, or gives other logits.
+        UserError: The folder cannot be loaded, or gives different logits.
     """
     try:
         written = Checkpoint(Location(request.model, folder))
         reloaded = written.model(dtype=torch.float32)
         found, halves = _logits(reloaded), _stored_in_16_bits(written, reloaded, computing_dtype(request, source))
         del reloaded
-    except Exception as error:  # a configuration that fits no longer makes modelling code raise anything
+    except Exception as error:  # modelling code may raise anything for a configuration that no longer fits
         raise UserError(
             f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads it again "
             f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
@@ -149,14 +134,14 @@ def check_tokenizer(request: Request, source: Source, folder: Path) -> None:
 
 
 def _stored_in_16_bits(written: Checkpoint, model: PreTrainedModel, usual: torch.dtype) -> dict[str, torch.dtype]:
-    """Return the dtype of each parameter that a checkpoint stores in 16 bits, by the model's name for it."""
+    """Return the dtype of each parameter that a checkpoint stores in 16 bits, by the parameter's name."""
     name_of, places = name_in(model), dict(model.named_parameters())
     found: dict[str | None, torch.dtype] = {}
     for header in written.headers:
         if header.dtype in _HALVES:
             found[name_of(header.name)] = _HALVES[header.dtype]
     if None in found and usual != torch.float32:
-        # What transformers puts together from several tensors has the dtype of all.
+        # Parameters that transformers merges from several tensors have the dtype of all of them.
         found |= {name: usual for name in places if name not in found}
     return {name: dtype for name, dtype in found.items() if name is not None and name in places}
 
@@ -166,7 +151,7 @@ _INSTEAD = "nothing was written; choose another recipe, or another --format"
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def _logits(model: PreTrainedModel) -> list[Tensor]:
-    """Return what a model says of a few texts of random tokens, float32, shape ``(tokens, vocabulary)`` each."""
+    """Return the logits of a few texts of random tokens, float32, shape ``(tokens, vocabulary)`` each."""
     model = model.eval()
     vocabulary = int(model.config.get_text_config().vocab_size)
     generator = torch.Generator().manual_seed(0)
@@ -179,7 +164,7 @@ def _logits(model: PreTrainedModel) -> list[Tensor]:
 
 
 def _distance(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """Return by how much logits differ at most, as a share of their spread; what is not a number is like itself."""
+    """Return the largest difference of logits, as a share of their spread; NaN and infinity count as 0."""
     return max(starmap(_distance_of_one, zip(expected, found, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""A folder that is whole or not there."""
+"""An output folder that is either complete or absent."""
 
 from __future__ import annotations
 
@@ -15,56 +15,52 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_output(out: Path) -> None:
-    """Check that a folder can be made, or is there and empty.
+    """Check that an output folder is empty or can be created.
 
     Raises:
-        UserError: It cannot, or something is there.
+        UserError: It is a link, a mount point or a file, or it is not empty.
     """
     if out.is_symlink() or out.is_mount():
-        what = "a link" if out.is_symlink() else "where a disk is mounted"
-        raise UserError(f"--out '{out}' is {what}, which no folder can take the place of; name a new folder")
+        what = "a link" if out.is_symlink() else "a mount point"
+        raise UserError(f"--out '{out}' is {what}, which cannot be replaced by a folder; name a new folder")
     if out.is_dir():
         if any(out.iterdir()):
-            raise UserError(f"--out '{out}' is there and is not empty; name a new folder")
+            raise UserError(f"--out '{out}' already exists and is not empty; name a new folder")
     elif out.exists():
         raise UserError(f"--out '{out}' is a file; name a new folder")
 
 
 def check_apart(out: Path, source: Path) -> None:
-    """Check that a folder to be is not inside of the one that is read.
+    """Check that the output folder is not inside the source folder.
 
     Raises:
-        UserError: It is.
+        UserError: It is inside.
     """
     if source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UserError(f"--out '{out}' is inside of the model's own folder; name a folder elsewhere")
+        raise UserError(f"--out '{out}' is inside the model's own folder; name a folder elsewhere")
 
 
 def check_room(out: Path, needed: int) -> None:
-    """Check that the disk has room.
-
-    Args:
-        out: The folder to be.
-        needed: Bytes.
+    """Check that the disk has ``needed`` bytes free.
 
     Raises:
-        UserError: It has not.
+        UserError: The disk has less free space.
     """
     there = next(folder for folder in out.absolute().parents if folder.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:
         raise UserError(
-            f"--out '{out}': {needed:,} bytes are needed and the disk has {free:,} left; "
-            "make room, or name a folder on another disk"
+            f"--out '{out}': {needed:,} bytes are needed and the disk has {free:,} free; "
+            "free some space, or name a folder on another disk"
         )
 
 
 @contextmanager
 def whole_or_nothing(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``out`` that becomes it at the end, or is removed whatever goes wrong.
+    """Yield an empty temporary folder that is renamed to ``out`` at the end, or removed on any error.
 
     Raises:
-        UserError: The disk is full or cannot be written to.
+        UserError: The disk is full or not writable.
     """
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
@@ -77,13 +73,13 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
             _sync(out.parent)
         except OSError as error:
             why = "the disk is full" if error.errno in _FULL else f"cannot be written ({error.strerror or error})"
-            raise UserError(f"--out '{out}': {why}; nothing was left there") from error
+            raise UserError(f"--out '{out}': {why}; no files were left behind") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:
-    # Not all systems can do it to a folder.
+    # Not all systems can sync a folder.
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

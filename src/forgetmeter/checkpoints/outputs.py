@@ -1,4 +1,4 @@
-"""Which tensors a compressed checkpoint has, and under which names."""
+"""The tensors of a compressed checkpoint and their names."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Output:
     """A tensor of the compressed checkpoint.
 
     Attributes:
-        parameter: The name that the model has for it, before blocks are dropped.
-        name: Its name in the files of plain tensors: the source's, so that it is read as the source's is.
-        name_after: The name that the model which is left has for it.
+        parameter: Its name in the original model, before blocks are dropped.
+        name: Its name in files of plain tensors: as in the source, so that it loads the same way.
+        name_after: Its name in the compressed model.
     """
 
     parameter: str
@@ -36,21 +36,16 @@ class Output:
 
 
 def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) -> dict[str, Output]:
-    """Say which tensors there will be, and change the model without weights to the one they belong to.
+    """Plan the output tensors, and change the weightless model to match them.
 
-    Dropped blocks are taken out and the others numbered anew, and a tied head that the recipe compresses is untied;
-    the model's configuration says so afterwards.
-
-    Args:
-        stored: The model as it is on the disk.
-        model: The model without its weights.
-        recipe: What will be done.
+    Dropped blocks are removed and the others renumbered, and a tied head that the recipe compresses is untied; the
+    model's configuration is updated.
 
     Returns:
         The tensors by ``Output.parameter``, in the order of the source.
 
     Raises:
-        UserError: A step would find that the steps before dropped all that it selects.
+        UserError: Earlier steps drop everything that a step selects.
     """
     before = model.state_dict(keep_vars=True)
     heads = [matrix for matrix in stored.matrices if matrix.role.component == "head" and recipe.selects(matrix)]
@@ -76,14 +71,10 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
 
 
 def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]:
-    """Return the blocks that a recipe drops, by position: that can be known without the weights.
-
-    Args:
-        recipe: What will be done.
-        husks: The model's weights, without values.
+    """Return the blocks that a recipe drops by position, which does not depend on weights.
 
     Raises:
-        UserError: A step would find that the steps before dropped all that it selects.
+        UserError: Earlier steps drop everything that a step selects.
     """
     dropped = dict[Matrix, Weight]()
     for step in recipe.steps:
@@ -96,6 +87,5 @@ def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]
 
 
 def _renumbered(stored_name: str, name_after: str) -> str:
-    """Return the name of a tensor in the checkpoint, with the number that its block has now."""
     number = _BLOCK_NUMBER.search(name_after)
     return stored_name if number is None else _BLOCK_NUMBER.sub(number[0], stored_name, count=1)

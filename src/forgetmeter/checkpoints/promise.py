@@ -1,4 +1,4 @@
-"""How many bytes ``compress`` would write, known from shapes alone."""
+"""Size of the files that ``compress`` would write, computed from shapes alone."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CAST_BYTES = 2
 
 @dataclass(frozen=True)
 class Promise:
-    """What ``compress`` would write.
+    """The weight files that ``compress`` would write.
 
     Attributes:
-        format: The format in which that takes least; ``None`` where it cannot be written at all.
-        bytes: What its files of weights would take on the disk, headers included; 0 where it cannot be written.
-        why: Why it cannot be written; empty where it can.
+        format: The smallest format; ``None`` if the result cannot be written.
+        bytes: Size of the weight files on disk, including headers; 0 if the result cannot be written.
+        why: Why the result cannot be written; empty if it can.
     """
 
     format: Format | None
@@ -41,13 +41,10 @@ class Promise:
 
 
 class Promises:
-    """Says of recipes what ``compress`` would write of one model.
-
-    Args:
-        checkpoint: The model.
+    """Computes what ``compress`` would write for recipes of one model.
 
     Raises:
-        UserError: The model cannot be loaded, or is quantized already.
+        UserError: The model cannot be loaded, or is already quantized.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -57,14 +54,14 @@ class Promises:
 
     @property
     def bytes_before(self) -> int:
-        """What the model's own files of weights take; of a GGUF file, once it is dequantized to float32."""
+        """Size of the model's own weight files; of a GGUF file, after dequantization to float32."""
         return self._source.bytes
 
     def of(self, recipe: Recipe) -> Promise:
-        """Say what would be written of a recipe that fits the model.
+        """Return what would be written for a recipe that fits the model.
 
         Raises:
-            UserError: A step would find that the steps before dropped all that it selects.
+            UserError: Earlier steps drop everything that a step selects.
         """
         problems = [*recipe_problems(recipe, self._checkpoint.matrices), *kernel_problems(recipe)]
         if problems:
@@ -78,7 +75,7 @@ class Promises:
 
     def _size(self, request: Request) -> int:
         if self._source.converted:
-            # transformers writes these as they were, in files of its own making.
+            # transformers writes these in their original layout, in its own files.
             return self._source.bytes - self._bytes_of_dropped(request.recipe)
         model = deepcopy(self._checkpoint.skeleton)
         stored = stored_model(model, self._source, str(request.model))
@@ -100,7 +97,7 @@ class Promises:
 
 
 def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[tuple[int, int]]:
-    """Yield the width of the dtype and the bytes of each tensor that a parameter is stored as."""
+    """Yield the dtype's width and the size, both in bytes, of each tensor that stores a parameter."""
     entry = stored.source.entries[stored.keys[output.parameter]]
     of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]
     rounding = [step for step in quantizing(request.recipe) if any(map(step.scope.selects, of_parameter))]

@@ -1,4 +1,4 @@
-"""What is asked for when a checkpoint is compressed."""
+"""Request to compress a checkpoint."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Request:
     """A checkpoint to compress.
 
     Attributes:
-        model: Where it is.
-        recipe: What to do.
-        out: The folder to be.
-        format: How weights are stored.
-        dtype: What floating-point weights are cast to before anything else; ``None`` leaves each as it is stored.
-        max_shard_bytes: The most bytes of tensors in a file, unless a single one is larger.
-        seed: For methods that draw at random.
-        check: Whether to load the result again; ``None`` for where it is small enough.
+        model: Its reference.
+        recipe: The recipe.
+        out: Output folder.
+        format: Storage format of the weights.
+        dtype: Dtype to cast floating-point weights to before compression; ``None`` keeps the stored dtypes.
+        max_shard_bytes: Size limit of the tensors per file; only a single tensor may exceed it.
+        seed: For random methods.
+        check: Whether to load the result again; ``None`` to do so if it is small enough.
     """
 
     model: ModelReference
@@ -52,7 +52,7 @@ def known_format(text: str) -> Format:
     """Return a format by its name.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: The format is unknown.
     """
     for each in FORMATS:
         if each == text:
@@ -64,7 +64,7 @@ def known_dtype(text: str | None) -> torch.dtype | None:
     """Return a dtype by its name.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: The dtype is unknown.
     """
     if text is not None and text not in DTYPES:
         raise UserError(f"--dtype: {unknown('dtype', text, DTYPES)}")
@@ -72,13 +72,13 @@ def known_dtype(text: str | None) -> torch.dtype | None:
 
 
 def size_in_bytes(text: str) -> int:
-    """Read a size such as ``5GB``: decimal, as transformers reads it.
+    """Parse a size such as ``5GB``, in decimal units as in transformers.
 
     Raises:
-        UserError: It is none.
+        UserError: It is not a valid size.
     """
     found = _SIZE.match(text.strip())
     size = round(float(found[1]) * _UNITS[(found[2] or "").upper()]) if found else 0
     if size < 1:
-        raise UserError(f"--max-shard-size: '{text}' is no size; write a number with KB, MB, GB or TB, such as 5GB")
+        raise UserError(f"--max-shard-size: '{text}' is not a valid size; use a number with KB, MB, GB or TB, e.g. 5GB")
     return size

@@ -1,8 +1,8 @@
-"""Safetensors files, a tensor at a time.
+"""Reads and writes safetensors files one tensor at a time.
 
-The safetensors library maps a whole file into memory to read it, and wants all of a file's tensors to write one.
-The format (github.com/huggingface/safetensors, "Format") is 8 bytes with the length of a header, little-endian; the
-header, JSON that may end in spaces, with dtype, shape and place of each tensor; and the tensors without gaps.
+The safetensors library maps whole files into memory to read them, and needs all tensors of a file to write one. The
+format (github.com/huggingface/safetensors, "Format") is: the header's length in 8 bytes, little-endian; the header,
+JSON with each tensor's dtype, shape and offsets, which may be padded with spaces; and the tensors without gaps.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from forgetmeter.models.model_files import TensorHeader
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
 _METADATA = "__metadata__"
-# Linux takes writes of this size four times as fast as one write of 100 MB.
+# On Linux, writes of this size are four times as fast as one write of 100 MB.
 _WRITTEN_AT_ONCE = 1 << 20
-# Of tensors in language models, and of the bytes in a file; room in headers is kept by them.
+# Limits for tensors of language models and for sizes in bytes, used to reserve room for headers.
 _MOST_DIMENSIONS = 4
 _LARGEST_DIGITS = 12
 _DTYPES = {
@@ -56,7 +56,7 @@ class StoredTensor:
         path: The file.
         dtype: Its dtype.
         shape: Its shape.
-        offset: Where its first byte is in the file.
+        offset: Position of its first byte in the file.
     """
 
     path: Path
@@ -66,14 +66,14 @@ class StoredTensor:
 
     @property
     def bytes(self) -> int:
-        """Its size."""
+        """Its size in bytes."""
         return math.prod(self.shape) * int(self.dtype.itemsize)
 
     def read(self) -> Tensor:
-        """Read it into memory of its own, which is free again when the tensor is.
+        """Read the tensor into newly allocated memory.
 
         Raises:
-            UserError: The file ends before it.
+            UserError: The file is truncated.
         """
         tensor = torch.empty(self.shape, dtype=self.dtype)
         view, done = _bytes_of(tensor), 0
@@ -91,27 +91,22 @@ def stored_tensor(header: TensorHeader) -> StoredTensor:
     """Return the tensor that a header describes.
 
     Raises:
-        UserError: Its dtype is not known here.
+        UserError: Its dtype is not supported.
     """
     if header.dtype not in _DTYPES:
-        raise UserError(f"{header.file} is damaged, or of a kind not known here ('{header.dtype}'); fetch it again")
+        raise UserError(f"{header.file} is damaged, or its dtype '{header.dtype}' is not supported; fetch it again")
     return StoredTensor(header.file, _DTYPES[header.dtype], header.shape, header.offset)
 
 
 class SafetensorsWriter:
-    """Writes a file tensor by tensor, in the order in which they come.
+    """Writes a file tensor by tensor, in the order of arrival.
 
-    The header comes first and can only be known at the end, so that room is kept for it. All tensors of a file
-    have to be of dtypes of one width: readers refuse tensors that do not start at a multiple of their width.
+    The header comes first but is known only at the end, so room is reserved for it. All dtypes in a file must have the
+    same width: readers refuse tensors that do not start at a multiple of their width.
     """
 
     def __init__(self, path: Path, *, header_room: int) -> None:
-        """Begin a file that is not there yet.
-
-        Args:
-            path: The file.
-            header_room: The most bytes that its header can take; see ``entry_room``.
-        """
+        """Create a file, which must not exist, with room for a header of this many bytes; see ``entry_room``."""
         self._start = start_of_tensors(header_room)
         self._entries: dict[str, dict[str, Any]] = {}
         self._end = 0
@@ -129,19 +124,19 @@ class SafetensorsWriter:
 
     @property
     def bytes(self) -> int:
-        """How many bytes of tensors were written."""
+        """Bytes of the tensors written so far."""
         return self._end
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tensors written so far."""
+        """Names of the tensors written so far."""
         return tuple(self._entries)
 
     def append(self, name: str, tensor: Tensor) -> None:
         """Write a tensor.
 
         Raises:
-            OSError: The disk is full, or fails.
+            OSError: The disk is full or fails.
         """
         size = write_tensor(self._stream, tensor)
         offsets = [self._end, self._end + size]
@@ -149,38 +144,34 @@ class SafetensorsWriter:
         self._end += size
 
     def finish(self, metadata: Mapping[str, str]) -> None:
-        """Write the header, and wait until everything is on the disk.
-
-        Args:
-            metadata: What readers are told; transformers wants to know the ``format``.
-        """
+        """Write the header, and sync the file to disk; transformers requires ``format`` in the metadata."""
         header = json.dumps({_METADATA: dict(metadata), **self._entries}, separators=(",", ":")).encode()
         room = self._start - _LENGTH_BYTES
         if len(header) > room:
-            raise ValueError(f"the header of {self._path} takes {len(header)} bytes, and {room} were kept for it")
+            raise ValueError(f"the header of {self._path} takes {len(header)} bytes, and {room} were reserved for it")
         self._stream.seek(0)
         self._stream.write(room.to_bytes(_LENGTH_BYTES, "little") + header.ljust(room))
         os.fsync(self._stream.fileno())
 
 
 def start_of_tensors(header_room: int) -> int:
-    """Return where in a file its tensors begin, given the most bytes that its header can take."""
+    """Return the position of a file's first tensor, given an upper bound of its header's bytes."""
     room = _LENGTH_BYTES + header_room
     return room + -room % _ALIGNMENT
 
 
 def entry_room(name: str) -> int:
-    """Return the most bytes that a tensor takes in a header."""
+    """Return an upper bound of a tensor's bytes in a header."""
     largest = 10**_LARGEST_DIGITS
     entry = {"dtype": "F8_E4M3", "shape": [largest] * _MOST_DIMENSIONS, "data_offsets": [largest, largest]}
     return len(json.dumps({name: entry}).encode())
 
 
 def write_tensor(stream: FileIO, tensor: Tensor) -> int:
-    """Write a tensor's bytes, row-major, and return how many they are.
+    """Write a tensor's bytes in row-major order, and return their number.
 
     Raises:
-        OSError: The disk is full, or fails.
+        OSError: The disk is full or fails.
     """
     view, done = _bytes_of(tensor.detach().contiguous()), 0
     while done < len(view):
@@ -189,5 +180,4 @@ def write_tensor(stream: FileIO, tensor: Tensor) -> int:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    """Return the bytes of a contiguous tensor; nothing is copied."""
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")

@@ -1,4 +1,4 @@
-"""What steps before the last one leave, kept on the disk in the meantime."""
+"""Temporary storage on disk for the results of intermediate steps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from forgetmeter.compression.forms.weight import Weight
 
 
 class Scratch:
-    """A file that holds weights until they are looked at again; it is removed at the end."""
+    """A temporary file of weights that are read back on access; removed at the end."""
 
     def __init__(self, path: Path) -> None:
-        """Begin a file that is not there yet."""
+        """Create the file, which must not exist."""
         self._path = path
         self._stream = path.open("xb", buffering=0)
 
@@ -30,10 +30,10 @@ class Scratch:
         self._path.unlink(missing_ok=True)
 
     def kept(self, weight: Weight) -> Weight:
-        """Return the same weight, but not in memory.
+        """Write a weight to disk, and return it as a deferred weight.
 
         Raises:
-            OSError: The disk is full, or fails.
+            OSError: The disk is full or fails.
         """
         if weight.is_deferred or weight.is_dropped:
             return weight
@@ -41,7 +41,7 @@ class Scratch:
 
         def keep(tensor: Tensor) -> Tensor:
             if tensor.numel() == 1:
-                # Whether weights have the same scale is asked without loading them.
+                # Scales are compared without loading weights.
                 return tensor
             places.append(self._keep(tensor))
             return tensor.detach().to("meta")

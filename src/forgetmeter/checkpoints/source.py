@@ -1,4 +1,4 @@
-"""A checkpoint that is read a tensor at a time: its tensors by the model's names, and the model they make."""
+"""A checkpoint read one tensor at a time, under the model's tensor names."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from forgetmeter.specs.role import Matrix
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor of the checkpoint that the model has a place for.
+    """A tensor of the checkpoint that the model uses.
 
     Attributes:
         name: Its name in the checkpoint.
-        stored: Where it is.
+        stored: Its location on disk.
         dtype: The dtype it is read in.
     """
 
@@ -34,7 +34,7 @@ class Entry:
     dtype: torch.dtype
 
     def read(self) -> Tensor:
-        """Read it.
+        """Read the tensor.
 
         Raises:
             UserError: A value is beyond the range of the dtype.
@@ -48,20 +48,20 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """How many bytes it takes once it is read."""
+        """Its bytes in memory."""
         return math.prod(self.stored.shape) * int(self.dtype.itemsize)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint, by the names that its model has for the tensors.
+    """A checkpoint's tensors under the model's names.
 
     Attributes:
-        checkpoint: Where it is, and the model without its weights.
+        checkpoint: Its location, and the model without its weights.
         entries: Its tensors by the model's names, in the order of the files.
-        unused: Names of tensors that the model has no place for; ``from_pretrained`` leaves them out, too.
-        converted: Names of tensors that transformers puts together, takes apart or turns as it loads them; only
-            in a model in memory is it known what they are.
+        unused: Names of tensors that the model does not use; ``from_pretrained`` ignores them too.
+        converted: Names of tensors that transformers merges, splits or transposes while loading, so that their values
+            in the model are known only in memory.
     """
 
     checkpoint: Checkpoint
@@ -71,7 +71,7 @@ class Source:
     _last: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def read(self, parameter: str) -> Tensor:
-        """Read a tensor; that which was read last is kept, as it is often looked at several times in a row."""
+        """Read a tensor; the last one is cached, since it is often read several times in a row."""
         if parameter not in self._last:
             self._last.clear()
             self._last[parameter] = self.entries[parameter].read()
@@ -79,19 +79,15 @@ class Source:
 
     @property
     def bytes(self) -> int:
-        """How many bytes its files take."""
+        """Total size of its files in bytes."""
         return sum(file.stat().st_size for file in self.checkpoint.files)
 
 
 def open_source(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Source:
-    """Look at which tensors there are; only headers are read.
-
-    Args:
-        checkpoint: The checkpoint.
-        dtype: What floating-point tensors are cast to as they are read, as ``from_pretrained`` casts them.
+    """List a checkpoint's tensors, to be cast to ``dtype`` as ``from_pretrained`` does; only headers are read.
 
     Raises:
-        UserError: A tensor is of a dtype that is not known here.
+        UserError: The dtype of a tensor is not supported.
     """
     model, files = checkpoint.skeleton, checkpoint.files
     name_of, places = name_in(model), model.state_dict()
@@ -119,15 +115,15 @@ def _dtype(model: PreTrainedModel, key: str, stored: StoredTensor, dtype: torch.
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model whose weights stay on the disk.
+    """A model whose weights stay on disk.
 
     Attributes:
         source: Its checkpoint.
         matrices: Its weight matrices.
-        keys: For each name that the model has for a tensor, the one under which the checkpoint has it; of tied
-            tensors, it may have any.
-        total_bytes: All its parameters and stored buffers, each storage once.
-        name: What to call it in errors.
+        keys: Maps each of the model's tensor names to a key of ``source.entries``, which may have any of several tied
+            names.
+        total_bytes: Bytes of all parameters and stored buffers; shared tensors count once.
+        name: Its name in errors.
     """
 
     source: Source
@@ -146,16 +142,16 @@ class StoredModel:
         return torch.empty(entry.stored.shape, dtype=entry.dtype, device="meta")
 
     def bytes(self, parameter: str) -> int:
-        """Return how many bytes a tensor takes once it is read."""
+        """Return a tensor's bytes in memory."""
         return self.source.entries[self.keys[parameter]].bytes
 
     def originals(self) -> dict[Matrix, Weight]:
-        """Return the model's own weights, which are read when they are looked at."""
+        """Return the model's own weights, loaded lazily."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
         return by_matrix(self.matrices, {name: self._deferred(name) for name in names})
 
     def husks(self) -> dict[Matrix, Weight]:
-        """Return the same without values, for what depends on shapes alone."""
+        """Return the model's weights without values, for uses that need only shapes."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
         return by_matrix(self.matrices, {name: DenseWeight(self.husk(name)) for name in names})
 
@@ -164,13 +160,7 @@ class StoredModel:
 
 
 def stored_model(model: PreTrainedModel, source: Source, name: str) -> StoredModel:
-    """Find each of the model's tensors in its checkpoint.
-
-    Args:
-        model: The model without its weights.
-        source: Its checkpoint.
-        name: What to call it in errors.
-    """
+    """Find each of the model's tensors in its checkpoint."""
     tensors = model.state_dict(keep_vars=True)
     stored = {id(tensors[key]): key for key in source.entries}
     keys = {

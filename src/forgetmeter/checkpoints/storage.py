@@ -1,4 +1,4 @@
-"""How the tensors of a compressed model are stored: plainly, or in compressed-tensors' layout ``pack-quantized``."""
+"""Storage of a compressed model's tensors: as plain tensors, or in compressed-tensors' layout ``pack-quantized``."""
 
 from __future__ import annotations
 
@@ -21,58 +21,51 @@ _SUFFIXES = ("packed", "scale", "shape")
 
 
 class Storage(Protocol):
-    """A way of storing tensors."""
+    """A storage format for tensors."""
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
-        """Store a parameter that was compressed.
-
-        Args:
-            output: Its names.
-            old: What it held before.
-            units: What it holds now; where these are parts of it, the others are as before.
-            writer: Writes tensors.
-        """
+        """Store a compressed parameter; parts that no unit covers keep their ``old`` values."""
         ...
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
-        """Store a tensor that is as it was."""
+        """Store an unchanged tensor."""
         ...
 
     def names(self, outputs: Iterable[Output]) -> Iterable[str]:
-        """Return all names that tensors may get, or more."""
+        """Return a superset of the names that tensors can get."""
         ...
 
     def quantization_config(self) -> dict[str, Any] | None:
-        """Say what readers have to know, once all is stored: an entry of the model's configuration."""
+        """Return the ``quantization_config`` for readers; call after all tensors are stored."""
         ...
 
 
 class DenseStorage:
-    """Plain tensors, as ``from_pretrained`` reads them with nothing else installed."""
+    """Plain tensors, which ``from_pretrained`` reads without further packages."""
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
-        """Store the values that the weights stand for, in the parameter's dtype.
+        """Store the dequantized values in the parameter's dtype.
 
-        What was cast to 16 bits is stored so; it is read in the dtype that the configuration names.
+        Weights cast to 16 bits are stored in 16 bits; they are read in the configuration's dtype.
         """
         weight = units[0].weight
         is_kept = len(units) == 1 and weight.keeps_dtype and weight.shape == tuple(old.shape)
         writer.append(output.name, weight.values() if is_kept else parameter_values(old, units))
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
-        """Store it."""
+        """Store an unchanged tensor."""
         writer.append(output.name, tensor)
 
     def names(self, outputs: Iterable[Output]) -> Iterable[str]:
-        """Return one name a tensor."""
+        """Return one name per tensor."""
         return [output.name for output in outputs]
 
     def quantization_config(self) -> None:
-        """Return nothing: plain tensors explain themselves."""
+        """Return ``None``: plain tensors need no configuration."""
 
 
 class PackQuantizedStorage:
-    """Stores what ``round_to_nearest`` made of linear layers as integers and scales, and the rest as plain tensors."""
+    """Integers and scales for linear layers quantized by ``round_to_nearest``, plain tensors for the rest."""
 
     def __init__(self) -> None:
         self._modules: list[str] = []
@@ -80,7 +73,7 @@ class PackQuantizedStorage:
         self._group_size: int | None = None
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
-        """Store integers and scales, or plain values where a parameter was not quantized."""
+        """Store integers and scales, or plain values if the parameter was not quantized."""
         weight = units[0].weight
         if not isinstance(weight, RoundedWeight):
             writer.append(output.name_after, parameter_values(old, units))
@@ -93,17 +86,17 @@ class PackQuantizedStorage:
         writer.append(f"{output.name_after}_shape", torch.tensor(weight.shape))
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
-        """Store it."""
+        """Store an unchanged tensor."""
         writer.append(output.name_after, tensor)
 
     def names(self, outputs: Iterable[Output]) -> Iterator[str]:
-        """Return the names in both forms."""
+        """Return the names of the plain and of the packed tensors."""
         for output in outputs:
             yield output.name_after
             yield from (f"{output.name_after}_{suffix}" for suffix in _SUFFIXES)
 
     def quantization_config(self) -> dict[str, Any]:
-        """Return the scheme, and which layers it is of."""
+        """Return the quantization scheme and the layers it applies to."""
         weights = {
             "num_bits": self._bits,
             "type": "int",
@@ -122,12 +115,9 @@ class PackQuantizedStorage:
 
 
 def packed_sizes(shape: Sequence[int], bits: int, group_size: int) -> Iterator[tuple[int, int]]:
-    """Yield the width of the dtype and the bytes of each tensor that a layer's weight is stored as.
+    """Yield the dtype's width and the size, both in bytes, of each tensor that stores a layer's weight.
 
-    Args:
-        shape: Of the weight, ``(output units, input units)``.
-        bits: From 2 to 8.
-        group_size: How many input units share a scale; 0 for all.
+    ``shape`` is ``(output units, input units)``; a ``group_size`` of 0 stands for all input units.
     """
     rows, columns = shape
     yield 4, rows * _words(columns, bits) * 4
@@ -140,20 +130,20 @@ def _words(columns: int, bits: int) -> int:
 
 
 def packed(integers: Tensor, bits: int) -> Tensor:
-    """Pack integers row by row, each at the bits after those of the one before, the lowest bit first.
+    """Pack the integers of each row without gaps, lowest bit first.
 
     Args:
         integers: int8, ``(output units, input units)``, from ``-2**(bits-1)`` to ``2**(bits-1) - 1``; stored with
             ``2**(bits-1)`` added.
-        bits: From 2 to 8.
+        bits: Bits per integer, from 2 to 8.
 
     Returns:
-        int32, ``(output units, ceil(input units * bits / 32))``; bits that are left over are zero.
+        int32, ``(output units, ceil(input units * bits / 32))``; unused bits are zero.
     """
     rows, columns = integers.shape
     words = _words(columns, bits)
     result = torch.empty(rows, words, dtype=torch.int32)
-    # A byte for each bit takes memory, so that this goes by a few rows at a time.
+    # A few rows at a time, since unpacking takes one byte per bit.
     for source, target in zip(integers.split(_ROWS), result.split(_ROWS), strict=True):
         unsigned = (source.numpy().astype(np.int16) + (1 << (bits - 1))).astype(np.uint8)
         single = np.unpackbits(unsigned[:, :, None], axis=-1, count=bits, bitorder="little")

@@ -1,4 +1,4 @@
-"""Compressing a checkpoint a tensor at a time: the model is never whole in memory."""
+"""Compresses a checkpoint one tensor at a time: the model is never fully in memory."""
 
 from __future__ import annotations
 
@@ -28,41 +28,31 @@ _TRIMMED_EVERY = 32_000_000
 
 
 class FreedMemory:
-    """Has the C library give back what was freed, now and then.
+    """Makes the C library return freed memory to the system from time to time.
 
-    glibc keeps blocks of up to 32 MB for later. While tensors of many sizes come and go, what it keeps grows to a
-    good part of all that went through it, which is the whole checkpoint.
+    glibc keeps freed blocks of up to 32 MB. With tensors of many sizes, these would add up to a large part of the
+    checkpoint.
     """
 
     def __init__(self) -> None:
         self._bytes = 0
 
     def worked_on(self, size: int) -> None:
-        """Take note that tensors of so many bytes have come and gone."""
+        """Record ``size`` bytes of tensors that were allocated and freed."""
         self._bytes += size
         if self._bytes > _TRIMMED_EVERY:
             self._bytes = 0
-            # Other C libraries have no such function, and no need of it.
+            # Other C libraries lack this function and do not need it.
             with suppress(AttributeError, OSError, TypeError):
                 ctypes.CDLL(None).malloc_trim(0)
 
 
 def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Scratch, *, seed: int) -> Reached:
-    """Apply the steps of a recipe from left to right, and store every tensor once nothing more is done to it.
-
-    Args:
-        stored: The model.
-        recipe: What to do; it was checked.
-        sink: Stores tensors.
-        scratch: Holds what steps before the last one leave.
-        seed: For methods that draw at random.
-
-    Returns:
-        What was reached.
+    """Apply the steps of a recipe from left to right, and store every tensor after its last step.
 
     Raises:
-        UserError: A matrix holds values that a method cannot work on, or a file ends too early.
-        OSError: The disk is full, or fails.
+        UserError: A matrix holds values that a method cannot work on, or a file is truncated.
+        OSError: The disk is full or fails.
     """
     originals = stored.originals()
     weights: dict[Matrix, Weight] = {}
@@ -76,13 +66,13 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
         results = unit_by_unit(units, prepare, step, model=stored.name)
         for parameter, group in groupby(units, key=lambda unit: unit.parameter):
             is_final = parameter not in later
-            # No further than to this parameter: the next one's tensor would take the place of the one that was read.
+            # Stop after this parameter: reading the next one would evict its tensor, which is read again below.
             for unit, weight in islice(results, len(list(group))):
                 weights.update(unit.apart(weight if is_final else scratch.kept(weight)))
             if is_final:
                 sink.put(parameter, _taken_out(weights, parameter))
             freed.worked_on(stored.bytes(parameter))
-        # Whether the step changed anything is known behind the last one.
+        # Exhausting the iterator raises if the step changed nothing.
         next(results, None)
     sink.put_dropped(weights)
     sink.copy_rest()
@@ -94,19 +84,12 @@ def _taken_out(weights: dict[Matrix, Weight], parameter: str) -> dict[Matrix, We
 
 
 class Sink:
-    """Stores tensors as they are done, and counts them."""
+    """Stores finished tensors and counts their zeros and bytes."""
 
     def __init__(
         self, stored: StoredModel, outputs: Mapping[str, Output], storage: Storage, writer: CheckpointWriter
     ) -> None:
-        """Begin with all that has to be stored.
-
-        Args:
-            stored: The model.
-            outputs: The tensors that there will be.
-            storage: In which form they are stored.
-            writer: Writes them.
-        """
+        """Start with all output tensors pending."""
         self._writer = writer
         self._stored = stored
         self._left = dict(outputs)
@@ -119,7 +102,7 @@ class Sink:
             self._matrices[stored.keys[matrix.parameter]].append(matrix)
 
     def put(self, parameter: str, weights: Mapping[Matrix, Weight]) -> None:
-        """Store a parameter with what the recipe made of some or all of it; count it, where it was dropped."""
+        """Count a parameter of which some or all matrices were compressed, and store it unless it was dropped."""
         old = self._stored.read(parameter)
         self._count(parameter, old)
         units = [Unit(unit.matrices, unit.weight.loaded()) for unit in joined(weights.items())]
@@ -128,19 +111,19 @@ class Sink:
             self._storage.put(self._left.pop(parameter), old, units, self._writer)
 
     def put_dropped(self, weights: Mapping[Matrix, Weight]) -> None:
-        """Count parameters that were dropped after or before other steps."""
+        """Count parameters that were dropped before or after other steps."""
         for parameter in dict.fromkeys(matrix.parameter for matrix in weights):
             self.put(parameter, {matrix: weight for matrix, weight in weights.items() if matrix.parameter == parameter})
 
     def copy_rest(self) -> None:
-        """Store all that the recipe does not touch."""
+        """Store all tensors that the recipe does not touch."""
         for parameter, output in self._left.items():
             tensor = self._stored.read(parameter)
             self._count(parameter, tensor)
             self._storage.copy(output, tensor, self._writer)
 
     def reached(self) -> Reached:
-        """Say what was reached, once all is stored."""
+        """Return what was reached; call after all tensors are stored."""
         baseline = Baseline(self._stored.matrices, self._zeros, self._weight_bytes, self._stored.total_bytes)
         selected = [matrix for account in self._accounts for matrix in account.zeros]
         return account_units(baseline, selected, self._accounts)

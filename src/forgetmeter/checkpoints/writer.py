@@ -1,4 +1,4 @@
-"""Writing a checkpoint's tensors into as many files as they need."""
+"""Writes a checkpoint's tensors into shards."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ _METADATA_ROOM = 64
 
 
 class CheckpointWriter:
-    """Writes tensors as they come, into files of a size, and an index of them.
+    """Writes tensors in the order of arrival into shards of limited size, with an index.
 
-    The order of the files says nothing. Tensors of dtypes of different widths go into different files.
+    The order of the shards has no meaning. Each shard holds dtypes of one width.
     """
 
     def __init__(self, folder: Path, names: Iterable[str], *, max_shard_bytes: int) -> None:
-        """Begin a checkpoint.
+        """Start a checkpoint in an empty folder.
 
         Args:
-            folder: An empty folder.
-            names: The names that tensors will have; all of them or more. Room in the files is kept for them.
-            max_shard_bytes: A file gets no tensor by which it would get larger, unless it is its first.
+            names: A superset of the tensor names, for which room is reserved in the headers.
+            max_shard_bytes: Size limit of the tensors per shard; only a single tensor may exceed it.
         """
         self._folder = folder
         self._header_room = _METADATA_ROOM + sum(map(entry_room, names))
@@ -52,7 +51,7 @@ class CheckpointWriter:
         """Write a tensor.
 
         Raises:
-            OSError: The disk is full, or fails.
+            OSError: The disk is full or fails.
         """
         width = tensor.dtype.itemsize
         current = self._open.get(width)
@@ -65,11 +64,7 @@ class CheckpointWriter:
         self.tensors += 1
 
     def finish(self) -> tuple[Path, ...]:
-        """Complete all files and give them their names; an index is written where they are several.
-
-        Returns:
-            The files.
-        """
+        """Complete and rename all shards, write an index if there are several, and return their paths."""
         count = len(self._all)
         files: dict[Path, tuple[str, ...]] = {}
         for number, (path, shard) in enumerate(self._all, start=1):
@@ -85,12 +80,9 @@ class CheckpointWriter:
 
 
 def bytes_of_files(names: Iterable[str], tensors: Iterable[tuple[int, int]], *, max_shard_bytes: int) -> int:
-    """Return how many bytes the files take on the disk that a ``CheckpointWriter`` would write.
+    """Return the total bytes of the shards that a ``CheckpointWriter`` would write.
 
-    Args:
-        names: As for ``CheckpointWriter``.
-        tensors: The width of the dtype and the bytes of each tensor, in the order of writing.
-        max_shard_bytes: As for ``CheckpointWriter``.
+    ``tensors`` gives the dtype's width and the size, both in bytes, of each tensor in the order of writing.
     """
     room = start_of_tensors(_METADATA_ROOM + sum(map(entry_room, names)))
     current: dict[int, int] = {}
@@ -105,7 +97,7 @@ def bytes_of_files(names: Iterable[str], tensors: Iterable[tuple[int, int]], *, 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file, and wait until it is on the disk."""
+    """Write a small text file, and sync it to disk."""
     with path.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

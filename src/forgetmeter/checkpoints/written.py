@@ -13,20 +13,20 @@ class Written:
     """A compressed checkpoint.
 
     Attributes:
-        folder: Where it is.
-        model: What it was made from.
+        folder: Its folder.
+        model: Reference of the source model.
         recipe: The recipe as text.
-        format: How its weights are stored: ``dense``, or the layout of compressed-tensors.
-        reached: What the recipe did.
-        files: Its files of weights.
-        bytes_before: What the source's files of weights take on the disk.
-        bytes_after: What its own take.
-        unused: Tensors of the source that the model has no place for; they were left out.
-        notes: What else there is to know, a sentence each.
+        format: Storage format: ``dense`` or ``compressed-tensors``.
+        reached: The sparsity and bytes reached.
+        files: Names of its weight files.
+        bytes_before: Size of the source's weight files.
+        bytes_after: Size of its own weight files.
+        unused: Tensors of the source that the model does not use; left out.
+        notes: Notes to the user, one sentence each.
         is_checked: Whether it was loaded again and compared with the variant that ``forgetmeter run`` scores.
-        rounding: By how much the logits are off that variant's because the weights are stored in 16 bits, as a share
-            of their spread over the vocabulary; 0 where nothing was rounded, or nothing was checked.
-        options: Those of the command that were not left as they are by default.
+        rounding: Deviation of the logits from that variant's because weights are stored in 16 bits, as a share of their
+            spread over the vocabulary; 0 if nothing was rounded or checked.
+        options: Options of the command that differ from their defaults.
     """
 
     folder: Path

@@ -1,1 +1,1 @@
-"""Compression methods: one file a method, pure functions on tensors, a table that names them."""
+"""Compression methods: one file per method, pure functions on tensors, and a table of their names."""

@@ -1,6 +1,6 @@
-"""The seam for compression methods: what a plug-in implements, and the shapes that most methods have.
+"""The interface of compression methods, and base classes that fit most of them.
 
-This is the one module that a plug-in imports, beside ``forgetmeter.specs.method`` for its declaration.
+A plug-in imports this module, and ``forgetmeter.specs.method`` for its declaration; it needs no other.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ __all__ = ["AtLevel", "DenseWeight", "MasksAt", "MatrixMethod", "Method", "Optio
 Options = Mapping[str, OptionValue]
 
 AtLevel = Callable[[Level | None], Iterator[Weight]]
-"""Gives the compressed weights for a level, one for each unit that was prepared, in order."""
+"""Yields the compressed weights for a level, one per prepared unit, in order."""
 
 Check = Callable[[Sequence[Matrix], Level | None, Options], Iterator[str]]
-"""Yields what is wrong with matrices for a level and options, a sentence each, before any work."""
+"""Yields one sentence per problem with the matrices, level and options, before any work."""
 
 
 @dataclass(frozen=True)
 class Method(ABC):
-    """A compression method; only ``prepare`` has to be written.
+    """A compression method; only ``prepare`` must be implemented.
 
     Attributes:
-        declaration: The method's name and parameters, and what the rest of the package says about it.
-        check: Finds what is wrong with a step from shapes alone.
+        declaration: The method's name, parameters and wording in reports.
+        check: Finds problems with a step from shapes alone.
     """
 
     declaration: MethodDeclaration
@@ -47,10 +47,10 @@ class Method(ABC):
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
-        """Return what is wrong with a step, a sentence each, before the weights are there.
+        """Return one sentence per problem with a step, before weights are loaded.
 
         Args:
-            matrices: What the step's scope selects.
+            matrices: The matrices the step's scope selects.
             level: The step's level.
             options: All options.
             model: All matrices of the model.
@@ -59,7 +59,7 @@ class Method(ABC):
         return iter(()) if self.check is None else self.check(matrices, level, options)
 
     def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
-        """Whether weights alone are not enough; by default they are."""
+        """Whether the method needs activations besides weights; false by default."""
         return False
 
     def calibrated(self, influence: Mapping[Block, float]) -> Method:  # noqa: ARG002
@@ -68,53 +68,52 @@ class Method(ABC):
 
     @abstractmethod
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
-        """Do whatever work is the same for all levels, and return what is left to do for one.
+        """Do the work shared by all levels, and return a function that does the rest for one level.
 
         Must not change the weights.
 
         Args:
-            units: Matrices; the parts of a fused parameter that are selected together are one unit.
+            units: Matrices; parts of a fused parameter that are selected together form one unit.
             options: All options.
-            seed: For methods that draw at random.
+            seed: For random methods.
         """
 
 
 Orientation = Literal["stored", "outputs_first"]
 """How a function sees matrices: as the layers store them, or as ``(…, output units, input units)``.
 
-Those of experts are ``(experts, output units, input units)`` in either. What is fused in one parameter and selected
-together is one matrix.
+Experts are ``(experts, output units, input units)`` in both. Fused parts selected together are one matrix.
 """
 
 MasksAt = Callable[[float], Iterator[Tensor]]
-"""Gives the keep masks (bool) of all tensors for a level, in order."""
+"""Yields the keep mask (bool) of each tensor for a level, in order."""
 
 
 class Survivors(Protocol):
-    """Selects the weights that stay, without a mask."""
+    """The weights to keep, represented without a mask."""
 
     def of(self, weight: Weight) -> Weight:
-        """Return a new weight in the same form, with zeros in place of all others."""
+        """Return a new weight in the same form, with all others zeroed."""
         ...
 
 
 class RankingFunction(Protocol):
-    """A pruning method: looks at all weights once, then gives the survivors for any level."""
+    """A pruning method: reads all weights once, then returns the survivors at any level."""
 
     def __call__(
         self, tensors: Sequence[Tensor], options: Options, *, seed: int
     ) -> MasksAt | Callable[[float], Iterator[Tensor | Survivors]]:
-        """Return a function from a level to the survivors of each tensor, in order: keep masks (bool) will do."""
+        """Return a function from a level to each tensor's survivors, in order: keep masks (bool) or ``Survivors``."""
         ...
 
 
 @dataclass(frozen=True)
 class PruningMethod(Method):
-    """A method that zeroes weights and leaves the form of the others as it is.
+    """A method that zeroes weights without changing the form of the rest.
 
     Attributes:
-        rank: Ranks the weights. A method without a level is asked for level 1. Masks are in its orientation;
-            ``Survivors`` are asked about weights as they are stored.
+        rank: Ranks the weights; called with level 1 if the method has no level. Masks follow ``orientation``;
+            ``Survivors`` receive weights as stored.
         orientation: How ``rank`` sees matrices.
     """
 
@@ -122,7 +121,7 @@ class PruningMethod(Method):
     orientation: Orientation = "stored"
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
-        """Rank the weights once; each level only zeroes what does not survive."""
+        """Rank the weights once; each level only zeroes."""
         turns = self.orientation == "outputs_first"
         makers = [partial(Unit.outputs_first, unit) if turns else unit.weight.values for unit in units]
         survivors_at = self.rank(LazyTensors(makers), options, seed=seed)
@@ -144,23 +143,23 @@ class PruningMethod(Method):
 
 
 Transform = Callable[[Weight, Level | None, Options], Weight]
-"""Returns a compressed weight; must not change the one given."""
+"""Returns a compressed weight; must not change its argument."""
 
 
 @dataclass(frozen=True)
 class MatrixMethod(Method):
-    """A method that takes each matrix by itself, such as quantization.
+    """A method that compresses each matrix independently, such as quantization.
 
     Attributes:
-        transform: Compresses a matrix. What is seen with outputs first is plain weights.
-        orientation: How ``transform`` sees matrices, and returns them.
+        transform: Compresses one matrix; receives dense weights if the orientation is ``outputs_first``.
+        orientation: The orientation of what ``transform`` receives and returns.
     """
 
     transform: Transform
     orientation: Orientation = "stored"
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
-        """Nothing is shared between levels."""
+        """Return the transform of each unit; levels share no work."""
         turns = self.orientation == "outputs_first"
 
         def at_level(level: Level | None) -> Iterator[Weight]:
@@ -172,10 +171,10 @@ class MatrixMethod(Method):
 
 
 class LazyTensors(Sequence[Tensor]):
-    """A sequence of tensors, each computed on access, so that dequantized copies do not pile up."""
+    """A sequence of tensors computed on access, so that dequantized copies do not accumulate."""
 
     def __init__(self, makers: Sequence[Callable[[], Tensor]]) -> None:
-        """Take a function that computes each tensor."""
+        """Take one function per tensor, which computes it."""
         self._makers = makers
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The methods there are: the built-in ones, and those of plug-ins."""
+"""The table of compression methods: built-in ones and plug-ins."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ METHODS = Registry(
 
 
 def method_names() -> tuple[str, ...]:
-    """Return the names of all methods: the built-in ones, then those of plug-ins, each sorted. Imports none of them.
+    """Return the names of all methods without importing them: built-in ones, then plug-ins, each sorted.
 
     Raises:
-        UserError: A plug-in takes the name of another method.
+        UserError: The name of a plug-in is already taken.
     """
     return tuple(METHODS.entries())
 
@@ -51,7 +51,7 @@ def load_method(name: str) -> Method:
     """Import the method called ``name``.
 
     Raises:
-        UserError: There is no such method, a plug-in takes the name of another method, or it does not load.
+        UserError: The method is unknown, the name of a plug-in is already taken, or a plug-in cannot be loaded.
     """
     if name not in (entries := METHODS.entries()):
         raise UserError(unknown("method", name, entries))
@@ -62,13 +62,13 @@ def load_method(name: str) -> Method:
 
 
 def recorded_facts(recipes: Iterable[Recipe]) -> dict[str, dict[str, Any]]:
-    """Return what ``study.json`` records about the methods of recipes, so that a run explains itself without them."""
+    """Return the facts about the recipes' methods for ``study.json``, so that a run can be read without them."""
     names = dict.fromkeys(step.method for recipe in recipes for step in recipe.steps)
     return {name: asdict(load_method(name).declaration.facts) for name in names}
 
 
 def advised_plug_ins() -> Iterator[str]:
-    """Yield the recipes that plug-ins ask ``advise`` to try; those that do not load are left out."""
+    """Yield the recipes that plug-ins suggest to ``advise``; plug-ins that cannot be loaded are left out."""
     for name in [name for name in METHODS.entries() if name not in METHODS.built_in]:
         with suppress(UserError):
             for level in load_method(name).declaration.advised_levels:

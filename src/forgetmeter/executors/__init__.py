@@ -1,1 +1,1 @@
-"""Running cells: here, one after another, in this process."""
+"""Running cells: one after another in this process."""

@@ -1,4 +1,4 @@
-"""What methods that look at activations are calibrated on in a run: true statements that ship with the package."""
+"""Calibration data for methods that need activations: true statements that ship with the package."""
 
 from __future__ import annotations
 
@@ -15,14 +15,10 @@ _FACTS_PER_RELATION = 10
 
 
 def calibration_for(loaded: Loaded, recipes: Iterable[Recipe]) -> Calibration:
-    """Return what to call a model with; nothing where no recipe needs it.
+    """Return the inputs of each calibration call; empty if no recipe needs activations.
 
-    That is the first ten built-in facts of each relation in their first phrasing, each statement a call of its own. An
-    encoder-decoder reads and writes the statement.
-
-    Args:
-        loaded: The model with its tokenizer.
-        recipes: What it will be compressed by.
+    They are the first ten built-in facts of each relation in their first phrasing, one call per statement. An
+    encoder-decoder gets the statement as both input and labels.
     """
     if not any(needs_activations(recipe) for recipe in recipes):
         return ()

@@ -1,4 +1,4 @@
-"""The seam for executors, and for those who are told how the work goes."""
+"""The interfaces of executors and of progress listeners."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Is told how the work goes."""
+    """A listener for progress."""
 
     def stage(self, text: str) -> None:
-        """Something other than a cell has begun, such as loading a model."""
+        """Work other than a cell has started, such as loading a model."""
         ...
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
-        """A cell with so many items has begun."""
+        """A cell with this number of items has started."""
         ...
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        """So much of the cell is done, from 0 to 1."""
+        """A share of the cell is done, from 0 to 1."""
         ...
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
@@ -36,20 +36,20 @@ class Progress(Protocol):
         ...
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
-        """The cell could not be done; the failure is stored."""
+        """The cell failed, and the failure is stored."""
         ...
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an executor needs to know of a run.
+    """The work of an executor.
 
     Attributes:
-        cells: What is to be done, in order.
+        cells: The cells to run, in order.
         tasks: The tasks by name.
         checkpoints: The models, opened and checked.
-        evaluation: How variants are asked.
-        store: Where outcomes go.
+        evaluation: The evaluation settings.
+        store: Receives the outcomes.
     """
 
     cells: Sequence[Cell]
@@ -60,27 +60,27 @@ class Work:
 
 
 class Executor(Protocol):
-    """Does cells."""
+    """Runs cells."""
 
     def execute(self, work: Work, progress: Progress) -> None:
-        """Do all cells; what fails is stored as failed, and the rest goes on."""
+        """Run all cells; a failure is stored and does not stop the others."""
         ...
 
 
 class Silence:
-    """Says nothing."""
+    """A listener that ignores all progress."""
 
     def stage(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
-        """Say nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""One process, one model in memory at a time, every variant made from it and undone."""
+"""Runs cells in one process with one model in memory at a time, installing and undoing each variant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from forgetmeter.records.outcome import Outcome
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 
-# A quarter: rows come to lie in other company, and most often in matrices of another height.
+# A quarter: rows get different neighbours, and usually matrices of a different height.
 _SHARE = 4
 _SMALL = 5_000_000
 """Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
@@ -34,10 +34,10 @@ class LocalExecutor:
     """Runs cells in this process."""
 
     def execute(self, work: Work, progress: Progress) -> None:
-        """Do all cells, model by model and variant by variant.
+        """Run all cells, model by model and variant by variant.
 
         Raises:
-            UserError: The only model there is cannot be loaded or asked; of several, its cells have failed.
+            UserError: The only model cannot be loaded or asked; of several models, only its cells fail.
         """
         groups = {model: list(cells) for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model)}
         for model, cells in groups.items():
@@ -55,7 +55,7 @@ class LocalExecutor:
 
 
 class _ModelWork:
-    """The cells of one model, which is loaded once; its tasks are tokenized once."""
+    """The cells of one model; loads the model once, and tokenizes each task once."""
 
     def __init__(self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell]) -> None:
         self._work = work
@@ -69,7 +69,7 @@ class _ModelWork:
         self._cells = cells
 
     def run(self) -> None:
-        """Do the cells of each variant while it is in the model."""
+        """Run the cells of each variant while it is installed."""
         for variant, group in groupby(self._cells, key=lambda cell: cell.variant):
             self._run_variant(variant, list(group))
 
@@ -80,7 +80,7 @@ class _ModelWork:
                 self._store_variant(variant, compressed)
                 for cell in cells:
                     self._try_cell(cell)
-        except Exception as error:  # noqa: BLE001 - stored with the cells, named at the end, tried again next time
+        except Exception as error:  # noqa: BLE001 - stored with the cells, reported at the end, retried next time
             for cell in cells:
                 fail(self._work, self._progress, cell, error)
 
@@ -90,13 +90,13 @@ class _ModelWork:
     def _try_cell(self, cell: Cell) -> None:
         try:
             self._run_cell(cell)
-        except Exception as error:  # noqa: BLE001 - the other cells must not suffer from this one
+        except Exception as error:  # noqa: BLE001 - the other cells go on
             fail(self._work, self._progress, cell, error)
 
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]
         if self._work.store.is_done(cell):
-            # Another process at work on the same run was here first, or only the noise is missing.
+            # Another process of the same run finished it first, or only the noise is missing.
             self._store_noise(cell, None)
             self._progress.cell_finished(cell, seconds=0.0)
             return
@@ -136,19 +136,19 @@ class _ModelWork:
 
 
 def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
-    """Store that a cell has failed, and say so."""
+    """Store and report the failure of a cell."""
     text = f"{type(error).__name__}: {error}"
     work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
     progress.cell_failed(cell, error=text)
 
 
 class NotNumbersError(ArithmeticError):
-    """A model has answered nothing at all, as one does that compression has broken."""
+    """All answers of a model are NaN or infinite, as when compression has broken it."""
 
 
 @contextmanager
 def threads_for(model: PreTrainedModel) -> Iterator[None]:
-    """Compute by one thread while a small model is at work, by as many as torch has for any other."""
+    """Use one thread for a small model, and torch's number of threads for any other."""
     before = torch.get_num_threads()
     if model.num_parameters() < _SMALL:
         torch.set_num_threads(1)
@@ -161,13 +161,13 @@ def threads_for(model: PreTrainedModel) -> Iterator[None]:
 def measure_noise(
     loaded: Loaded, task: Task, *, batch_tokens: int | None, first: Sequence[Outcome] | None = None
 ) -> Noise:
-    """Measure the noise floor: ask a model a task again in smaller batches, and compare.
+    """Measure the noise floor: score a task again in smaller batches, and compare.
 
     Args:
-        loaded: The model, as it is.
-        task: What to ask.
-        batch_tokens: The most tokens in a batch of the first scoring; ``None`` for what suits the device.
-        first: Its outcomes, where they are there; else it is done here.
+        loaded: The model.
+        task: The task.
+        batch_tokens: Limit of tokens per batch in the first scoring; by default, it depends on the device.
+        first: The outcomes of the first scoring; computed here if missing.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)
     smaller = Engine(loaded, batch_tokens=max(1, engine.batch_tokens // _SHARE))

@@ -1,1 +1,1 @@
-"""Loading models, and knowing what their weight matrices do."""
+"""Loading models and finding the roles of their weight matrices."""

@@ -1,4 +1,4 @@
-"""A model on this machine that is opened once: each part of it is read when it is first asked for, and kept."""
+"""A model on this machine, whose parts are read on first access and cached."""
 
 from __future__ import annotations
 
@@ -35,14 +35,11 @@ _NEEDED = ("attention", "feed_forward")
 class Checkpoint:
     """A model on this machine, whose parts are read once; a GGUF file is converted first.
 
-    Every part may raise a ``UserError`` where what it is read from is missing, damaged or not supported.
-
-    Args:
-        location: Where it lies.
+    Every part may raise a ``UserError`` if its file is missing, damaged or not supported.
 
     Attributes:
-        location: The same.
-        name: Its reference, as errors name it.
+        location: Its location.
+        name: Its reference, used in errors.
     """
 
     def __init__(self, location: Location) -> None:
@@ -66,7 +63,7 @@ class Checkpoint:
 
     @cached_property
     def family(self) -> Family:
-        """How it answers."""
+        """Its family."""
         return family_of(self.config, self.name)
 
     @cached_property
@@ -76,7 +73,7 @@ class Checkpoint:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """The safetensors that ``from_pretrained`` reads."""
+        """The safetensors files that ``from_pretrained`` reads."""
         return weight_files(self.folder)
 
     @cached_property
@@ -86,14 +83,14 @@ class Checkpoint:
 
     @cached_property
     def quantization(self) -> Mapping[str, Any] | None:
-        """What its configuration says of its quantization; ``None`` where it says nothing."""
+        """Its configuration's quantization method, or ``None``."""
         return quantization(raw_config(self.folder))
 
     @cached_property
     def skeleton(self) -> PreTrainedModel:
-        """The model without its weights (on the ``meta`` device), once its files were compared with its configuration.
+        """The model without its weights (on the ``meta`` device), after checking its files against its configuration.
 
-        It is the same object each time: copy it before changing it.
+        Always the same object: copy it before changing it.
         """
         shape = self.model(device_map="meta")
         check_supported(shape, self.name)
@@ -105,28 +102,27 @@ class Checkpoint:
         return weight_map(self.skeleton)
 
     def outline(self) -> PreTrainedModel:
-        """Return the model that the configuration alone describes, on the ``meta`` device; no weights are looked at."""
+        """Return the model built from the configuration alone, on the ``meta`` device; reads no weight files."""
         return empty_model(self.name, auto_class(self.family), self.config)
 
     def check(self) -> None:
-        """Check what can be checked without reading weights.
+        """Run all checks that need no weights.
 
         Raises:
             UserError: The architecture is not supported, the tokenizer is missing or damaged, or the checkpoint's
-                weights are not those that the configuration asks for.
+                weights do not match the configuration.
         """
         # In the order in which a user would fix them.
         _ = self.config, self.tokenizer
         refuse_tokens_beyond_embedding(self.skeleton, self.tokenizer, self.name)
 
     def model(self, **options: Any) -> PreTrainedModel:  # noqa: ANN401
-        """Load the model; on the ``meta`` device, only the checkpoint's names and shapes are compared.
+        """Load the model; on the ``meta`` device, only compare the checkpoint's names and shapes.
 
-        Args:
-            **options: As for ``from_pretrained``.
+        ``options`` are those of ``from_pretrained``.
 
         Raises:
-            UserError: It is damaged, or its weights are not those that its configuration asks for.
+            UserError: It is damaged, or its weights do not match its configuration.
         """
         kind = auto_class(self.family)
         refuse_misread_weights(self.headers, self.quantization, self.name)
@@ -149,7 +145,7 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
             ``standard:FAMILY``.
 
     Raises:
-        UserError: It is not there, or is not something that can be loaded.
+        UserError: It does not exist, or cannot be loaded.
     """
     return Checkpoint(locate(parse_model_reference(reference)))
 
@@ -157,13 +153,13 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
 def refuse_tokens_beyond_embedding(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
 ) -> None:
-    """Refuse a tokenizer that makes words of tokens for which the model has no embedding.
+    """Refuse a tokenizer with ordinary tokens that have no embedding in the model.
 
-    Special tokens may lie beyond it (Gemma 3's text models have no row for their tokenizer's image token); a text that
-    holds one is left out as it is asked.
+    Special tokens may lack one (Gemma 3's text models have no row for their tokenizer's image token); texts with such a
+    token are skipped during evaluation.
 
     Raises:
-        UserError: An ordinary token lies beyond the embedding.
+        UserError: An ordinary token has no embedding.
     """
     rows = embedding_rows(model)
     added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
@@ -176,7 +172,7 @@ def refuse_tokens_beyond_embedding(
         token, number = min(beyond.items(), key=lambda each: each[1])
         raise UserError(
             f"model '{name}': its tokenizer has {len(beyond)} tokens beyond the model's {rows:,} embeddings, such as "
-            f"{token!r} ({number}); give the tokenizer that the model was trained with"
+            f"{token!r} ({number}); use the tokenizer that the model was trained with"
         )
 
 
@@ -184,15 +180,15 @@ def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
     if mismatched:
         key, stored, wanted = sorted(mismatched)[0]
         raise UserError(
-            f"model '{name}': {key} is {list(stored)} in the checkpoint, and {list(wanted)} by its config.json"
+            f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} by its config.json"
         )
 
 
 def check_supported(model: PreTrainedModel, name: str) -> None:
-    """Check that there is something in a model that recipes can work on.
+    """Check that a model has weight matrices that recipes can compress.
 
     Raises:
-        UserError: There is not.
+        UserError: It has none in attention, or none in feed-forward layers.
     """
     found = {matrix.role.component for matrix in weight_map(model)}
     lacking = [component for component in _NEEDED if component not in found]

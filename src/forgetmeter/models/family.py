@@ -1,4 +1,4 @@
-"""Which of the three families a model is of, by its configuration alone."""
+"""Finds a model's family from its configuration alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from forgetmeter.errors import UserError
 
 Family = Literal["encoder", "encoder-decoder", "decoder"]
 
-# What transformers calls a model that answers as its family does: the end of a class's name.
+# Endings of transformers' class names, by family.
 _CLASS_NAMES: dict[str, Family] = {
     "ForMaskedLM": "encoder",
     "ForPreTraining": "encoder",
@@ -34,7 +34,7 @@ _MODEL_TYPES: dict[Family, Any] = {
     "encoder-decoder": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     "decoder": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 }
-# Classes whose head answers something else; what is saved of a tied model would load as a language model all the same.
+# Classes with another task's head. Saved from a tied model, they would still load as a language model.
 _OTHER_HEADS = re.compile(r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$")
 _KNOWN = (
     "masked language models (BERT, RoBERTa, DistilBERT, ALBERT, ELECTRA's generator, DeBERTa-v2, ModernBERT ...), "
@@ -46,33 +46,29 @@ _KNOWN = (
 def family_of(config: PreTrainedConfig, name: str) -> Family:
     """Return the family of a model.
 
-    An encoder-decoder says so itself. Some architectures, such as BERT's, can be read either way: there the
-    class named in the configuration decides, and a masked language model it is where none is named.
-
-    Args:
-        config: The model's configuration.
-        name: What to call the model in errors.
+    Encoder-decoders declare it. Some architectures, such as BERT, can be both encoder and decoder: the class named in
+    the configuration decides, and the default is a masked language model.
 
     Raises:
-        UserError: It is of none of the families, or was saved with the head of another task.
+        UserError: The model belongs to no family, or was saved with the head of another task.
     """
     for architecture in getattr(config, "architectures", None) or ():
         if _OTHER_HEADS.search(architecture):
             raise UserError(
                 f"model '{name}' was saved as {architecture}, whose head does not predict tokens; "
-                "give a checkpoint that was saved with a language model's head"
+                "use a checkpoint that was saved with a language model's head"
             )
     for family in _candidates(config):
         if config.model_type in _MODEL_TYPES[family]:
             return family
-    raise UserError(f"model '{name}' is of type '{config.model_type}', which is no language model known here: {_KNOWN}")
+    raise UserError(f"model '{name}' is of type '{config.model_type}', which is not supported; supported are {_KNOWN}")
 
 
 def refuse_other_class(kind: type, family: Family, name: str) -> None:
-    """Refuse a model in memory that does not answer as its family does.
+    """Refuse a model in memory whose class has another head than its family's, or none.
 
     Raises:
-        UserError: Its class has the head of another task, or none.
+        UserError: It does not predict tokens as its family does.
     """
     allowed = set(_MODEL_TYPES[family].values())
     if not any(base.__name__ in allowed for base in kind.__mro__):
@@ -82,15 +78,15 @@ def refuse_other_class(kind: type, family: Family, name: str) -> None:
         )
 
 
-def auto_class(family: Family) -> Any:  # noqa: ANN401 - transformers' automatic classes share no type
-    """Return the class by which transformers loads models of a family, with the head they answer by."""
+def auto_class(family: Family) -> Any:  # noqa: ANN401 - transformers' auto classes share no type
+    """Return transformers' auto class for a family, with its language modelling head."""
     if family == "encoder":
         return AutoModelForMaskedLM
     return AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
 
 
 def _candidates(config: PreTrainedConfig) -> list[Family]:
-    """Return the families that a configuration may be of, the likeliest first."""
+    """Return the possible families of a configuration, likeliest first."""
     if getattr(config, "is_encoder_decoder", False):
         return ["encoder-decoder"]
     if getattr(config, "is_decoder", False):

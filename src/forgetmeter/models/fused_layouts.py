@@ -1,7 +1,7 @@
 """How architectures pack several projections into one parameter.
 
-Two neighbours with the same names can pack differently, and a wrong guess would silently compress the wrong
-weights. So only those whose modelling code was read are here; the parameters of others are of unknown role.
+Architectures with the same names can pack differently, and a wrong guess would silently compress the wrong weights. So
+only architectures whose modelling code was read are listed; fused parameters of others have the role unknown.
 """
 
 from __future__ import annotations
@@ -14,27 +14,22 @@ from forgetmeter.specs.ranges import Ranges, merged
 from forgetmeter.specs.role import Part
 
 Layout = Callable[[Any, int], Iterator[tuple[Part, int]]]
-"""Yields, from a configuration and a number of output units, whose the next so many output units are."""
+"""Yields the parts of a fused parameter in order, each with its number of output units."""
 
 
 def fused_parts(config: Any, path: str, length: int) -> dict[Part, Ranges] | None:  # noqa: ANN401
-    """Return which output units of a fused projection belong to which part.
-
-    Args:
-        config: The model's configuration, untyped as each architecture has its own.
-        path: The module's name within its block, such as ``attn.c_attn``.
-        length: Its number of output units.
+    """Return the output units of each part of a fused projection, by its path in a block, such as ``attn.c_attn``.
 
     Returns:
-        For each part the ranges of its output units, which cover all of them once; ``None`` where the
-        architecture is not known to fuse a module of this name, or not in this way.
+        The ranges of each part's output units, which cover all of them once; ``None`` if the architecture is not known
+        to fuse this module, or not in this way.
     """
     layout = _LAYOUTS.get((config.model_type, path)) or _LAYOUTS.get((config.model_type, path.rpartition(".")[2]))
     return None if layout is None else _cover(layout(config, length), length)
 
 
 def halves(length: int, first: Part, second: Part) -> dict[Part, Ranges]:
-    """Return the layout of two projections of equal size, one after the other."""
+    """Return the layout of two consecutive projections of equal size."""
     return {first: ((0, length // 2),), second: ((length // 2, length),)}
 
 
@@ -62,14 +57,14 @@ def _phi3_attention(config: Any, _length: int) -> Iterator[tuple[Part, int]]:  #
 
 
 def _head_by_head(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
-    """GPT-NeoX, BLOOM, the first Falcons: query, key and value of the first head, then of the second ..."""
+    """GPT-NeoX, BLOOM, the first Falcons: query, key and value of the first head, then of the second, and so on."""
     count = 3 * config.num_attention_heads
     parts: tuple[Part, ...] = ("query", "key", "value")
     yield from ((part, length // count) for part, _ in zip(cycle(parts), range(count), strict=False))
 
 
 def _falcon(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
-    """Falcon: the queries that share a key and a value, then these two; for each such group."""
+    """Falcon: per group, the queries that share a key and a value, then this key and value."""
     heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     if config.new_decoder_architecture:
         groups = config.num_kv_heads

@@ -1,4 +1,4 @@
-"""Turning a GGUF file into a folder of safetensors, once."""
+"""Converts a GGUF file into a cached folder of safetensors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import open_gguf
 
 _LONGEST_SETTING = 512
-"""Longest list that is a setting, one entry a block, and not part of the vocabulary."""
+"""Length limit of lists that are settings with one entry per block; longer lists are parts of the vocabulary."""
 
 
 def converted(location: Location) -> Path:
-    """Return a folder with the model of a GGUF file, dequantized to float32; made if it is not cached.
+    """Return the cached folder of a GGUF file's model, dequantized to float32; convert it if missing.
 
     Raises:
-        UserError: The file is truncated, or of an architecture that transformers cannot read from GGUF.
+        UserError: The file is truncated, or transformers cannot read its architecture from GGUF.
     """
     folder = _folder(location)
     if folder.is_dir():
@@ -37,13 +37,13 @@ def converted(location: Location) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     except OSError as error:
-        raise UserError(f"the cache folder cannot be written to ({error}); set FORGETMETER_CACHE to another") from error
+        raise UserError(f"the cache folder is not writable ({error}); set FORGETMETER_CACHE to another") from error
     try:
         _convert(location.path, aside)
         try:
             aside.rename(folder)
         except OSError:
-            # Another process was first; its result is the same.
+            # Another process finished first, with the same result.
             if not folder.is_dir():
                 raise
     finally:
@@ -52,7 +52,7 @@ def converted(location: Location) -> Path:
 
 
 def is_converted(location: Location) -> bool:
-    """Whether a model needs no conversion, or has been converted before."""
+    """Whether a model needs no conversion or is already converted."""
     return location.path.is_dir() or _folder(location).is_dir()
 
 
@@ -86,32 +86,27 @@ def _convert(path: Path, folder: Path) -> None:
 
 
 def refuse_missing(missing: Iterable[str], name: str) -> None:
-    """Refuse a checkpoint without all of its model's weights: transformers would draw the others at random.
+    """Refuse a checkpoint with missing weights, which transformers would initialize at random.
 
     Raises:
-        UserError: Something is missing.
+        UserError: A weight is missing.
     """
     if names := sorted(missing):
         raise UserError(
-            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}; they would be random, "
-            "and its answers noise: give a checkpoint that was saved with the head it was trained with"
+            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}, which would be random; "
+            "use a checkpoint that was saved with its trained head"
         )
 
 
 def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a GGUF file that holds more than transformers takes from it, and would be another model without that.
+    """Refuse a GGUF file with content that transformers ignores although it changes the model.
 
-    transformers leaves out, without a word, tensors that its architecture has no place for (``rope_freqs.weight`` of
-    Llama 3.1, biases) and settings that it has no name for (scaled rotary embeddings, scales, windows). A few of these
-    settings are set here.
-
-    Args:
-        path: The file.
-        model: What transformers made of it; its configuration is changed.
-        tokenizer: Its tokenizer, likewise.
+    transformers silently ignores tensors that its architecture does not use (``rope_freqs.weight`` of Llama 3.1,
+    biases) and settings that it has no name for (scaled rotary embeddings, scales, windows). A few of these settings
+    are applied here, to the model's configuration and the tokenizer.
 
     Raises:
-        UserError: There is such a tensor or setting, or words are split in a way that is not known.
+        UserError: There is such a tensor or setting, or the rules for splitting words are unknown.
     """
     reader = GGUFReader(path)
     architecture = str(reader.fields["general.architecture"].contents())
@@ -120,22 +115,22 @@ def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTraine
     unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _put_together(tensor.name)]
     if unread:
         raise UserError(
-            f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers leaves out, such as "
-            f"{unread[0]}; without them it is another model. Give the checkpoint that it was made from"
+            f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers ignores, such as "
+            f"{unread[0]}, so that it would load as a different model; use the checkpoint that it was made from"
         )
     settings = _stated(reader, f"{architecture}.")
     settle(model, architecture, settings)
     if problem := next(differing_settings(model, settings), None):
         raise UserError(
-            f"model '{path}': the GGUF file says {problem}, which transformers leaves out; without it, "
-            "it is another model. Give the checkpoint that it was made from"
+            f"model '{path}': the GGUF file says {problem}, which transformers ignores, so that it would load as a "
+            "different model; use the checkpoint that it was made from"
         )
     if problem := settle_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
-        raise UserError(f"model '{path}': the GGUF file {problem}. Give the checkpoint that it was made from")
+        raise UserError(f"model '{path}': the GGUF file {problem}; use the checkpoint that it was made from")
 
 
 def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
-    """Return the fields of a GGUF file whose names begin with a prefix, without it; long lists are left out."""
+    """Return the fields of a GGUF file with a prefix, keyed by the rest of their names, without long lists."""
     return {
         name.removeprefix(prefix): field.contents()
         for name, field in reader.fields.items()
@@ -144,14 +139,14 @@ def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
 
 
 def _put_together(tensor: str) -> bool:
-    """Whether transformers puts a tensor into another one by its own rules: experts, and GPT-2's head."""
+    """Whether transformers merges a tensor into another one by its own rules: experts, and GPT-2's head."""
     return "_exps." in tensor or tensor == "output.weight"
 
 
 def without_quantization_marks(model: PreTrainedModel) -> PreTrainedModel:
-    """Take the marks of quantization off a model that was dequantized while it was loaded.
+    """Remove the quantization marks of a model that was dequantized while loading.
 
-    transformers 5 leaves them on a model from a GGUF, and they make ``save_pretrained`` refuse it.
+    transformers 5 leaves them on models from GGUF, and ``save_pretrained`` then refuses these.
     """
     unmarked: Any = model
     unmarked.hf_quantizer = None

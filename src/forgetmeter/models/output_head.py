@@ -1,4 +1,4 @@
-"""The projection onto the vocabulary."""
+"""The output head: the projection onto the vocabulary."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Head:
     """A model's projection onto its vocabulary.
 
     Attributes:
-        parameter: Its weight's name, also where the model lists the weight under the embedding's name only.
+        parameter: Its weight's name, even if the model lists the weight only under the embedding's name.
         module: The layer.
-        tied_to: Name of the input embedding's parameter, if that is the same tensor.
+        tied_to: Name of the input embedding's parameter, if it is the same tensor.
     """
 
     parameter: str
@@ -25,20 +25,20 @@ class Head:
 
 
 def embedding_rows(model: PreTrainedModel) -> int:
-    """Return how many tokens a model has input embeddings for."""
+    """Return the number of input embeddings of a model."""
     embedding = model.get_input_embeddings()
     rows = getattr(embedding, "num_embeddings", None) or getattr(model.config.get_text_config(), "vocab_size", None)
     return int(rows) if rows else sys.maxsize
 
 
 def find_head(model: PreTrainedModel) -> Head | None:
-    """Return the head of a model, or ``None`` if it has no layer of its own for it.
+    """Return the head of a model, or ``None`` if it is not a separate layer.
 
-    DeBERTa-v2's new head multiplies by the input embedding itself; transformers then gives the dense layer before
-    it for the output embedding, which is told by its shape.
+    DeBERTa-v2's new head multiplies by the input embedding; transformers then returns the dense layer before it as the
+    output embedding, which is recognized by its shape.
     """
     module, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    # A packed head has no weight until it is asked.
+    # A packed head has no weight until it is accessed.
     is_plain = isinstance(module, nn.Linear) and hasattr(module, "weight")
     if not isinstance(module, nn.Linear) or not is_plain or not isinstance(embedding, nn.Embedding):
         return None

@@ -1,4 +1,4 @@
-"""The only place that calls transformers' loaders: no code that comes with a model is run, and no pickle is read.
+"""The only module that calls transformers' loaders; never runs code from model repositories, never reads pickles.
 
 ``tests/models/test_pretrained.py`` fails on a ``from_pretrained`` anywhere else in the package.
 """
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Read once, as transformers is imported: kernels of the Hub are code, and are fetched as a model is made.
+# Kernels of the Hub are code, fetched when a model is built; transformers reads this variable on import.
 os.environ.setdefault("USE_HUB_KERNELS", "0")
 
 import torch
@@ -24,7 +24,7 @@ from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.model_files import raw_config
 
 _SAFE = {"trust_remote_code": False}
-# What else a configuration may ask for is a kernel of the Hub, which is code.
+# Any other value in a configuration names a kernel of the Hub, which is code.
 _ATTENTION = (None, "eager", "sdpa")
 _BUILT_IN_EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
 
@@ -32,18 +32,14 @@ _BUILT_IN_EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
 def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
     """Read a model's configuration.
 
-    Args:
-        folder: The folder that holds ``config.json``.
-        name: The model's name in errors.
-
     Raises:
-        UserError: The model needs code of its own, names a file of weights of its own, or its configuration is of no
-            architecture that transformers has, or damaged.
+        UserError: The model needs custom code or names a custom weight file, or its configuration is damaged or of an
+            architecture unknown to transformers.
     """
     _refuse_own_code(folder, name)
     try:
         config = AutoConfig.from_pretrained(folder, **_SAFE)
-    except Exception as error:  # transformers and huggingface_hub check configurations with errors of many kinds
+    except Exception as error:  # transformers and huggingface_hub raise many kinds of errors for configurations
         raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
     _keep_to_built_in_kernels(config)
     return config
@@ -53,7 +49,7 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     """Read a model's tokenizer.
 
     Raises:
-        UserError: It is missing or damaged, or needs code of its own.
+        UserError: It is missing or damaged, or needs custom code.
     """
     mapped = raw_config(folder, "tokenizer_config.json").get("auto_map")
     try:
@@ -61,14 +57,14 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     except Exception as error:  # tokenizers raise bare Exceptions for damaged files
         if mapped:
             raise UserError(
-                f"model '{name}': its tokenizer needs code that comes with it (auto_map in tokenizer_config.json), "
-                "and such code is never run; give a model whose tokenizer transformers has"
+                f"model '{name}': its tokenizer needs custom code (auto_map in tokenizer_config.json), which is never "
+                "run; use a model whose tokenizer is part of transformers"
             ) from error
         raise UserError(f"model '{name}': its tokenizer is missing or damaged ({one_line(error)})") from error
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Have a tokenizer give the same tokens each time: some drop merges at random, as they do in training."""
+    """Turn off random merge dropout, a training feature, so that tokens are reproducible."""
     model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
     if model is not None and getattr(model, "dropout", None):
         model.dropout = None
@@ -76,14 +72,7 @@ def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBa
 
 
 def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
-    """Read a model from safetensors; on the ``meta`` device, only names and shapes.
-
-    Args:
-        folder: The folder.
-        name: The model's name in errors.
-        kind: The automatic class of its family.
-        config: Its configuration, from ``load_config``.
-        **options: As for ``from_pretrained``.
+    """Read a model from safetensors; on the ``meta`` device, only names and shapes are read.
 
     Returns:
         The model, and transformers' report of missing, unexpected and mismatched keys.
@@ -104,7 +93,7 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
             )
     except ImportError as error:
         raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
-    except Exception as error:  # a library may raise anything at a checkpoint that it does not understand
+    except Exception as error:  # libraries may raise anything for a checkpoint that they do not support
         raise UserError(f"model '{name}' cannot be loaded: {one_line(error)}") from error
     return model, report
 
@@ -112,25 +101,20 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
 def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: ANN401
     """Return a model without its weights, on the ``meta`` device.
 
-    Args:
-        name: The model's name in errors.
-        kind: The automatic class of its family.
-        config: Its configuration, from ``load_config``.
-
     Raises:
-        UserError: The configuration makes no model.
+        UserError: The configuration cannot be used.
     """
     try:
         with torch.device("meta"), _quiet():
             return kind.from_config(config, **_SAFE)
     except ImportError as error:
         raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
-    except Exception as error:  # modelling code computes with whatever the file says
-        raise UserError(f"model '{name}': its config.json makes no model ({one_line(error)})") from error
+    except Exception as error:  # modelling code computes with arbitrary values of the file
+        raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
 
 
 def open_gguf(path: Path) -> tuple[PreTrainedModel, Any, PreTrainedTokenizerBase]:
-    """Read a GGUF file as a decoder in float32; nothing that lies beside it is looked at.
+    """Read a GGUF file as a decoder in float32, ignoring all other files in its folder.
 
     Returns:
         The model, transformers' report of missing, unexpected and mismatched keys, and the tokenizer.
@@ -158,18 +142,18 @@ def _refuse_own_code(folder: Path, name: str) -> None:
     known = stored.get("model_type") in CONFIG_MAPPING
     if stored.get("auto_map") and not known:
         raise UserError(
-            f"model '{name}' needs code that comes with it (auto_map in config.json), and such code is never run; "
-            "give a model whose architecture transformers has"
+            f"model '{name}' needs custom code (auto_map in config.json), which is never run; "
+            "use a model whose architecture is part of transformers"
         )
     if stored.get("transformers_weights") is not None:
         raise UserError(
-            f"model '{name}': its config.json names a file of weights of its own (transformers_weights), which is not "
-            "read; save the model again by save_pretrained"
+            f"model '{name}': its config.json names a custom weight file (transformers_weights), which is not "
+            "supported; save the model again by save_pretrained"
         )
 
 
 def _keep_to_built_in_kernels(config: Any) -> None:  # noqa: ANN401
-    """Undo what a configuration asks for that transformers would fetch from the Hub and run."""
+    """Reset kernels of a configuration that transformers would fetch from the Hub and run."""
     for part in (config, *(getattr(config, key, None) for key in getattr(config, "sub_configs", ()))):
         if part is None:
             continue
@@ -181,7 +165,7 @@ def _keep_to_built_in_kernels(config: Any) -> None:  # noqa: ANN401
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' own reports off the terminal; what matters in them is said by errors."""
+    """Silence transformers' reports; problems are raised as errors."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

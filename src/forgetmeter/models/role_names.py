@@ -1,14 +1,14 @@
-"""What the ordinary names of a model's projections say about their role.
+"""Roles of projections by their usual names.
 
-Architectures differ in names, not in kind: a projection is told by the module that it lies in and by its own
-name. One table serves all; an architecture gets an entry elsewhere only where names do not tell.
+A projection's role follows from its own name and from the module that holds it. One table serves all architectures;
+exceptions are handled elsewhere.
 """
 
 from __future__ import annotations
 
 from forgetmeter.specs.role import AttentionKind, Part, Role
 
-# The modules that hold a block's attention, and whether it looks at the same sequence or at the encoder's.
+# Modules that hold a block's attention: self-attention, or cross-attention to the encoder.
 _ATTENTION_MODULES: dict[str, AttentionKind] = {
     "self_attn": "self",
     "self_attention": "self",
@@ -20,7 +20,7 @@ _ATTENTION_MODULES: dict[str, AttentionKind] = {
     "EncDecAttention": "cross",
 }
 _ATTENTION: dict[str, Part] = {
-    # `pos_*` are DeBERTa's projections of relative positions: they make queries and keys too.
+    # `pos_*` are DeBERTa's projections of relative positions, which also produce queries and keys.
     **dict.fromkeys(("q_proj", "query", "query_proj", "pos_query_proj", "q_lin", "q", "q_attn"), "query"),
     **dict.fromkeys(("k_proj", "key", "key_proj", "pos_key_proj", "k_lin", "k"), "key"),
     **dict.fromkeys(("v_proj", "value", "value_proj", "v_lin", "v"), "value"),
@@ -57,21 +57,13 @@ _HEAD_TRANSFORM = (
 
 
 def attention_kind(path: str) -> AttentionKind | None:
-    """Return which attention a module of a block lies in, or ``None`` if in none.
-
-    Args:
-        path: The module's name within its block, such as ``self_attn.q_proj``.
-    """
+    """Return the kind of attention of a module by its path in a block, such as ``self_attn.q_proj``, or ``None``."""
     kinds = {_ATTENTION_MODULES[name] for name in path.split(".")[:-1] if name in _ATTENTION_MODULES}
     return ("cross" if "cross" in kinds else "self") if kinds else None
 
 
 def role_inside_block(path: str) -> Role | None:
-    """Return the role of a projection within a block, or ``None`` where its name says nothing.
-
-    Args:
-        path: The module's name within its block, such as ``mlp.up_proj``.
-    """
+    """Return the role of a projection by its path in a block, such as ``mlp.up_proj``; ``None`` if unknown."""
     kind, (parent, last) = attention_kind(path), _last_two(path)
     if kind is not None:
         part = _ATTENTION.get(last)
@@ -81,11 +73,7 @@ def role_inside_block(path: str) -> Role | None:
 
 
 def role_outside_blocks(path: str) -> Role | None:
-    """Return the role of a projection before or after the blocks, or ``None`` where its name says nothing.
-
-    Args:
-        path: The module's whole name, such as ``cls.predictions.transform.dense``.
-    """
+    """Return the role of a projection outside the blocks by its full name; ``None`` if unknown."""
     parent, last = _last_two(path)
     if last in _HEAD_TRANSFORM or f"{parent}.{last}" in _HEAD_TRANSFORM:
         return Role("head_transform")

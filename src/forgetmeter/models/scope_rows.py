@@ -1,4 +1,4 @@
-"""How much of a model each scope selects, and what no scope does."""
+"""Counts of the weights that each scope of a model selects, and of those that no scope selects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from forgetmeter.specs.scope import SELECTORS, Scope
 
 @dataclass(frozen=True)
 class Row:
-    """Some weights of a model.
+    """A group of weights of a model.
 
     Attributes:
-        name: The scope that selects them, or what they are.
-        matrices: How many matrices or parameters they are.
-        weights: How many single weights they are.
-        share: Their share of the model's weights.
+        name: The scope that selects them, or the reason why no scope does.
+        matrices: Number of matrices or parameters.
+        weights: Number of weights.
+        share: Share of the model's weights.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Row:
 
 @dataclass(frozen=True)
 class ScopeRows:
-    """What there is to say about the scopes of a model.
+    """The scopes of a model.
 
     Attributes:
-        scopes: One row a scope that selects something.
+        scopes: One row per scope that selects something.
         empty: The scopes that select nothing.
-        left_alone: One row a reason for leaving parameters alone.
+        left_alone: One row per reason for leaving parameters alone.
         unknown: The parameters of unknown role.
-        tied_to: The embedding that the head shares its weights with, if any: these are in two rows.
+        tied_to: The embedding that shares the head's weights, if any; these count in two rows.
     """
 
     scopes: tuple[Row, ...]
@@ -49,12 +49,10 @@ class ScopeRows:
 
 
 def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], total: int) -> ScopeRows:
-    """Count what each scope selects.
+    """Count the weights that each scope selects.
 
-    Args:
-        matrices: The model's weight map.
-        reasons: For each parameter left alone, why, and its number of weights.
-        total: The model's number of weights, each storage once.
+    ``reasons`` gives the reason and the number of weights of each parameter left alone, ``total`` the model's number of
+    weights, with shared tensors counted once.
     """
     scopes = [Scope(selector) for selector in SELECTORS]
     if len({matrix.stack for matrix in matrices}) > 1:
@@ -78,7 +76,7 @@ def _row(name: str, sizes: Sequence[int], total: int) -> Row:
 
 
 def rows_of_model(model: PreTrainedModel) -> ScopeRows:
-    """Count what each scope selects in a model; its weights are not looked at."""
+    """Count the weights that each scope selects in a model; values are not read."""
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     reasons = [(reason, sizes[name]) for name, reason in left_alone(model).items()]
     return scope_rows(weight_map(model), reasons, sum(sizes.values()))

@@ -1,4 +1,4 @@
-"""The standards that ship with the package, and whether they are whole."""
+"""The standards that ship with the package, and their checksums."""
 
 from __future__ import annotations
 
@@ -9,41 +9,37 @@ from pathlib import Path
 from forgetmeter.errors import UserError
 
 SHIPPED = Path(__file__).with_name("shipped_standards")
-"""Holds a folder for each standard, as ``save_pretrained`` writes one, with a list of checksums."""
+"""Holds one folder per standard, as written by ``save_pretrained``, with a list of checksums."""
 
 CHECKSUMS = "checksums.json"
 _WEIGHTS = "model.safetensors"
-_MEND = "install forgetmeter again, or make it anew: forgetmeter standards train --out DIR, and name DIR/{name}"
+_FIX = "reinstall forgetmeter, or train it again: forgetmeter standards train --out DIR, and use DIR/{name}"
 
 
 def standard_folder(name: str, *, shipped: Path = SHIPPED) -> Path:
-    """Return the folder of a standard, every file of which is as it was when its knowledge was measured.
-
-    Args:
-        name: Its family.
-        shipped: Where the standards lie.
+    """Return the folder of a standard, after checking its files.
 
     Raises:
         UserError: A file is missing or altered.
     """
     folder = shipped / name
-    mend = _MEND.format(name=name)
+    fix = _FIX.format(name=name)
     try:
         checksums = dict(json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")))
         checksums[_WEIGHTS]
     except (OSError, ValueError, TypeError, KeyError):
-        raise UserError(f"standard '{name}': {CHECKSUMS} is missing or damaged; {mend}") from None
+        raise UserError(f"standard '{name}': {CHECKSUMS} is missing or damaged; {fix}") from None
     for file, expected in checksums.items():
         path = folder / file
         if not path.is_file():
-            raise UserError(f"standard '{name}': {file} is missing; {mend}")
+            raise UserError(f"standard '{name}': {file} is missing; {fix}")
         if checksum(path) != expected:
-            raise UserError(f"standard '{name}': {file} is not the file that was shipped; {mend}")
+            raise UserError(f"standard '{name}': {file} is not the shipped file; {fix}")
     return folder
 
 
 def write_checksums(folder: Path) -> None:
-    """Take down the checksums of all files in a standard's folder."""
+    """Write the checksums of all files in a standard's folder."""
     files = sorted(file for file in folder.iterdir() if file.name != CHECKSUMS)
     text = json.dumps({file.name: checksum(file) for file in files}, indent=2)
     (folder / CHECKSUMS).write_text(text + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Whether the tensors of a checkpoint are what its configuration says: plain numbers, or quantized in a known way.
+"""Checks that a checkpoint's tensors match its configuration: plain numbers, or quantized by a known method.
 
-Weights of few bits that are read as plain numbers give a model that answers, and answers noise.
+Low-bit weights read as plain numbers would give a model that answers noise.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TensorHeader
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""Bytes of what is stored as plain numbers."""
+"""Bytes per weight of the plain dtypes."""
 _SCALE = "_scale_inv"
 _RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids")
-# The last part of the name of what stands beside weights of few bits, whoever wrote them.
+# Name endings of the tensors stored beside quantized weights, across formats.
 _BESIDE_QUANTIZED = re.compile(
     r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
 )
@@ -50,15 +50,10 @@ def refuse_overflow(name: str, values: Tensor, before: Tensor | None = None) -> 
 def stored_weight_bytes(
     headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, model: PreTrainedModel
 ) -> dict[str, int]:
-    """Return how many bytes one weight of each parameter takes in a checkpoint, by the parameter's name.
+    """Return the bytes per weight of each parameter in a checkpoint, by the parameter's name.
 
-    A parameter that transformers puts together from several tensors, such as experts, counts as most of the
-    checkpoint does. A checkpoint that is quantized already has no such number, and nothing is returned for it.
-
-    Args:
-        headers: The checkpoint's tensors.
-        method: What its configuration says of its quantization.
-        model: The model.
+    Parameters that transformers merges from several tensors, such as experts, count by the checkpoint's most common
+    width. The result is empty if the checkpoint is already quantized.
     """
     if method is not None:
         return {}
@@ -76,16 +71,11 @@ def stored_weight_bytes(
 
 
 def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, name: str) -> None:
-    """Refuse a checkpoint whose tensors are not what its configuration says.
-
-    Args:
-        headers: The checkpoint's tensors.
-        method: What its configuration says of its quantization.
-        name: The model's name in errors.
+    """Refuse a checkpoint whose tensors do not match its configuration.
 
     Raises:
-        UserError: It is quantized by a method that is not known; or its configuration names a method, and its weights
-            are plain; or its weights are of few bits, and no method is named; or its blocks do not divide its weights.
+        UserError: Its quantization method is unknown, or named although the weights are plain, or missing although
+            they are quantized; FP8 scales are missing, or FP8 blocks do not divide a weight.
     """
     tensors = {header.name: header for header in headers}
     few_bits = next((key for key, tensor in tensors.items() if _is_few_bits(key, tensor)), None)
@@ -94,15 +84,15 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
             scales = next((key for key in tensors if "scale" in key.rpartition(".")[2]), None)
             raise UserError(
                 f"model '{name}': {few_bits} is stored as {tensors[few_bits].dtype}"
-                f"{f', with scales beside it ({scales}),' if scales else ''} and config.json has no "
-                "quantization_config that says how to read it; fetch the model again with its own config.json"
+                f"{f', with scales beside it ({scales}),' if scales else ''} but config.json has no "
+                "quantization_config to read it by; fetch the model again with its own config.json"
             )
         return
     quant_method = _known_method(method, name)
     if few_bits is None and not any(_BESIDE_QUANTIZED.search(key.rpartition(".")[2]) for key in tensors):
         raise UserError(
-            f"model '{name}': config.json says that it is quantized ({quant_method}), and its weights are plain; "
-            "if they are as they should be, remove quantization_config from config.json"
+            f"model '{name}': config.json says that it is quantized ({quant_method}), but its weights are plain; "
+            "if this is intended, remove quantization_config from config.json"
         )
     if problem := next(_without_scales(tensors, method), None):
         raise UserError(f"model '{name}': {problem}")
@@ -111,15 +101,10 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
 
 
 def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], name: str) -> None:
-    """Refuse a checkpoint that holds more of a layer than the model has a place for, such as scales or a bias.
+    """Refuse a checkpoint with tensors that a layer of the model does not use, such as scales or a bias.
 
-    So it is with more blocks, or experts, than the configuration counts. Tensors of layers that the model does not
-    have (another head, a vision tower) are no such sign: they are left out.
-
-    Args:
-        model: The model, which may be on the ``meta`` device.
-        unexpected: Names of tensors that it has no place for.
-        name: Its name in errors.
+    The same holds for more blocks or experts than the configuration counts. Tensors of layers that the model does not
+    have (another head, a vision tower) are harmless and ignored.
 
     Raises:
         UserError: There is such a tensor.
@@ -131,7 +116,7 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
 
     def is_of_a_layer(key: str) -> bool:
         *parents, last = _unnumbered(key).split(".")
-        # What is recomputed from the configuration, and masks that old releases stored beside an attention.
+        # Tensors recomputed from the configuration, and masks that old releases stored beside attention.
         if last in _RECOMPUTED or (last == "bias" and key.rpartition(".")[0] in modules.keys() - owners):
             return False
         paths = [".".join(parents[:end]) for end in range(len(parents), 0, -1)]
@@ -141,21 +126,16 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
-            f"model '{name}': the checkpoint holds {found[0]}{more}, which the model described by its config.json has "
-            "no place for; without them the layer would compute something else. Use the config.json that belongs to "
-            "the checkpoint, or the original, unquantized and merged checkpoint"
+            f"model '{name}': the checkpoint holds {found[0]}{more}, which the model of its config.json does not use, "
+            "so that the layer would compute something else; use the checkpoint's own config.json, or the original, "
+            "unquantized and merged checkpoint"
         )
 
 
 def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedModel, name: str) -> None:
-    """Refuse a checkpoint that holds a tensor of the model twice, such as with and without the ``model.`` prefix.
+    """Refuse a checkpoint with two versions of one tensor, such as with and without the ``model.`` prefix.
 
-    Only one of the two would be read.
-
-    Args:
-        headers: The checkpoint's tensors.
-        model: The model, which may be on the ``meta`` device.
-        name: Its name in errors.
+    transformers would read only one of them.
 
     Raises:
         UserError: There is such a tensor.
@@ -172,18 +152,18 @@ def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedMod
         if (first, where) != (stored, file):
             twice = f"{first} and {stored}" if first != stored else f"{stored} in {where.name} and {file.name}"
             raise UserError(
-                f"model '{name}': the checkpoint holds {twice}, the same tensor of the model twice, and only one "
-                "of them would be read; remove the wrong one, or fetch the checkpoint again"
+                f"model '{name}': the checkpoint holds the same tensor twice ({twice}), and only one would be read; "
+                "remove the wrong one, or fetch the checkpoint again"
             )
 
 
 def _unnumbered(path: str) -> str:
-    """Return a layer's name without its numbers, the same in all blocks."""
+    """Return a layer's name with its numbers replaced, so that it is the same in all blocks."""
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 
 def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what a model's ``config.json`` says of its quantization, as a mapping; ``None`` where it says nothing."""
+    """Return the quantization method in a model's ``config.json`` as a mapping, or ``None``."""
     for part in (stored, stored.get("text_config")):
         for key in ("quantization_config", "compression_config", "quantization"):
             if isinstance(part, dict) and part.get(key):
@@ -198,25 +178,24 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
     except ValueError:
         known = False
     if not known:
-        said = f"by '{quant_method}'" if "quant_method" in method else "in a way that its config.json does not name"
+        said = f"by '{quant_method}'" if "quant_method" in method else "by a method that its config.json does not name"
         raise UserError(
-            f"model '{name}' is quantized {said}, which cannot be read here "
-            f"(transformers reads {', '.join(sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))}); give the checkpoint that it "
+            f"model '{name}' is quantized {said}, which is not supported "
+            f"(transformers reads {', '.join(sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))}); use the checkpoint that it "
             "was made from"
         )
     return quant_method
 
 
 def _without_scales(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
-    """Say which weight of FP8 has no scales beside it."""
     for key, tensor in tensors.items():
         is_float8 = tensor.dtype.startswith("F8") and key.endswith(".weight")
         if method.get("quant_method") == "fp8" and is_float8 and f"{key}{_SCALE}" not in tensors:
-            yield f"{key} is stored as {tensor.dtype}, and its scales ({key}{_SCALE}) are missing; fetch it again"
+            yield f"{key} is stored as {tensor.dtype}, but its scales ({key}{_SCALE}) are missing; fetch it again"
 
 
 def _undivided_blocks(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
-    """Say where FP8's blocks do not divide a weight: transformers then takes other blocks than the maker did."""
+    """Yield problems with FP8 blocks that do not divide a weight, for which transformers would use other blocks."""
     blocks = method.get("weight_block_size")
     if method.get("quant_method") != "fp8" or not blocks:
         return
@@ -227,13 +206,13 @@ def _undivided_blocks(tensors: Mapping[str, TensorHeader], method: Mapping[str, 
         sizes = zip(weight.shape[-2:], scale.shape[-2:], blocks, strict=False)
         if any(scales > 1 and size != scales * block for size, scales, block in sizes):
             yield (
-                f"{key.removesuffix(_SCALE)} is {list(weight.shape)}, which blocks of {list(blocks)} do not divide; "
-                "transformers would read it wrong. Give the checkpoint that it was made from"
+                f"{key.removesuffix(_SCALE)} is {list(weight.shape)}, which blocks of {list(blocks)} do not divide, so "
+                "that transformers would misread it; use the checkpoint that it was made from"
             )
 
 
 def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
-    """Whether a tensor can only be a quantized weight: floats of 8 bits or fewer, or a layer's weights as integers."""
+    """Whether a tensor must be a quantized weight: floats of at most 8 bits, or a layer's weights as integers."""
     if tensor.dtype in _WIDTHS:
         return False
     is_weight = key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
@@ -241,10 +220,10 @@ def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
 
 
 def name_in(model: PreTrainedModel) -> Callable[[str], str | None]:
-    """Return a function that gives the model's name for a tensor of a checkpoint, as ``from_pretrained`` reads it.
+    """Return a function from a checkpoint's tensor name to the model's, following ``from_pretrained``.
 
-    The name is that of a parameter or buffer, or none that the model has where it has no place for the tensor. It is
-    ``None`` where transformers puts the tensor together with others, takes it apart or turns it.
+    The name may be unknown to the model if it does not use the tensor. It is ``None`` if transformers merges, splits or
+    transposes the tensor.
     """
     transforms = get_model_conversion_mapping(model)
     renamings = [each for each in transforms if isinstance(each, WeightRenaming)]

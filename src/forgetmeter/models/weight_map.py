@@ -1,4 +1,4 @@
-"""Which weight matrix of a model does what."""
+"""Maps a model's weight matrices to their roles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forgetmeter.models.role_names import attention_kind, role_inside_block, rol
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
 
-# The first number in a name is the block's; what follows is the name within the block.
+# The first number in a name is the block's; the rest is the name within the block.
 _BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
 _UNKNOWN = Role("unknown")
 INPUT_EMBEDDING = "input embedding"
@@ -26,41 +26,32 @@ OTHER_EMBEDDING = "other embedding"
 CONVOLUTION = "convolution"
 NORM = "norm"
 ROUTER = "router of experts"
-QUANTIZED = "quantized already"
+QUANTIZED = "already quantized"
 
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 
 
 def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
-    """List the weight matrices that a recipe can work on, in the order of the model's parameters; the head last.
+    """Return the weight matrices that recipes can compress, in the order of the model's parameters, the head last.
 
-    Together with ``left_alone`` it names every parameter of two or more dimensions once. Those that are shared
-    by several layers are listed under their first name. A head that is tied to the input embedding is listed
-    under its own name, with ``tied_to`` naming the embedding's parameter. A fused parameter is listed part by
-    part. What fits nothing is listed with the role ``unknown``.
+    Together with ``left_alone``, this covers every parameter of two or more dimensions once. Parameters shared by
+    several layers have their first name. A head tied to the input embedding has its own name, with ``tied_to`` naming
+    the embedding's parameter. Fused parameters are listed part by part. All others have the role ``unknown``.
 
     Args:
-        model: A masked language model, an encoder-decoder or a decoder; its weights are not looked at, so that it
-            may be on the ``meta`` device.
+        model: A masked language model, an encoder-decoder or a decoder; may be on the ``meta`` device.
     """
     return _survey(model)[0]
 
 
 def left_alone(model: PreTrainedModel) -> dict[str, str]:
-    """Say why the other parameters of two or more dimensions are in no weight matrix: embeddings, routers ...
-
-    Args:
-        model: As for ``weight_map``.
-
-    Returns:
-        The reason for each parameter's name, such as ``input embedding``.
-    """
+    """Return by name why the other parameters of two or more dimensions are not in ``weight_map``: embeddings ..."""
     return _survey(model)[1]
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a parameter was found: all that its roles follow from."""
+    """A parameter with everything that determines its roles."""
 
     parameter: str
     tensor: Tensor
@@ -98,7 +89,7 @@ class _Place:
         return None if parts is None else (axis, parts)
 
     def _is_experts(self) -> bool:
-        """Whether the tensor is one matrix an expert, rows for output units; transformers' modules say so."""
+        """Whether the tensor holds one matrix per expert, rows for output units, as declared by transformers."""
         module: Any = self.module
         plain = getattr(module, "is_concatenated", False) and not getattr(module, "is_transposed", True)
         return bool(plain and self.tensor.dim() == 3)
@@ -154,7 +145,7 @@ def _form(module: nn.Module) -> Form:
 def _only_stack(model: PreTrainedModel) -> Stack | None:
     if getattr(model.config, "is_encoder_decoder", False):
         return None
-    # Two architectures of one name, such as BERT's, can be either: the class tells, not the configuration.
+    # Architectures such as BERT can be either: the class decides, not the configuration.
     is_masked = any(kind.__name__.endswith("ForMaskedLM") for kind in type(model).__mro__)
     return "encoder" if is_masked else "decoder"
 
@@ -165,13 +156,7 @@ def _stack(name: str) -> Stack:
 
 
 def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Module], parameter: str) -> str | None:
-    """Return why no recipe works on a parameter, or ``None`` if one may.
-
-    Args:
-        model: The model.
-        modules: Its modules by name.
-        parameter: The parameter's name.
-    """
+    """Return why recipes leave a parameter alone, or ``None`` if they do not."""
     path = parameter.rpartition(".")[0]
     module = modules[path]
     if is_quantized(module.get_parameter(parameter.rpartition(".")[2])):
@@ -186,26 +171,22 @@ def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Modul
 
 
 def is_quantized(tensor: nn.Parameter) -> bool:
-    """Whether a parameter is of a kind of its own, such as torchao's, rather than plain numbers."""
+    """Whether a parameter is a subclass such as torchao's, not plain numbers."""
     return type(tensor) is not nn.Parameter
 
 
 def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
-    """Whether a module chooses between the experts beside it."""
+    """Whether a module routes tokens to the experts beside it."""
     parent, _, name = path.rpartition(".")
     return name in _ROUTERS and hasattr(modules.get(parent), "experts")
 
 
 def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - each architecture has its own configuration
-    """Return the number of heads that an attention projection's units fall into.
-
-    Args:
-        config: The model's configuration.
-        matrix: A projection. Its units are head by head, as transformers' attention reshapes them.
+    """Return the number of heads of a projection, whose units are grouped by head as in transformers' attention.
 
     Returns:
-        The number of query heads for query and output, of key-value heads for key and value; ``None`` where the
-        matrix is not attention's or its size does not agree.
+        The number of query heads for query and output, of key-value heads for key and value; ``None`` if the matrix is
+        not part of attention or its size does not match.
     """
     if matrix.role.component != "attention" or matrix.role.part is None or len(matrix.shape) != 2:
         return None
@@ -217,7 +198,7 @@ def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - eac
 
 
 def _query_heads(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401
-    # BART has as many in each stack as it says for that stack.
+    # BART configures each stack separately.
     heads = getattr(config, f"{matrix.stack}_attention_heads", None) or getattr(config, "num_attention_heads", None)
     return heads if isinstance(heads, int) else None
 

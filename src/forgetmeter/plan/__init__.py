@@ -1,1 +1,1 @@
-"""Which cells a study has. Nothing here imports torch."""
+"""Planning the cells of a study. Nothing here imports torch."""

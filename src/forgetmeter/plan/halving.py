@@ -1,4 +1,4 @@
-"""Finding the best of many with few questions: ask all a few, the better ones more, the best all."""
+"""Successive halving: asks all candidates a few items, the better ones more, and the best everything."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 FACTOR = 3
-"""By how many times fewer candidates are asked how many times more."""
+"""Factor by which each round reduces the candidates and increases the items."""
 
 FEWEST_ITEMS = 300
-"""Fewer items than these tell candidates apart by luck alone."""
+"""Minimum of items per round; with fewer, differences between candidates are mostly noise."""
 
 FINALISTS = 3
-"""At least so many are asked everything, so that the best has something to be compared with."""
+"""Minimum of candidates in the last round, so that the best can be compared with others."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Round:
     """One round.
 
     Attributes:
-        share: Of the items that each candidate is asked, above 0; 1 in the last round.
-        candidates: How many take part.
+        share: Share of the items that each candidate is asked, above 0; 1 in the last round.
+        candidates: Number of candidates.
     """
 
     share: float
@@ -30,14 +30,10 @@ class Round:
 
 
 def halving_rounds(candidates: int, items: int) -> tuple[Round, ...]:
-    """Plan rounds of successive halving.
+    """Plan rounds of successive halving for at least one candidate.
 
     After Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS
     2016, here by thirds: every round costs about the same.
-
-    Args:
-        candidates: How many there are; at least 1.
-        items: How many items there are in all.
     """
     numbers = [candidates]
     while numbers[-1] > FINALISTS and items / FACTOR ** len(numbers) >= FEWEST_ITEMS:
@@ -46,7 +42,7 @@ def halving_rounds(candidates: int, items: int) -> tuple[Round, ...]:
 
 
 def best(scores: Mapping[str, float], number: int) -> tuple[str, ...]:
-    """Return the candidates of the highest scores, in the order in which they were given; ties go to the earlier."""
+    """Return the candidates with the highest scores, in their original order; ties go to the earlier one."""
     order = sorted(scores, key=lambda each: -scores[each])
     kept = set(order[:number])
     return tuple(each for each in scores if each in kept)

@@ -1,4 +1,4 @@
-"""From a study to its cells."""
+"""Plans the cells of a study."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import ModelReference
 
-# Part of every id: raise it when the same request would be answered differently.
+# Part of every id: increase it whenever the same request would be answered differently.
 _ENGINE = 1
 _ID_LENGTH = 12
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a study, in the order in which they are run.
+    """The cells of a study, in the order of execution.
 
     Attributes:
-        study: What is planned.
+        study: The study.
         variants: Every model under every recipe, model by model.
         cells: Every variant on every task, variant by variant.
     """
@@ -33,19 +33,15 @@ class Plan:
 
 
 def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
-    """Plan a study.
-
-    Args:
-        study: What is wanted.
-        identities: The content hash of each model.
+    """Plan a study, given the content hash of each model.
 
     Raises:
-        UserError: Two of the models are one and the same.
+        UserError: Two models have the same content.
     """
     names: dict[str, ModelReference] = {}
     for model in study.models:
         if (other := names.setdefault(identities[model], model)) != model:
-            raise UserError(f"models '{other}' and '{model}' have the same content; name one of them")
+            raise UserError(f"models '{other}' and '{model}' have the same content; keep only one")
     variants = tuple(
         Variant(_variant_id(identities[model], str(recipe), study.evaluation), model, recipe)
         for model in study.models

@@ -1,1 +1,1 @@
-"""What is asked of a model and what it did: items, outcomes, variants. Nothing here imports torch."""
+"""Records of questions and answers: items, outcomes, variants. Nothing here imports torch."""

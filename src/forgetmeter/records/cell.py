@@ -1,4 +1,4 @@
-"""The unit that is planned, run, stored and resumed."""
+"""Variants and cells: the units that are planned, run, stored and resumed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Variant:
     """One model under one recipe.
 
     Attributes:
-        id: Hash of the model's content, the recipe and whatever of the evaluation changes its answers.
-        model: Where the model comes from.
-        recipe: What is done to it.
+        id: Hash of the model's content, the recipe and the evaluation settings that change its answers.
+        model: The model's reference.
+        recipe: The recipe applied to it.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Items of a task: what is asked, and what a model answers."""
+"""Items of a task: the questions, and a model's answers."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from forgetmeter.records.outcome import Judgement, Outcome
 
 @dataclass(frozen=True)
 class Request:
-    """A continuation whose log-likelihood after a context is wanted."""
+    """A request for the log-likelihood of a continuation after a context."""
 
     context: str
     continuation: str
 
 
 class Requests(tuple[Request, ...]):
-    """Asks for continuations, first one for each of the item's choices, in their order."""
+    """Asks for continuations: the first ones are the item's choices, in their order."""
 
 
 @dataclass(frozen=True)
 class Cloze:
-    """Asks for what fills the blank of a text; the candidates are the item's choices.
+    """Asks for the filling of a text's blank; the candidates are the item's choices.
 
     Attributes:
-        before: The text before the blank, spaces included.
+        before: The text before the blank, including spaces.
         after: The text after it.
-        among: What the answers compete with: ``candidates``, where whole statements are ranked, the blank filled
-            by each candidate; ``answers``, where the candidates are ranked by their own log-likelihood in the
-            blank, given the text around it (a decoder: before it); or ``vocabulary``, where every token of the
-            model's vocabulary could fill the blank and the right answer must be one of them. A decoder, which
-            cannot look ahead, ranks whole statements there too, and answers from its vocabulary as well where the
-            blank ends the text.
+        among: The competing answers: ``candidates`` ranks whole statements, the blank filled by each candidate;
+            ``answers`` ranks candidates by their own log-likelihood in the blank, given the text around it (for a
+            decoder: before it); ``vocabulary`` ranks all tokens of the model's vocabulary, of which the right answer
+            must be one. For ``vocabulary``, a decoder, which cannot look ahead, ranks whole statements, and also its
+            vocabulary if the blank ends the text.
     """
 
     before: str
@@ -43,17 +42,17 @@ class Cloze:
     among: Literal["vocabulary", "candidates", "answers"]
 
     def filled(self, answer: str) -> str:
-        """Return the statement that an answer makes of it."""
+        """Return the statement with the blank filled."""
         return f"{self.before}{answer}{self.after}"
 
 
 @dataclass(frozen=True)
 class WholeText:
-    """Asks for the log-likelihood of a whole text: there is nothing to get right.
+    """Asks for the log-likelihood of a whole text, which has no right answer.
 
     Attributes:
         text: The text.
-        window: The most tokens of it to read at a time; ``None`` for as many as the model can.
+        window: Limit of tokens per window; ``None`` for the model's own.
     """
 
     text: str
@@ -62,32 +61,32 @@ class WholeText:
 
 @dataclass(frozen=True)
 class Problem:
-    """Asks nothing: no model can be asked the item, so it is left out, counted and named.
+    """An item that no model can be asked; it is left out, counted and reported.
 
     Attributes:
-        reason: Why, such as a right answer that is none of the choices.
+        reason: The reason, such as a right answer that is not one of the choices.
     """
 
     reason: str
 
 
 Asks = Requests | Cloze | WholeText | Problem
-"""What an item asks; scoring and judging go by its type."""
+"""The question of an item; its type decides scoring and judging."""
 
 
 def _is_sound(loglikelihoods: Sequence[float]) -> bool:
-    """Whether these are numbers, and not all of them what a model rules out."""
+    """Whether no value is NaN or ``inf``, and not all are ``-inf``."""
     # A sum is NaN if one of the values is.
     return not math.isnan(sum(loglikelihoods)) and math.isfinite(max(loglikelihoods, default=-math.inf))
 
 
 @dataclass(frozen=True)
 class RequestScore:
-    """What a model says of a request.
+    """A model's answer to a request.
 
     Attributes:
-        loglikelihood: Sum over the continuation's tokens of their log-probability, in nats.
-        is_greedy: Whether every token of the continuation is the most likely one at its place.
+        loglikelihood: Sum of the log-probabilities of the continuation's tokens, in nats.
+        is_greedy: Whether every token of the continuation is the most likely one at its position.
     """
 
     loglikelihood: float
@@ -95,23 +94,23 @@ class RequestScore:
 
 
 class RequestScores(tuple[RequestScore, ...]):
-    """What a model says of an item's requests, one score each."""
+    """A model's answers to an item's requests, one score per request."""
 
     @property
     def is_number(self) -> bool:
-        """Whether it says anything; see ``Answer``."""
+        """Whether it is an answer; see ``Answer``."""
         return _is_sound([score.loglikelihood for score in self])
 
 
 @dataclass(frozen=True)
 class VocabularyAnswer:
-    """What a model says at a blank, of all the tokens that it has.
+    """A model's ranking of its whole vocabulary at a blank.
 
     Attributes:
-        top: The most likely tokens as text, the likeliest first; at least five.
-        rank: 1 + how many tokens are more likely than the right answer's, or as likely and before it in the vocabulary.
+        top: The most likely tokens as text, likeliest first; at least five.
+        rank: 1 + the number of tokens more likely than the right one, or as likely and before it in the vocabulary.
         loglikelihood: Log-probability of the right answer's token, in nats.
-        best_other: That of the likeliest other token.
+        best_other: Log-probability of the likeliest other token, in nats.
     """
 
     top: tuple[str, ...]
@@ -122,11 +121,11 @@ class VocabularyAnswer:
 
 @dataclass(frozen=True)
 class ClozeAnswer:
-    """What a model says of a cloze.
+    """A model's answer to a cloze.
 
     Attributes:
-        candidates: Log-likelihood of each candidate, in nats; empty where they were not asked for.
-        vocabulary: Its answer from the whole vocabulary; ``None`` where that was not asked for or cannot be had.
+        candidates: Log-likelihood of each candidate, in nats; empty if not asked for.
+        vocabulary: The answer from the whole vocabulary; ``None`` if not asked for or not available.
     """
 
     candidates: tuple[float, ...] = ()
@@ -134,18 +133,18 @@ class ClozeAnswer:
 
     @property
     def is_number(self) -> bool:
-        """Whether it says anything; see ``Answer``."""
+        """Whether it is an answer; see ``Answer``."""
         return _is_sound((*self.candidates, *(() if self.vocabulary is None else (self.vocabulary.loglikelihood,))))
 
 
 @dataclass(frozen=True)
 class TextAnswer:
-    """What a model says of a whole text.
+    """A model's answer to a whole text.
 
     Attributes:
-        loglikelihood: Sum over all its tokens of their log-probability, in nats, each after what stands before it as
-            far as the model looks back.
-        tokens: How many tokens these are.
+        loglikelihood: Sum of the log-probabilities of all its tokens, in nats, each given the previous ones within the
+            model's context.
+        tokens: Number of these tokens.
     """
 
     loglikelihood: float
@@ -153,15 +152,15 @@ class TextAnswer:
 
     @property
     def is_number(self) -> bool:
-        """Whether it says anything; see ``Answer``."""
+        """Whether it is an answer; see ``Answer``."""
         return _is_sound((self.loglikelihood,))
 
 
 Answer = RequestScores | ClozeAnswer | TextAnswer
-"""What a model says of an item, by what the item asks.
+"""A model's answer to an item, by the type of question.
 
-Each says by ``is_number`` whether it says anything: a model whose logits are NaN or infinite has answered nothing.
-``-inf`` is the log-likelihood of what a model rules out; if it rules out everything, that is no answer either.
+``is_number`` is false if the model's logits are NaN or infinite, which is not an answer. ``-inf`` is the log-likelihood
+of what a model rules out; if it rules out everything, that is not an answer either.
 """
 
 
@@ -171,11 +170,11 @@ class Item:
 
     Attributes:
         id: The task and the index in its official order, such as ``piqa/17``.
-        content_hash: Hash of everything that is asked and of the right answer.
-        asks: What is asked, by its type.
-        choices: The answers to choose among, as text; of a ``WholeText`` none.
-        gold: Indices into ``choices`` of the right answers.
-        fields: Whatever else the task knows of it, such as its relation.
+        content_hash: Hash of the question and the right answer.
+        asks: The question.
+        choices: The answers to choose from, as text; empty for a ``WholeText``.
+        gold: Indices of the right answers in ``choices``.
+        fields: Further facts about it, such as its relation.
     """
 
     id: str
@@ -187,7 +186,7 @@ class Item:
 
     @property
     def problem(self) -> str | None:
-        """Why no model can be asked it; ``None`` where there is nothing wrong with it."""
+        """Why no model can be asked it, or ``None``."""
         return self.asks.reason if isinstance(self.asks, Problem) else None
 
     @property
@@ -198,26 +197,26 @@ class Item:
             TypeError: It asks something else.
         """
         if not isinstance(self.asks, Cloze):
-            raise TypeError(f"item '{self.id}' asks no cloze but {type(self.asks).__name__}")
+            raise TypeError(f"item '{self.id}' is a {type(self.asks).__name__}, not a Cloze")
         return self.asks
 
     @property
     def requests(self) -> Requests:
-        """The requests that it asks; none where it asks something else."""
+        """The requests that it asks; empty if it asks something else."""
         return self.asks if isinstance(self.asks, Requests) else Requests()
 
 
 @dataclass(frozen=True)
 class TaskDescription:
-    """What a task is and where it comes from.
+    """A description of a task and its origin.
 
     Attributes:
-        name: As in a study.
-        version: The version that its definition states.
-        source: Whose definition it is, with version.
-        primary_metric: The metric that ``Outcome.correct`` follows; where nothing is right or wrong, the first of all.
+        name: Its name in a study.
+        version: The version of its definition.
+        source: The origin of its definition, with version.
+        primary_metric: The metric that ``Outcome.correct`` follows; the first one if nothing is right or wrong.
         official_size: Number of items in the evaluated split, before any limit and filter.
-        filters: How many items each filter of the task dropped, whatever the model, by what it looks for.
+        filters: Number of items dropped by each filter of the task for every model, by what it looks for.
     """
 
     name: str
@@ -233,7 +232,7 @@ class Task(Protocol):
 
     @property
     def description(self) -> TaskDescription:
-        """What the task is."""
+        """The task's description."""
         ...
 
     @property
@@ -242,11 +241,11 @@ class Task(Protocol):
         ...
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
-        """Judge the items that were answered.
+        """Judge the answered items.
 
         Args:
-            answers: For each item in order, what the model said; ``None`` where it cannot be asked, such as for
-                an answer that is not one token of its vocabulary.
+            answers: The model's answer to each item, in order; ``None`` if it cannot be asked, such as for an answer
+                that is not one token of its vocabulary.
         """
         ...
 
@@ -295,10 +294,10 @@ def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
 
 
 def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
-    """Judge answers by a task's own rule; of a task with right answers, those that are not numbers are wrong.
+    """Judge answers by a task's own rule; in tasks with right answers, answers that are not numbers are wrong.
 
     Raises:
-        UserError: The task does not judge each item that was answered, in order.
+        UserError: The task does not judge every answered item, in order.
     """
     judgement = task.judge(answers)
     answered = [(item, answer) for item, answer in zip(task.items, answers, strict=True) if answer is not None]
@@ -314,7 +313,7 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
 
 
 def not_numbers(answers: Sequence[Answer | None]) -> tuple[int, int]:
-    """Return how many of the items that were asked were answered by something other than numbers, and how many were."""
+    """Return the number of answers that are not numbers, and the number of items asked."""
     asked = [answer for answer in answers if answer is not None]
     return sum(not answer.is_number for answer in asked), len(asked)
 

@@ -1,4 +1,4 @@
-"""What changes when nothing was changed: the baseline asked twice, in batches of other shapes."""
+"""The noise floor: differences between two scorings of the baseline in batches of different shapes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from forgetmeter.records.outcome import Outcome
 
 @dataclass(frozen=True)
 class Noise:
-    """How far two scorings of the baseline on the same items differ.
+    """The differences between two scorings of the baseline on the same items.
 
     Attributes:
         items: Number of items.
-        forgotten: Right in the first scoring only.
-        gained: Right in the second only.
+        forgotten: Items right only in the first scoring.
+        gained: Items right only in the second.
         changed: Items whose prediction differs.
-        largest_margin_shift: The largest difference of margins, in nats; 0 where no item has one.
-        batch_tokens: The most tokens in a batch, of the first and of the second scoring.
+        largest_margin_shift: The largest difference of margins, in nats; 0 if no item has a margin.
+        batch_tokens: Limit of tokens per batch in the first and the second scoring.
     """
 
     items: int
@@ -30,7 +30,7 @@ class Noise:
 
     @property
     def floor(self) -> float:
-        """Share of items whose correctness changed: the largest drop that scoring alone could have made."""
+        """Share of items whose correctness changed: the largest drop that scoring noise alone could cause."""
         return (self.forgotten + self.gained) / self.items if self.items else 0.0
 
 

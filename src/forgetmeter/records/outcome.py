@@ -1,4 +1,4 @@
-"""What one variant did on one item."""
+"""Outcomes: a variant's result on one item, and on a whole task."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one variant did on one item.
+    """The result of one variant on one item.
 
     Attributes:
         item_id: The item.
-        correct: Whether it counts as right; follows the task's primary metric. ``None`` where there is nothing to get
-            right, for all items of a task alike.
-        prediction: The answer that was given, as text; empty where none was.
-        gold: The right answer, as text; where several are right, all of them, joined by `` / ``.
-        rank: 1 + how many other choices come before the best right one by the measure that decides ``correct``: those
-            that have more of it and, of equal ones, those that are listed before it. ``None`` where the model's logits
-            were not numbers.
-        margin: That measure of the best right choice minus that of the best wrong one: nats where it is the
-            log-likelihood, nats a character where it is normalized by length.
-        loglikelihoods: One a choice, or that of the text, in nats.
+        correct: Whether the answer is right by the task's primary metric. ``None`` for all items of a task without
+            right answers.
+        prediction: The given answer as text; empty if there is none.
+        gold: The right answer as text; several right answers are joined by `` / ``.
+        rank: 1 + the number of choices ahead of the best right one by the measure that decides ``correct``; of equal
+            choices, the one listed first is ahead. ``None`` if the model's logits are not numbers.
+        margin: That measure of the best right choice minus that of the best wrong one: in nats for log-likelihoods, in
+            nats per character if normalized by length.
+        loglikelihoods: One per choice, or that of the text, in nats.
         metrics: The task's per-item metrics by name.
     """
 
@@ -37,10 +36,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one variant did on one task.
+    """The result of one variant on one task.
 
     Attributes:
-        outcomes: One an item, in order.
+        outcomes: One per item, in order.
         metrics: The task's own metrics over all items, by name.
     """
 

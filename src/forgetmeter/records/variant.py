@@ -1,4 +1,4 @@
-"""What a recipe really did to a model."""
+"""Sparsity and size that a recipe reached in a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RoleCount:
-    """Weights of one role: how many there are, and how many of them are zero."""
+    """Numbers of weights and of zeros of one role."""
 
     weights: int
     zeros: int
@@ -16,24 +16,23 @@ class RoleCount:
 
 @dataclass(frozen=True)
 class Reached:
-    """What a recipe really did to a model.
+    """Sparsity and size that a recipe reached in a model.
 
     Attributes:
         roles: Counts by role (``attention.query`` ...) over the whole model, compressed or not.
         selected_weights: Weights in the union of the recipe's scopes.
-        selected_zeros: Zeros among those.
-        removed_weights: Zeros in all roles beyond those that the baseline has.
-        dense_bytes: The model stored plainly, each weight in the dtype that it has in the checkpoint, in whatever dtype
-            it was computed; of a GGUF file, once it is dequantized to float32.
-        bitmask_bytes: The same, with each matrix that has zeros stored as one bit a weight plus its
-            non-zero weights, where that is smaller.
-        quantized_bytes: The same as ``dense_bytes``, with quantized matrices at their bits plus scales, and without
-            those of dropped layers.
-        simulated: Whether a step was computed in floating point, because the device or the method has no kernel for
-            it.
-        smallest_bytes: The same as ``dense_bytes``, with each matrix in the smallest of the ways it can be stored:
-            plain, at its bits, as a bitmask plus non-zero weights at their bits, without the units that are all zero,
-            or as two factors of low rank. ``None`` in records from before it was counted.
+        selected_zeros: Zeros among the selected weights.
+        removed_weights: Zeros in all roles beyond those of the baseline.
+        dense_bytes: The model as plain tensors, each weight in its checkpoint dtype whatever the dtype of computation;
+            of a GGUF file, after dequantization to float32.
+        bitmask_bytes: Like ``dense_bytes``, with each matrix that has zeros stored as a bitmask plus its nonzero
+            weights, if that is smaller.
+        quantized_bytes: Like ``dense_bytes``, with quantized matrices at their bit width plus scales, and without the
+            matrices of dropped layers.
+        simulated: Whether a step was computed in floating point for lack of a kernel.
+        smallest_bytes: Like ``dense_bytes``, with each matrix in its smallest format: plain, at its bit width, as a
+            bitmask plus nonzero weights at their bit width, without all-zero units, or as two low-rank factors.
+            ``None`` in records of versions that did not compute it.
     """
 
     roles: Mapping[str, RoleCount]

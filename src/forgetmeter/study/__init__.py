@@ -1,1 +1,1 @@
-"""Putting a run together: from a study to a finished folder."""
+"""Running studies: from a study file to a finished run folder."""

@@ -1,4 +1,4 @@
-"""Finding the recipe that keeps most knowledge within a number of bytes."""
+"""Finds the recipe that retains most knowledge within a size budget."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ CANDIDATES = f"{PREFIX}advice"
 
 @dataclass(frozen=True)
 class AdviceRequest:
-    """What is asked for.
+    """A request for advice.
 
     Attributes:
         model: The model, as text.
-        tasks: What has to be retained, as text.
-        budget: The most that the compressed model may take.
-        recipes: Candidates, as text, or ``preset:NAME``; ``None`` for ``preset:advice`` and what plug-ins ask to try,
-            of which the model may be unable to take some.
-        options: Of the evaluation, by dotted key, as for ``run``.
-        output: Folder or URL for the runs; ``None`` for one under ``runs/`` that is named for the request.
-        data: The data folder of the probes, where it was named.
+        tasks: Names of the tasks to preserve.
+        budget: Size limit of the compressed model.
+        recipes: Candidates, as text, or ``preset:NAME``; by default ``preset:advice`` and the suggestions of plug-ins,
+            from which recipes that do not fit the model are left out.
+        options: Evaluation settings by dotted key, as for ``run``.
+        output: Folder or URL of the runs; by default a folder under ``runs/`` named after the request.
+        data: Data folder of the probes, if given.
     """
 
     model: str
@@ -62,33 +62,31 @@ class AdviceRequest:
 
 
 class Listener(Silence):
-    """Is told what happens between the runs, and does them."""
+    """A progress listener that also executes the runs."""
 
     def run(self, prospect: Prospect) -> Finished:
-        """Do what is missing of a round's run."""
+        """Complete the run of a round."""
         return run_prospect(prospect)
 
 
 def advise(request: AdviceRequest, *, listener: Listener | None = None) -> Advice:
-    """Find the recipe that keeps most of what a model knows within a number of bytes.
+    """Find the recipe that retains most of a model's knowledge within a size budget.
 
-    All candidates are compressed, so that their sizes are known; those that fit are asked, in rounds of successive
-    halving by thirds: a few items of all, more items of the better ones, everything of the best. Every round is a
-    run like any other, so that a request that was interrupted goes on where it was.
+    The sizes of all candidates are computed, and those that fit are evaluated by successive halving in thirds: all on a
+    few items, the better ones on more, the best on everything. Each round is an ordinary run, so an interrupted request
+    resumes where it stopped.
 
     Args:
-        request: What is asked for.
-        listener: Is told how it goes.
+        request: The request.
+        listener: Receives progress and executes the runs.
 
     Raises:
-        UserError: The request is wrong, no candidate is small enough, or the baseline knows nothing of the tasks.
+        UserError: The request is not valid, no candidate is small enough, or the baseline answers nothing right.
     """
     return _Advising(request, listener or Listener()).advise()
 
 
 class _Advising:
-    """One request, on its way."""
-
     def __init__(self, request: AdviceRequest, listener: Listener) -> None:
         self._request, self._listener = request, listener
         self._options = {
@@ -102,7 +100,7 @@ class _Advising:
 
     def advise(self) -> Advice:
         self._check_output()
-        # Imports torch and transformers, seconds that a wrong request does not wait for.
+        # Imports torch and transformers, which take seconds; invalid requests have failed before.
         from forgetmeter.study.candidate_sizes import candidate_sizes, checked_candidates
 
         checkpoint, problems = checked_candidates(self._location, self._study.recipes)
@@ -117,7 +115,7 @@ class _Advising:
         )
         self._unusable.update(unusable)
         most = self._request.budget.within(dense)
-        # Of those that retain the same, the smaller is to come first.
+        # Of candidates that retain the same, the smaller comes first.
         by_size = sorted(sizes.values(), key=lambda each: each.bytes)
         fits = [each.recipe for each in by_size if each.bytes <= most]
         if not fits:
@@ -139,9 +137,8 @@ class _Advising:
         )
 
     def _checked(self) -> tuple[Study, Location]:
-        """Check the request as the study that it comes to."""
         locations: dict[ModelReference, Location] = {}
-        # Imports torch, a second that an error in the options does not wait for.
+        # Imports torch, which takes a second; errors in the options are reported before.
         from forgetmeter.compression.table import advised_plug_ins
 
         vocabulary = InstalledVocabulary(self._request.data, locations)
@@ -149,20 +146,18 @@ class _Advising:
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
-        refuse(f"task '{task}' has no right answers that could be retained; choose others" for task in measured)
+        refuse(f"task '{task}' has no right answers to retain; choose other tasks" for task in measured)
         if len(study.recipes) == 1:
-            raise UserError("--recipes: there is nothing to choose from; name recipes other than the baseline")
+            raise UserError("--recipes has no candidates; name recipes other than the baseline")
         return study, locations[study.models[0]]
 
     def _name(self) -> str:
-        """Return a name for the request, the same for the same one."""
         study = replace(self._study, output="")
         content = json.dumps([str(study), self._location.identity, str(self._request.budget)])
         slug = "".join(each if each.isalnum() else "-" for each in self._request.model).strip("-").lower()[-40:]
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def _check_output(self) -> None:
-        """Refuse an output that holds something else, before any work."""
         store = RunStore(self._output)
         if store.has_study():
             raise UserError(f"'{self._output}' is a run; choose another --out for the runs of the rounds")
@@ -174,10 +169,9 @@ class _Advising:
         except (OSError, ValueError) as error:
             raise UserError(f"'{self._output}' cannot be used ({error}); choose another --out") from error
         if store.folder.is_file() or files:
-            raise UserError(f"'{self._output}' holds something else than runs of a search; choose another --out")
+            raise UserError(f"'{self._output}' holds files other than runs of a search; choose another --out")
 
     def _candidates(self, problems: Mapping[Recipe, Sequence[str]]) -> list[Recipe]:
-        """Return the candidates that the model can take."""
         usable = [recipe for recipe, found in problems.items() if not found]
         wrong = [f"{problem} (in '{recipe}')" for recipe, found in problems.items() for problem in found]
         self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)
@@ -220,13 +214,13 @@ class _Advising:
         self._unusable.update(found.failures)
         if not found.ranked:
             reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
-            # Most often all fail for the same reason.
+            # Usually all fail for the same reason.
             reasons += dict.fromkeys(error for _, error in found.failures)
-            raise UserError(f"there is nothing to go by: {'; '.join(reasons) or 'no outcomes'}; the run: {location}")
+            raise UserError(f"no candidate can be ranked: {'; '.join(reasons) or 'no outcomes'}; the run: {location}")
         return found
 
     def _groups(self) -> list[int]:
-        """Return how many items each group has of which a limit takes the first so many."""
+        """Return the sizes of the groups that a limit applies to."""
         limit = self._study.evaluation.limit
         sizes: list[int] = []
         for name in self._study.tasks:
@@ -237,10 +231,10 @@ class _Advising:
 
 
 def limit_for(groups: Sequence[int], share: float) -> int:
-    """Return the smallest limit by which at least a share of all items is asked.
+    """Return the smallest limit that covers at least a share of all items.
 
     Args:
-        groups: Sizes of the groups of which a limit takes the first so many.
+        groups: Sizes of the groups; a limit N selects the first N items of each.
         share: Above 0, at most 1.
     """
     wanted = share * sum(groups)
@@ -262,7 +256,6 @@ def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
     if smallest is None:
         return "no candidate can be applied to the model; choose others by --recipes"
     return (
-        f"no candidate is as small as {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
-        f"{smallest.bytes / dense:.0%} of the model; give a larger --max-bytes, or "
-        "other candidates by --recipes"
+        f"no candidate fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
+        f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other candidates by --recipes"
     )

@@ -1,4 +1,4 @@
-"""What is left of a probe's relations for one model."""
+"""Counts of a probe's items that one model can be asked, by relation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,17 @@ from forgetmeter.scoring.engine import Engine
 
 
 def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], model: str) -> list[RelationCounts]:
-    """Count, beside what a probe's own filters dropped, the items that a model cannot be asked.
+    """Add the items that a model cannot be asked to those dropped by a probe's own filters.
 
     The model's weights are not loaded.
 
-    Args:
-        relations: What was read of each relation.
-        items: All items of the probe.
-        model: The model, as a study names it.
-
     Raises:
-        UserError: The model is not there, or cannot be asked the probe at all.
+        UserError: The model does not exist, or cannot be asked any item.
     """
     checkpoint = open_checkpoint(model)
     shape = checkpoint.outline()
     if checkpoint.family == "decoder":
-        raise UserError(f"model '{model}' is a decoder, which ranks candidates of any number of tokens; omit --model")
+        raise UserError(f"model '{model}' is a decoder, which ranks candidates with any number of tokens; omit --model")
     prepared = Engine(Loaded(shape, checkpoint.tokenizer, checkpoint.family, model)).prepare(items)
     found: dict[str, Counter[str]] = {relation.relation: Counter() for relation in relations}
     for item, reason in zip(items, prepared.reasons, strict=True):

@@ -1,4 +1,4 @@
-"""Which recipes a model can take, and how many bytes it takes under each, without asking it anything."""
+"""Checks which recipes fit a model, and computes its size under each, without evaluating it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ from forgetmeter.specs.recipe import Recipe
 
 
 def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]]]:
-    """Open a model, and return with it what is wrong with each recipe for it; the baseline is none of them.
-
-    Args:
-        location: Where the model is.
-        recipes: The recipes.
+    """Open a model, and return it with the problems of each recipe except the baseline.
 
     Raises:
         UserError: The model cannot be loaded.
@@ -37,16 +33,10 @@ def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[C
 def candidate_sizes(
     checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation, *, before: Callable[[Recipe], None]
 ) -> tuple[int, dict[str, Sized], dict[str, str]]:
-    """Count the bytes that ``compress`` would write of each recipe; of those that it cannot write, those in memory.
-
-    Args:
-        checkpoint: The model.
-        recipes: The recipes; they were checked.
-        evaluation: Its dtype, device and seed.
-        before: Is called with each recipe before its bytes are counted.
+    """Compute the size that ``compress`` would write for each recipe, or the size in memory if it cannot write it.
 
     Returns:
-        The bytes of the model's own files of weights; sizes by recipe; and, by recipe, why one could not be applied.
+        The bytes of the model's own weight files; the sizes by recipe; the errors of recipes that cannot be applied.
     """
     promises, memory = Promises(checkpoint), _Memory(checkpoint, recipes, evaluation)
     sizes: dict[str, Sized] = {}
@@ -64,7 +54,7 @@ def candidate_sizes(
 
 
 class _Memory:
-    """What variants take in memory, in the smallest way that there is; the model is loaded once it is needed."""
+    """Sizes of variants in memory, each matrix in its smallest format; loads the model on first use."""
 
     def __init__(self, checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation) -> None:
         self._checkpoint, self._recipes, self._evaluation = checkpoint, recipes, evaluation

@@ -1,4 +1,4 @@
-"""A frozen study as JSON, with the versions and hardware that it was run with."""
+"""A study as JSON, with the versions and hardware of its run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ _PACKAGES = ("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tok
 
 
 def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict[str, Any]:
-    """Return what ``study.json`` holds.
-
-    ``identity`` is what makes it this study and no other; the rest tells how it was run.
-    """
+    """Return the content of ``study.json``: ``identity`` identifies the study, the rest records how it was run."""
     return {
         "schema_version": SCHEMA_VERSION,
         "identity": _identity(plan.study, identities),
@@ -59,7 +56,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name; Linux tells it in a file only."""
+    """Return the processor's name, which Linux has only in a file."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123 - not a file of ours
             names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]

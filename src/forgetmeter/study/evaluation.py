@@ -1,4 +1,4 @@
-"""Asking one model some tasks, without a run."""
+"""Evaluates one model on tasks, without a run."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ def evaluate(
     batch_tokens: int | None = None,
     data: Path | str | None = None,
 ) -> dict[str, Judgement]:
-    """Ask a model tasks.
+    """Evaluate a model on tasks.
 
     Args:
         loaded: The model.
-        tasks: Names of tasks, or tasks; a single name is one task.
-        limit: Only the first so many items of each task that is given by name, or of each relation of a built-in
-            probe; ``None`` for all.
-        batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
-        data: The data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
+        tasks: Names of tasks, or tasks themselves; a single name is one task.
+        limit: Only the first N items of each named task, or of each relation of a built-in probe; ``None`` for all.
+        batch_tokens: Limit of tokens per batch; by default, it depends on the device.
+        data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Returns:
-        For each task by name, the outcome of every item and the task's metrics.
+        The outcomes of all items and the task's metrics, by task name.
 
     Raises:
-        UserError: There is no such task, or its data cannot be had.
+        UserError: A task is unknown, or its data is missing.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)
     folder = None if data is None else Path(data)

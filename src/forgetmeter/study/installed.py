@@ -1,4 +1,4 @@
-"""What this installation has, for checking a study."""
+"""The methods, tasks and models available on this machine, to check studies against."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from forgetmeter.specs.recipe import Recipe
 
 
 class InstalledVocabulary:
-    """What this installation has: methods (plug-ins too), tasks, and models on this machine.
+    """The methods (including plug-ins), tasks and models available on this machine.
 
     Args:
-        data: The data folder of the probes, where it was named.
-        locations: Where models are; those that are asked about are added.
+        data: Data folder of the probes, if given.
+        locations: Locations of models; each checked model is added.
     """
 
     def __init__(self, data: Path | None, locations: dict[ModelReference, Location]) -> None:
@@ -24,8 +24,8 @@ class InstalledVocabulary:
         self._locations = locations
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
-        """Check methods, levels and options of each step."""
-        # Imports torch, a second that a finished study, or a missing file, does not wait for.
+        """Check the method, level and options of each step."""
+        # Imports torch, which takes a second and is not needed for a finished study or a missing file.
         from forgetmeter.compression.table import load_method
 
         found: list[str] = []
@@ -38,11 +38,11 @@ class InstalledVocabulary:
         return found
 
     def task_problems(self, name: str) -> list[str]:
-        """Check a task's name and options, and that the data it needs is there."""
+        """Check a task's name, options and data."""
         return task_problems(name, data=self._data)
 
     def model_problems(self, reference: ModelReference) -> list[str]:
-        """Find the model, and remember where."""
+        """Find the model, and remember its location."""
         try:
             self._locations[reference] = self._locations.get(reference) or locate(reference)
         except UserError as error:

@@ -1,4 +1,4 @@
-"""What running a study takes of its models and tasks: checks by shape alone, items, and the work itself."""
+"""Prepares the models and tasks of a study: checks from shapes alone, loads items, and starts the executor."""
 
 from __future__ import annotations
 
@@ -29,20 +29,14 @@ def open_checked(
     progress: Progress,
     opened: Mapping[ModelReference, Checkpoint],
 ) -> dict[ModelReference, Checkpoint]:
-    """Open the models of a study, and check that each can be loaded and that each recipe finds its matrices in it.
-
-    Args:
-        study: The study.
-        locations: Where its models are.
-        progress: Is told of anything that takes long.
-        opened: Those of them that are open already.
+    """Open the models of a study, and check that each can be loaded and that each recipe fits it.
 
     Raises:
-        UserError: A model or a recipe is wrong; every problem at once.
+        UserError: A model cannot be loaded or a recipe does not fit; lists all problems.
     """
     checkpoints = {model: opened.get(model) or Checkpoint(locations[model]) for model in study.models}
     problems: list[str] = []
-    # By what a recipe does to each of the models in turn.
+    # The effect of each recipe on each model in turn.
     meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model, checkpoint in checkpoints.items():
         if not is_converted(checkpoint.location):
@@ -60,41 +54,32 @@ def open_checked(
 
 
 def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> Iterator[str]:
-    """Name the recipes that are the same one in every model, so that one of them would count twice."""
+    """Report recipes that are equivalent in every model, which would count twice."""
     first: dict[Hashable, Recipe] = {}
     for recipe, each in meanings.items():
         if len(each) == len(study.models) and (other := first.setdefault(tuple(each), recipe)) != recipe:
-            yield f"recipes '{other}' and '{recipe}' do the same to every model of the study; name one of them"
+            yield f"recipes '{other}' and '{recipe}' have the same effect on every model of the study; keep only one"
 
 
 def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -> None:
-    """Do what is missing of a study.
-
-    Args:
-        prospect: The study.
-        progress: Is told how it goes.
-        executor: Does the cells; by default in this process.
+    """Run the missing cells of a study.
 
     Raises:
-        UserError: A task's data cannot be had, or the device is not there; nothing has been done then.
+        UserError: A task's data or the device is missing; raised before any work.
     """
     study, store = prospect.plan.study, prospect.store
     tasks = askable_tasks(prospect, progress)
-    # Outside of ``identity``, so that a finished run of an earlier version, which has no methods, is recognised.
+    # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**prospect.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
-        # What no model can be asked has no chance of being guessed, either.
+        # Items that no model can be asked must not count for the rate of guessing.
         store.write_items(task.description, [item for item in task.items if item.problem is None])
     work = Work(prospect.missing, tasks, prospect.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 
 
 def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
-    """Load the tasks that still have cells to do, and check that each model can be asked them.
-
-    Args:
-        prospect: The study.
-        progress: Is told which task is being read.
+    """Load the tasks of missing cells, and check that each model can be asked them.
 
     Raises:
         UserError: A task's data or the device is missing, or a model cannot be asked a task.
@@ -106,7 +91,6 @@ def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
 
 
 def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
-    """Check that each model can be asked each task that it still has to be asked."""
     problems = []
     for model in dict.fromkeys(cell.variant.model for cell in prospect.missing):
         checkpoint = prospect.checkpoints[model]
@@ -118,7 +102,6 @@ def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
 
 
 def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
-    """Load the tasks that still have cells to do; all problems at once."""
     wanted = dict.fromkeys(cell.task for cell in prospect.missing)
     tasks, problems = {}, []
     for name in wanted:

@@ -1,4 +1,4 @@
-"""A study that was looked at, and what a run of it came to."""
+"""A checked study with its missing cells, and the result of running it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prospect:
-    """A study that was looked at but not begun.
+    """A checked study, ready to run.
 
     Attributes:
         plan: Its cells.
-        missing: The cells that are not stored yet, or whose variant's or items' record is not.
-        document: What its run's ``study.json`` holds or will hold.
-        store: Where its run is or will be.
-        checkpoints: Its models, opened and checked; none where nothing is missing.
-        data: The data folder of the probes, where it was named.
+        missing: The cells that are not stored yet, or whose variant or items are not.
+        document: The content of its run's ``study.json``.
+        store: Its run.
+        checkpoints: Its models, opened and checked; empty if nothing is missing.
+        data: Data folder of the probes, if given.
     """
 
     plan: Plan
@@ -43,12 +43,12 @@ class Prospect:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         output: The run's folder or URL.
-        cells: How many cells the study has.
-        computed: How many of them were computed now; the others were there.
+        cells: Number of cells of the study.
+        computed: Number of cells that were computed now; the others were already stored.
         failures: The cells that failed.
     """
 
@@ -59,14 +59,10 @@ class Finished:
 
 
 def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> Prospect:
-    """Plan a study, and see what is missing of it.
-
-    Args:
-        study: The study.
-        locations: Where its models are.
+    """Plan a study, and find its missing cells.
 
     Raises:
-        UserError: Two of the models are one and the same, or the output folder holds something else.
+        UserError: Two models have the same content, or the output folder holds something else.
     """
     identities = {model: location.identity for model, location in locations.items()}
     plan, store = make_plan(study, identities), RunStore(study.output)

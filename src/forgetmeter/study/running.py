@@ -1,4 +1,4 @@
-"""Running a study: check everything, do what is missing, say what came of it."""
+"""Runs a study: checks everything, runs the missing cells, and returns the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
 
 ReadStudy = Callable[[Vocabulary | None], Study]
-"""Reads a study and checks it against a vocabulary; against none, only its form."""
+"""Reads a study and checks it against a vocabulary; without one, checks only its form."""
 
 
 def run(
@@ -32,34 +32,29 @@ def run(
     executor: Executor | None = None,
     data: Path | None = None,
 ) -> Finished:
-    """Run a study, or what is missing of it.
+    """Run the missing cells of a study.
 
     Args:
         study: A YAML file, the same as a mapping by dotted key, or a function that reads one.
-        progress: Is told how it goes.
-        executor: Does the cells; by default in this process.
-        data: The data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
+        progress: Progress listener.
+        executor: Runs the cells; by default in this process.
+        data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Raises:
-        UserError: The study is wrong; nothing has been done then.
+        UserError: The study is not valid; raised before any work.
     """
     prospect = look_at(reader(study), progress=progress, data=data)
     return run_prospect(prospect, progress=progress, executor=executor)
 
 
 def run_prospect(prospect: Prospect, *, progress: Progress | None = None, executor: Executor | None = None) -> Finished:
-    """Do what is missing of a study that was looked at.
-
-    Args:
-        prospect: What ``look_at`` found.
-        progress: Is told how it goes.
-        executor: Does the cells; by default in this process.
+    """Run the missing cells of a checked study.
 
     Raises:
-        UserError: A task's data cannot be had, or the device is not there; nothing has been done then.
+        UserError: A task's data or the device is missing; raised before any work.
     """
     if prospect.missing:
-        # Imports torch and transformers, seconds that a finished study does not wait for.
+        # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
         execute(prospect, progress or Silence(), executor)
@@ -71,24 +66,20 @@ def run_prospect(prospect: Prospect, *, progress: Progress | None = None, execut
 
 
 def check_tasks(prospect: Prospect, progress: Progress) -> None:
-    """Check what ``run_prospect`` checks of the tasks before it begins; nothing is written.
-
-    Args:
-        prospect: The study.
-        progress: Is told which task is being read.
+    """Run the checks of tasks that ``run_prospect`` starts with; nothing is written.
 
     Raises:
         UserError: A task's data or the device is missing, or a model cannot be asked a task.
     """
     if prospect.missing:
-        # Imports torch and transformers, seconds that a finished study does not wait for.
+        # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import askable_tasks
 
         askable_tasks(prospect, progress)
 
 
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
-    """Return a function that reads the study, whatever it is given as."""
+    """Return a function that reads the study from any of its forms."""
     if isinstance(study, Mapping):
         options = dict(study)
         return lambda vocabulary: study_from_options(options, vocabulary=vocabulary)
@@ -105,25 +96,19 @@ def look_at(
     data: Path | None = None,
     opened: Mapping[ModelReference, Checkpoint] | None = None,
 ) -> Prospect:
-    """Check a study and see what is missing of it; writes nothing but converted models to the cache.
+    """Check a study and find its missing cells; writes nothing except converted models to the cache.
 
-    A finished study is recognized by its stored copy, without importing anything heavy.
-
-    Args:
-        read: Reads the study.
-        progress: Is told of anything that takes long.
-        data: The data folder of the probes, where it is named.
-        opened: Models that are open already.
+    A finished study is recognized by its stored copy, without heavy imports.
 
     Raises:
-        UserError: The study is wrong, or the output folder holds something else.
+        UserError: The study is not valid, or the output folder holds something else.
     """
     locations = {model: checkpoint.location for model, checkpoint in (opened or {}).items()}
     if (known := _known(read, locations)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
     prospect = prospect_of(study, {model: locations[model] for model in study.models})
-    # Imports transformers, seconds that a study with a wrong name in it does not wait for.
+    # Imports transformers, which takes seconds; studies with unknown names fail before.
     from forgetmeter.study.preparing import open_checked
 
     checkpoints = open_checked(study, locations, progress or Silence(), opened or {})
@@ -131,7 +116,7 @@ def look_at(
 
 
 def _known(read: ReadStudy, locations: dict[ModelReference, Location]) -> Prospect | None:
-    """Return the prospect of a study that was checked when its run began, if all of it is stored."""
+    """Return the prospect of a study if its run is complete; it was checked when the run started."""
     try:
         study = read(None)
         if not RunStore(study.output).has_study():

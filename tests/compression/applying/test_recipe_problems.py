@@ -28,8 +28,8 @@ def strange() -> Loaded:
 def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) -> None:
     (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(strange().model))
     assert problem == (
-        f"what scope '{scope}' should select is not known: the model has weights of unknown role, model.table first "
-        "(3 in all); select by {regex: PATTERN} in the study file, or by regex(PATTERN) in a recipe's text"
+        f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role, the first is model.table; "
+        "select weights by {regex: PATTERN} in the study file, or by regex(PATTERN) in a recipe's text"
     )
     with pytest.raises(UserError, match="unknown role"):
         compress(strange(), f"l1_unstructured:{scope}:0.5")
@@ -54,5 +54,6 @@ def test_the_head_and_regular_expressions_can_be_selected_all_the_same() -> None
 def test_what_is_no_linear_layer_is_not_quantized() -> None:
     (problem,) = recipe_problems(parse_recipe("dynamic_int8:regex(table)"), weight_map(strange().model))
     assert problem == (
-        "dynamic_int8 takes linear layers only, and model.table is no layer's weight; choose a scope without it"
+        "dynamic_int8 supports linear layers only, and model.table is not the weight of a linear layer; "
+        "choose a scope without it"
     )

@@ -116,7 +116,7 @@ def test_one_key_value_head_cannot_lose_half_of_it() -> None:
 )
 def test_what_only_the_weights_tell_is_refused_when_they_are_there(recipe: str, idle: str) -> None:
     assert recipe_problems(parse_recipe(recipe), weight_map(loaded("llama").model)) == []
-    with pytest.raises(UserError, match=f"^'{idle}' changes nothing in llama: every weight"):
+    with pytest.raises(UserError, match=f"^'{idle}' changes nothing in llama: every selected weight"):
         compress(loaded("llama"), recipe)
 
 

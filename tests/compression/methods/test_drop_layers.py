@@ -145,13 +145,13 @@ def test_later_steps_see_what_is_left() -> None:
 @pytest.mark.parametrize(
     ("name", "recipe", "says"),
     [
-        ("llama", "drop_layers:overall:0.5:by=influence", "looks at activations, and there are only weights"),
+        ("llama", "drop_layers:overall:0.5:by=influence", "needs activations: pass token ids to calibrate on"),
         ("llama", "drop_layers:overall:1", "would drop all 2 blocks of model.layers"),
         ("albert", "drop_layers:overall:0.5:by=position", "level 0.5 of 1 blocks rounds to 0 blocks"),
-        ("albert", "drop_layers:overall:1", "blocks that share their weights, as ALBERT's do, are one"),
+        ("albert", "drop_layers:overall:1", "blocks that share weights, as in ALBERT, count as one"),
         ("t5", "drop_layers:encoder/overall:0.9", "would drop all 2 blocks of encoder.block"),
-        ("llama", "drop_layers:attention:0.5", "the scope selects only a part of model.layers.0"),
-        ("llama", "drop_layers:head:0.5", "lm_head.weight is in none"),
+        ("llama", "drop_layers:attention:0.5", "the scope selects only part of model.layers.0"),
+        ("llama", "drop_layers:head:0.5", "lm_head.weight belongs to none"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:

@@ -146,10 +146,14 @@ def test_heads_of_quantized_layers_stay_8_bit() -> None:
 @pytest.mark.parametrize(
     ("name", "recipe", "says"),
     [
-        ("bert", "l1_heads:attention:0.9", "would leave a layer without heads: 8 heads in 2 attentions"),
-        ("llama", "l1_heads:attention:0.75", "4 heads in 2 attentions, each of which keeps one, so that 2 can go"),
-        ("falcon_multi_query", "l1_heads:attention:0.5", "so that 0 can go (level 0 at most"),
-        ("bert", "l1_heads:overall:0.5", "which bert.encoder.layer.0.intermediate.dense.weight is not"),
+        ("bert", "l1_heads:attention:0.9", "would leave a layer without heads: of 8 heads in 2 attentions"),
+        (
+            "llama",
+            "l1_heads:attention:0.75",
+            "each attention keeps one and at most 2 can be removed",
+        ),
+        ("falcon_multi_query", "l1_heads:attention:0.5", "at most 0 can be removed; choose a level of at most 0 ("),
+        ("bert", "l1_heads:overall:0.5", "bert.encoder.layer.0.intermediate.dense.weight is not part of one"),
         (
             "bert",
             "l1_heads:paper/attention:0.5",

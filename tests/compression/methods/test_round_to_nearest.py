@@ -140,7 +140,7 @@ def test_pruning_afterwards_keeps_bits_and_scales() -> None:
 def test_the_model_cannot_be_rounded_twice_and_groups_must_fit() -> None:
     compressor = Compressor(Loaded(make_architecture("llama"), tokenizer=None, family="decoder", name="x"))  # type: ignore[arg-type]
     (problem,) = compressor.check(parse_recipe("round_to_nearest:overall:4+dynamic_int8:attention"))
-    assert "after quantization weights can only be pruned" in problem
+    assert "quantized weights can only be pruned" in problem
     (problem,) = compressor.check(parse_recipe("round_to_nearest:feed_forward:4:group_size=32"))
     assert problem.startswith("group_size=32 does not divide the 48 input units of model.layers.0.mlp.down_proj.weight")
     (problem,) = compressor.check(parse_recipe("round_to_nearest:feed_forward:9"))

@@ -115,9 +115,9 @@ def test_a_copy_can_be_copied() -> None:
         (
             "phi3",
             "int8_dynamic_torchao:attention.query",
-            "takes whole layers, and the scope selects a part of model.la",
+            "quantizes whole layers, and the scope selects only part of model.la",
         ),
-        ("gpt2", "int8_dynamic_torchao:attention", "takes linear layers only"),
+        ("gpt2", "int8_dynamic_torchao:attention", "supports linear layers only"),
         ("llama", "int4_weight_only_torchao:attention:group_size=64", "has 32 and 32; choose another group_size"),
         ("llama", "int8_dynamic_torchao:attention+dynamic_int8:attention", "can only be pruned"),
     ],
@@ -133,4 +133,4 @@ def test_output_units_that_the_kernel_does_not_take_are_refused() -> None:
     config = LlamaConfig(vocab_size=61, hidden_size=32, intermediate_size=40, num_hidden_layers=1)
     odd = Loaded(LlamaForCausalLM(config), tokenizer=None, family="decoder", name="odd")  # type: ignore[arg-type]
     (problem,) = Compressor(odd).check(parse_recipe("int4_weight_only_torchao:feed_forward.up"))
-    assert "output units by 16" in problem
+    assert "output units in multiples of 16" in problem

@@ -1,4 +1,4 @@
-"""What a recipe really did: zeros and bytes."""
+"""Counts of the zeros and bytes that a recipe reached."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from forgetmeter.specs.role import Matrix
 
 @dataclass(frozen=True)
 class Baseline:
-    """The counts of a model as it was loaded.
+    """The counts of a model as loaded.
 
     Attributes:
         matrices: Its weight matrices.
         zeros: Zeros of each matrix.
-        weight_bytes: Bytes that one weight of each matrix takes as it is stored.
-        total_bytes: All parameters and stored buffers, each storage once, whatever the number of its names.
+        weight_bytes: Bytes per stored weight of each matrix.
+        total_bytes: Bytes of all parameters and stored buffers; shared tensors count once.
     """
 
     matrices: tuple[Matrix, ...]
@@ -36,18 +36,12 @@ class Baseline:
 def count_baseline(
     model: PreTrainedModel, matrices: Iterable[Matrix], stored: Mapping[str, int] | None = None
 ) -> Baseline:
-    """Count what a model holds before anything is done to it.
-
-    Args:
-        model: The model, with nothing installed.
-        matrices: Its weight map.
-        stored: Bytes that one weight of each parameter takes in the checkpoint, as in ``Loaded``.
-    """
+    """Count the zeros and bytes of an uncompressed model; ``stored`` is ``Loaded.weight_bytes``."""
     matrices, stored = tuple(matrices), stored or {}
     parameters = {matrix: model.get_parameter(matrix.parameter).detach() for matrix in matrices}
     tensors = model.state_dict(keep_vars=True)
     sizes = {id(tensor): tensor.numel() * stored.get(name, tensor.element_size()) for name, tensor in tensors.items()}
-    # Of names that share a tensor, those of parameters are the ones that are stored.
+    # If several names share a tensor, it is stored under the parameter's name.
     sizes |= {id(tensors[name]): tensors[name].numel() * width for name, width in stored.items() if name in tensors}
     return Baseline(
         matrices=matrices,
@@ -60,19 +54,19 @@ def count_baseline(
 
 
 def count_zeros(parameter: Tensor, matrix: Matrix) -> int:
-    """Return how many zeros a parameter holds in one of its matrices."""
+    """Return the number of zeros in one of a parameter's matrices."""
     return _zeros(parameter if matrix.axis is None else cut(parameter, matrix.axis, matrix.ranges))
 
 
 @dataclass(frozen=True)
 class UnitAccount:
-    """What there is to count of a unit that a recipe compressed.
+    """The counts of a compressed unit.
 
     Attributes:
         zeros: Zeros of each of its matrices.
-        quantized_bytes: What it takes at its bits, with its scales.
-        smallest_bytes: What it takes in the smallest of the ways in which it can be stored.
-        simulated: Whether it was computed in floating point, for lack of a kernel.
+        quantized_bytes: Bytes at its bit width, including scales.
+        smallest_bytes: Bytes in its smallest lossless storage format.
+        simulated: Whether it is computed in floating point for lack of a kernel.
     """
 
     zeros: Mapping[Matrix, int]
@@ -82,12 +76,7 @@ class UnitAccount:
 
 
 def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
-    """Count a unit, in the form in which the last step left it.
-
-    Args:
-        unit: The unit.
-        weight_bytes: As in ``Baseline``.
-    """
+    """Count a unit in the form the last step left it in."""
     plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
     return UnitAccount(
         zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
@@ -98,27 +87,16 @@ def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
 
 
 def account(baseline: Baseline, selected: Iterable[Matrix], weights: Mapping[Matrix, Weight]) -> Reached:
-    """Say what was reached; see ``Reached`` for the meaning of each number.
+    """Return the sparsity and bytes reached; ``selected`` is the union of the recipe's scopes.
 
-    Only matrices in ``weights`` are counted again; the others are as in the baseline.
-
-    Args:
-        baseline: The counts before.
-        selected: The matrices in the union of the recipe's scopes.
-        weights: The matrices that the recipe compressed, in the form it left them.
+    Only matrices in ``weights`` are counted again; the baseline's counts hold for the others.
     """
     units = joined(weights.items())
     return account_units(baseline, selected, [account_unit(unit, baseline.weight_bytes) for unit in units])
 
 
 def account_units(baseline: Baseline, selected: Iterable[Matrix], units: Sequence[UnitAccount]) -> Reached:
-    """Say what was reached, from the counts of each unit.
-
-    Args:
-        baseline: The counts before.
-        selected: The matrices in the union of the recipe's scopes.
-        units: The counts of all units that the recipe compressed, no matrix twice.
-    """
+    """Return the sparsity and bytes reached, from the counts of all compressed units; no matrix may occur twice."""
     compressed = {matrix: count for unit in units for matrix, count in unit.zeros.items()}
     zeros = {**baseline.zeros, **compressed}
     plain = {matrix: matrix.size * baseline.weight_bytes[matrix] for matrix in baseline.matrices}

@@ -30,7 +30,7 @@ from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Block, Matrix
 
 Calibration = Sequence[Mapping[str, Tensor]]
-"""What the model is called with, call by call, such as ``{"input_ids": ids}``; without padding."""
+"""The inputs of each call of the model, such as ``{"input_ids": ids}``, without padding."""
 
 _PREPARATIONS_KEPT = 4
 _SEEDS = 2**63
@@ -38,12 +38,12 @@ _SEEDS = 2**63
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a recipe makes of a model's weights.
+    """A model's weights under a recipe.
 
     Attributes:
-        weights: The matrices that the recipe's scopes select, as it leaves them; no others.
-        reached: What it really did.
-        seconds: Time that compressing took, without the counting.
+        weights: The matrices that the recipe's scopes select, after compression; no others.
+        reached: The sparsity and size reached.
+        seconds: Duration of the compression, without counting zeros and bytes.
     """
 
     weights: Mapping[Matrix, Weight]
@@ -52,19 +52,14 @@ class Compressed:
 
 
 class Compressor:
-    """Compresses one model by many recipes, and never changes the weights it was loaded with.
+    """Compresses one model by many recipes without changing its own weights.
 
-    What a method can do once for all levels is kept for the last few first steps (those that work on the
-    model's own weights), so that a grid of levels costs one ranking pass a scope.
+    The work that a method shares between levels is cached for the last few steps that work on the model's own weights,
+    so that a grid of levels costs one ranking pass per scope.
     """
 
     def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = ()) -> None:
-        """Take note of the model's weights; nothing may be installed in it at this time.
-
-        Args:
-            loaded: The model.
-            seed: For methods that draw at random.
-            calibration: For methods that look at activations: what the model is called with.
+        """Take a model, in which nothing may be installed; ``calibration`` is for methods that need activations.
 
         Raises:
             UserError: The seed is not an integer from 0 to 2^63 - 1.
@@ -82,11 +77,11 @@ class Compressor:
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
     def check(self, recipe: Recipe) -> list[str]:
-        """Return what is wrong with a recipe for this model, as ``recipe_problems`` does."""
+        """Return the problems of a recipe for this model, as ``recipe_problems`` does."""
         return recipe_problems(recipe, self._matrices, given="activations" if self._calibration else "weights")
 
     def compressed(self, recipe: Recipe) -> Compressed:
-        """Apply the steps from left to right, each to what the ones before it left. The model stays as it is.
+        """Apply the steps from left to right, each to the result of the previous ones. The model does not change.
 
         Raises:
             UserError: ``check`` finds a problem, a matrix holds values that a method cannot work on, or the model's
@@ -104,7 +99,7 @@ class Compressor:
 
     @contextmanager
     def applied(self, recipe: Recipe) -> Iterator[Compressed]:
-        """Have the model under a recipe for the length of a ``with`` block.
+        """Apply a recipe to the model for the duration of a ``with`` block.
 
         Raises:
             UserError: As ``compressed``.
@@ -134,7 +129,7 @@ class Compressor:
         return done
 
     def _shared(self, step: Step, units: Sequence[Unit]) -> AtLevel:
-        """Prepare a step on the model's own weights, so that other recipes can share what it found out."""
+        """Prepare a step on the model's own weights; the result is cached and shared by recipes."""
         key = replace(step, level=None)
         if key in self._preparations:
             self._preparations.move_to_end(key)
@@ -171,17 +166,16 @@ def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matri
 
 
 def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration: Calibration = ()) -> Loaded:
-    """Return a copy of a model under a recipe; the one given stays as it is.
+    """Return a compressed copy of a model; the original does not change.
 
-    A tied output projection is untied in the copy if the recipe compresses it, and the copy's configuration
-    says so. The copy's name is the first one's and the recipe's.
+    A tied head is untied in the copy, and in its configuration, if the recipe compresses it. The copy's name is
+    ``NAME+RECIPE``.
 
     Args:
         loaded: The model.
-        recipe: What to do, as a value or as text, such as ``l1_unstructured:overall:0.5``.
-        seed: For methods that draw at random.
-        calibration: For methods that look at activations: what the model is called with, such as
-            ``[{"input_ids": ids}]``.
+        recipe: The recipe, as a value or as text, such as ``l1_unstructured:overall:0.5``.
+        seed: For random methods.
+        calibration: Inputs for methods that need activations, such as ``[{"input_ids": ids}]``.
 
     Raises:
         UserError: The recipe does not parse or does not fit the model, or the seed is not valid.
@@ -200,8 +194,8 @@ def block_influence(model: PreTrainedModel, blocks: Iterable[Block], calibration
 
     Args:
         model: The model.
-        blocks: Which blocks; each is called with the hidden states, ``(batch, positions, size)``, first.
-        calibration: What to call the model with; all positions count.
+        blocks: The blocks; the first argument of each is the hidden states, ``(batch, positions, size)``.
+        calibration: Inputs of the model; all positions count.
     """
     similar: dict[Block, list[Tensor]] = {block: [] for block in blocks}
     with ExitStack() as watching, torch.inference_mode():

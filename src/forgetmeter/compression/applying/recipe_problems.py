@@ -1,4 +1,4 @@
-"""What is wrong with a recipe for a model, seen before any work."""
+"""Checks a recipe against a model before any work."""
 
 from __future__ import annotations
 
@@ -13,38 +13,29 @@ from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
-# These say by themselves which weights they mean, whatever the role of others.
+# These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
 
 
 Given = Literal["weights", "activations"]
-"""What methods can look at: the weights alone, or also what flows through the model."""
+"""What methods can see: weights alone, or activations too."""
 
 
 def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given = "weights") -> list[str]:
-    """Return what is wrong with a recipe for a model with these matrices, a sentence each.
+    """Return one sentence per problem with a recipe for a model with these matrices.
 
-    Nothing is computed, and the model need not be loaded: its ``weight_map`` says enough.
-
-    Args:
-        recipe: The recipe.
-        matrices: The model's matrices.
-        given: Whether there is something to calibrate on.
+    Nothing is computed, and the model's ``weight_map`` suffices: it need not be loaded.
     """
     problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
     return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
 def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
-    """Return what a recipe does to a model with these matrices: equal for two recipes that are written differently.
+    """Return a key that is equal for valid recipes with the same effect on a model with these matrices.
 
-    Scopes count as the matrices they select, and options that are left out as their defaults. Two neighbouring steps
-    without a matrix in common may come in either order, unless one looks at activations. Only the published
-    scripts' scopes (``paper/…``) stay apart from plain ones, as findings compare them with one another.
-
-    Args:
-        recipe: A recipe without problems.
-        matrices: The model's matrices.
+    Scopes are compared by the matrices they select, and omitted options by their defaults. Neighbouring steps with
+    disjoint matrices may come in either order, unless one of them needs activations. The scopes of the published
+    scripts (``paper/…``) stay distinct from plain ones, since findings compare the two.
     """
     left = [_Meant.of(step, matrices) for step in recipe.steps]
     ordered: list[_Meant] = []
@@ -57,8 +48,6 @@ def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
 
 @dataclass(frozen=True)
 class _Meant:
-    """A step as what it does."""
-
     key: tuple[str, ...]
     matrices: frozenset[Matrix]
     sees_activations: bool
@@ -77,7 +66,7 @@ class _Meant:
 
 
 def needs_activations(recipe: Recipe) -> bool:
-    """Whether a step of a recipe has to see what flows through the model; the recipe was checked."""
+    """Whether a step of a (checked) recipe needs activations."""
     return any(_sees_activations(step, load_method(step.method)) for step in recipe.steps)
 
 
@@ -103,14 +92,14 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
     yield from _unknown_role_problems(step, matrices)
     if not selected:
         roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-        yield f"scope '{step.scope}' selects no weight matrix of the model (it has: {roles})"
+        yield f"scope '{step.scope}' selects no weight matrix of the model (available: {roles})"
 
 
 def _activation_problems(step: Step, method: Method, given: Given) -> Iterator[str]:
     if given == "weights" and _sees_activations(step, method):
         yield (
-            f"'{step}' looks at activations, and there are only weights: give token ids to calibrate on "
-            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need weights alone; "
+            f"'{step}' needs activations: pass token ids to calibrate on "
+            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need only weights; "
             "forgetmeter run calibrates on the built-in facts"
         )
 
@@ -132,15 +121,16 @@ def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -
     if refused:
         parameters = dict.fromkeys(matrix.parameter for matrix in refused)
         others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
-        why = "holds all experts of a block in one tensor" if len(refused[0].shape) == 3 else "is no layer's weight"
+        is_experts = len(refused[0].shape) == 3
+        why = "holds all experts of a block in one tensor" if is_experts else "is not the weight of a linear layer"
         yield (
-            f"{declaration.name} takes linear layers only, and {refused[0].parameter}{others} {why}; "
+            f"{declaration.name} supports linear layers only, and {refused[0].parameter}{others} {why}; "
             "choose a scope without it"
         )
 
 
 def _order_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[str]:
-    """Refuse what would give integers other values: they can only be zeroed, with the scale they have."""
+    """Refuse steps that would change integers: once quantized, weights can only be zeroed at their scale."""
     quantized: dict[Matrix, Step] = {}
     for step in recipe.steps:
         effect = _effect(step)
@@ -155,8 +145,8 @@ def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping
     first = next((matrix for matrix in selected if matrix in quantized), None)
     if first is not None:
         yield (
-            f"step '{step}' comes after '{quantized[first]}', which quantizes {first} already; after quantization "
-            "weights can only be pruned: put this step first, or choose scopes that do not overlap"
+            f"step '{step}' comes after '{quantized[first]}', which already quantizes {first}; quantized weights can "
+            "only be pruned: put this step first, or choose scopes that do not overlap"
         )
 
 
@@ -164,14 +154,14 @@ def _effect(step: Step) -> Effect:
     try:
         return load_method(step.method).declaration.effect
     except UserError:
-        return "zeroes"  # a method that is not there is a problem of its own
+        return "zeroes"  # an unknown method is reported separately
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
     unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
     if unknown and step.scope.selector not in _SURE_SELECTORS:
         yield (
-            f"what scope '{step.scope}' should select is not known: the model has weights of unknown role, "
-            f"{unknown[0].parameter} first ({len(unknown)} in all); select by {{regex: PATTERN}} in the study file, "
+            f"scope '{step.scope}' is ambiguous: {len(unknown)} weights of the model have an unknown role, "
+            f"the first is {unknown[0].parameter}; select weights by {{regex: PATTERN}} in the study file, "
             "or by regex(PATTERN) in a recipe's text"
         )

@@ -1,4 +1,4 @@
-"""One step of a recipe: what it works on, and what it makes of it."""
+"""Applies one step of a recipe."""
 
 from __future__ import annotations
 
@@ -19,31 +19,24 @@ from forgetmeter.specs.role import Matrix
 
 
 def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapping[Matrix, Weight]) -> list[Unit]:
-    """Return what a step works on.
+    """Return the units that a step works on.
 
     Args:
-        step: The step.
         originals: All matrices of the model with its own weights, in the model's order.
-        weights: What the steps before made of some of them.
+        weights: The weights that earlier steps changed.
 
     Raises:
-        UserError: The steps before dropped all of it.
+        UserError: Earlier steps dropped everything the step selects.
     """
     now = {**originals, **weights}
     selected = step.scope.select(matrix for matrix in originals if not now[matrix].is_dropped)
     if not selected:
-        raise UserError(f"nothing of scope '{step.scope}' is left for '{step}': the steps before dropped its layers")
+        raise UserError(f"nothing of scope '{step.scope}' is left for '{step}': earlier steps dropped its layers")
     return joined((matrix, now[matrix]) for matrix in selected)
 
 
 def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | None = None) -> AtLevel:
-    """Do what is the same for all levels.
-
-    Args:
-        step: The step.
-        units: What it works on.
-        seed: For methods that draw at random.
-        method: The step's method, where it was calibrated.
+    """Do the work shared by all levels; ``method`` is the step's method if it was calibrated.
 
     Raises:
         UnusableWeightError: The method cannot work on one of the weights.
@@ -60,24 +53,20 @@ def unit_by_unit(
     model: str,
     stored: Mapping[str, int] | None = None,
 ) -> Iterator[tuple[Unit, Weight]]:
-    """Yield each unit, as it was, with what a step makes of it.
+    """Yield each original unit with its weight after the step.
 
     Args:
-        units: What the step works on.
-        prepare: Does what is the same for all levels.
-        step: The step.
-        model: What to call the model in errors.
-        stored: Bytes that one weight of each parameter takes in the checkpoint, as in ``Loaded``.
+        model: The model's name in errors.
+        stored: Bytes per weight of each parameter in the checkpoint, as in ``Loaded``.
 
     Raises:
-        UserError: A matrix holds values that the method cannot work on; or, after the last unit, the step left all
-            of them as they were.
+        UserError: The method cannot work on a matrix's values; or, after the last unit, nothing has changed.
     """
     position, is_idle = 0, True
     try:
         for unit, weight in zip(units, prepare()(step.level), strict=True):
             _check_form(step.method, unit, weight)
-            # Compared until the first difference only, so that most steps compare a few numbers.
+            # Compared up to the first difference only: a few numbers in most steps.
             width = (stored or {}).get(unit.parameter)
             is_idle = is_idle and is_unchanged(unit.weight, weight, stored_bits=width and 8 * width)
             yield unit, weight
@@ -87,8 +76,8 @@ def unit_by_unit(
         raise UserError(f"{unit.parameter} of {model} {error.reason}") from error
     if is_idle:
         raise UserError(
-            f"'{step}' changes nothing in {model}: every weight it selects already has the value and the width that it "
-            "would get; leave the step out, or choose another level or scope"
+            f"'{step}' changes nothing in {model}: every selected weight already has the resulting value and width; "
+            "leave the step out, or choose another level or scope"
         )
 
 
@@ -115,13 +104,9 @@ def _check_form(method: str, unit: Unit, weight: Weight) -> None:
 def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = None) -> bool:
     """Return whether two forms of a weight have the same values, bits and scales; stops at the first difference.
 
-    Fewer bits are a change even where rounding is exact, as the model then takes less room. So is a form with a
-    kernel of its own, which never has the bits of plain weights. 0 and -0 are the same.
-
-    Args:
-        before: The weight as it was.
-        after: The weight as it is.
-        stored_bits: What a weight of the checkpoint takes, where it is computed in a wider dtype.
+    Fewer bits are a change even if rounding is exact, since the model gets smaller; the checkpoint may store fewer bits
+    than the dtype of computation has. So is a form with its own kernel, whose bits always differ from those of dense
+    weights. 0 equals -0.
     """
     if after is before:
         return True
@@ -134,6 +119,6 @@ def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = Non
 
 
 def _equal(old: Tensor, new: Tensor) -> bool:
-    """Compare a piece at a time: seldom more than the first one is looked at."""
+    """Compare piece by piece; the first piece usually decides."""
     common = torch.promote_types(old.dtype, new.dtype)
     return all(torch.equal(one.to(common), other.to(common)) for one, other in pieces_with(old, new.contiguous()))

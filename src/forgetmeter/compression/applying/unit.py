@@ -1,8 +1,7 @@
-"""What a method is given: the selected parts of a parameter as one weight, and the way back.
+"""Units that methods compress: the selected parts of a parameter joined into one weight.
 
-A published method that works on a fused layer sees one matrix: one scale, one order of its weights. So the parts
-of a parameter that one step selects are put together before the method sees them, and taken apart afterwards,
-since a later step may select others of them.
+Published methods see a fused layer as one matrix, with one scale and one order of weights. So the parts of a parameter
+that a step selects are joined before the method sees them, and split afterwards, since a later step may select others.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from forgetmeter.specs.role import Matrix, Role
 
 @dataclass(frozen=True)
 class Unit:
-    """Matrices of one parameter that are worked on as one.
+    """Matrices of one parameter that are compressed as one.
 
     Attributes:
-        matrices: The matrices; more than one only if they are parts of a fused parameter.
-        weight: All of them, in the order of the parameter.
+        matrices: The matrices; several only if they are parts of a fused parameter.
+        weight: Their joined weight, in the parameter's order.
     """
 
     matrices: tuple[Matrix, ...]
@@ -36,17 +35,17 @@ class Unit:
 
     @property
     def axis(self) -> int:
-        """The axis along which the parameter is fused; 0 where it is not."""
+        """The axis along which the parameter is fused; 0 if it is not."""
         return self.matrices[0].axis or 0
 
     @property
     def ranges(self) -> Ranges:
-        """The unit's indices along the axis; empty where the parameter is not fused."""
+        """The unit's indices along the axis; empty if the parameter is not fused."""
         return merged(piece for matrix in self.matrices for piece in matrix.ranges)
 
     @property
     def places(self) -> dict[Matrix, Ranges]:
-        """Each matrix's indices within the unit, along the axis; for a single matrix, none are needed."""
+        """Each matrix's indices within the unit, along the axis; empty for a single matrix."""
         if len(self.matrices) == 1:
             return {self.matrices[0]: ()}
         return dict(zip(self.matrices, _positions(self.matrices), strict=True))
@@ -57,7 +56,7 @@ class Unit:
         return self.matrices[0].form == "conv1d"
 
     def turned(self, tensor: Tensor) -> Tensor:
-        """Turn what the layer stores to ``(…, output units, input units)``, or such a tensor back; a view."""
+        """Return a view in the other of two orientations: as stored, and ``(…, output units, input units)``."""
         return tensor.transpose(-2, -1) if self.is_turned else tensor
 
     def outputs_first(self) -> Tensor:
@@ -66,26 +65,23 @@ class Unit:
 
     @classmethod
     def of(cls, weight: Weight) -> Unit:
-        """Return a matrix that belongs to no model, as a linear layer stores it, for using a method by itself."""
+        """Return a unit that belongs to no model, stored as in a linear layer, to use a method on its own."""
         return cls((Matrix("weight", Role("unknown"), weight.shape, "decoder"),), weight)
 
     def apart(self, weight: Weight) -> dict[Matrix, Weight]:
-        """Return a weight of this unit's shape, such as what a method made of it, by matrix; nothing is copied."""
+        """Split a weight of this unit's shape, such as its compressed weight, by matrix, without a copy."""
         if len(self.matrices) == 1:
             return {self.matrices[0]: weight}
         return {matrix: PartWeight(weight, self.axis, ranges) for matrix, ranges in self.places.items()}
 
 
 def joined(weights: Iterable[tuple[Matrix, Weight]]) -> list[Unit]:
-    """Put the parts of each parameter together, as far as their forms allow it.
-
-    Args:
-        weights: Matrices, and the form that each one is in.
+    """Join the parts of each parameter, as far as their forms allow.
 
     Returns:
-        Units in the order of the first matrix of each. A parameter makes one unit, unless steps before brought
-        its parts to forms that cannot be one weight, such as integers with different scales. What makes up a
-        whole weight again becomes that weight, without a copy.
+        Units in the order of their first matrices. A parameter is one unit, unless earlier steps gave its parts forms
+        that cannot be joined, such as integers with different scales. Parts that make up a whole weight again become
+        that weight, without a copy.
     """
     by_parameter: dict[str, list[tuple[Matrix, Weight]]] = {}
     for matrix, weight in weights:
@@ -128,7 +124,7 @@ def _of_one_whole(weights: Sequence[Weight]) -> Weight | None:
 
 
 def _positions(matrices: Sequence[Matrix]) -> list[Ranges]:
-    """Return the indices of each matrix within all of them, put together in the order of the parameter."""
+    """Return the indices of each matrix within the joined weight, which follows the parameter's order."""
     pieces = sorted((*piece, which) for which, matrix in enumerate(matrices) for piece in matrix.ranges)
     found: list[list[tuple[int, int]]] = [[] for _ in matrices]
     offset = 0

@@ -1,1 +1,1 @@
-"""The forms of a weight between the steps of a recipe, each with its bytes and its installation."""
+"""The forms of a weight between the steps of a recipe: storage size and installation of each."""

@@ -13,7 +13,7 @@ from forgetmeter.specs.ranges import Ranges
 
 @dataclass(frozen=True)
 class CastWeight(Weight):
-    """Weights stored in 16 bits; the model computes with them in the dtype that it has.
+    """Weights stored in 16 bits; the model computes in its own dtype.
 
     Attributes:
         stored: float16 or bfloat16.
@@ -24,7 +24,7 @@ class CastWeight(Weight):
 
     @property
     def is_simulated(self) -> bool:
-        """Always: the model computes in its own dtype."""
+        """True: the model computes in its own dtype."""
         return True
 
     @property
@@ -33,7 +33,7 @@ class CastWeight(Weight):
         return self.stored.shape
 
     def values(self) -> Tensor:
-        """Return the 16-bit tensor; it must not be changed."""
+        """Return the 16-bit tensor itself; must not be changed."""
         return self.stored.values()
 
     def masked(self, keep: Tensor) -> CastWeight:
@@ -49,7 +49,7 @@ class CastWeight(Weight):
         return CastWeight(self.stored.part(axis, ranges))
 
     def joins(self, other: Weight) -> bool:
-        """Whether the other is of the same 16-bit dtype."""
+        """Whether the other has the same 16-bit dtype."""
         return isinstance(other, CastWeight) and self.stored.joins(other.stored)
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> CastWeight:

@@ -16,12 +16,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, eq=False)
 class DeferredWeight(Weight):
-    """A weight in any form that is loaded each time it is looked at, and is not held.
+    """A weight in any form that is loaded on each access and never cached.
 
     Attributes:
-        husk: The weight with its tensors on the ``meta`` device: enough to know its shape, its bits, and what it
-            can be put together with.
-        load: Returns the weight itself.
+        husk: The weight with its tensors on the ``meta`` device, which gives its shape, its bits, and which weights
+            it joins.
+        load: Loads the weight.
     """
 
     husk: Weight
@@ -29,7 +29,7 @@ class DeferredWeight(Weight):
 
     @property
     def is_deferred(self) -> bool:
-        """Always."""
+        """True."""
         return True
 
     @property
@@ -46,27 +46,27 @@ class DeferredWeight(Weight):
         return self.load()
 
     def masked(self, keep: Tensor) -> Weight:
-        """Load the weights, and return them in their form, with zeros where ``keep`` is false."""
+        """Load the weights, and zero them where ``keep`` is false."""
         return self.load().masked(keep)
 
     def bits(self) -> int:
-        """Return the husk's."""
+        """Return the husk's bits."""
         return self.husk.bits()
 
     def scales(self) -> int:
-        """Return the husk's."""
+        """Return the husk's number of scales."""
         return self.husk.scales()
 
     def part(self, axis: int, ranges: Ranges) -> DeferredWeight:
-        """Return a part that is loaded when it is looked at."""
+        """Return a lazily loaded part."""
         return DeferredWeight(self.husk.part(axis, ranges), lambda: self.load().part(axis, ranges))
 
     def joins(self, other: Weight) -> bool:
-        """Whether what is loaded joins the other."""
+        """Whether the loaded weight joins the other."""
         return self.husk.joins(_husk(other))
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DeferredWeight:
-        """Return a whole that is put together when it is looked at."""
+        """Return a whole that is joined on access."""
         husks = [(ranges, _husk(part)) for ranges, part in parts]
 
         def load() -> Weight:
@@ -76,12 +76,12 @@ class DeferredWeight(Weight):
         return DeferredWeight(husks[0][1].together(axis, husks), load)
 
     def transposed(self) -> DeferredWeight:
-        """Return the other orientation, loaded when it is looked at."""
+        """Return the other orientation, loaded on access."""
         return DeferredWeight(self.husk.transposed(), lambda: self.load().transposed())
 
 
 def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
-    """Return a weight with other tensors in the place of its own, in the order of its attributes."""
+    """Return a weight with each of its tensors changed, in the order of its attributes."""
     if isinstance(value, Tensor):
         return cast(Value, change(value))
     if not is_dataclass(value) or isinstance(value, type):

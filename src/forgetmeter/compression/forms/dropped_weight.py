@@ -1,4 +1,4 @@
-"""Weights of blocks that are no longer there."""
+"""Weights of dropped blocks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from forgetmeter.specs.ranges import Ranges, count
 
 @dataclass(frozen=True)
 class DroppedWeight(Weight):
-    """A weight matrix of a block that was dropped; it counts as zeros, and takes no bytes.
+    """A weight matrix of a dropped block; it counts as zeros and takes no bytes.
 
     Attributes:
-        size: Its shape.
-        dtype: The dtype it had.
+        size: Its former shape.
+        dtype: Its former dtype.
     """
 
     size: tuple[int, ...]
@@ -26,12 +26,12 @@ class DroppedWeight(Weight):
 
     @property
     def is_dropped(self) -> bool:
-        """Always."""
+        """True."""
         return True
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape it had."""
+        """The former shape."""
         return self.size
 
     def values(self) -> Tensor:
@@ -39,7 +39,7 @@ class DroppedWeight(Weight):
         return torch.zeros((), dtype=self.dtype).expand(self.size)
 
     def masked(self, keep: Tensor) -> DroppedWeight:  # noqa: ARG002
-        """Return the same."""
+        """Return the weight itself."""
         return self
 
     def smallest_bytes(self, plain_bytes: int) -> int:  # noqa: ARG002

@@ -1,7 +1,7 @@
-"""Weights as 8-bit integers, quantized as torch's own observers have it done, and the layer that computes with them.
+"""8-bit integer weights, quantized as by torch's observers, and the layer that computes with them.
 
-torch's API for dynamic quantization and the quantized tensors under it are deprecated; all that this package needs of
-them is in this file, and where they are missing the same arithmetic is simulated.
+torch's dynamic quantization and quantized tensors are deprecated. All uses of them are in this file, and if they are
+missing the same arithmetic is simulated.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ Arithmetic = Literal["kernel", "simulated"]
 
 _HALF_RANGE = 127.5
 _ACTIVATION_LARGEST = 127
-# As in QuantUtils.h: scales below are avoided, for the sake of float16 hardware.
+# As in QuantUtils.h, which avoids smaller scales for float16 hardware.
 _SMALLEST_ACTIVATION_SCALE = float(np.float32(6.1e-5))
 _SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True)
 class Int8Weight(Weight):
-    """Weights as integers times scales; the zero point is 0.
+    """Integers times scales; the zero point is 0.
 
     Attributes:
-        integers: int8, shape ``(output units, input units)``, or the other way round for ``Conv1D``.
-        factors: float32 scales, what one step of the integers is worth: one, shape ``(1, 1)``, or one for each
-            output unit, of the integers' shape but for the input axis, which is 1.
+        integers: int8, shape ``(output units, input units)``, transposed for ``Conv1D``.
+        factors: float32 scales: one, shape ``(1, 1)``, or one per output unit, in the integers' shape except for the
+            input axis, which is 1.
     """
 
     has_layer = True
@@ -47,11 +47,11 @@ class Int8Weight(Weight):
 
     @property
     def is_simulated(self) -> bool:
-        """Whether there is no kernel for the device."""
+        """Whether the device has no kernel."""
         return not kernel_available(self.integers.device)
 
     def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:
-        """Return a layer that quantizes its activations, too."""
+        """Return a layer that also quantizes its activations."""
         return DynamicInt8Linear(self.transposed() if is_conv1d else self, bias)
 
     @property
@@ -72,16 +72,16 @@ class Int8Weight(Weight):
         return 8
 
     def scales(self) -> int:
-        """Return how many there are."""
+        """Return the number of scales."""
         return int(self.factors.numel())
 
     def part(self, axis: int, ranges: Ranges) -> Int8Weight:
-        """Return some of the integers, with the scales they have."""
+        """Return some of the integers with their scales."""
         factors = self.factors if self.factors.shape[axis] == 1 else cut(self.factors, axis, ranges)
         return Int8Weight(cut(self.integers, axis, ranges), factors)
 
     def joins(self, other: Weight) -> bool:
-        """Whether the other has the same one scale, or has scales for each output unit as well."""
+        """Whether both have the same single scale, or both have one scale per output unit."""
         if not isinstance(other, Int8Weight):
             return False
         if self.factors.numel() == 1 or other.factors.numel() == 1:
@@ -89,7 +89,7 @@ class Int8Weight(Weight):
         return self._output_axis() == other._output_axis()
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
-        """Return all the integers, each with its scale."""
+        """Return all integers with their scales."""
         bare = [(ranges, _bare(part)) for ranges, part in parts]
         integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
         if self.factors.numel() == 1:
@@ -97,7 +97,7 @@ class Int8Weight(Weight):
         return Int8Weight(integers, assembled(axis, [(ranges, part.factors) for ranges, part in bare]))
 
     def transposed(self) -> Int8Weight:
-        """Return the other orientation: ``Conv1D`` holds input units first, a linear layer output units."""
+        """Return the other orientation: ``Conv1D`` stores input units first, ``nn.Linear`` output units."""
         return Int8Weight(self.integers.t().contiguous(), self.factors.t().contiguous())
 
     def _output_axis(self) -> int:
@@ -111,13 +111,12 @@ def _bare(weight: Weight) -> Int8Weight:
 
 
 def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Weight:
-    """Quantize as ``MinMaxObserver`` or ``PerChannelMinMaxObserver`` (qint8, symmetric) of ``torch.ao`` have it done.
+    """Quantize as with ``MinMaxObserver`` or ``PerChannelMinMaxObserver`` (qint8, symmetric) of ``torch.ao``.
 
     A scale is the largest magnitude / 127.5, at least float32's epsilon.
 
     Args:
-        values: Floating-point, shape ``(output units, input units)``; worked on as float32.
-        granularity: One scale for the tensor, or one for each output unit.
+        values: Floating-point, shape ``(output units, input units)``; converted to float32.
 
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.
@@ -129,15 +128,15 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
         smallest, largest = (each.view(1, 1) for each in torch.aminmax(values))
     magnitudes = torch.maximum(-smallest, largest)
     if not magnitudes.isfinite().all():
-        raise UnusableWeightError("holds NaN or infinity and cannot be quantized; load a sound checkpoint")
-    # By a tensor on the same device: CUDA multiplies by the reciprocal of a plain number.
+        raise UnusableWeightError("holds NaN or infinity and cannot be quantized; use an intact checkpoint")
+    # Divided by a tensor on the same device, since CUDA multiplies by the reciprocal of a Python number.
     factors = (magnitudes / torch.full_like(magnitudes, _HALF_RANGE)).clamp_min(_SMALLEST_SCALE)
-    # torch multiplies by the reciprocal: dividing would round a few weights otherwise.
+    # torch multiplies by the reciprocal; dividing would round a few weights differently.
     return Int8Weight((values * factors.reciprocal()).round_().clamp_(-128, 127).to(torch.int8), factors)
 
 
 def kernel_available(device: torch.device) -> bool:
-    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs alone."""
+    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs only."""
     if device.type != "cpu" or torch.backends.quantized.engine == "none":
         return False
     has_operators = hasattr(torch.ops.quantized, "linear_dynamic")
@@ -145,11 +144,11 @@ def kernel_available(device: torch.device) -> bool:
 
 
 class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
-    """A linear layer on 8-bit weights, in the place of an ``nn.Linear``.
+    """A linear layer with 8-bit weights that replaces an ``nn.Linear``.
 
-    Takes float32 inputs as the kernel does; other floating-point dtypes are cast to float32 and the result
-    back. Where the device has no kernel, the same arithmetic is done in float32. That path is compared with
-    the kernel on CPUs; on GPUs it is untried.
+    The kernel takes float32 inputs; other floating-point dtypes are cast to float32 and the result back. On devices
+    without a kernel, the same arithmetic runs in float32. That path is tested against the kernel on CPUs; on GPUs it is
+    untested.
 
     Attributes:
         weight: The integers, int8, shape ``(output units, input units)``.
@@ -158,13 +157,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
     """
 
     def __init__(self, weight: Int8Weight, bias: Tensor | None, *, arithmetic: Arithmetic | None = None) -> None:
-        """Make the layer.
-
-        Args:
-            weight: The quantized weights; not copied.
-            bias: The bias of the layer that is replaced, if it has one.
-            arithmetic: ``kernel`` or ``simulated``; by default the kernel where there is one.
-        """
+        """Take weights (not copied) and a bias; by default, ``arithmetic`` is the kernel if it is available."""
         super().__init__()
         self.out_features, self.in_features = weight.integers.shape
         self.register_buffer("weight", weight.integers)
@@ -177,7 +170,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
     @property
     def simulated(self) -> bool:
-        """Whether it computes without the kernel, on request or because the device has none."""
+        """Whether it computes without the kernel, on request or because the device has no kernel."""
         return self._packed is None or self.weight.device.type != "cpu"
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -197,7 +190,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
 def _pack(weight: Int8Weight, bias: Tensor | None) -> object:
     with warnings.catch_warnings():
-        # Quantized tensors are deprecated as a whole; here one lives only until the kernel has packed it.
+        # Quantized tensors are deprecated; this one lives only until the kernel has packed it.
         warnings.filterwarnings("ignore", message=r"(?s).*torch\.qint8.*deprecated")
         factors = weight.factors.flatten().double()
         if len(factors) == 1:
@@ -209,7 +202,7 @@ def _pack(weight: Int8Weight, bias: Tensor | None) -> object:
 
 
 def _simulated_linear(activations: Tensor, integers: Tensor, factors: Tensor, bias: Tensor | None) -> Tensor:
-    """Do in float32 what ``quantized::linear_dynamic(reduce_range=True)`` does in integers."""
+    """Compute ``quantized::linear_dynamic(reduce_range=True)`` in float32 instead of integers."""
     activation_scale, zero_point = _activation_parameters(activations)
     steps = (activations * float(np.float32(1) / np.float32(activation_scale))).round_() + zero_point
     centred = steps.clamp_(0, 255) - zero_point
@@ -219,16 +212,16 @@ def _simulated_linear(activations: Tensor, integers: Tensor, factors: Tensor, bi
 
 
 def _activation_parameters(activations: Tensor) -> tuple[float, int]:
-    """Return scale and zero point as ``ChooseQuantizationParams`` of ATen's QuantUtils.h does.
+    """Return scale and zero point, as ``ChooseQuantizationParams`` of ATen's QuantUtils.h does.
 
-    The range always includes 0; integers go from 0 to 127, so that the kernel's 16-bit sums cannot overflow.
+    The range always includes 0. Integers range from 0 to 127, so that the kernel's 16-bit sums cannot overflow.
     """
     smallest, largest = 0.0, 0.0
     if activations.numel():
         low, high = torch.aminmax(activations)
         smallest, largest = min(float(low), 0.0), max(float(high), 0.0)
     scale = (largest - smallest) / _ACTIVATION_LARGEST
-    # The reciprocal would not be finite in float32.
+    # Its reciprocal would not be finite in float32.
     if scale < 1 / float(np.finfo(np.float32).max):
         scale = 0.1
     if scale < _SMALLEST_ACTIVATION_SCALE:
@@ -243,7 +236,7 @@ def _activation_parameters(activations: Tensor) -> tuple[float, int]:
 
 
 def _widened(smallest: float, largest: float, scale: float) -> tuple[float, float]:
-    """Return the range that the smallest scale allowed gives to one that is too narrow."""
+    """Widen a range that is too narrow for the smallest allowed scale."""
     width = _SMALLEST_ACTIVATION_SCALE * _ACTIVATION_LARGEST
     if smallest == 0:
         return 0.0, width

@@ -1,4 +1,4 @@
-"""Weights of low rank."""
+"""Low-rank weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from forgetmeter.specs.ranges import Ranges
 
 @dataclass(frozen=True)
 class LowRankWeight(Weight):
-    """Weights that two thin matrices could stand for; the model computes with their product.
+    """Low-rank weights, held as the product of the two factors; the model computes with the product.
 
     Attributes:
         product: The product, in the shape and dtype of the parameter.
-        rank: How many singular values are not zero.
+        rank: Number of nonzero singular values.
     """
 
     product: Tensor
@@ -31,11 +31,11 @@ class LowRankWeight(Weight):
         return tuple(self.product.shape)
 
     def values(self) -> Tensor:
-        """Return the product; it must not be changed."""
+        """Return the product itself; must not be changed."""
         return self.product
 
     def masked(self, keep: Tensor) -> Weight:
-        """Return plain weights: zeros here and there leave no low rank."""
+        """Return dense weights: scattered zeros destroy the low rank."""
         return DenseWeight(self.product).masked(keep)
 
     def bits(self) -> int:
@@ -43,20 +43,20 @@ class LowRankWeight(Weight):
         return int(self.product.element_size()) * 8
 
     def smallest_bytes(self, plain_bytes: int) -> int:
-        """Return the bytes of the two factors, where they are smaller than all other ways."""
+        """Return the bytes of the two factors, if smaller than every other format."""
         factors = self.rank * sum(self.shape[-2:]) * math.prod(self.shape[:-2])
         return min(super().smallest_bytes(plain_bytes), packed_bytes(factors, self.stored_bits(plain_bytes)))
 
     def part(self, axis: int, ranges: Ranges) -> LowRankWeight:
-        """Return some output units; their rank is no larger."""
+        """Return some output units; their rank cannot be larger."""
         return LowRankWeight(cut(self.product, axis, ranges), self.rank)
 
     def joins(self, other: Weight) -> bool:
-        """Whether it is the same weight: together, two matrices of low rank have a larger one."""
+        """Whether it is the same weight: joining two low-rank matrices raises the rank."""
         return other is self
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
-        """Return plain weights."""
+        """Return dense weights."""
         return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
 
     def transposed(self) -> LowRankWeight:

@@ -1,4 +1,4 @@
-"""Weights of few bits with a scale for each group of input units, computed in floating point."""
+"""Low-bit weights with one scale per group of input units, computed in floating point."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class RoundedWeight(Weight):
 
     Attributes:
         integers: int8, in the shape of the parameter.
-        factors: float32 scales, of the integers' shape but for the input axis: along that one scale a group.
+        factors: float32 scales, in the integers' shape except for the input axis, which has one scale per group.
         input_axis: The axis of the input units, counted from the end: -1, or -2 for ``Conv1D``.
-        bit_width: How many bits an integer takes, from 2 to 8.
+        bit_width: Bits per integer, from 2 to 8.
     """
 
     integers: Tensor
@@ -30,7 +30,7 @@ class RoundedWeight(Weight):
 
     @property
     def is_simulated(self) -> bool:
-        """Always: it has no kernel."""
+        """True: it has no kernel."""
         return True
 
     @property
@@ -44,15 +44,15 @@ class RoundedWeight(Weight):
         return self.integers * self.factors.repeat_interleave(group, dim=self.input_axis)
 
     def masked(self, keep: Tensor) -> RoundedWeight:
-        """Return the same scales, and the integer 0 where ``keep`` is false."""
+        """Return the same scales, with integer 0 where ``keep`` is false."""
         return self._with(self.integers * keep, self.factors)
 
     def bits(self) -> int:
-        """Return the width of an integer."""
+        """Return the bits per integer."""
         return self.bit_width
 
     def scales(self) -> int:
-        """Return how many there are."""
+        """Return the number of scales."""
         return int(self.factors.numel())
 
     def part(self, axis: int, ranges: Ranges) -> RoundedWeight:
@@ -60,7 +60,7 @@ class RoundedWeight(Weight):
         return self._with(cut(self.integers, axis, ranges), cut(self.factors, axis, ranges))
 
     def joins(self, other: Weight) -> bool:
-        """Whether the other has as many bits, in groups of the same size."""
+        """Whether the other has the same bit width and number of groups per output unit."""
         return (
             isinstance(other, RoundedWeight)
             and (other.bit_width, other.input_axis) == (self.bit_width, self.input_axis)
@@ -68,7 +68,7 @@ class RoundedWeight(Weight):
         )
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> RoundedWeight:
-        """Return all output units, each with its scales."""
+        """Return all output units with their scales."""
         bare = [(ranges, _bare(part)) for ranges, part in parts]
         integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
         return self._with(integers, assembled(axis, [(ranges, part.factors) for ranges, part in bare]))

@@ -1,4 +1,4 @@
-"""How many bytes weights take on the disk."""
+"""Sizes of weights on disk."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ _LOOKED_AT = 64
 
 
 def lossless_bytes(values: Tensor, bits: int, scales: int) -> int:
-    """Return the bytes of weights in the smallest way to store them without loss, whatever their form.
+    """Return the bytes of weights in their smallest lossless format.
 
-    These are: at their bits, with their scales; as one bit a weight and the weights that are not zero, at their bits;
-    without the output and input units that are all zero, with one bit a unit.
-
-    Args:
-        values: The weights; of experts, each is a matrix.
-        bits: What a weight takes.
-        scales: How many float32 scales there are.
+    The formats are: all weights; a bitmask with the nonzero weights; the output and input units that are not all zero,
+    with one bit per unit. Each takes ``bits`` per stored weight, and the scales. Each expert is a matrix.
     """
     ways = (
         packed_bytes(values.numel(), bits),
@@ -31,12 +26,9 @@ def lossless_bytes(values: Tensor, bits: int, scales: int) -> int:
 
 
 def count_nonzero(values: Tensor) -> int:
-    """Return how many values are neither zero nor negative zero; as ``torch.count_nonzero``, but much faster.
+    """Return the number of values other than 0 and -0, for any shape and strides.
 
-    That one stumbles over floating-point numbers of which some are zero; integers it counts many at a time.
-
-    Args:
-        values: Of any shape and strides, floating-point or integers.
+    Much faster than ``torch.count_nonzero``, which is slow for floating-point numbers if some are zero.
     """
     if not values.is_floating_point() or values.dim() == 0:
         return int(torch.count_nonzero(values))
@@ -54,8 +46,8 @@ def _without_zero_units(values: Tensor, bits: int) -> int:
 
 
 def _not_all_zero(values: Tensor) -> Tensor:
-    """Say of each row whether it has anything but zeros; bool, of the shape without the last axis."""
-    # The first few say it of nearly all rows.
+    """Return whether each row has a nonzero value; bool, in the shape without the last axis."""
+    # The first few values decide nearly all rows.
     found: Tensor = (values[..., :_LOOKED_AT] != 0).any(-1)
     doubtful = ~found
     if doubtful.any():
@@ -64,5 +56,5 @@ def _not_all_zero(values: Tensor) -> Tensor:
 
 
 def packed_bytes(count: int, bits: int) -> int:
-    """Return the bytes of numbers of some bits each, one right after the other."""
+    """Return the bytes of ``count`` numbers of ``bits`` bits, packed without gaps."""
     return -(-count * bits // 8)

@@ -1,4 +1,4 @@
-"""Weights in the form of torchao's tensors, which bring their kernels along."""
+"""Weights as torchao tensors, which have their own kernels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class TorchaoWeight(Weight):
 
     Attributes:
         quantized: torchao's tensor; ``nn.functional.linear`` with it runs torchao's kernel.
-        bit_width: How many bits a weight takes.
-        scale_count: How many scales there are, as float32 numbers of the same bytes.
+        bit_width: Bits per weight.
+        scale_count: The bytes of scales and zero points, as a number of float32 scales.
     """
 
     quantized: Tensor
@@ -33,16 +33,16 @@ class TorchaoWeight(Weight):
         return tuple(self.quantized.shape)
 
     def values(self) -> Tensor:
-        """Return the weights that the integers stand for, in the dtype that was quantized."""
+        """Return the dequantized weights, in the dtype they had before quantization."""
         if hasattr(self.quantized, "qdata") and self.quantized.qdata.shape == self.quantized.shape:
             values: Tensor = self.quantized.dequantize()
             return values
-        # Packed for one kernel and not to be unpacked otherwise: the kernel says what they are, unit by unit.
+        # Packed for one kernel and readable only through it: multiplying by the identity returns the weights.
         units = torch.eye(self.shape[1], dtype=self.quantized.dtype, device=self.quantized.device)
         return nn.functional.linear(units, self.quantized).t()
 
     def masked(self, keep: Tensor) -> Weight:
-        """Return the same scales, and the integer 0 where ``keep`` is false; packed ones become plain weights."""
+        """Return the same scales, with integer 0 where ``keep`` is false; packed weights become dense."""
         names, context = self.quantized.__tensor_flatten__()
         tensors = {name: getattr(self.quantized, name) for name in names}
         if tensors["qdata"].shape != self.quantized.shape:
@@ -53,15 +53,15 @@ class TorchaoWeight(Weight):
         return TorchaoWeight(pruned, self.bit_width, self.scale_count)
 
     def bits(self) -> int:
-        """Return the width of an integer."""
+        """Return the bits per weight."""
         return self.bit_width
 
     def scales(self) -> int:
-        """Return how many there are."""
+        """Return the number of scales."""
         return self.scale_count
 
     def part(self, axis: int, ranges: Ranges) -> Weight:
-        """Return plain weights: torchao's tensors are whole layers."""
+        """Return dense weights, since torchao's tensors are whole layers."""
         return DenseWeight(cut(self.values(), axis, ranges))
 
     def joins(self, other: Weight) -> bool:
@@ -69,14 +69,14 @@ class TorchaoWeight(Weight):
         return other is self
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
-        """Return plain weights."""
+        """Return dense weights."""
         plain = [(ranges, part.taken_out()) for ranges, part in parts]
         return DenseWeight(plain[0][1].values()).together(axis, plain)
 
     def parameter(self, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
-        """Return torchao's tensor, whatever the dtype."""
+        """Return torchao's tensor; ``dtype`` is ignored."""
         return self.quantized
 
     def transposed(self) -> Weight:
-        """Return plain weights."""
+        """Return dense weights."""
         return DenseWeight(self.values()).transposed()

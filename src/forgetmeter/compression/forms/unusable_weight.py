@@ -8,13 +8,13 @@ from forgetmeter.errors import UserError
 
 
 class UnusableWeightError(UserError):
-    """A method cannot work on one of the weights it was given.
+    """A method cannot work on one of its weights.
 
-    Methods do not know parameter names; whoever called one does, and says the name.
+    Methods do not know parameter names, so their caller adds the name.
 
     Attributes:
-        reason: What is wrong with the weight, as the end of a sentence that starts with its name.
-        position: Index of the weight among those given, or ``None`` where the method was given just the one.
+        reason: What is wrong with the weight, continuing a sentence that starts with its name.
+        position: Index of the weight among those given to the method, or ``None`` if there was only one.
     """
 
     def __init__(self, reason: str, *, position: int | None = None) -> None:
@@ -25,17 +25,12 @@ class UnusableWeightError(UserError):
 
 
 def refuse_not_finite(tensor: Tensor, work: str, *, position: int | None = None) -> None:
-    """Refuse a tensor with NaN or infinity.
-
-    Args:
-        tensor: Any floating-point tensor.
-        work: What cannot be done with it, as in "cannot be ...".
-        position: As in ``UnusableWeightError``.
+    """Refuse a tensor with NaN or infinity; ``work`` completes "cannot be ...".
 
     Raises:
         UnusableWeightError: It holds NaN or infinity.
     """
     if not tensor.isfinite().all():
         raise UnusableWeightError(
-            f"holds NaN or infinity and cannot be {work}; load a sound checkpoint", position=position
+            f"holds NaN or infinity and cannot be {work}; use an intact checkpoint", position=position
         )

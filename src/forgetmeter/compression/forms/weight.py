@@ -1,4 +1,4 @@
-"""One weight matrix between the steps of a recipe."""
+"""A weight matrix between the steps of a recipe."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Weight(Protocol):
-    """A weight matrix in whatever form the steps so far have brought it to. Never changed in place.
+    """A weight matrix in the form left by the previous steps. Never changed in place.
 
-    Forms are subclasses, which override the answers in which they differ from plain weights.
+    Each form is a subclass that overrides what differs from dense weights.
 
     Attributes:
         keeps_dtype: Whether checkpoints of plain tensors store it in the dtype of its values, not in the parameter's.
-        has_layer: Whether it is installed as a layer of its own, which ``layer`` makes.
+        has_layer: Whether it is installed as its own layer, made by ``layer``.
     """
 
     keeps_dtype: ClassVar[bool] = False
@@ -32,7 +32,7 @@ class Weight(Protocol):
 
     @property
     def is_dropped(self) -> bool:
-        """Whether its block is no longer there."""
+        """Whether its block was dropped."""
         return False
 
     @property
@@ -42,12 +42,12 @@ class Weight(Protocol):
 
     @property
     def is_simulated(self) -> bool:
-        """Whether it is computed in floating point, for lack of a kernel."""
+        """Whether it is computed in floating point for lack of a kernel."""
         return False
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the parameter, or of the part of it: see ``Matrix.shape``."""
+        """The shape of the parameter, or of this part of it: see ``Matrix.shape``."""
         ...
 
     def values(self) -> Tensor:
@@ -55,35 +55,35 @@ class Weight(Protocol):
         ...
 
     def masked(self, keep: Tensor) -> Weight:
-        """Return the same with zeros where ``keep`` (bool, the weights' shape) is false, in the same form."""
+        """Return a weight with zeros where ``keep`` (bool, same shape) is false, in the same form if possible."""
         ...
 
     def bits(self) -> int:
-        """Return the number of bits that one stored weight takes."""
+        """Return the bits per stored weight."""
         ...
 
     def scales(self) -> int:
-        """Return how many float32 scales are stored beside the weights."""
+        """Return the number of float32 scales stored with the weights."""
         return 0
 
     def part(self, axis: int, ranges: Ranges) -> Weight:
-        """Return the weights at some indices of an axis, in the same form."""
+        """Return the weights at some indices of an axis, in the same form if possible."""
         ...
 
     def joins(self, other: Weight) -> bool:
-        """Whether this weight and another can be parts of one weight of this form, neither of them changed."""
+        """Whether this weight and another can be joined into one of this form without changing either."""
         ...
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
-        """Return one weight made of parts that join this one; their ranges cover the axis once."""
+        """Join parts into one weight; each of them joins this one, and their ranges cover the axis once."""
         ...
 
     def transposed(self) -> Weight:
-        """Return the same weight with its last two axes exchanged, as ``Conv1D`` and ``nn.Linear`` differ."""
+        """Return the weight with its last two axes swapped, as between ``Conv1D`` and ``nn.Linear``."""
         ...
 
     def taken_out(self) -> Weight:
-        """Return a weight of its own: itself, unless it is a part of another weight."""
+        """Return a standalone weight: itself, unless it is part of another weight."""
         return self
 
     def loaded(self) -> Weight:
@@ -91,37 +91,37 @@ class Weight(Protocol):
         return self
 
     def parameter(self, dtype: torch.dtype) -> Tensor:
-        """Return the tensor that is installed in place of a whole parameter of a dtype."""
+        """Return the tensor that replaces a whole parameter of a dtype."""
         return self.values().to(dtype)
 
     def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:  # noqa: ARG002
-        """Return the layer that is installed in place of an ``nn.Linear`` or ``Conv1D``, if there is one."""
+        """Return the layer that replaces an ``nn.Linear`` or ``Conv1D``; only if ``has_layer``."""
         raise TypeError(f"{type(self).__name__} is installed as a parameter")
 
     def quantized_bytes(self, plain_bytes: int) -> int:
-        """Return the bytes of the weight at its bits, with its scales.
+        """Return the bytes of the weight at its bit width, including scales.
 
         Args:
-            plain_bytes: What the model's own weights take in its place, as they are stored.
+            plain_bytes: Bytes of the model's own weights in its place, as stored.
         """
-        # Computed in a wider dtype than it is stored in, a weight that was not quantized takes no more than before.
+        # A weight that was not quantized takes no more than before, even if it is computed in a wider dtype.
         return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.scales() * SCALE_BYTES
 
     def smallest_bytes(self, plain_bytes: int) -> int:
-        """Return the bytes of the weight in the smallest of the ways in which it can be stored without loss.
+        """Return the bytes of the weight in its smallest lossless format: plain, or one of ``lossless_bytes``.
 
-        These are: plainly, and those of ``lossless_bytes``. ``plain_bytes`` is as in ``quantized_bytes``.
+        ``plain_bytes`` is as in ``quantized_bytes``.
         """
         return min(plain_bytes, lossless_bytes(self.values(), self.stored_bits(plain_bytes), self.scales()))
 
     def stored_bits(self, plain_bytes: int) -> int:
-        """Return the bits of a weight: in whatever dtype it was computed, no more than in the checkpoint."""
+        """Return the bits per weight, at most those in the checkpoint even if computed in a wider dtype."""
         return min(self.bits(), 8 * plain_bytes // max(1, prod(self.shape)))
 
 
 @dataclass(frozen=True)
 class DenseWeight(Weight):
-    """Plain floating-point weights."""
+    """Dense floating-point weights."""
 
     tensor: Tensor
 
@@ -131,13 +131,13 @@ class DenseWeight(Weight):
         return tuple(self.tensor.shape)
 
     def values(self) -> Tensor:
-        """Return the tensor itself; it must not be changed."""
+        """Return the tensor itself; must not be changed."""
         return self.tensor
 
     def masked(self, keep: Tensor) -> DenseWeight:
         """Return a new contiguous tensor with positive zeros where ``keep`` is false."""
-        # The bits as integers times 0 or 1: the same as torch.where, infinities and NaN included, and faster; the
-        # more so if both factors are of one dtype.
+        # Multiplying the bits as integers by 0 or 1 equals torch.where, even for infinities and NaN, and is faster,
+        # above all if both factors have the same dtype.
         integer = _SAME_WIDTH[self.tensor.element_size()]
         pruned = torch.empty(self.tensor.shape, dtype=self.tensor.dtype, device=self.tensor.device)
         pruned.view(integer).copy_(keep).mul_(self.tensor.detach().view(integer))
@@ -148,11 +148,11 @@ class DenseWeight(Weight):
         return int(self.tensor.element_size()) * 8
 
     def part(self, axis: int, ranges: Ranges) -> DenseWeight:
-        """Return a view of one range, a copy of several."""
+        """Return a view of one range, or a copy of several."""
         return DenseWeight(cut(self.tensor, axis, ranges))
 
     def joins(self, other: Weight) -> bool:
-        """Whether the other is dense too, and of the same dtype."""
+        """Whether the other is dense and has the same dtype."""
         return isinstance(other, DenseWeight) and other.tensor.dtype == self.tensor.dtype
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DenseWeight:
@@ -170,13 +170,13 @@ class DenseWeight(Weight):
 
 @dataclass(frozen=True)
 class PartWeight(Weight):
-    """A part of a weight, cut out only when it is looked at.
+    """A part of a weight, cut out on access.
 
-    The parts of a fused parameter are so until a method changes them: nothing is copied for them, and that they
-    make up a whole can be seen.
+    Parts of a fused parameter have this form until a method changes them, which avoids copies and lets ``joined``
+    recognize a whole.
 
     Attributes:
-        whole: The weight that it is a part of.
+        whole: The weight it is a part of.
         axis: The axis along which it is cut.
         ranges: Its indices along that axis.
     """
@@ -206,37 +206,37 @@ class PartWeight(Weight):
         return self.taken_out().shape
 
     def taken_out(self) -> Weight:
-        """Return the part as a weight of its own, in the form of the whole."""
+        """Return the part as a standalone weight in the form of the whole."""
         return self.whole.part(self.axis, self.ranges)
 
     def on_its_own(self) -> Weight:
-        """Return a weight in the form of the whole; a part of a dense weight stays a part, to avoid a copy."""
+        """Return a weight in the form of the whole; part of a dense weight stays a part, to avoid a copy."""
         if count(self.ranges) == self.whole.shape[self.axis]:
             return self.whole
         return self if isinstance(self.whole, DenseWeight) else self.taken_out()
 
     def loaded(self) -> Weight:
-        """Return the part by itself where the whole has to be loaded."""
+        """Return the loaded part if the whole is deferred."""
         return self.taken_out().loaded() if self.is_deferred else self
 
     def smallest_bytes(self, plain_bytes: int) -> int:
-        """Return what the part by itself takes."""
+        """Return the bytes of the part alone."""
         return self.taken_out().smallest_bytes(plain_bytes)
 
     def values(self) -> Tensor:
-        """Return a view or a copy; it must not be changed."""
+        """Return a view or a copy; must not be changed."""
         return self.taken_out().values()
 
     def masked(self, keep: Tensor) -> Weight:
-        """Return a weight of its own."""
+        """Return a standalone weight."""
         return self.taken_out().masked(keep)
 
     def bits(self) -> int:
-        """Return what the whole does."""
+        """Return the bits of the whole."""
         return self.whole.bits()
 
     def scales(self) -> int:
-        """Return how many the part would have on its own."""
+        """Return the number of scales of the part alone."""
         return self.taken_out().scales()
 
     def part(self, axis: int, ranges: Ranges) -> Weight:
@@ -252,17 +252,12 @@ class PartWeight(Weight):
         return self.whole.together(axis, parts)
 
     def transposed(self) -> Weight:
-        """Return a weight of its own."""
+        """Return a standalone weight."""
         return self.taken_out().transposed()
 
 
 def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:
-    """Return the weight of each matrix: a whole parameter, or the part of it that the matrix is.
-
-    Args:
-        matrices: The matrices.
-        wholes: The weight of each of their parameters, by name.
-    """
+    """Return the weight of each matrix: its parameter's weight in ``wholes``, or a part of it."""
     return {
         matrix: wholes[matrix.parameter]
         if matrix.axis is None
@@ -272,13 +267,13 @@ def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[
 
 
 def cut(tensor: Tensor, axis: int, ranges: Ranges) -> Tensor:
-    """Return a tensor's values at some indices of an axis: a view of one range, a copy of several."""
+    """Return a tensor's values at some indices of an axis: a view of one range, or a copy of several."""
     pieces = [tensor.narrow(axis, start, stop - start) for start, stop in ranges]
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=axis)
 
 
 def assembled(axis: int, parts: Sequence[tuple[Ranges, Tensor]]) -> Tensor:
-    """Return a new tensor of which each part is at its ranges; the inverse of ``cut``."""
+    """Return a new tensor with each part at its ranges; the inverse of ``cut``."""
     shape = list(parts[0][1].shape)
     shape[axis] = sum(part.shape[axis] for _, part in parts)
     whole = parts[0][1].new_empty(shape)

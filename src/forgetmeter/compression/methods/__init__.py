@@ -1,1 +1,1 @@
-"""The compression methods, one file each: its function and its declaration."""
+"""The compression methods: one file per method, with its function and its declaration."""

@@ -1,4 +1,4 @@
-"""16-bit floating point."""
+"""Casting to 16-bit floating point."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def transform(weight: Weight, level: Level | None, options: Options) -> CastWeight:  # noqa: ARG001
-    """Round each weight to the nearest number of the dtype, as ``Tensor.to`` does.
-
-    Args:
-        weight: The weights.
-        level: None.
-        options: ``dtype``: ``float16`` or ``bfloat16``.
+    """Cast the weights, as ``Tensor.to`` does.
 
     Raises:
         UnusableWeightError: A finite weight is too large for the dtype.

@@ -14,25 +14,25 @@ from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Block, Matrix
 
 _WHOLE = {("attention", "query"), ("attention", "output"), ("feed_forward", "up"), ("feed_forward", "down")}
-"""What a scope selects of a block if it selects all of it."""
+"""The parts that a scope must select for a block to count as selected as a whole."""
 
 
 @dataclass(frozen=True)
 class DropLayers(Method):
-    """Takes blocks out of the model, with their norms and biases.
+    """Removes blocks from the model, with their norms and biases.
 
-    ``round(level * blocks)`` of the scope's blocks go in each stack: the last ones, or those of least influence
-    (1 - the cosine similarity of a block's input and output). A scope of some layers at level 1 drops just those.
-    Each stack keeps a block.
+    Removes ``round(level * blocks)`` of the scope's blocks per stack: the last ones, or those of least influence
+    (1 - the cosine similarity of a block's input and output). A scope of some layers at level 1 drops exactly these.
+    Each stack keeps at least one block.
 
     Attributes:
-        influence: What was seen of each block, where it was calibrated.
+        influence: The influence of each block, if calibrated.
     """
 
     influence: Mapping[Block, float] | None = None
 
     def needs_activations(self, options: Options) -> bool:
-        """Whether blocks are told by their influence."""
+        """Whether blocks are chosen by influence."""
         return options["by"] == "influence"
 
     def calibrated(self, influence: Mapping[Block, float]) -> DropLayers:
@@ -42,17 +42,19 @@ class DropLayers(Method):
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
-        """Say that the scope selects something else than whole blocks, or that a stack would keep none."""
+        """Report a scope that does not select whole blocks, or a stack that would keep none."""
         del options
         outside = next((matrix for matrix in matrices if matrix.block is None), None)
         if outside is not None:
-            yield f"drop_layers drops whole blocks, and {outside} is in none; choose overall or layers[0-5]/overall"
+            yield (
+                f"drop_layers drops whole blocks, and {outside} belongs to none; choose overall or layers[0-5]/overall"
+            )
             return
         for block in _blocks(matrices):
             parts = {(matrix.role.component, matrix.role.part) for matrix in matrices if matrix.block == block}
             if not parts >= _WHOLE & {(m.role.component, m.role.part) for m in model if m.block == block}:
                 yield (
-                    "drop_layers drops whole blocks, and the scope selects only a part of "
+                    "drop_layers drops whole blocks, and the scope selects only part of "
                     f"{block[0]}.{block[1]}; choose overall or layers[0-5]/overall"
                 )
                 return
@@ -62,11 +64,11 @@ class DropLayers(Method):
             if count >= len(everything[path]):
                 yield (
                     f"drop_layers at level {float(level or 0):g} would drop all {len(everything[path])} blocks of "
-                    f"{path}; leave at least one (blocks that share their weights, as ALBERT's do, are one)"
+                    f"{path}; keep at least one (blocks that share weights, as in ALBERT, count as one)"
                 )
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
-        """Order the blocks once; levels only cut."""
+        """Order the blocks once; a level only decides how many to drop."""
         orders = self._orders(_blocks(matrix for unit in units for matrix in unit.matrices), options)
 
         def at_level(level: Level | None) -> Iterator[Weight]:
@@ -78,11 +80,11 @@ class DropLayers(Method):
         return at_level
 
     def _orders(self, blocks: Sequence[Block], options: Options) -> list[list[Block]]:
-        """Return the blocks of each list, those that go first first."""
+        """Return the blocks of each list in the order of removal."""
         if not self.needs_activations(options):
             return [sorted(some, reverse=True) for some in _by_list(blocks).values()]
         influence = self.influence
-        assert influence is not None, "the compressor calibrates what needs activations"
+        assert influence is not None, "the compressor calibrates methods that need activations"
         return [sorted(some, key=lambda block: (influence[block], -block[1])) for some in _by_list(blocks).values()]
 
 
@@ -104,7 +106,7 @@ def _pool_sizes(matrices: Sequence[Matrix], _options: Options) -> list[int]:
 METHOD = DropLayers(
     MethodDeclaration(
         name="drop_layers",
-        summary="Takes the given fraction of blocks out: the last ones, or those that change their input least.",
+        summary="Removes the given fraction of blocks: the last ones, or those that change their input least.",
         reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
         level="fraction",
         kind="blocks",
@@ -112,7 +114,7 @@ METHOD = DropLayers(
         options={
             "by": Option(
                 "position",
-                "Which blocks go: the last ones, or by influence, for which token ids to calibrate on are needed.",
+                "Blocks to remove: the last ones, or by influence, which needs token ids to calibrate on.",
                 ("position", "influence"),
             )
         },

@@ -1,12 +1,11 @@
 """Dynamic 8-bit quantization of linear layers.
 
-Computes what ``torch.ao.quantization.quantize_dynamic`` computes with its default configuration: weights as
-8-bit integers with one symmetric scale a matrix, activations quantized to 7 bits on each call, with one scale
-and zero point for the whole tensor; or, with ``per_channel_dynamic_qconfig``, a scale of the weights for each
-output unit.
+Matches ``torch.ao.quantization.quantize_dynamic`` in its default configuration: 8-bit integer weights with one
+symmetric scale per matrix, and activations quantized to 7 bits on each call, with one scale and zero point per tensor.
+With ``per_channel_dynamic_qconfig``, weights have one scale per output unit.
 
-The range of the activations is that of the *whole* input of a call: what else is in a batch, padding
-included, changes an item's result slightly, with torch's own ``linear_dynamic`` as with this module.
+Activations are scaled by the range of the *whole* input of a call, so the rest of the batch, including padding,
+slightly changes an item's result. The same holds for torch's own ``linear_dynamic``.
 """
 
 from __future__ import annotations
@@ -21,22 +20,20 @@ from forgetmeter.specs.recipe import Level
 
 
 def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
-    """Quantize one matrix, ``(output units, input units)``; there is no level."""
+    """Quantize one matrix, ``(output units, input units)``."""
     return quantize(weight.values(), cast(Granularity, options["granularity"]))
 
 
 METHOD = MatrixMethod(
     MethodDeclaration(
         name="dynamic_int8",
-        summary="8-bit weights and, computed on each call, 7-bit activations with one scale for a whole input.",
+        summary="8-bit weights and 7-bit activations, scaled on each call by one scale for the whole input.",
         reference="torch.ao.quantization.quantize_dynamic, default and per_channel_dynamic_qconfig",
         level="none",
         phrase="8-bit",
         unsaid=("granularity",),
         options={
-            "granularity": Option(
-                "per_tensor", "Whether the weights have one scale a matrix, or one for each output unit.", GRANULARITIES
-            )
+            "granularity": Option("per_tensor", "One weight scale per matrix, or per output unit.", GRANULARITIES)
         },
         forms=("linear", "conv1d"),
         effect="quantizes",

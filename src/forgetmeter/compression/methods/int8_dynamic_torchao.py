@@ -11,13 +11,10 @@ from forgetmeter.specs.recipe import Level
 
 
 def transform(weight: Weight, _level: Level | None, _options: Options) -> TorchaoWeight:
-    """Quantize one layer as ``Int8DynamicActivationInt8WeightConfig()`` does, whose kernel then runs.
+    """Quantize a layer's weights, ``(output units, input units)``, by ``Int8DynamicActivationInt8WeightConfig()``.
 
-    Both are symmetric: one scale for each output unit, and on each call one for each position. So, other than
-    with ``dynamic_int8``, what else is in a batch makes no difference.
-
-    Args:
-        weight: The weights, ``(output units, input units)``.
+    Weights and activations are symmetric, with one scale per output unit and, on each call, one per position. Unlike
+    with ``dynamic_int8``, the rest of the batch makes no difference.
     """
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 
@@ -28,7 +25,7 @@ def transform(weight: Weight, _level: Level | None, _options: Options) -> Torcha
 METHOD = TorchaoMethod(
     MethodDeclaration(
         name="int8_dynamic_torchao",
-        summary="8-bit weights, a scale an output unit, and 8-bit activations, a scale a position; torchao's kernels.",
+        summary="8-bit weights, one scale per output unit; 8-bit activations, one per position; torchao's kernels.",
         reference="torchao.quantization.Int8DynamicActivationInt8WeightConfig (torchao 0.18)",
         level="none",
         forms=("linear",),

@@ -17,31 +17,30 @@ from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix
 
 Attention = tuple[str, int | None, str | None]
-"""What tells one attention of a model from another: stack, layer, self or cross."""
+"""The identity of an attention in a model: stack, layer, self or cross."""
 
 Group = tuple[Attention, int]
-"""A key-value head with all query heads that use it, counted within its attention."""
+"""A key-value head with all query heads that share it, numbered within its attention."""
 
 
 @dataclass(frozen=True)
 class L1Heads(Method):
     """Zeroes query, key and value rows and output columns of the heads with the smallest sum of magnitudes.
 
-    Where several query heads share a key and a value (grouped-query attention), they are removed together with
-    them: a group is what counts as a head. The strongest head of each attention always stays. Biases of removed
-    rows stay, and say nothing, as the output projection no longer listens to their head; T5's relative bias,
-    which all layers share, is not touched.
+    With grouped-query attention, the query heads that share a key and a value are removed together and count as one
+    head. The strongest head of each attention always stays. Biases of removed rows stay but have no effect, since the
+    output projection ignores their head. T5's relative bias, shared by all layers, does not change.
     """
 
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
-        """Say which matrices are not attention's, which parts are missing, or that a layer would lose all heads."""
+        """Report matrices outside attention, missing parts, or a layer that would lose all heads."""
         del model
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
             yield (
-                f"l1_heads takes attention of a known number of heads, which {wrong} is not; "
+                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of one; "
                 "choose a scope such as attention, self_attention or layers[0-5]/attention"
             )
             return
@@ -50,19 +49,19 @@ class L1Heads(Method):
             if missing:
                 yield (
                     "l1_heads removes query, key, value and output of a head together, and the scope selects no "
-                    f"{missing[0]} in {_said(attention)}; choose a scope with all four, such as attention"
+                    f"{missing[0]} in {_described(attention)}; choose a scope with all four, such as attention"
                 )
                 return
         yield from _too_many(_groups(matrices), float(level or 0), options)
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
-        """Sum the magnitudes of each head once; levels only choose among them."""
+        """Sum the magnitudes of each head once; a level only decides which heads to remove."""
         groups = _groups(matrix for unit in units for matrix in unit.matrices)
         scores: dict[Group, float] = {}
         for position, unit in enumerate(units):
             for group, score in _scores(unit, groups):
                 if score != score:
-                    raise UnusableWeightError("holds NaN; load a sound checkpoint", position=position)
+                    raise UnusableWeightError("holds NaN; use an intact checkpoint", position=position)
                 scores[group] = scores.get(group, 0.0) + score
 
         def at_level(level: Level | None) -> Iterator[Weight]:
@@ -84,13 +83,13 @@ def _attention(matrix: Matrix) -> Attention:
     return matrix.stack, matrix.layer, matrix.role.attention
 
 
-def _said(attention: Attention) -> str:
+def _described(attention: Attention) -> str:
     stack, layer, kind = attention
     return f"the {kind}-attention of {stack} layer {layer}"
 
 
 def _groups(matrices: Iterable[Matrix]) -> dict[Attention, int]:
-    """Return how many groups each attention has: as many as the fewest heads of its projections."""
+    """Return the number of groups of each attention: the smallest number of heads of its projections."""
     return {attention: min(m.heads or 0 for m in parts) for attention, parts in _by_attention(matrices).items()}
 
 
@@ -110,10 +109,9 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
         most = total - len(pool)
         if round(level * total) > most:
             yield (
-                f"l1_heads at level {level:g} would leave a layer without heads: {total} heads in {len(pool)} "
-                f"attentions, each of which keeps one, so that {most} can go "
-                f"(level {int(1000 * most / total) / 1000:g} at most; query heads that share a key and a value "
-                "count as one)"
+                f"l1_heads at level {level:g} would leave a layer without heads: of {total} heads in {len(pool)} "
+                f"attentions, each attention keeps one and at most {most} can be removed; choose a level of at most "
+                f"{int(1000 * most / total) / 1000:g} (query heads that share a key and a value count as one)"
             )
             return
 
@@ -144,7 +142,7 @@ def _removed(
 
 
 def _strongest(scores: Mapping[Group, float], attention: Attention, count: int) -> int:
-    # Of equal ones the later, since the earlier goes first.
+    # Ties: the later head stays, since the earlier one is removed first.
     return max(range(count), key=lambda index: (scores[attention, index], index))
 
 
@@ -166,7 +164,7 @@ def _mask(unit: Unit, groups: Mapping[Attention, int], removed: set[Group]) -> T
 METHOD = L1Heads(
     MethodDeclaration(
         name="l1_heads",
-        summary="Zeroes the given fraction of attention heads whole, those with the smallest sum of magnitudes.",
+        summary="Zeroes the given fraction of whole attention heads, those with the smallest sum of magnitudes.",
         reference="heads as in Michel et al. 2019, 1905.10650, ranked by magnitude",
         level="fraction",
         kind="heads",
@@ -174,7 +172,7 @@ METHOD = L1Heads(
         options={
             "pool": Option(
                 "global",
-                "Whether all heads of the scope compete with one another or those of each layer by themselves.",
+                "Rank all heads of the scope together, or those of each layer separately.",
                 ("global", "layer"),
             )
         },

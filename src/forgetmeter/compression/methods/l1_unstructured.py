@@ -21,20 +21,17 @@ from forgetmeter.specs.method import MethodDeclaration, Option
 SurvivorsAt = Callable[[float], Iterator[Tensor | MagnitudesBeyond]]
 
 _GRID = tuple(tenths / 10 for tenths in range(1, 10))
-"""Levels whose thresholds are found along with the first one asked for: another one costs next to nothing."""
+"""Levels whose thresholds are found along with the first requested one, at almost no extra cost."""
 
 
 def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> SurvivorsAt:  # noqa: ARG001
     """Rank weights by magnitude; a level zeroes exactly ``round(level * n)`` of the smallest.
 
-    Where no tie straddles the threshold, the survivors are those of
-    ``torch.nn.utils.prune.global_unstructured`` with ``L1Unstructured``. Ties go to the earlier tensor, then
-    to the lower flat index, where torch leaves their order open.
+    Without ties at the threshold, the survivors are those of ``torch.nn.utils.prune.global_unstructured`` with
+    ``L1Unstructured``. Ties are zeroed in the order of the tensors, then of the flat index; torch leaves this open.
 
     Args:
         tensors: Floating-point weights of any shape.
-        options: ``pool``: ``global`` for one pool of all tensors, ``matrix`` for a pool each.
-        seed: Not used; the same weights give the same survivors.
 
     Raises:
         UnusableWeightError: A tensor holds NaN.
@@ -70,7 +67,7 @@ def _rank_each(tensors: Sequence[Tensor]) -> SurvivorsAt:
 
 def _rank_alone(tensors: Sequence[Tensor], position: int) -> SurvivorsAt:
     try:
-        # A slice, because the tensor itself may be a copy that is made when it is looked at.
+        # A slice stays lazy; indexing would compute the tensor.
         return _rank_pool(tensors[position : position + 1])
     except UnusableWeightError as error:
         raise UnusableWeightError(error.reason, position=position) from None
@@ -87,7 +84,7 @@ METHOD = PruningMethod(
         options={
             "pool": Option(
                 "global",
-                "Whether all matrices of the scope compete with one another or each is pruned by itself.",
+                "Rank the weights of all matrices of the scope together, or those of each matrix separately.",
                 ("global", "matrix"),
             )
         },

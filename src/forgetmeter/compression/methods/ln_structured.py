@@ -1,4 +1,4 @@
-"""Structured pruning by norm: whole units go."""
+"""Structured pruning of whole units by norm."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from forgetmeter.specs.method import MethodDeclaration, Option
 def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
     """Rank the units of each matrix by norm; a level zeroes exactly ``round(level * units)`` of each matrix.
 
-    Where norms are not equal, the masks are those of ``torch.nn.utils.prune.ln_structured`` on each matrix; of
-    equal ones the unit of lower index goes first, where torch leaves it open; the norms of 16-bit weights are
-    float32, so that few are equal. As there, the bias of a removed
-    unit stays: the unit then always says its bias.
+    Without equal norms, the masks are those of ``torch.nn.utils.prune.ln_structured`` on each matrix. Of equal norms,
+    the unit of lower index is removed first; torch leaves this open. Norms of 16-bit weights are float32, so few are
+    equal. As in torch, the bias of a removed unit stays and becomes its constant output.
 
     Args:
-        tensors: Weights, ``(…, output units, input units)``. Experts' units compete within their tensor.
-        options: ``n``, the order of the norm, or ``inf``; ``dim``, which units.
-        seed: Not used.
+        tensors: Weights, ``(…, output units, input units)``. Experts' units are ranked within their tensor.
 
     Raises:
         UnusableWeightError: A tensor holds NaN.
@@ -45,7 +42,7 @@ def _order(tensor: Tensor, order: float, dim: int, position: int) -> Tensor:
     wide = torch.promote_types(tensor.dtype, torch.float32)
     norms = torch.norm(tensor, p=order, dim=[-1 if dim == 0 else -2], dtype=wide).view(-1)
     if norms.isnan().any():
-        raise UnusableWeightError("holds NaN, which has no norm; load a sound checkpoint", position=position)
+        raise UnusableWeightError("holds NaN, which has no norm; use an intact checkpoint", position=position)
     return norms.argsort(stable=True)
 
 

@@ -1,4 +1,4 @@
-"""N:M pruning: the pattern that sparse tensor cores take."""
+"""N:M pruning: the pattern of sparse tensor cores."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
 
 _PIECE = 1 << 20
-"""Weights sorted in one go, so that their indices take a few MB only."""
+"""Weights sorted at once, so that their indices take only a few MB."""
 
 
 def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
     """Zero the ``n`` smallest magnitudes in every ``m`` neighbouring input units of each output unit.
 
-    Of equal magnitudes the one of lower index goes first.
+    Of equal magnitudes, the one with the lower index is zeroed first.
 
     Args:
         tensors: Weights, ``(…, output units, input units)``; ``m`` divides the input units.
-        options: ``n`` and ``m``.
-        seed: Not used.
 
     Returns:
-        A function that gives the masks; there is no level, so that its argument is not looked at.
+        A function that yields the masks and ignores its argument, since the method has no level.
     """
     zeros, size = int(options["n"]), int(options["m"])
 
@@ -49,17 +47,17 @@ def _keep(tensor: Tensor, zeros: int, size: int, position: int) -> Tensor:
     ):
         magnitudes = piece.abs().unflatten(-1, (-1, size))
         if magnitudes.isnan().any():
-            raise UnusableWeightError("holds NaN, which has no magnitude; load a sound checkpoint", position=position)
+            raise UnusableWeightError("holds NaN, which has no magnitude; use an intact checkpoint", position=position)
         smallest = magnitudes.argsort(dim=-1, stable=True)[..., :zeros]
         target.unflatten(-1, (-1, size)).scatter_(-1, smallest, False)
     return keep
 
 
 def check(matrices: Sequence[Matrix], _level: Level | None, options: Options) -> Iterator[str]:
-    """Say that n must be below m, or which matrix is the first whose width is no multiple of m."""
+    """Report that n is not below m, or the first matrix whose width is not a multiple of m."""
     zeros, size = int(options["n"]), int(options["m"])
     if zeros >= size:
-        yield f"n_m with n={zeros} and m={size} would leave nothing; n (zeros) must be smaller than m"
+        yield f"n_m with n={zeros} and m={size} would zero everything; n (zeros) must be smaller than m"
         return
     bad = next((matrix for matrix in matrices if matrix.inputs % size), None)
     if bad is not None:
@@ -72,13 +70,13 @@ def check(matrices: Sequence[Matrix], _level: Level | None, options: Options) ->
 METHOD = PruningMethod(
     MethodDeclaration(
         name="n_m",
-        summary="Zeroes the n smallest weights in every m neighbouring ones of an output unit; 2 in 4 by default.",
+        summary="Zeroes the n smallest of every m neighbouring weights of an output unit; 2 of 4 by default.",
         reference="Zhou et al. 2021, 2102.04010; sparse tensor cores (Mishra et al. 2021, 2104.08378)",
         level="none",
         kind="semi_structured",
         options={
-            "n": Option(2, "How many of them become zero.", least=1),
-            "m": Option(4, "How many neighbouring input units make a group.", least=2),
+            "n": Option(2, "Number of weights to zero per group.", least=1),
+            "m": Option(4, "Number of neighbouring input units per group.", least=2),
         },
     ),
     rank,

@@ -1,4 +1,4 @@
-"""Structured pruning at random."""
+"""Random structured pruning."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from forgetmeter.specs.method import MethodDeclaration
 def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:
     """Choose units at random; a level zeroes exactly ``round(level * units)`` of each matrix.
 
-    The masks are to the bit those that ``torch.manual_seed(seed)`` and then
-    ``torch.nn.utils.prune.random_structured(module, "weight", level, dim)`` on each matrix in order give: one
-    stream of float32 numbers, drawn on the CPU whatever the weights are, goes through all matrices, and the units
-    with the smallest numbers go. Where two units drew the same number at the threshold, torch zeroes both, here
-    the one of lower index goes. As with torch, the bias of a removed unit stays: the unit then always says its
-    bias.
+    The masks are bitwise those of ``torch.manual_seed(seed)`` followed by
+    ``torch.nn.utils.prune.random_structured(module, "weight", level, dim)`` on each matrix in order. One stream of
+    float32 numbers, always drawn on the CPU, covers all matrices, and the units with the smallest numbers are removed.
+    If two units draw the same number at the threshold, torch zeroes both; here only the one of lower index is removed.
+    As in torch, the bias of a removed unit stays and becomes its constant output.
 
     Args:
-        tensors: Weights, ``(…, output units, input units)``; their values are not looked at.
-        options: ``dim``, which units.
-        seed: Of the stream; each level starts it anew, so that a higher level zeroes all that a lower one does.
+        tensors: Weights, ``(…, output units, input units)``; only their shapes are used.
+        seed: Seed of the stream, which each level restarts: a higher level zeroes all that a lower one does.
     """
     dim = int(options["dim"])
 
@@ -33,7 +31,7 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:
         stream = torch.Generator().manual_seed(seed)
         for tensor in tensors:
             count = round(level * unit_count(tensor, dim))
-            # torch draws nothing where nothing goes.
+            # torch draws no numbers if nothing is removed.
             drawn = torch.rand(unit_count(tensor, dim) if count else 0, generator=stream)
             yield unit_mask(tensor, dim, drawn.argsort(stable=True)[:count])
 

@@ -1,4 +1,4 @@
-"""Unstructured pruning at random: what magnitude is worth shows against it."""
+"""Random unstructured pruning, the control for magnitude pruning."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from forgetmeter.specs.method import MethodDeclaration
 def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
     """Choose weights at random; a level zeroes exactly ``round(level * n)`` of each matrix.
 
-    The masks are to the bit those that ``torch.manual_seed(seed)`` and then
-    ``torch.nn.utils.prune.random_unstructured(module, "weight", level)`` on each matrix in order give: one stream
-    of float32 numbers, drawn on the CPU whatever the weights are, goes through all matrices, and the weights with the
-    largest numbers go. So a higher level zeroes all that a lower one does (but for equal numbers, which
-    torch chooses among as it likes), and a matrix's mask depends on the ones before it in the scope.
+    The masks are bitwise those of ``torch.manual_seed(seed)`` followed by
+    ``torch.nn.utils.prune.random_unstructured(module, "weight", level)`` on each matrix in order. One stream of
+    float32 numbers, always drawn on the CPU, covers all matrices, and the weights with the largest numbers are zeroed.
+    So a higher level zeroes all that a lower one does (except among equal numbers, whose order torch leaves open), and
+    a matrix's mask depends on the matrices before it in the scope.
 
     Args:
-        tensors: Floating-point weights of any shape; their values are not looked at.
-        options: None.
-        seed: Of the stream; each level starts it anew.
+        tensors: Floating-point weights of any shape; only their shapes are used.
+        seed: Seed of the stream, which each level restarts.
     """
 
     def masks_at(level: float) -> Iterator[Tensor]:
@@ -38,7 +37,7 @@ def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt: 
 def _keep(tensor: Tensor, level: float, stream: torch.Generator) -> Tensor:
     keep = torch.ones(tensor.shape, dtype=torch.bool)
     count = round(level * tensor.numel())
-    # torch draws nothing where nothing goes.
+    # torch draws no numbers if nothing is removed.
     if count:
         drawn = torch.rand(tensor.shape, generator=stream)
         keep.view(-1)[torch.topk(drawn.view(-1), k=count).indices] = False
@@ -48,7 +47,7 @@ def _keep(tensor: Tensor, level: float, stream: torch.Generator) -> Tensor:
 METHOD = PruningMethod(
     MethodDeclaration(
         name="random_unstructured",
-        summary="Zeroes the given fraction of each matrix's weights, chosen at random by the study's seed.",
+        summary="Zeroes the given fraction of each matrix's weights, chosen at random from the study's seed.",
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
         pools=WEIGHTS_OF_EACH,

@@ -1,4 +1,4 @@
-"""Rank reduction of a matrix by its singular values."""
+"""Low-rank approximation by singular value decomposition."""
 
 from __future__ import annotations
 
@@ -14,16 +14,10 @@ from forgetmeter.specs.recipe import Level
 
 
 def transform(weight: Weight, level: Level | None, options: Options) -> LowRankWeight:  # noqa: ARG001
-    """Keep the largest singular values: the matrix of that rank that is nearest in Frobenius norm.
+    """Keep the largest singular values, which gives the nearest matrix of that rank in the Frobenius norm.
 
-    ``round(level * rank)`` of the ``min(output units, input units)`` singular values are removed, so that level 0
-    keeps all, and 1 leaves a matrix of zeros; LASER's ρ is 1 - level. Computed in float32, or float64 where the
-    weights are. Each expert of a tensor of experts is a matrix.
-
-    Args:
-        weight: The weights; either orientation gives the same.
-        level: The share of the rank that is removed.
-        options: None.
+    Removes ``round(level * rank)`` of the ``min(output units, input units)`` singular values: none at level 0, all at
+    level 1; LASER's ρ is 1 - level. Computed in float32, or float64 if the weights are. Each expert is a matrix.
 
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.

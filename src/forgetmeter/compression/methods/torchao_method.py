@@ -1,4 +1,4 @@
-"""The seam for methods that are torchao's."""
+"""The base class of torchao's methods."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ INSTALL = "pip install 'forgetmeter[torchao]'"
 
 @dataclass(frozen=True)
 class TorchaoMethod(MatrixMethod):
-    """A method that has torchao quantize whole linear layers."""
+    """A method that quantizes whole linear layers by torchao."""
 
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
-        """Say that torchao is missing, that a layer is not whole, or what the method's own check finds."""
+        """Report that torchao is missing, that a layer is selected in part, or what the method's own check finds."""
         name = self.declaration.name
         if find_spec("torchao") is None:
             yield f"{name} needs the package torchao: {INSTALL}"
@@ -36,27 +36,26 @@ class TorchaoMethod(MatrixMethod):
                 for some in (matrices, model)
             )
             if chosen != whole:
-                yield f"{name} takes whole layers, and the scope selects a part of {matrix.parameter}; choose attention"
+                yield (
+                    f"{name} quantizes whole layers, and the scope selects only part of {matrix.parameter}; "
+                    "choose attention"
+                )
                 break
         yield from super().problems(matrices, level, options, model=model)
 
 
 def quantized_by_torchao(weight: Weight, config: Callable[[], Any]) -> Tensor:
-    """Return what ``torchao.quantization.quantize_`` makes of a linear layer's weight.
-
-    Args:
-        weight: The weights, ``(output units, input units)``.
-        config: Makes torchao's configuration.
+    """Return a linear layer's weight, ``(output units, input units)``, quantized by ``torchao.quantization.quantize_``.
 
     Raises:
-        UnusableWeightError: The weights are not finite, or not on a CPU, where alone this was tried.
+        UnusableWeightError: The weights are not finite, or not on a CPU (other devices are untested).
     """
     from torchao.quantization import quantize_
 
     values = weight.values().detach()
     refuse_not_finite(values, "quantized")
     if values.device.type != "cpu":
-        raise UnusableWeightError(f"is on {values.device}; torchao's kernels are used on CPUs only, choose device cpu")
+        raise UnusableWeightError(f"is on {values.device}; torchao's kernels support CPUs only; use device cpu")
     layer = nn.Linear(values.shape[1], values.shape[0], bias=False, device="meta")
     layer.weight = nn.Parameter(values.contiguous(), requires_grad=False)
     holder = nn.Sequential(layer)

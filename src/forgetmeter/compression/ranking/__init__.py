@@ -1,1 +1,1 @@
-"""What pruning methods share: exact ranking of magnitudes, masks of whole units, and what a fraction counts."""
+"""Shared by pruning methods: exact ranking of magnitudes, masks of whole units, and pool sizes."""

@@ -1,4 +1,4 @@
-"""Magnitudes of floating-point numbers as integers: their bits without the sign, which order them."""
+"""Magnitudes of floating-point numbers as integers: the bits without the sign have the same order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 PIECE = 1 << 18
-"""Weights looked at in one go: large enough to keep several threads busy, small enough for the cache."""
+"""Weights per piece: enough to keep several threads busy, few enough for the cache."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ LAYOUTS = {
 
 
 def patterns(piece: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the magnitudes of weights, read as integers of the width of ``dtype``, in which they are compared."""
+    """Return the magnitudes of weights in ``dtype``, read as integers of the same width."""
     layout = LAYOUTS[dtype]
     return piece.to(dtype).view(layout.integer) & ((1 << layout.magnitude_bits) - 1)
 
 
 def pieces(tensor: Tensor) -> Iterator[Tensor]:
-    """Yield the weights in row-major order, as flat contiguous pieces, without a copy where that can be."""
+    """Yield the weights in row-major order as flat contiguous pieces, without a copy if possible."""
     if tensor.is_contiguous():
         yield from tensor.detach().view(-1).split(PIECE)
     elif tensor.numel() <= PIECE:
@@ -48,7 +48,7 @@ def pieces(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def pieces_with(tensor: Tensor, contiguous: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield each piece of a tensor with the part of another one, contiguous and of the same shape, that lies there."""
+    """Yield each piece of a tensor with the same piece of a contiguous tensor of the same shape."""
     start = 0
     for piece in pieces(tensor):
         yield piece, contiguous.view(-1)[start : start + piece.numel()]

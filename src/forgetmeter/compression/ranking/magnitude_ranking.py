@@ -1,12 +1,12 @@
-"""Exact selection of the weights of smallest magnitude in a pool that is never put together.
+"""Exact selection of the smallest-magnitude weights in a pool, without concatenating its tensors.
 
-The bits of a floating-point number without its sign, read as an integer, order numbers by magnitude. So the
-k-th smallest is found digit by digit (a radix selection): one pass counts the leading 15 bits of all weights,
-which serves every k; then a pass for each further 16 bits counts only the weights that share the digits found
-so far, for as many k as are wanted. float16 and bfloat16 need no such pass, float32 one, float64 three.
+The bits of a floating-point number without its sign, read as an integer, order numbers by magnitude. So the k-th
+smallest is found digit by digit (radix selection). One pass counts the leading 15 bits of all weights and serves every
+k. One more pass per further 16 bits counts only the weights that share the digits found so far, for any number of k at
+once. float16 and bfloat16 need no such pass, float32 one, float64 three.
 
-Everything runs on pieces of the tensors, so that memory is a few MB whatever their size, and gives the same result
-on any device and with any number of threads.
+Everything runs on pieces of the tensors, so it needs a few MB of memory at any size, and gives the same result on any
+device and with any number of threads.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ DIGIT_BITS = 16
 
 @dataclass(frozen=True)
 class MagnitudeRanking:
-    """How the magnitudes of a pool of weights are spread.
+    """The distribution of magnitudes in a pool of weights.
 
     Attributes:
         size: Number of weights.
-        dtype: The dtype in which they are compared: the one they have, or the widest if they differ.
+        dtype: The dtype of comparison: that of the weights, or the widest if they differ.
         digits: The leading bits that occur, ascending; int64, shape ``(n,)``.
-        up_to: How many weights have these leading bits or smaller ones; int64, shape ``(n,)``.
+        up_to: Number of weights with at most these leading bits; int64, shape ``(n,)``.
     """
 
     size: int
@@ -45,12 +45,12 @@ class MagnitudeRanking:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Which weights are zeroed: all of smaller magnitude, and the first so many of this one.
+    """The magnitude below which all weights are zeroed, and the number of weights at it that are zeroed too.
 
     Attributes:
-        pattern: The magnitude, as the integer that its bits are; -1 where nothing is zeroed.
-        ties: How many weights of the pool have exactly this magnitude.
-        zeroed_ties: How many of them are zeroed: the first in the order of the pool.
+        pattern: The bits of the magnitude as an integer; -1 if nothing is zeroed.
+        ties: Number of weights of the pool with exactly this magnitude.
+        zeroed_ties: Number of ties that are zeroed, in the order of the pool.
     """
 
     pattern: int
@@ -59,13 +59,13 @@ class Threshold:
 
 
 def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
-    """Look at all weights once.
+    """Rank all weights in one pass, or two if their dtypes differ.
 
     Args:
         tensors: The pool, in order; floating-point tensors of any shape, strides and device.
 
     Raises:
-        UnusableWeightError: A tensor holds NaN, which has no magnitude, or has a dtype that is not supported.
+        UnusableWeightError: A tensor holds NaN or has a dtype that is not supported.
     """
     counts = _count_leading(tensors)
     if len(counts) > 1:
@@ -82,16 +82,7 @@ def rank_magnitudes(tensors: Sequence[Tensor]) -> MagnitudeRanking:
 def find_thresholds(
     tensors: Sequence[Tensor], ranking: MagnitudeRanking, counts: Iterable[int]
 ) -> dict[int, Threshold]:
-    """Find where the ``count`` smallest magnitudes end, for several counts in the same passes.
-
-    Args:
-        tensors: The pool that was ranked.
-        ranking: What ``rank_magnitudes`` said of it.
-        counts: How many weights are to be zeroed, each from 0 to ``ranking.size``.
-
-    Returns:
-        The threshold of each count.
-    """
+    """Return the threshold of each count, which zeroes that many smallest magnitudes; all in the same passes."""
     counts = sorted(set(counts))
     places = {count: _locate(ranking.up_to, count) for count in counts if count > 0}
     found = {count: _Found(int(ranking.digits[place.index]), place) for count, place in places.items()}
@@ -110,7 +101,7 @@ def find_thresholds(
 
 
 def _count_leading(tensors: Sequence[Tensor], common: torch.dtype | None = None) -> dict[torch.dtype, Tensor]:
-    """Count the leading bits of all weights, in one dtype or in the dtype that each has; one pass."""
+    """Count the leading bits of all weights in one pass, in a common dtype or in each tensor's own."""
     counts: dict[torch.dtype, Tensor] = {}
     for position, tensor in enumerate(tensors):
         if tensor.dtype not in LAYOUTS:
@@ -128,13 +119,13 @@ def _count_leading(tensors: Sequence[Tensor], common: torch.dtype | None = None)
 def _refuse_nan(tensors: Sequence[Tensor]) -> None:
     for position, tensor in enumerate(tensors):
         if any(piece.isnan().any() for piece in pieces(tensor)):
-            reason = "holds NaN, which has no magnitude to rank by; load a sound checkpoint"
+            reason = "holds NaN, which has no magnitude to rank by; use an intact checkpoint"
             raise UnusableWeightError(reason, position=position)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a count is reached: at which index, how many lie before it, and how many at it."""
+    """The index at which a count is reached, and the numbers of weights below and at it."""
 
     index: int
     below: int
@@ -143,7 +134,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Found:
-    """The digits of a threshold that are known so far."""
+    """The digits of a threshold found so far."""
 
     pattern: int
     place: _Place
@@ -156,13 +147,11 @@ def _locate(up_to: Tensor, count: int) -> _Place:
 
 
 def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: Sequence[int], shift: int) -> Tensor:
-    """Count the digit that follows each prefix; int64, shape ``(prefixes, 2 ** DIGIT_BITS)``.
+    """Count the digits that follow each prefix; int64, shape ``(prefixes, 2 ** DIGIT_BITS)``.
 
     Args:
-        tensors: The pool.
-        dtype: The dtype in which it was ranked.
         prefixes: Bits of a magnitude above ``shift``, ascending.
-        shift: How many bits of a magnitude follow the prefix.
+        shift: Number of bits after the prefix.
     """
     leading_shift = LAYOUTS[dtype].magnitude_bits - LEADING_BITS
     known = torch.tensor(prefixes, dtype=torch.int64)
@@ -174,7 +163,7 @@ def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: S
         for piece in pieces(tensor):
             found = patterns(piece, dtype)
             near = looked_up.index_select(0, found >> leading_shift).nonzero().view(-1)
-            # From here on there are few.
+            # Few weights remain from here on.
             few = found[near].to("cpu", torch.int64)
             which = torch.searchsorted(known, few >> shift).clamp_max_(len(prefixes) - 1)
             cells = which << DIGIT_BITS | (few >> (shift - DIGIT_BITS)) & ((1 << DIGIT_BITS) - 1)
@@ -185,10 +174,10 @@ def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: S
 
 @dataclass(frozen=True)
 class MagnitudesBeyond:
-    """The weights that stay are those of larger magnitude than a limit: a mask that need not be written down.
+    """Survivors above a magnitude limit: an implicit mask.
 
     Attributes:
-        pattern: The limit, as the integer that its bits are; -1 where all weights stay.
+        pattern: The bits of the limit as an integer; -1 if all weights stay.
         dtype: The dtype in which magnitudes are compared.
     """
 
@@ -196,14 +185,14 @@ class MagnitudesBeyond:
     dtype: torch.dtype
 
     def mask(self, tensor: Tensor) -> Tensor:
-        """Return a contiguous bool tensor of a tensor's shape: true where the weight stays."""
+        """Return a contiguous bool tensor of the tensor's shape that is true where the weight stays."""
         keep = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
         for piece, target in pieces_with(tensor, keep):
             torch.gt(patterns(piece, self.dtype), self.pattern, out=target)
         return keep
 
     def of(self, weight: Weight) -> Weight:
-        """Return a weight with zeros in place of the others, in the same form."""
+        """Return the weight in the same form, with all others zeroed."""
         loaded = weight.loaded()
         if not isinstance(loaded, DenseWeight) or loaded.tensor.dtype != self.dtype:
             return loaded.masked(self.mask(loaded.values()))
@@ -211,22 +200,17 @@ class MagnitudesBeyond:
         if self.pattern < 0:
             return DenseWeight(tensor.clone(memory_format=torch.contiguous_format))
         bits = torch.tensor(self.pattern, dtype=LAYOUTS[self.dtype].integer)
-        # One pass over the weights, where a mask takes two more; the zeros are positive, as those of a mask are.
+        # A mask would take two more passes; zeros are positive, as with a mask.
         return DenseWeight(torch.nn.functional.hardshrink(tensor, bits.view(self.dtype).item()).contiguous())
 
 
 def survivors(
     tensors: Sequence[Tensor], dtype: torch.dtype, threshold: Threshold
 ) -> Iterator[Tensor | MagnitudesBeyond]:
-    """Yield for each tensor which weights stay: by their magnitude, or as a contiguous bool tensor of its shape.
+    """Yield the survivors of each tensor: as a magnitude limit, or as a contiguous bool mask of its shape.
 
-    Ties at the threshold are zeroed in the order of the tensors, then of the flat (row-major) index; a tensor needs
-    a mask only if some of its ties are zeroed and others are not.
-
-    Args:
-        tensors: The pool that was ranked.
-        dtype: The dtype in which it was ranked.
-        threshold: What to zero.
+    Ties at the threshold are zeroed in the order of the tensors, then of the flat (row-major) index. A tensor needs
+    a mask only if some but not all of its ties are zeroed.
     """
     up_to_it = MagnitudesBeyond(threshold.pattern, dtype)
     below_it = MagnitudesBeyond(threshold.pattern - 1, dtype)
@@ -248,7 +232,7 @@ def _count_equal(tensor: Tensor, dtype: torch.dtype, pattern: int) -> int:
 
 
 def _split_ties(tensor: Tensor, dtype: torch.dtype, pattern: int, zeroed: int) -> Tensor:
-    """Mask all that is smaller, and the first so many ties."""
+    """Return a mask that removes all smaller weights and the first ``zeroed`` ties."""
     keep = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
     for piece, target in pieces_with(tensor, keep):
         found = patterns(piece, dtype)

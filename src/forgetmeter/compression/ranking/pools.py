@@ -1,4 +1,4 @@
-"""What the built-in methods take their fraction of, known from shapes alone, and masks of whole units."""
+"""Pool sizes of the built-in methods, computed from shapes alone, and masks of whole units."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _ranks(matrices: Sequence[Matrix], _options: Mapping[str, OptionValue]) -> l
 
 
 def _shapes(matrices: Sequence[Matrix]) -> list[tuple[int, ...]]:
-    """Return the shape of what is selected of each parameter, as ``(…, output units, input units)``."""
+    """Return the shape of each parameter's selected part, as ``(…, output units, input units)``."""
     parts: dict[str, list[Matrix]] = {}
     for matrix in matrices:
         parts.setdefault(matrix.parameter, []).append(matrix)
@@ -54,7 +54,7 @@ UNITS = Pools("units", _units)
 RANKS = Pools("singular values", _ranks)
 DIM = Option(
     0,
-    "Which units go: 0 for output units (rows of nn.Linear, columns of Conv1D), 1 for input units.",
+    "Units to remove: 0 for output units (rows of nn.Linear, columns of Conv1D), 1 for input units.",
     (0, 1),
 )
 
@@ -64,8 +64,7 @@ def unit_mask(like: Tensor, dim: int, removed: Tensor) -> Tensor:
 
     Args:
         like: Weights, ``(…, output units, input units)``.
-        dim: 0 for output units, 1 for input units.
-        removed: Indices of the removed units; of experts, each one's units are counted after the ones before.
+        removed: Indices of the removed units; those of experts are numbered expert by expert.
     """
     sizes = _sizes(like, dim)
     keep = torch.ones(sizes, dtype=torch.bool, device=like.device)
@@ -74,7 +73,7 @@ def unit_mask(like: Tensor, dim: int, removed: Tensor) -> Tensor:
 
 
 def unit_count(like: Tensor, dim: int) -> int:
-    """Return how many units there are; each expert has its own."""
+    """Return the number of units, counting those of each expert."""
     return int(torch.Size(_sizes(like, dim)).numel())
 
 

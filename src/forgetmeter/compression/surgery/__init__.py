@@ -1,1 +1,1 @@
-"""Changing a model in place and undoing it: weights, ties, whole blocks."""
+"""Reversible in-place changes to a model: weights, ties, whole blocks."""

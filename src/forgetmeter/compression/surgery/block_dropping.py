@@ -1,4 +1,4 @@
-"""Taking whole blocks out of a model, and putting them back."""
+"""Removes whole blocks from a model, and restores them."""
 
 from __future__ import annotations
 
@@ -14,28 +14,23 @@ from forgetmeter.specs.role import Block
 
 Undo = Callable[[], None]
 
-# What modules call the number of their block, which says where their keys and values are in the cache.
+# Names of a module's block number, the index of its keys and values in the cache.
 _NUMBERS = ("layer_idx", "layer_id", "layer_index")
-# Lists with an entry a block; and, among them, lists of numbers of blocks.
+# Lists with one entry per block; and, among them, lists of block numbers.
 _NUMBERS_OF_BLOCKS = re.compile(r"(idxs?|indices|layer_ids)$|^(mlp_only|cross_attention|moe|global_attention)_layers$")
 _OF_BLOCKS = re.compile(r"layer|block|pattern|sparsity|intermediate_size|_heads$|window|idx|indices")
-# What configurations call the number of blocks of a stack; the first that there is counts.
+# Names of the configuration's number of blocks per stack; the first that exists counts.
 _COUNTS = {"encoder": ("encoder_layers", "num_layers"), "decoder": ("decoder_layers", "num_decoder_layers")}
 
 
 def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
-    """Take blocks out of a model, as if it had been made without them.
+    """Remove blocks from a model, as if it had been built without them; each list must keep at least one.
 
-    The blocks that stay are numbered anew, for the sake of key-value caches and of saving, and the configuration
-    says how many there are. T5's relative positions, which the first block of a stack holds for all of them, move
-    to the first that stays.
-
-    Args:
-        model: The model.
-        blocks: What to take out; each list keeps at least one.
+    The remaining blocks are renumbered, for key-value caches and for saving, and the configuration is updated. T5's
+    relative positions, held by the first block of a stack for all of them, move to the first remaining block.
 
     Returns:
-        A function that puts everything back.
+        A function that restores everything.
     """
     by_list: dict[str, set[int]] = {}
     for path, index in blocks:
@@ -67,19 +62,10 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
 
 
 def settings_of_what_is_left(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
-    """Return what a configuration says of single blocks, as it has to be once some of them are gone.
+    """Return the per-block settings of a configuration that change, updated for the remaining blocks.
 
-    That are lists with an entry a block, lists of the numbers of blocks, and two ways of counting: how many blocks at
-    the beginning are dense, and that every so many are sparse. Other periods cannot be kept; only loading what was
-    saved tells whether there was one.
-
-    Args:
-        settings: The configuration's attributes.
-        length: Number of blocks before.
-        kept: The blocks that stay, in order.
-
-    Returns:
-        The attributes that change.
+    These are lists with one entry per block, lists of block numbers, the number of dense blocks at the beginning, and
+    the period of sparse blocks. Other periods cannot be preserved; only loading the saved model reveals one.
     """
     changed: dict[str, Any] = {}
     for name, value in settings.items():
@@ -120,7 +106,7 @@ def _counts(model: PreTrainedModel, path: str, length: int) -> Iterator[tuple[An
 
 
 def _configs(model: PreTrainedModel, path: str) -> list[Any]:
-    """Return the model's configuration and those of its parts around the list, each once."""
+    """Return the distinct configurations of the model and of the modules that contain the list."""
     names = path.split(".")
     modules = [model.get_submodule(".".join(names[:end])) for end in range(len(names))]
     configs = [module.config for module in modules if hasattr(module, "config")]

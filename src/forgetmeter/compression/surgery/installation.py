@@ -1,4 +1,4 @@
-"""Puts weights into a model, and takes them out again."""
+"""Installs weights in a model, and restores the original ones."""
 
 from __future__ import annotations
 
@@ -22,22 +22,20 @@ Undo = Callable[[], None]
 
 
 def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
-    """Put weights in the place of the model's own, which stay whole for the undoing.
+    """Replace the model's weights, keeping the originals to restore them.
 
-    Quantized weights bring their own module. All others become a new parameter without gradient; forms that
-    have no module of their own are installed as plain values, in the dtype of the parameter they replace. The
-    parts of a fused parameter are put together, with the model's own weights for those that are not given. A
-    tied head that is installed is a matrix of its own until it is taken out; the input embedding never changes.
-    Blocks whose weights are dropped are taken out of the model.
+    Forms with their own layer replace the module. All others become a new parameter without gradient; simulated forms
+    become plain values in the dtype of the parameter they replace. Missing parts of a fused parameter keep the model's
+    own weights. A tied head stays untied until its installation is undone; the input embedding never changes. Blocks
+    with dropped weights are removed from the model.
 
     Args:
-        model: The model to change.
-        weights: What to install, by matrix of ``weight_map(model)``. Not copied, but for parts that were
-            compressed apart from one another.
+        weights: The weights to install, by matrix of ``weight_map(model)``. Copied only if parts of one parameter
+            were compressed separately.
 
     Returns:
-        A function that puts everything back as it was, ties included. Whatever was installed later must be
-        taken out first. If installing fails, everything is put back before the error goes on.
+        A function that restores everything, including ties. Later installations must be undone first. If installing
+        fails, everything is restored before the error is raised.
     """
     dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
     left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
@@ -48,7 +46,7 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
             if matrix.tied_to is not None:
                 undoing.callback(declare_untied(model, matrix))
         if dropped:
-            # Last, as the blocks that stay get other names.
+            # Last, since it renames the remaining blocks.
             undoing.callback(drop_blocks(model, dropped))
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
@@ -56,7 +54,7 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
 
 @contextmanager
 def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Iterator[None]:
-    """Have weights in the model for the length of a ``with`` block."""
+    """Install weights for the duration of a ``with`` block."""
     undo = install(model, weights)
     try:
         yield
@@ -80,12 +78,7 @@ def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
 
 
 def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
-    """Return what a parameter holds once weights are in the place of its own.
-
-    Args:
-        old: What it holds now; not changed.
-        units: Some or all of it, none of it twice.
-    """
+    """Return a parameter's values after installing units, which must not overlap; ``old`` is not changed."""
     if _is_whole(units, old):
         return units[0].weight.parameter(old.dtype)
     values = old.clone()
@@ -131,19 +124,15 @@ def _rows(bias: Tensor | None, ranges: Ranges) -> Tensor | None:
 
 
 class PartwiseLinear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
-    """A fused linear layer of which some output units are quantized and others are not, or otherwise.
+    """A fused linear layer whose output units are quantized differently or only in part.
 
     Attributes:
-        parts: The layers, each of which computes some of the output units.
-        order: For each output unit, where it is among those of all parts; int64, shape ``(output units,)``.
+        parts: The layers, each computing some of the output units.
+        order: The index of each output unit among those of all parts; int64, shape ``(output units,)``.
     """
 
     def __init__(self, parts: Sequence[tuple[Ranges, nn.Module]]) -> None:
-        """Make the layer.
-
-        Args:
-            parts: Layers with a ``weight``, each with its output units; together they cover all of them once.
-        """
+        """Take layers with a ``weight``, each with its output units; together they cover each unit once."""
         super().__init__()
         self.parts = nn.ModuleList(layer for _, layer in parts)
         places = torch.cat([torch.arange(start, stop) for ranges, _ in parts for start, stop in ranges])
@@ -155,9 +144,9 @@ class PartwiseLinear(nn.Module):  # type: ignore[misc] # torch is not followed b
 
 
 class DenseRows(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
-    """Some output units of a linear layer, as they are.
+    """Some uncompressed output units of a linear layer.
 
-    Its weights are buffers, since they are the model's parameters no longer.
+    Its weights are buffers, since they are no longer parameters of the model.
 
     Attributes:
         weight: Shape ``(output units, input units)``.
@@ -165,7 +154,7 @@ class DenseRows(nn.Module):  # type: ignore[misc] # torch is not followed by myp
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Take weights; not copied."""
+        """Take weights without copying them."""
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)

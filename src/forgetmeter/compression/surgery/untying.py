@@ -1,4 +1,4 @@
-"""Having a model know that its head is no longer its embedding."""
+"""Untie the output head from the embedding."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ from forgetmeter.specs.role import Matrix
 
 
 def declare_untied(model: PreTrainedModel, head: Matrix) -> Callable[[], None]:
-    """Have neither ``tie_weights`` nor saving and reloading make the head the embedding again.
+    """Keep ``tie_weights``, saving and reloading from tying the head to the embedding again.
 
-    Where the head is all that is tied, the configuration says that nothing is. But BERT's configuration ties a
-    bias along with it, and that of T5 and BART the embeddings of both stacks: they would be missing from a
-    checkpoint whose configuration ties nothing. T5's also decides whether the decoder's output is scaled. There
-    the configuration stays, and the model forgets this one tie; transformers leaves a head untied on loading
-    whose weights differ from the embedding's.
-
-    Args:
-        model: The model, with a head of its own installed.
-        head: The tied head's matrix.
+    If only the head is tied, the configuration turns tying off. But BERT's configuration also ties a bias, and that of
+    T5 and BART the embeddings of both stacks, which would be missing from a checkpoint whose configuration ties
+    nothing; T5's also decides whether the decoder's output is scaled. For these the configuration stays and the model
+    drops this one tie: on loading, transformers leaves a head untied if its weights differ from the embedding's.
 
     Returns:
-        A function that takes the declaration back.
+        A function that undoes the declaration.
     """
     undo_rest = _forget_in_class(model, head.parameter) if stays_tied(model, head) else _untie_config(model)
     undo_ties = _forget(getattr(model, "all_tied_weights_keys", {}), head.parameter)
@@ -36,7 +31,7 @@ def declare_untied(model: PreTrainedModel, head: Matrix) -> Callable[[], None]:
 
 
 def stays_tied(model: PreTrainedModel, head: Matrix) -> bool:
-    """Whether the configuration goes on tying when a head is untied, because it ties something else, too."""
+    """Whether the configuration must keep tying when the head is untied, because it also ties something else."""
     return any(tied != head.parameter for tied in getattr(model, "all_tied_weights_keys", {}))
 
 
@@ -54,7 +49,7 @@ def _untie_config(model: PreTrainedModel) -> Callable[[], None]:
 
 
 def _forget_in_class(model: PreTrainedModel, parameter: str) -> Callable[[], None]:
-    """Give the model a list of ties of its own in the place of its class's."""
+    """Override the class's list of ties on the instance."""
     own = vars(model).get("_tied_weights_keys")
     declared = model._tied_weights_keys or {}
     model._tied_weights_keys = {target: source for target, source in declared.items() if target != parameter}
