@@ -44,13 +44,13 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
     ("arguments", "says"),
     [
         (["run"], "give a study file, or --model"),
-        (["run", "none.yaml"], "there is no study file 'none.yaml'"),
+        (["run", "none.yaml"], "study file 'none.yaml' does not exist"),
         (["run", "--limit", "many"], "--limit"),
         (["run", "--no-such-option"], "No such option"),
         (["rum"], "No such command 'rum'"),
         (["show", "no/such/run"], "there is no run at 'no/such/run'"),
         (["show", "no/such/run", "--format", "excel"], "unknown format 'excel'"),
-        (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: model 'gpt 2' has none of the forms"),
+        (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: 'gpt 2' is not a valid model"),
         (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "there is no such folder"),
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
@@ -59,10 +59,10 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["list", "relations", "bear", "--data", "no/such"], "there is no folder 'no/such/BEAR'"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
-        (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is no share of a model"),
+        (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is not a valid share"),
         (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
-        (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from is of one probe"),
+        (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from applies to one probe"),
         (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "there is no file 'x.zip'"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_probe_is_fetched_once(data: Path, tmp_path: Path) -> None:
     done = forgetmeter(*request, "--from", str(tmp_path / "bear.zip"))
     assert "fetched from" in done.stdout
     assert "tasks: bear (2 relations)" in done.stdout
-    assert "there already" in forgetmeter(*request).stdout
+    assert "already there" in forgetmeter(*request).stdout
 
 
 def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     request = ["run", "--model", str(llama_folder), "--tasks", "piqa,winogrande", "--limit", "5", "--out", out]
     request += ["--recipes", "l1_unstructured:overall:0.5,dynamic_int8:head"]
     plan = forgetmeter(*request, "--dry-run")
-    assert "6 cells, 6 to do; 5 items a task;" in plan.stdout
+    assert "6 cells, 6 to do; 5 items per task;" in plan.stdout
     assert not Path(out).exists()
 
     done = forgetmeter(*request)
@@ -181,7 +181,7 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     assert "\x1b" not in done.stderr
 
     again = forgetmeter(*request)
-    assert "6 were stored before" in again.stdout
+    assert "6 already stored" in again.stdout
     assert again.stderr == ""
 
     assert "l1_unstructured:overall:0.5" in forgetmeter("show", out).stdout

@@ -116,9 +116,9 @@ def test_a_study_with_it_is_planned_run_shown_and_reported(study: Path, tmp_path
     name, folder = "capitals:continents=asia+europe:style=loud", tmp_path / "run"
     planned = said(forgetmeter("run", study, "--dry-run"))
     assert name in planned
-    assert "2 cells, 2 to do; 2 items a task, of a probe a relation;" in planned
+    assert "2 cells, 2 to do; 2 items per task (for probes: per relation);" in planned
     assert "2 of 2 cells done" in said(forgetmeter("run", study))
-    assert "2 were stored before" in said(forgetmeter("run", study))
+    assert "2 already stored" in said(forgetmeter("run", study))
     shown = json.loads(said(forgetmeter("show", folder, "--format", "json")))
     assert {(cell["task"], cell["items"]) for cell in shown["cells"]} == {(name, 4)}
     said(forgetmeter("report", folder, "--out", tmp_path / "report"))

@@ -66,8 +66,8 @@ def test_what_is_too_unlikely_for_a_number_is_infinite(text: Path) -> None:
     [
         ("perplexity", "needs a text: write perplexity:file=PATH"),
         ("perplexity:file=no/such", "there is no text file 'no/such'"),
-        ("perplexity:file=a:window=0", "'0' is no whole number from 1"),
-        ("perplexity:file=a:window=many", "'many' is no whole number from 1"),
+        ("perplexity:file=a:window=0", "'0' must be a positive integer"),
+        ("perplexity:file=a:window=many", "'many' must be a positive integer"),
         ("perplexity:file=C:/a", "malformed"),
         ("perplexity:text=a", "no option 'text' .allowed: file, window"),
     ],

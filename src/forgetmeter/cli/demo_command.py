@@ -39,10 +39,9 @@ def demo_command(
 
 
 def demo_study(output: str) -> Mapping[str, Any]:
-    """Return the demo's study: the three standards, the paper's grid, and each built-in fact in its first phrasing.
+    """Return the demo's study, with ``output`` as the folder or URL of the run.
 
-    Args:
-        output: Folder or URL of the run.
+    It covers the three standards, the paper's grid, and each built-in fact in its first phrasing.
     """
     return {
         "models": [f"standard:{name}" for name in STANDARDS],

@@ -1,4 +1,4 @@
-"""A study as a frozen value."""
+"""Studies."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How variants are asked.
+    """Evaluation settings. ``device`` and ``noise_floor`` do not change the set of cells.
 
     Attributes:
-        limit: Only the first so many items of each task, or of each relation of a probe; ``None`` for all.
-        seed: Seed of everything that is random.
+        limit: Only the first N items per task (for probes: per relation); ``None`` for all.
+        seed: Random seed.
         dtype: The dtype to compute in.
-        device: Where to compute; does not change which cells there are.
-        batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
-        noise_floor: Ask the baseline twice, in batches of other shapes, to see what scoring alone changes; does not
-            change which cells there are.
+        device: Where to compute.
+        batch_tokens: Maximum number of tokens per batch; ``None`` to choose by device.
+        noise_floor: Whether to score the baseline twice, in batches of other shapes, to see what scoring alone changes.
     """
 
     limit: int | None = None
@@ -39,10 +38,10 @@ class Study:
     """Models × recipes × tasks.
 
     Attributes:
-        models: The models, in order, each once.
-        recipes: The recipes, in order, each once; the baseline always comes first.
-        tasks: Names of the tasks, in order, each once.
-        evaluation: How variants are asked.
+        models: The models, in order, without duplicates.
+        recipes: The recipes, in order, without duplicates; the baseline always comes first.
+        tasks: Names of the tasks, in order, without duplicates.
+        evaluation: Evaluation settings.
         output: Folder or URL of the run.
     """
 
