@@ -56,14 +56,14 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out: output is missing"),
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
-        (["list", "relations", "bear", "--data", "no/such"], "there is no folder 'no/such/BEAR'"),
+        (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
         (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is not a valid share"),
         (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
         (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from applies to one probe"),
-        (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "there is no file 'x.zip'"),
+        (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "'x.zip' does not exist"),
     ],
 )
 def test_a_wrong_request_is_answered_in_one_line_each(arguments: list[str], says: str) -> None:
@@ -139,7 +139,7 @@ def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) ->
     tasks = [line for line in done.stderr.splitlines() if line.startswith("error: --tasks")]
     assert tasks == ["error: --tasks: unknown relation of bear 'P8' (allowed: P9, P10)"]
     done = forgetmeter(*request, "--tasks", "lama/trex", "--data", str(data), expect=2)
-    assert f"there is no folder '{data / 'LAMA'}'" in done.stderr
+    assert f"'{data / 'LAMA'}' does not exist" in done.stderr
 
 
 def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:

@@ -137,7 +137,7 @@ def test_it_is_named_on_the_command_line(llama_folder: Path, tmp_path: Path) -> 
         "capitals:styl=loud": "task 'capitals' has no option 'styl'; did you mean 'style'? (allowed: continents",
         "capitals:style=odd": "unknown value 'odd' (allowed: plain, loud)",
         "capitals:continents=a,b": "task 'b'",
-        "capitals:continents=asia/x": "no list of names joined by +, such as asia+europe",
+        "capitals:continents=asia/x": "must be a list of names joined by +, such as asia+europe",
         "capitals:continents=asa": "unknown continent 'asa'; did you mean 'asia'?",
         "captals": "did you mean 'capitals'? (allowed: lama/squad,",
     }.items():

@@ -101,7 +101,7 @@ def test_a_probe_is_read_from_the_data_folder_that_was_named(study: dict[str, An
     run(asked, executor=looking, data=tmp_path / "data")
     assert looking.items == {"bear:relations=P9:templates=0": ["bear/P9/0/0"]}
     assert RunStore(study["output"]).items()[0].task == "bear:relations=P9:templates=0"
-    with pytest.raises(UserError, match="there is no folder '.*BEAR'"):
+    with pytest.raises(UserError, match="BEAR' does not exist"):
         run(asked | {"output": str(tmp_path / "elsewhere")}, executor=looking)
 
 
