@@ -152,7 +152,10 @@ def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"), "perplexity is asked of decoders only"),
+        (
+            ("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"),
+            "perplexity is supported only for decoders",
+        ),
         (("--model", "standard:decoder", "--tasks", "facts", "--seed", str(2**63)), "--seed"),
     ],
 )
