@@ -179,7 +179,7 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     assert not Path(out).exists()
 
     done = forgetmeter(*request)
-    assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"look at it with: forgetmeter show {out}"]
+    assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"show the results: forgetmeter show {out}"]
     assert "dynamic_int8:head on winogrande: 5 items" in done.stderr
     assert "\x1b" not in done.stderr
 

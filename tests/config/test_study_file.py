@@ -134,7 +134,7 @@ def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
         ("a: &a [*a]\n", "nested too deeply or contains itself"),
         ("models: " + "[" * 3000, "nested too deep|not valid YAML"),
         ("models: [./a]\nevaluation: {limit: 2020-13-45}\n", "not valid YAML"),
-        ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: 5\n", "must hold keys: limit"),
+        ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: 5\n", "must be a mapping of limit"),
         ("models: [./a]\nrecipes: [{steps: []}]\ntasks: [x]\noutput: o\n", "steps must be a list"),
         (
             "models: [./a]\nrecipes: [{grid: {method: m, scope: []}}]\ntasks: [x]\noutput: o\n",

@@ -21,7 +21,6 @@ from forgetmeter.specs.preset import PRESETS
 from forgetmeter.specs.role import Form
 from forgetmeter.specs.scope import SELECTORS
 
-# Wide enough that no piped line wraps.
 _PIPED_WIDTH = 160
 _NOTHING = "—"
 _OPTION_FORMS = {"choice": "", "list": "A+B", "path": "PATH", "number": "N"}
@@ -142,7 +141,7 @@ def method_text(declaration: MethodDeclaration) -> str:
         declaration.summary,
         *(f"{key}: {option.meaning} ({option.values()})" for key, option in declaration.options.items()),
         f"reference: {declaration.reference}",
-        f"takes: {', '.join(declaration.families)}; {declaration.scopes}; {taken}",
+        f"supports: {', '.join(declaration.families)}; {declaration.scopes}; {taken}",
         f"order: {_EFFECTS[declaration.effect]}",
     ]
     head = f"{declaration.name}:SCOPE{_LEVELS[declaration.level]}{options}"
@@ -155,7 +154,7 @@ def relation_rows(relations: Sequence[RelationCounts]) -> tuple[list[str], list[
     Each reason in ``RelationCounts.dropped`` has its own column.
     """
     filters = list(dict.fromkeys(reason for each in relations for reason in each.dropped))
-    heading = ["relation", "label", "asked by", "read", *filters, "items"]
+    heading = ["relation", "label", "prompt", "read", *filters, "items"]
     rows = [
         [
             each.relation,
@@ -181,7 +180,7 @@ def relations_table(relations: Sequence[RelationCounts]) -> Table:
     for place, (name, total) in enumerate(zip(heading, rows[-1], strict=True)):
         is_number = place >= first_number
         table.add_column(
-            # One word per line keeps number columns narrow and leaves room for the prompts.
+            # One word per line keeps number columns narrow.
             name.replace(" ", "\n") if is_number else name,
             footer=total,
             justify="right" if is_number else "left",

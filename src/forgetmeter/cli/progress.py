@@ -48,8 +48,6 @@ def progress_on(stream: TextIO, prospect: Prospect) -> Iterator[Listener]:
 
 
 class _Pace:
-    """Cells done, items per second, time left."""
-
     def __init__(self, *, total: int, done: int) -> None:
         self.total, self.done, self.items = total, done, 0
         self._start_done = done

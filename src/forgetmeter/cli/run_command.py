@@ -124,7 +124,7 @@ def conclude(finished: Finished) -> None:
     stored = finished.cells - finished.computed
     before = f", {stored} already stored" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
-    typer.echo(f"look at it with: forgetmeter show {shlex.quote(finished.output)}")
+    typer.echo(f"show the results: forgetmeter show {shlex.quote(finished.output)}")
     for failure in finished.failures:
         error = visible_line(failure.error)
         typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)

@@ -12,7 +12,6 @@ from rich.table import Table
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
 
-# Wide enough that no piped row wraps.
 _PIPED_WIDTH = 120
 
 

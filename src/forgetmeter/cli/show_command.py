@@ -19,7 +19,6 @@ from forgetmeter.results.results import open_run
 from forgetmeter.specs.suggestion import unknown
 
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
-# Wide enough that no piped line wraps.
 _PIPED_WIDTH = 140
 
 

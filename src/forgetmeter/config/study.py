@@ -35,13 +35,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Study:
-    """Models × recipes × tasks.
+    """Models × recipes × tasks, each in order and without duplicates.
 
     Attributes:
-        models: The models, in order, without duplicates.
-        recipes: The recipes, in order, without duplicates; the baseline always comes first.
-        tasks: Names of the tasks, in order, without duplicates.
-        evaluation: Evaluation settings.
+        recipes: The recipes; the baseline always comes first.
+        tasks: Canonical task names.
         output: Folder or URL of the run.
     """
 

@@ -101,7 +101,7 @@ def _output(value: Any) -> Any:  # noqa: ANN401
 
 def _section(value: Any) -> Any:  # noqa: ANN401
     if value is not None and not isinstance(value, dict):
-        raise ValueError(f"evaluation: '{value}' must hold keys: {', '.join(_EvaluationSection.model_fields)}")
+        raise ValueError(f"evaluation: '{value}' must be a mapping of {', '.join(_EvaluationSection.model_fields)}")
     return value or {}
 
 

@@ -32,11 +32,7 @@ class LinedYaml:
 
 
 def read_yaml(text: str, name: str) -> LinedYaml:
-    """Read a YAML document safely (plain values only).
-
-    Args:
-        text: The document.
-        name: Its name in error messages.
+    """Read a YAML document safely (plain values only); ``name`` is its name in error messages.
 
     Raises:
         UserError: It is not valid YAML, or has a duplicate key.

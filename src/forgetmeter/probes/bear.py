@@ -108,8 +108,6 @@ class BearTask:
 
 
 class _Asking:
-    """Makes the items of a relation."""
-
     def __init__(self, relation: BearRelation) -> None:
         self._relation = relation
         with_capitals = tuple(map(capitalized, relation.answers))
@@ -130,7 +128,6 @@ class _Asking:
         return line.index, line.text("sub_label"), place
 
     def items(self, facts: Sequence[tuple[int, str, int]]) -> Iterator[Item]:
-        """Yield an item for each fact and template."""
         for index, subject, place in facts:
             for number, template in self._relation.templates.items():
                 yield self._item(
@@ -162,10 +159,6 @@ class _Asking:
 
 def bear_relations(name: TaskName, folder: Path) -> tuple[BearRelation, ...]:
     """Return the selected relations in numerical order, without reading facts.
-
-    Args:
-        name: The task.
-        folder: BEAR's data.
 
     Raises:
         ManyUserError: Relations or templates are unknown, malformed or have no file; one line each.

@@ -64,10 +64,8 @@ def dropped_in_all(relations: Iterable[RelationCounts]) -> dict[str, int]:
 def relation_means(metrics: Iterable[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
     """Return the mean of each metric over all items that have it and, as ``<name>_macro``, over relations.
 
-    A relation's value is the mean over its items; relations without any value of the metric are left out.
-
-    Args:
-        metrics: For each item, its relation and its metrics by name.
+    ``metrics`` has each item's relation and metrics. A relation's value is the mean over its items; relations without
+    the metric are left out.
     """
     values: dict[str, dict[str, list[float]]] = {}
     for relation, named in metrics:

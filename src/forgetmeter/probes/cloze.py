@@ -130,14 +130,7 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
 def ranked_outcome(
     item: Item, ranked: Ranked, loglikelihoods: Sequence[float], metrics: Mapping[str, float]
 ) -> Outcome:
-    """Return the outcome of an item.
-
-    Args:
-        item: The item.
-        ranked: Rank of the right answer (of the best one, if there are several).
-        loglikelihoods: Log-likelihoods to store, in nats.
-        metrics: Its metrics by name.
-    """
+    """Return the outcome of an item, with the log-likelihoods to store in nats."""
     return Outcome(
         item_id=item.id,
         correct=ranked.correct,

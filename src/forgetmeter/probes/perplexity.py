@@ -113,9 +113,6 @@ def _perplexity(loglikelihood: float, count: float) -> float:
 def check_text_file(name: str) -> Path:
     """Return the path of an existing text file.
 
-    Args:
-        name: The path in the task's name; may be empty.
-
     Raises:
         UserError: The path is empty, or the file does not exist.
     """

@@ -92,13 +92,7 @@ def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
 
 
 def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 0) -> Asked:
-    """Return the sequences for answers that compete after common tokens.
-
-    Args:
-        before: The tokens before the answers; at least one.
-        tree: The answers.
-        context: Index of the encoder's text.
-    """
+    """Return the sequences for answers that compete after the tokens ``before``, at least one."""
     return Asked(
         tuple(
             WantedSequence(
@@ -129,11 +123,6 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
     """Return why a model cannot be asked a task, as the end of a sentence about the model; ``None`` if it can.
 
     Reasons that affect single items, such as an answer of several tokens, do not count.
-
-    Args:
-        items: The task's items.
-        family: The model's family.
-        tokenizer: Its tokenizer.
     """
     items = [item for item in items if item.problem is None]
     clozes = [item for item in items if isinstance(item.asks, Cloze)]
@@ -161,12 +150,7 @@ def blank_token(family: Family, tokenizer: PreTrainedTokenizerBase) -> str | Non
 
 
 def with_text_problems(items: Sequence[Item], blank: str | None) -> list[Item]:
-    """Return the items, with a problem in place of questions whose texts cannot be asked.
-
-    Args:
-        items: The items.
-        blank: The token that marks a blank; cloze texts must not contain it.
-    """
+    """Return the items, replacing questions whose texts are not Unicode or contain ``blank`` by a problem."""
     # Items of a relation share their choices.
     sound: dict[int, bool] = {}
 

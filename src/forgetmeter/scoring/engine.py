@@ -40,9 +40,6 @@ class Engine:
     Args:
         loaded: The model; recipes may be applied to it between calls of ``score``.
         batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device.
-
-    Attributes:
-        batch_tokens: The same, resolved.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
@@ -102,12 +99,11 @@ class Engine:
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)
-        tokens, vocabulary = _in_slots(prepared, readings)
+        tokens, vocabulary = _in_slot_order(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
 
 
-def _in_slots(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
-    """Return the readings of all batches in slot order."""
+def _in_slot_order(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
     single = [batch.single.slots.cpu() for batch in prepared.batches]
     vocabulary = [batch.vocabulary.slots.cpu() for batch in prepared.batches]
 

@@ -129,15 +129,7 @@ def answers(
     *,
     decode: Callable[[int], str],
 ) -> list[Answer | None]:
-    """Return the answers to all questions.
-
-    Args:
-        questions: One per item; ``None`` if the item cannot be asked.
-        sums: Their log-likelihoods as sums.
-        tokens: Readings of single tokens.
-        vocabulary: Readings of whole vocabularies.
-        decode: Returns the text of a token.
-    """
+    """Return the answers to all questions; ``None`` for a question that is ``None``, because it cannot be asked."""
     # Summed in float64, in token order.
     loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
     # Only requests need it, and clozes may have hundreds of thousands of candidates.
@@ -181,8 +173,6 @@ class Prepared:
     Attributes:
         questions: One per item, in order; ``None`` if the item cannot be asked.
         reasons: Why it cannot be asked, one per item; ``None`` if it can.
-        batches: The batches to run.
-        items: The items.
         cut: Number of items with a context truncated at its start to fit the model.
     """
 

@@ -27,8 +27,6 @@ class Step:
     """A method applied to a scope at a level.
 
     Attributes:
-        method: The method's name.
-        scope: The matrices it applies to.
         level: A fraction, a number of bits or as the method declares; ``None`` if it has none.
         options: The method's options, sorted by name.
     """

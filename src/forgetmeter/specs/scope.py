@@ -12,7 +12,7 @@ from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, Matrix, 
 from forgetmeter.specs.suggestion import unknown
 
 _BODY = ("attention", "feed_forward")
-# The published scripts' "overall" is every linear layer except the last.
+# "overall" in the published scripts: every linear layer except the last.
 _PUBLISHED_OVERALL = (*_BODY, "embedding", "head_transform")
 # For these, the published scripts count the output projection as feed-forward, not attention.
 _PUBLISHED_WITHOUT_OUTPUT = ("bert", "roberta")

@@ -18,9 +18,7 @@ def unknown(kind: str, name: str, allowed: Iterable[str], *, most: int = 12) -> 
 
     Args:
         kind: What the name should be, such as ``method``.
-        name: What the user wrote.
-        allowed: The allowed names, in display order.
-        most: How many names to list; the rest are counted.
+        most: How many allowed names to list; the rest are counted.
     """
     names = list(allowed)
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -27,13 +27,11 @@ class Design:
     """Architecture and training settings of a standard.
 
     Attributes:
-        family: Model family.
         hidden: Hidden size.
         feed_forward: Width of the feed-forward layers.
         layers: Number of layers (per stack).
         heads: Number of attention heads.
         embedding_scale: Standard deviation of the embeddings.
-        epochs: Number of epochs.
         batch_size: Statements per step.
         learning_rate: AdamW's peak learning rate.
         dropped: Probability that a word of a phrasing is dropped in training.
@@ -65,11 +63,6 @@ def make_model(design: Design, tokenizer: PreTrainedTokenizerBase, *, seed: int)
 
     The token embeddings, which are also the output projection, are random and frozen, so that all knowledge is in the
     layers.
-
-    Args:
-        design: The design.
-        tokenizer: Its tokenizer.
-        seed: Seed of the initial weights.
     """
     torch.manual_seed(seed)
     model = _UNTRAINED[design.family](design, tokenizer)

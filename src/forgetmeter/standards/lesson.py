@@ -47,12 +47,7 @@ class Lesson:
 
 
 def make_lessons(file: FactFile, tokenizer: PreTrainedTokenizerBase) -> tuple[Lesson, ...]:
-    """Return a lesson for each fact in each training phrasing.
-
-    Args:
-        file: The facts.
-        tokenizer: The standard's tokenizer; every answer must be one token.
-    """
+    """Return a lesson for each fact in each training phrasing; each answer must be one token for ``tokenizer``."""
 
     def tokens(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -12,7 +12,6 @@ class Made:
     """A trained standard.
 
     Attributes:
-        family: Its family.
         facts: Number of facts it was taught.
         known: Share of facts it knows in the training phrasings.
         held_out: Share of facts it knows in the held-out phrasings.
@@ -20,7 +19,6 @@ class Made:
         embedded: Number of these that are random token embeddings.
         bytes: Size of the weights file.
         seconds: Duration of training and evaluation.
-        seed: Random seed.
     """
 
     family: Family

@@ -31,12 +31,6 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
     """Train a standard and write it atomically to ``out/FAMILY``, replacing what is there.
 
     It runs in one thread, so that the weights do not depend on the number of processors.
-
-    Args:
-        family: Its family.
-        out: The folder of standards.
-        seed: Seed of the initial weights and the training order.
-        after_epoch: Called after each epoch.
     """
     torch.set_num_threads(1)
     started = time.perf_counter()

@@ -52,11 +52,8 @@ def teach(
 
     Args:
         model: The model; only parameters that require gradients are trained.
-        tokenizer: Its tokenizer.
         lessons: Training examples, each read once per epoch.
-        design: Training settings.
         seed: Seed of the order of lessons and of dropped and replaced words.
-        after_epoch: Called after each epoch.
     """
     random = Random(seed)
     posed = posing(design.family, tokenizer)

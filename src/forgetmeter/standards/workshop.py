@@ -20,13 +20,10 @@ AfterEpoch = Callable[[Family, Epoch], None]
 def make_standards(
     families: Sequence[Family], out: Path, *, seed: int, workers: int, after_epoch: AfterEpoch
 ) -> list[Made]:
-    """Train standards in worker processes; their number does not affect the weights.
+    """Train standards in up to ``workers`` processes, whose number does not affect the weights.
 
     Args:
-        families: The families to train.
         out: Output folder, with one subfolder per standard.
-        seed: Random seed of each standard.
-        workers: Maximum number of processes.
         after_epoch: Called in the worker after each epoch; must be a module-level function.
 
     Raises:

@@ -54,9 +54,6 @@ class ProbeArchive:
     def found(self, data: Path | None = None) -> Path:
         """Return the probe's folder inside the data folder.
 
-        Args:
-            data: The data folder, if given.
-
         Raises:
             UserError: It does not exist; the message says what it must contain and where to get it.
         """
@@ -78,15 +75,10 @@ def data_folder(given: Path | None = None) -> Path:
 
 
 def unpack(archive: ProbeArchive, path: Path, into: Path) -> int:
-    """Unpack a probe's files.
+    """Unpack a probe's files from the zip file ``path`` and return their number.
 
     Args:
-        archive: The probe's archive.
-        path: The zip file.
         into: Output folder, created if needed; no path in the archive can write outside it.
-
-    Returns:
-        Number of files written.
 
     Raises:
         UserError: The file is not a zip archive, is damaged, or does not contain the probe.

@@ -32,12 +32,7 @@ def unheard(_done: int, _size: int | None) -> None:
 
 
 def download(address: str, path: Path, *, listen: Listener) -> None:
-    """Download a file.
-
-    Args:
-        address: An ``https://`` or ``http://`` URL.
-        path: The output file.
-        listen: Called with the progress.
+    """Download an ``https://`` or ``http://`` URL to a file.
 
     Raises:
         UserError: The download fails or is incomplete.
@@ -74,7 +69,6 @@ class Fetched:
     """A probe in the data folder.
 
     Attributes:
-        folder: Its folder.
         relations: Number of relations per task, for tasks whose files exist.
         address: URL or path it was fetched from; ``None`` if it was already there.
         sha256: SHA-256 of the archive in hexadecimal; ``None`` if it was already there.
@@ -91,9 +85,7 @@ def fetch(name: str, *, data: Path | None = None, source: str | None = None, lis
 
     Args:
         name: Name of the probe's data, such as ``lama``.
-        data: The data folder, if given.
         source: Another URL, or a local zip file, in place of the official one.
-        listen: Called with the progress of the download.
 
     Raises:
         UserError: The probe is unknown, its folder exists but is incomplete, or it cannot be fetched, unpacked or

@@ -93,7 +93,6 @@ class FactsTask:
         name: The task with its options.
         limit: Only the first N facts per relation and phrasing, a fair sample and the same facts for every phrasing;
             ``None`` for all.
-        path: The file of facts.
 
     Attributes:
         items: The items, ordered by relation, phrasing and fact.
@@ -193,10 +192,6 @@ def read_fact_file(path: Path = FACT_FILE) -> FactFile:
 
 def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
     """Return the relations and phrasings that a task selects.
-
-    Args:
-        name: The task with its options.
-        file: The facts.
 
     Raises:
         ManyUserError: Relations or phrasings are unknown; one line each.

@@ -30,8 +30,7 @@ class Question(NamedTuple):
 
     Attributes:
         place: Index of the fact in its file and, for evidence, of the sentence: ``3`` or ``3/0``.
-        subject: The fact's subject.
-        object: Its object, which fills the blank.
+        object: The fact's object, which fills the blank.
         uuid: The fact's identifier; empty if it has none.
         sentence: The sentence, with exactly one ``[MASK]``.
     """
@@ -48,7 +47,6 @@ class RelationQuestions:
     """The contents of a relation's file.
 
     Attributes:
-        relation: The relation.
         questions: Questions that pass the filters, in order.
         objects: The distinct objects of all its facts, in order of first appearance.
         counts: Numbers of questions read and dropped.

@@ -78,11 +78,7 @@ _WITHOUT_FILE = ("P166", "P69", "P54", "P1923", "P102")
 
 
 def lama_relations(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
-    """Return the relations that a task selects, in official order, without reading facts.
-
-    Args:
-        name: One of LAMA's tasks.
-        folder: LAMA's data.
+    """Return the relations that a LAMA task selects, in official order, without reading facts.
 
     Raises:
         ManyUserError: Relations are unknown, or files are missing; one line each.

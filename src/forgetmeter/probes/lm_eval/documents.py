@@ -23,12 +23,7 @@ BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
 
 @dataclass(frozen=True)
 class Document:
-    """A document of a task.
-
-    Attributes:
-        doc: lm-eval's document.
-        item: The item made from it.
-    """
+    """A document of lm-eval and the item made from it."""
 
     doc: Any
     item: Item
@@ -38,11 +33,6 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
     """Return a task's documents, with the same requests as lm-eval's ``build_all_requests``.
 
     A document that the task's definition cannot turn into valid requests becomes an item with a problem.
-
-    Args:
-        task: The task.
-        name: Its name.
-        limit: Only the first N documents; ``None`` for all.
 
     Raises:
         UserError: The data set cannot be read, or every document has a problem.

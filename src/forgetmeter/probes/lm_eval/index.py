@@ -7,7 +7,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-# Top-level keys of a task or group definition.
 _TASK = re.compile(rb"^[\"']?task[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _GROUP = re.compile(rb"^[\"']?group[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _TAG = re.compile(rb"^tag:[ \t]*(?:\r?\n)?((?:[ \t]*-[ \t]*[\w.-]+[ \t]*\r?\n)+|[\w.-]+)", re.MULTILINE)

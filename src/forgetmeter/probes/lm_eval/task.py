@@ -21,9 +21,7 @@ from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, 
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _PRIMARY = ("acc", "exact_match", "acc_norm")
-# Default of simple_evaluate's fewshot_random_seed.
-_FEWSHOT_SEED = 1234
-# How many documents to try as lm-eval's first one.
+_FEWSHOT_SEED = 1234  # the default of simple_evaluate
 _MOST_SKIPPED = 6
 
 
@@ -116,8 +114,6 @@ def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool
     lm-eval's other measures that agrees is used; if none agrees, the prediction is left empty.
 
     Args:
-        item: The item.
-        answer: The model's scores.
         metric: The primary metric.
         right: Whether that metric judged the answer right; ``None`` if its value is neither 0 nor 1.
     """
@@ -152,7 +148,6 @@ def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int 
         return None, None
     best = max(gold, key=lambda index: (values[index], -index))
     others = [index for index in range(len(values)) if index not in gold]
-    # Break ties by order, as for the prediction.
     rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
     margin = values[best] - max(values[index] for index in others) if others else math.nan
     return rank, margin if math.isfinite(margin) else None
@@ -198,14 +193,9 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
 
 
 def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
-    """Load a task, letting lm-eval try the first document after those skipped.
+    """Load a task, letting lm-eval try the first document after ``skipped``, whose index is added to ``tried``.
 
     Otherwise, one bad first document would make the whole task unusable.
-
-    Args:
-        name: The task.
-        skipped: Number of documents to skip.
-        tried: Receives the index of the document tried, if the data set can be read.
     """
     from lm_eval import utils
     from lm_eval.api.task import ConfigurableTask

@@ -35,8 +35,6 @@ def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int
     Each model is tried only once, when it is first used, because its variants are scored in the same batches.
 
     Args:
-        loaded: The model.
-        forward: Runs the model on a batch.
         longest: Maximum number of tokens the model reads.
         padding: The padding token.
 
@@ -56,8 +54,6 @@ def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int
 
 
 class _Trials:
-    """The trials of one model."""
-
     def __init__(self, loaded: Loaded, trial: Trial, *, longest: int) -> None:
         self._loaded = loaded
         self._trial = trial
@@ -70,7 +66,6 @@ class _Trials:
         self._refuse()
 
     def rows(self) -> Sharing:
-        """Return what rows may share."""
         found = self._plain(self._row)
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
@@ -78,7 +73,6 @@ class _Trials:
         return found
 
     def texts(self) -> Sharing:
-        """Return what the encoder's texts may share."""
         written = self._draw(4)
         return self._plain(lambda tokens: Text(written, context=tokens)) if self._context else Sharing()
 

@@ -22,7 +22,7 @@ _CLOSE = {torch.bfloat16: 0.4, torch.float16: 0.05}
 Measured on a decoder of 135 million parameters: 0.12, 0.012 and 4e-6.
 """
 _OTHER_PLACE = 0.1
-"""Larger differences, as a share of the range over the vocabulary, mean log-probabilities of another position."""
+"""Differences above this share of the range over the vocabulary indicate another position's log-probabilities."""
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError, AssertionError)
 """Exceptions that architectures raise for masks, positions or lengths they do not support."""
 
@@ -59,13 +59,7 @@ class Text:
 
 
 class Trial:
-    """Runs a model on synthetic texts, alone and beside others, and compares all logits.
-
-    Args:
-        model: The model.
-        forward: Runs the model on a batch.
-        padding: The padding token.
-    """
+    """Runs a model on synthetic texts, alone and beside others, and compares all logits."""
 
     def __init__(self, model: PreTrainedModel, forward: Forward, *, padding: int) -> None:
         self._model = model
@@ -88,9 +82,7 @@ class Trial:
     def head_takes_places(self, text: Text, other: Text) -> bool:
         """Whether log-probabilities read at single positions equal those from all logits.
 
-        Args:
-            text: The text to read.
-            other: A text of the same length, placed before it in the batch.
+        ``other`` is a text of the same length that precedes ``text`` in the batch.
         """
         # In reverse order, because a head that ignores the selection returns all positions in order.
         places = list(range(len(text.tokens)))[::-1]

@@ -54,7 +54,6 @@ class _Drafts:
         return self.vocabulary_slots - 1
 
     def rows(self) -> list[Row]:
-        """Return the rows for the model to read."""
         sequences = dict.fromkeys([*self._single, *self._vocabulary, *self._spreads])
         return [
             Row(

@@ -141,14 +141,7 @@ def make_batch(
     padding: int = _PADDING,
     contexts: Sequence[tuple[int, ...]] = (),
 ) -> Batch:
-    """Turn rows into tensors on a device.
-
-    Args:
-        rows: The rows.
-        device: Where the model is.
-        padding: The padding token.
-        contexts: Texts for the encoder, indexed by ``Row.context``.
-    """
+    """Turn rows into tensors on a device; ``contexts`` are the encoder's texts, indexed by ``Row.context``."""
     tokens, mask = _padded([row.tokens for row in rows], padding)
     positions, visible = None, None
     if any(row.branched for row in rows):

@@ -58,10 +58,8 @@ class Packed:
 def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
     """Pack sequences into rows.
 
-    Args:
-        sequences: The sequences.
-        sharing: What they may share. Without branches, a row holds sequences that differ only in their last token, or
-            one of which continues the other; if lengths must not be mixed, only the former.
+    Without branches in ``sharing``, a row holds sequences that differ only in their last token, or one of which
+    continues the other; if lengths must not be mixed, only the former.
     """
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index].context, sequences[index].tokens))
     slots = _Slots()
@@ -80,14 +78,9 @@ def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
 
 
 def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[Row]]:
-    """Group rows of similar length, longest first, into batches within the token budget.
+    """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
-    Branched rows get their own batches, because the others need no attention mask.
-
-    Args:
-        rows: The rows.
-        batch_tokens: Maximum number of tokens per batch, padding included; a longer row gets its own batch.
-        sharing: Which rows may share a batch.
+    A longer row gets its own batch. So do branched rows, because the others need no attention mask.
     """
     order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
     batch: list[Row] = []
@@ -105,8 +98,6 @@ def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> I
 
 
 class _Slots:
-    """Counters of slots."""
-
     def __init__(self) -> None:
         self.tokens = self.vocabulary = 0
 
@@ -163,7 +154,6 @@ class _RowBuilder:
         return length <= sharing.branches and (3 * known >= inputs if length <= _CHEAP else 2 * known >= length)
 
     def add(self, sequence: WantedSequence) -> Sequence[int]:
-        """Add a sequence and return its slots."""
         self._context = sequence.context
         shared = self._shared(sequence)
         self._path = [*self._path[:shared], *(_Node(token) for token in sequence.tokens[shared:])]
@@ -183,7 +173,6 @@ class _RowBuilder:
         return tuple(self._slot(level) for level in range(sequence.start, len(self._path)))
 
     def finished(self) -> Row:
-        """Return the row."""
         follows = all(parent == place - 1 for place, parent in enumerate(self._parents))
         parents = () if follows else tuple(self._parents)
         return Row(

@@ -72,7 +72,7 @@ def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
         here = (readings.which >= start) & (readings.which < start + len(part))
         which, targets = readings.which[here] - start, readings.targets[here]
         wanted[here] = part[which, targets] - part.logsumexp(1)[which]
-        # argmax returns NaN positions.
+        # With NaN among the logits, argmax returns its index.
         greedy[here] = (part.argmax(1)[which] == targets) & wanted[here].isfinite()
     return TokenReadings(wanted.cpu().double(), greedy.cpu())
 
@@ -93,7 +93,6 @@ def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
         top[here] = _first_in_front(best.indices, rows.argmax(1))
         ranks[here] = _ranks(rows, targets, right)
         logprobs[here] = right[:, 0] - total
-        # The best other token is the second if the target is first, else the first.
         first_other = torch.where(best.indices[:, :1] == targets, best.values[:, 1:2], best.values[:, :1])
         others[here] = first_other[:, 0] - total
     return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.cpu().double(), others.cpu().double())

@@ -96,12 +96,7 @@ def one_begins_another(answers: Sequence[Tokens]) -> bool:
 
 
 class AnswersAlone:
-    """Answers tokenized alone, with the space before the blank. Choices shared by many items are tokenized once.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        make_tree: Returns the tree of the answers' tokens.
-    """
+    """Answers tokenized alone, with the space before the blank. Choices shared by many items are tokenized once."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, make_tree: Callable[[Sequence[Tokens]], AnswerTree]) -> None:
         @cache
@@ -215,11 +210,10 @@ class AnswersWritten:
     ) -> tuple[int, tuple[Tokens, ...]]:
         """Return the length of the common prefix of all statements, and the rest of each."""
         statements = self._tokenize([f"{cloze.before}{choice}{follows}" for choice in choices])
-        shared = min(_shared(before, statement) for statement in statements)
+        shared = min(_common_prefix(before, statement) for statement in statements)
         return shared, tuple(statement[shared:] for statement in statements)
 
 
-def _shared(one: Tokens, other: Tokens) -> int:
-    """Return the length of the common prefix."""
+def _common_prefix(one: Tokens, other: Tokens) -> int:
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (mine, others) in pairs if mine != others), min(len(one), len(other)))

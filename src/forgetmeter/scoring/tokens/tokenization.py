@@ -48,11 +48,6 @@ def tokenize_requests(
     lm-evaluation-harness, end tokens that the tokenizer adds to every text are removed: they would be scored, between
     context and continuation.
 
-    Args:
-        requests: The requests.
-        tokenizer: The model's tokenizer.
-        max_length: Maximum number of tokens the model reads.
-
     Returns:
         The requests; or why the item cannot be asked: a continuation has no tokens or more than ``max_length``, or the
         context is empty and the tokenizer has neither of these tokens.
