@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 # The first paragraph of each command's help, so that `forgetmeter --help` imports no command.
 SUMMARIES = {
-    "demo": "Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes.",
+    "demo": "Show what compression forgets: the paper's grid on three small models, in minutes and without a network.",
     "run": "Run a study, or the cells still missing.",
     "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (

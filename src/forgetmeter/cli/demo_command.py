@@ -22,7 +22,7 @@ def demo_command(
     *,
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
-    """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
+    """Show what compression forgets: the paper's grid on three small models, in minutes and without a network."""
     prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)

@@ -65,13 +65,11 @@ class BearTask:
     Statements are capitalized, as in lm-pub-quiz.
 
     Args:
-        name: The task with its options.
         limit: Only the first N items per relation; ``None`` for all.
         data: The data folder; by default, the one ``data_folder`` returns.
 
     Attributes:
         items: The items, ordered by relation, fact and template.
-        relations: Counts per relation.
 
     Raises:
         UserError: The data is missing or damaged, or does not contain what the options ask for.

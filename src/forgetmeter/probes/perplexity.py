@@ -27,7 +27,6 @@ class PerplexityTask:
     """The perplexity of a text file; each paragraph, or each line of a .jsonl file, is an item.
 
     Args:
-        name: The task with its options.
         limit: Only the first N texts; ``None`` for all.
 
     Attributes:

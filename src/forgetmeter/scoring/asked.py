@@ -32,7 +32,6 @@ class Asked:
         sequences: Sequences to read: one per request or candidate, plus a last one if ``ranks_vocabulary``; or one per
             branching of ``tree``; or one per window of a text.
         ranks_vocabulary: Whether the last sequence ranks the whole vocabulary.
-        kind: Kind of answer.
         reason: Why the item cannot be asked; ``None`` if it can.
         tree: The answers, if they compete at a blank.
         is_cut: Whether a context was truncated at its start to fit the model.

@@ -39,7 +39,6 @@ class Question:
         slots: Slots of the log-probabilities to sum, in order of addition, int64, shape ``(steps,)``.
         owners: Index of the request or candidate of each slot, same shape.
         vocabulary: Slot of the vocabulary ranking, if there is one.
-        kind: Kind of answer.
     """
 
     requests: int

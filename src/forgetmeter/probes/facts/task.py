@@ -78,7 +78,6 @@ class FactFile:
         version: Changes whenever facts, phrasings or their order change.
         trained_phrasings: Number of phrasings per relation, from the first, that the standards are trained on; the rest
             are held out.
-        relations: The relations, in order.
     """
 
     version: str
@@ -90,13 +89,11 @@ class FactsTask:
     """The built-in facts: each fact asked by each phrasing of its relation.
 
     Args:
-        name: The task with its options.
         limit: Only the first N facts per relation and phrasing, a fair sample and the same facts for every phrasing;
             ``None`` for all.
 
     Attributes:
         items: The items, ordered by relation, phrasing and fact.
-        relations: Counts per relation.
 
     Raises:
         UserError: The file is missing or damaged, or does not contain what the options ask for.

@@ -33,13 +33,11 @@ class LamaTask:
     """One of LAMA's data sets.
 
     Args:
-        name: The task with its options.
         limit: Only the first N items per relation; ``None`` for all.
         data: The data folder; by default, the one ``data_folder`` returns.
 
     Attributes:
         items: The items by relation in LAMA's order, and within a relation in file order.
-        relations: Counts per relation.
 
     Raises:
         UserError: The data is missing or damaged, or does not contain what the options ask for.

@@ -59,7 +59,7 @@ class LmEvalTask:
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items with lm-eval's ``process_results`` and aggregate with its metrics.
 
-        An item with NaN scores is judged as if the model had ruled out the right answer.
+        An item whose scores are not numbers (see ``Answer``) is judged as if the right answer had been ruled out.
         """
         collected: dict[str, list[Any]] = {}
         outcomes = []

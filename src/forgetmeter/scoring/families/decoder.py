@@ -38,10 +38,6 @@ class DecoderScoring:
     text before the blank (see ``AnswersWritten``). A text is scored whole, after the same token, in windows if it is
     longer than the model reads.
 
-    Args:
-        loaded: The model.
-        batch_tokens: Maximum number of tokens per batch, padding included.
-
     Raises:
         UserError: The model cannot be scored; see ``find_sharing``.
     """

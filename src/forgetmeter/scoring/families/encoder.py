@@ -70,13 +70,9 @@ class EncoderScoring:
     """Scores with a masked language model.
 
     A vocabulary cloze is answered at one mask. A whole statement is scored by pseudo-log-likelihood: the sum of its
-    tokens' log-probabilities, each with the token and the rest of its word masked (Kauf and Ivanova, "A better way to
-    do masked language model scoring", ACL 2023, arXiv 2305.10588). If only the answers compete, each gets as many masks
-    as it has tokens, and its score is the sum of their log-probabilities, filled in from left to right.
-
-    Args:
-        loaded: The model.
-        batch_tokens: Maximum number of tokens per batch, padding included.
+    tokens' log-probabilities, each with the token and later tokens of its word masked (Kauf and Ivanova, "A better way
+    to do masked language model scoring", ACL 2023, arXiv 2305.10588). If only the answers compete, each gets as many
+    masks as it has tokens, and its score is the sum of their log-probabilities, filled in from left to right.
 
     Raises:
         UserError: The model cannot be scored; see ``find_sharing``.

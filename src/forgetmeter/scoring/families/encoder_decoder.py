@@ -32,14 +32,10 @@ from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
 
 
 class EncoderDecoderScoring:
-    """Scores with an encoder-decoder, encoding each text once per batch.
+    """Scores with an encoder-decoder, encoding each text once per batch. Encoder tokens count as batch tokens.
 
     Continuations are tokenized and scored as in lm-evaluation-harness; clozes use the format the model was trained on
     (see ``blank_filling``).
-
-    Args:
-        loaded: The model.
-        batch_tokens: Maximum number of encoder and decoder tokens per batch, padding included.
 
     Raises:
         UserError: The model cannot be scored; see ``find_sharing``.
