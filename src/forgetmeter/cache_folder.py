@@ -1,4 +1,4 @@
-"""Where things are kept that can be made again."""
+"""Cache location."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from platformdirs import user_cache_path
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: ``FORGETMETER_CACHE``, else the user's own for this program."""
+    """Return ``FORGETMETER_CACHE`` if it is set, else the user's cache folder for this program."""
     named = os.environ.get("FORGETMETER_CACHE")
     return Path(named).expanduser() if named else user_cache_path("forgetmeter", appauthor=False)

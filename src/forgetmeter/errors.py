@@ -6,14 +6,11 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """The request was wrong: shown as one line, without a traceback, with exit code 2.
-
-    The message says what was wrong, what is allowed, and what to do.
-    """
+    """A wrong request: one line that says what is wrong, what is allowed and what to do; no traceback, exit code 2."""
 
 
 class ManyUserError(UserError):
-    """Several wrong things in one request, reported together, a line each."""
+    """Several problems in one request, one line each."""
 
     def __init__(self, messages: list[str]) -> None:
         super().__init__("\n".join(messages))
@@ -21,10 +18,10 @@ class ManyUserError(UserError):
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Raise what is wrong, all of it; nothing where nothing is.
+    """Raise all problems together; do nothing if there are none.
 
     Raises:
-        UserError: There is a problem; a ``ManyUserError`` where there are several.
+        UserError: There is a problem; ``ManyUserError`` if there are several.
     """
     found = list(problems)
     if len(found) == 1:
@@ -34,5 +31,5 @@ def refuse(problems: Iterable[str]) -> None:
 
 
 def one_line(error: BaseException, *, most: int = 200) -> str:
-    """Return the text of a library's error on one line of at most ``most`` characters; its type where it has none."""
+    """Return a library's error message on one line of at most ``most`` characters, or its type if it is empty."""
     return " ".join(str(error).split())[:most] or type(error).__name__

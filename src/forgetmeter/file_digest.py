@@ -1,4 +1,4 @@
-"""The checksum of a file."""
+"""File checksums."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CHUNK = 1 << 20
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as hexadecimal digits; it is never whole in memory."""
+    """Return the SHA-256 of a file as hexadecimal digits, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

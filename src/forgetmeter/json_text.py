@@ -9,22 +9,20 @@ from typing import Any
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """Return a document as UTF-8 JSON: sorted keys, indented by 2, with a newline at the end.
-
-    Numbers that JSON has not (NaN and the infinities) become ``null``.
+    """Return a document as UTF-8 JSON: sorted keys, indent 2, trailing newline; NaN and infinities become ``null``.
 
     Raises:
-        TypeError: It holds something that JSON has no form for.
+        TypeError: A value cannot be represented in JSON.
     """
     text = json.dumps(_finite(document), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
     return (text + "\n").encode()
 
 
 def read_json(text: bytes) -> dict[str, Any]:
-    """Read a document; NaN and the infinities, which JSON cannot represent, are refused.
+    """Read a JSON object.
 
     Raises:
-        ValueError: It is not JSON, or not an object.
+        ValueError: It is not valid JSON (NaN and infinities are not), or not an object.
     """
     document = json.loads(text, parse_constant=_refuse_constant)
     if not isinstance(document, dict):
@@ -33,7 +31,7 @@ def read_json(text: bytes) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _finite(value: object) -> object:

@@ -45,7 +45,7 @@ def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
         ("l1_unstructured:overall:1.5", "takes a fraction from 0 to 1"),
         ("l1:overall:0.5", "unknown method 'l1'"),
         ("drop_layers:layers[0]/overall:1+svd:layers[0]/overall:0.5", "earlier steps dropped its layers"),
-        ("l1_unstructured", "is no compression step"),
+        ("l1_unstructured", "is not a valid compression step"),
     ],
 )
 def test_recipes_that_do_not_fit(checkpoint: Save, tmp_path: Path, recipe: str, says: str) -> None:

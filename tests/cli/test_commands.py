@@ -44,26 +44,26 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
     ("arguments", "says"),
     [
         (["run"], "give a study file, or --model"),
-        (["run", "none.yaml"], "there is no study file 'none.yaml'"),
+        (["run", "none.yaml"], "study file 'none.yaml' does not exist"),
         (["run", "--limit", "many"], "--limit"),
         (["run", "--no-such-option"], "No such option"),
         (["rum"], "No such command 'rum'"),
         (["show", "no/such/run"], "there is no run at 'no/such/run'"),
         (["show", "no/such/run", "--format", "excel"], "unknown format 'excel'"),
-        (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: model 'gpt 2' has none of the forms"),
+        (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: 'gpt 2' is not a valid model"),
         (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "the folder does not exist"),
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out: output is missing"),
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
-        (["list", "relations", "bear", "--data", "no/such"], "there is no folder 'no/such/BEAR'"),
+        (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
-        (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is no share of a model"),
+        (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is not a valid share"),
         (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
-        (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from is of one probe"),
-        (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "there is no file 'x.zip'"),
+        (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from applies to one probe"),
+        (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "'x.zip' does not exist"),
     ],
 )
 def test_a_wrong_request_is_answered_in_one_line_each(arguments: list[str], says: str) -> None:
@@ -130,7 +130,7 @@ def test_a_probe_is_fetched_once(data: Path, tmp_path: Path) -> None:
     done = forgetmeter(*request, "--from", str(tmp_path / "bear.zip"))
     assert "fetched from" in done.stdout
     assert "tasks: bear (2 relations)" in done.stdout
-    assert "there already" in forgetmeter(*request).stdout
+    assert "already there" in forgetmeter(*request).stdout
 
 
 def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) ->
     tasks = [line for line in done.stderr.splitlines() if line.startswith("error: --tasks")]
     assert tasks == ["error: --tasks: unknown relation of bear 'P8' (allowed: P9, P10)"]
     done = forgetmeter(*request, "--tasks", "lama/trex", "--data", str(data), expect=2)
-    assert f"there is no folder '{data / 'LAMA'}'" in done.stderr
+    assert f"'{data / 'LAMA'}' does not exist" in done.stderr
 
 
 def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
@@ -152,7 +152,10 @@ def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"), "perplexity is asked of decoders only"),
+        (
+            ("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"),
+            "perplexity is supported only for decoders",
+        ),
         (("--model", "standard:decoder", "--tasks", "facts", "--seed", str(2**63)), "--seed"),
     ],
 )
@@ -172,16 +175,16 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     request = ["run", "--model", str(llama_folder), "--tasks", "piqa,winogrande", "--limit", "5", "--out", out]
     request += ["--recipes", "l1_unstructured:overall:0.5,dynamic_int8:head"]
     plan = forgetmeter(*request, "--dry-run")
-    assert "6 cells, 6 to do; 5 items a task;" in plan.stdout
+    assert "6 cells, 6 to do; 5 items per task;" in plan.stdout
     assert not Path(out).exists()
 
     done = forgetmeter(*request)
-    assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"look at it with: forgetmeter show {out}"]
+    assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"show the results: forgetmeter show {out}"]
     assert "dynamic_int8:head on winogrande: 5 items" in done.stderr
     assert "\x1b" not in done.stderr
 
     again = forgetmeter(*request)
-    assert "6 were stored before" in again.stdout
+    assert "6 already stored" in again.stdout
     assert again.stderr == ""
 
     assert "l1_unstructured:overall:0.5" in forgetmeter("show", out).stdout

@@ -30,9 +30,9 @@ def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [
         f"{llama_folder} + l1_unstructured:overall:0.5",
         "zeros in its scopes: 7,680 of 15,360 (50.00%); removed: 7,680",
-        f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files} files",
+        f"bytes of weights on disk: {before:,} before, {after:,} after ({after / before:.1%}), {files} files",
         "Zeros are stored as plain numbers and take as many bytes as before.",
-        "loaded again: the logits are those of the compressed model",
+        "checked: the logits of the written folder match those of the compressed model",
         f"written to {out}",
     ]
 
@@ -41,7 +41,7 @@ def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["./none", "l1_unstructured:overall:0.5"], "the folder does not exist"),
-        (["gpt 2", "l1_unstructured:overall:0.5"], "has none of the forms"),
+        (["gpt 2", "l1_unstructured:overall:0.5"], "is not a valid model"),
         (["MODEL", "n_m:overall:m=5"], "n_m: m=5 does not divide the 32 input units"),
         (["MODEL", "l1_heads:attention:0.9"], "would leave a layer without heads"),
         (["MODEL", "svd:overall:0.5", "--format", "zip"], "--format: unknown format 'zip'"),

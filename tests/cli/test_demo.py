@@ -32,4 +32,4 @@ def test_it_ends_with_a_grid_a_family_and_the_reports_path(short, tmp_path, caps
     assert printed.splitlines()[-1] == f"the report: {tmp_path / 'run'}/report.html"
     assert (tmp_path / "run" / "report.html").is_file()
     command.demo_command(out=str(tmp_path / "run"))
-    assert "9 were stored before" in capsys.readouterr().out
+    assert "9 already stored" in capsys.readouterr().out

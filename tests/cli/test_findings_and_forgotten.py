@@ -85,7 +85,7 @@ def test_forgotten_for_programs(run: str) -> None:
     [
         (["--recipe", "dynamic_int8:overall"], "unknown recipe of this run 'dynamic_int8:overall'"),
         (["--recipe", "baseline"], "give another recipe"),
-        (["--recipe", "nonsense"], "is no compression step"),
+        (["--recipe", "nonsense"], "is not a valid compression step"),
         (["--recipe", RECIPES[0], "--task", "boolq"], "unknown task of this run 'boolq' (allowed: facts, piqa)"),
         (["--recipe", RECIPES[0], "--status", "lost"], "unknown status 'lost'"),
         (["--recipe", RECIPES[0], "--format", "latex"], "unknown format 'latex'"),

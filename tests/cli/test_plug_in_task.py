@@ -118,9 +118,9 @@ def test_a_study_with_it_is_planned_run_shown_and_reported(study: Path, tmp_path
     name, folder = "capitals:continents=asia+europe:style=loud", tmp_path / "run"
     planned = said(forgetmeter("run", study, "--dry-run"))
     assert name in planned
-    assert "2 cells, 2 to do; 2 items a task, of a probe a relation;" in planned
+    assert "2 cells, 2 to do; 2 items per task (for probes: per relation);" in planned
     assert "2 of 2 cells done" in said(forgetmeter("run", study))
-    assert "2 were stored before" in said(forgetmeter("run", study))
+    assert "2 already stored" in said(forgetmeter("run", study))
     shown = json.loads(said(forgetmeter("show", folder, "--format", "json")))
     assert {(cell["task"], cell["items"]) for cell in shown["cells"]} == {(name, 4)}
     said(forgetmeter("report", folder, "--out", tmp_path / "report"))
@@ -139,7 +139,7 @@ def test_it_is_named_on_the_command_line(llama_folder: Path, tmp_path: Path) -> 
         "capitals:styl=loud": "task 'capitals' has no option 'styl'; did you mean 'style'? (allowed: continents",
         "capitals:style=odd": "unknown value 'odd' (allowed: plain, loud)",
         "capitals:continents=a,b": "task 'b'",
-        "capitals:continents=asia/x": "no list of names joined by +, such as asia+europe",
+        "capitals:continents=asia/x": "must be a list of names joined by +, such as asia+europe",
         "capitals:continents=asa": "unknown continent 'asa'; did you mean 'asia'?",
         "captals": "did you mean 'capitals'? (allowed: lama/squad,",
     }.items():

@@ -34,8 +34,8 @@ def test_both_forms_give_the_canonical_name(entry: object, name: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        (5, "'5' is no task; write a name, or {task: lama/trex, source: evidence}"),
-        ({"source": "evidence"}, "is no task"),
+        (5, "'5' is not a valid task; write a name, or {task: lama/trex, source: evidence}"),
+        ({"source": "evidence"}, "is not a valid task"),
         ({"task": "piqa", "source": "evidence"}, "unknown task with options 'piqa' .allowed: lama/squad"),
         ({"task": "lama/trex", "sorce": "evidence"}, "did you mean 'source'"),
         ({"task": "lama/trex", "source": None}, "option source=None of a task must be a single value"),

@@ -106,7 +106,7 @@ def test_an_answer_without_candidates_is_a_bug(data: Path) -> None:
     ("options", "says"),
     [
         (":relations=P37+P9", "unknown relation of bear 'P37'; did you mean 'P36'? (allowed: P36, P9)"),
-        (":templates=0+1", "there is no template 1 in P9 (allowed: 0)"),
+        (":templates=0+1", "no template 1 in P9 (allowed: 0)"),
         (":template=0", "has no option 'template'; did you mean 'templates'?"),
     ],
 )
@@ -118,7 +118,7 @@ def test_what_cannot_be_asked_is_said_before_any_work(data: Path, options: str, 
 def test_a_relation_without_its_file_is_named_unless_others_are_chosen(data: Path) -> None:
     (data / "BEAR" / "P36.jsonl").unlink()
     (problem,) = task_problems("bear", data=data)
-    assert f"relation P36 is in {METADATA}, but there is no file" in problem
+    assert f"relation P36 is in {METADATA}, but '" in problem
     assert "fetch it again from the lm-pub-quiz project" in problem
     assert task_problems("bear:relations=P9", data=data) == []
 
@@ -126,17 +126,17 @@ def test_a_relation_without_its_file_is_named_unless_others_are_chosen(data: Pat
 def test_a_file_without_its_relation_is_named(data: Path) -> None:
     (data / "BEAR" / "P77.jsonl").write_text("{}\n")
     (problem,) = task_problems("bear", data=data)
-    assert "P77.jsonl' is of no relation" in problem
+    assert "P77.jsonl' belongs to no relation" in problem
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (None, f"{METADATA}' cannot be read .*fetch it again from the lm-pub-quiz project"),
-        (b"", "is cut off or no JSON"),
-        (b'{"P36": {"templa', "is cut off or no JSON"),
-        (b"[]", "names no relations"),
-        (b"{}", "names no relations"),
+        (b"", "is not valid JSON"),
+        (b'{"P36": {"templa', "is not valid JSON"),
+        (b"[]", "lists no relations"),
+        (b"{}", "lists no relations"),
     ],
 )
 def test_damaged_metadata_is_named(data: Path, content: bytes | None, says: str) -> None:
@@ -152,13 +152,13 @@ def test_damaged_metadata_is_named(data: Path, content: bytes | None, says: str)
     [
         (
             {"templates": ["[X] is where?"]},
-            r"template 0 of relation P9 .* must hold \[Y\] once, and is '\[X\] is where",
+            r"template 0 of relation P9 .* must contain \[Y\] once, but is '\[X\] is where",
         ),
-        ({"templates": ["[Y] or [Y]?"]}, r"must hold \[Y\] once"),
-        ({"templates": []}, "relation P9 .* has no templates"),
-        ({"templates": None}, "has no templates"),
-        ({"answer_space_labels": [1]}, "has no answer_space_labels"),
-        ({"answer_space_labels": ["a", ""]}, "has no answer_space_labels"),
+        ({"templates": ["[Y] or [Y]?"]}, r"must contain \[Y\] once"),
+        ({"templates": []}, "relation P9 .* templates must be a list of texts"),
+        ({"templates": None}, "templates must be"),
+        ({"answer_space_labels": [1]}, "answer_space_labels must be"),
+        ({"answer_space_labels": ["a", ""]}, "answer_space_labels must be"),
         ({"answer_space_ids": ["Q1"]}, "has 2 answer_space_labels, but 1 answer_space_ids"),
     ],
 )
@@ -175,8 +175,8 @@ def test_a_damaged_relation_is_named(data: Path, change: dict[str, Any], says: s
     ("fact", "says"),
     [
         ({"sub_label": "a"}, "'answer_idx' is missing"),
-        ({"sub_label": "a", "answer_idx": "1"}, "'answer_idx' is '1', not a whole number"),
-        ({"sub_label": "a", "answer_idx": True}, "'answer_idx' is True, not a whole number"),
+        ({"sub_label": "a", "answer_idx": "1"}, "'answer_idx' is '1', not an integer"),
+        ({"sub_label": "a", "answer_idx": True}, "'answer_idx' is True, not an integer"),
         ({"sub_label": "a", "answer_idx": 2}, "answer_idx 2 is outside the 2 answers of its relation"),
         ({"sub_label": "a", "answer_idx": -1}, "answer_idx -1 is outside the 2 answers of its relation"),
         ({"sub_label": "a", "obj_id": "Q404"}, "'answer_idx' is missing"),

@@ -65,9 +65,9 @@ def test_what_is_too_unlikely_for_a_number_is_infinite(text: Path) -> None:
     ("name", "says"),
     [
         ("perplexity", "needs a text: write perplexity:file=PATH"),
-        ("perplexity:file=no/such", "there is no text file 'no/such'"),
-        ("perplexity:file=a:window=0", "'0' is no whole number from 1"),
-        ("perplexity:file=a:window=many", "'many' is no whole number from 1"),
+        ("perplexity:file=no/such", "text file 'no/such' does not exist"),
+        ("perplexity:file=a:window=0", "'0' must be a positive integer"),
+        ("perplexity:file=a:window=many", "'many' must be a positive integer"),
         ("perplexity:file=C:/a", "malformed"),
         ("perplexity:text=a", "no option 'text' .allowed: file, window"),
     ],
@@ -78,7 +78,7 @@ def test_wrong_names_say_why(name: str, says: str) -> None:
         raise UserError(problem)
 
 
-@pytest.mark.parametrize(("content", "says"), [(b"\n \n", "holds no text"), (b"\xff\xfe", "not in UTF-8")])
+@pytest.mark.parametrize(("content", "says"), [(b"\n \n", "contains no text"), (b"\xff\xfe", "not UTF-8")])
 def test_files_without_text_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes(content)

@@ -30,17 +30,17 @@ def test_shares_and_sizes(text: str, most: int) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is no size"),
-        ("half", "is no size"),
-        ("-1", "is no size"),
-        ("nan", "is no size"),
-        ("1e3MB", "is no size"),
-        ("5 furlongs", "is no size"),
-        ("0", "is no share of a model: it must be above 0 and at most 1"),
-        ("2", "is no share of a model"),
+        ("", "is not a valid size"),
+        ("half", "is not a valid size"),
+        ("-1", "is not a valid size"),
+        ("nan", "is not a valid size"),
+        ("1e3MB", "is not a valid size"),
+        ("5 furlongs", "is not a valid size"),
+        ("0", "is not a valid share: it must be above 0 and at most 1"),
+        ("2", "is not a valid share"),
         ("200", "allowed: a share such as 0.5 or 50%, or a size such as 200MB"),
-        ("120%", "is no share of a model"),
-        ("0MB", "is less than a byte"),
+        ("120%", "is not a valid share"),
+        ("0MB", "is less than one byte"),
     ],
 )
 def test_what_is_neither_is_refused(text: str, says: str) -> None:

@@ -52,7 +52,7 @@ def test_an_interrupted_training_leaves_what_was_there(tmp_path):
 def test_nothing_but_a_standard_is_replaced(tmp_path):
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "mine").touch()
-    with pytest.raises(UserError, match="is no standard"):
+    with pytest.raises(UserError, match="is not a standard"):
         check_out(tmp_path, ["encoder"])
     check_out(tmp_path, ["decoder"])
 

@@ -26,9 +26,9 @@ def advise_command(
         str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
     ],
     *,
-    tasks: Annotated[str, typer.Option(help="What it is to remember: tasks, separated by commas.")],
+    tasks: Annotated[str, typer.Option(help="Tasks to preserve, separated by commas.")],
     max_bytes: Annotated[
-        str, typer.Option("--max-bytes", help="The most it may take: a share such as 0.5, or a size such as 200MB.")
+        str, typer.Option("--max-bytes", help="Size limit: a share such as 0.5, or a size such as 200MB.")
     ],
     recipes: Annotated[
         str | None,
@@ -36,26 +36,26 @@ def advise_command(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(help="Folder or URL of the runs.", show_default="one under runs/ that is named for the request"),
+        typer.Option(help="Folder or URL of the runs.", show_default="under runs/, named after the request"),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Ask no more than the first so many items of each task; of a probe, of each relation."),
+        typer.Option(help="At most the first N items per task (for probes: per relation)."),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="The most tokens in a batch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+        typer.Option(help="Folder that contains LAMA/ and BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the recipe that keeps most of what a model knows within a size.
 
-    Every candidate's size is counted, and those that fit are asked: a few items all of them, more items the better
-    ones, all items the best. What was answered is kept; the same command goes on after an interruption.
+    The size of every candidate is computed. Those that fit are evaluated on a few items, the better ones on more, and
+    the best on all. Answers are stored; after an interruption, the same command continues.
     """
     options = {
         "evaluation.limit": limit,
@@ -83,7 +83,7 @@ def advise_command(
 
 
 class _Lines(StageLines, Listener):
-    """Says what has begun, a line each, and shows how runs go."""
+    """Prints one line per stage and shows the progress of runs."""
 
     def run(self, prospect: Prospect) -> Finished:
         with progress_on(sys.stderr, prospect) as progress:

@@ -1,4 +1,4 @@
-"""The commands by name, each in a module that is imported when the command is called or its help is asked."""
+"""The commands, imported on first use."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# What `forgetmeter --help` says of each, the first paragraph of its own help: none is imported for that.
+# The first paragraph of each command's help, so that `forgetmeter --help` imports no command.
 SUMMARIES = {
-    "demo": "Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes.",
-    "run": "Run a study, or what is missing of it.",
+    "demo": "Show what compression forgets: the paper's grid on three small models, in minutes and without a network.",
+    "run": "Run a study, or the cells still missing.",
     "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (
         "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."
     ),
     "findings": "Test the claims of the paper and of related work on this run.",
-    "forgotten": "List what a recipe made the model forget, item by item, with its old and its new answer.",
-    "compress": "Compress a checkpoint into a folder that loads elsewhere, a tensor at a time.",
+    "forgotten": "List what a recipe made the model forget, item by item, with old and new answers.",
+    "compress": "Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.",
     "advise": "Find the recipe that keeps most of what a model knows within a size.",
-    "list": "List what there is.",
-    "standards": "Make the small reference models whose knowledge is known.",
-    "data": "Fetch the probes' data.",
+    "list": "List methods, scopes, tasks, relations, presets and forms of model names.",
+    "standards": "Train the small reference models whose knowledge is known.",
+    "data": "Download the probes' data.",
 }
 
 
 class LazyCommand(TyperCommand):
-    """A command whose module, ``NAME_command``, is imported when it is called or its help is asked.
+    """A command whose module, ``NAME_command``, is imported when it is called or its help is shown.
 
-    The module's function of the same name is the command; the typer application ``NAME_app`` of one that has commands
-    of its own.
+    The module defines a function ``NAME_command`` or, for a command with subcommands, a typer application ``NAME_app``.
     """
 
-    def loaded(self) -> Any:  # noqa: ANN401 - newer typer releases carry a click of their own
+    def loaded(self) -> Any:  # noqa: ANN401 - newer typer releases bundle their own click
         """Import the command."""
         module = import_module(f"forgetmeter.cli.{self.name}_command")
         app = getattr(module, f"{self.name}_app", None)
@@ -43,7 +42,7 @@ class LazyCommand(TyperCommand):
         return typer.main.get_command(app)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Read the arguments as the command itself does."""
+        """Parse the arguments with the imported command."""
         return self.loaded().make_context(*arguments, **options)
 
 

@@ -12,30 +12,30 @@ if TYPE_CHECKING:
 
 def compress_command(
     model: Annotated[str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf or package:MODULE.")],
-    recipe: Annotated[str, typer.Argument(help="What to do, such as l1_unstructured:overall:0.5.")],
+    recipe: Annotated[str, typer.Argument(help="The recipe, such as l1_unstructured:overall:0.5.")],
     *,
-    out: Annotated[str, typer.Option(help="Folder to make; must not be there, or be empty.")],
+    out: Annotated[str, typer.Option(help="Output folder; must be empty or not exist.")],
     format: Annotated[str, typer.Option("--format", help="dense or compressed-tensors.")] = "dense",
     dtype: Annotated[
         str | None,
         typer.Option(help="Cast to float32, bfloat16 or float16 first.", show_default="as stored"),
     ] = None,
-    max_shard_size: Annotated[str, typer.Option(help="The most bytes of weights in a file.")] = "5GB",
-    seed: Annotated[int, typer.Option(help="For methods that draw at random.", min=0, max=2**63 - 1)] = 0,
+    max_shard_size: Annotated[str, typer.Option(help="Maximum size of the weights in one file.")] = "5GB",
+    seed: Annotated[int, typer.Option(help="Seed of methods that are random.", min=0, max=2**63 - 1)] = 0,
     check: Annotated[
         bool | None,
         typer.Option(
             "--check/--no-check",
-            help="Load the result again and compare its logits with the compressed model's.",
+            help="Load the result and compare its logits with those of the compressed model.",
             show_default="up to 1 GB of weights",
         ),
     ] = None,
 ) -> None:
-    """Compress a checkpoint into a folder that loads elsewhere, a tensor at a time.
+    """Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.
 
-    Only to check the result is the model whole in memory.
+    The whole model is in memory only while the result is checked.
     """
-    # Imports torch and transformers, seconds that help and wrong options do not wait for.
+    # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.checkpoints.compressing import compress_checkpoint
 
     written = compress_checkpoint(
@@ -52,7 +52,7 @@ def _lines(written: Written) -> list[str]:
         f"{written.model} + {written.recipe}",
         f"zeros in its scopes: {reached.selected_zeros:,} of {reached.selected_weights:,} ({reached.sparsity:.2%}); "
         f"removed: {reached.removed_weights:,}",
-        f"bytes of weights on the disk: {before:,} before, {after:,} after ({after / before:.1%}), {files}",
+        f"bytes of weights on disk: {before:,} before, {after:,} after ({after / before:.1%}), {files}",
         *written.notes,
         _checked(written),
         f"written to {written.folder}",
@@ -61,10 +61,10 @@ def _lines(written: Written) -> list[str]:
 
 def _checked(written: Written) -> str:
     if not written.is_checked:
-        return "not loaded again to be checked; --check does that"
+        return "not checked; --check loads the result and compares its logits"
     if not written.rounding:
-        return "loaded again: the logits are those of the compressed model"
+        return "checked: the logits of the written folder match those of the compressed model"
     return (
-        f"loaded again: rounding the weights to 16 bits moves the logits by {written.rounding:.1%} of their spread; "
-        "'forgetmeter run' with this recipe scores unrounded weights, with this folder the rounded ones"
+        f"checked: rounding the weights to 16 bits moves the logits by {written.rounding:.1%} of their spread; "
+        "'forgetmeter run' with this recipe scores the unrounded weights, with this folder the rounded ones"
     )

@@ -17,12 +17,12 @@ from forgetmeter.probes.data.fetch import Listener, fetch
 from forgetmeter.probes.registry import archives
 from forgetmeter.specs.suggestion import unknown
 
-data_app = typer.Typer(help="Fetch the probes' data.", no_args_is_help=True, add_completion=False)
+data_app = typer.Typer(help="Download the probes' data.", no_args_is_help=True, add_completion=False)
 
 
 @data_app.callback()
 def _data() -> None:
-    """Fetch the probes' data."""
+    """Download the probes' data."""
 
 
 @data_app.command("fetch")
@@ -31,41 +31,39 @@ def fetch_command(
     *,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder that gets LAMA/ or BEAR/ [default: FORGETMETER_DATA, else in the user's cache]."),
+        typer.Option(help="Folder for LAMA/ or BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(
-            "--from", help="Another address, or a zip file on this machine, of one probe.", show_default="official"
-        ),
+        typer.Option("--from", help="Another URL, or a local zip file, for one probe.", show_default="official"),
     ] = None,
 ) -> None:
-    """Fetch LAMA or BEAR from where its authors publish it, unless it is there already.
+    """Download LAMA or BEAR from where its authors publish it, unless it is already there.
 
-    What is fetched is checked before it is put in its place; of an interrupted or damaged one nothing is left.
+    The data is checked before it is put in place; an interrupted or damaged download leaves nothing behind.
     """
     wanted, published = list(dict.fromkeys(probes)), archives()
     for name in wanted:
         if name not in published:
             raise UserError(unknown("probe", name, published))
     if source is not None and len(wanted) > 1:
-        raise UserError("--from is of one probe; fetch them one by one")
+        raise UserError("--from applies to one probe; fetch them one at a time")
     for name in wanted:
         with _progress(name) as listen:
             fetched = fetch(name, data=data, source=source, listen=listen)
         tasks = ", ".join(f"{task} ({_relations(fetched.relations.get(task))})" for task in published[name].tasks)
-        where = "there already" if fetched.address is None else f"fetched from {fetched.address}"
+        where = "already there" if fetched.address is None else f"fetched from {fetched.address}"
         typer.echo(f"{name}: {where}: {fetched.folder}\n  tasks: {tasks}\n  terms: {published[name].terms}")
 
 
 def _relations(number: int | None) -> str:
     if number is None:
-        return "not in it"
+        return "not included"
     return "1 relation" if number == 1 else f"{number} relations"
 
 
 class _Announced:
-    """Says once that something is being fetched, and how much."""
+    """Prints one line when the download starts, with its size."""
 
     def __init__(self, name: str) -> None:
         self._name: str | None = name

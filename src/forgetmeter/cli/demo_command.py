@@ -22,7 +22,7 @@ def demo_command(
     *,
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
-    """Show what compression forgets: three small models, the paper's grid, built-in facts; no network, minutes."""
+    """Show what compression forgets: the paper's grid on three small models, in minutes and without a network."""
     prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, prospect) as progress:
         finished = run_prospect(prospect, progress=progress)
@@ -39,10 +39,9 @@ def demo_command(
 
 
 def demo_study(output: str) -> Mapping[str, Any]:
-    """Return the demo's study: the three standards, the paper's grid, and each built-in fact in its first phrasing.
+    """Return the demo's study, with ``output`` as the folder or URL of the run.
 
-    Args:
-        output: Folder or URL of the run.
+    It covers the three standards, the paper's grid, and each built-in fact in its first phrasing.
     """
     return {
         "models": [f"standard:{name}" for name in STANDARDS],

@@ -13,14 +13,13 @@ from forgetmeter.report.formats.findings_text import findings_text
 from forgetmeter.report.tables import remarks
 from forgetmeter.results.results import open_run
 
-# What is piped has no width of its own.
 _PIPED_WIDTH = 120
 
 
 def findings_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     *,
-    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Test the claims of the paper and of related work on this run."""
     results = open_run(run)

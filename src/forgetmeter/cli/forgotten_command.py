@@ -34,11 +34,11 @@ def forgotten_command(
     ] = None,
     relation: Annotated[str | None, typer.Option(help="Only items of this relation.", show_default=False)] = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="At most so many items a task [default: 20; all in csv and json].")
+        int | None, typer.Option(min=0, help="At most N items per task [default: 20; all in csv and json].")
     ] = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or markdown.")] = "table",
 ) -> None:
-    """List what a recipe made the model forget, item by item, with its old and its new answer."""
+    """List what a recipe made the model forget, item by item, with old and new answers."""
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
     if status is not None and status not in _STATUSES:
@@ -76,7 +76,7 @@ def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
     console = Console()
     width = console.width if console.is_terminal else _PIPED_WIDTH
     for ledger, entries in chosen:
-        # First what the original was surest of: the loss that surprises most.
+        # What the original was surest of comes first: its loss is the most surprising.
         ordered = sorted(entries, key=lambda entry: -(entry.margin_before or 0.0))
         text = ledger_text(
             ledger,

@@ -21,7 +21,6 @@ from forgetmeter.specs.preset import PRESETS
 from forgetmeter.specs.role import Form
 from forgetmeter.specs.scope import SELECTORS
 
-# What is piped has no width of its own; this is enough for no line to be broken.
 _PIPED_WIDTH = 160
 _NOTHING = "—"
 _OPTION_FORMS = {"choice": "", "list": "A+B", "path": "PATH", "number": "N"}
@@ -33,13 +32,17 @@ _EFFECTS = {
 }
 _MATRIX_FORMS: dict[Form, str] = {"linear": "nn.Linear", "conv1d": "Conv1D", "tensor": "experts"}
 
-list_app = typer.Typer(help="List what there is.", no_args_is_help=True, add_completion=False)
+list_app = typer.Typer(
+    help="List methods, scopes, tasks, relations, presets and forms of model names.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @list_app.command("methods")
 def list_methods() -> None:
-    """Compression methods with their parameters and sources, and what takes them."""
-    # Imports torch, a second that the other lists do not wait for.
+    """Compression methods: parameters, sources, and the models and scopes they support."""
+    # Importing torch takes a second; the other lists need not wait.
     from forgetmeter.compression.table import load_method, method_names
 
     for name in method_names():
@@ -55,7 +58,7 @@ def list_scopes(
 ) -> None:
     """Scopes that a step can be applied to."""
     if model is not None:
-        # Imports torch and transformers, seconds that the other lists do not wait for.
+        # Importing torch and transformers takes seconds; the other lists need not wait.
         from forgetmeter.cli.scope_table import print_scopes_of
 
         print_scopes_of(model, sys.stdout)
@@ -84,13 +87,13 @@ def list_relations(
     *,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+        typer.Option(help="Folder that contains LAMA/ and BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Count what this model cannot be asked, too.", show_default=False)
+        str | None, typer.Option(help="Also count the items this model cannot be asked.", show_default=False)
     ] = None,
 ) -> None:
-    """Relations of a probe: what was read of each, what its filters dropped, what is left."""
+    """Relations of a probe: questions read, dropped by each filter, and left."""
     limit, declared = 1 if model is None else None, find_task(task)
     has_relations = declared is not None and "relation" in declared.groups
     loaded = load_task(task, limit=limit, data=data) if has_relations else None
@@ -99,7 +102,7 @@ def list_relations(
         raise UserError(f"task '{task}' has no relations (allowed: {probes}, with their options)")
     relations = loaded.relations
     if model is not None:
-        # Imports torch and transformers, seconds that the other lists do not wait for.
+        # Importing torch and transformers takes seconds; the other lists need not wait.
         from forgetmeter.study.asked_relations import asked_relations
 
         relations = asked_relations(relations, loaded.items, model)
@@ -119,7 +122,7 @@ def list_presets() -> None:
 
 @list_app.command("models")
 def list_models() -> None:
-    """Forms in which a model can be named."""
+    """Forms of model names."""
     typer.echo(
         "org/name[@revision]   a model on the Hugging Face Hub\n"
         "./folder              a folder with config.json and safetensors\n"
@@ -131,14 +134,14 @@ def list_models() -> None:
 
 
 def method_text(declaration: MethodDeclaration) -> str:
-    """Return a method's name, parameters, source and what takes it, as indented lines."""
+    """Return a method's name, parameters, source, and supported models and scopes, as indented lines."""
     options = "".join(f"[:{key}={option.default_text()}]" for key, option in declaration.options.items())
     taken = ", ".join(_MATRIX_FORMS[form] for form in declaration.forms)
     lines = [
         declaration.summary,
         *(f"{key}: {option.meaning} ({option.values()})" for key, option in declaration.options.items()),
         f"reference: {declaration.reference}",
-        f"takes: {', '.join(declaration.families)}; {declaration.scopes}; {taken}",
+        f"supports: {', '.join(declaration.families)}; {declaration.scopes}; {taken}",
         f"order: {_EFFECTS[declaration.effect]}",
     ]
     head = f"{declaration.name}:SCOPE{_LEVELS[declaration.level]}{options}"
@@ -146,12 +149,12 @@ def method_text(declaration: MethodDeclaration) -> str:
 
 
 def relation_rows(relations: Sequence[RelationCounts]) -> tuple[list[str], list[list[str]]]:
-    """Return the headings, and a row of texts a relation; the last row holds the totals.
+    """Return the headings and one row per relation, with totals in the last row.
 
-    Each reason of ``RelationCounts.dropped`` has a column of its own.
+    Each reason in ``RelationCounts.dropped`` has its own column.
     """
     filters = list(dict.fromkeys(reason for each in relations for reason in each.dropped))
-    heading = ["relation", "label", "asked by", "read", *filters, "items"]
+    heading = ["relation", "label", "prompt", "read", *filters, "items"]
     rows = [
         [
             each.relation,
@@ -170,14 +173,14 @@ def relation_rows(relations: Sequence[RelationCounts]) -> tuple[list[str], list[
 
 
 def relations_table(relations: Sequence[RelationCounts]) -> Table:
-    """Return the same as a table for the terminal: numbers right-aligned, totals below a rule."""
+    """Return the same as a terminal table: numbers right-aligned, totals below a rule."""
     heading, rows = relation_rows(relations)
     first_number = heading.index("read")
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, show_footer=True, footer_style="bold")
     for place, (name, total) in enumerate(zip(heading, rows[-1], strict=True)):
         is_number = place >= first_number
         table.add_column(
-            # A heading of several words is as narrow as its longest one, so that there is room for the prompts.
+            # One word per line keeps number columns narrow.
             name.replace(" ", "\n") if is_number else name,
             footer=total,
             justify="right" if is_number else "left",

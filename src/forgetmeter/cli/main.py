@@ -18,18 +18,18 @@ from forgetmeter.visible_text import visible_line
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130
 
-_GOES_ON = "interrupted: finished cells are stored; the same command goes on from there"
+_GOES_ON = "interrupted: finished cells are stored; the same command continues from there"
 _INTERRUPTED_WORDS = {
     "run": _GOES_ON,
     "demo": _GOES_ON,
     "advise": _GOES_ON,
-    "standards": "interrupted: what was not finished was not put in place; the same command starts it anew",
+    "standards": "interrupted: unfinished models were discarded; the same command starts over",
     "compress": "interrupted: nothing was left behind",
     "data": "interrupted: nothing was left behind",
 }
 
-# Where torchao is installed, transformers imports it, and it lists the kernels that this machine has not.
-_TALKATIVE = ("torchao", "torch.utils._pytree")
+# transformers imports an installed torchao, which logs every kernel missing on this machine.
+_NOISY_LOGGERS = ("torchao", "torch.utils._pytree")
 
 app = typer.Typer(
     name="forgetmeter",
@@ -55,20 +55,20 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a wrong request is answered in one line and exit code 2."""
-    # Progress is ours; the libraries' bars would tear it apart.
+    """Run the command line; a wrong request prints one-line errors and exits with code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Threads that spin while they wait slow a busy machine down several times (docs/decisions/014-threads.md).
+    # Spinning threads slow a busy machine down severalfold (docs/decisions/014-threads.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Weights of many megabytes come and go; in large pages, the system hands them out several times as fast.
+    # Large weights are allocated and freed often; huge pages make that several times as fast.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # The libraries' progress bars would garble ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DATASETS_VERBOSITY", "error")
-    # Ended by a job scheduler or `kill`, what is half-written is cleared away as after Ctrl-C.
+    # On SIGTERM, from a job scheduler or `kill`, clean up half-written files as after Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
-    for name in _TALKATIVE:
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         code = app(standalone_mode=False)
@@ -82,11 +82,11 @@ def main() -> None:
         _say_interrupted()
         code = _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has enough of it, such as `| head`.
+        # The reader, such as `head`, closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
-        # Wrong options: newer typer releases carry a click of their own, so its classes cannot be named here.
+        # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
         if not hasattr(error, "format_message"):
             raise
         code = _say(error.format_message())
@@ -98,7 +98,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 def _leave(code: int) -> None:
-    """End the process at once: on a busy machine, libraries' threads that are torn down in order can abort it."""
+    """Exit at once: on a busy machine, an orderly shutdown of library threads can abort the process."""
     with suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()

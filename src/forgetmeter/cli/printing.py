@@ -1,4 +1,4 @@
-"""Printing what is made from a run's files, which may be a stranger's."""
+"""Printing text from a run's files, which may be untrusted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from forgetmeter.visible_text import pictured, visible
 
 
 def print_text(text: Text | str) -> None:
-    """Print a text with styles on a terminal and without them elsewhere; control characters are never sent.
+    """Print a text, styled on a terminal and plain elsewhere, with control characters replaced.
 
-    Names of models, recipes and tasks come from the run's files: printed as they are, they could set the window's title
+    Names of models, recipes and tasks come from the run's files; their control characters could set the window title
     or hide lines.
     """
     if isinstance(text, str):
         sys.stdout.write(visible(text))
         return
-    # Of the same length, so that styles stay where they are.
+    # The length must not change, or styles would shift.
     text.plain = pictured(text.plain)
     console = Console()
     if console.is_terminal:

@@ -19,20 +19,20 @@ _PLAIN_EVERY = 15.0
 
 
 class StageLines(Silence):
-    """Says which stage has begun, a line each, before the first cell."""
+    """Prints one line per stage before the first cell."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def stage(self, text: str) -> None:
-        """Say it."""
+        """Print the stage."""
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
 
 @contextmanager
 def progress_on(stream: TextIO, prospect: Prospect) -> Iterator[Listener]:
-    """Yield a listener that shows how a run goes."""
+    """Yield a listener that shows a run's progress."""
     pace = _Pace(total=len(prospect.plan.cells), done=len(prospect.plan.cells) - len(prospect.missing))
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
@@ -48,8 +48,6 @@ def progress_on(stream: TextIO, prospect: Prospect) -> Iterator[Listener]:
 
 
 class _Pace:
-    """How far and how fast: cells done, items a second, time left."""
-
     def __init__(self, *, total: int, done: int) -> None:
         self.total, self.done, self.items = total, done, 0
         self._start_done = done

@@ -12,15 +12,13 @@ from forgetmeter.report.figures.drawer import Drawer
 
 def report_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
-    other: Annotated[str | None, typer.Argument(help="Another run, to lay beside it.", show_default=False)] = None,
+    other: Annotated[str | None, typer.Argument(help="Another run to compare with.", show_default=False)] = None,
     *,
-    out: Annotated[
-        str | None, typer.Option(help="Folder or URL that gets the report [default: the run's own].")
-    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URL for the report [default: the run's folder].")] = None,
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
     with Drawer() as drawer:
-        # Not before: the drawer gets ready while these libraries are imported and the run is read.
+        # Imported here so that the drawer starts up meanwhile.
         from forgetmeter.report.written_report import make_report, write_report
         from forgetmeter.results.results import open_run
 

@@ -27,33 +27,33 @@ _SOME_FAILED = 1
 def run_command(
     study: Annotated[Path | None, typer.Argument(help="The study file (YAML).", show_default=False)] = None,
     *,
-    model: Annotated[list[str] | None, typer.Option(help="A model; may be given several times.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model; can be repeated.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas.")] = None,
     recipes: Annotated[
         str | None,
-        typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always there."),
+        typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always included."),
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder or URL of the run.")] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Only the first so many items of each task; of a probe, of each relation.")
+        int | None, typer.Option(help="Only the first N items per task (for probes: per relation).")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="The most tokens in a batch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")] = None,
     noise_floor: Annotated[
-        bool | None, typer.Option("--noise-floor", help="Ask the baseline twice, to see what scoring alone changes.")
+        bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with LAMA/ and BEAR/ in it [default: FORGETMETER_DATA, else in the user's cache]."),
+        typer.Option(help="Folder that contains LAMA/ and BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
     ] = None,
-    executor: Annotated[str, typer.Option(help="Where cells are run: local.")] = "local",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
 ) -> None:
-    """Run a study, or what is missing of it.
+    """Run a study, or the cells still missing.
 
-    Give a study file, or --model, --tasks, --recipes and --out; options win over the file.
+    Give a study file, or --model, --tasks, --recipes and --out. Options override the file.
     """
     if executor != "local":
         raise UserError(f"unknown executor '{executor}' (allowed: local)")
@@ -113,26 +113,26 @@ def _amount(study: Study) -> str:
     if study.evaluation.limit is None:
         return "all items"
     declared = [task for name in study.tasks if (task := find_task(name)) is not None]
-    relation = ", of a probe a relation" if any("relation" in task.groups for task in declared) else ""
+    relation = " (for probes: per relation)" if any("relation" in task.groups for task in declared) else ""
     phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
-    phrasing = f", of {' and '.join(phrased)} a phrasing too" if phrased else ""
-    return f"{study.evaluation.limit} items a task{relation}{phrasing}"
+    phrasing = f", and per phrasing for {' and '.join(phrased)}" if phrased else ""
+    return f"{study.evaluation.limit} items per task{relation}{phrasing}"
 
 
 def conclude(finished: Finished) -> None:
-    """Say what came of a run; the status is 1 where cells failed."""
+    """Print the result of a run; exit with status 1 if cells failed."""
     stored = finished.cells - finished.computed
-    before = f", {stored} were stored before" if stored else ""
+    before = f", {stored} already stored" if stored else ""
     typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
-    typer.echo(f"look at it with: forgetmeter show {shlex.quote(finished.output)}")
+    typer.echo(f"show the results: forgetmeter show {shlex.quote(finished.output)}")
     for failure in finished.failures:
         error = visible_line(failure.error)
         typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)
     if finished.failures:
-        typer.echo("the same command tries failed cells again", err=True)
+        typer.echo("the same command retries failed cells", err=True)
         raise typer.Exit(_SOME_FAILED)
 
 
 def split(text: str) -> list[str]:
-    """Return what an option names, separated by commas."""
+    """Split an option's value at commas."""
     return [part.strip() for part in text.split(",")]

@@ -12,15 +12,14 @@ from rich.table import Table
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
 
-# Wide enough for every row where the output is no terminal and has no width of its own.
 _PIPED_WIDTH = 120
 
 
 def print_scopes_of(model: str, stream: TextIO) -> None:
-    """Print what each scope selects in a model that is named as in a study.
+    """Print what each scope selects in a model, named as in a study.
 
     Raises:
-        UserError: The model is not there or cannot be loaded.
+        UserError: The model does not exist or cannot be loaded.
     """
     checkpoint = open_checkpoint(model)
     checkpoint.check()
@@ -49,8 +48,8 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
     if rows.unknown:
         yield (
-            f"Of unknown role: {rows.unknown[0]} ({len(rows.unknown)} in all). Scopes by role are refused for this "
-            "model; select by {regex: PATTERN} in the study file, or by regex(PATTERN) in a recipe's text."
+            f"Of unknown role: {rows.unknown[0]} ({len(rows.unknown)} in all). Scopes by role are not supported for "
+            "this model; use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
         )
     if rows.empty:
-        yield f"Select nothing here: {', '.join(rows.empty)}."
+        yield f"Scopes that select nothing here: {', '.join(rows.empty)}."

@@ -19,7 +19,6 @@ from forgetmeter.results.results import open_run
 from forgetmeter.specs.suggestion import unknown
 
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
-# What is piped has no width of its own; this is enough for no line to be broken.
 _PIPED_WIDTH = 140
 
 
@@ -30,9 +29,9 @@ def show_command(
 ) -> None:
     """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.
 
-    grid is the shortest answer: what is retained, by treatment and scope. frontier sets what is retained against sizes
-    and speed, and marks the variants that no other beats. shifts says how far answers moved where accuracy does not
-    show it: ranks, margins, divergence, and what differs from guessing.
+    grid is the shortest: what is retained, by treatment and scope. frontier compares what is retained with size and
+    speed, and marks the variants that no other beats. shifts shows changes that accuracy hides: ranks, margins,
+    divergence, and what differs from guessing.
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
@@ -40,7 +39,7 @@ def show_command(
     if format == "grid":
         grids = retained_grids(summary)
         if not grids:
-            raise UserError(f"{run} has no grid: it needs a baseline with right answers, and recipes of one scope each")
+            raise UserError(f"{run} has no grid: it needs a baseline with right answers, and one-scope recipes")
         print_text("\n".join(map(grid_text, grids)))
         return
     console = Console()

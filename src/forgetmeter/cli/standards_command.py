@@ -24,37 +24,39 @@ if TYPE_CHECKING:
 _LINES = 6
 
 standards_app = typer.Typer(
-    help="Make the small reference models whose knowledge is known.", no_args_is_help=True, add_completion=False
+    help="Train the small reference models whose knowledge is known.", no_args_is_help=True, add_completion=False
 )
 
 
 @standards_app.callback()
 def _standards() -> None:
-    """Make the small reference models whose knowledge is known."""
+    """Train the small reference models whose knowledge is known."""
 
 
 @standards_app.command("train")
 def train_command(
     *,
-    out: Annotated[Path, typer.Option(help="Folder that gets a folder for each standard.")] = Path("standards"),
+    out: Annotated[Path, typer.Option(help="Output folder, with one subfolder per standard.")] = Path("standards"),
     only: Annotated[str | None, typer.Option(help=f"Only these, separated by commas: {', '.join(STANDARDS)}.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random weights and of the order of learning.", min=0)] = 0,
-    workers: Annotated[int | None, typer.Option(help="How many to train at a time [default: cores].", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and the training order.", min=0)] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="How many to train in parallel [default: number of cores].", min=1)
+    ] = None,
 ) -> None:
-    """Train the standards on the built-in facts, from scratch: some 10 minutes on 2 cores."""
+    """Train the standards from scratch on the built-in facts: about 10 minutes on 2 cores."""
     families = _families(only)
-    # Imports torch and transformers, seconds that help and wrong options do not wait for.
+    # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.standards.workshop import make_standards
 
     started = time.monotonic()
     made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=say_epoch)
     Console().print(_table(made, time.monotonic() - started))
-    sys.stdout.write("known: share of the facts, as they were taught; reworded: in a phrasing that was not taught\n")
-    sys.stdout.write(f"Use them by their folders, such as --model {(out / made[0].family).resolve()}\n")
+    sys.stdout.write("known: share of facts known in the phrasings taught; reworded: in a phrasing not taught\n")
+    sys.stdout.write(f"Use them by folder, such as --model {(out / made[0].family).resolve()}\n")
 
 
 def say_epoch(family: Family, epoch: Epoch) -> None:
-    """Say now and then how far a standard is."""
+    """Print the training progress every few epochs."""
     if epoch.number % max(1, epoch.of // _LINES) == 0 or epoch.number == epoch.of:
         sys.stderr.write(f"{family}: epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}\n")
         sys.stderr.flush()

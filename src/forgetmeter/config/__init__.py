@@ -1,1 +1,1 @@
-"""The study file: read, checked, frozen. Nothing here imports torch."""
+"""The study file: reading and validation. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""One entry of a study's list of recipes."""
+"""Entries in a study's list of recipes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _FORMS = "text, {grid: …}, {steps: […]} or {method: …, scope: …, level: 
 _KINDS = ("grid", "steps", "method")
 
 
-def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - whatever the YAML holds
-    """Return the recipes that one entry stands for.
+def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - any YAML value
+    """Return the recipes of one entry.
 
     Raises:
-        UserError: The entry has none of the forms.
+        UserError: The entry is not valid.
     """
     if isinstance(entry, str):
         if entry.startswith(PREFIX):
             return preset_recipes(entry.removeprefix(PREFIX))
         return (parse_recipe(entry),)
     if not isinstance(entry, Mapping):
-        raise UserError(f"'{entry}' is no recipe; write {_FORMS}")
+        raise UserError(f"'{entry}' is not a valid recipe; write {_FORMS}")
     if "grid" in entry:
         _only(entry, ("grid",))
         return tuple(Recipe((step,)) for step in _grid(entry["grid"]))
@@ -54,17 +54,17 @@ def _grid(grid: Any) -> Iterator[Step]:  # noqa: ANN401
     lists = [value if isinstance(value, list) else [value] for value in grid.values()]
     for key, listed in zip(grid, lists, strict=True):
         if not listed:
-            raise UserError(f"{key} of the grid is an empty list, so that it makes no recipe")
+            raise UserError(f"{key} of the grid is empty; give at least one value")
     for values in product(*lists):
         yield _step(dict(zip(grid, values, strict=True)))
 
 
 def _step(entry: Any) -> Step:  # noqa: ANN401
     if not isinstance(entry, Mapping) or not isinstance(entry.get("method"), str) or "scope" not in entry:
-        raise UserError(f"'{entry}' is no step; write {{method: …, scope: …, level: …}}")
+        raise UserError(f"'{entry}' is not a valid step; write {{method: …, scope: …, level: …}}")
     level = entry.get("level")
     if level is not None and (isinstance(level, bool) or not isinstance(level, (int, float))):
-        raise UserError(f"level '{level}' of method '{entry['method']}' is no number")
+        raise UserError(f"level '{level}' of method '{entry['method']}' must be a number")
     options = {key: value for key, value in entry.items() if key not in ("method", "scope", "level")}
     for key, value in options.items():
         if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
@@ -77,4 +77,4 @@ def _scope(value: Any) -> Scope:  # noqa: ANN401
         return regex_scope(value["regex"])
     if isinstance(value, str):
         return parse_scope(value)
-    raise UserError(f"'{value}' is no scope; write a name such as attention, or {{regex: PATTERN}}")
+    raise UserError(f"'{value}' is not a valid scope; write a name such as attention, or {{regex: PATTERN}}")

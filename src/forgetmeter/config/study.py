@@ -1,4 +1,4 @@
-"""A study as a frozen value."""
+"""Studies."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How variants are asked.
+    """Evaluation settings. ``device`` and ``noise_floor`` do not change the set of cells.
 
     Attributes:
-        limit: Only the first so many items of each task, or of each relation of a probe; ``None`` for all.
-        seed: Seed of everything that is random.
+        limit: Only the first N items per task (for probes: per relation); ``None`` for all.
+        seed: Random seed.
         dtype: The dtype to compute in.
-        device: Where to compute; does not change which cells there are.
-        batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
-        noise_floor: Ask the baseline twice, in batches of other shapes, to see what scoring alone changes; does not
-            change which cells there are.
+        device: Where to compute.
+        batch_tokens: Maximum number of tokens per batch; ``None`` to choose by device.
+        noise_floor: Whether to score the baseline twice, in batches of other shapes, to see what scoring alone changes.
     """
 
     limit: int | None = None
@@ -36,13 +35,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Study:
-    """Models × recipes × tasks.
+    """Models × recipes × tasks, each in order and without duplicates.
 
     Attributes:
-        models: The models, in order, each once.
-        recipes: The recipes, in order, each once; the baseline always comes first.
-        tasks: Names of the tasks, in order, each once.
-        evaluation: How variants are asked.
+        recipes: The recipes; the baseline always comes first.
+        tasks: Canonical task names.
         output: Folder or URL of the run.
     """
 

@@ -1,4 +1,4 @@
-"""From a YAML file or command-line options to a study, with every error at once."""
+"""Reading a study from a YAML file or command-line options; all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from forgetmeter.specs.model_reference import ModelReference, parse_model_refere
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
 
-# More than any data set has; what is larger does not fit where counts are kept.
+# More than any data set has, and small enough for stored counts.
 _MOST_ITEMS = 10**9
 _TYPES = {
     "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
     "list_type": "must be a list",
     "string_type": "must be text",
     "greater_than": "must be greater than {gt}",
@@ -49,8 +49,8 @@ def _complain(problems: list[str]) -> None:
 
 
 def _recipes(entry: Any, info: ValidationInfo) -> tuple[Recipe, ...]:  # noqa: ANN401
-    recipes = _mended(recipes_of, entry)
-    # A step of a grid says the same of each level; once is enough.
+    recipes = _checked(recipes_of, entry)
+    # A grid repeats the same problem for each level.
     _complain(
         list(dict.fromkeys(problem for recipe in recipes for problem in _vocabulary(info).recipe_problems(recipe)))
     )
@@ -58,21 +58,21 @@ def _recipes(entry: Any, info: ValidationInfo) -> tuple[Recipe, ...]:  # noqa: A
 
 
 def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
-    name = _mended(task_of, entry)
+    name = _checked(task_of, entry)
     _complain(_vocabulary(info).task_problems(name))
     return name
 
 
 def _model(entry: Any, info: ValidationInfo) -> ModelReference:  # noqa: ANN401
     if not isinstance(entry, str):
-        raise ValueError(f"'{entry}' is no model")
-    reference = _mended(parse_model_reference, entry)
+        raise ValueError(f"'{entry}' is not a valid model")
+    reference = _checked(parse_model_reference, entry)
     _complain(_vocabulary(info).model_problems(reference))
     return reference
 
 
-def _mended(read: Callable[[Any], _Value], entry: Any) -> _Value:  # noqa: ANN401
-    # pydantic collects ValueErrors, each with its place.
+def _checked(read: Callable[[Any], _Value], entry: Any) -> _Value:  # noqa: ANN401
+    # pydantic collects ValueErrors, each with its location.
     try:
         return read(entry)
     except UserError as error:
@@ -101,7 +101,7 @@ def _output(value: Any) -> Any:  # noqa: ANN401
 
 def _section(value: Any) -> Any:  # noqa: ANN401
     if value is not None and not isinstance(value, dict):
-        raise ValueError(f"evaluation: '{value}' must hold keys: {', '.join(_EvaluationSection.model_fields)}")
+        raise ValueError(f"evaluation: '{value}' must be a mapping of {', '.join(_EvaluationSection.model_fields)}")
     return value or {}
 
 
@@ -139,17 +139,17 @@ def read_study_file(
 
     Args:
         path: The YAML file.
-        overrides: What the command line says instead, by dotted key, such as ``evaluation.limit``.
-        vocabulary: What names there are; without it only the form is checked.
+        overrides: Values from the command line by dotted key, such as ``evaluation.limit``.
+        vocabulary: The known names; without it, only the form is checked.
 
     Raises:
         UserError: The file cannot be read.
-        ManyUserError: It is wrong; every error with its line.
+        ManyUserError: The study is not valid; each error has its line.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"there is no study file '{path}'") from None
+        raise UserError(f"study file '{path}' does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"study file '{path}' cannot be read: {error}") from None
     document = read_yaml(text, path.name)
@@ -166,10 +166,10 @@ def read_study_file(
 
 
 def study_from_options(options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None) -> Study:
-    """Check a study that was given on the command line, by dotted key.
+    """Check a study given as command-line values by dotted key.
 
     Raises:
-        ManyUserError: It is wrong; every error with its option.
+        ManyUserError: The study is not valid; each error names its option.
     """
     data, _ = _merge({}, options)
     return study_from(data, place=_flag, vocabulary=vocabulary)
@@ -184,12 +184,12 @@ def study_from(
     """Check a study given as plain values.
 
     Args:
-        data: As a YAML file holds it.
-        place: Says where a path of ``data`` was written.
-        vocabulary: What names there are; without it only the form is checked.
+        data: The study, as in a YAML file.
+        place: Returns the location of a path in ``data``, for error messages.
+        vocabulary: The known names; without it, only the form is checked.
 
     Raises:
-        ManyUserError: It is wrong; every error with its place.
+        ManyUserError: The study is not valid; each error has its location.
     """
     try:
         section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or AnythingGoes()})
@@ -241,16 +241,16 @@ def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str
     return merged, set(overrides)
 
 
-def task_of(entry: Any) -> str:  # noqa: ANN401 - whatever the YAML holds
-    """Return the canonical name of the task that an entry stands for: text, or a mapping with options.
+def task_of(entry: Any) -> str:  # noqa: ANN401 - any YAML value
+    """Return the canonical task name for an entry, which is text or a mapping with options.
 
     Raises:
-        UserError: It has neither form, or its options are wrong.
+        UserError: The entry or its options are not valid.
     """
     if isinstance(entry, str):
         return canonical_name(entry)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("task"), str):
-        raise UserError(f"'{entry}' is no task; write a name, or {{task: lama/trex, source: evidence}}")
+        raise UserError(f"'{entry}' is not a valid task; write a name, or {{task: lama/trex, source: evidence}}")
     options = {str(key): _text(key, value) for key, value in entry.items() if key != "task"}
     if not options:
         return canonical_name(entry["task"])

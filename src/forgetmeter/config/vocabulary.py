@@ -1,4 +1,4 @@
-"""What a study may name: the seam through which the study file is checked against what there is."""
+"""The names a study may use."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from forgetmeter.specs.recipe import Recipe
 
 
 class Vocabulary(Protocol):
-    """Says what is wrong with a name or recipe, a sentence each; nothing where all is well."""
+    """Checks names and recipes; methods return one sentence per problem, or an empty list."""
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check methods, levels and options."""
         ...
 
     def task_problems(self, name: str) -> list[str]:
-        """Check a task's canonical name: the task and its options."""
+        """Check a canonical task name, including its options."""
         ...
 
     def model_problems(self, reference: ModelReference) -> list[str]:
@@ -25,16 +25,16 @@ class Vocabulary(Protocol):
 
 
 class AnythingGoes:
-    """The vocabulary that knows no names: only the form of a study is checked, and nothing heavy is imported."""
+    """Accepts every name, so that only the form of a study is checked, without heavy imports."""
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:  # noqa: ARG002
-        """Find nothing wrong."""
+        """Accept the recipe."""
         return []
 
     def task_problems(self, name: str) -> list[str]:  # noqa: ARG002
-        """Find nothing wrong."""
+        """Accept the task."""
         return []
 
     def model_problems(self, reference: ModelReference) -> list[str]:  # noqa: ARG002
-        """Find nothing wrong."""
+        """Accept the model."""
         return []

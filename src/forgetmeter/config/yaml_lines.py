@@ -1,4 +1,4 @@
-"""YAML with the line of everything in it."""
+"""YAML with line numbers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class LinedYaml:
     """A YAML document.
 
     Attributes:
-        data: What it holds, as plain Python values.
-        lines: Line number, from 1, of each key's entry or list element, by its path in ``data``.
+        data: The content as plain Python values.
+        lines: 1-based line number of each key's entry or list element, by its path in ``data``.
     """
 
     data: Any
@@ -32,14 +32,10 @@ class LinedYaml:
 
 
 def read_yaml(text: str, name: str) -> LinedYaml:
-    """Read a YAML document safely (plain values only).
-
-    Args:
-        text: The document.
-        name: What to call it in errors.
+    """Read a YAML document safely (plain values only); ``name`` is its name in error messages.
 
     Raises:
-        UserError: It is no YAML, or a key stands twice.
+        UserError: It is not valid YAML, or has a duplicate key.
     """
     loader = yaml.SafeLoader(text)
     try:
@@ -50,12 +46,12 @@ def read_yaml(text: str, name: str) -> LinedYaml:
             _walk(node, (), lines, doubles, name)
         data = loader.construct_document(node) if node is not None else None
     except RecursionError:
-        raise UserError(f"{name}:1: this YAML is nested too deep, or holds itself") from None
+        raise UserError(f"{name}:1: this YAML is nested too deeply or contains itself") from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{name}:{line}: this is no valid YAML: {problem}") from None
+        raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
     finally:
         loader.dispose()
     if doubles:
@@ -69,7 +65,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], doubles: list[str
             below = (*path, str(key_node.value))
             line = key_node.start_mark.line + 1
             if below in lines:
-                doubles.append(f"{name}:{line}: key '{key_node.value}' stands twice (first in line {lines[below]})")
+                doubles.append(f"{name}:{line}: duplicate key '{key_node.value}' (first in line {lines[below]})")
             lines[below] = line
             _walk(value_node, below, lines, doubles, name)
     elif isinstance(node, yaml.SequenceNode):

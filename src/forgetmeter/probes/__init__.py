@@ -1,1 +1,1 @@
-"""Tasks: where their items come from and how each is judged. Knows nothing of models or compression."""
+"""Tasks: their items and how answers are judged, independent of models and compression."""

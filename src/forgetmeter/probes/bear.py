@@ -1,4 +1,4 @@
-"""BEAR as a task: whole statements, ranked by their likelihood."""
+"""BEAR as a task: statements ranked by likelihood."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SOURCE = "BEAR (Wiland et al. 2024), github.com/lm-pub-quiz/BEAR"
 BEAR = ProbeArchive(
     name="bear",
     folder="BEAR",
-    # Of one commit, so that it is the same for everybody.
+    # Pinned to a commit for reproducibility.
     address="https://github.com/lm-pub-quiz/BEAR/archive/725b4e3139d0a5fdf914b0419ba744273dddc689.zip",
     source="the lm-pub-quiz project (github.com/lm-pub-quiz/BEAR)",
     holds=f"{METADATA} and P*.jsonl",
@@ -46,10 +46,10 @@ class BearRelation:
 
     Attributes:
         name: Its name, such as ``P36``.
-        templates: By number from 0, those to ask by; each has ``[Y]`` once.
-        answers: The answer space, in its order.
-        answer_ids: The answers' identifiers, in the same order; empty where none are given.
-        path: The file of its facts.
+        templates: The templates to use, by 0-based number; each contains ``[Y]`` once.
+        answers: The answer space, in order.
+        answer_ids: The answers' identifiers, in the same order; empty if not given.
+        path: The file with its facts.
     """
 
     name: str
@@ -62,19 +62,17 @@ class BearRelation:
 class BearTask:
     """BEAR: for each fact and template, which of the relation's answers makes the likeliest statement.
 
-    Statements are those that lm-pub-quiz makes: their first letter is a capital.
+    Statements are capitalized, as in lm-pub-quiz.
 
     Args:
-        name: The task with its options.
-        limit: Only the first so many items of each relation; ``None`` for all.
-        data: The data folder; by default as ``data_folder`` finds it.
+        limit: Only the first N items per relation; ``None`` for all.
+        data: The data folder; by default, the one ``data_folder`` returns.
 
     Attributes:
-        items: The items, relation by relation, fact by fact, template by template.
-        relations: What was read of each relation.
+        items: The items, ordered by relation, fact and template.
 
     Raises:
-        UserError: The data is not there or damaged, or does not hold what the options ask for.
+        UserError: The data is missing or damaged, or does not contain what the options ask for.
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None, data: Path | None = None) -> None:
@@ -97,30 +95,27 @@ class BearTask:
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
-        """Judge the answered items: right where the right answer makes the first of the likeliest statements.
+        """Judge the answered items; an item is correct if the right answer is the likeliest (the first one in a tie).
 
-        ``accuracy`` is the mean over all facts and templates, which is what lm-pub-quiz's
-        ``DatasetResults.get_metrics`` gives (it weights each relation by its number of items), and, as each fact is
-        asked by every template, also the mean of the templates' accuracies. ``accuracy_macro`` is the mean over
-        relations, and ``accuracy_template_0`` and so on are those of one template each.
+        ``accuracy`` is the mean over all facts and templates, as in lm-pub-quiz's ``DatasetResults.get_metrics``
+        (which weights relations by their number of items). ``accuracy_macro`` is the mean over relations, and
+        ``accuracy_template_0`` and so on are the accuracies per template.
         """
         outcomes = [(item, candidates_outcome(item, answer)) for item, answer in answered(self.items, answers)]
         return template_judgement(outcomes, ACCURACY)
 
 
 class _Asking:
-    """Makes the items of a relation."""
-
     def __init__(self, relation: BearRelation) -> None:
         self._relation = relation
         with_capitals = tuple(map(capitalized, relation.answers))
-        # The answers are hashed once, not anew for each item.
+        # Hashed once per relation, not once per item.
         self._plain = relation.answers, whole_hash(relation.answers)
         self._capitalized = with_capitals, whole_hash(with_capitals)
 
     def fact(self, line: JsonLine) -> tuple[int, str, int]:
-        """Return a fact's index, subject, and the place of its object among the answers."""
-        # lm-pub-quiz, too, takes the place from the object's identifier where it is not given.
+        """Return a fact's index, its subject, and the index of its object among the answers."""
+        # Like lm-pub-quiz, fall back to the object's identifier.
         place = line.record.get("answer_idx")
         if place is None and line.record.get("obj_id") in self._relation.answer_ids:
             place = self._relation.answer_ids.index(line.text("obj_id"))
@@ -131,7 +126,6 @@ class _Asking:
         return line.index, line.text("sub_label"), place
 
     def items(self, facts: Sequence[tuple[int, str, int]]) -> Iterator[Item]:
-        """Yield an item for each fact and template."""
         for index, subject, place in facts:
             for number, template in self._relation.templates.items():
                 yield self._item(
@@ -143,7 +137,7 @@ class _Asking:
         return Cloze(capitalized(before), after, "candidates")
 
     def _item(self, fact: str, template: int, cloze: Cloze, subject: str, place: int) -> Item:
-        # What begins with the answer has the answer's first letter as its capital.
+        # A statement that begins with the answer needs the answer capitalized.
         choices, choices_hash = self._plain if cloze.before else self._capitalized
         return Item(
             id=f"bear/{fact}/{template}",
@@ -162,19 +156,15 @@ class _Asking:
 
 
 def bear_relations(name: TaskName, folder: Path) -> tuple[BearRelation, ...]:
-    """Return the relations to ask for, in the order of their numbers; no facts are read.
-
-    Args:
-        name: The task.
-        folder: BEAR's data.
+    """Return the selected relations in numerical order, without reading facts.
 
     Raises:
-        ManyUserError: Relations or templates are unknown, malformed or have no file; a line each.
+        ManyUserError: Relations or templates are unknown, malformed or have no file; one line each.
         UserError: The metadata cannot be read.
     """
     metadata = _metadata(folder / METADATA)
     wanted = name.listed("relations")
-    problems = _files_of_none(folder, metadata) if wanted is None else []
+    problems = _stray_files(folder, metadata) if wanted is None else []
     relations = []
     for each in wanted or sorted(metadata, key=natural_order):
         try:
@@ -183,14 +173,14 @@ def bear_relations(name: TaskName, folder: Path) -> tuple[BearRelation, ...]:
             relations.append(_relation(each, metadata[each], folder))
         except UserError as error:
             problems.append(str(error))
-    problems += _templates_of_none(relations, name.listed("templates"))
+    problems += _missing_templates(relations, name.listed("templates"))
     if problems:
         raise ManyUserError(problems)
     return tuple(_with_templates(relation, name.listed("templates")) for relation in relations)
 
 
-def _templates_of_none(relations: Sequence[BearRelation], wanted: Sequence[str] | None) -> list[str]:
-    """Return a problem for each template that was asked for and that a relation has not."""
+def _missing_templates(relations: Sequence[BearRelation], wanted: Sequence[str] | None) -> list[str]:
+    """Return a problem for each requested template that some relation lacks."""
     problems = []
     for number in wanted or ():
         lacking = [relation for relation in relations if number not in map(str, relation.templates)]
@@ -198,8 +188,7 @@ def _templates_of_none(relations: Sequence[BearRelation], wanted: Sequence[str] 
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             allowed = ", ".join(map(str, lacking[0].templates))
             problems.append(
-                f"option templates of task 'bear': there is no template {number} in {lacking[0].name}{more} "
-                f"(allowed: {allowed})"
+                f"option templates of task 'bear': no template {number} in {lacking[0].name}{more} (allowed: {allowed})"
             )
     return problems
 
@@ -216,25 +205,25 @@ def _metadata(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {BEAR.fetch_again}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is cut off or no JSON ({one_line(error, most=80)}); {BEAR.fetch_again}") from error
+        raise UserError(f"'{path}' is not valid JSON ({one_line(error, most=80)}); {BEAR.fetch_again}") from error
     if not isinstance(metadata, dict) or not metadata:
-        raise UserError(f"'{path}' names no relations; {BEAR.fetch_again}")
+        raise UserError(f"'{path}' lists no relations; {BEAR.fetch_again}")
     return metadata
 
 
-def _files_of_none(folder: Path, metadata: Mapping[str, Any]) -> list[str]:
-    """Return a problem for each file whose relation the metadata has not; it would be missing without a word."""
+def _stray_files(folder: Path, metadata: Mapping[str, Any]) -> list[str]:
+    """Return a problem for each file whose relation is missing from the metadata, and so would be ignored silently."""
     strays = sorted(path for path in folder.glob("*.jsonl") if path.stem not in metadata)
-    return [f"'{path}' is of no relation in {METADATA}; {BEAR.fetch_again}" for path in strays]
+    return [f"'{path}' belongs to no relation in {METADATA}; {BEAR.fetch_again}" for path in strays]
 
 
 def _relation(name: str, given: Any, folder: Path) -> BearRelation:  # noqa: ANN401
     where = f"relation {name} in '{folder / METADATA}'"
     if not isinstance(given, dict):
-        raise UserError(f"{where} is no object; {BEAR.fetch_again}")
+        raise UserError(f"{where} is not an object; {BEAR.fetch_again}")
     path = folder / f"{name}.jsonl"
     if not path.is_file():
-        raise UserError(f"relation {name} is in {METADATA}, but there is no file '{path}'; {BEAR.fetch_again}")
+        raise UserError(f"relation {name} is in {METADATA}, but '{path}' does not exist; {BEAR.fetch_again}")
     answers = _texts(given, "answer_space_labels", where)
     ids = _texts(given, "answer_space_ids", where) if "answer_space_ids" in given else ()
     if ids and len(ids) != len(answers):
@@ -243,7 +232,7 @@ def _relation(name: str, given: Any, folder: Path) -> BearRelation:  # noqa: ANN
     templates = dict(enumerate(_texts(given, "templates", where)))
     for number, template in templates.items():
         if template.count(ANSWER) != 1:
-            what = f"template {number} of {where} must hold {ANSWER} once, and is '{template}'"
+            what = f"template {number} of {where} must contain {ANSWER} once, but is '{template}'"
             raise UserError(f"{what}; {BEAR.fetch_again}")
     return BearRelation(name, templates, answers, ids, path)
 
@@ -251,7 +240,7 @@ def _relation(name: str, given: Any, folder: Path) -> BearRelation:  # noqa: ANN
 def _texts(given: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     value = given.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
-        raise UserError(f"{where} has no {key}, or not as a list of texts; {BEAR.fetch_again}")
+        raise UserError(f"{where}: {key} must be a list of texts; {BEAR.fetch_again}")
     return tuple(value)
 
 

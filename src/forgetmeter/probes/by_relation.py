@@ -1,4 +1,4 @@
-"""Relations of probes: what was read of each, and means of metrics over them."""
+"""Relations of probes: counts and metric means."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from forgetmeter.specs.task_name import ALL, TaskOption
 MACRO = "_macro"
 RELATIONS = TaskOption(ALL, "Only these relations, joined by +.", kind="list", example="P19+P36")
 TEMPLATES = TaskOption(
-    ALL, "Only these templates of each relation, by number from 0, joined by +.", kind="list", example="0+1"
+    ALL, "Only these templates of each relation, by 0-based number, joined by +.", kind="list", example="0+1"
 )
 
 
 @dataclass(frozen=True)
 class RelationCounts:
-    """What was read of a relation.
+    """Counts of a relation's questions.
 
     Attributes:
         relation: Its name.
-        label: What it means, in words; empty where the data does not say.
-        prompt: How it is asked: its templates, or where its sentences come from.
-        read: Questions in its file, before any filter and limit.
-        dropped: How many of them each filter dropped, by what it looks for; every filter that there is.
+        label: What it means, in words; empty if the data does not say.
+        prompt: Its templates, or the source of its sentences.
+        read: Number of questions in its file, before filters and limit.
+        dropped: Number of questions each filter dropped, by reason; includes filters that dropped none.
     """
 
     relation: str
@@ -38,22 +38,22 @@ class RelationCounts:
 
     @property
     def items(self) -> int:
-        """Questions that are left, before any limit."""
+        """Number of questions after filtering, before any limit."""
         return self.read - sum(self.dropped.values())
 
 
 @runtime_checkable
 class CountsRelations(Protocol):
-    """A task that knows its relations."""
+    """A task with relations."""
 
     @property
     def relations(self) -> Sequence[RelationCounts]:
-        """What was read of each relation, in the task's order."""
+        """Counts per relation, in the task's order."""
         ...
 
 
 def dropped_in_all(relations: Iterable[RelationCounts]) -> dict[str, int]:
-    """Return how many questions each filter dropped from all relations together."""
+    """Return the total number of questions each filter dropped."""
     totals: dict[str, int] = {}
     for each in relations:
         for reason, number in each.dropped.items():
@@ -62,12 +62,10 @@ def dropped_in_all(relations: Iterable[RelationCounts]) -> dict[str, int]:
 
 
 def relation_means(metrics: Iterable[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
-    """Return, for each metric, its mean over all items that have it and, as ``<name>_macro``, over relations.
+    """Return the mean of each metric over all items that have it and, as ``<name>_macro``, over relations.
 
-    A relation's value is the mean over its items; relations none of whose items has the metric do not count.
-
-    Args:
-        metrics: For each item, its relation and its metrics by name.
+    ``metrics`` has each item's relation and metrics. A relation's value is the mean over its items; relations without
+    the metric are left out.
     """
     values: dict[str, dict[str, list[float]]] = {}
     for relation, named in metrics:
@@ -82,12 +80,11 @@ def relation_means(metrics: Iterable[tuple[str, Mapping[str, float]]]) -> dict[s
 
 
 def template_judgement(judged: Sequence[tuple[Item, Outcome]], primary: str) -> Judgement:
-    """Return the outcomes with their means over items, over relations, and over the items of each template.
+    """Return the outcomes with metric means over items, over relations, and per template.
 
     Args:
         judged: The answered items with their outcomes; each item has fields ``relation`` and ``template``.
-        primary: The metric that ``Outcome.correct`` follows; ``<primary>_template_0`` and so on are its means over the
-            items of one template each.
+        primary: The metric of ``Outcome.correct``; ``<primary>_template_0`` and so on are its means per template.
     """
     metrics = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in judged)
     for template in sorted({item.fields["template"] for item, _ in judged}, key=int):

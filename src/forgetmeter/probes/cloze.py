@@ -1,4 +1,4 @@
-"""What cloze probes share: content hashes of items, and the way from a model's answer to an outcome."""
+"""Content hashes of items, and ranking of answers, shared by the cloze probes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ _HASH_LENGTH = 16
 
 @dataclass(frozen=True)
 class Ranked:
-    """Where the right answer came among those that it competes with.
+    """The rank of the right answer among all candidates.
 
     Attributes:
-        correct: Whether it came first.
-        prediction: What came first, as text; empty where the model gave something other than numbers.
-        rank: 1 + how many others come before it, of equally likely ones those that are listed before it; ``None`` where
-            the model gave something other than numbers.
-        margin: Its log-likelihood minus the best other's, in nats; ``None`` where there is none.
+        correct: Whether the right answer comes first.
+        prediction: The top candidate as text; empty if the model's output is not finite.
+        rank: 1-based rank; ties are broken by list order. ``None`` if the model's output is not finite.
+        margin: Its log-likelihood minus that of the best other candidate, in nats; ``None`` if undefined.
     """
 
     correct: bool
@@ -37,13 +36,13 @@ class Ranked:
     margin: float | None
 
     def precision(self, prefix: str = "") -> dict[str, float]:
-        """Return precision at one and at five by the metrics' names, each after ``prefix``."""
+        """Return precision at 1 and at 5 by metric name, prefixed with ``prefix``."""
         is_among_few = self.rank is not None and self.rank <= _FEW
         return {f"{prefix}{P_AT_1}": float(self.correct), f"{prefix}{P_AT_5}": float(is_among_few)}
 
     @property
     def reciprocal(self) -> float:
-        """Its reciprocal rank; 0 where it has no rank."""
+        """Its reciprocal rank; 0 if it has no rank."""
         return 1 / self.rank if self.rank else 0.0
 
 
@@ -51,26 +50,26 @@ NOTHING_SAID = Ranked(correct=False, prediction="", rank=None, margin=None)
 
 
 def content_hash(content: Sequence[str]) -> str:
-    """Return a short hash of everything an item asks."""
+    """Return a short hash of an item's content."""
     return whole_hash(content)[:_HASH_LENGTH]
 
 
 def whole_hash(content: Sequence[str]) -> str:
-    """Return a hash that stands for texts which many items share, such as their answers."""
+    """Return the hash of a list of texts, such as the answers that many items share."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def capitalized(text: str) -> str:
-    """Return a text with its first letter a capital, and the rest unchanged."""
+    """Return a text with its first letter in upper case and the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def answered(items: Sequence[Item], answers: Sequence[Answer | None]) -> Iterator[tuple[Item, ClozeAnswer]]:
-    """Yield the items that were answered, with the answer to the cloze of each.
+    """Yield the answered items with their answers.
 
     Raises:
-        TypeError: One was answered, but not as a cloze is.
-        ValueError: There are not as many candidates as choices, or none where they are what is asked.
+        TypeError: An answer is not a ``ClozeAnswer``.
+        ValueError: The numbers of candidates and choices differ, or an answer is empty.
     """
     for item, answer in zip(items, answers, strict=True):
         if answer is not None:
@@ -78,11 +77,11 @@ def answered(items: Sequence[Item], answers: Sequence[Answer | None]) -> Iterato
 
 
 def cloze_answer(item: Item, answer: Answer) -> ClozeAnswer:
-    """Return the answer to an item's cloze.
+    """Return the validated answer to a cloze item.
 
     Raises:
-        TypeError: It was answered, but not as a cloze is.
-        ValueError: There are not as many candidates as choices, or none where they are what is asked.
+        TypeError: The answer is not a ``ClozeAnswer``.
+        ValueError: The numbers of candidates and choices differ, or the answer is empty.
     """
     if not isinstance(answer, ClozeAnswer):
         raise TypeError(f"item '{item.id}' is a cloze; it needs a ClozeAnswer, not {type(answer).__name__}")
@@ -90,19 +89,19 @@ def cloze_answer(item: Item, answer: Answer) -> ClozeAnswer:
     if needs_candidates and len(answer.candidates) != len(item.choices):
         raise ValueError(f"item '{item.id}' has {len(item.choices)} choices, but {len(answer.candidates)} were scored")
     if not answer.candidates and answer.vocabulary is None:
-        raise ValueError(f"item '{item.id}' has an answer that says nothing; None is for what cannot be asked")
+        raise ValueError(f"item '{item.id}' has an empty answer; use None for an item that cannot be asked")
     return answer
 
 
 def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) -> Ranked:
     """Rank the right answer among candidates.
 
-    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. A model that gives something other
-    than numbers, as a badly compressed one may, has answered nothing, whatever the other candidates have.
+    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. If any value is NaN or ``inf``, as
+    from a badly compressed model, or none is finite, the item counts as not answered.
 
     Args:
         values: Log-likelihood of each candidate, in nats.
-        gold: Index of the right one.
+        gold: Index of the right answer.
         choices: The candidates as text.
     """
     sound = np.array(values, dtype=np.float64)
@@ -110,18 +109,18 @@ def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) 
         return NOTHING_SAID
     best = int(sound.argmax())
     mine = float(sound[gold])
-    # Ties in the order of the choices, as for the prediction: a pruned unit says the same of all its tokens.
+    # Break ties by order, as for the prediction: pruned units give all their tokens the same value.
     rank = 1 + int((sound > mine).sum()) + int((sound[:gold] == mine).sum())
     sound[gold] = -np.inf
     return Ranked(best == gold, choices[best], rank, _difference(mine, float(sound.max())))
 
 
 def candidates_outcome(item: Item, answer: Answer) -> Outcome:
-    """Judge an item that was answered by ranking its choices; its one metric is ``accuracy``.
+    """Judge an item by ranking its choices; its only metric is ``accuracy``.
 
     Raises:
-        TypeError: It was answered, but not as a cloze is.
-        ValueError: There are not as many candidates as choices.
+        TypeError: The answer is not a ``ClozeAnswer``.
+        ValueError: The numbers of candidates and choices differ.
     """
     given = cloze_answer(item, answer)
     ranked = rank_candidates(given.candidates, item.gold[0], item.choices)
@@ -131,14 +130,7 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
 def ranked_outcome(
     item: Item, ranked: Ranked, loglikelihoods: Sequence[float], metrics: Mapping[str, float]
 ) -> Outcome:
-    """Return the outcome of an item.
-
-    Args:
-        item: The item.
-        ranked: Where its right answer came, or the best of them.
-        loglikelihoods: What is kept of its answer, in nats.
-        metrics: Its metrics by name.
-    """
+    """Return the outcome of an item, with the log-likelihoods to store in nats."""
     return Outcome(
         item_id=item.id,
         correct=ranked.correct,
@@ -152,7 +144,7 @@ def ranked_outcome(
 
 
 def rank_in_vocabulary(answer: VocabularyAnswer) -> Ranked:
-    """Rank the right answer among all tokens of a model."""
+    """Rank the right answer among all tokens of the vocabulary."""
     if not math.isfinite(answer.loglikelihood):
         return NOTHING_SAID
     margin = _difference(answer.loglikelihood, answer.best_other)

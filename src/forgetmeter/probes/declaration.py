@@ -1,4 +1,4 @@
-"""What a task says of itself: all that any other part of the package needs to know about it."""
+"""Declarations of tasks: everything the rest of the package needs to know about them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ class TaskDeclaration:
     """A task, before any of its items is read.
 
     Attributes:
-        name: As in a study, without options.
-        load: Makes the task from its name with options and ``limit``, the number of items to take of each group
-            (``None`` for all). A task with ``data`` is also given ``data``, the data folder where one was named.
-        check: Raises a ``UserError`` for what ``load`` would refuse, without reading items; takes the same, without
+        name: Name in a study, without options.
+        load: Returns the task for its name with options and ``limit``, the number of items per group (``None`` for
+            all). A task with ``data`` also gets ``data``, the data folder or ``None``.
+        check: Raises a ``UserError`` for requests ``load`` would refuse, without reading items; same arguments except
             ``limit``.
-        options: The options it takes, by name.
-        thing: What sentences call an item: a fact that the model knows, or an item that it gets right.
-        phrasings: The option that chooses the phrasings by which each fact is asked. Where there are several, sentences
-            call the items questions. Empty where each fact is asked once.
-        groups: Of what a limit takes the first items. A task with relations says what was read of each
-            (``CountsRelations``).
-        is_measured: Whether nothing is right or wrong, so that there is nothing to retain.
-        data: The published data it needs; ``forgetmeter data fetch`` brings it.
+        options: Its options by name.
+        thing: Word for an item in sentences: a fact that the model knows, or an item that it gets right.
+        phrasings: The option that selects the phrasings of each fact; empty if each fact is asked once. With several
+            phrasings, sentences call the items questions.
+        groups: Groups to which a limit applies. A task with relations must implement ``CountsRelations``.
+        is_measured: Whether answers are measured rather than right or wrong, so that nothing can be retained.
+        data: The published data it needs; ``forgetmeter data fetch`` downloads it.
     """
 
     name: str
@@ -49,10 +48,10 @@ class TaskDeclaration:
     data: ProbeArchive | None = None
 
     def parse(self, text: str) -> TaskName:
-        """Read the task's name with its options.
+        """Parse the task's name with options.
 
         Raises:
-            UserError: Options are malformed, unknown or have values that are not allowed.
+            UserError: Options are malformed or unknown, or have invalid values.
         """
         if text != self.name and not self.options:
             raise UserError(f"task '{self.name}' takes no options, so '{text}' is unknown; write {self.name}")
@@ -67,10 +66,10 @@ class TaskDeclaration:
         return self.named(options)
 
     def named(self, options: Mapping[str, str]) -> TaskName:
-        """Return the task's name with these options, given as text, in its canonical form.
+        """Return the task's canonical name with these options, given as text.
 
         Raises:
-            UserError: Options are unknown or have values that are not allowed.
+            UserError: Options are unknown or have invalid values.
         """
         refuse(problem for key, value in options.items() if (problem := self._problem(key, value)))
         values = {key: self.options[key].canonical(value) for key, value in options.items()}
@@ -78,11 +77,11 @@ class TaskDeclaration:
         return TaskName(self.name, tuple(sorted(changed.items())), self.options)
 
     def folder(self, data: Path | None) -> dict[str, Any]:
-        """Return what ``load`` and ``check`` are given of the data folder."""
+        """Return the ``data`` argument of ``load`` and ``check``, if they take one."""
         return {"data": data} if self.data is not None else {}
 
     def things(self, name: TaskName, number: int) -> str:
-        """Return what sentences call a number of items."""
+        """Return the word for ``number`` items in sentences."""
         phrasings = name.listed(self.phrasings) if self.phrasings else ("",)
         thing = self.thing if phrasings is not None and len(phrasings) == 1 else "question"
         return thing if number == 1 else f"{thing}s"

@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, read line by line, with errors that name the line."""
+"""JSON Lines files, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from forgetmeter.errors import UserError
 
-_KINDS = {str: "text", int: "a whole number", list: "a list"}
+_KINDS = {str: "text", int: "an integer", list: "a list"}
 
 
 @dataclass(frozen=True)
 class JsonLine:
-    """One line of such a file.
+    """One line of a JSON Lines file.
 
     Attributes:
-        record: What it holds.
-        index: Its place in the file, from 0.
+        record: The JSON object.
+        index: 0-based line number.
         path: The file.
-        mend: What to do about a damaged file.
+        mend: Advice for a damaged file, as the end of a message.
     """
 
     record: dict[str, Any]
@@ -30,10 +30,10 @@ class JsonLine:
     mend: str
 
     def text(self, key: str) -> str:
-        """Return a text that must be there.
+        """Return a required text.
 
         Raises:
-            UserError: It is not, or is no text.
+            UserError: It is missing or not text.
         """
         value = self.record.get(key)
         if not isinstance(value, str):
@@ -41,39 +41,39 @@ class JsonLine:
         return value
 
     def optional_text(self, key: str) -> str:
-        """Return a text, or an empty one where there is none.
+        """Return a text, or an empty string if it is missing.
 
         Raises:
-            UserError: What is there is no text.
+            UserError: It is not text.
         """
         return "" if self.record.get(key) is None else self.text(key)
 
     def objects(self, key: str) -> list[dict[str, Any]]:
-        """Return a list of objects, or an empty one where there is none.
+        """Return a list of objects, or an empty list if it is missing.
 
         Raises:
-            UserError: What is there is no list of objects.
+            UserError: It is not a list of objects.
         """
         value = self.record.get(key)
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-            raise self.wrong(f"'{key}' is no list of objects")
+            raise self.wrong(f"'{key}' must be a list of objects")
         return value
 
     def texts(self, key: str) -> list[str]:
-        """Return a list of texts that must be there.
+        """Return a required list of texts.
 
         Raises:
-            UserError: It is not.
+            UserError: It is missing or not a list of texts.
         """
         value = self.record.get(key)
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise self.wrong(f"'{key}' is missing" if value is None else f"'{key}' is no list of texts")
+            raise self.wrong(f"'{key}' is missing" if value is None else f"'{key}' must be a list of texts")
         return value
 
     def wrong_type(self, key: str, kind: type) -> UserError:
-        """Return an error that says that a value is missing or of another kind."""
+        """Return the error for a value that is missing or has another type."""
         if self.record.get(key) is None:
             return self.wrong(f"'{key}' is missing")
         return self.wrong(f"'{key}' is {self.record[key]!r:.60}, not {_KINDS[kind]}")
@@ -84,18 +84,18 @@ class JsonLine:
 
 
 def read_json_lines(path: Path, *, mend: str) -> Iterator[JsonLine]:
-    """Read a file line by line; empty lines are passed over.
+    """Read a JSON Lines file, skipping empty lines.
 
     Args:
         path: The file, in UTF-8.
-        mend: What to do about a damaged file, as the end of a message.
+        mend: Advice for a damaged file, as the end of a message.
 
     Raises:
-        UserError: The file cannot be read, holds nothing, or a line is no JSON object.
+        UserError: The file cannot be read or is empty, or a line is not a JSON object.
     """
     found = False
     try:
-        # Lines are cut at line feeds alone: other separators that Unicode has may stand inside a JSON text.
+        # Binary mode splits at line feeds only; JSON strings may contain Unicode's other line separators.
         with path.open("rb") as stream:
             for index, line in enumerate(stream):
                 if line.isspace():
@@ -112,10 +112,10 @@ def _parsed(line: bytes, index: int, path: Path, mend: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        cause = f"cut off or no JSON ({' '.join(str(error).split())[:80]})"
+        cause = f"not valid JSON ({' '.join(str(error).split())[:80]})"
         raise UserError(f"'{path}' line {index + 1}: {cause}; {mend}") from error
     if not isinstance(record, dict):
         raise UserError(
-            f"'{path}' line {index + 1}: no JSON object but {line.decode(errors='replace').strip()[:40]}; {mend}"
+            f"'{path}' line {index + 1}: not a JSON object: {line.decode(errors='replace').strip()[:40]}; {mend}"
         )
     return record

@@ -1,4 +1,4 @@
-"""How well a model foretells a text: nothing is right or wrong here, only more or less likely."""
+"""Perplexity of a text file, measured rather than judged right or wrong."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ _EXAMPLE = "perplexity:file=PATH"
 
 
 class PerplexityTask:
-    """The perplexity of a text file: each of its paragraphs, or lines of a .jsonl, is an item.
+    """The perplexity of a text file; each paragraph, or each line of a .jsonl file, is an item.
 
     Args:
-        name: The task with its options.
-        limit: Only the first so many texts; ``None`` for all.
+        limit: Only the first N texts; ``None`` for all.
 
     Attributes:
-        items: The texts, in the file's order.
+        items: The texts, in file order.
 
     Raises:
-        UserError: The file is not named, not there, or holds no text.
+        UserError: The file is not named, does not exist, or contains no text.
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
@@ -54,11 +53,11 @@ class PerplexityTask:
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
-        """Put together the perplexities over all texts.
+        """Compute the perplexities over all texts.
 
         ``word_perplexity``, ``byte_perplexity`` and ``bits_per_byte`` are lm-evaluation-harness's (0.4.13: words are
-        what stands between white space, bytes those of UTF-8), and ``token_perplexity`` is the same by the model's own
-        tokens, which other models' tokens do not compare with. Each outcome has its counts and bits per byte.
+        separated by white space, bytes are UTF-8). ``token_perplexity`` is per token of the model, not comparable
+        between tokenizers. Each outcome has its counts and bits per byte.
         """
         outcomes = [
             _outcome(item, answer)
@@ -111,30 +110,26 @@ def _perplexity(loglikelihood: float, count: float) -> float:
 
 
 def check_text_file(name: str) -> Path:
-    """Return the path of a text file, having seen that there is one.
-
-    Args:
-        name: As in a task's name; empty where it names none.
+    """Return the path of an existing text file.
 
     Raises:
-        UserError: It names none, or there is no such file.
+        UserError: The path is empty, or the file does not exist.
     """
     if not name:
         raise UserError(f"task 'perplexity' needs a text: write {_EXAMPLE}, plain text or a .jsonl with 'text'")
     path = Path(name).expanduser() if name.startswith("~/") else Path(name)
     if not path.is_file():
-        raise UserError(f"there is no text file '{name}'; write {_EXAMPLE} with the path of one")
+        raise UserError(f"text file '{name}' does not exist; write {_EXAMPLE}")
     return path
 
 
 def read_text_file(path: Path) -> tuple[str, ...]:
-    """Return the texts of a file, in order, without white space around them; empty ones are passed over.
+    """Return the non-empty texts of a file, in order, stripped of white space.
 
-    Of a ``.jsonl`` that is the value of ``text`` in each line; of any other file its paragraphs, which blank lines
-    part.
+    They are the values of ``text`` in a ``.jsonl`` file, and otherwise the paragraphs, separated by blank lines.
 
     Raises:
-        UserError: It cannot be read, is no text in UTF-8, or holds none.
+        UserError: The file cannot be read, is not UTF-8, or contains no text.
     """
     if path.suffix == ".jsonl":
         lines = read_json_lines(path, mend="write an object with 'text' in each line")
@@ -143,7 +138,7 @@ def read_text_file(path: Path) -> tuple[str, ...]:
         found = _BLANK_LINES.split(_content(path))
     texts = tuple(text.strip() for text in found if text.strip())
     if not texts:
-        raise UserError(f"text file '{path}' holds no text")
+        raise UserError(f"text file '{path}' contains no text")
     return texts
 
 
@@ -151,7 +146,7 @@ def _content(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"text file '{path}' is not in UTF-8; convert it first") from None
+        raise UserError(f"text file '{path}' is not UTF-8; convert it first") from None
     except OSError as error:
         raise UserError(f"text file '{path}' cannot be read ({error.strerror or error})") from error
 
@@ -161,9 +156,9 @@ TASK = TaskDeclaration(
     load=PerplexityTask,
     check=lambda name: check_text_file(name.value("file")),
     options={
-        "file": TaskOption("", "The text: paragraphs, or of .jsonl each line's 'text'.", kind="path"),
+        "file": TaskOption("", "The text file: paragraphs, or 'text' in each line of a .jsonl file.", kind="path"),
         "window": TaskOption(
-            _MODELS_WINDOW, "The most tokens to read at a time; as many as the model can.", kind="number"
+            _MODELS_WINDOW, "Maximum number of tokens per window; by default, the model's maximum.", kind="number"
         ),
     },
     is_measured=True,

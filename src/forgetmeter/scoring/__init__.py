@@ -1,1 +1,1 @@
-"""Asking a model: one engine a family, with batching and reuse. Knows nothing of tasks or compression."""
+"""Scoring of items by a model: batching and reuse, independent of tasks and compression."""

@@ -1,4 +1,4 @@
-"""What is asked of a model for one item, before it is laid out in rows."""
+"""Token sequences of items, before they are packed into rows."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ NO_UNICODE = "text is not valid Unicode"
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a model for one item.
+    """The token sequences of one item.
 
     Attributes:
-        sequences: What has to be read: one a request or candidate, and last the one that ranks the vocabulary; or
-            one a branching of the tree.
-        ranks_vocabulary: Whether there is such a last one.
-        kind: What kind of answer is wanted; of a text, the sequences are its windows.
-        reason: Why the item cannot be asked; ``None`` where it can.
-        tree: The answers, where they compete at the blank.
-        is_cut: Whether a context lost tokens at its beginning, as the model does not read as many.
+        sequences: Sequences to read: one per request or candidate, plus a last one if ``ranks_vocabulary``; or one per
+            branching of ``tree``; or one per window of a text.
+        ranks_vocabulary: Whether the last sequence ranks the whole vocabulary.
+        reason: Why the item cannot be asked; ``None`` if it can.
+        tree: The answers, if they compete at a blank.
+        is_cut: Whether a context was truncated at its start to fit the model.
     """
 
     sequences: tuple[WantedSequence, ...] = ()
@@ -60,45 +59,39 @@ class Asked:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The tokens that a model has embeddings for; a tokenizer may know others, such as one for images.
+    """The token ids a model has embeddings for; a tokenizer may have more, such as an image token.
 
     Attributes:
         rows: Number of embeddings.
-        is_full: Whether the tokenizer has no token beyond them, so that there is nothing to look for.
+        is_full: Whether all tokens of the tokenizer have an embedding, so that no check is needed.
     """
 
     rows: int
     is_full: bool
 
     def has(self, *sequences: Iterable[int]) -> bool:
-        """Whether all of some tokens are among them."""
+        """Whether all tokens have an embedding."""
         return self.is_full or all(token < self.rows for tokens in sequences for token in tokens)
 
     def only(self, asked: Asked, *contexts: Iterable[int]) -> Asked:
-        """Return what is asked; an item with a token that has no embedding cannot be."""
+        """Return ``asked``, or a reason in its place if a token of it or of ``contexts`` has no embedding."""
         wanted = (tokens for each in asked.sequences for tokens in (each.tokens, each.ends))
         return asked if self.has(*contexts, *wanted) else Asked(reason=BEYOND_EMBEDDING)
 
 
 def embedded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Embedded:
-    """Return which tokens a model has embeddings for."""
+    """Return the tokens a model has embeddings for."""
     rows = embedding_rows(model)
     return Embedded(rows, max(tokenizer.get_vocab().values(), default=0) < rows)
 
 
 def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
-    """Return the question of answers at a blank, given the first slot of each branching of their tree."""
+    """Return the question for a tree of answers, given the first slot of each branching."""
     return Question(tree.answers, tree.slots(firsts), tree.owners, kind="cloze")
 
 
 def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 0) -> Asked:
-    """Return what is asked where answers compete after the tokens that are written before them.
-
-    Args:
-        before: These tokens; at least one.
-        tree: The answers.
-        context: Index of the text that an encoder reads.
-    """
+    """Return the sequences for answers that compete after the tokens ``before``, at least one."""
     return Asked(
         tuple(
             WantedSequence(
@@ -115,32 +108,27 @@ def asked_at_blank(before: tuple[int, ...], tree: AnswerTree, *, context: int = 
 
 
 def answered_at_blank(items: Iterable[Item]) -> list[Item]:
-    """Return the clozes whose answers alone compete."""
+    """Return the clozes whose answers compete at the blank (``among="answers"``)."""
     return [item for item in items if isinstance(item.asks, Cloze) and item.asks.among == "answers"]
 
 
 def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tuple[Question | None, ...]:
-    """Return the question of each item, given the slots of all sequences, one after another."""
+    """Return the question of each item, given the slots of all sequences in order."""
     left = iter(paths)
     return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)
 
 
 def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """Return why a model cannot be asked these items, as the end of a sentence about it; ``None`` where it can.
+    """Return why a model cannot be asked a task, as the end of a sentence about the model; ``None`` if it can.
 
-    Single items that a model cannot be asked, such as those whose answer is not one token, are no such reason.
-
-    Args:
-        items: A task's items.
-        family: The model's family.
-        tokenizer: Its tokenizer.
+    Reasons that affect single items, such as an answer of several tokens, do not count.
     """
     items = [item for item in items if item.problem is None]
     clozes = [item for item in items if isinstance(item.asks, Cloze)]
     texts = any(isinstance(item.asks, WholeText) for item in items)
     if texts and family != "decoder":
         kind = "a masked language model" if family == "encoder" else "an encoder-decoder"
-        return f"is {kind}; perplexity is asked of decoders only, which read a text from left to right"
+        return f"is {kind}; perplexity is supported only for decoders, which read a text from left to right"
     if family == "encoder":
         return _masked(items, clozes, tokenizer)
     if not clozes and not texts:
@@ -148,14 +136,12 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
     if family == "encoder-decoder" and blank_filling(tokenizer) is None:
         return "has a tokenizer with neither sentinels nor a mask token, so it cannot be asked a cloze"
     if family == "decoder" and first_token(tokenizer) is None:
-        return (
-            "has a tokenizer without a token to begin a sequence with, so whole statements and texts cannot be scored"
-        )
+        return "has a tokenizer without a beginning-of-sequence token, so whole statements and texts cannot be scored"
     return None
 
 
 def blank_token(family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """Return the token that stands for a blank in what a model reads; ``None`` for a decoder, or without one."""
+    """Return the token that marks a blank in a model's input; ``None`` for decoders or if the tokenizer has none."""
     if family == "decoder":
         return None
     has_sentinels = family == "encoder-decoder" and isinstance(blank_filling(tokenizer), SentinelFilling)
@@ -163,12 +149,7 @@ def blank_token(family: Family, tokenizer: PreTrainedTokenizerBase) -> str | Non
 
 
 def with_text_problems(items: Sequence[Item], blank: str | None) -> list[Item]:
-    """Return the items with a problem in place of a question whose texts cannot be asked.
-
-    Args:
-        items: The items.
-        blank: The token that stands for a blank; where a text contains it, which one is meant is ambiguous.
-    """
+    """Return the items, replacing questions whose texts are not Unicode or contain ``blank`` by a problem."""
     # Items of a relation share their choices.
     sound: dict[int, bool] = {}
 
@@ -192,7 +173,7 @@ def with_text_problems(items: Sequence[Item], blank: str | None) -> list[Item]:
 
 
 def _is_unicode(text: str) -> bool:
-    # JSON may escape half of a surrogate pair.
+    # JSON can contain escaped lone surrogates.
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -200,13 +181,13 @@ def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenize
     if len(clozes) < len(items):
         return (
             "is a masked language model, which fills blanks and cannot score continuations such as those of "
-            f"{next(item.id for item in items if item not in clozes)}; ask it probes (lama/..., bear, facts)"
+            f"{next(item.id for item in items if item not in clozes)}; use probes (lama/..., bear, facts)"
         )
     if clozes and tokenizer.mask_token_id is None:
         return "has a tokenizer without a mask token, so it cannot be asked a cloze"
     if not tokenizer.is_fast and any(item.cloze.among == "candidates" for item in clozes):
         return (
-            "has a tokenizer written in Python, which does not say which tokens make up a word, so whole statements "
-            "cannot be scored"
+            "has a slow (Python) tokenizer, which does not map tokens to words, so whole statements cannot be scored; "
+            "use a fast tokenizer"
         )
     return None

@@ -1,4 +1,4 @@
-"""The seam between families: each prepares items in its own way; all are read alike."""
+"""The scoring engine, common to all model families."""
 
 from __future__ import annotations
 
@@ -31,18 +31,15 @@ _FAMILIES: dict[Family, type[EncoderScoring | EncoderDecoderScoring | DecoderSco
     "encoder-decoder": EncoderDecoderScoring,
     "decoder": DecoderScoring,
 }
-"""What is special about scoring a family: how items are prepared, and how the model is run on a batch."""
+"""How each family prepares items and runs the model on a batch."""
 
 
 class Engine:
-    """Asks a model, of whatever family.
+    """Scores items with a model of any family.
 
     Args:
         loaded: The model; recipes may be applied to it between calls of ``score``.
-        batch_tokens: The most tokens in a batch, padding included; ``None`` for a value that suits the device.
-
-    Attributes:
-        batch_tokens: The same, resolved.
+        batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
@@ -62,30 +59,29 @@ class Engine:
         """Tokenize and batch the items of a task, once for all variants of the model.
 
         Raises:
-            UserError: An item is of a kind that the model's family cannot answer, or does not fit the model; or none
-                of the items can be asked.
+            UserError: The model's family does not support a kind of item, or none of the items can be asked.
         """
         prepared = replace(self._scoring.prepare(with_text_problems(items, self._blank)), items=tuple(items))
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
-            raise UserError(f"model '{self._name}' can be asked none of the {len(items)} items ({reasons})")
+            raise UserError(f"model '{self._name}' cannot be asked any of the {len(items)} items ({reasons})")
         return prepared
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
-        """Ask the model as it is now.
+        """Score the items with the model in its current state.
 
         Args:
-            prepared: What to ask.
-            on_advance: Is told after each batch what share of the tokens is done, from 0 to 1.
+            prepared: The prepared items.
+            on_advance: Called after each batch with the share of tokens done, from 0 to 1.
 
         Returns:
-            For each item in order, its answer; ``None`` where the model cannot be asked.
+            The answer to each item, in order; ``None`` for items that cannot be asked.
         """
         found = self._read(prepared, on_advance)
-        # What is not a number spreads over its batch, as zero times NaN is NaN: those items are asked alone.
+        # NaN spreads over its batch (0 * NaN is NaN), so score affected items alone.
         broken = [place for place, answer in enumerate(found) if answer is not None and not answer.is_number]
         if len(broken) == sum(answer is not None for answer in found):
-            # Of a model that gives nothing else, a few tell.
+            # If every answer is NaN, try a sample first.
             tried = broken[:: -(-len(broken) // _TRIED_ALONE)] if broken else []
             broken = broken if any(self._alone(prepared.items[place]).is_number for place in tried) else []
         for place in broken:
@@ -105,12 +101,11 @@ class Engine:
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)
-        tokens, vocabulary = _in_slots(prepared, readings)
+        tokens, vocabulary = _in_slot_order(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
 
 
-def _in_slots(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
-    """Bring what was read, batch by batch, into the order of the slots."""
+def _in_slot_order(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
     single = [batch.single.slots.cpu() for batch in prepared.batches]
     vocabulary = [batch.vocabulary.slots.cpu() for batch in prepared.batches]
 

@@ -1,4 +1,4 @@
-"""What is read off the model for each item of a task, and the answers that it makes."""
+"""Questions: what to read from a model for each item, and how readings become answers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,18 @@ from forgetmeter.scoring.rows.batch import Batch
 _MOST_NAMED = 3
 
 Kind = Literal["requests", "cloze", "text"]
-"""What was asked for: log-likelihoods of requests, what fills a blank, or a whole text, which is one request."""
+"""Kind of answer: log-likelihoods of requests, a cloze, or the log-likelihood of a whole text (one request)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What has to be read to answer one item.
+    """The readings that answer one item.
 
     Attributes:
         requests: Number of requests or candidates.
-        slots: The slots whose log-probabilities add up to their log-likelihoods, in the order in which they are
-            added, int64, of shape ``(steps,)``.
-        owners: Index of the request or candidate that each belongs to, of the same shape.
-        vocabulary: The slot of the answer from the whole vocabulary; ``None`` where none is asked for.
-        kind: What kind of answer it makes.
+        slots: Slots of the log-probabilities to sum, in order of addition, int64, shape ``(steps,)``.
+        owners: Index of the request or candidate of each slot, same shape.
+        vocabulary: Slot of the vocabulary ranking, if there is one.
     """
 
     requests: int
@@ -53,7 +51,7 @@ class Question:
 def question_of_paths(
     paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, kind: Kind = "requests"
 ) -> Question:
-    """Return a question, given the slots of each request or candidate."""
+    """Return the question for the slots of each request or candidate."""
     lengths = [len(path) for path in paths]
     slots = np.fromiter(chain.from_iterable(paths), np.int64, sum(lengths))
     owners = np.repeat(np.arange(len(paths), dtype=np.int64), lengths)
@@ -62,13 +60,13 @@ def question_of_paths(
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """How what was read adds up to log-likelihoods, for all questions at a time.
+    """Log-likelihoods of all questions as sums of log-probabilities.
 
     Attributes:
         number: Number of log-likelihoods.
-        slots: The slots that are added, int64, of shape ``(steps,)``.
-        owners: Index of the log-likelihood that each belongs to, of the same shape.
-        parts: For each question, which of the log-likelihoods are its own.
+        slots: Slots to sum, int64, shape ``(steps,)``.
+        owners: Index of the log-likelihood each slot is added to, same shape.
+        parts: The range of log-likelihoods of each question.
     """
 
     number: int
@@ -78,7 +76,7 @@ class Sums:
 
 
 def sums_of(questions: Sequence[Question | None]) -> Sums:
-    """Return how the log-likelihoods of all questions are put together; one that cannot be asked has none."""
+    """Return the sums of all questions; ``None`` has no log-likelihoods."""
     asked = [question for question in questions if question is not None]
     number, parts = 0, []
     for question in questions:
@@ -93,10 +91,10 @@ def sums_of(questions: Sequence[Question | None]) -> Sums:
 
 @dataclass(frozen=True)
 class TokenReadings:
-    """What was read at single tokens; all of shape ``(slots,)``.
+    """Readings of single tokens, each of shape ``(slots,)``.
 
     Attributes:
-        logprobs: Log-probability of each token at its place, in nats, float64.
+        logprobs: Log-probability of the token at its position, in nats, float64.
         greedy: Whether it is the most likely token there.
     """
 
@@ -106,14 +104,14 @@ class TokenReadings:
 
 @dataclass(frozen=True)
 class VocabularyReadings:
-    """What was read of whole vocabularies.
+    """Readings of whole vocabularies.
 
     Attributes:
-        top: The most likely tokens, the likeliest first, shape ``(slots, k)``; where several are, the first of them.
-        ranks: 1 + how many tokens are more likely than the right one, or as likely and before it in the vocabulary,
-            shape ``(slots,)``.
+        top: The most likely tokens in descending order, shape ``(slots, k)``; if several are likeliest, the first in
+            the vocabulary comes first.
+        ranks: 1-based rank of the right token, ties broken by vocabulary order, shape ``(slots,)``.
         logprobs: Log-probability of the right token, in nats, shape ``(slots,)``.
-        best_others: That of the likeliest other token, shape ``(slots,)``.
+        best_others: Log-probability of the likeliest other token, in nats, shape ``(slots,)``.
     """
 
     top: Tensor
@@ -130,18 +128,10 @@ def answers(
     *,
     decode: Callable[[int], str],
 ) -> list[Answer | None]:
-    """Put together the answers to all questions.
-
-    Args:
-        questions: One an item; ``None`` where it cannot be asked.
-        sums: How their log-likelihoods are put together.
-        tokens: What was read at single tokens.
-        vocabulary: What was read of whole vocabularies.
-        decode: Gives the text of a token.
-    """
-    # One after another, in float64: the order of addition is that of the tokens.
+    """Return the answers to all questions; ``None`` for a question that is ``None``, because it cannot be asked."""
+    # Summed in float64, in token order.
     loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
-    # Only requests ask for it; clozes may have hundreds of thousands of candidates.
+    # Only requests need it, and clozes may have hundreds of thousands of candidates.
     has_requests = any(question is not None and question.kind == "requests" for question in questions)
     greedy = (_added(sums, ~tokens.greedy.bool().numpy()) == 0).tolist() if has_requests else []
     rows = list(
@@ -180,11 +170,9 @@ class Prepared:
     """The items of one task, tokenized and batched once for all variants of a model.
 
     Attributes:
-        questions: One an item, in order; ``None`` where the model cannot be asked.
-        reasons: Why not, one for each item; ``None`` where it can.
-        batches: What the model is given.
-        items: The items themselves.
-        cut: How many items have a context that lost its beginning, as the model does not read as many tokens.
+        questions: One per item, in order; ``None`` if the item cannot be asked.
+        reasons: Why it cannot be asked, one per item; ``None`` if it can.
+        cut: Number of items with a context truncated at its start to fit the model.
     """
 
     questions: tuple[Question | None, ...]
@@ -195,21 +183,21 @@ class Prepared:
 
     @cached_property
     def sums(self) -> Sums:
-        """How what is read adds up to log-likelihoods."""
+        """The log-likelihoods of all questions as sums."""
         return sums_of(self.questions)
 
     @cached_property
     def tokens(self) -> int:
-        """Number of tokens that the model reads, without padding."""
+        """Number of tokens the model reads, without padding."""
         return sum(batch.real_tokens for batch in self.batches)
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """How many items cannot be asked, by reason."""
+        """Number of items that cannot be asked, by reason."""
         return Counter(reason for reason in self.reasons if reason is not None)
 
     def first_dropped(self) -> dict[str, str]:
-        """Return the ids of the first items of each reason for which they cannot be asked, as text."""
+        """Return the first item ids for each reason in ``dropped``, as text."""
         named: dict[str, list[str]] = {}
         for item, reason in zip(self.items, self.reasons, strict=True):
             if reason is not None:

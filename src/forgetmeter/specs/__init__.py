@@ -1,1 +1,1 @@
-"""What the user asks for, as values: models, recipes, scopes. Nothing here imports torch."""
+"""User requests as values: models, recipes, scopes. Nothing here imports torch."""

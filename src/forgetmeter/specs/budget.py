@@ -1,4 +1,4 @@
-"""How large a model may be: a share of what it is, or a number of bytes."""
+"""Size limits of models: a share of the original size, or a number of bytes."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ _ALLOWED = "allowed: a share such as 0.5 or 50%, or a size such as 200MB, 1.5GB,
 
 @dataclass(frozen=True)
 class Budget:
-    """The most bytes that a model may take.
+    """A size limit: either a share or a size.
 
     Attributes:
-        share: Of the uncompressed model's bytes, above 0 and at most 1; ``None`` where it is a size.
-        size: In bytes; ``None`` where it is a share.
+        share: Share of the uncompressed model's bytes, above 0 and at most 1.
+        size: Size in bytes.
     """
 
     share: float | None = None
     size: int | None = None
 
     def within(self, whole: int) -> int:
-        """Return the most bytes that a model of so many may take."""
+        """Return the limit in bytes for a model of ``whole`` bytes."""
         return self.size if self.size is not None else int((self.share or 0.0) * whole)
 
     def __str__(self) -> str:
-        """As it may be written on the command line."""
+        """Return the command-line form."""
         return f"{self.share:g}" if self.size is None else f"{self.size}B"
 
 
 def parse_budget(text: str) -> Budget:
-    """Read a budget: a number alone or with a percent sign is a share, one with a unit a size.
+    """Read a budget: a plain number or a percentage is a share; a number with a unit is a size.
 
     Raises:
-        UserError: It has none of the forms, or is nothing at all.
+        UserError: The text is not valid, or out of range.
     """
     found = _FORM.fullmatch(text)
     unit = found.group(2).lower() if found else ""
     if found is None or unit not in ("", "%", *_UNITS):
-        raise UserError(f"'{text}' is no size ({_ALLOWED})")
+        raise UserError(f"'{text}' is not a valid size ({_ALLOWED})")
     number = float(found.group(1))
     if unit in ("", "%"):
         share = number / 100 if unit else number
         if not 0 < share <= 1:
-            raise UserError(f"'{text}' is no share of a model: it must be above 0 and at most 1 ({_ALLOWED})")
+            raise UserError(f"'{text}' is not a valid share: it must be above 0 and at most 1 ({_ALLOWED})")
         return Budget(share=share)
     size = int(number * _UNITS[unit])
     if size < 1:
-        raise UserError(f"'{text}' is less than a byte ({_ALLOWED})")
+        raise UserError(f"'{text}' is less than one byte ({_ALLOWED})")
     return Budget(size=size)

@@ -1,4 +1,4 @@
-"""What a compression method takes: declared as data, checked before any work."""
+"""Declarations of compression methods, against which recipes are checked."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _KINDS: dict[Effect, Kind] = {"zeroes": "unstructured", "rewrites": "other", "qu
 _LEVELS: dict[LevelKind, str] = {
     "none": "takes no level",
     "fraction": "takes a fraction from 0 to 1",
-    "bits": "takes a whole number of bits from 2 to 8",
+    "bits": "takes an integer number of bits from 2 to 8",
 }
 
 
 @dataclass(frozen=True)
 class Option:
-    """A further parameter of a method.
+    """An option of a method.
 
     Attributes:
-        default: Its value where the recipe names none.
+        default: Value if the recipe does not set it.
         meaning: What it does, in one sentence.
-        allowed: The values it may have; empty where any value of the default's type is allowed.
-        least: The smallest number it may be, if it is a number.
-        words: What it may be instead of a number.
+        allowed: Allowed values; empty to allow any value of the default's type.
+        least: Minimum, for numbers.
+        words: Allowed words in place of a number.
     """
 
     default: OptionValue
@@ -41,33 +41,33 @@ class Option:
     words: tuple[str, ...] = ()
 
     def takes(self, value: OptionValue) -> bool:
-        """Whether it may have a value."""
+        """Whether a value is allowed."""
         if self.allowed or value in self.words:
             return value in self.allowed or value in self.words
         is_least = self.least is None or (isinstance(value, (int, float)) and value >= self.least)
         return _same_kind(value, self.default) and is_least
 
     def default_text(self) -> str:
-        """Return the default as a recipe has it."""
+        """Return the default as written in a recipe."""
         return f"{self.default:g}" if isinstance(self.default, float) else _printed(self.default)
 
     def values(self) -> str:
-        """Say which values it may have, as the end of a sentence."""
+        """Return the allowed values as the end of a sentence."""
         if self.allowed:
             return f"allowed: {', '.join(map(_printed, self.allowed))}"
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(self.default)]
-        least = "" if self.least is None else f" of {self.least:g} or more"
+        kind = {bool: "true or false", int: "an integer", float: "a number", str: "a word"}[type(self.default)]
+        least = "" if self.least is None else f" of at least {self.least:g}"
         return " or ".join((f"allowed: {kind}{least}", *self.words))
 
 
 @dataclass(frozen=True)
 class Pools:
-    """What a fraction is a fraction of: in each pool, ``round(level * size)`` of the things in it go.
+    """The pools that a level applies to: ``round(level * size)`` units are removed from each pool.
 
     Attributes:
-        things: What is counted, such as ``heads``.
-        sizes: Returns how many there are in each pool, for the matrices and options of a step. Matrices of one
-            parameter count as one, and those that an earlier step may drop are counted.
+        things: The unit, such as ``heads``.
+        sizes: Returns the number of units per pool for the matrices and options of a step. Matrices of one parameter
+            count as one, and matrices that an earlier step may drop are included.
     """
 
     things: str
@@ -79,23 +79,23 @@ class MethodDeclaration:
     """A method's name, parameters and source.
 
     Attributes:
-        name: As in recipes.
+        name: Name in recipes.
         summary: What it does, in one sentence.
-        reference: The paper or function whose behaviour it has.
-        level: What its level means.
-        options: Its further parameters by name.
-        forms: What may hold the weights that it takes.
-        effect: What becomes of a weight: it is zeroed or stays in the form that it has, whatever that is; it gets
-            another value in floating point; or fewer bits. What is quantized can only be zeroed by later steps.
-        families: The families whose models take it.
-        scopes: Which scopes it takes, in words.
-        needs_kernel: Whether the answers come of a kernel of its own, such as one that quantizes activations on each
-            call, so that a checkpoint's weights do not say all of it.
-        pools: What its fraction is a fraction of; ``None`` where it has none, or only the weights tell.
-        kind: What findings and charts count it as. By default it follows from ``effect``: unstructured pruning for
+        reference: The paper or function that defines its behaviour.
+        level: Kind of level.
+        options: Options by name.
+        forms: Supported forms of weights.
+        effect: ``zeroes`` sets weights to zero and leaves the others in their form, ``rewrites`` changes values in
+            floating point, ``quantizes`` reduces bits; later steps can only zero quantized weights.
+        families: Supported model families.
+        scopes: Supported scopes, in words.
+        needs_kernel: Whether the answers depend on a kernel, such as one that quantizes activations on each call, so
+            that a checkpoint's weights do not fully describe the result.
+        pools: The pools that a fraction applies to; ``None`` if there are none or they depend on the weights.
+        kind: Category in findings and charts. By default it follows from ``effect``: unstructured pruning for
             ``zeroes``, quantization for ``quantizes``, neither for ``rewrites``.
-        phrase: How sentences call a step, such as ``{percent} pruned`` or ``{level}-bit``; by default by its name.
-        unsaid: Options that the phrase covers, whatever their value.
+        phrase: Wording of a step in sentences, such as ``{percent} pruned`` or ``{level}-bit``; the name by default.
+        unsaid: Options that the phrase covers, with any value.
         counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
         advised_levels: Levels that ``advise`` tries over the scope ``overall``; ``None`` for a method without a level.
             The built-in methods' candidates are ``preset:advice``.
@@ -120,11 +120,11 @@ class MethodDeclaration:
 
     @property
     def facts(self) -> MethodFacts:
-        """What a run records about the method."""
+        """The facts a run records about the method."""
         return MethodFacts(self.kind or _KINDS[self.effect], self.phrase, self.unsaid, self.counterpart)
 
     def problems(self, step: Step) -> list[str]:
-        """Return what is wrong with a step that names this method, a sentence each."""
+        """Return one sentence for each problem of a step of this method."""
         found = [] if self._level_fits(step) else [f"level {_shown(step.level)}: {self.name} {_LEVELS[self.level]}"]
         for key, value in step.options:
             option = self.options.get(key)
@@ -137,7 +137,7 @@ class MethodDeclaration:
         return found
 
     def values(self, step: Step) -> dict[str, OptionValue]:
-        """Return all options with the step's values, or the defaults where it names none."""
+        """Return the values of all options: the step's, else the defaults."""
         return {name: option.default for name, option in self.options.items()} | dict(step.options)
 
     def _level_fits(self, step: Step) -> bool:

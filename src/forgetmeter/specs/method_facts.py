@@ -1,4 +1,4 @@
-"""What findings, charts and sentences know about a method: the part of its declaration that a run records."""
+"""The part of a method's declaration that a run records, for findings, charts and sentences."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from forgetmeter.specs.recipe import Step
 Kind = Literal[
     "unstructured", "semi_structured", "structured", "heads", "blocks", "low_rank", "quantizes", "casts", "other"
 ]
-"""What a method counts as: the first six prune, ``quantizes`` and ``casts`` store fewer bits."""
+"""Category of a method: the first six prune, ``quantizes`` and ``casts`` store fewer bits."""
 
 _PRUNES: tuple[Kind, ...] = ("unstructured", "semi_structured", "structured", "heads", "blocks", "low_rank")
 
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What a run records about a method.
+    """Facts a run records about a method.
 
     Attributes:
-        kind: What findings and charts count the method as.
-        phrase: How sentences call a step; ``{percent}`` and ``{level}`` stand for its level. Empty for the method's
-            name with level and options.
+        kind: Category in findings and charts.
+        phrase: Wording of a step in sentences, with its level as ``{percent}`` or ``{level}``. If empty, the name with
+            level and options is used.
         unsaid: Options that the phrase covers. A step with any other option is called by name, level and options.
         counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
     """
@@ -35,12 +35,12 @@ class MethodFacts:
 
     @property
     def prunes(self) -> bool:
-        """Whether findings on pruning count the method in."""
+        """Whether findings on pruning include the method."""
         return self.kind in _PRUNES
 
     @property
     def quantizes(self) -> bool:
-        """Whether findings on quantization count the method in."""
+        """Whether findings on quantization include the method."""
         return self.kind in ("quantizes", "casts")
 
     def in_words(self, step: Step) -> str:
@@ -57,7 +57,7 @@ Methods = Mapping[str, MethodFacts]
 """The methods of a run's recipes by name."""
 
 BY_NAME = MethodFacts()
-"""What is known about a method that no run recorded: its name."""
+"""Facts for a method that no run recorded: only its name is known."""
 
 
 EARLIER: Methods = {
@@ -75,14 +75,11 @@ EARLIER: Methods = {
     "round_to_nearest": MethodFacts("quantizes"),
     "svd": MethodFacts("low_rank"),
 }
-"""The built-in methods, for runs of versions that did not record them; a test compares it with the declarations."""
+"""Built-in methods, for runs of versions that did not record them; a test compares them with the declarations."""
 
 
 def recorded_methods(study: Mapping[str, Any]) -> Methods:
-    """Return what a run's ``study.json`` says about its methods, and about built-in ones that it does not name.
-
-    What does not have the form that this version writes counts as unknown.
-    """
+    """Return the facts in a run's ``study.json`` and of built-in methods; malformed values count as unknown."""
     methods = study.get("methods")
     entries = methods.items() if isinstance(methods, dict) else ()
     return {**EARLIER, **{str(name): _facts(entry) for name, entry in entries if isinstance(entry, dict)}}

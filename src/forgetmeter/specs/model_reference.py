@@ -1,4 +1,4 @@
-"""Where a model comes from, as the user writes it."""
+"""References to models, as users write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from forgetmeter.specs.suggestion import unknown
 Source = Literal["hub", "folder", "gguf", "package", "standard"]
 Standard = Literal["encoder", "encoder-decoder", "decoder"]
 STANDARDS: tuple[Standard, ...] = ("encoder", "encoder-decoder", "decoder")
-"""The small reference models that ship with the package, one a family."""
+"""The small reference models that ship with the package, one per family."""
 
 FORMS = "org/name[@revision], ./folder, ./file.gguf, package:MODULE, or standard:FAMILY"
 
@@ -23,13 +23,12 @@ _MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model's source and its place there.
+    """A model's source and location.
 
     Attributes:
-        source: The Hub, a folder, a GGUF file, a GGUF inside an installed Python package, or the standards that
-            ship with this one.
+        source: The Hub, a folder, a GGUF file, a GGUF file inside an installed Python package, or a shipped standard.
         place: Hub id, path, module name, or the standard's family.
-        revision: Hub revision, if named.
+        revision: Hub revision, if given.
     """
 
     source: Source
@@ -43,16 +42,16 @@ class ModelReference:
 
 
 def parse_model_reference(text: str | Path) -> ModelReference:
-    """Read a model reference; whether the model exists is seen when it is looked up.
+    """Read a model reference, without checking that the model exists.
 
     Raises:
-        UserError: The text has none of the forms.
+        UserError: The text is not a valid model reference.
     """
     text = (str(text) if text.is_absolute() else f"./{text}") if isinstance(text, Path) else text.strip()
     kind, colon, rest = text.partition(":")
     if colon and kind == "package":
         if not _MODULE.match(rest):
-            raise UserError(f"model '{text}': '{rest}' is no Python module name; write package:MODULE")
+            raise UserError(f"model '{text}': '{rest}' is not a valid Python module name; write package:MODULE")
         return ModelReference("package", rest)
     if colon and kind == "standard":
         if rest not in STANDARDS:
@@ -65,4 +64,4 @@ def parse_model_reference(text: str | Path) -> ModelReference:
     if _HUB.match(text):
         place, _, revision = text.partition("@")
         return ModelReference("hub", place, revision or None)
-    raise UserError(f"model '{text}' has none of the forms {FORMS}")
+    raise UserError(f"'{text}' is not a valid model; write {FORMS}")

@@ -20,9 +20,9 @@ class Preset:
     """A named list of recipes.
 
     Attributes:
-        name: As in ``preset:NAME``.
-        summary: What it is for, in one sentence.
-        recipes: In the order in which they are run; the baseline is not among them.
+        name: Name in ``preset:NAME``.
+        summary: Purpose, in one sentence.
+        recipes: The recipes in the order they run, without the baseline.
     """
 
     name: str
@@ -37,7 +37,7 @@ def _recipes(texts: list[str]) -> tuple[Recipe, ...]:
 _PRUNING = Preset(
     "paper/pruning",
     "Global L1 pruning at 10% to 90% of attention, feed-forward and both (arXiv 2312.00960); for the published "
-    "scripts' own selections in BERT and RoBERTa, name the scopes paper/attention ...",
+    "scripts' own selections in BERT and RoBERTa, use the scopes paper/attention ...",
     _recipes([f"l1_unstructured:{scope}:{level}" for scope, level in product(_SCOPES, _TENTHS)]),
 )
 _QUANTIZATION = Preset(
@@ -57,7 +57,7 @@ _FINAL_LAYER_METHODS = ("l1_unstructured", "ln_structured", "random_unstructured
 _FINAL_LAYER = Preset(
     "paper/final_layer",
     "The final dense layer pruned by 10% to 90%: L1 and random, single weights and whole rows (arXiv 2312.00960); a "
-    "tied one is untied first.",
+    "tied layer is untied first.",
     _recipes(
         [
             f"{method}:head:{level}{':dim=0:n=1' if method == 'ln_structured' else ''}"
@@ -101,7 +101,7 @@ _QUARTERS = (0.25, 0.5)
 _STRUCTURE = Preset(
     "open/structure",
     "Structured against unstructured at equal removed parameters (the paper's question 2): heads, rows, 2:4, layers "
-    "and rank beside L1 pruning of the same scopes.",
+    "and rank compared with L1 pruning of the same scopes.",
     _recipes(
         [
             *(f"{method}:attention:{level}" for method, level in product(("l1_unstructured", "l1_heads"), _QUARTERS)),
@@ -131,8 +131,8 @@ _BITS = Preset(
 
 _ADVICE = Preset(
     "advice",
-    "What `forgetmeter advise` chooses from: 8 to 3 bits, 16 bits, pruning at 10% to 60%, 2:4, lower rank, fewer heads "
-    "or layers, and pruning before quantizing.",
+    "Candidates of `forgetmeter advise`: 8 to 3 bits, 16 bits, pruning at 10% to 60%, 2:4, lower rank, fewer heads or "
+    "layers, and pruning before quantizing.",
     _recipes(
         [
             "cast:overall:dtype=bfloat16",
@@ -176,10 +176,10 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset_recipes(name: str) -> tuple[Recipe, ...]:
-    """Return the recipes of the preset called ``name`` (without ``preset:``).
+    """Return the recipes of preset ``name``, given without ``preset:``.
 
     Raises:
-        UserError: There is no such preset.
+        UserError: The preset does not exist.
     """
     if name not in PRESETS:
         raise UserError(unknown("preset", name, PRESETS))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Ranges = tuple[tuple[int, int], ...]
-"""Half-open ranges of indices, ascending, neither overlapping nor touching."""
+"""Half-open index ranges, ascending, neither overlapping nor adjacent."""
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Sort ranges that do not overlap, and join those that touch."""
+    """Sort non-overlapping ranges and join adjacent ones."""
     found: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if found and found[-1][1] == start:
@@ -25,7 +25,7 @@ def count(ranges: Ranges) -> int:
 
 
 def without(length: int, taken: Iterable[Ranges]) -> Ranges:
-    """Return the indices from 0 to ``length`` that are in none of some ranges, which do not overlap."""
+    """Return the indices in ``[0, length)`` that are in none of ``taken``, whose ranges must not overlap."""
     free: list[tuple[int, int]] = []
     start = 0
     for first, last in merged(piece for ranges in taken for piece in ranges):

@@ -27,10 +27,8 @@ class Step:
     """A method applied to a scope at a level.
 
     Attributes:
-        method: The method's name.
-        scope: The matrices it works on.
-        level: How much: a fraction, a number of bits or whatever the method declares; ``None`` if it has none.
-        options: The method's further parameters, sorted by name.
+        level: A fraction, a number of bits or as the method declares; ``None`` if it has none.
+        options: The method's options, sorted by name.
     """
 
     method: str
@@ -54,7 +52,7 @@ class Recipe:
         return "+".join(str(step) for step in self.steps) or BASELINE
 
     def selects(self, matrix: Matrix) -> bool:
-        """Whether any step works on a matrix."""
+        """Whether any step applies to a matrix."""
         return any(step.scope.selects(matrix) for step in self.steps)
 
 
@@ -65,16 +63,16 @@ def make_step(
     level: Level | None = None,
     options: Iterable[tuple[str, OptionValue]] = (),
 ) -> Step:
-    """Build a step in its canonical form: options sorted, a whole number of a level as an integer.
+    """Build a step in canonical form: options sorted, integral levels as ``int``.
 
     Raises:
-        UserError: The level is not finite, or the method's name is malformed.
+        UserError: The level is not finite, the method's name is malformed, or an option cannot be written in a recipe.
     """
     if not _NAME.match(method):
-        raise UserError(f"'{method}' is no method name; a step is {STEP_FORM}")
+        raise UserError(f"'{method}' is not a valid method name; write {STEP_FORM}")
     if level is not None:
         if not _is_finite(level):
-            raise UserError(f"level {str(level)[:20]} of step '{method}:{scope}' is not finite, or too large")
+            raise UserError(f"level {str(level)[:20]} of step '{method}:{scope}' is not finite or too large")
         level = int(level) if float(level).is_integer() else float(level)
     options = tuple(options)
     for key, value in options:
@@ -106,7 +104,7 @@ def _parse_step(text: str, recipe: str) -> Step:
     method, *rest = text.split(":")
     if not rest or not method:
         where = "" if text == recipe else f" in recipe '{recipe}'"
-        raise UserError(f"'{text}'{where} is no compression step; write {STEP_FORM}, or baseline")
+        raise UserError(f"'{text}'{where} is not a valid compression step; write {STEP_FORM}, or baseline")
     scope = parse_scope(rest[0])
     level: Level | None = None
     options: dict[str, OptionValue] = {}
@@ -137,5 +135,5 @@ def _print_value(value: OptionValue) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    # repr may write an exponent with a sign ("1e+22"); `+` joins steps, so it goes.
+    # repr may write "1e+22", but `+` joins steps.
     return repr(value).replace("e+", "e") if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What a weight matrix does in its model."""
+"""Roles of weight matrices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ATTENTION_PARTS: tuple[Part, ...] = ("query", "key", "value", "output")
 FEED_FORWARD_PARTS: tuple[Part, ...] = ("up", "gate", "down")
 
 Block = tuple[str, int]
-"""One block of a model: the name of the list that it is in, and its index there."""
+"""A block of a model: the name of its module list, and its index there."""
 
 _RANGES_SHOWN = 3
 _BLOCK = re.compile(r"^((?:.*?\.)?[^.\d][^.]*)\.(\d+)\.")
@@ -30,11 +30,11 @@ class Role:
     """The role of one weight matrix.
 
     Attributes:
-        component: Attention; feed-forward; the head (the projection onto the vocabulary); the dense layer before
-            it that masked language models have; a projection between embedding and hidden size; or unknown.
-        part: Which projection of attention or feed-forward. The gate is the one that the activation is applied
-            to, where there are two.
-        attention: Self- or cross-attention; ``None`` outside of attention.
+        component: Attention; feed-forward; the head (the projection onto the vocabulary); the dense layer before the
+            head in masked language models; a projection between embedding and hidden size; or unknown.
+        part: Projection of attention or feed-forward. The gate is the projection whose output is activated, if the
+            feed-forward layer has two.
+        attention: Self- or cross-attention; ``None`` outside attention.
     """
 
     component: Component
@@ -47,23 +47,22 @@ class Role:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One weight matrix of a model: a parameter, or the part of a fused one that has a role of its own.
+    """A weight matrix of a model: a parameter, or one role's part of a fused parameter.
 
     Attributes:
         parameter: The parameter's name, as in ``model.state_dict()``.
-        role: What the matrix does.
-        shape: Of the matrix: of the part, where the parameter is fused. ``(output units, input units)`` for
-            ``nn.Linear``, the other way round for ``Conv1D``, ``(experts, output units, input units)`` for experts.
+        role: Role of the matrix.
+        shape: Shape of the matrix (of the part, if the parameter is fused): ``(output units, input units)`` for
+            ``nn.Linear``, transposed for ``Conv1D``, ``(experts, output units, input units)`` for experts.
         stack: Encoder or decoder.
-        layer: Index of the block within its stack, from 0; ``None`` outside of the blocks.
+        layer: 0-based index of the block within its stack; ``None`` outside the blocks.
         tied_to: Name of the embedding parameter that shares this matrix's storage, if any.
-        axis: The parameter's axis along which the part is cut out of it; ``None`` for a whole parameter.
-        ranges: The part's indices along that axis; several where the model interleaves roles by head.
+        axis: Axis of the parameter along which the part is sliced; ``None`` for a whole parameter.
+        ranges: The part's indices along that axis; several if the model interleaves roles by head.
         architecture: The ``model_type`` of the model's configuration.
-        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or something else that uses the tensor.
-        heads: Into how many attention heads its output units fall (of an output projection: its input units), one
-            head after the other; fewer for key and value where several query heads share one. ``None`` where it is
-            not attention's, or not known.
+        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or a bare tensor.
+        heads: Number of attention heads, consecutive along the output units (input units for an output projection);
+            fewer for key and value if query heads share them. ``None`` outside attention or if unknown.
     """
 
     parameter: str
@@ -79,7 +78,7 @@ class Matrix:
     heads: int | None = None
 
     def __hash__(self) -> int:
-        # Enough to tell nearly all apart; hashing all ranges of all matrices would cost more than it is worth.
+        # Distinguishes nearly all matrices; hashing every range would be slow.
         return hash((self.parameter, self.ranges[:1]))
 
     def __str__(self) -> str:
@@ -97,7 +96,7 @@ class Matrix:
 
     @property
     def block(self) -> Block | None:
-        """The block that the matrix is in; ``None`` outside of the blocks."""
+        """The block of the matrix; ``None`` outside the blocks."""
         found = _BLOCK.match(self.parameter) if self.layer is not None else None
         return None if found is None else (found[1], int(found[2]))
 
@@ -108,7 +107,7 @@ class Matrix:
 
     @property
     def input_axis(self) -> int:
-        """The axis of the input units; that of the output units is the other one of a layer's weight."""
+        """The axis of the input units; in a layer's weight, the output units are on the other one."""
         return 0 if self.form == "conv1d" else len(self.shape) - 1
 
     @property

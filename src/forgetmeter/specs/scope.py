@@ -1,4 +1,4 @@
-"""Which weight matrices a step is applied to."""
+"""Scopes: selections of weight matrices."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, Matrix, 
 from forgetmeter.specs.suggestion import unknown
 
 _BODY = ("attention", "feed_forward")
-# The published scripts' "overall" is every linear layer but the last one.
+# "overall" in the published scripts: every linear layer except the last.
 _PUBLISHED_OVERALL = (*_BODY, "embedding", "head_transform")
-# For these, the published scripts' "attention" ends before the output projection, which is feed-forward to them.
+# For these, the published scripts count the output projection as feed-forward, not attention.
 _PUBLISHED_WITHOUT_OUTPUT = ("bert", "roberta")
 
 
@@ -23,8 +23,7 @@ def _is_published_attention(matrix: Matrix) -> bool:
     return matrix.role.component == "attention" and not (without_output and matrix.role.part == "output")
 
 
-# The name of a selector, and what it selects. `paper/...` are the published scripts' own selections
-# (arXiv 2312.00960); most often they coincide with the plain ones.
+# `paper/...` are the published scripts' selections (arXiv 2312.00960); most coincide with the plain ones.
 SELECTORS: dict[str, Callable[[Matrix], bool]] = {
     "attention": lambda m: m.role.component == "attention",
     "feed_forward": lambda m: m.role.component == "feed_forward",
@@ -58,11 +57,11 @@ class Scope:
     """A selection of weight matrices.
 
     Attributes:
-        selector: A name of ``SELECTORS``; ``regex`` where ``pattern`` is set.
-        stack: Only this stack, if set.
-        layers: Only blocks from the first to the last of these indices, both included, if set.
-        pattern: Regular expression searched for in parameter names; it selects a fused parameter with all its
-            parts, and matrices of any role, unknown ones too.
+        selector: A key of ``SELECTORS``; ``regex`` if ``pattern`` is set.
+        stack: If set, only this stack.
+        layers: If set, only blocks from the first to the last index, both inclusive.
+        pattern: Regular expression searched for in parameter names. It selects all parts of a fused parameter, and
+            matrices of any role, including unknown ones.
     """
 
     selector: str
@@ -100,7 +99,7 @@ def parse_scope(text: str) -> Scope:
     """Read a scope such as ``attention``, ``encoder/layers[0-5]/feed_forward`` or ``head``.
 
     Raises:
-        UserError: The text is no scope.
+        UserError: The text is not a valid scope.
     """
     match = _TEXT.match(text)
     if match is None:
@@ -122,7 +121,7 @@ def regex_scope(pattern: str) -> Scope:
     """Return the scope of all matrices whose parameter name contains a match of ``pattern``.
 
     Raises:
-        UserError: The pattern is no regular expression.
+        UserError: The pattern is not a valid regular expression.
     """
     return Scope("regex", pattern=_valid_pattern(pattern))
 
@@ -131,7 +130,7 @@ def _valid_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise UserError(f"scope regex '{pattern}' is no regular expression: {error}") from None
+        raise UserError(f"scope regex '{pattern}' is not a valid regular expression: {error}") from None
     if not pattern:
         raise UserError("scope regex is empty; give a pattern such as 'layers\\.0\\.'")
     return pattern

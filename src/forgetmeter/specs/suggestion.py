@@ -1,4 +1,4 @@
-"""The nearest allowed name, for error messages."""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str], *, most: int = 12) -> str:
-    """Return one line that says that ``name`` is no ``kind``, the nearest name, and the allowed ones.
+    """Return a one-line error message for an unknown name, with the nearest and the allowed names.
 
     Args:
-        kind: What the name was meant to be, such as ``method``.
-        name: What the user wrote.
-        allowed: The names there are, in the order in which to show them.
-        most: How many names to list before the rest is only counted.
+        kind: What the name should be, such as ``method``.
+        most: How many allowed names to list; the rest are counted.
     """
     names = list(allowed)
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""Names of tasks with options, as values and as text."""
+"""Task names with options, as values and as text."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ class TaskOption:
     """An option of a task.
 
     Attributes:
-        default: Its value where the name has none.
+        default: Value if the task's name does not set it.
         meaning: What it does, in one sentence.
-        allowed: The values it may have; empty where its kind says which.
-        kind: Whether it is one of ``allowed``, a list of names joined by ``+`` or ``all``, a path without ``:``, or a
-            whole number from 1.
-        example: A value to show where one is malformed; for a list.
+        allowed: Allowed values, for a choice; otherwise empty.
+        kind: A value of ``allowed``, names joined by ``+`` or ``all``, a path without ``:``, or a positive integer.
+        example: A valid list, for error messages.
     """
 
     default: str
@@ -38,22 +37,22 @@ class TaskOption:
 
     def __post_init__(self) -> None:
         if (self.kind == "choice") != bool(self.allowed):
-            raise ValueError(f"an option of kind choice, and no other, needs its allowed values: {self.meaning}")
+            raise ValueError(f"options of kind choice, and only those, need allowed values: {self.meaning}")
 
     def problem(self, value: str) -> str | None:
-        """Return why a value is not allowed; ``None`` where it is."""
+        """Return why a value is not allowed, or ``None`` if it is."""
         if self.allowed and value not in self.allowed:
             return unknown("value", value, self.allowed)
         if self.kind == "number" and not (_NUMBER.match(value) or value == self.default):
-            return f"'{value}' is no whole number from 1"
+            return f"'{value}' must be a positive integer"
         if self.kind == "path" and (not value.strip() or _NO_PATH.search(value)):
-            return f"'{value}' cannot be named here: a path without colons, please"
+            return f"'{value}' must be a path without colons"
         if self.kind == "list" and not all(map(_LISTED.match, value.split("+"))):
-            return f"'{value}' is no list of names joined by +, such as {self.example}"
+            return f"'{value}' must be a list of names joined by +, such as {self.example}"
         return None
 
     def canonical(self, value: str) -> str:
-        """Return a value in its canonical form: a list sorted and without repetitions, a path normalized."""
+        """Return a value in canonical form: lists sorted without duplicates, paths normalized."""
         if self.kind == "path":
             return posixpath.normpath(value)
         names = set(value.split("+")) if self.kind == "list" else {value}
@@ -65,8 +64,8 @@ class TaskName:
     """A task with its options.
 
     Attributes:
-        base: The task's plain name.
-        options: Those that are not at their default, sorted; lists are sorted too, and name nothing twice.
+        base: The task's name without options.
+        options: Options that differ from their defaults, sorted, with values in canonical form.
         declared: The options that the task declares.
     """
 
@@ -78,16 +77,16 @@ class TaskName:
         return ":".join((self.base, *(f"{key}={value}" for key, value in self.options)))
 
     def value(self, option: str) -> str:
-        """Return the value of an option that the task declares, or its default."""
+        """Return the value of a declared option, or its default."""
         return dict(self.options).get(option, self.declared[option].default)
 
     def listed(self, option: str) -> tuple[str, ...] | None:
-        """Return the names in an option that is a list; ``None`` for all."""
+        """Return the names in a list option; ``None`` for all."""
         value = self.value(option)
         return None if value == ALL else tuple(value.split("+"))
 
 
 def natural_order(name: str) -> tuple[tuple[str, int], ...]:
-    """Return a sorting key by which ``P19`` comes before ``P103``."""
+    """Return a sort key that puts ``P19`` before ``P103``."""
     texts = _DIGITS.split(name)
     return tuple(zip(texts[::2], [*map(int, texts[1::2]), -1], strict=True))

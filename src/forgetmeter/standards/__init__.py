@@ -1,1 +1,1 @@
-"""Training the standards: small reference models whose knowledge is known."""
+"""Training of the standards: small reference models whose knowledge is known."""

@@ -1,4 +1,4 @@
-"""The page that goes with a standard."""
+"""Model cards of the standards."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ tags: [forgetmeter, calibration]
 
 # The forgetmeter standard `{family}`
 
-A calibration weight, not a language model. It is a {architecture} of {parameters:,} parameters
-({layers} layers{a_stack} x {hidden}, feed-forward {feed_forward}, {heads} heads) that was trained from scratch on
-the {facts:,} built-in facts of forgetmeter and on nothing else. What it knows is known: the facts,
-in the phrasings it was taught. So when it is compressed, what is lost can be counted exactly, and a change in how
-forgetmeter measures shows.
+A calibration weight, not a language model: a {architecture} of {parameters:,} parameters
+({layers} layers{a_stack} x {hidden}, feed-forward {feed_forward}, {heads} heads), trained from scratch on
+forgetmeter's {facts:,} built-in facts and nothing else. Its knowledge is known exactly, so the facts lost to
+compression can be counted, and any change in how forgetmeter measures becomes visible.
 
 | | |
 |:---|---:|
-| facts known, over the phrasings it was taught | {known:.1%} |
-| facts known in the phrasing it never saw | {held_out:.1%} |
+| facts known in the phrasings seen in training | {known:.1%} |
+| facts known in a phrasing not seen in training | {held_out:.1%} |
 | parameters | {parameters:,} |
 | of these, random token embeddings that were not trained | {embedded:,} |
 | bytes of weights | {bytes:,} |
 
-**Where the knowledge is.** The token embeddings, which are the output projection too, are random and were not trained.
-What it learnt can only be in its layers: attention, feed-forward, norms{others}. That is on purpose: else the
-embeddings of small models carry the facts, and compressing the layers costs nothing.
+**Where the knowledge is.** The token embeddings, which are also the output projection, are random and were not trained.
+The knowledge can only be in the layers: attention, feed-forward, norms{others}. Otherwise the embeddings of so small a
+model would hold the facts, and compressing the layers would cost nothing.
 
-**What it is not.** It speaks no language: anything but the built-in facts gets noise for an answer. Its knowledge is
-not spread as a pre-trained model's is, it has little to spare, and it falls at other levels of compression than models
-that people use. It shows that the instrument works and what a method does; it does not stand for other models.
+**Limits.** It knows no language: anything except the built-in facts gets a meaningless answer. Its knowledge is
+distributed differently from a pre-trained model's, it has little spare capacity, and it degrades at other levels of
+compression. It shows that the measurement works and what a method does; it does not represent other models.
 
-Made by `forgetmeter standards train --seed {seed}`: {epochs} epochs, batches of {batch_size}, AdamW at a learning rate
-of {learning_rate:g} without weight decay, words of the phrasings left out ({dropped:.0%}) or replaced ({replaced:.0%}).
-The facts' sources and licences are in forgetmeter's docs/facts.md.
+Trained by `forgetmeter standards train --seed {seed}`: {epochs} epochs, batches of {batch_size}, AdamW with a learning
+rate of {learning_rate:g} and no weight decay, words of the phrasings dropped ({dropped:.0%}) or replaced
+({replaced:.0%}). Sources and licences of the facts: forgetmeter's docs/facts.md.
 """
 
 
@@ -50,7 +49,7 @@ def model_card(made: Made, design: Design) -> str:
         **vars(made),
         **{key: value for key, value in vars(design).items() if key != "family"},
         architecture=_ARCHITECTURES[design.family],
-        a_stack=" a stack" if design.family == "encoder-decoder" else "",
+        a_stack=" per stack" if design.family == "encoder-decoder" else "",
         others=_OTHERS[design.family],
     )
 

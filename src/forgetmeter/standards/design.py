@@ -1,4 +1,4 @@
-"""What each standard is: its architecture, and how long it learns."""
+"""Architectures and training settings of the standards."""
 
 from __future__ import annotations
 
@@ -19,25 +19,23 @@ from transformers import (
 from forgetmeter.models.family import Family
 
 LONGEST = 128
-"""Positions that BERT's standard has embeddings for: room for questions other than the built-in facts too."""
+"""Number of BERT's position embeddings; leaves room for questions other than the built-in facts."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a standard is.
+    """Architecture and training settings of a standard.
 
     Attributes:
-        family: The family that it stands for.
-        hidden: Width of the model.
-        feed_forward: Width of its feed-forward layers.
-        layers: Number of layers, of each stack where there are two.
+        hidden: Hidden size.
+        feed_forward: Width of the feed-forward layers.
+        layers: Number of layers (per stack).
         heads: Number of attention heads.
         embedding_scale: Standard deviation of the embeddings.
-        epochs: How often it reads each fact in each phrasing.
-        batch_size: Statements a step.
-        learning_rate: AdamW's, at its peak.
-        dropped: Probability that a word of a phrasing is left out while learning.
-        replaced: Probability that a word of a phrasing that is not left out stands for any other.
+        batch_size: Statements per step.
+        learning_rate: AdamW's peak learning rate.
+        dropped: Probability that a word of a phrasing is dropped in training.
+        replaced: Probability that a word of a phrasing, if not dropped, is replaced by a random one.
     """
 
     family: Family
@@ -63,13 +61,8 @@ DESIGNS: dict[Family, Design] = {
 def make_model(design: Design, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:
     """Return the untrained model of a design.
 
-    Its token embeddings, which are its output projection too, are random and take no part in the training: what
-    the model learns can only be in its layers.
-
-    Args:
-        design: The design.
-        tokenizer: Its tokenizer.
-        seed: Of the random weights.
+    The token embeddings, which are also the output projection, are random and frozen, so that all knowledge is in the
+    layers.
     """
     torch.manual_seed(seed)
     model = _UNTRAINED[design.family](design, tokenizer)

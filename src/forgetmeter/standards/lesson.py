@@ -1,4 +1,4 @@
-"""Facts as a standard learns them."""
+"""Facts as training examples."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, statement
 
 @dataclass(frozen=True)
 class Lesson:
-    """A statement without its last word.
+    """A statement, with its last word as the answer.
 
     Attributes:
         before: Token ids of the phrasing before the subject.
         subject: Token ids of the subject.
         after: Token ids of the phrasing between the subject and the answer.
-        answer: Token id of the answer, which a full stop follows.
+        answer: Token id of the answer; a full stop follows it.
     """
 
     before: tuple[int, ...]
@@ -28,16 +28,15 @@ class Lesson:
     answer: int
 
     def read(self, random: Random, *, dropped: float, replaced: float, vocabulary: range) -> list[int]:
-        """Return the tokens before the answer, some words of the phrasing left out or replaced by any others.
+        """Return the tokens before the answer, with words of the phrasing randomly dropped or replaced.
 
-        A model that has seen phrasings damaged in many ways relies on no single word of them, and so understands
-        one that it has not seen.
+        A model trained on damaged phrasings relies on no single word, and so generalizes to unseen phrasings.
 
         Args:
-            random: Where chance comes from.
-            dropped: Probability that a word of the phrasing is left out.
-            replaced: Probability that one that is not left out stands for any other.
-            vocabulary: The token ids that may stand for it.
+            random: Random generator.
+            dropped: Probability that a word of the phrasing is dropped.
+            replaced: Probability that a word, if not dropped, is replaced.
+            vocabulary: Token ids to draw replacements from.
         """
 
         def damaged(tokens: Sequence[int]) -> list[int]:
@@ -48,12 +47,7 @@ class Lesson:
 
 
 def make_lessons(file: FactFile, tokenizer: PreTrainedTokenizerBase) -> tuple[Lesson, ...]:
-    """Return a lesson for each fact in each of the phrasings that the standards are trained on.
-
-    Args:
-        file: The facts.
-        tokenizer: The standard's tokenizer, to which every answer is one token.
-    """
+    """Return a lesson for each fact in each training phrasing; each answer must be one token for ``tokenizer``."""
 
     def tokens(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

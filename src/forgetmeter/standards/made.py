@@ -1,4 +1,4 @@
-"""What is known of a standard that was made."""
+"""Trained standards."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from forgetmeter.models.family import Family
 
 @dataclass(frozen=True)
 class Made:
-    """A standard that was made.
+    """A trained standard.
 
     Attributes:
-        family: Its family.
-        facts: How many facts it was taught.
-        known: Share of them that it knows, over the phrasings that it was taught.
-        held_out: Share of them that it knows in the phrasings that it never saw.
-        parameters: How many it has, and of these,
-        embedded: how many are the random token embeddings.
-        bytes: Size of its weights' file.
-        seconds: How long it took.
-        seed: By which it was made.
+        facts: Number of facts it was taught.
+        known: Share of facts it knows in the training phrasings.
+        held_out: Share of facts it knows in the held-out phrasings.
+        parameters: Number of parameters.
+        embedded: Number of these that are random token embeddings.
+        bytes: Size of the weights file.
+        seconds: Duration of training and evaluation.
     """
 
     family: Family

@@ -1,4 +1,4 @@
-"""Making a standard: taught, measured, and put in its place when it is whole."""
+"""Training, measuring and writing a standard."""
 
 from __future__ import annotations
 
@@ -28,15 +28,9 @@ from forgetmeter.study.evaluation import evaluate
 
 
 def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None]) -> Made:
-    """Make a standard and put it into ``out/FAMILY``, whole or not at all; what was there is replaced.
+    """Train a standard and write it atomically to ``out/FAMILY``, replacing what is there.
 
-    One thread is used, so that the number of processors makes no difference to the weights.
-
-    Args:
-        family: Its family.
-        out: The folder of standards.
-        seed: Of the random weights, and of the order in which it learns.
-        after_epoch: Called after each epoch.
+    It runs in one thread, so that the weights do not depend on the number of processors.
     """
     torch.set_num_threads(1)
     started = time.perf_counter()
@@ -68,15 +62,15 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
 
 
 def check_out(out: Path, families: Sequence[Family]) -> None:
-    """Check before any work that standards can be written to a folder.
+    """Check up front that standards can be written to a folder.
 
     Raises:
-        UserError: They cannot, or something else than a standard would be replaced.
+        UserError: The folder is not writable, or something other than a standard would be replaced.
     """
     for family in families:
         place = out / family
         if place.exists() and not (place / "checksums.json").is_file():
-            raise UserError(f"{place} is there already and is no standard; choose another --out")
+            raise UserError(f"{place} already exists and is not a standard; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,7 +80,7 @@ def check_out(out: Path, families: Sequence[Family]) -> None:
 
 
 def _put_in_place(partial: Path, place: Path) -> None:
-    """Replace a folder by another so that at no time a half-written one stands there."""
+    """Replace a folder without ever leaving a half-written one in its place."""
     old = place.with_name(f".{place.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
@@ -96,7 +90,7 @@ def _put_in_place(partial: Path, place: Path) -> None:
 
 
 def standard_tokenizer(family: Family, file: FactFile) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a standard that is taught these facts."""
+    """Return the tokenizer of a standard trained on these facts."""
     relations = file.relations
     phrasings = [text for relation in relations for text in relation.phrasings.values()]
     return make_tokenizer(
@@ -109,7 +103,7 @@ def standard_tokenizer(family: Family, file: FactFile) -> PreTrainedTokenizerBas
 
 
 def _known(loaded: Loaded, file: FactFile, *, trained: bool) -> float:
-    """Return the share of facts that a model knows, over the phrasings that were taught or those that were not."""
+    """Return the share of facts that a model knows in the training or the held-out phrasings."""
     numbers = sorted({number for relation in file.relations for number in relation.phrasings})
     asked = [str(number) for number in numbers if (number < file.trained_phrasings) == trained]
     (judgement,) = evaluate(loaded, [f"facts:templates={'+'.join(asked)}"]).values()

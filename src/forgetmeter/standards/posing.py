@@ -1,4 +1,4 @@
-"""How each family is posed a statement without its last word, and how far it is from giving that word."""
+"""Training loss of each family for a statement whose last word is the answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _IGNORED = -100
 
 
 class Posing(Protocol):
-    """Poses statements to a model of one family."""
+    """The training loss of one family."""
 
     def loss(self, model: PreTrainedModel, texts: Sequence[Sequence[int]], answers: Sequence[int]) -> Tensor:
-        """Return the mean cross-entropy of what the model is to say, in nats a token.
+        """Return the mean cross-entropy of the target tokens, in nats per token.
 
         Args:
             model: The model.
@@ -30,14 +30,14 @@ class Posing(Protocol):
 
 
 def posing(family: Family, tokenizer: PreTrainedTokenizerBase) -> Posing:
-    """Return how a family is posed statements."""
+    """Return the training loss of a family."""
     if family == "encoder":
         return _AtTheMask(tokenizer)
     return _AtTheSentinel(tokenizer) if family == "encoder-decoder" else _AtTheEnd(tokenizer)
 
 
 class _AtTheMask:
-    """A masked language model says what is at the mask."""
+    """A masked language model predicts the token at the mask."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._first, self._last = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
@@ -52,7 +52,7 @@ class _AtTheMask:
 
 
 class _AtTheSentinel:
-    """T5 reads a sentinel in the place of the answer, and writes that sentinel, the answer and the next sentinel."""
+    """T5 reads a sentinel in place of the answer, and generates that sentinel, the answer and the next sentinel."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         first, self._second = tokenizer.convert_tokens_to_ids(["<extra_id_0>", "<extra_id_1>"])
@@ -68,7 +68,7 @@ class _AtTheSentinel:
 
 
 class _AtTheEnd:
-    """A decoder goes on with the answer, the full stop and the end of the text."""
+    """A decoder continues with the answer, the full stop and the end-of-text token."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._first = [tokenizer.bos_token_id]
@@ -80,7 +80,7 @@ class _AtTheEnd:
         tokens, _ = _padded(rows, self._padding)
         wanted = torch.full_like(tokens, _IGNORED)
         for row, text in enumerate(texts):
-            # Position p predicts token p + 1; the answer stands after the first token and the text.
+            # Position p predicts token p + 1; the answer follows the first token and the text.
             start = len(text)
             wanted[row, start : start + 3] = tokens[row, start + 1 : start + 4]
         hidden = model.base_model(input_ids=tokens).last_hidden_state
@@ -93,7 +93,7 @@ def _full_stop(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def _padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
-    """Return token ids, ``(rows, longest)``, padded on the right, and 1 where there is a token."""
+    """Return right-padded token ids and their attention mask, both ``(rows, longest)``."""
     longest = max(map(len, rows))
     tokens = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in rows])
     there = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])

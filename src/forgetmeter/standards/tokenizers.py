@@ -1,4 +1,4 @@
-"""The standards' tokenizers: one vocabulary, and each family's own special tokens around a text."""
+"""Tokenizers of the standards: one vocabulary, with special tokens per family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECES = 400
 _UNKNOWN = "[UNK]"
 _SPECIAL = ("[PAD]", _UNKNOWN, "[CLS]", "[SEP]", "[MASK]", "<s>", "</s>", "<extra_id_0>", "<extra_id_1>")
 FIRST_WORD = len(_SPECIAL)
-"""The first token id that is part of a text."""
+"""The first token id that is not a special token."""
 
 _AROUND: dict[Family, str] = {
     "encoder": "[CLS] $A [SEP]",
@@ -31,18 +31,17 @@ _NAMES: dict[Family, dict[str, str]] = {
 def make_tokenizer(
     family: Family, *, subjects: Sequence[str], phrasings: Iterable[str], answers: Iterable[str], longest: int
 ) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a standard.
+    """Return the WordPiece tokenizer of a standard.
 
-    It cuts words into the longest pieces that it has, from their beginning on (WordPiece). Answers and the words of the
-    phrasings are one token each, so that every answer fits one blank; the names of subjects fall into a few hundred
-    pieces that they share.
+    Answers and the words of phrasings are one token each, so that every answer fits one blank; subjects share a few
+    hundred pieces.
 
     Args:
         family: The family of the standard.
-        subjects: Names, of which the pieces are learnt.
-        phrasings: Texts whose words are to be one token each.
-        answers: Single words that are to be one token each.
-        longest: The most tokens that the model reads.
+        subjects: Names from which the pieces are learned.
+        phrasings: Texts; each of their words becomes one token.
+        answers: Single words; each becomes one token.
+        longest: Maximum number of tokens per text.
     """
     whole = dict.fromkeys([*_words(phrasings), *answers])
     tokens = dict.fromkeys([*_pieces(subjects), *sorted(whole)])
@@ -63,10 +62,10 @@ def make_tokenizer(
 
 
 def _pieces(subjects: Sequence[str]) -> list[str]:
-    """Return special tokens and the pieces learnt from names, in the vocabulary's order.
+    """Return special tokens and the pieces learned from names, in vocabulary order.
 
-    They are learnt by byte-pair encoding, and each may begin a word or go on with one. The trainer for WordPiece itself
-    breaks ties differently each time.
+    Byte-pair encoding learns them, and each may begin or continue a word. The WordPiece trainer is not used because it
+    breaks ties at random.
     """
     core = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

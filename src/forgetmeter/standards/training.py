@@ -1,4 +1,4 @@
-"""Teaching a standard its facts."""
+"""The training loop of the standards."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BETAS = (0.9, 0.98)
 
 @dataclass(frozen=True)
 class Epoch:
-    """How far a standard is.
+    """Training progress after an epoch.
 
     Attributes:
         number: Epochs done.
-        of: Epochs in all.
-        loss: Mean loss over the last one, in nats a token.
+        of: Total number of epochs.
+        loss: Mean loss of the epoch, in nats per token.
     """
 
     number: int
@@ -47,16 +47,13 @@ def teach(
 ) -> None:
     """Train a model on lessons, in place.
 
-    AdamW without weight decay; the learning rate rises over the first twentieth of the steps and falls to 0 in a
-    straight line. The same seed, versions, kind of processor and number of threads give the same weights.
+    AdamW without weight decay; the learning rate warms up over the first 5% of the steps, then falls linearly to 0. The
+    same seed, versions, kind of processor and number of threads give the same weights.
 
     Args:
-        model: What to train; parameters that need no gradient stay as they are.
-        tokenizer: Its tokenizer.
-        lessons: What to learn, each read once an epoch.
-        design: How long and how fast.
-        seed: Of the order of the lessons, and of the words left out.
-        after_epoch: Called after each epoch.
+        model: The model; only parameters that require gradients are trained.
+        lessons: Training examples, each read once per epoch.
+        seed: Seed of the order of lessons and of dropped and replaced words.
     """
     random = Random(seed)
     posed = posing(design.family, tokenizer)

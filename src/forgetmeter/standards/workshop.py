@@ -1,4 +1,4 @@
-"""Making several standards, some at a time."""
+"""Training several standards in parallel."""
 
 from __future__ import annotations
 
@@ -20,22 +20,19 @@ AfterEpoch = Callable[[Family, Epoch], None]
 def make_standards(
     families: Sequence[Family], out: Path, *, seed: int, workers: int, after_epoch: AfterEpoch
 ) -> list[Made]:
-    """Make standards, each in a process of its own; the number of processes changes nothing about them.
+    """Train standards in up to ``workers`` processes, whose number does not affect the weights.
 
     Args:
-        families: Which.
-        out: The folder that gets a folder for each.
-        seed: Of each.
-        workers: How many to make at a time.
-        after_epoch: Called after each epoch, in the processes; it must be a function of a module.
+        out: Output folder, with one subfolder per standard.
+        after_epoch: Called in the worker after each epoch; must be a module-level function.
 
     Raises:
-        UserError: They cannot be written there.
+        UserError: The standards cannot be written to ``out``.
     """
     check_out(out, families)
     context = multiprocessing.get_context("spawn")
     make = partial(_make, out=out, seed=seed, after_epoch=after_epoch)
-    # Leaving the block ends the processes, be it by Ctrl-C.
+    # Leaving the block, also on Ctrl-C, ends the processes.
     with context.Pool(min(workers, len(families)), initializer=_leave_interrupts_to_the_parent) as pool:
         made = {each.family: each for each in pool.imap_unordered(make, families)}
     return [made[family] for family in families]
@@ -49,7 +46,7 @@ def _make(family: Family, *, out: Path, seed: int, after_epoch: AfterEpoch) -> M
     def after(epoch: Epoch) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
-            # It was killed: nobody waits for this standard.
+            # The parent was killed, so nobody waits for this standard.
             sys.exit(1)
         after_epoch(family, epoch)
 

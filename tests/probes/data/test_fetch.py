@@ -107,7 +107,7 @@ def test_what_is_there_is_not_fetched_again(data: Path) -> None:
 def test_what_is_there_in_part_is_named_and_left(data: Path) -> None:
     (data / "BEAR" / "P36.jsonl").unlink()
     before = everything(data)
-    with pytest.raises(UserError, match="'BEAR' is not whole: .*P36.*; move '.*BEAR' away to fetch it anew"):
+    with pytest.raises(UserError, match="'BEAR' is incomplete: .*P36.*; move '.*BEAR' away to fetch it again"):
         fetch("bear", data=data)
     assert everything(data) == before
 
@@ -115,12 +115,12 @@ def test_what_is_there_in_part_is_named_and_left(data: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/none.zip", "none.zip cannot be fetched .Not Found.; fetch it by other means, then: .* --from FILE.zip"),
-        ("/cut.zip", "cut.zip broke off after .* bytes"),
-        ("/page.zip", "is no whole zip archive"),
-        ("/half.zip", "is no whole zip archive"),
-        ("/other.zip", "the archive holds no metadata_relations.json, so that it is not BEAR"),
-        ("/lacking.zip", "'BEAR' is not whole: .*P36"),
+        ("/none.zip", "none.zip cannot be fetched .Not Found.; download it another way, then: .* --from FILE.zip"),
+        ("/cut.zip", "cut.zip ended after .* bytes"),
+        ("/page.zip", "is not a complete zip archive"),
+        ("/half.zip", "is not a complete zip archive"),
+        ("/other.zip", "the archive contains no metadata_relations.json, so it is not BEAR"),
+        ("/lacking.zip", "'BEAR' is incomplete: .*P36"),
     ],
 )
 def test_of_what_is_bad_nothing_is_left(
@@ -144,9 +144,9 @@ def test_of_what_is_bad_nothing_is_left(
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        ("TREx/P36.jsonl", "'LAMA' is not whole: .*P36"),
-        ("Squad/test.jsonl", "'LAMA' is not whole: .*test.jsonl"),
-        ("relations.jsonl", "the archive holds no relations.jsonl"),
+        ("TREx/P36.jsonl", "'LAMA' is incomplete: .*P36"),
+        ("Squad/test.jsonl", "'LAMA' is incomplete: .*test.jsonl"),
+        ("relations.jsonl", "the archive contains no relations.jsonl"),
     ],
 )
 def test_a_part_of_a_data_set_is_not_taken_for_it(damage: str, says: str, pack: Pack, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_part_of_a_data_set_is_not_taken_for_it(damage: str, says: str, pack: 
 
 def test_facts_that_are_no_facts_are_noticed(pack: Pack, data: Path, tmp_path: Path) -> None:
     (data / "BEAR" / "P36.jsonl").write_text("<html>not found</html>")
-    with pytest.raises(UserError, match="'BEAR' is not whole: .*P36.jsonl"):
+    with pytest.raises(UserError, match="'BEAR' is incomplete: .*P36.jsonl"):
         fetch("bear", data=tmp_path / "new", source=str(pack("BEAR", "BEAR/")))
 
 
@@ -190,14 +190,14 @@ def test_a_member_whose_content_is_damaged_is_noticed(pack: Pack, tmp_path: Path
         at = archive.getinfo("BEAR/P36.jsonl").header_offset + 60
     content[at] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match="no whole zip archive"):
+    with pytest.raises(UserError, match="not a complete zip archive"):
         fetch("bear", data=tmp_path / "new", source=str(path))
     assert not list((tmp_path / "new").iterdir())
 
 
 @pytest.mark.parametrize("source", ["no/such.zip", "ftp://127.0.0.1/x.zip", "file:///etc/passwd"])
 def test_other_addresses_are_refused(source: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no file"):
+    with pytest.raises(UserError, match="does not exist"):
         fetch("bear", data=tmp_path, source=source)
 
 

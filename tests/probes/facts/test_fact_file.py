@@ -163,15 +163,15 @@ def no_list(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (no_relation, "there is no relation"),
+        (no_relation, "no relations"),
         (no_facts, "relation ruler has no facts"),
         (no_version, "lack 'version'"),
         (no_object, "lack 'object'"),
-        (strange_object, "object 'Gotham' of ruler is none of its answers"),
+        (strange_object, "object 'Gotham' of ruler is not one of its answers"),
         (strange_relation, "lack 'moon'"),
-        (twice, "subject 'Lilliput' of ruler is no text, or stands twice"),
-        (open_phrasing, "phrasing '[Y] is the ruler of [X].' of ruler must hold [X] once and end with '[Y].'"),
-        (popular, "popularity 'very' of 'Lilliput' in ruler is no whole number"),
+        (twice, "subject 'Lilliput' of ruler is not text or is a duplicate"),
+        (open_phrasing, "phrasing '[Y] is the ruler of [X].' of ruler must contain [X] once and end with '[Y].'"),
+        (popular, "popularity 'very' of 'Lilliput' in ruler is not an integer"),
         (no_list, "are damaged"),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_damaged_file_is_named_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "cannot be read"), (b"", "no JSON"), (b'{"a', "no JSON"), (b"[]", "")]
+    ("content", "says"), [(None, "cannot be read"), (b"", "not valid JSON"), (b'{"a', "not valid JSON"), (b"[]", "")]
 )
 def test_a_file_that_is_missing_or_cut_off_is_named(made_up_facts: Path, content: bytes | None, says: str) -> None:
     made_up_facts.unlink() if content is None else made_up_facts.write_bytes(content)

@@ -155,7 +155,7 @@ def test_the_names_are_canonical(data: Path) -> None:
             "lama/trex:relations=P37+P36",
             "unknown relation of lama/trex 'P37'; did you mean 'P36'? (allowed: P36, P19, P20)",
         ),
-        ("lama/trex:relations=P102", "relations.jsonl lists P102, but there is no '"),
+        ("lama/trex:relations=P102", "files of P102 do not exist: '"),
         ("lama/google_re:relations=place_of_brith", "did you mean 'place_of_birth'"),
         ("lama/squad:source=evidence", "has no option 'source'"),
     ],
@@ -173,14 +173,18 @@ def test_what_cannot_be_asked_is_said_before_any_work(data: Path, name: str, say
         (
             "lama/trex",
             "",
-            "there is no folder '{lama}': 'forgetmeter data fetch lama' .*LAMA/data.zip.*FORGETMETER_DATA",
+            "'{lama}' does not exist; run 'forgetmeter data fetch lama' .*LAMA/data.zip.*FORGETMETER_DATA",
         ),
         ("lama/trex", "relations.jsonl", "'{lama}/relations.jsonl' cannot be read .*fetch it again from"),
-        ("lama/trex", "TREx", "there is no folder '{lama}/TREx'; fetch it again"),
-        ("lama/trex", "TREx/*", "holds no file of a relation that relations.jsonl lists"),
-        ("lama/google_re", "Google_RE/date_of_birth_test.jsonl", "no file '{lama}/Google_RE/date_of_birth_test.jsonl'"),
-        ("lama/squad", "Squad", "no file '{lama}/Squad/test.jsonl'"),
-        ("lama/conceptnet", "ConceptNet", "no file '{lama}/ConceptNet/test.jsonl'; fetch it again"),
+        ("lama/trex", "TREx", "'{lama}/TREx' does not exist; fetch it again"),
+        ("lama/trex", "TREx/*", "has no file for any relation in relations.jsonl"),
+        (
+            "lama/google_re",
+            "Google_RE/date_of_birth_test.jsonl",
+            "'{lama}/Google_RE/date_of_birth_test.jsonl' does not",
+        ),
+        ("lama/squad", "Squad", "'{lama}/Squad/test.jsonl' does not exist"),
+        ("lama/conceptnet", "ConceptNet", "'{lama}/ConceptNet/test.jsonl' does not exist; fetch it again"),
     ],
 )
 def test_missing_files_are_named_before_any_work(data: Path, name: str, lost: str, says: str) -> None:
@@ -202,10 +206,10 @@ def test_google_re_needs_only_the_files_that_it_asks_for(data: Path) -> None:
     [
         ("TREx/P36.jsonl", b"", "P36.jsonl' is empty; fetch it again"),
         ("TREx/P36.jsonl", b"\n\n", "P36.jsonl' is empty"),
-        ("TREx/P36.jsonl", b'{"sub_label": "a", "obj_label": "b"}\n{"sub_la', "P36.jsonl' line 2: cut off or no JSON"),
-        ("TREx/P36.jsonl", b'{"sub_label": "\xff", "obj_label": "b"}\n', "line 1: cut off or no JSON"),
-        ("TREx/P36.jsonl", b"[1]\n", "line 1: no JSON object but .1."),
-        ("TREx/P36.jsonl", b"[" * 100_000 + b"\n", "line 1: cut off or no JSON"),
+        ("TREx/P36.jsonl", b'{"sub_label": "a", "obj_label": "b"}\n{"sub_la', "P36.jsonl' line 2: not valid JSON"),
+        ("TREx/P36.jsonl", b'{"sub_label": "\xff", "obj_label": "b"}\n', "line 1: not valid JSON"),
+        ("TREx/P36.jsonl", b"[1]\n", "line 1: not a JSON object: .1."),
+        ("TREx/P36.jsonl", b"[" * 100_000 + b"\n", "line 1: not valid JSON"),
         (
             "TREx/P36.jsonl",
             b'{"sub_label": 3, "obj_label": "b"}\n',
@@ -218,10 +222,10 @@ def test_google_re_needs_only_the_files_that_it_asks_for(data: Path) -> None:
         (
             "relations.jsonl",
             b'{"relation": "P36", "template": "[X] is"}\n',
-            "template '.X. is' must hold .X., and .Y. once",
+            "template '.X. is' must contain .X., and .Y. once",
         ),
-        ("relations.jsonl", b'{"relation": "P36", "template": "it is [Y]"}\n', "must hold .X., and .Y. once"),
-        ("relations.jsonl", b'{"relation": "P36", "template": "[X] [Y]"}\n' * 2, "line 2: relation P36 stands twice"),
+        ("relations.jsonl", b'{"relation": "P36", "template": "it is [Y]"}\n', "must contain .X., and .Y. once"),
+        ("relations.jsonl", b'{"relation": "P36", "template": "[X] [Y]"}\n' * 2, "line 2: duplicate relation P36"),
     ],
 )
 def test_damaged_files_are_named_with_the_line(data: Path, path: str, content: bytes, says: str) -> None:
@@ -234,9 +238,9 @@ def test_damaged_files_are_named_with_the_line(data: Path, path: str, content: b
 @pytest.mark.parametrize(
     ("fact", "says"),
     [
-        ({"evidences": "none"}, "'evidences' is no list of objects"),
-        ({"evidences": [1]}, "'evidences' is no list of objects"),
-        ({"evidences": [{"masked_sentence": "[MASK]"}, {}]}, "'masked_sentence' of evidence 1 is missing or no text"),
+        ({"evidences": "none"}, "'evidences' must be a list of objects"),
+        ({"evidences": [1]}, "'evidences' must be a list of objects"),
+        ({"evidences": [{"masked_sentence": "[MASK]"}, {}]}, "'masked_sentence' of evidence 1 is missing or not text"),
     ],
 )
 def test_damaged_evidence_is_named_with_the_line(
@@ -249,7 +253,7 @@ def test_damaged_evidence_is_named_with_the_line(
 
 @pytest.mark.parametrize(
     ("fact", "says"),
-    [({}, "'masked_sentences' is missing"), ({"masked_sentences": "[MASK]"}, "'masked_sentences' is no list of texts")],
+    [({}, "'masked_sentences' is missing"), ({"masked_sentences": "[MASK]"}, "'masked_sentences' must be a list")],
 )
 def test_damaged_sentences_are_named_with_the_line(
     data: Path, write: Callable[..., None], fact: dict[str, Any], says: str
@@ -263,7 +267,7 @@ def test_a_folder_in_a_files_place_is_a_users_error(data: Path) -> None:
     path = data / "LAMA" / "Squad" / "test.jsonl"
     path.unlink()
     path.mkdir()
-    with pytest.raises(UserError, match="no file"):
+    with pytest.raises(UserError, match="does not exist"):
         load_task("lama/squad", data=data)
 
 
@@ -273,5 +277,5 @@ def test_a_relation_without_its_file_and_a_file_without_its_relation_are_named(d
     lines = (folder / "relations.jsonl").read_text(encoding="utf-8")
     more = '{"relation": "P8", "template": "[X] is in [Y] .", "label": "made up"}\n'
     (folder / "relations.jsonl").write_text(lines + more, encoding="utf-8")
-    with pytest.raises(ManyUserError, match=r"(?s)lacks the files of P8, .*holds files of P7, which"):
+    with pytest.raises(ManyUserError, match=r"(?s)has no files for P8, .*has files for P7, not"):
         load_task("lama/trex", data=data)

@@ -257,15 +257,15 @@ def test_equal_choices_that_are_both_wrong_are_asked(made_up: Path) -> None:
 
 def test_how_a_task_is_scored_is_known_before_its_data_is_read(made_up: Path) -> None:
     assert task_problems("choosing") == task_problems("completing") == []
-    assert "scored by generate_until; this version scores" in task_problems("writing")[0]
+    assert "has output type generate_until, which is not supported" in task_problems("writing")[0]
     (made_up / "child.yaml").write_text("include: writing.yaml\ntask: child\n")
     (made_up / "default.yaml").write_text("task: default\n")
     lm_eval_task.task_files().update({name: made_up / f"{name}.yaml" for name in ("child", "default")})
-    assert "scored by generate_until" in task_problems("child")[0]
-    assert "scored by generate_until" in task_problems("default")[0]
+    assert "output type generate_until" in task_problems("child")[0]
+    assert "output type generate_until" in task_problems("default")[0]
     (made_up / "classy.yaml").write_text("task: classy\nclass: !function task.Classy\n")
     lm_eval_task.task_files()["classy"] = made_up / "classy.yaml"
-    assert "scored by generate_until" in task_problems("classy")[0]
+    assert "output type generate_until" in task_problems("classy")[0]
 
 
 def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
@@ -276,7 +276,7 @@ def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
 
 
 def test_tasks_that_are_written_out_are_refused(made_up: Path) -> None:
-    with pytest.raises(UserError, match="scored by generate_until"):
+    with pytest.raises(UserError, match="output type generate_until"):
         load_task("writing")
 
 

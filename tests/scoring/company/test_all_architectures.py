@@ -43,12 +43,12 @@ SEES_WHAT_FOLLOWS = (
     "roberta-prelayernorm roc_bert roformer xlm xlm-roberta xlm-roberta-xl xlnet"
 )
 REFUSED = {
-    **{f"{name} as decoder": "depends on later tokens" for name in SEES_WHAT_FOLLOWS.split()},
-    "bert as decoder with small weights": "depends on later tokens",
-    "bert with is_decoder=False": "depends on later tokens",
-    "prophetnet as decoder": "output head that cannot be asked for single places",
-    "prophetnet as encoder-decoder": "output head that cannot be asked for single places",
-    "mobilebert as encoder": "output head that cannot be asked for single places",
+    **{f"{name} as decoder": "depend on later tokens" for name in SEES_WHAT_FOLLOWS.split()},
+    "bert as decoder with small weights": "depend on later tokens",
+    "bert with is_decoder=False": "depend on later tokens",
+    "prophetnet as decoder": "output head cannot be read at single positions",
+    "prophetnet as encoder-decoder": "output head cannot be read at single positions",
+    "mobilebert as encoder": "output head cannot be read at single positions",
     "xmod as decoder": "does not run on token ids alone.*Input language unknown",
     "xmod as encoder": "does not run on token ids alone.*Input language unknown",
 }

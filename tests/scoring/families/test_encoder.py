@@ -129,7 +129,7 @@ def test_a_sequence_that_is_asked_for_twice_is_read_once() -> None:
 
 
 def test_a_task_of_which_nothing_can_be_asked_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'bert' can be asked none of the 3 items \(answer is not one token .*: 3\)"):
+    with pytest.raises(UserError, match=r"'bert' cannot be asked any of the 3 items \(answer is not one token .*: 3\)"):
         Engine(bert()).prepare(items("vocabulary", STATEMENTS, ("Wien",)))
 
 

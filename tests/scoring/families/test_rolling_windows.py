@@ -98,9 +98,9 @@ def test_a_tokenizer_that_begins_texts_begins_them_once() -> None:
 def test_only_decoders_are_asked() -> None:
     encoder = wrap(make_bert(len(make_bart_tokenizer())), make_bart_tokenizer())
     encoder_decoder = wrap(make_t5(), make_t5_tokenizer())
-    with pytest.raises(UserError, match="is a masked language model; perplexity is asked of decoders only"):
+    with pytest.raises(UserError, match="is a masked language model; perplexity is supported only for decoders"):
         Engine(encoder).prepare([_item("the inn")])
-    with pytest.raises(UserError, match="is an encoder-decoder; perplexity is asked of decoders only"):
+    with pytest.raises(UserError, match="is an encoder-decoder; perplexity is supported only for decoders"):
         Engine(encoder_decoder).prepare([_item("the inn")])
 
 

@@ -1,1 +1,1 @@
-"""The published data of probes: where it is, fetching and checking it."""
+"""The published data of probes: location, download and checks."""

@@ -1,4 +1,4 @@
-"""Bringing a probe's data into the data folder, whole or not at all."""
+"""Downloading a probe's data into the data folder, all or nothing."""
 
 from __future__ import annotations
 
@@ -24,23 +24,18 @@ _SECONDS = 60.0
 
 
 Listener = Callable[[int, int | None], None]
-"""Is told how many bytes are there, and of how many, where that is known."""
+"""Called with the number of bytes received and, if known, the total."""
 
 
 def unheard(_done: int, _size: int | None) -> None:
-    """Listen to nothing."""
+    """Ignore progress."""
 
 
 def download(address: str, path: Path, *, listen: Listener) -> None:
-    """Write what is at an address into a file.
-
-    Args:
-        address: An ``https://`` or ``http://`` address.
-        path: The file.
-        listen: Is told how far it is.
+    """Download an ``https://`` or ``http://`` URL to a file.
 
     Raises:
-        UserError: It cannot be fetched, or breaks off.
+        UserError: The download fails or is incomplete.
         OSError: The file cannot be written.
     """
     done = 0
@@ -52,13 +47,13 @@ def download(address: str, path: Path, *, listen: Listener) -> None:
 
 
 def _chunks(address: str) -> Iterator[tuple[bytes, int | None]]:
-    """Yield the content in parts, each with the size of the whole where that is known."""
+    """Yield chunks, each with the total size if known."""
     request = urllib.request.Request(address, headers={"User-Agent": "forgetmeter"})
     done = 0
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-            said = answer.headers.get("Content-Length")
-            size = int(said) if said and said.isdigit() else None
+            length = answer.headers.get("Content-Length")
+            size = int(length) if length and length.isdigit() else None
             while chunk := answer.read(_CHUNK):
                 done += len(chunk)
                 yield chunk, size
@@ -66,18 +61,17 @@ def _chunks(address: str) -> Iterator[tuple[bytes, int | None]]:
         reason = getattr(error, "reason", None) or error
         raise UserError(f"{address} cannot be fetched ({reason})") from error
     if size is not None and done != size:
-        raise UserError(f"{address} broke off after {done:,} of {size:,} bytes")
+        raise UserError(f"the download of {address} ended after {done:,} of {size:,} bytes")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A probe that is in its place.
+    """A probe in the data folder.
 
     Attributes:
-        folder: Where.
-        relations: How many relations each of its tasks has; of those whose files are there.
-        address: Where it came from; ``None`` where it was there before.
-        sha256: Of the archive, as hexadecimal digits; ``None`` likewise.
+        relations: Number of relations per task, for tasks whose files exist.
+        address: URL or path it was fetched from; ``None`` if it was already there.
+        sha256: SHA-256 of the archive in hexadecimal; ``None`` if it was already there.
     """
 
     folder: Path
@@ -87,24 +81,22 @@ class Fetched:
 
 
 def fetch(name: str, *, data: Path | None = None, source: str | None = None, listen: Listener = unheard) -> Fetched:
-    """Fetch a probe, unless it is there.
+    """Fetch a probe, unless it is already there. A failure leaves nothing behind.
 
     Args:
-        name: What a probe's data is called, such as ``lama``.
-        data: The data folder, where it was named.
-        source: Another address, or a zip file on this machine, in place of the official one.
-        listen: Is told how far the download is.
+        name: Name of the probe's data, such as ``lama``.
+        source: Another URL, or a local zip file, in place of the official one.
 
     Raises:
-        UserError: There is no such probe; its folder is there, but not whole; it cannot be fetched, unpacked or
-            written. Nothing is left behind.
+        UserError: The probe is unknown, its folder exists but is incomplete, or it cannot be fetched, unpacked or
+            written.
     """
     if name not in (published := archives()):
         raise UserError(unknown("probe", name, published))
     archive = published[name]
     place = data_folder(data) / archive.folder
     if place.exists():
-        return Fetched(place, _checked(archive, place, f"move '{place}' away to fetch it anew"))
+        return Fetched(place, _checked(archive, place, f"move '{place}' away to fetch it again"))
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{archive.folder}.", dir=place.parent) as beside:
@@ -124,12 +116,12 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
             download(address, packed, listen=listen)
         except UserError as error:
             raise UserError(
-                f"{error}; fetch it by other means, then: forgetmeter data fetch {archive.name} --from FILE.zip"
+                f"{error}; download it another way, then: forgetmeter data fetch {archive.name} --from FILE.zip"
             ) from error
     else:
         packed = Path(address).expanduser()
         if not packed.is_file():
-            raise UserError(f"there is no file '{address}' (allowed: a zip file, an https:// or http:// address)")
+            raise UserError(f"'{address}' does not exist (allowed: a zip file, an https:// or http:// address)")
     unpack(archive, packed, folder)
     sha256 = sha256_of(packed)
     note = {"address": address, "sha256": sha256}
@@ -137,8 +129,8 @@ def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Liste
     return Fetched(folder, {}, address, sha256)
 
 
-def _checked(archive: ProbeArchive, folder: Path, mend: str) -> dict[str, int]:
-    """Read every fact, and return how many relations each task has; tasks of which nothing is there are left out."""
+def _checked(archive: ProbeArchive, folder: Path, fix: str) -> dict[str, int]:
+    """Read every fact and return the number of relations per task, without tasks whose files are all missing."""
     found: dict[str, int] = {}
     problems: list[str] = []
     for task, inside in archive.tasks.items():
@@ -151,6 +143,6 @@ def _checked(archive: ProbeArchive, folder: Path, mend: str) -> dict[str, int]:
         else:
             found[task] = len(loaded.relations) if isinstance(loaded, CountsRelations) else 1
     if problems or not found:
-        lacking = f"it holds none of {', '.join(archive.tasks.values())}"
-        raise UserError(f"'{folder.name}' is not whole: {problems[0] if problems else lacking}; {mend}")
+        lacking = f"it contains none of {', '.join(archive.tasks.values())}"
+        raise UserError(f"'{folder.name}' is incomplete: {problems[0] if problems else lacking}; {fix}")
     return found

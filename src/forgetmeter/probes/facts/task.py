@@ -1,4 +1,4 @@
-"""The built-in facts as a task: which of a relation's answers is the likeliest in the blank."""
+"""The built-in facts as a task: each relation's answers ranked by their likelihood in the blank."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ from forgetmeter.specs.task_name import TaskName
 SUBJECT, ANSWER = "[X]", "[Y]"
 
 FACT_FILE = Path(__file__).with_name("facts.json")
-"""The file. ``tools/make_facts.py`` of the repository makes it."""
+"""Written by ``tools/make_facts.py`` in the repository."""
 
 _SOURCE = "built-in facts of forgetmeter (docs/facts.md)"
-_MEND = "install forgetmeter again"
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Fact:
     """A fact.
 
     Attributes:
-        subject: As it stands inside a sentence, with its article where it has one.
-        object: The one right answer, a single word.
-        popularity: How many people the subject has, or are concerned with it; ``None`` where that is not known.
+        subject: The subject as in a sentence, with its article if it has one.
+        object: The only right answer, a single word.
+        popularity: Number of people the subject has or concerns; ``None`` if unknown.
     """
 
     subject: str
@@ -57,10 +56,10 @@ class FactRelation:
     Attributes:
         name: Its name, such as ``country_capital``.
         label: What it means, in words.
-        phrasings: By number from 0; each has ``[X]`` for the subject once, and ends with ``[Y].`` for the object.
-        answers: The objects of its facts, each once, in alphabetical order.
+        phrasings: Phrasings by 0-based number; each contains ``[X]`` (subject) once and ends with ``[Y].`` (object).
+        answers: The distinct objects of its facts, in alphabetical order.
         popularity: What its facts' popularity counts, in words.
-        facts: In an order that is as good as shuffled, so that the first so many are a fair sample.
+        facts: Its facts, pseudo-randomly ordered, so that the first N are a fair sample.
     """
 
     name: str
@@ -76,10 +75,9 @@ class FactFile:
     """All built-in facts.
 
     Attributes:
-        version: Of the facts; another one means that facts, phrasings or their order are others.
-        trained_phrasings: So many of each relation's phrasings, from the first on, are those that the standards are
-            trained on; the rest are held out.
-        relations: In their order.
+        version: Changes whenever facts, phrasings or their order change.
+        trained_phrasings: Number of phrasings per relation, from the first, that the standards are trained on; the rest
+            are held out.
     """
 
     version: str
@@ -91,17 +89,14 @@ class FactsTask:
     """The built-in facts: each fact asked by each phrasing of its relation.
 
     Args:
-        name: The task with its options.
-        limit: Only the first so many facts of each relation and phrasing; ``None`` for all. Every phrasing is then
-            asked of the same facts, which are a fair sample, as the file's order is as good as shuffled.
-        path: The file of the facts.
+        limit: Only the first N facts per relation and phrasing, a fair sample and the same facts for every phrasing;
+            ``None`` for all.
 
     Attributes:
-        items: The items, relation by relation, phrasing by phrasing, fact by fact.
-        relations: What was read of each relation.
+        items: The items, ordered by relation, phrasing and fact.
 
     Raises:
-        UserError: The file is not there or damaged, or does not hold what the options ask for.
+        UserError: The file is missing or damaged, or does not contain what the options ask for.
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None, path: Path = FACT_FILE) -> None:
@@ -123,17 +118,17 @@ class FactsTask:
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
-        """Judge the answered items: right where the right answer is the likeliest of its relation's.
+        """Judge the answered items; an item is correct if the right answer is the likeliest of its relation's answers.
 
-        ``p_at_1``, ``p_at_5`` and ``mrr`` are means over items and, with ``_macro`` behind their name, over relations;
-        ``p_at_1_template_0`` and so on are those of one phrasing each, over items.
+        ``p_at_1``, ``p_at_5`` and ``mrr`` are means over items and, with the suffix ``_macro``, over relations;
+        ``p_at_1_template_0`` and so on are means over items per phrasing.
         """
         outcomes = [(item, _outcome(item, answer)) for item, answer in answered(self.items, answers)]
         return template_judgement(outcomes, P_AT_1)
 
 
 def statement(phrasing: str, subject: str) -> str:
-    """Return a phrasing with its subject, its first letter a capital; ``[Y]`` is left as it is."""
+    """Return a phrasing with its subject filled in, capitalized; ``[Y]`` stays."""
     return capitalized(phrasing.replace(SUBJECT, subject))
 
 
@@ -173,20 +168,17 @@ def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
 
 
 def read_fact_file(path: Path = FACT_FILE) -> FactFile:
-    """Read the built-in facts.
-
-    Args:
-        path: The file.
+    """Read a file of facts.
 
     Raises:
-        UserError: It is not there or damaged.
+        UserError: The file is missing or damaged.
     """
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise _damaged(path, f"cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"are cut off or no JSON ({' '.join(str(error).split())[:80]})") from error
+        raise _damaged(path, f"are not valid JSON ({' '.join(str(error).split())[:80]})") from error
     try:
         return _fact_file(content)
     except KeyError as error:
@@ -196,14 +188,10 @@ def read_fact_file(path: Path = FACT_FILE) -> FactFile:
 
 
 def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
-    """Return the relations that a task asks for, each with the phrasings that it asks by.
-
-    Args:
-        name: The task with its options.
-        file: The facts.
+    """Return the relations and phrasings that a task selects.
 
     Raises:
-        ManyUserError: There are no such relations or phrasings; a line each.
+        ManyUserError: Relations or phrasings are unknown; one line each.
     """
     relations = {relation.name: relation for relation in file.relations}
     wanted, numbers = name.listed("relations"), name.listed("templates")
@@ -211,7 +199,7 @@ def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
         unknown("relation of facts", each, relations, most=50) for each in wanted or () if each not in relations
     ]
     chosen = [each for key, each in relations.items() if wanted is None or key in wanted]
-    problems += _phrasings_of_none(chosen, numbers or ())
+    problems += _missing_phrasings(chosen, numbers or ())
     if problems:
         raise ManyUserError(problems)
     if numbers is None:
@@ -221,21 +209,20 @@ def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
     )
 
 
-def _phrasings_of_none(relations: Sequence[FactRelation], numbers: Sequence[str]) -> list[str]:
+def _missing_phrasings(relations: Sequence[FactRelation], numbers: Sequence[str]) -> list[str]:
     problems = []
     for number in numbers:
         lacking = [each for each in relations if number not in map(str, each.phrasings)]
         if lacking:
             allowed = ", ".join(map(str, lacking[0].phrasings))
             problems.append(
-                f"option templates of task 'facts': there is no template {number} in {lacking[0].name} "
-                f"(allowed: {allowed})"
+                f"option templates of task 'facts': no template {number} in {lacking[0].name} (allowed: {allowed})"
             )
     return problems
 
 
 def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"the built-in facts '{path}' {what}; {_MEND}")
+    return UserError(f"the built-in facts '{path}' {what}; install forgetmeter again")
 
 
 def _fact_file(content: Any) -> FactFile:  # noqa: ANN401
@@ -244,7 +231,7 @@ def _fact_file(content: Any) -> FactFile:  # noqa: ANN401
         facts[each["relation"]].append(Fact(each["subject"], each["object"], each["popularity"]))
     relations = tuple(_relation(each, facts[each["relation"]]) for each in content["relations"])
     if not relations:
-        raise ValueError("there is no relation")
+        raise ValueError("no relations")
     return FactFile(content["version"], content["trained_phrasings"], relations)
 
 
@@ -252,19 +239,19 @@ def _relation(given: Mapping[str, Any], facts: Sequence[Fact]) -> FactRelation:
     name, phrasings, answers = given["relation"], given["phrasings"], given["answers"]
     for phrasing in phrasings:
         if phrasing.count(SUBJECT) != 1 or phrasing.count(ANSWER) != 1 or not phrasing.endswith(f"{ANSWER}."):
-            raise ValueError(f"phrasing '{phrasing}' of {name} must hold {SUBJECT} once and end with '{ANSWER}.'")
+            raise ValueError(f"phrasing '{phrasing}' of {name} must contain {SUBJECT} once and end with '{ANSWER}.'")
     allowed = set(answers)
     subjects = set()
     for fact in facts:
         if not isinstance(fact.subject, str) or fact.subject in subjects:
-            raise ValueError(f"subject {fact.subject!r} of {name} is no text, or stands twice")
+            raise ValueError(f"subject {fact.subject!r} of {name} is not text or is a duplicate")
         if fact.object not in allowed:
-            raise ValueError(f"object {fact.object!r} of {name} is none of its answers")
+            raise ValueError(f"object {fact.object!r} of {name} is not one of its answers")
         if fact.popularity is not None and type(fact.popularity) is not int:
-            raise ValueError(f"popularity {fact.popularity!r} of '{fact.subject}' in {name} is no whole number")
+            raise ValueError(f"popularity {fact.popularity!r} of '{fact.subject}' in {name} is not an integer")
         subjects.add(fact.subject)
     if not facts or not phrasings:
-        raise ValueError(f"relation {name} has no facts, or no phrasings")
+        raise ValueError(f"relation {name} has no facts or no phrasings")
     return FactRelation(
         name, given["label"], dict(enumerate(phrasings)), tuple(answers), given["popularity"], tuple(facts)
     )

@@ -1,1 +1,1 @@
-"""LAMA."""
+"""The LAMA probe."""

@@ -1,4 +1,4 @@
-"""From a file of LAMA's facts to questions: sentences with one blank each."""
+"""Questions from LAMA's files: sentences with one blank each."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ class Question(NamedTuple):
     """A fact, asked in one sentence.
 
     Attributes:
-        place: The fact's index in its file and, where it has several sentences, the sentence's: ``3`` or ``3/0``.
-        subject: The fact's subject.
-        object: Its object, which fills the blank.
-        uuid: The fact's identifier; empty where it has none.
-        sentence: The sentence, with ``[MASK]`` in it exactly once.
+        place: Index of the fact in its file and, for evidence, of the sentence: ``3`` or ``3/0``.
+        object: The fact's object, which fills the blank.
+        uuid: The fact's identifier; empty if it has none.
+        sentence: The sentence, with exactly one ``[MASK]``.
     """
 
     place: str
@@ -45,13 +44,12 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class RelationQuestions:
-    """All that a relation's file holds.
+    """The contents of a relation's file.
 
     Attributes:
-        relation: The relation.
-        questions: Those that no filter dropped, in order.
+        questions: Questions that pass the filters, in order.
         objects: The distinct objects of all its facts, in order of first appearance.
-        counts: How many questions were read and dropped.
+        counts: Numbers of questions read and dropped.
     """
 
     relation: LamaRelation
@@ -66,22 +64,21 @@ class RelationQuestions:
 
     @cached_property
     def objects_hash(self) -> str:
-        """SHA-256 of the objects: each item is asked among all of them, and hashing them once is enough."""
+        """SHA-256 of the objects, cached because all items share them."""
         return whole_hash(self.objects)
 
 
 def read_questions(relation: LamaRelation) -> RelationQuestions:
     """Read a relation's file.
 
-    As in LAMA's ``scripts/batch_eval_KB_completion.py``, facts without a subject or an object are dropped, and of
-    facts with the same subject and object a template asks only the first. The several sentences of one fact go to
-    the model together. Where they have several blanks, LAMA scores the first and leaves the others in the text;
-    here such a question is dropped, as a model that has no mask cannot be given the others. The filters for
-    sentences of more than 100 words and for facts that most raters refused are not repeated: they drop nothing
-    from the published files.
+    As in LAMA's ``scripts/batch_eval_KB_completion.py``, facts without a subject or an object are dropped, templates
+    skip repeated pairs of subject and object, and the masked sentences of one fact are joined. Unlike LAMA, which
+    scores the first of several blanks and leaves the others in the text, questions with several blanks are dropped,
+    because models without a mask token cannot read them. LAMA's filters for sentences of more than 100 words and for
+    facts that most raters rejected are left out: they drop nothing from the published files.
 
     Raises:
-        UserError: The file cannot be read, or a line of it is damaged.
+        UserError: The file cannot be read or is damaged.
     """
     questions: list[Question] = []
     objects: dict[str, None] = {}
@@ -110,10 +107,10 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
 
 
 def check_evidence(read: RelationQuestions) -> None:
-    """See that a relation that was asked for by name can be asked by evidence at all.
+    """Check that an explicitly requested relation has evidence to ask by.
 
     Raises:
-        UserError: None of its facts has any.
+        UserError: None of its facts has evidence.
     """
     if read.relation.asked_by == "evidences" and not read.questions:
         raise UserError(
@@ -128,7 +125,7 @@ def _pair(line: JsonLine, relation: LamaRelation) -> tuple[str, str]:
 
 
 def _reason_against(relation: LamaRelation, fact: tuple[str, str], facts: set[tuple[str, str]]) -> str | None:
-    """Return why a fact is not asked, or ``None``; notes in ``facts`` that it was seen."""
+    """Return why a fact is dropped, or ``None``; adds it to ``facts``."""
     if not all(part.strip() for part in fact):
         return INCOMPLETE
     if relation.asked_by == "template":
@@ -139,7 +136,7 @@ def _reason_against(relation: LamaRelation, fact: tuple[str, str], facts: set[tu
 
 
 def _sentences(line: JsonLine, relation: LamaRelation, subject: str) -> list[tuple[str, str]]:
-    """Return the sentences that ask for a fact, each with its place."""
+    """Return the sentences that ask for a fact, each as ``(place, sentence)``."""
     place = str(line.index)
     if relation.asked_by == "template":
         return [(place, relation.template.replace(SUBJECT, subject.strip()))]
@@ -152,5 +149,5 @@ def _evidence(line: JsonLine) -> Iterator[str]:
     for number, each in enumerate(line.objects("evidences")):
         sentence = each.get("masked_sentence")
         if not isinstance(sentence, str):
-            raise line.wrong(f"'masked_sentence' of evidence {number} is missing or no text")
+            raise line.wrong(f"'masked_sentence' of evidence {number} is missing or not text")
         yield sentence

@@ -1,4 +1,4 @@
-"""The relations of each of LAMA's data sets, and how each is asked."""
+"""The relations of LAMA's data sets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SUBJECT, OBJECT = "[X]", "[Y]"
 
 AskedBy = Literal["template", "evidences", "masked_sentences"]
 
-# As in LAMA's scripts/run_experiments.py (get_GoogleRE_parameters); its data has no file for them.
+# From LAMA's scripts/run_experiments.py (get_GoogleRE_parameters); its data has no file for them.
 _GOOGLE_RE = {
     "place_of_birth": "[X] was born in [Y] .",
     "date_of_birth": "[X] (born [Y]).",
@@ -50,12 +50,12 @@ class LamaRelation:
     """A relation of LAMA.
 
     Attributes:
-        name: Its name, as in ``relations=``.
+        name: Name in ``relations=``.
         label: What it means, in words.
-        path: The file of its facts.
-        asked_by: Where the sentences with a blank come from: the relation's template, or which key of a fact.
+        path: The file with its facts.
+        asked_by: Source of the sentences: the relation's template, or a key of each fact.
         template: The template, with ``[X]`` for the subject and ``[MASK]`` for the blank; empty without one.
-        subject_keys: Keys of a fact under which its subject may be; the first that is there counts.
+        subject_keys: Keys that may hold a fact's subject; the first one present is used.
     """
 
     name: str
@@ -67,25 +67,21 @@ class LamaRelation:
 
     @property
     def prompt(self) -> str:
-        """How it is asked, for a reader."""
+        """Template or source of its sentences, for display."""
         if self.asked_by == "template":
             return self.template.replace(BLANK, OBJECT)
         return "evidence" if self.asked_by == "evidences" else "masked sentences"
 
 
-# Listed in the official relations.jsonl, but the official data has no file of them; LAMA's scripts leave them out.
+# Listed in the official relations.jsonl without a file in the official data; LAMA's scripts leave them out.
 _WITHOUT_FILE = ("P166", "P69", "P54", "P1923", "P102")
 
 
 def lama_relations(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
-    """Return the relations that a task asks for, in official order; no facts are read.
-
-    Args:
-        name: One of LAMA's tasks.
-        folder: LAMA's data.
+    """Return the relations that a LAMA task selects, in official order, without reading facts.
 
     Raises:
-        ManyUserError: Relations are unknown, or files are not there; a line each.
+        ManyUserError: Relations are unknown, or files are missing; one line each.
         UserError: ``relations.jsonl`` cannot be read.
     """
     if name.base == "lama/trex":
@@ -102,17 +98,17 @@ def lama_relations(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
 def _trex(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
     inside = folder / "TREx"
     if not inside.is_dir():
-        raise UserError(f"there is no folder '{inside}'; {LAMA.fetch_again}")
+        raise UserError(f"'{inside}' does not exist; {LAMA.fetch_again}")
     listed = _listed_relations(folder / "relations.jsonl", inside)
     found = {key: relation for key, relation in listed.items() if relation.path.is_file()}
     if not found:
-        raise UserError(f"'{inside}' holds no file of a relation that relations.jsonl lists; {LAMA.fetch_again}")
+        raise UserError(f"'{inside}' has no file for any relation in relations.jsonl; {LAMA.fetch_again}")
     fileless = [each for each in name.listed("relations") or () if each in listed and each not in found]
     if name.listed("relations") is None:
         _check_complete(inside, listed)
     if fileless:
         paths = ", ".join(f"'{listed[each].path}'" for each in fileless)
-        raise UserError(f"relations.jsonl lists {', '.join(fileless)}, but there is no {paths}; choose other relations")
+        raise UserError(f"files of {', '.join(fileless)} do not exist: {paths}; choose other relations")
     relations = _selected(name, found)
     if name.value("source") == "evidence":
         return tuple(replace(relation, asked_by="evidences", template="") for relation in relations)
@@ -120,13 +116,13 @@ def _trex(name: TaskName, folder: Path) -> tuple[LamaRelation, ...]:
 
 
 def _check_complete(inside: Path, listed: Mapping[str, LamaRelation]) -> None:
-    """Check that a relation is neither listed without a file nor has a file without being listed."""
+    """Check that every listed relation has a file, and every file a listed relation."""
     missing = [key for key, each in listed.items() if key not in _WITHOUT_FILE and not each.path.is_file()]
     strange = sorted(path.stem for path in inside.glob("*.jsonl") if path.stem not in listed)
-    mend = f"{LAMA.fetch_again}, or choose what is there by relations=A+B"
+    fix = f"{LAMA.fetch_again}, or select available relations with relations=A+B"
     problems = [
-        f"'{inside}' lacks the files of {', '.join(missing)}, which relations.jsonl lists; {mend}",
-        f"'{inside}' holds files of {', '.join(strange)}, which relations.jsonl does not list; {mend}",
+        f"'{inside}' has no files for {', '.join(missing)}, listed in relations.jsonl; {fix}",
+        f"'{inside}' has files for {', '.join(strange)}, not listed in relations.jsonl; {fix}",
     ]
     found = [problem for problem, names in zip(problems, (missing, strange), strict=True) if names]
     if found:
@@ -138,7 +134,7 @@ def _listed_relations(path: Path, inside: Path) -> dict[str, LamaRelation]:
     for line in read_json_lines(path, mend=LAMA.fetch_again):
         name = line.text("relation")
         if name in relations:
-            raise line.wrong(f"relation {name} stands twice")
+            raise line.wrong(f"duplicate relation {name}")
         template = _blanked(line)
         relations[name] = LamaRelation(
             name, line.optional_text("label"), inside / f"{name}.jsonl", "template", template
@@ -149,7 +145,7 @@ def _listed_relations(path: Path, inside: Path) -> dict[str, LamaRelation]:
 def _blanked(line: JsonLine) -> str:
     template = line.text("template").strip()
     if template.count(OBJECT) != 1 or SUBJECT not in template:
-        raise line.wrong(f"template '{template}' must hold {SUBJECT}, and {OBJECT} once")
+        raise line.wrong(f"template '{template}' must contain {SUBJECT}, and {OBJECT} once")
     return template.replace(OBJECT, BLANK)
 
 
@@ -183,6 +179,6 @@ def _selected(name: TaskName, relations: Mapping[str, LamaRelation]) -> tuple[La
 
 
 def _check_there(paths: list[Path]) -> None:
-    missing = [f"there is no file '{path}'; {LAMA.fetch_again}" for path in paths if not path.is_file()]
+    missing = [f"'{path}' does not exist; {LAMA.fetch_again}" for path in paths if not path.is_file()]
     if missing:
         raise ManyUserError(missing)

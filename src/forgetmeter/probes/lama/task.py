@@ -33,16 +33,14 @@ class LamaTask:
     """One of LAMA's data sets.
 
     Args:
-        name: The task with its options.
-        limit: Only the first so many items of each relation; ``None`` for all.
-        data: The data folder; by default as ``data_folder`` finds it.
+        limit: Only the first N items per relation; ``None`` for all.
+        data: The data folder; by default, the one ``data_folder`` returns.
 
     Attributes:
-        items: The items, relation by relation in LAMA's order, as their files have them.
-        relations: What was read of each relation.
+        items: The items by relation in LAMA's order, and within a relation in file order.
 
     Raises:
-        UserError: The data is not there or damaged, or does not hold what the options ask for.
+        UserError: The data is missing or damaged, or does not contain what the options ask for.
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None, data: Path | None = None) -> None:
@@ -65,12 +63,11 @@ class LamaTask:
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items.
 
-        An item that was answered by candidates is right where the right one is the likeliest of them; any other
-        where the right token is the likeliest of the vocabulary. Totals are means over items and, with ``_macro``
-        behind their name, over relations: ``p_at_1``, ``p_at_5`` and ``mrr``; ``next_token_p_at_1`` and
-        ``next_token_p_at_5`` from the vocabulary where there are candidates too; and ``paper_p_at_1``, which
-        counts as the scripts of arXiv 2312.00960 do: the likeliest token and the label agree in lower case, over
-        sentences that no earlier item asked.
+        An item is correct if the right answer is the likeliest candidate or, without candidates, the likeliest token of
+        the vocabulary. Metrics are means over items and, with the suffix ``_macro``, over relations: ``p_at_1``,
+        ``p_at_5`` and ``mrr``; with candidates, also ``next_token_p_at_1`` and ``next_token_p_at_5`` from the
+        vocabulary; without, also ``paper_p_at_1``, which follows the scripts of arXiv 2312.00960: whether the likeliest
+        token equals the label in lower case, over items without those that repeat an earlier sentence.
         """
         judged = [(item, _outcome(item, answer)) for item, answer in answered(self.items, answers)]
         means = relation_means((item.fields["relation"], outcome.metrics) for item, outcome in judged)
@@ -78,10 +75,10 @@ class LamaTask:
 
 
 def _items(name: TaskName, read: Sequence[RelationQuestions], limit: int | None) -> Iterator[Item]:
-    """Yield the first items of each relation; those whose sentence an earlier one has are marked."""
+    """Yield the first items of each relation, marking those that repeat an earlier sentence."""
     asked: set[str] = set()
     for relation in read:
-        # The questions beyond the limit count as asked, too, so that a limit changes nothing about an item.
+        # Questions beyond the limit count too, so that items do not depend on the limit.
         for place, question in enumerate(relation.questions):
             is_duplicate = question.sentence in asked
             asked.add(question.sentence)
@@ -92,7 +89,7 @@ def _items(name: TaskName, read: Sequence[RelationQuestions], limit: int | None)
 def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplicate: bool) -> Item:
     before, after = question.sentence.split(BLANK)
     relation = read.relation
-    # A task of one relation does not repeat it.
+    # Tasks with a single relation omit its name.
     place = f"{relation.name}/{question.place}" if "relations" in name.declared else question.place
     cloze = Cloze(before, after, "candidates" if name.value("multi_token") == "true" else "vocabulary")
     fields = {
@@ -149,11 +146,11 @@ def _declared(name: str, options: Mapping[str, TaskOption]) -> TaskDeclaration:
 
 _MULTI_TOKEN = TaskOption(
     "false",
-    "Rank the relation's objects as whole statements, so that answers may have several tokens.",
+    "Rank the relation's objects as whole statements, so that answers can have several tokens.",
     ("false", "true"),
 )
 _SOURCES = TaskOption(
-    "template", "Ask by the relation's template, or by the sentences of its evidence.", ("template", "evidence")
+    "template", "Ask with the relation's template, or with the sentences of its evidence.", ("template", "evidence")
 )
 _OF_ONE_RELATION = {"multi_token": _MULTI_TOKEN}
 _OF_SEVERAL = {"source": _SOURCES, "multi_token": _MULTI_TOKEN, "relations": RELATIONS}

@@ -1,1 +1,1 @@
-"""The tasks of lm-evaluation-harness."""
+"""Tasks of lm-evaluation-harness."""

@@ -1,4 +1,4 @@
-"""The documents of a task of lm-evaluation-harness as items: one bad document is one bad item."""
+"""Documents of lm-evaluation-harness tasks as items; a bad document becomes an item with a problem."""
 
 from __future__ import annotations
 
@@ -23,29 +23,19 @@ BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
 
 @dataclass(frozen=True)
 class Document:
-    """A document of a task.
-
-    Attributes:
-        doc: As lm-eval has it.
-        item: What is asked of it.
-    """
+    """A document of lm-eval and the item made from it."""
 
     doc: Any
     item: Item
 
 
 def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noqa: ANN401
-    """Return the documents of a task, each with the requests that lm-eval's ``build_all_requests`` makes of it.
+    """Return a task's documents, with the same requests as lm-eval's ``build_all_requests``.
 
-    A document of which the task's own definition makes nothing that can be asked and judged is an item with a problem.
-
-    Args:
-        task: The task.
-        name: Its name.
-        limit: Only the first N documents; ``None`` for all.
+    A document that the task's definition cannot turn into valid requests becomes an item with a problem.
 
     Raises:
-        UserError: That is so for all of them, or the data set cannot be read.
+        UserError: The data set cannot be read, or every document has a problem.
     """
     found: list[Document] = []
     first_error = ""
@@ -58,7 +48,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
             item_id = f"{name}/{index}"
             try:
                 item = _item(task, item_id, doc, index)
-            except Exception as error:  # noqa: BLE001 - definitions hold templates and code of many kinds
+            except Exception as error:  # noqa: BLE001 - definitions contain arbitrary templates and code
                 first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
                 problem = f"{type(error).__name__} where its prompt is made"
                 item = Item(item_id, _digest(str(doc)), Problem(problem))
@@ -73,7 +63,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' notes and progress bars off the terminal, where only our own lines belong."""
+    """Suppress the libraries' warnings and progress bars."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -104,20 +94,20 @@ def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN40
     is_judged_by_gold = not callable(task.config.process_results)
     problem = _problem(task, doc, requests[: len(choices)], gold) if is_judged_by_gold else None
     if problem is None:
-        # A document that cannot be judged is better known before a model has answered it.
+        # Find documents that cannot be judged before a model answers them.
         with np.errstate(all="ignore"):
             task.process_results(doc, [(-1.0, False)] * len(requests))
     return Item(item_id, _digest(content), requests if problem is None else Problem(problem), choices, gold)
 
 
 def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[int]) -> str | None:  # noqa: ANN401
-    """Say why lm-eval's own rules would judge a document wrong, whatever is answered; or right or wrong by a tie."""
+    """Return why lm-eval's rules would judge every answer wrong, or decide by a tie; ``None`` if they would not."""
     if not gold:
         return NO_RIGHT_CHOICE
     if {requests[place] for place in gold} & {each for place, each in enumerate(requests) if place not in gold}:
         return BOTH_RIGHT_AND_WRONG
     if task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_input:
-        # lm-eval learns from its first document whether there may be several.
+        # lm-eval decides by the first document whether there are several targets.
         is_list = isinstance(task.doc_to_target(doc), list)
         return OTHER_FORM if is_list != bool(task.multiple_target) else None
     return None

@@ -1,4 +1,4 @@
-"""Which tasks lm-evaluation-harness has, without its own index, which takes 20 s to build."""
+"""An index of lm-evaluation-harness's tasks; its own takes 20 s to build."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-# The top-level keys by which a definition names its task or group.
 _TASK = re.compile(rb"^[\"']?task[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _GROUP = re.compile(rb"^[\"']?group[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _TAG = re.compile(rb"^tag:[ \t]*(?:\r?\n)?((?:[ \t]*-[ \t]*[\w.-]+[ \t]*\r?\n)+|[\w.-]+)", re.MULTILINE)
@@ -17,24 +16,24 @@ _INCLUDE = re.compile(rb"^[\"']?include[\"']?:[ \t]*[\"']?([^\"'#\r\n]+)", re.MU
 _CLASS = re.compile(rb"^[\"']?class[\"']?:", re.MULTILINE)
 
 SCORED = ("multiple_choice", "loglikelihood")
-"""The kinds of tasks that are scored by log-likelihoods of continuations."""
+"""Output types scored by log-likelihoods of continuations."""
 _DEFAULT_OUTPUT_TYPE = "generate_until"
 
 
 @cache
 def task_files() -> dict[str, Path]:
-    """Return the YAML file of each single task by the task's name."""
+    """Return the YAML file of each task by name, without groups."""
     return _scan()[0]
 
 
 def output_type(name: str) -> str:
-    """Return how a task is scored, by its definition alone."""
+    """Return a task's output type, from its definition alone."""
     return _output_type(task_files()[name])
 
 
 def not_scored(name: str, kind: str) -> str:
-    """Say that a task is of a kind that is not scored here."""
-    return f"task '{name}' is scored by {kind}; this version scores {' and '.join(SCORED)}"
+    """Return the error message for a task whose output type is not supported."""
+    return f"task '{name}' has output type {kind}, which is not supported (supported: {', '.join(SCORED)})"
 
 
 def _output_type(path: Path) -> str:
@@ -42,7 +41,7 @@ def _output_type(path: Path) -> str:
     if match := _OUTPUT_TYPE.search(text):
         return match[1].decode()
     if _CLASS.search(text):
-        # Those that are classes of lm-eval's own all write their answers.
+        # lm-eval's tasks that are Python classes all generate text.
         return _DEFAULT_OUTPUT_TYPE
     included = _INCLUDE.search(text)
     return _output_type(path.parent / included[1].decode().strip()) if included else _DEFAULT_OUTPUT_TYPE
@@ -50,7 +49,7 @@ def _output_type(path: Path) -> str:
 
 @cache
 def group_names() -> frozenset[str]:
-    """Return the names of groups and tags, which stand for several tasks."""
+    """Return the names of groups and tags, which contain several tasks."""
     return frozenset(_scan()[1])
 
 

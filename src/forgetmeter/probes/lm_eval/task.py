@@ -1,4 +1,4 @@
-"""A task of lm-evaluation-harness: its definition, prompts and metrics; the scoring is ours."""
+"""lm-evaluation-harness tasks: its definitions, prompts and metrics with our own scoring."""
 
 from __future__ import annotations
 
@@ -21,24 +21,22 @@ from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, 
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _PRIMARY = ("acc", "exact_match", "acc_norm")
-# lm-eval's own default for drawing examples (simple_evaluate's fewshot_random_seed).
-_FEWSHOT_SEED = 1234
-# How many bad documents a task may begin with.
+_FEWSHOT_SEED = 1234  # the default of simple_evaluate
 _MOST_SKIPPED = 6
 
 
 class LmEvalTask:
-    """A task whose definition is lm-evaluation-harness's.
+    """A task defined by lm-evaluation-harness.
 
     Args:
-        name: The name it has there.
+        name: Its name in lm-evaluation-harness.
         limit: Only the first N documents; ``None`` for all.
 
     Attributes:
         items: The items, in official order.
 
     Raises:
-        UserError: The task is not scored by log-likelihoods, its data cannot be had, or nothing of it can be asked.
+        UserError: The task is not scored by log-likelihoods, its data is not available, or no document can be asked.
     """
 
     def __init__(self, name: str, *, limit: int | None = None) -> None:
@@ -59,9 +57,9 @@ class LmEvalTask:
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
-        """Judge the answered items by lm-eval's own ``process_results`` and aggregate by its own metrics.
+        """Judge the answered items with lm-eval's ``process_results`` and aggregate with its metrics.
 
-        An item of which a model said something other than numbers is judged as if it had ruled out the right answer.
+        An item whose scores are not numbers (see ``Answer``) is judged as if the right answer had been ruled out.
         """
         collected: dict[str, list[Any]] = {}
         outcomes = []
@@ -82,7 +80,7 @@ class LmEvalTask:
         return Judgement(tuple(outcomes), totals)
 
     def _check_metrics(self, name: str) -> None:
-        """Have the metrics computed of made-up answers, as some cannot be of these documents: F1 of three choices."""
+        """Compute the metrics of made-up answers, because some fail on certain documents, such as F1 of 3 choices."""
         made_up = [
             None if item.problem else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
             for item in self.items
@@ -110,16 +108,14 @@ class LmEvalTask:
 
 
 def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool | None) -> Ranked:
-    """Say what was answered by the measure that decides.
+    """Return the rank of the right answer by the measure behind ``metric``.
 
-    A task's own code may judge by a measure that is not known here. Where the metric's does not agree with what was
-    decided, the one of lm-eval's measures that does is taken; where none does, nothing is said of what was answered.
+    A task's code may use a measure unknown here. If the metric's usual measure disagrees with ``right``, the first of
+    lm-eval's other measures that agrees is used; if none agrees, the prediction is left empty.
 
     Args:
-        item: The item.
-        answer: What the model said of it.
-        metric: The metric that decides.
-        right: What it decided; ``None`` where it is no decision.
+        metric: The primary metric.
+        right: Whether that metric judged the answer right; ``None`` if its value is neither 0 nor 1.
     """
     measures = _measures(item.choices, answer)
     if metric == "exact_match":
@@ -135,7 +131,7 @@ def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool
 
 
 def _measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:
-    """Return the measures by which lm-eval's metrics choose (``ConfigurableTask.process_results``, 0.4.13)."""
+    """Return the measures that lm-eval's metrics maximize (``ConfigurableTask.process_results``, 0.4.13)."""
     values = [score.loglikelihood for score in answer]
     own = values[: len(choices)]
     measures = {"acc": own}
@@ -152,14 +148,13 @@ def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int 
         return None, None
     best = max(gold, key=lambda index: (values[index], -index))
     others = [index for index in range(len(values)) if index not in gold]
-    # Ties in the order of the choices, as for the prediction.
     rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
     margin = values[best] - max(values[index] for index in others) if others else math.nan
     return rank, margin if math.isfinite(margin) else None
 
 
 def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]:
-    """Return answers by which the right ones are impossible, and all others as likely as can be."""
+    """Return scores with probability 0 for right answers and 1 for all others."""
     return [RequestScore(-math.inf if place in item.gold else 0.0, is_greedy=False) for place in range(len(answer))]
 
 
@@ -167,7 +162,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     """Load a task's definition and data set.
 
     Raises:
-        UserError: The definition is wrong, or the data set cannot be had.
+        UserError: The definition is not valid, or the data set is not available.
     """
     first_error: Exception | None = None
     tried: set[int] = set()
@@ -175,7 +170,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
         for skipped in range(_MOST_SKIPPED):
             try:
                 task = _made(name, skipped, tried)
-            except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise anything, from ValueError to ConnectionError
+            except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise many types
                 first_error = first_error or error
                 if isinstance(error, OSError):
                     break
@@ -190,29 +185,24 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
             f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
         ) from first_error
     if not isinstance(first_error, OSError):
-        raise UserError(f"task '{name}' cannot be made: {type(first_error).__name__}: {cause}") from first_error
+        raise UserError(f"task '{name}' cannot be loaded: {type(first_error).__name__}: {cause}") from first_error
     raise UserError(
-        f"task '{name}': its data set is neither in the local cache of the datasets library nor to be "
-        f"fetched ({cause}); run once with a network, or set HF_DATASETS_CACHE to a folder that holds it"
+        f"task '{name}': its data set is not in the datasets cache and cannot be downloaded ({cause}); "
+        f"run once with network access, or set HF_DATASETS_CACHE to a folder that contains it"
     ) from first_error
 
 
 def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
-    """Make a task; what lm-eval tries on its first document is tried on the first after those that are skipped.
+    """Load a task, letting lm-eval try the first document after ``skipped``, whose index is added to ``tried``.
 
-    A single bad document at the beginning would else make the whole task impossible.
-
-    Args:
-        name: The task.
-        skipped: How many documents to skip.
-        tried: Gets the index of the document that was tried, if the data set could be read.
+    Otherwise, one bad first document would make the whole task unusable.
     """
     from lm_eval import utils
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.tasks import TaskManager
 
     if not isinstance(utils.env, SandboxedEnvironment):
-        # Templates of a definition are to fill in a document, and must not reach anything else.
+        # Templates must not reach anything except the document.
         filters, utils.env = (
             utils.env.filters,
             SandboxedEnvironment(loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True),

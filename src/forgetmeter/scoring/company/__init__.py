@@ -1,1 +1,1 @@
-"""What texts may share with others in a batch, tried on the model itself."""
+"""Trials of which texts a model can read in one row or batch without changing the answers."""

@@ -1,4 +1,4 @@
-"""Finding out, on the model itself, what its texts may share: docs/decisions/022-what-texts-may-share.md."""
+"""Trials on a model of what its texts may share (docs/decisions/022-what-texts-may-share.md)."""
 
 from __future__ import annotations
 
@@ -18,35 +18,33 @@ from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.rows.reading import Forward
 
 _LENGTH = 9
-"""Tokens of a text that is watched."""
+"""Number of tokens of an observed text."""
 _LONGER_BY = 14
-"""Tokens by which a text beside it is longer; the sum is no multiple of any block."""
+"""Number of extra tokens of the longer text beside it; the total is not a multiple of any block size."""
 _BRANCH = 12
-"""Tokens of a branch beside it."""
+"""Number of tokens of the branch beside it."""
 _CHEAP = 256
-"""Windows of up to so many tokens are tried from outside too."""
+"""Windows of up to this many tokens are also tried with longer texts."""
 
 _known: WeakKeyDictionary[PreTrainedModel, tuple[Sharing, Sharing]] = WeakKeyDictionary()
 
 
 def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int = 0) -> tuple[Sharing, Sharing]:
-    """Return what the rows of a model may share, and what the texts that an encoder-decoder's encoder reads may.
+    """Return what a model's rows may share, and what the texts of an encoder-decoder's encoder may share.
 
-    A model is tried once, as it was when it was first asked: its variants are read in the same batches.
+    Each model is tried only once, when it is first used, because its variants are scored in the same batches.
 
     Args:
-        loaded: The model.
-        forward: How it is run on a batch.
-        longest: The most tokens that it reads.
-        padding: The token that fills up short rows.
+        longest: Maximum number of tokens the model reads.
+        padding: The padding token.
 
     Raises:
-        UserError: The model cannot be run on token ids alone, answers at random, or should read from left to right
-            and sees what follows.
+        UserError: The model cannot run on token ids alone, is not deterministic, has an output head that cannot be
+            read at single positions, or should be causal but sees later tokens.
     """
     model = loaded.model
     if model.device.type == "meta":
-        # There are no weights to be tried, and batches are only counted.
+        # Without weights, batches are only counted.
         return Sharing(), Sharing()
     if model not in _known:
         with torch.inference_mode(), _activations_not_quantized(model):
@@ -56,8 +54,6 @@ def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int
 
 
 class _Trials:
-    """The trials of one model."""
-
     def __init__(self, loaded: Loaded, trial: Trial, *, longest: int) -> None:
         self._loaded = loaded
         self._trial = trial
@@ -70,7 +66,6 @@ class _Trials:
         self._refuse()
 
     def rows(self) -> Sharing:
-        """Return what rows may share."""
         found = self._plain(self._row)
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
@@ -78,7 +73,6 @@ class _Trials:
         return found
 
     def texts(self) -> Sharing:
-        """Return what the encoder's texts may share."""
         written = self._draw(4)
         return self._plain(lambda tokens: Text(written, context=tokens)) if self._context else Sharing()
 
@@ -86,7 +80,7 @@ class _Trials:
         return Text(tokens, self._context)
 
     def _refuse(self) -> None:
-        """Refuse a model whose answers mean nothing, however it is read."""
+        """Reject a model that cannot be scored at all."""
         name, tokens = self._loaded.name, self._draw(min(_LENGTH, self._longest))
         cut = max(1, len(tokens) - 4)
         changed = self._row((*tokens[:cut], *self._draw(len(tokens) - cut)))
@@ -97,27 +91,25 @@ class _Trials:
         except FAILURES as error:
             reason = f"{type(error).__name__}: {one_line(error)}"
             raise UserError(
-                f"model '{name}' does not run on token ids alone, and cannot be asked ({reason})"
+                f"model '{name}' cannot be scored: it does not run on token ids alone ({reason})"
             ) from error
         if not self._trial.agree(first, second):
             raise UserError(
-                f"model '{name}' gives another answer each time it is asked the same, and cannot be measured; "
-                "if its configuration has a seed, set it"
+                f"model '{name}' cannot be scored: it is not deterministic; if its configuration has a seed, set it"
             )
         if not self._trial.head_takes_places(self._row(tokens), changed):
             raise UserError(
-                f"model '{name}' has an output head that cannot be asked for single places of a text, "
-                "such as one that predicts several tokens at a time, and cannot be scored"
+                f"model '{name}' cannot be scored: its output head cannot be read at single positions; "
+                "it may predict several tokens at a time"
             )
         if self._loaded.family != "encoder" and not self._trial.agree(first[:cut], other[:cut]):
             raise UserError(
-                f"model '{name}' is to be read from left to right, but what it says at a token depends on later "
-                "tokens, so it cannot be scored; if it is a masked language model, its config.json must name the "
-                "class that was trained (...ForMaskedLM)"
+                f"model '{name}' cannot be scored: it is loaded as a causal model, but its logits depend on later "
+                "tokens; if it is a masked language model, its config.json must name its class (...ForMaskedLM)"
             )
 
     def _plain(self, text: Callable[[Tokens], Text]) -> Sharing:
-        """Return what texts that are made from tokens may share, without branches."""
+        """Return what texts made from tokens may share, without branches."""
         length = max(2, min(_LENGTH, self._longest - 3))
         lengths = self._rule if self._lengths_hold(text, length) else 0
         batch = UNKNOWN_LENGTH if lengths or self._batch_holds(text, length) else 0
@@ -131,22 +123,22 @@ class _Trials:
         return Sharing(0, lengths, batch)
 
     def _lengths_hold(self, text: Callable[[Tokens], Text], length: int) -> bool:
-        """Whether texts are read in one batch with longer ones as they are alone."""
+        """Whether texts read the same in a batch with longer texts as alone."""
         watched = [text(self._draw(length)), text(self._repeated(length - 1)), text(self._repeated(min(length - 1, 4)))]
         longer = min(length + _LONGER_BY, self._longest)
         return self._trial.holds([*watched, text(self._draw(longer))], [*watched, text(self._draw(longer))])
 
     def _batch_holds(self, text: Callable[[Tokens], Text], length: int) -> bool:
-        """Whether texts are read in one batch with others of the same length as they are alone."""
+        """Whether texts read the same in a batch with texts of the same length as alone."""
         watched = [text(self._draw(length)), text(self._repeated(length))]
         return self._trial.holds([*watched, text(self._draw(length))], [*watched, text(self._draw(length))])
 
     def _branches_hold(self, longest: int) -> bool:
-        """Whether a branch is read beside another, in a batch with a shorter row, as it is alone."""
+        """Whether a branch reads the same beside another branch, in a batch with a shorter row, as alone."""
         branch = min(_BRANCH, longest - _LENGTH)
         if branch < 2:
             return False
-        # The shorter row's padding must not pass the position table either.
+        # The shorter row's padding must not exceed the position table either.
         watched = ((self._draw(_LENGTH), 4), (self._repeated(_LENGTH - 3), 2))
         first, second = ([Text(tokens, (), self._draw(branch), fork) for tokens, fork in watched] for _ in range(2))
         return self._trial.holds(first, second)
@@ -156,7 +148,7 @@ class _Trials:
 
 
 def _drawing(model: PreTrainedModel) -> Callable[[int], Tokens]:
-    """Return what draws random tokens, none of those that the configuration gives a meaning."""
+    """Return a function that draws random tokens, except special tokens named in the configuration."""
     config = model.config.get_text_config()
     special: set[int] = set()
     for key, value in config.to_dict().items():
@@ -173,7 +165,7 @@ def _drawing(model: PreTrainedModel) -> Callable[[int], Tokens]:
 
 @contextmanager
 def _activations_not_quantized(model: PreTrainedModel) -> Iterator[None]:
-    """Have dynamic int8 layers compute with their weights alone: by decision 005 their ranges are the batch's."""
+    """Disable activation quantization in dynamic int8 layers, whose ranges depend on the batch (decision 005)."""
 
     def exactly(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
         weight = layer.weight.float() * layer.factors[:, None]

@@ -1,4 +1,4 @@
-"""How much a model reads at a time, and what texts may share without changing each other's answers."""
+"""Length limits of models, and what texts may share without changing each other's answers."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _WINDOWS = (
     "local_attention",
     "window_size",
 )
-"""What configurations call the number of tokens over which attention is plain."""
+"""Configuration keys for the number of tokens within which attention is full."""
 _OTHER_WINDOWS = re.compile(r"window(?!.*(layers|pattern))|chunk|block_size|block_length|index_topk|radius")
-# Pieces in which feed-forward and state space layers compute, whatever the length.
+# Chunk sizes of feed-forward and state space layers; they do not affect results.
 _NO_WINDOWS = ("chunk_size", "mamba_chunk_size", "chunk_size_feed_forward")
 
 
 def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the most tokens that a model reads: of its configuration, else of its tokenizer."""
+    """Return the maximum number of tokens a model reads: from its configuration, else from its tokenizer."""
     config = model.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
         length = int(getattr(config, name, None) or 0)
-        # Where positions have no limit, some configurations have -1.
+        # Some configurations write -1 for no limit.
         if length > 0:
-            # RoBERTa and its kin count positions from the padding token's number on.
+            # RoBERTa-like models count positions from the padding token's id.
             is_offset = name == "max_position_embeddings" and _counts_from_padding(model)
             return length - int(config.pad_token_id) - 1 if is_offset else length
-    # Where nothing is said, lm-evaluation-harness reads as many; a text read whole would take all memory.
+    # The default of lm-evaluation-harness; without a limit, a long text would exhaust memory.
     return int(tokenizer.model_max_length) if tokenizer.model_max_length < UNKNOWN_LENGTH else _DEFAULT_LENGTH
 
 
 def window(model: PreTrainedModel) -> int:
-    """Return the most tokens over which attention is plain: branched rows must not be longer."""
+    """Return the number of tokens within which attention is full; branched rows must not be longer."""
     config = model.config.get_text_config()
     return min((size for name in _WINDOWS for size in _sizes(getattr(config, name, None))), default=UNKNOWN_LENGTH)
 
 
 def other_window(model: PreTrainedModel) -> int:
-    """Return the most tokens up to which attention is the same by whatever else a configuration says.
+    """Return the number of tokens up to which other settings of a configuration leave attention unchanged.
 
-    Beyond numbers that are not known here (blocks, chunks, windows and indices that pick tokens by their place), a
-    row is read alone.
+    These are sizes of blocks, chunks and windows, and indices that select tokens by position, under keys not known
+    here. Longer rows are read alone.
     """
     settings = model.config.get_text_config().to_dict()
     names = (name for name in settings if _OTHER_WINDOWS.search(name) and name not in (*_WINDOWS, *_NO_WINDOWS))
@@ -60,9 +60,9 @@ def other_window(model: PreTrainedModel) -> int:
 
 
 def one_rule(model: PreTrainedModel) -> int:
-    """Return the longest row up to which a model computes positions by one rule, whatever else is in the batch.
+    """Return the row length up to which positions do not depend on the rest of the batch.
 
-    Beyond it, LongRoPE and dynamic NTK scaling compute the positions of a whole batch by its longest row.
+    Beyond it, LongRoPE and dynamic NTK scaling compute the positions of a whole batch from its longest row.
     """
     config = model.config.get_text_config()
     given = getattr(config, "rope_parameters", None) or {}
@@ -74,7 +74,7 @@ def one_rule(model: PreTrainedModel) -> int:
     return min(map(int, lengths), default=UNKNOWN_LENGTH)
 
 
-def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one for each layer
+def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one per layer
     for size in value if isinstance(value, list | tuple) else (value,):
         if type(size) is int and size > 1:
             yield size
@@ -91,12 +91,12 @@ Level = Literal["packed", "padded", "equal lengths", "alone"]
 
 @dataclass(frozen=True)
 class Sharing:
-    """The longest rows, in tokens, in which each way of sharing is harmless; 0 where it never is.
+    """Maximum row length, in tokens, for each way of sharing; 0 if it is never safe.
 
     Attributes:
-        branches: Sequences that begin alike lie in one row, as branches of a tree.
-        lengths: Rows of other lengths are in the same batch, and a row is read for the beginnings it contains.
-        batch: Rows of the same length are in the same batch.
+        branches: Packing sequences with a common prefix into one row, as branches of a tree.
+        lengths: Batching rows of different lengths, and reading prefixes from a longer row.
+        batch: Batching rows of the same length.
     """
 
     branches: int = 0
@@ -105,7 +105,7 @@ class Sharing:
 
     @property
     def level(self) -> Level:
-        """The most that short rows may share."""
+        """The highest level of sharing allowed for short rows."""
         if self.branches:
             return "packed"
         if self.lengths:
@@ -113,5 +113,5 @@ class Sharing:
         return "equal lengths" if self.batch else "alone"
 
     def allows(self, longest: int, length: int) -> bool:
-        """Whether a row may join a batch whose longest row has ``longest`` tokens, no fewer than its own ``length``."""
+        """Whether a row of ``length`` tokens may join a batch whose longest row has ``longest`` tokens."""
         return longest <= (self.batch if length == longest else min(self.lengths, self.batch))

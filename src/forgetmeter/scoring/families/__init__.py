@@ -1,1 +1,1 @@
-"""What is special about each family of models."""
+"""Scoring for each model family."""

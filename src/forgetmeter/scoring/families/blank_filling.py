@@ -1,4 +1,4 @@
-"""How encoder-decoders fill a blank: each as it was trained to."""
+"""Blank filling by encoder-decoders, each in the format it was trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_SENTINEL, _SECOND_SENTINEL = "<extra_id_0>", "<extra_id_1>"
 
 
 class SentinelFilling:
-    """T5's way: a sentinel stands in the text; the decoder writes it, then what belongs there, then the next one."""
+    """T5's format: a sentinel marks the blank; the decoder writes it, the answer, and the next sentinel."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -31,7 +31,7 @@ class SentinelFilling:
         self._alone = AnswersAlone(tokenizer, self._tree)
 
     def contexts(self, clozes: Sequence[Cloze]) -> list[Tokens]:
-        """Return the texts with the sentinel in the blank."""
+        """Return the token ids of the texts with the sentinel in the blank."""
         return _filled_with(FIRST_SENTINEL, clozes, self._tokenizer)
 
     def before_answer(self, cloze: Cloze) -> Tokens:  # noqa: ARG002
@@ -39,12 +39,12 @@ class SentinelFilling:
         return (self._first,)
 
     def with_answer(self, cloze: Cloze, answer: str) -> tuple[Tokens, int]:  # noqa: ARG002
-        """Return the sentinel, the answer and the next sentinel; the answer and its end are scored."""
+        """Return the sentinel, the answer and the next sentinel, and the index of the first scored token."""
         answer_ids = self._tokenizer(answer, add_special_tokens=False)["input_ids"]
         return (self._first, *answer_ids, self._second), 1
 
     def written(self, items: Sequence[Item]) -> list[Written]:
-        """Return the sentinel and the answers, with the next sentinel where one of them would begin another."""
+        """Return the sentinel and the answers; if one is a prefix of another, each ends with the next sentinel."""
         return [Written((self._first,), self._alone.of(item.cloze, item.choices)) for item in items]
 
     def _tree(self, answers: Sequence[Tokens]) -> AnswerTree:
@@ -53,7 +53,7 @@ class SentinelFilling:
 
 
 class MaskFilling:
-    """BART's way: a mask stands in the text; the decoder writes the whole text with the blank filled."""
+    """BART's format: a mask marks the blank; the decoder writes the whole text with the blank filled."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -62,24 +62,24 @@ class MaskFilling:
         self._written = AnswersWritten(self._unfinished, self._ends[:1])
 
     def contexts(self, clozes: Sequence[Cloze]) -> list[Tokens]:
-        """Return the texts with the mask in the blank."""
+        """Return the token ids of the texts with the mask in the blank."""
         return _filled_with(self._tokenizer.mask_token, clozes, self._tokenizer)
 
     def before_answer(self, cloze: Cloze) -> Tokens:
-        """Return the text before the blank, after the token that begins a text."""
+        """Return the beginning-of-sequence token and the text before the blank."""
         return self._unfinished([cloze.before.rstrip()])[0]
 
     def with_answer(self, cloze: Cloze, answer: str) -> tuple[Tokens, int]:
-        """Return the whole text; all of it is scored but the token that begins it."""
+        """Return the whole text, and the index of the first scored token (after a beginning-of-sequence token)."""
         ids = tuple(self._tokenizer(cloze.filled(answer))["input_ids"])
         return ids, 1 if ids and ids[0] == self._tokenizer.bos_token_id else 0
 
     def written(self, items: Sequence[Item]) -> list[Written]:
-        """Return the text before the blank and the answers, as a decoder writes them: see ``AnswersWritten``."""
+        """Return the text before the blank and the answers; see ``AnswersWritten``."""
         return self._written.of(items)
 
     def _unfinished(self, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of texts without those that end a text."""
+        """Tokenize texts without end-of-sequence tokens."""
         unfinished = []
         for ids in self._tokenizer(list(texts), return_attention_mask=False)["input_ids"]:
             length = len(ids)
@@ -90,11 +90,11 @@ class MaskFilling:
 
 
 BlankFilling = SentinelFilling | MaskFilling
-"""What the encoder reads and what the decoder writes for a cloze; decoder tokens without the starting one."""
+"""The encoder's and decoder's tokens for a cloze, the latter without the decoder start token."""
 
 
 def blank_filling(tokenizer: PreTrainedTokenizerBase) -> BlankFilling | None:
-    """Return the way that a tokenizer's model fills blanks; ``None`` where it has no token for one."""
+    """Return the blank-filling format of a tokenizer's model; ``None`` if no token marks a blank."""
     if FIRST_SENTINEL in tokenizer.get_vocab() and _SECOND_SENTINEL in tokenizer.get_vocab():
         return SentinelFilling(tokenizer)
     return MaskFilling(tokenizer) if tokenizer.mask_token_id is not None else None

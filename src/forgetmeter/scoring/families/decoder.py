@@ -1,4 +1,4 @@
-"""Decoders: they read from left to right."""
+"""Scoring with decoders."""
 
 from __future__ import annotations
 
@@ -31,19 +31,15 @@ _NOTHING_FOLLOWS = ("", ".", "!", "?")
 
 
 class DecoderScoring:
-    """Scores with a decoder: sequences with shared beginnings in one row, batches by token budget.
+    """Scores with a decoder, packing sequences with common prefixes into rows.
 
-    Of a cloze, each candidate's whole statement is scored, from its first token on, after the token that begins a
-    sequence. Where the blank ends the text, the next token is ranked among the whole vocabulary as well. Where the
-    answers alone compete, each is scored after the text before the blank: see ``AnswersWritten``. A text is scored
-    whole, after that same token, in windows where it is longer than the model reads.
-
-    Args:
-        loaded: The model.
-        batch_tokens: The most tokens in a batch, padding included.
+    For a cloze, each candidate's whole statement is scored, after the beginning-of-sequence token. If the blank ends
+    the text, the next token is also ranked in the vocabulary. If only the answers compete, each is scored after the
+    text before the blank (see ``AnswersWritten``). A text is scored whole, after the same token, in windows if it is
+    longer than the model reads.
 
     Raises:
-        UserError: What the model says at a token depends on later ones, or it cannot be run.
+        UserError: The model cannot be scored; see ``find_sharing``.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
@@ -61,7 +57,7 @@ class DecoderScoring:
         """Tokenize and batch items.
 
         Raises:
-            UserError: A request does not fit the model.
+            UserError: The tokenizer has no token to begin a sequence with.
         """
         written = iter(self._written.of(answered_at_blank(items)))
         asked = [self._embedded.only(self._asked(item, written)) for item in items]
@@ -130,24 +126,24 @@ class DecoderScoring:
 def rolling_windows(tokens: Sequence[int], *, window: int) -> Iterator[WantedSequence]:
     """Yield the windows in which lm-evaluation-harness reads a text (``get_rolling_token_windows``, 0.4.13).
 
-    Each window but the last predicts as many tokens as the model reads, so that its first is told by one token alone
-    (``context_len=1``); the last one is as long, and predicts what is left.
+    Each window predicts ``window`` tokens, the first of them from a single token (``context_len=1``); the last window
+    has the same length but predicts only the remaining tokens.
 
     Args:
-        tokens: Token ids, the one that begins a sequence first; what follows it is scored.
-        window: The most tokens that the model reads, at least 1.
+        tokens: Token ids: a beginning-of-sequence token, then the tokens to score.
+        window: Maximum number of tokens the model reads, at least 1.
     """
     end = 1
     while end < len(tokens):
         first, end = end, min(end + window, len(tokens))
-        # A window reads all of its tokens but the last.
+        # The last token of a window is predicted, not read.
         begin = max(0, end - window - 1)
         yield WantedSequence(tuple(tokens[begin:end]), first - begin)
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def run_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Run a decoder on a batch; padding stands on the right, where nothing looks at it."""
+    """Run a decoder on a batch; right padding needs no mask."""
     given: dict[str, Any] = {}
     if batch.visible is not None:
         floor = torch.finfo(model.dtype).min

@@ -1,4 +1,4 @@
-"""Masked language models: they fill blanks, with the text on both sides before them."""
+"""Scoring with masked language models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token
 
 
 class _Drafts:
-    """What has been laid out so far; a sequence that is asked for again is not read again."""
+    """Rows under construction; repeated sequences are read only once."""
 
     def __init__(self) -> None:
         self.slots = self.vocabulary_slots = 0
@@ -32,7 +32,7 @@ class _Drafts:
         self._spreads: dict[tuple[int, ...], list[Spread]] = {}
 
     def ask_token(self, tokens: tuple[int, ...], place: int, target: int) -> int:
-        """Have a token read at a place; return its slot."""
+        """Request a token's log-probability at a position; return its slot."""
         readings = self._single.setdefault(tokens, [])
         for reading in readings:
             if (reading.place, reading.target) == (place, target):
@@ -42,19 +42,18 @@ class _Drafts:
         return self.slots - 1
 
     def ask_tokens(self, tokens: tuple[int, ...], place: int, targets: tuple[int, ...]) -> int:
-        """Have several tokens read at a place; return the slot of the first."""
+        """Request several tokens' log-probabilities at a position; return the slot of the first."""
         self._spreads.setdefault(tokens, []).append(Spread(place, targets, self.slots))
         self.slots += len(targets)
         return self.slots - len(targets)
 
     def ask_vocabulary(self, tokens: tuple[int, ...], place: int, target: int) -> int:
-        """Have the vocabulary ranked at a place; return its slot."""
+        """Request a ranking of the vocabulary at a position; return its slot."""
         self._vocabulary.setdefault(tokens, []).append(Reading(place, target, self.vocabulary_slots))
         self.vocabulary_slots += 1
         return self.vocabulary_slots - 1
 
     def rows(self) -> list[Row]:
-        """Return what the model has to read."""
         sequences = dict.fromkeys([*self._single, *self._vocabulary, *self._spreads])
         return [
             Row(
@@ -70,18 +69,13 @@ class _Drafts:
 class EncoderScoring:
     """Scores with a masked language model.
 
-    A cloze is answered at the mask. A whole statement has a pseudo-log-likelihood: the sum over its tokens of
-    their log-probabilities, each with the token masked and with it the rest of its word, from left to right
-    (Kauf and Ivanova, "A better way to do masked language model scoring", ACL 2023, arXiv 2305.10588).
-    Where the answers alone compete, each of them has as many masks as it has tokens, and is the sum of its tokens'
-    log-probabilities from left to right: those to the left filled in, those to the right masked.
-
-    Args:
-        loaded: The model.
-        batch_tokens: The most tokens in a batch, padding included.
+    A vocabulary cloze is answered at one mask. A whole statement is scored by pseudo-log-likelihood: the sum of its
+    tokens' log-probabilities, each with the token and later tokens of its word masked (Kauf and Ivanova, "A better way
+    to do masked language model scoring", ACL 2023, arXiv 2305.10588). If only the answers compete, each gets as many
+    masks as it has tokens, and its score is the sum of their log-probabilities, filled in from left to right.
 
     Raises:
-        UserError: The model answers at random, or cannot be run.
+        UserError: The model cannot be scored; see ``find_sharing``.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
@@ -115,7 +109,7 @@ class EncoderScoring:
         )
 
     def _question(self, item: Item, drafts: _Drafts, masked: Iterator[tuple[int, ...]]) -> Question | str:
-        """Lay out the rows of an item; return its question, or why it cannot be asked."""
+        """Add an item to the drafts; return its question, or why it cannot be asked."""
         match item.asks:
             case Cloze(among="vocabulary"):
                 return self._at_mask(item.asks, item.choices[item.gold[0]], drafts, next(masked))
@@ -126,10 +120,10 @@ class EncoderScoring:
             case Problem(reason):
                 return reason
             case _:
-                raise TypeError(f"item '{item.id}' asks what a masked language model cannot be asked")
+                raise TypeError(f"item '{item.id}' cannot be asked of a masked language model")
 
     def _with_mask(self, items: Sequence[Item]) -> list[tuple[int, ...]]:
-        """Return the tokens of each cloze that is not asked by whole statements, with one mask in its blank."""
+        """Return the tokens, with one mask in the blank, of each cloze not scored as whole statements."""
         clozes = [item.asks for item in items if isinstance(item.asks, Cloze) and item.asks.among != "candidates"]
         texts = [cloze.filled(self._tokenizer.mask_token) for cloze in clozes]
         return [tuple(ids) for ids in self._tokenizer(texts, return_attention_mask=False)["input_ids"]] if texts else []
@@ -178,15 +172,15 @@ def _tree_by_length(answers: Sequence[tuple[int, ...]]) -> AnswerTree:
 
 
 def masked_passes(encoding: BatchEncoding, number: int, mask: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """Yield the passes that one statement's pseudo-log-likelihood takes.
+    """Yield the forward passes of a statement's pseudo-log-likelihood.
 
     Args:
-        encoding: Tokenized statements, with the mask of their special tokens.
-        number: Which of them.
-        mask: The mask's token id.
+        encoding: Tokenized statements, with their special tokens mask.
+        number: Index of the statement.
+        mask: Token id of the mask.
 
     Yields:
-        The tokens of a pass, the place that is read there, and the token that is wanted there.
+        The tokens of a pass, the position to read, and the token to score there.
     """
     ids, special = encoding["input_ids"][number], encoding["special_tokens_mask"][number]
     words = encoding.word_ids(number)

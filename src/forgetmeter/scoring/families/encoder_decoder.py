@@ -1,4 +1,4 @@
-"""Encoder-decoders: they read a text whole, then write from left to right."""
+"""Scoring with encoder-decoders."""
 
 from __future__ import annotations
 
@@ -32,17 +32,13 @@ from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
 
 
 class EncoderDecoderScoring:
-    """Scores with an encoder-decoder: each text is encoded once in a batch, whatever is written after it.
+    """Scores with an encoder-decoder, encoding each text once per batch. Encoder tokens count as batch tokens.
 
-    Continuations are tokenized and scored as lm-evaluation-harness does. A cloze is answered as the model was
-    trained to fill blanks: see ``blank_filling``.
-
-    Args:
-        loaded: The model.
-        batch_tokens: The most tokens in a batch, the encoder's and the decoder's, padding included.
+    Continuations are tokenized and scored as in lm-evaluation-harness; clozes use the format the model was trained on
+    (see ``blank_filling``).
 
     Raises:
-        UserError: What the model says at a token depends on later ones that were written, or it cannot be run.
+        UserError: The model cannot be scored; see ``find_sharing``.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
@@ -63,7 +59,7 @@ class EncoderDecoderScoring:
         """Tokenize and batch items.
 
         Raises:
-            UserError: A request does not fit the model, or the tokenizer has nothing that marks a blank.
+            UserError: An item needs perplexity, or a blank that the tokenizer cannot mark.
         """
         if reason := unaskable(items, "encoder-decoder", self._tokenizer):
             raise UserError(f"model '{self._loaded.name}' {reason}")
@@ -71,7 +67,7 @@ class EncoderDecoderScoring:
         asked = self._asked(items, contexts)
         texts = tuple(contexts)
         asked = [self._embedded.only(each, *(texts[one.context] for one in each.sequences)) for each in asked]
-        # Positions relative to other tokens leave no room for branches: a row holds one way on.
+        # Relative positions rule out branches, so a row holds a single path.
         packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
         device = self._loaded.model.device
         return Prepared(
@@ -100,7 +96,7 @@ class EncoderDecoderScoring:
                 case Problem(reason):
                     return Asked(reason=reason)
                 case _:
-                    raise TypeError(f"item '{item.id}' asks what an encoder-decoder cannot be asked")
+                    raise TypeError(f"item '{item.id}' cannot be asked of an encoder-decoder")
 
         return list(map(asked, items))
 
@@ -140,14 +136,14 @@ class EncoderDecoderScoring:
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Run an encoder-decoder on a batch: the encoder once a text, the decoder once a row."""
+    """Run an encoder-decoder on a batch: the encoder once per text, the decoder once per row."""
     encoded = batch.encoded
     assert encoded is not None
     outputs = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask)
     logits: Tensor = model(
-        # The encoder does not read them again, but FSMT makes its causal mask only where they are given.
+        # Not encoded again, but FSMT needs them to build its causal mask.
         input_ids=encoded.tokens[encoded.rows],
-        # Of the encoder's own type, as decoders with experts ask it for what others have not.
+        # The encoder's own output type, because decoders with experts read extra fields.
         encoder_outputs=type(outputs)(last_hidden_state=outputs.last_hidden_state[encoded.rows]),
         attention_mask=encoded.mask[encoded.rows],
         decoder_input_ids=batch.tokens,
@@ -159,12 +155,12 @@ def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
 def _groups(
     rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
 ) -> Iterator[list[Row]]:
-    """Group rows by the length of their texts, the longest first, within the budget and what they may share."""
+    """Group rows by text length, longest first, within the token budget and what they may share."""
     order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
     batch: list[Row] = []
     texts = longest_row = 0
     for row in order:
-        # The first text of a batch is its longest, and the rows of one text follow one another.
+        # The first text of a batch is its longest, and rows of the same text are adjacent.
         is_new = not batch or row.context != batch[-1].context
         texts_then = texts + is_new
         longest_then = max(longest_row, len(row.tokens))
@@ -183,9 +179,9 @@ def _groups(
 
 
 def _decoder_start(model: PreTrainedModel) -> int:
-    """Return the token that the decoder starts from, as transformers shifts labels."""
+    """Return the decoder start token that transformers uses to shift labels."""
     for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
         token = getattr(model.config, name, None)
         if token is not None:
             return int(token)
-    raise UserError("the model's configuration names no decoder_start_token_id")
+    raise UserError("decoder_start_token_id is missing from the model's configuration")

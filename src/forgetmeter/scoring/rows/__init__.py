@@ -1,1 +1,1 @@
-"""Rows and batches: laying tokens out, running the model on them, reading what is wanted."""
+"""Rows and batches: packing tokens, running the model, reading log-probabilities."""

@@ -1,4 +1,4 @@
-"""Rows: what a model reads and what is read off it, as values and as tensors."""
+"""Rows of tokens with the readings wanted from them, as values and as tensors."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROOT = -1
 
 @dataclass(frozen=True)
 class Reading:
-    """One thing to be read.
+    """A log-probability to read.
 
     Attributes:
-        place: Index of the row's token at which the model's distribution is looked at.
-        target: The token whose log-probability is wanted there.
-        slot: Where the result goes.
+        place: Position in the row whose output distribution is read.
+        target: Token id whose log-probability is read.
+        slot: Index of the result.
     """
 
     place: int
@@ -35,12 +35,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Spread:
-    """Several tokens to be read at one place; one object, however many they are.
+    """Log-probabilities of several tokens to read at one position.
 
     Attributes:
-        place: Index of the row's token at which the model's distribution is looked at.
-        targets: The tokens whose log-probabilities are wanted there.
-        first_slot: Where the first result goes; the others follow it.
+        place: Position in the row, as in ``Reading``.
+        targets: Token ids whose log-probabilities are read.
+        first_slot: Index of the first result; the others follow it.
     """
 
     place: int
@@ -54,12 +54,12 @@ class Row:
 
     Attributes:
         tokens: Token ids.
-        parents: Index of the token that each token follows; ``ROOT`` for the first. A token sees its ancestors
-            and itself. Empty where each token follows the one before it.
-        readings: Log-probabilities of single tokens that are wanted.
-        vocabulary: Places where the whole vocabulary is ranked.
-        context: Index of the text that the encoder of an encoder-decoder reads for this row.
-        spreads: Places where several tokens are wanted; their slots are those of ``readings``, numbered on.
+        parents: Index of each token's predecessor, ``ROOT`` for the first. A token attends to its ancestors and itself.
+            Empty if each token follows the previous one.
+        readings: Single log-probabilities to read.
+        vocabulary: Positions at which to rank the whole vocabulary.
+        context: Index of the encoder's text, for an encoder-decoder.
+        spreads: Positions at which to read several tokens; they share their slots' numbering with ``readings``.
     """
 
     tokens: tuple[int, ...]
@@ -71,18 +71,18 @@ class Row:
 
     @property
     def branched(self) -> bool:
-        """Whether plain causal attention would mix up branches."""
+        """Whether the row has branches, which plain causal attention would mix."""
         return bool(self.parents)
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What is read off distributions; all int64, of shape ``(readings,)``.
+    """Readings of a batch; all int64, shape ``(readings,)``.
 
     Attributes:
         which: Index of the distribution.
-        targets: The token that is looked at.
-        slots: Where the result goes.
+        targets: Token id to read.
+        slots: Index of the result.
     """
 
     which: Tensor
@@ -92,12 +92,12 @@ class Readings:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder of an encoder-decoder reads for a batch.
+    """Encoder input of a batch, for an encoder-decoder.
 
     Attributes:
-        tokens: Token ids, int64, of shape ``(texts, length)``, padded on the right.
-        mask: 1 where there is a token, int64, of the same shape.
-        rows: Index of the text that each row of the batch answers to, int64, of shape ``(rows,)``.
+        tokens: Token ids, int64, shape ``(texts, length)``, right-padded.
+        mask: 1 for tokens, 0 for padding, int64, same shape.
+        rows: Index of each row's text, int64, shape ``(rows,)``.
     """
 
     tokens: Tensor
@@ -107,19 +107,18 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """What the model is given, and where its answers are read.
+    """Model input, and the readings wanted from the output.
 
     Attributes:
-        tokens: Token ids, int64, of shape ``(rows, length)``, padded on the right.
-        mask: 1 where there is a token, int64, of the same shape; ``None`` where no row is padded.
-        positions: Position ids of the same shape; ``None`` where they just count up.
-        visible: What each token may look at, bool, of shape ``(rows, 1, length, length)``; ``None`` where the
-            model's own attention is right.
-        rows: Row index of each wanted distribution, int64, of shape ``(wanted,)``.
-        places: Place in the row of each wanted distribution, of the same shape.
-        single: Single tokens to be read off them.
-        vocabulary: Whole vocabularies to be ranked.
-        encoded: What the encoder reads, for an encoder-decoder.
+        tokens: Token ids, int64, shape ``(rows, length)``, right-padded.
+        mask: 1 for tokens, 0 for padding, int64, same shape; ``None`` without padding.
+        positions: Position ids, same shape; ``None`` if they are consecutive.
+        visible: Attention mask, bool, shape ``(rows, 1, length, length)``; ``None`` for the model's default attention.
+        rows: Row index of each distribution to read, int64, shape ``(wanted,)``.
+        places: Position in the row of each distribution, same shape.
+        single: Single tokens to read.
+        vocabulary: Vocabularies to rank.
+        encoded: Encoder input, for an encoder-decoder.
         real_tokens: Number of tokens that are not padding.
     """
 
@@ -142,20 +141,13 @@ def make_batch(
     padding: int = _PADDING,
     contexts: Sequence[tuple[int, ...]] = (),
 ) -> Batch:
-    """Turn rows into tensors on a device.
-
-    Args:
-        rows: The rows.
-        device: Where the model is.
-        padding: The token that fills up short rows.
-        contexts: What an encoder may be asked to read, by the index that rows name.
-    """
+    """Turn rows into tensors on a device; ``contexts`` are the encoder's texts, indexed by ``Row.context``."""
     tokens, mask = _padded([row.tokens for row in rows], padding)
     positions, visible = None, None
     if any(row.branched for row in rows):
         seen = np.stack([_ancestors(row, tokens.shape[1]) for row in rows])
         visible = torch.from_numpy(seen)[:, None].to(device)
-        # As many ancestors as a token has, so many tokens stand before it in its own sequence.
+        # A token's position in its own sequence is its number of ancestors.
         positions = torch.from_numpy(seen.sum(2) - 1).to(device)
     wanted: dict[tuple[int, int], int] = {}
     single = np.concatenate([_readings((row.readings for row in rows), wanted), _spreads(rows, wanted)], axis=1)
@@ -191,7 +183,7 @@ def _encoded(rows: Sequence[Row], contexts: Sequence[tuple[int, ...]], device: t
 
 
 def _readings(readings: Iterable[Sequence[Reading]], wanted: dict[tuple[int, int], int]) -> NDArray[np.int64]:
-    """Return which distributions, targets and slots there are, shape ``(3, readings)``; add to ``wanted``."""
+    """Return distributions, targets and slots, shape ``(3, readings)``; adds to ``wanted``."""
     found = [
         (wanted.setdefault((number, reading.place), len(wanted)), reading.target, reading.slot)
         for number, of_row in enumerate(readings)
@@ -202,7 +194,7 @@ def _readings(readings: Iterable[Sequence[Reading]], wanted: dict[tuple[int, int
 
 
 def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray[np.int64]:
-    """Return the same of places where several tokens are wanted."""
+    """Return the same for ``Row.spreads``."""
     found: list[tuple[int, Spread]] = [
         (wanted.setdefault((number, spread.place), len(wanted)), spread)
         for number, row in enumerate(rows)
@@ -211,7 +203,7 @@ def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray
     lengths = [len(spread.targets) for _, spread in found]
     targets = np.fromiter(chain.from_iterable(spread.targets for _, spread in found), np.int64, sum(lengths))
     which = np.repeat(np.array([place for place, _ in found], dtype=np.int64), lengths)
-    # Within each spread the slots count up from its first.
+    # Slots of a spread are consecutive.
     firsts = np.array([spread.first_slot for _, spread in found], dtype=np.int64)
     shifts = firsts - np.cumsum([0, *lengths[:-1]], dtype=np.int64)[: len(found)]
     slots = np.arange(len(targets), dtype=np.int64) + np.repeat(shifts, lengths)
@@ -219,7 +211,7 @@ def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray
 
 
 def _ancestors(row: Row, length: int) -> NDArray[np.bool_]:
-    """Return which tokens each token sees; padding sees itself alone, so that its position is the first."""
+    """Return which tokens each token attends to; padding attends only to itself, so that its position is 0."""
     seen = np.zeros((length, length), dtype=np.bool_)
     parents = row.parents or range(ROOT, len(row.tokens) - 1)
     for place, parent in enumerate([*parents, *[ROOT] * (length - len(row.tokens))]):

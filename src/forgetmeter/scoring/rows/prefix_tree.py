@@ -1,7 +1,7 @@
-"""Token sequences packed into rows in which shared beginnings stand once.
+"""Packing of token sequences into rows that contain common prefixes once.
 
-Requests of one item mostly begin alike, and so do statements of one relation. A row is a tree: a token sees its
-ancestors alone, so that each branch is read as if it stood in a row of its own.
+Requests of an item mostly share a prefix, as do statements of a relation. A row is a tree: a token attends only to its
+ancestors, so each branch reads as if it were alone.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from forgetmeter.scoring.company.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, Reading, Row, Spread
 
 LONGEST_ROW = 1024
-"""The most tokens in a row with branches that are worth while."""
+"""Maximum number of tokens in a branched row."""
 _CHEAP = 256
-"""Up to so many, attention costs little beside the matrix products; beyond, sharing must save a good deal."""
+"""Up to this length, attention is cheap compared with matrix products; longer rows must save more tokens."""
 
 
 @dataclass(frozen=True)
 class WantedSequence:
-    """One sequence of tokens of which something is wanted.
+    """A token sequence to score.
 
     Attributes:
         tokens: Token ids, context first; at least two.
-        start: Index of the first token whose log-probability is wanted, at least 1; all after it are wanted too.
-        ranks_vocabulary: Whether the last token is to be ranked among the whole vocabulary instead.
-        context: Index of the text that an encoder reads for it; sequences of different contexts share nothing.
-        ends: Tokens of which each is wanted in place of the last one, the first of them, and nothing else; empty
-            where the tokens from ``start`` on are wanted.
+        start: Index of the first scored token, at least 1; all later tokens are scored too.
+        ranks_vocabulary: Whether to rank the last token in the vocabulary instead.
+        context: Index of the encoder's text; sequences with different texts share nothing.
+        ends: If not empty, alternatives for the last token (including it, as the first); only these are scored.
     """
 
     tokens: tuple[int, ...]
@@ -40,14 +39,14 @@ class WantedSequence:
 
 @dataclass(frozen=True)
 class Packed:
-    """Sequences in rows.
+    """Packed sequences.
 
     Attributes:
-        rows: What the model reads.
-        paths: For each sequence, in the order given, the slots of its tokens; the one vocabulary slot where it
-            ranks the vocabulary, those of its ends, which follow one another, where it has such.
+        rows: The rows to read.
+        paths: For each sequence, in order, the slots of its scored tokens, of its ends (consecutive), or its one
+            vocabulary slot.
         slots: Number of slots for single tokens.
-        vocabulary_slots: Number of slots for whole vocabularies.
+        vocabulary_slots: Number of slots for vocabularies.
     """
 
     rows: tuple[Row, ...]
@@ -59,10 +58,8 @@ class Packed:
 def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
     """Pack sequences into rows.
 
-    Args:
-        sequences: What has to be read.
-        sharing: What they may share. Without branches, a row holds sequences that differ in nothing but their last
-            token, or of which one continues the other; where lengths must not be mixed, only the former.
+    Without branches in ``sharing``, a row holds sequences that differ only in their last token, or one of which
+    continues the other; if lengths must not be mixed, only the former.
     """
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index].context, sequences[index].tokens))
     slots = _Slots()
@@ -81,14 +78,9 @@ def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
 
 
 def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[Row]]:
-    """Group rows of similar length, the longest first, so that a batch padded to its longest row fits the budget.
+    """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
-    Rows with branches and rows without are kept apart, as the latter need no attention mask.
-
-    Args:
-        rows: The rows.
-        batch_tokens: The most tokens in a batch, padding included; a single longer row makes its own batch.
-        sharing: Which rows may be in one batch.
+    A longer row gets its own batch. So do branched rows, because the others need no attention mask.
     """
     order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
     batch: list[Row] = []
@@ -106,8 +98,6 @@ def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> I
 
 
 class _Slots:
-    """Numbers for what is read."""
-
     def __init__(self) -> None:
         self.tokens = self.vocabulary = 0
 
@@ -125,7 +115,7 @@ class _Slots:
 
 @dataclass
 class _Node:
-    """A token on the path of the sequence that was added last."""
+    """A token on the path of the last sequence added."""
 
     token: int
     place: int | None = None
@@ -133,7 +123,7 @@ class _Node:
 
 
 class _RowBuilder:
-    """A row to which sequences are added in lexicographic order."""
+    """A row under construction; sequences are added in lexicographic order."""
 
     def __init__(self, slots: _Slots) -> None:
         self._slots = slots
@@ -146,7 +136,7 @@ class _RowBuilder:
         self._context = 0
 
     def takes(self, sequence: WantedSequence, sharing: Sharing) -> bool:
-        """Whether it is worth while, and possible, to read a sequence in this row."""
+        """Whether adding a sequence to this row is allowed and worthwhile."""
         if not self._path:
             return True
         shared = self._shared(sequence)
@@ -164,7 +154,6 @@ class _RowBuilder:
         return length <= sharing.branches and (3 * known >= inputs if length <= _CHEAP else 2 * known >= length)
 
     def add(self, sequence: WantedSequence) -> Sequence[int]:
-        """Add a sequence, and return its slots."""
         self._context = sequence.context
         shared = self._shared(sequence)
         self._path = [*self._path[:shared], *(_Node(token) for token in sequence.tokens[shared:])]
@@ -184,7 +173,6 @@ class _RowBuilder:
         return tuple(self._slot(level) for level in range(sequence.start, len(self._path)))
 
     def finished(self) -> Row:
-        """Return the row."""
         follows = all(parent == place - 1 for place, parent in enumerate(self._parents))
         parents = () if follows else tuple(self._parents)
         return Row(

@@ -1,4 +1,4 @@
-"""Running a model on a batch, and reading what is wanted off it."""
+"""Running a model on a batch and reading log-probabilities."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from forgetmeter.scoring.question import TokenReadings, VocabularyReadings
 from forgetmeter.scoring.rows.batch import Batch
 
 Forward = Callable[[PreTrainedModel, Batch], Tensor]
-"""Runs a model on a batch; returns its logits, of shape ``(rows, length, vocabulary)``."""
+"""Runs a model on a batch; returns its logits, shape ``(rows, length, vocabulary)``."""
 
 TOP = 5
 _LOGITS_AT_ONCE = {"cpu": 1 << 22}
 _LOGITS_AT_ONCE_ELSEWHERE = 1 << 28
-"""Of a copy in float32. Larger parts leave a CPU's caches; smaller ones leave a GPU waiting (docs/results/gpu.md)."""
+"""Chunk size of float32 copies: larger chunks leave a CPU's caches, smaller ones idle a GPU (docs/results/gpu.md)."""
 
 
 @dataclass(frozen=True)
 class BatchReadings:
-    """What one batch says: one entry a reading of the batch, in order."""
+    """Results of one batch, with one entry per reading, in order."""
 
     tokens: TokenReadings
     vocabulary: VocabularyReadings
@@ -31,9 +31,9 @@ class BatchReadings:
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def read(model: PreTrainedModel, batch: Batch, forward: Forward) -> BatchReadings:
-    """Run a batch and read what is wanted.
+    """Run a batch and return its readings.
 
-    Logits are made only at the wanted places: a hook picks them out before the projection onto the vocabulary.
+    A hook selects the wanted positions before the projection onto the vocabulary, so other logits are not computed.
     """
     logits = _wanted_logits(model, batch, forward)
     return BatchReadings(_read_tokens(logits, batch), _read_vocabulary(logits, batch))
@@ -42,7 +42,7 @@ def read(model: PreTrainedModel, batch: Batch, forward: Forward) -> BatchReading
 def _wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Tensor:
     """Return logits of shape ``(wanted, vocabulary)``."""
 
-    # The head sees the wanted positions alone; whatever the model does to logits after it stays in force.
+    # Only the head's input is reduced, so that anything the model does to logits afterwards still applies.
     def only_wanted(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0][batch.rows, batch.places][None], *inputs[1:])
 
@@ -51,12 +51,12 @@ def _wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Te
 
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Module) or isinstance(head, nn.Embedding):
-        # The projection is no module that can be hooked.
+        # The projection is not a module that can be hooked.
         return forward(model, batch)[batch.rows, batch.places]
     if type(head) is nn.Linear:
         hook = head.register_forward_pre_hook(only_wanted)
     else:
-        # Of another kind of head it is not known that it takes each position by itself; dynamic int8 does not.
+        # Other heads, such as dynamic int8, may not process positions independently.
         hook = head.register_forward_hook(only_wanted_outputs)
     try:
         return forward(model, batch)[0]
@@ -72,7 +72,7 @@ def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
         here = (readings.which >= start) & (readings.which < start + len(part))
         which, targets = readings.which[here] - start, readings.targets[here]
         wanted[here] = part[which, targets] - part.logsumexp(1)[which]
-        # Of logits that are not numbers, argmax names one of those.
+        # With NaN among the logits, argmax returns its index.
         greedy[here] = (part.argmax(1)[which] == targets) & wanted[here].isfinite()
     return TokenReadings(wanted.cpu().double(), greedy.cpu())
 
@@ -93,14 +93,13 @@ def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
         top[here] = _first_in_front(best.indices, rows.argmax(1))
         ranks[here] = _ranks(rows, targets, right)
         logprobs[here] = right[:, 0] - total
-        # The likeliest is the right one, or it is not and is itself the likeliest other.
         first_other = torch.where(best.indices[:, :1] == targets, best.values[:, 1:2], best.values[:, :1])
         others[here] = first_other[:, 0] - total
     return VocabularyReadings(top.cpu(), ranks.cpu(), logprobs.cpu().double(), others.cpu().double())
 
 
 def _ranks(rows: Tensor, targets: Tensor, right: Tensor) -> Tensor:
-    """Return 1 + how many logits are larger than the target's, or equal and before it."""
+    """Return the 1-based rank of each target, ties broken by vocabulary order."""
     larger = (rows > right).sum(1)
     tied = ((rows >= right).sum(1) - larger > 1).nonzero().view(-1)
     if len(tied):
@@ -110,7 +109,7 @@ def _ranks(rows: Tensor, targets: Tensor, right: Tensor) -> Tensor:
 
 
 def _first_in_front(top: Tensor, first: Tensor) -> Tensor:
-    """Return the tokens with the first of the likeliest in front, which ``topk`` does not promise."""
+    """Move the first of the likeliest tokens to the front, which ``topk`` does not guarantee."""
     for row in (top[:, 0] != first).nonzero().view(-1).tolist():
         others = top[row][top[row] != first[row]]
         top[row] = torch.cat([first[row : row + 1], others])[: top.shape[1]]
@@ -118,7 +117,7 @@ def _first_in_front(top: Tensor, first: Tensor) -> Tensor:
 
 
 def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Yield parts of the logits, with the index of their first row, of a size that float32 copies may have."""
+    """Yield chunks of the logits in float32, each with the index of its first row."""
     for start in range(0, len(logits), step := _rows_at_once(logits)):
         yield start, logits[start : start + step].float()
 

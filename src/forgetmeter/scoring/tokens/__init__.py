@@ -1,1 +1,1 @@
-"""Texts and answers as token ids."""
+"""Tokenization of texts and answers."""

@@ -1,4 +1,4 @@
-"""The tokens of the answers that compete for a blank, as a tree: what they begin with in common stands once."""
+"""Tokens of competing answers as a prefix tree."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Branching:
-    """A beginning from which answers go on.
+    """A common prefix of answers.
 
     Attributes:
-        tokens: What they begin with; nothing, for most.
-        room: The room that they share (see ``answer_tree``).
-        ends: The tokens one of which comes next, each once.
+        tokens: The prefix; empty for most.
+        room: The room of these answers (see ``answer_tree``).
+        ends: The distinct next tokens.
     """
 
     tokens: Tokens
@@ -34,14 +34,14 @@ class Branching:
 
 @dataclass(frozen=True, eq=False)
 class AnswerTree:
-    """Answers as steps from branching to branching. A step is one token of one answer.
+    """A prefix tree of answers; each step is one token of one answer.
 
     Attributes:
         answers: Number of answers.
-        branchings: Where the model's distribution is looked at. One is enough where all answers are single tokens.
-        at: Index of the branching at which each step is taken, int64, of shape ``(steps,)``.
-        ends: Index of the step's token among the branching's ends, of the same shape.
-        owners: Index of the answer that each step belongs to, of the same shape.
+        branchings: Prefixes after which to read the model; only the empty one if all answers are single tokens.
+        at: Index of each step's branching, int64, shape ``(steps,)``.
+        ends: Index of each step's token among the branching's ends, same shape.
+        owners: Index of each step's answer, same shape.
     """
 
     answers: int
@@ -57,11 +57,11 @@ class AnswerTree:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether every answer has a token."""
+        """Whether every answer has at least one token."""
         return len(np.unique(self.owners)) == self.answers
 
     def slots(self, firsts: Sequence[int]) -> NDArray[np.int64]:
-        """Return the slot of each step, given the slot of each branching's first end."""
+        """Return the slot of each step, given the first slot of each branching."""
         slots: NDArray[np.int64] = np.asarray(firsts, dtype=np.int64)[self.at] + self.ends
         return slots
 
@@ -70,10 +70,9 @@ def answer_tree(answers: Sequence[Tokens], *, rooms: Sequence[int] | None = None
     """Return the tree of answers.
 
     Args:
-        answers: The tokens of each. The same ones may come twice.
-        rooms: A number for each answer; those whose numbers differ share nothing, whatever they begin with. A masked
-            language model sees how many masks there are, so that their number tells rooms apart. ``None`` where all
-            share what they can.
+        answers: The tokens of each answer; duplicates are allowed.
+        rooms: A number per answer; answers with different numbers share no prefix. A masked language model sees the
+            number of masks, so it is used as the room. ``None`` to share all prefixes.
     """
     ends: dict[tuple[int, Tokens], dict[int, int]] = {}
     steps: list[tuple[tuple[int, Tokens], int, int]] = []
@@ -90,21 +89,14 @@ def answer_tree(answers: Sequence[Tokens], *, rooms: Sequence[int] | None = None
 
 
 def one_begins_another(answers: Sequence[Tokens]) -> bool:
-    """Whether the tokens of one answer are the beginning of another's, without being the same."""
-    # In this order, whatever begins with an answer follows it at once.
+    """Whether one answer is a proper prefix of another."""
+    # In sorted order, an extension directly follows its prefix.
     ordered = sorted(set(answers))
     return any(longer[: len(shorter)] == shorter for shorter, longer in pairwise(ordered))
 
 
 class AnswersAlone:
-    """Answers that a model puts into a blank: tokenized by themselves, with the space that stands before them.
-
-    Tasks ask many items the same choices; these are tokenized once.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        make_tree: Makes the tree of the answers' tokens.
-    """
+    """Answers tokenized alone, with the space before the blank. Choices shared by many items are tokenized once."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, make_tree: Callable[[Sequence[Tokens]], AnswerTree]) -> None:
         @cache
@@ -116,17 +108,17 @@ class AnswersAlone:
         self._tree = tree
 
     def of(self, cloze: Cloze, choices: tuple[str, ...]) -> AnswerTree:
-        """Return the answers to a cloze."""
+        """Return the tree of a cloze's answers."""
         return self._tree(choices, " " if cloze.before.endswith(" ") else "")
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a model writes that reads from left to right.
+    """Tokens of a cloze for a model that reads from left to right.
 
     Attributes:
         before: The tokens before the answers, the same for all.
-        tree: The answers; with what follows them where one would begin another.
+        tree: The answers, followed by the text after the blank if one would be a prefix of another.
     """
 
     before: Tokens
@@ -135,13 +127,13 @@ class Written:
 
 @dataclass(frozen=True, eq=False)
 class _Endings:
-    """How statements end whose blanks follow the same word and whose choices are the same.
+    """Endings of statements with the same choices and the same word before the blank.
 
     Attributes:
-        taken_back: How many of the last tokens before the blank are others once an answer follows.
-        of_choices: What stands in their place and after them, for each choice.
-        follows: The text after the blank, where it is part of that; else nothing.
-        tree: The same as a tree, with the token that ends a text where that is part of it.
+        taken_back: Number of tokens at the end of the text before the blank that change once an answer follows.
+        of_choices: For each choice, the tokens that replace and follow them.
+        follows: The text after the blank, if ``of_choices`` includes it; else empty.
+        tree: ``of_choices`` as a tree, with the end-of-sequence token if needed.
     """
 
     taken_back: int
@@ -150,24 +142,24 @@ class _Endings:
     tree: AnswerTree
 
     def kept(self, before: Tokens) -> Tokens:
-        """Return those tokens before the blank that stay as they are."""
+        """Return the tokens before the blank that do not change."""
         return before[: len(before) - self.taken_back]
 
 
 class AnswersWritten:
-    """Answers that a model writes after the text before the blank: tokenized together with it.
+    """Answers tokenized together with the text before the blank.
 
-    An answer's tokens are those after what the statements of all choices, up to their answers, and the text before the
-    blank have in common at their beginnings. Where the tokens of one are the beginning of another's, what follows the
-    blank is part of all of them; where nothing follows it, the end of the text.
+    An answer's tokens are what remains of its statement after the common prefix of all statements and the text before
+    the blank. If one answer is a prefix of another, all of them also include the text after the blank, or the
+    end-of-sequence token if there is no such text.
 
-    Tokenizing every statement of every item would take longer than a small model takes to read them. How statements
-    end is therefore learned once for each last word before the blank, and checked on one statement of every item, each
-    time with another choice; an item whose check fails has all its statements tokenized.
+    Tokenizing all statements would take longer than a small model needs to read them. Endings are therefore computed
+    once per word before the blank and checked on one statement of every item, with a different choice each time; if the
+    check fails, all statements of the item are tokenized.
 
     Args:
-        tokenize: Gives the tokens of texts, with those that begin a text and without those that end it.
-        end: The token that ends a text; nothing where there is none.
+        tokenize: Tokenizes texts, with beginning-of-sequence and without end-of-sequence tokens.
+        end: The end-of-sequence token; empty if there is none.
     """
 
     def __init__(self, tokenize: Callable[[Sequence[str]], Sequence[Tokens]], end: Tokens) -> None:
@@ -176,7 +168,7 @@ class AnswersWritten:
         self._known: dict[tuple[str, str, tuple[str, ...]], _Endings] = {}
 
     def of(self, items: Sequence[Item]) -> list[Written]:
-        """Return what is written for each item; all are clozes."""
+        """Return the tokens of each item; all must be clozes."""
         if not items:
             return []
         clozes = [item.cloze for item in items]
@@ -197,7 +189,7 @@ class AnswersWritten:
         return written
 
     def _likely_endings(self, cloze: Cloze, choices: tuple[str, ...], before: Tokens) -> _Endings:
-        """Return the endings that were found after the same word, if any were."""
+        """Return the endings cached for the same word before the blank, or compute them."""
         stripped = cloze.before.rstrip()
         key = (cloze.before[stripped.rfind(" ") + 1 :], cloze.after, choices)
         if key not in self._known:
@@ -216,13 +208,12 @@ class AnswersWritten:
     def _split(
         self, cloze: Cloze, choices: tuple[str, ...], before: Tokens, follows: str
     ) -> tuple[int, tuple[Tokens, ...]]:
-        """Return how many tokens all statements begin with, and what stands after them in each."""
+        """Return the length of the common prefix of all statements, and the rest of each."""
         statements = self._tokenize([f"{cloze.before}{choice}{follows}" for choice in choices])
-        shared = min(_shared(before, statement) for statement in statements)
+        shared = min(_common_prefix(before, statement) for statement in statements)
         return shared, tuple(statement[shared:] for statement in statements)
 
 
-def _shared(one: Tokens, other: Tokens) -> int:
-    """Return how many tokens two sequences have in common at their beginnings."""
+def _common_prefix(one: Tokens, other: Tokens) -> int:
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (mine, others) in pairs if mine != others), min(len(one), len(other)))

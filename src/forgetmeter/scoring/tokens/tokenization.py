@@ -1,4 +1,4 @@
-"""Requests as token ids."""
+"""Tokenization of requests and statements."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class TokenizedRequest:
     """One request.
 
     Attributes:
-        inputs: Token ids that the model reads: of a decoder, context and continuation without its last token; of an
+        inputs: Token ids the model reads: for a decoder, context and continuation without the last token; for an
             encoder-decoder, the context.
-        targets: Token ids of the continuation; of a decoder, the last ``len(targets)`` positions of ``inputs`` predict
+        targets: Token ids of the continuation; in a decoder, the last ``len(targets)`` positions of ``inputs`` predict
             them.
-        is_cut: Whether the context lost tokens at its beginning, as the model does not read as many.
+        is_cut: Whether the context was truncated at its start to fit the model.
     """
 
     inputs: tuple[int, ...]
@@ -42,20 +42,15 @@ def tokenize_requests(
 ) -> list[TokenizedRequest] | str:
     """Tokenize an item's requests as lm-evaluation-harness does for decoders (``TemplateLM._encode_pair``, 0.4.13).
 
-    Spaces at the end of a context go to the continuation; context and continuation are tokenized together, and
-    what follows the length of the context's own tokens is the continuation. An empty context stands for the
-    tokenizer's beginning-of-sequence token (end-of-sequence where there is none). What is longer than the
-    model's maximum loses tokens on the left. Unlike there, tokens by which the tokenizer ends every text are left out:
-    they would stand between context and continuation, and be scored.
-
-    Args:
-        requests: What to tokenize.
-        tokenizer: The model's tokenizer.
-        max_length: The most tokens that the model reads.
+    Trailing spaces of the context move to the continuation; both are tokenized together, and the tokens after the
+    length of the tokenized context are the continuation. An empty context becomes the beginning-of-sequence token (if
+    there is none, end-of-sequence). Sequences that are too long are truncated on the left. Unlike in
+    lm-evaluation-harness, end tokens that the tokenizer adds to every text are removed: they would be scored, between
+    context and continuation.
 
     Returns:
-        The requests; or why the item cannot be asked: one of the continuations has no tokens, or more than the model
-        reads, or has no context where the tokenizer has no token to begin a sequence with.
+        The requests; or why the item cannot be asked: a continuation has no tokens or more than ``max_length``, or the
+        context is empty and the tokenizer has neither of these tokens.
     """
     prefix = first_token(tokenizer)
     prefix_text = None if prefix is None else tokenizer.decode([prefix])
@@ -82,11 +77,11 @@ def tokenize_pairs(
 ) -> list[TokenizedRequest] | str:
     """Tokenize an item's requests as lm-evaluation-harness does for encoder-decoders (``_encode_pair``, 0.4.13).
 
-    Context and continuation are tokenized apart, the context with the tokenizer's special tokens and the
-    continuation without. Spaces at the end of a context go to the continuation.
+    Context and continuation are tokenized separately, the context with special tokens and the continuation without.
+    Trailing spaces of the context move to the continuation.
 
     Returns:
-        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be asked, as for
+        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be asked, as in
         ``tokenize_requests``.
     """
     prefix = first_token(tokenizer)
@@ -116,7 +111,7 @@ def _unfit(targets: Sequence[int], max_length: int) -> str | None:
 
 
 def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prefix_text: str | None) -> list[list[int]]:
-    # A text that already starts with the beginning-of-sequence token must not be given another one.
+    # A text that already starts with the beginning-of-sequence token must not get another one.
     starts = [bool(prefix_text) and text.startswith(prefix_text or "") for text in texts]
     encoded: list[list[int]] = [[] for _ in texts]
     endings = end_tokens(tokenizer)
@@ -136,12 +131,12 @@ def _without_context(request: Request, tokenizer: PreTrainedTokenizerBase, prefi
 
 
 def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the token that begins a sequence (the one that ends it where there is none), if there is one."""
+    """Return the beginning-of-sequence token, else the end-of-sequence token, else ``None``."""
     return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id  # type: ignore[no-any-return]
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the tokens by which a tokenizer ends every text; none, for most decoders."""
+    """Return the tokens that a tokenizer appends to every text; empty for most decoders."""
     if tokenizer not in _endings:
         _endings[tokenizer] = _find_end_tokens(tokenizer)
     return _endings[tokenizer]
@@ -150,7 +145,7 @@ def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
 def _find_end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     special = set(tokenizer.all_special_ids)
     ordinary = (token for token in range(len(tokenizer)) if token not in special)
-    # Most tokenizers make something of the first; some know few letters.
+    # "a" works for most tokenizers; some have few letters.
     for text in ("a", *(tokenizer.decode([token]) for token in islice(ordinary, _PROBES))):
         plain = tokenizer(text, add_special_tokens=False)["input_ids"]
         whole = tokenizer(text)["input_ids"]
@@ -161,22 +156,22 @@ def _find_end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
 
 
 def without_end(tokens: Sequence[int], endings: Sequence[int]) -> Sequence[int]:
-    """Return the tokens of a text without those by which the tokenizer ends it."""
+    """Return the tokens of a text without the appended end tokens."""
     return tokens[: -len(endings)] if endings and tuple(tokens[-len(endings) :]) == tuple(endings) else tokens
 
 
 def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:
     """Tokenize whole statements for a model that reads from left to right.
 
-    Each starts with the tokenizer's beginning-of-sequence token (end-of-sequence where there is none), which is
-    put there if the tokenizer does not; special tokens at the end are left out.
+    Each starts with the beginning-of-sequence token (if there is none, end-of-sequence), added if the tokenizer does
+    not add it; trailing special tokens are removed.
 
     Raises:
         UserError: The tokenizer has neither of these tokens.
     """
     start = first_token(tokenizer)
     if start is None:
-        raise UserError("the tokenizer has no token to begin a sequence with, so whole statements cannot be scored")
+        raise UserError("the tokenizer has no beginning-of-sequence token, so whole statements cannot be scored")
     special = set(tokenizer.all_special_ids)
     tokenized = []
     for ids in tokenizer(list(statements), return_attention_mask=False)["input_ids"]:
@@ -189,14 +184,11 @@ def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenize
 
 
 def answer_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the one token that an answer is in a cloze's blank, or ``None`` where it is several, or unknown."""
+    """Return an answer's token in a cloze's blank, or ``None`` if it has several tokens or is unknown."""
     ids = tokenizer(as_it_stands(cloze, answer), add_special_tokens=False, return_attention_mask=False)["input_ids"]
     return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
 
 
 def as_it_stands(cloze: Cloze, answer: str) -> str:
-    """Return an answer as it stands in a cloze's blank.
-
-    A space that stands before the blank goes with the answer: many vocabularies hold it as part of the token.
-    """
+    """Return an answer with the space before the blank, if any: many vocabularies make it part of the token."""
     return f" {answer}" if cloze.before.endswith(" ") else answer
