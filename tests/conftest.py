@@ -1,4 +1,4 @@
-"""What the tests share: a tiny random decoder, its tokenizer, and the test data where it is there."""
+"""Shared fixtures: a tiny random decoder, its tokenizer, and the test data where available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small made-up runs for the report, whose texts are as bad as a data set's may be."""
+"""Small made-up runs for the report, with texts as bad as a data set may contain."""
 
 from __future__ import annotations
 

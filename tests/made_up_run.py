@@ -1,6 +1,6 @@
-"""The one builder of made-up runs, and runs of any size made with it: answers by chance, of which some are right.
+"""The builder of all made-up runs, and runs of any size with random answers.
 
-The runs of ``written_runs`` and ``hostile_run`` are made with the same builder.
+``written_runs`` and ``hostile_run`` use the same builder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A made-up task for tests of running: short questions about made-up words, judged by the likelier choice."""
+"""A made-up task for tests of running: short questions about made-up words, answered by the likelier choice."""
 
 from __future__ import annotations
 

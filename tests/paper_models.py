@@ -1,4 +1,4 @@
-"""The paper's models by their published sizes: whole without weights, or small with random ones."""
+"""The paper's models at their published sizes without weights, or small with random ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a GPU: the answers and the pruned weights are those of the CPU."""
+"""Scores and pruned weights on a GPU, against the CPU's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules import one another at their top and in one direction; what is imported inside a function says why."""
+"""Modules import each other at the top and in one direction; an import inside a function gives its reason."""
 
 from __future__ import annotations
 

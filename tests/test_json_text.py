@@ -1,3 +1,5 @@
+"""JSON text, with what JSON cannot represent."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""The notebook of docs/ runs as it is, and what it shows was made by it."""
+"""The notebook in docs/ runs as it is and prints what it shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the README says one can rely on, where no other test would notice that it is no longer so.
+"""Promises of the README that no other test checks.
 
-Elsewhere: remote code (``models/test_pretrained.py``), answers like others' (``scoring``, ``compression``), nothing
-lost (``cli/test_kill.py``, ``store``), data sets' texts in the report and on the terminal (``hostile_run.py``).
+Tested elsewhere: remote code (``models/test_pretrained.py``), agreement with the references (``scoring``,
+``compression``), resuming (``cli/test_kill.py``), hostile texts in the report and the terminal (``hostile_run.py``).
 """
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+"""The public names of the package, loaded lazily."""
+
 from __future__ import annotations
 
 import os

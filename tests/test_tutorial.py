@@ -1,4 +1,4 @@
-"""docs/tutorial.md runs as it stands, and shows what its commands and its Python print."""
+"""docs/tutorial.md runs as it is and shows what its commands and its Python print."""
 
 from __future__ import annotations
 

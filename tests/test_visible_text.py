@@ -1,3 +1,5 @@
+"""Control characters made visible."""
+
 from __future__ import annotations
 
 import pytest

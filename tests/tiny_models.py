@@ -1,4 +1,4 @@
-"""Tiny random models of the three families and their tokenizers: what they say is noise, but the same each time."""
+"""Tiny random models of the three families and their tokenizers, deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small runs written by hand: right answers by recipe and task, and one with a failure and a missing cell."""
+"""Small handwritten runs: right answers by recipe and task, and one with a failed and a missing cell."""
 
 from __future__ import annotations
 

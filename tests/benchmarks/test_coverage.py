@@ -1,4 +1,4 @@
-"""How often intervals cover the truth where relations are few and unlike: the benchmark, with fewer runs."""
+"""The coverage benchmark with fewer runs: how often intervals hold the truth with few, heterogeneous relations."""
 
 from __future__ import annotations
 

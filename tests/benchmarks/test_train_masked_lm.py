@@ -1,4 +1,4 @@
-"""The script that makes a masked language model, on a made-up LAMA folder and a tiny random encoder."""
+"""The script that trains a masked language model, on a made-up LAMA folder and a tiny random encoder."""
 
 from __future__ import annotations
 

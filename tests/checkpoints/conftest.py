@@ -1,4 +1,4 @@
-"""What the tests of this folder share: checkpoints of tiny random models."""
+"""Fixtures for this folder: checkpoints of tiny random models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models loaded again, and what compressing them in memory gives."""
+"""Helpers that reload a compressed checkpoint and compare it with in-memory compression."""
 
 from __future__ import annotations
 

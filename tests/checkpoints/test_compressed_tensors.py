@@ -1,4 +1,7 @@
-"""What is stored in the layouts of compressed-tensors is what that library reads."""
+"""Checkpoints in the compressed-tensors layouts load in that library.
+
+Covers ``checkpoints.storage`` and ``checkpoints.formats``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What ``from_pretrained`` loads of a compressed checkpoint is what compressing in memory gives, bit for bit."""
+"""Loading a compressed checkpoint gives what in-memory compression gives, bit for bit.
+
+Covers ``checkpoints.companions``, ``checkpoints.in_memory``, ``checkpoints.outputs``, ``checkpoints.source``,
+``checkpoints.streaming`` and ``checkpoints.written``.
+"""
 
 from __future__ import annotations
 

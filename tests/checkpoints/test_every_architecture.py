@@ -1,4 +1,7 @@
-"""What is written loads by plain transformers as the model that was compressed, or is refused before any work."""
+"""Compressed checkpoints of every architecture load in plain transformers, or are refused up front.
+
+Covers ``checkpoints.outputs``, ``checkpoints.in_memory`` and ``compression.surgery.block_dropping``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whatever goes wrong is said in one line, the source is untouched, and nothing is left that looks finished."""
+"""Every failure gives a one-line error, leaves the source untouched and no output that looks finished.
+
+Covers ``checkpoints.companions``, ``checkpoints.output_folder``, ``checkpoints.request`` and ``checkpoints.source``.
+"""
 
 from __future__ import annotations
 

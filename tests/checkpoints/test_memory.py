@@ -1,4 +1,7 @@
-"""The model is never whole in memory."""
+"""Compressing a checkpoint never holds the whole model in memory.
+
+Covers ``checkpoints.streaming`` and ``checkpoints.writer``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""Reading and writing safetensors files, against the safetensors library.
+
+Covers ``checkpoints.writer``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Weights that are loaded when they are looked at are worked on as those in memory."""
+"""Deferred weights behave like weights in memory.
+
+Covers ``compression.forms.deferred_weight``.
+"""
 
 from __future__ import annotations
 

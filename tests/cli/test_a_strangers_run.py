@@ -1,4 +1,7 @@
-"""A run whose files come from a stranger: looking at it runs nothing, leaves its folder alone and moves no cursor."""
+"""Commands on an untrusted run: nothing is executed, written elsewhere or sent to the terminal as control characters.
+
+Covers ``cli.printing``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line in a subprocess, as users run it.
+
+Covers ``cli.main``, ``cli.advise_command``, ``cli.data_command``, ``cli.list_command``, ``cli.run_command``,
+``cli.show_command`` and ``study.asked_relations``.
+"""
 
 from __future__ import annotations
 

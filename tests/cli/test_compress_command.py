@@ -1,4 +1,4 @@
-"""``forgetmeter compress`` as a user meets it: in a process of its own."""
+"""``forgetmeter compress`` in a subprocess, as users run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``forgetmeter findings`` and ``forgetmeter forgotten`` on a made-up run, as a user types them."""
+"""``forgetmeter findings`` and ``forgetmeter forgotten`` on a made-up run.
+
+Covers ``cli.findings_command``, ``cli.forgotten_command``, ``report.formats.findings_text`` and
+``report.formats.findings_json``.
+"""
 
 from __future__ import annotations
 

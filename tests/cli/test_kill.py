@@ -1,4 +1,7 @@
-"""A run that is killed in the middle, by SIGKILL or Ctrl-C, goes on as if nothing had been."""
+"""A run interrupted by SIGKILL or Ctrl-C resumes without losing or repeating finished cells.
+
+Covers ``cli.run_command`` and ``study.running``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A plug-in task with options works wherever a task is named, by nothing but its declaration."""
+"""A plug-in task with options works wherever a task is named, from its declaration alone.
+
+Covers ``probes.declaration``, ``probes.registry``, ``probes.loading`` and ``records.item``.
+"""
 
 from __future__ import annotations
 

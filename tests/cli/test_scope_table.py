@@ -1,4 +1,4 @@
-"""The table of scopes, as it is read where it is piped."""
+"""The table of scopes as printed to a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Compression of every architecture, against torch's own pruning and quantization."""
+"""Compression of every architecture, against torch's own pruning and quantization.
+
+Covers ``compression.applying.compressor``, ``compression.surgery.installation`` and ``compression.surgery.untying``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The table of methods."""
+"""The table of compression methods, built-in and from plug-ins.
+
+Covers ``compression.table`` and ``compression.method``.
+"""
 
 import sys
 from importlib.metadata import EntryPoint

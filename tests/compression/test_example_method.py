@@ -1,4 +1,4 @@
-"""The method that CONTRIBUTING.md shows, taken from its text."""
+"""The compression method in CONTRIBUTING.md works as printed."""
 
 from __future__ import annotations
 

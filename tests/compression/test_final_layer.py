@@ -1,4 +1,7 @@
-"""The paper's final-layer recipes, against torch's pruning of a copy of the head."""
+"""The paper's final-layer recipes, against torch's pruning of a copy of the head.
+
+Covers ``compression.surgery.untying`` and ``specs.preset``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A method of a plug-in is treated like a built-in one: listed, tested, drawn, said and advised, by its file alone."""
+"""A plug-in method is treated like a built-in one in lists, findings, charts, sentences and advice.
+
+Covers ``compression.table`` and ``study.candidate_sizes``.
+"""
 
 from __future__ import annotations
 

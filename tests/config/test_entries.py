@@ -1,4 +1,4 @@
-"""Entries of a study's list of tasks (`config/study_file.py`)."""
+"""Entries of a study's task list."""
 
 from __future__ import annotations
 

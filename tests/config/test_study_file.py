@@ -1,3 +1,8 @@
+"""Study files: every form, every error with its line.
+
+Covers ``config.study``, ``config.vocabulary`` and ``config.yaml_lines``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

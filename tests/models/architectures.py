@@ -1,4 +1,4 @@
-"""A tiny random model of every architecture whose weights are mapped: noise, but the same noise each time."""
+"""A tiny random model of every supported architecture, deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One run opens each file of a model once, and checks each recipe against it once before it begins."""
+"""A run opens each model file once and checks each recipe once.
+
+Covers ``study.preparing``.
+"""
 
 from __future__ import annotations
 

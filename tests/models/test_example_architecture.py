@@ -1,4 +1,7 @@
-"""The fused layout and the regular expression that docs/extending.md shows, taken from its text."""
+"""The fused layout and the regular expression in docs/extending.md work as printed.
+
+Covers ``models.fused_layouts``.
+"""
 
 from __future__ import annotations
 

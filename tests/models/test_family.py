@@ -1,3 +1,5 @@
+"""Which family an architecture belongs to."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""Whether the rows that are called query really make the query: asked of the models while they compute."""
+"""Fused layouts, against what the models compute: the rows labelled query produce the query."""
 
 from __future__ import annotations
 

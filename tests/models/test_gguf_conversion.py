@@ -1,3 +1,8 @@
+"""Conversion of GGUF files, against the models they were written from.
+
+Covers ``models.gguf_settings``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

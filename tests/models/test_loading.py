@@ -1,3 +1,8 @@
+"""Loading models, whole or without weights, against transformers.
+
+Covers ``models.loaded``.
+"""
+
 from __future__ import annotations
 
 import json

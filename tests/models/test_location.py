@@ -1,3 +1,8 @@
+"""Finding a model on this machine, and the identity of its content.
+
+Covers ``models.model_files``.
+"""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,4 @@
-"""No code that comes with a model is run, whatever is typed at a question, and nothing else opens models."""
+"""Loading a model never runs its code, and only one module opens models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each scope selects, counted from the configuration by hand."""
+"""How much each scope selects, against counts from the configuration."""
 
 from __future__ import annotations
 

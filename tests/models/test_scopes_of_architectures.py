@@ -1,4 +1,7 @@
-"""What scopes select in real architectures; the published scripts' selections, told again by module names."""
+"""What scopes select in real architectures, against the published scripts' selections by module name.
+
+Covers ``models.weight_map`` and ``specs.scope``.
+"""
 
 from __future__ import annotations
 

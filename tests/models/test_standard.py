@@ -1,3 +1,5 @@
+"""Finding the shipped standards and checking their files."""
+
 import shutil
 
 import pytest

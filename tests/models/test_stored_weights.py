@@ -1,4 +1,4 @@
-"""Weights of few bits are never read as plain numbers, nor plain ones as quantized."""
+"""Quantized weights are never read as plain numbers, nor plain weights as quantized."""
 
 from __future__ import annotations
 

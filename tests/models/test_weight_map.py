@@ -1,4 +1,7 @@
-"""Roles of weights, over every architecture, against what their configurations and names say."""
+"""Roles of weights in every architecture, against configurations and module names.
+
+Covers ``models.output_head`` and ``models.role_names``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The rounds of successive halving."""
+
 from __future__ import annotations
 
 from itertools import pairwise

@@ -1,3 +1,5 @@
+"""The cells of a study, their order and ids."""
+
 from __future__ import annotations
 
 from dataclasses import replace

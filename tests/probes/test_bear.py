@@ -1,3 +1,8 @@
+"""BEAR's items and metrics from files in its layout, and damaged files.
+
+Covers ``probes.cloze`` and ``probes.json_lines``.
+"""
+
 from __future__ import annotations
 
 import json

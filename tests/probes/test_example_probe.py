@@ -1,4 +1,7 @@
-"""The probe that docs/extending.md shows, taken from its text."""
+"""The probe in docs/extending.md works as printed.
+
+Covers ``probes.registry`` and ``study.evaluation``.
+"""
 
 from __future__ import annotations
 

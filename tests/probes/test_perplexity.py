@@ -1,3 +1,5 @@
+"""Perplexity of a text file, against explicit arithmetic."""
+
 from __future__ import annotations
 
 import json

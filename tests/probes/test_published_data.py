@@ -1,4 +1,7 @@
-"""LAMA and BEAR as they are published, against counts made in another way."""
+"""LAMA and BEAR as published, against independent counts.
+
+Covers ``probes.lama.task`` and ``probes.bear``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""A made-up summary, with a failed cell, for the tests in this folder."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Widths of text columns."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,7 @@
-"""A run with a task that has nothing to get right, beside one that has: what is made of it, and how it is shown."""
+"""Summary and tables of a run with a task that is measured (perplexity) and one that is judged.
+
+Covers ``results.measured``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a probe's table shows beyond that of any other task."""
+"""What the tables of a probe have beyond those of other tasks.
+
+Covers ``report.tables`` and ``report.words.left_out_facts``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Grids of what is retained by treatment and scope."""
+
 from dataclasses import replace
 
 from forgetmeter.report.retained_grid import grid_text, retained_grids

@@ -1,3 +1,5 @@
+"""Comparing two runs on the items they share."""
+
 from __future__ import annotations
 
 import pytest

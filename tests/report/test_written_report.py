@@ -1,3 +1,8 @@
+"""The files of a report and where they are written.
+
+Covers ``cli.report_command``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

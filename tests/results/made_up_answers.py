@@ -1,4 +1,4 @@
-"""Answers that are made up, as arrays: for tests of statistics that need no run."""
+"""Made-up answers as arrays, for tests of statistics that need no run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Intervals over relations, against others' and in simulations where the truth is known."""
+"""Intervals over relations, against scipy and in simulations with a known truth.
+
+Covers ``results.comparison``.
+"""
 
 from __future__ import annotations
 

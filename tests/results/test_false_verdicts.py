@@ -1,4 +1,7 @@
-"""Where nothing is lost, hardly any run says so."""
+"""Runs in which nothing is lost hardly ever report a loss.
+
+Covers ``results.comparison`` and ``statistics.correction``.
+"""
 
 from __future__ import annotations
 

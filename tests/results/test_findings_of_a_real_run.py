@@ -1,4 +1,7 @@
-"""Every finding on a run that the tool made itself: what it looks for must be where runs keep it."""
+"""Every finding on a run made by the tool itself.
+
+Covers ``results.findings.all_findings`` and ``results.findings.evidence``.
+"""
 
 from __future__ import annotations
 

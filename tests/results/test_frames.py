@@ -1,3 +1,5 @@
+"""A run's results as data frames."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

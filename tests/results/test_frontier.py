@@ -1,3 +1,5 @@
+"""The Pareto frontier, against a loop over all pairs."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,8 @@
+"""The ledger of changed answers, against a loop.
+
+Covers ``results.open_ledgers`` and ``runs.content.ledger_items``.
+"""
+
 from __future__ import annotations
 
 from collections import Counter

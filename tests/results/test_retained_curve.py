@@ -1,3 +1,8 @@
+"""Curves of what is retained by level, with average and knee.
+
+Covers ``results.retained_draws`` and ``statistics.resampling``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

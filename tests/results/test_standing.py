@@ -1,4 +1,7 @@
-"""What recipes retain of several tasks, against means taken by hand."""
+"""Recipes ranked over several tasks, against means computed by hand.
+
+Covers ``results.retained_draws``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""The summary of a run: cells, baselines, corrected p-values and missing parts.
+
+Covers ``results.cell_summary``, ``results.comparison`` and ``results.results``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable

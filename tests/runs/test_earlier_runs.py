@@ -1,7 +1,9 @@
-"""Runs that earlier versions wrote still open, and a finished one is recognised: nothing is computed again.
+"""Runs written by earlier versions open, and a finished one is not computed again.
 
 ``earlier/`` holds a run of each schema version, and of each older form within it, as its version wrote it: the built-in
-facts (two per relation) asked of ``standard:decoder``. A new schema version adds its own; no file here is made again.
+facts (two per relation) asked of ``standard:decoder``. A new schema version adds its own; no file is ever remade.
+
+Covers ``study.prospect``.
 """
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+"""Reading and atomic writing on local and remote file systems."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Paths of a run's files, from task names and variant ids."""
+
 from __future__ import annotations
 
 import pytest

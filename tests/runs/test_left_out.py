@@ -1,4 +1,7 @@
-"""Items that a task or a model leaves out, from the store to the summary."""
+"""Items left out by a task or a model, from the store to the summary.
+
+Covers ``runs.content.item_shapes``.
+"""
 
 from __future__ import annotations
 

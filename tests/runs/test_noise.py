@@ -1,3 +1,8 @@
+"""The noise of a baseline: what it counts, and its file.
+
+Covers ``records.noise`` and ``runs.noise_file``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

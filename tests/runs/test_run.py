@@ -1,3 +1,8 @@
+"""Reading a run, against what was written.
+
+Covers ``runs.frames`` and ``runs.content.parquet_union``.
+"""
+
 from __future__ import annotations
 
 import uuid

@@ -1,3 +1,8 @@
+"""Writing a run: resuming, concurrent workers, broken files.
+
+Covers ``records.cell``, ``runs.items_table``, ``runs.metadata``, ``runs.outcomes_table`` and ``runs.stored``.
+"""
+
 from __future__ import annotations
 
 import hashlib

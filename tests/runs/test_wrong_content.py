@@ -1,4 +1,7 @@
-"""Files of a run that are whole and hold what no version wrote: one line, and never a number made of it."""
+"""Intact files with content that no version wrote are refused or ignored, never counted.
+
+Covers ``runs.stored`` and ``runs.run``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Answers that compete alone in the blank: each of them by itself, without any sharing, is the witness."""
+"""Answers that compete in a blank, against each answer alone.
+
+Covers ``scoring.families.blank_filling`` and ``scoring.tokens.answer_tokens``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Real probes on models of real size: the published scripts' loop and lm-pub-quiz are the witnesses."""
+"""LAMA and BEAR on models of real size, against the published scripts' loop and lm-pub-quiz.
+
+Covers ``scoring.engine``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Size limits as text."""
+
 from __future__ import annotations
 
 import pytest

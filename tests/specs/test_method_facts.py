@@ -1,3 +1,5 @@
+"""What a run records about its methods."""
+
 from __future__ import annotations
 
 from dataclasses import asdict

@@ -1,3 +1,5 @@
+"""Ranges of layers."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""Parsing and printing recipes."""
+
 from __future__ import annotations
 
 import pytest

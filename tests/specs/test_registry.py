@@ -1,3 +1,5 @@
+"""Finding built-in and plug-in objects by name."""
+
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint

@@ -1,3 +1,5 @@
+"""Parsing and printing task names."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The texts that standards are trained on."""
+
 from random import Random
 
 import pytest

@@ -1,3 +1,8 @@
+"""Making a standard: complete, reproducible, and never in place of other files.
+
+Covers ``standards.design`` and ``standards.made``.
+"""
+
 from dataclasses import replace
 
 import pytest

@@ -1,4 +1,7 @@
-"""The standards as they are shipped: what they know, and where it is."""
+"""The shipped standards: what they know, and which weights hold it.
+
+Covers ``standards.design``.
+"""
 
 import pytest
 import torch

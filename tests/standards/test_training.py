@@ -1,3 +1,8 @@
+"""Training a standard.
+
+Covers ``standards.posing``.
+"""
+
 from dataclasses import replace
 
 import pytest

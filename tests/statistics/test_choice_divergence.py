@@ -1,3 +1,5 @@
+"""The divergence between two sets of log-likelihoods, against its definition."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Whether an accuracy differs from guessing, against exact sums."""
+
 from __future__ import annotations
 
 from itertools import product

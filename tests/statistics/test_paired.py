@@ -1,3 +1,5 @@
+"""Paired comparisons, against a loop, statsmodels and simulations."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""Advice on a standard, against asking every candidate everything."""
+"""Advice on a standard, against asking every candidate everything.
+
+Covers ``checkpoints.promise``, ``results.advice`` and ``study.candidate_sizes``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The noise floor, from the study to the verdict."""
+"""The noise floor, from the study to the verdict.
+
+Covers ``study.running`` and ``records.noise``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The paper's studies: every recipe fits each model's published sizes, and runs on a small model of its kind."""
+"""The paper's studies: recipes fit the models' published sizes, and run on small models of the same kind.
+
+Covers ``compression.applying.recipe_problems`` and ``study.running``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,9 @@
+"""Running a study: resuming, failures, and outcomes against the compressed model asked alone.
+
+Covers ``executors.calibration``, ``executors.executor``, ``executors.local``, ``study.document``, ``study.evaluation``,
+``study.installed``, ``study.preparing`` and ``study.prospect``.
+"""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The drawing of the packages in docs/architecture.md."""
+
 from __future__ import annotations
 
 from draw_architecture import DRAWING, drawing, essential, rows

@@ -1,4 +1,4 @@
-"""The script that makes the built-in facts, and what it makes against other packages."""
+"""The script that makes the built-in facts, and its output against other packages."""
 
 from __future__ import annotations
 

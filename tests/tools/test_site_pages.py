@@ -1,3 +1,5 @@
+"""The pages of the documentation site."""
+
 from __future__ import annotations
 
 import re

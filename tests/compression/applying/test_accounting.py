@@ -1,4 +1,7 @@
-"""Counts of zeros and bytes, against a loop over every number."""
+"""Counts of zeros and bytes, against a loop over every weight.
+
+Covers ``records.variant``.
+"""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Recipes on a tiny random model."""
+"""Recipes applied to a tiny random model."""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""Steps in any order, against a sort of plain numbers and torch's own quantized layers."""
+"""Steps in any order, against a plain sort and torch's own quantized layers.
+
+Covers ``compression.applying.compressor`` and ``compression.forms.int8_weight``.
+"""
 
 from __future__ import annotations
 

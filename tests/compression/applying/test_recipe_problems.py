@@ -1,4 +1,4 @@
-"""What is refused before any work."""
+"""Recipes that are refused up front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A variant is never the baseline under another name."""
+"""A step always changes the model, or is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of fused parameters put together and taken apart."""
+"""Joining and splitting the parts of fused parameters."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Counts of zeros, against torch and a loop."""
+
 from __future__ import annotations
 
 import pytest

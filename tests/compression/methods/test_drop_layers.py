@@ -1,4 +1,7 @@
-"""Whole blocks, against blocks whose output is replaced by their input while the model runs."""
+"""Dropped blocks, against blocks replaced by the identity in the forward pass.
+
+Covers ``compression.forms.dropped_weight`` and ``compression.surgery.block_dropping``.
+"""
 
 from __future__ import annotations
 

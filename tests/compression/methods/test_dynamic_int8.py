@@ -1,4 +1,7 @@
-"""Dynamic quantization, against torch.ao.quantization.quantize_dynamic."""
+"""Dynamic quantization, against torch.ao.quantization.quantize_dynamic.
+
+Covers ``compression.forms.int8_weight``.
+"""
 
 import copy
 import warnings

@@ -1,4 +1,4 @@
-"""Whole heads, against a loop and against heads that are silenced while the model runs."""
+"""Pruned heads, against a loop and against heads silenced in the forward pass."""
 
 from __future__ import annotations
 

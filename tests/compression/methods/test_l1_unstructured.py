@@ -1,4 +1,7 @@
-"""The pruning method, against torch.nn.utils.prune and a stable sort."""
+"""Magnitude pruning, against torch.nn.utils.prune and a stable sort.
+
+Covers ``compression.ranking.pools`` and ``compression.forms.unusable_weight``.
+"""
 
 import pytest
 import torch

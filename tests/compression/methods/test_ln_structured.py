@@ -1,4 +1,4 @@
-"""Whole units by norm, against torch.nn.utils.prune and a loop."""
+"""Pruning of output units by norm, against torch.nn.utils.prune and a loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pruning at random, against torch.nn.utils.prune under the same seed."""
+"""Random pruning, against torch.nn.utils.prune with the same seed.
+
+Covers ``compression.methods.random_unstructured`` and ``compression.methods.random_structured``.
+"""
 
 from __future__ import annotations
 

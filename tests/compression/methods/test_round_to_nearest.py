@@ -1,4 +1,7 @@
-"""Rounding to few bits, against a loop over single numbers and torch's observers."""
+"""Rounding to a few bits, against a loop over single weights and torch's observers.
+
+Covers ``compression.forms.rounded_weight``.
+"""
 
 from __future__ import annotations
 

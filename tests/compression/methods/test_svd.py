@@ -1,4 +1,7 @@
-"""Rank reduction, against numpy's decomposition."""
+"""Rank reduction, against numpy's decomposition.
+
+Covers ``compression.forms.low_rank_weight``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""torchao's methods, against torchao on the whole model and against the arithmetic written out."""
+"""torchao's methods, against torchao on the whole model and explicit arithmetic.
+
+Covers ``compression.methods.torchao_method``, ``compression.methods.int8_dynamic_torchao``,
+``compression.methods.int4_weight_only_torchao`` and ``compression.forms.torchao_weight``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The selection itself, against a stable sort of the whole pool."""
+"""Selection of the smallest magnitudes, against a stable sort of the whole pool.
+
+Covers ``compression.ranking.magnitude_bits``.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""Putting weights into a model and taking them out."""
+"""Installing compressed weights in a model and restoring the originals.
+
+Covers ``compression.surgery.untying``.
+"""
 
 import pytest
 import torch

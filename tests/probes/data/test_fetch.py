@@ -1,4 +1,7 @@
-"""Fetching probes, from archives in the layouts in which they are published and from bad ones."""
+"""Fetching probes, from archives in the published layouts and from damaged ones.
+
+Covers ``probes.data.archive``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The built-in facts as they are shipped, and damaged copies of a small made-up file."""
+"""The shipped built-in facts, and damaged copies of a small made-up file.
+
+Covers ``probes.facts.task``.
+"""
 
 from __future__ import annotations
 

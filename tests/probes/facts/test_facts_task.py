@@ -1,4 +1,7 @@
-"""The task of the built-in facts, on a small made-up file and as it is shipped."""
+"""The built-in facts as a task, on a small made-up file and as shipped.
+
+Covers ``probes.facts.task``, ``probes.by_relation`` and ``probes.loading``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,9 @@
+"""LAMA's items from files in its layout, and damaged files.
+
+Covers ``probes.lama.task``, ``probes.lama.questions``, ``probes.lama.relations``, ``probes.json_lines`` and
+``probes.by_relation``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable

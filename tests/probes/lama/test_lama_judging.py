@@ -1,3 +1,8 @@
+"""LAMA's metrics, against plain counts.
+
+Covers ``probes.lama.task`` and ``probes.cloze``.
+"""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,8 @@
+"""The index of lm-evaluation-harness's tasks, against lm-eval's own.
+
+Covers ``probes.lm_eval.index``.
+"""
+
 from __future__ import annotations
 
 from lm_eval.tasks._index import TaskIndex

@@ -1,3 +1,8 @@
+"""Tasks of lm-evaluation-harness: prompts, choices and metrics, against lm-eval.
+
+Covers ``probes.lm_eval.task``, ``probes.lm_eval.documents`` and ``probes.loading``.
+"""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,7 @@
-"""Charts of what a size, and a speed, retains."""
+"""Charts of size and speed against what is retained.
+
+Covers ``report.words.size_words``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Advice as a reader and as a program sees it."""
+"""Advice as text and as JSON.
+
+Covers ``report.formats.advice_json`` and ``results.advice``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""The frontier as a text table.
+
+Covers ``report.words.size_words``.
+"""
+
 from __future__ import annotations
 
 from forgetmeter.report.formats.frontier_text import frontier_text

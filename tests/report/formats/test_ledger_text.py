@@ -1,3 +1,8 @@
+"""Forgotten items as text.
+
+Covers ``report.formats.ledger_rows``.
+"""
+
 from __future__ import annotations
 
 from forgetmeter.report.formats.ledger_rows import ledger_markdown

@@ -1,3 +1,8 @@
+"""The tables in Markdown and LaTeX.
+
+Covers ``report.formats.show_latex`` and ``report.formats.show_markdown``.
+"""
+
 from __future__ import annotations
 
 import re

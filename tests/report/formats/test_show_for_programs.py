@@ -1,3 +1,9 @@
+"""The results in CSV and JSON.
+
+Covers ``report.formats.flat_rows``, ``report.formats.rendering``, ``report.formats.show_csv`` and
+``report.formats.show_json``.
+"""
+
 from __future__ import annotations
 
 import csv

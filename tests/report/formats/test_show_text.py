@@ -1,3 +1,8 @@
+"""The tables on a terminal, at several widths.
+
+Covers ``report.formats.text_layout``, ``report.table`` and ``report.tables``.
+"""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""SVG charts embedded in the page."""
+
 from xml.etree import ElementTree
 
 from forgetmeter.report.html.inline_svg import inline_svg

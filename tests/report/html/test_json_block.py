@@ -1,3 +1,5 @@
+"""JSON embedded in the page."""
+
 import json
 from html.parser import HTMLParser
 

@@ -1,3 +1,8 @@
+"""The page's ledger, decoded as its script does, against the run's data frames.
+
+Covers ``report.html.ledger_changes``, ``report.html.ledger_texts`` and ``runs.content.given_answers``.
+"""
+
 from __future__ import annotations
 
 from itertools import accumulate

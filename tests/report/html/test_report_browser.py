@@ -1,4 +1,7 @@
-"""The page in a real browser: Debian's chromium and its driver, through selenium."""
+"""The page in a real browser: Debian's chromium and its driver, through selenium.
+
+Covers ``report.html.page``.
+"""
 
 from __future__ import annotations
 

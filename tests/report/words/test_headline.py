@@ -1,3 +1,5 @@
+"""The report's first sentences."""
+
 from __future__ import annotations
 
 from dataclasses import replace

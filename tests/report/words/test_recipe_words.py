@@ -1,3 +1,5 @@
+"""Recipes and tasks in words."""
+
 import pytest
 
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things

@@ -1,3 +1,8 @@
+"""Long answers shortened so that different ones stay different.
+
+Covers ``report.html.long_answers``.
+"""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,8 @@
+"""A task's answers as arrays, against the stored outcomes.
+
+Covers ``records.outcome``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable

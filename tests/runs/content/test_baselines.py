@@ -1,3 +1,5 @@
+"""What guessing and the majority answer get right."""
+
 from __future__ import annotations
 
 import pandas as pd

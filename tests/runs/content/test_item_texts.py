@@ -1,3 +1,8 @@
+"""Items as lines of text.
+
+Covers ``runs.content.statement`` and ``runs.items_table``.
+"""
+
 from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescription
 from forgetmeter.runs.content.item_texts import read_item_texts
 from forgetmeter.runs.items_table import items_parquet

@@ -1,4 +1,4 @@
-"""Tiny random models of transformers' text architectures, each as its configuration says, and variants of them."""
+"""Tiny random models of transformers' text architectures, and variants of their configurations."""
 
 from __future__ import annotations
 

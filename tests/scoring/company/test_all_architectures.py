@@ -1,4 +1,7 @@
-"""Every text architecture of transformers: what is scored in company is what plain calls say of each text alone."""
+"""Batched scores of every text architecture in transformers, against plain calls of each text alone.
+
+Covers ``scoring.company.finding`` and ``scoring.company.trial``.
+"""
 
 from __future__ import annotations
 

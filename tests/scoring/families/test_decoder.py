@@ -1,3 +1,9 @@
+"""Decoders' scores, against each request alone and lm-eval.
+
+Covers ``scoring.asked``, ``scoring.company.finding``, ``scoring.company.trial``, ``scoring.engine`` and
+``scoring.question``.
+"""
+
 from __future__ import annotations
 
 import random

@@ -1,4 +1,7 @@
-"""Masked language models: the paper's loop and lm-pub-quiz are the witnesses."""
+"""Masked language models, against the paper's loop and lm-pub-quiz.
+
+Covers ``scoring.asked``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoder-decoders: lm-eval's own seq2seq backend, and brute force, are the witnesses."""
+"""Encoder-decoders, against lm-eval's seq2seq backend and brute force."""
 
 from __future__ import annotations
 

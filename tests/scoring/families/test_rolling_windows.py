@@ -1,4 +1,7 @@
-"""Texts in windows, against lm-evaluation-harness: its windows, its log-likelihoods, its metrics."""
+"""Long texts in windows, against lm-eval: windows, log-likelihoods and metrics.
+
+Covers ``scoring.families.decoder``.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""Sequences that share prefixes, packed into rows.
+
+Covers ``scoring.company.limits`` and ``scoring.rows.batch``.
+"""
+
 from __future__ import annotations
 
 from hypothesis import given, settings

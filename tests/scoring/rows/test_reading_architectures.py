@@ -1,4 +1,7 @@
-"""Every architecture, read in packed and padded batches, against each sequence alone."""
+"""Every architecture in packed and padded batches, against each sequence alone.
+
+Covers ``scoring.company.finding``, ``scoring.company.trial``, ``scoring.rows.batch`` and ``scoring.rows.reading``.
+"""
 
 from __future__ import annotations
 

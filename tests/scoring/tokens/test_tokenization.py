@@ -1,3 +1,5 @@
+"""Tokens of contexts and continuations, against lm-eval."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,4 @@
-"""The page's text, on good and on bad runs."""
+"""The report page on complete, unfinished and hostile runs."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Where the probes' data is looked for."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""``forgetmeter demo`` on a few facts."""
+
 import pytest
 
 from forgetmeter.cli import demo_command as command

@@ -1,4 +1,4 @@
-"""Ranks and first places where tokens are equally likely, against a stable sort."""
+"""Ranks and predictions among equally likely tokens, against a stable sort."""
 
 from __future__ import annotations
 

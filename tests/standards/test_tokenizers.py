@@ -1,3 +1,5 @@
+"""The standards' tokenizers."""
+
 import subprocess
 import sys
 

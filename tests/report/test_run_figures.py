@@ -1,4 +1,9 @@
-"""Charts: what is drawn is what was counted, text is escaped, and a chart comes with its table."""
+"""Charts: data match the counts, text is escaped, every chart has its table.
+
+Covers ``report.figures.drawer``, ``report.figures.drawing``, ``report.figures.drawing_process``,
+``report.figures.figure``, ``report.figures.heat_figure``, ``report.figures.recipes_figure``,
+``report.figures.retained_figure``, ``report.figures.theme`` and ``results.relation_shares``.
+"""
 
 from __future__ import annotations
 
