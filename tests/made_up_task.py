@@ -16,7 +16,7 @@ SIZE = 30
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, tasks: Mapping[str, Any]) -> None:
-    """Have these be the installed plug-in tasks: declarations or functions by entry-point name."""
+    """Install plug-in tasks, declarations or functions, by entry-point name."""
     points = [
         SimpleNamespace(name=name, value=f"made_up:{name}", load=lambda task=task: task) for name, task in tasks.items()
     ]

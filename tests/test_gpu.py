@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 TOLERANCE = 5e-5
-"""Nats, of a whole log-likelihood: the CPU's sums are in another order."""
+"""In nats, for a whole log-likelihood: the CPU sums in another order."""
 RECIPES = (
     "l1_unstructured:overall:0.5",
     "l1_unstructured:overall:0.5:pool=matrix",

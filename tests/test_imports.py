@@ -34,7 +34,7 @@ def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> 
 
 
 def imports_inside_functions() -> Iterator[tuple[str, int]]:
-    """File and line of each import of the package's own modules inside a function."""
+    """Return file and line of each import of the package's own modules inside a function."""
     for file in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(file.read_text())
         functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]

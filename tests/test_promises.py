@@ -27,7 +27,7 @@ def no_network(*_: object, **__: object) -> None:
 def test_a_study_of_a_folder_reaches_for_no_network(
     llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No telemetry, and nothing is fetched that was not asked for."""
+    """No telemetry, and nothing is fetched unasked."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -55,7 +55,7 @@ def test_a_study_of_a_folder_reaches_for_no_network(
 
 
 class Proof:
-    """Unpickled, it writes a file."""
+    """Writes a file when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,6 +81,6 @@ def test_no_pickle_is_read_whatever_it_is_called(llama_folder: Path, tmp_path: P
             forgetmeter.load(reference)
         assert "\n" not in str(refused.value)
     assert not proof.exists()
-    # Else the above could not fail.
+    # Otherwise the test above could not fail.
     pickle.loads(pickle.dumps(Proof(proof))).close()
     assert proof.exists()

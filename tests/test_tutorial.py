@@ -14,7 +14,7 @@ _TIME = re.compile(r"\d+(?:\.\d+)? (?:s|min)\b")
 
 
 def words(text: str) -> list[str]:
-    """Its words, without times and numbers, and whatever the widths of its columns."""
+    """Return the text's words, without times, numbers and column widths."""
     return re.sub(r"─+", "─", _NUMBER.sub("N", _TIME.sub("TIME", text))).split()
 
 
@@ -28,7 +28,7 @@ def test_the_tutorial_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch:
     current = with_outputs(page)
     hint = "run python tools/run_tutorial.py --write, and read what changed"
     assert words(current) == words(page), hint
-    # Between processors, an answer or two may change.
+    # An answer or two may differ between processors.
     for now, shown in zip(numbers(current), numbers(page), strict=True):
         assert now == pytest.approx(shown, rel=0.03, abs=1), hint
 

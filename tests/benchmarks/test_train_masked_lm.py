@@ -83,7 +83,7 @@ def lama(tmp_path_factory) -> Path:
     ]
     lines(folder / "TREx" / "P19.jsonl", born)
     works = [{"obj_label": "poet", "evidences": [evidence("Ada works as a [MASK] .", "poet")]}]
-    # The same sentence as one of P19's, with another answer.
+    # The same sentence as one of P19's, with a different answer.
     works += [{"obj_label": "Ada", "evidences": [evidence("[MASK] was born in Paris .", "Ada")]}]
     lines(folder / "TREx" / "P106.jsonl", works)
     lines(folder / "TREx" / "P17.jsonl", [{"obj_label": "Rome", "sub_label": "Bob", "predicate_id": "P17"}])

@@ -56,7 +56,7 @@ def test_transformers_reads_packed_integers(checkpoint: Save, tmp_path: Path, na
     source = checkpoint(name)
     compress_checkpoint(str(source), recipe, tmp_path / "out", format="compressed-tensors")
     expected = in_memory(source, recipe)
-    # From the file itself: a configuration that is named replaces the stored one.
+    # From the file itself: a configuration passed by argument replaces the stored one.
     config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
     dequantizing = CompressedTensorsConfig(**config, dequantize=True)
     assert_same(loaded(tmp_path / "out", quantization_config=dequantizing), expected)

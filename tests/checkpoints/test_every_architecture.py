@@ -36,7 +36,7 @@ def test_what_is_written_is_read_back(name: str, format: str, tmp_path: Path, mo
     for place, recipe in enumerate(RECIPES[format]):
         out = tmp_path / f"out-{place}"
         try:
-            # The witness is this test's own loading, not the command's.
+            # The reference is this test's own loading, not the command's check.
             compress_checkpoint(str(tmp_path / "source"), recipe, out, format=format, check=False)
         except UserError as error:
             assert format == "compressed-tensors" or "selects no weight matrix" in str(error)
@@ -137,7 +137,7 @@ def test_blocks_of_two_kinds_keep_theirs_or_are_refused(name: str, dropped: str,
 
 
 def test_a_folder_that_would_load_as_another_model_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As SmolLM3 was written before: without its order of blocks with and without positions."""
+    """As SmolLM3 was once written: without its order of blocks with and without positions."""
     of_two_kinds("smollm3").save_pretrained(tmp_path / "source")
 
     def all_but_one(settings: dict[str, Any], length: int, kept: list[int]) -> dict[str, Any]:
@@ -163,14 +163,14 @@ IN_BFLOAT16 = {
 
 @pytest.mark.parametrize("recipe", IN_BFLOAT16)
 def test_the_rounding_of_a_16_bit_checkpoint_is_measured(recipe: str, tmp_path: Path) -> None:
-    """``run`` scores float32 variants; a folder of bfloat16 weights is that variant's but for one rounding."""
+    """``run`` scores float32 variants; a folder of bfloat16 weights differs from that by one rounding."""
     of_two_kinds("llama").bfloat16().save_pretrained(tmp_path / "source")
     written = compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out")
     run = logits_of(in_memory(tmp_path / "source", recipe, dtype=torch.float32))
     found = logits_of(loaded(tmp_path / "out", dtype=torch.float32))
     moved = float(((run - found).square().mean(-1).sqrt() / run.std(-1)).max())
     assert (written.rounding > 0) == IN_BFLOAT16[recipe], written.rounding
-    # Another text, so not the same number.
+    # A different text, so not the same number.
     assert written.rounding / 3 <= moved <= 3 * written.rounding + 1e-4
 
 

@@ -26,7 +26,7 @@ PRUNE = "l1_unstructured:overall:0.5"
 
 
 def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
-    """The one line that a request is refused with; nothing is left beside the model."""
+    """Return the one-line error of a refused request, and assert that nothing is left beside the model."""
     before = sorted(out.parent.rglob("*"))
     with pytest.raises(UserError) as caught:
         compress_checkpoint(str(model), recipe, out, **options)

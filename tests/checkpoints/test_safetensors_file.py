@@ -78,7 +78,7 @@ def test_a_dtype_that_is_not_known(tmp_path: Path) -> None:
 def test_any_mixture_of_dtypes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[tuple[torch.dtype, int]], most: int
 ) -> None:
-    """Readers refuse tensors that do not start at a multiple of their width."""
+    """Readers reject tensors whose offset is not a multiple of their element size."""
     folder = tmp_path_factory.mktemp("checkpoint")
     tensors = {f"t{number}": torch.arange(length).to(dtype) for number, (dtype, length) in enumerate(kinds)}
     with CheckpointWriter(folder, tensors, max_shard_bytes=most) as writer:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from forgetmeter.cli.main import app
 
-# Sets the window's title (C0 and C1), and turns the direction of writing.
+# Sets the window title (C0 and C1), and reverses the writing direction.
 ESCAPES = "\x1b]0;pwned\x07\x9b31m\u202e"
 NAMES = ("models", "recipes", "tasks", "model", "recipe", "task", "error", "source", "torch", "variants", "identity")
 SHOWN: list[list[str]] = [
@@ -95,7 +95,7 @@ def test_a_name_that_climbs_out_of_the_folder_reads_and_writes_nothing_there(fol
 
 
 class Payload:
-    """Runs a command when it is unpickled."""
+    """Runs a command when unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -123,7 +123,7 @@ def test_nothing_that_is_pickled_in_a_file_is_unpickled(folder: Path) -> None:
 
 
 def test_a_relation_with_control_characters_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SVG has no place for them; the drawing process would end."""
+    """SVG cannot represent them, and the drawing process would crash."""
     monkeypatch.setattr("hostile_run.RELATION", f"born{ESCAPES}\x00\ufffe in")
     right = {"baseline": [True] * 30, HALF: [False] * 20 + [True] * 10, INT8: [True] * 29 + [False]}
     location = write_hostile_run(str(tmp_path / "run"), right)

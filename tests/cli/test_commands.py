@@ -29,7 +29,7 @@ def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess
 
 
 def test_help_is_quick() -> None:
-    """In processor time, which is that of the wall where nothing else runs."""
+    """Measured in processor time, which other processes do not affect."""
     times = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -94,7 +94,7 @@ def test_lists_name_what_there_is() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data folder with BEAR/ in it; its facts are made up."""
+    """A data folder with a made-up BEAR/."""
     bear = tmp_path / "data" / "BEAR"
     bear.mkdir(parents=True)
     relation = {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}
@@ -148,7 +148,7 @@ def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) ->
 
 def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
     lines = forgetmeter("list", "scopes", "--model", str(llama_folder)).stdout.splitlines()
-    # 2 layers of 4 projections, two of them for grouped keys and values.
+    # 2 layers of 4 projections, of which keys and values are grouped.
     assert ["attention", "8", "6,144"] in [line.split()[:3] for line in lines]
     assert "there is no such folder" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
 

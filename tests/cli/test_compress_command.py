@@ -63,13 +63,13 @@ def test_a_wrong_request_is_answered_in_one_line(
 def test_an_interruption_leaves_nothing_behind(tmp_path: Path, ended_by: signal.Signals) -> None:
     model, folder = make_llama(), tmp_path / "there"
     model.save_pretrained(folder)
-    # One step after the other keeps it busy for longer than the test waits.
+    # Enough steps to outlast the test's wait.
     recipe = "+".join(["svd:overall:0.1"] * 3000)
     process = subprocess.Popen(
         [*COMMAND, str(folder), recipe, "--out", str(tmp_path / "out")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever runs the tests in the background has its children ignore Ctrl-C.
+        # Shells make background processes ignore Ctrl-C, and the children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 120

@@ -29,7 +29,7 @@ def request(model: Path, out: Path) -> list[str]:
 
 
 def stored(out: Path) -> dict[Path, int]:
-    """The finished cells and when each was written."""
+    """Return the finished cells and when each was written."""
     return {path.relative_to(out): path.stat().st_mtime_ns for path in out.glob("variants/*/*.parquet")}
 
 
@@ -44,7 +44,7 @@ def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Si
         request(llama_folder, out),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever runs the tests in the background has its children ignore Ctrl-C.
+        # Shells make background processes ignore Ctrl-C, and the children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 120

@@ -168,7 +168,7 @@ def test_a_plug_in_that_fails_is_named_in_one_line(
 
 
 def with_items(**changed: object) -> TaskDeclaration:
-    """Return the task with these fields of its last item changed."""
+    """Return the task with these fields of its last item replaced."""
 
     def load(name: TaskName, *, limit: int | None) -> Capitals:
         task = Capitals(name, limit=limit)

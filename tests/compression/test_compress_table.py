@@ -18,7 +18,7 @@ from forgetmeter.specs.method import MethodDeclaration
 
 @pytest.fixture
 def plug_in(monkeypatch):
-    """Have an importable plug-in with a method, declared under a name."""
+    """Return a function that installs a plug-in method under a name."""
 
     def declare(name, *, declared="mine", target="plug_in_for_tests:METHOD"):
         module = ModuleType("plug_in_for_tests")

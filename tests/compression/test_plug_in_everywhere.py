@@ -101,7 +101,7 @@ def location(installed: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def later(location: str, monkeypatch: pytest.MonkeyPatch) -> Results:
-    """The run, on a machine where the plug-ins are not installed."""
+    """The run, opened without the plug-ins installed."""
     monkeypatch.setattr(PLUG_INS, lambda _group: ())
     return open_run(location)
 
@@ -122,7 +122,7 @@ def test_the_run_records_what_is_declared(location: str) -> None:
 def test_findings_on_pruning_count_it_in(later: Results) -> None:
     findings = {finding.name: finding for finding in later.tested_claims}
     (result,) = findings["overall_hurts_most"].results
-    # Only the plug-in is applied to all three scopes.
+    # Only the plug-in's recipes have all three scopes.
     assert result.tasks[0].effect is not None
 
 

@@ -32,7 +32,7 @@ output: runs/x
 
 
 class Fussy:
-    """A made-up vocabulary: one method, one task, one model."""
+    """A made-up vocabulary of one method, one task and one model."""
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         return [f"unknown method '{s.method}'" for s in recipe.steps if s.method != "l1_unstructured"]

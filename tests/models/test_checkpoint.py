@@ -19,7 +19,7 @@ from forgetmeter.study.running import run
 
 
 class Counted:
-    """A function or class whose calls are counted by its name; anything else about it stays as it is."""
+    """Wraps a function or class and counts its calls by name."""
 
     def __init__(self, wrapped: Any, calls: Counter[str], name: str) -> None:
         self._wrapped, self._calls, self._name = wrapped, calls, name

@@ -37,7 +37,7 @@ def write_gguf(path: Path) -> None:
 def write_llama_gguf(
     path: Path, *, tensors: Mapping[str, NDArray[np.float32]] | None = None, pre: str | None = None, **settings: Any
 ) -> None:
-    """A whole random Llama of one layer with a byte-level tokenizer, as llama.cpp's converter names things."""
+    """Write a random one-layer Llama with a byte-level tokenizer, named as by llama.cpp's converter."""
     random = np.random.default_rng(0)
     tokenizer = make_tokenizer()
     vocabulary = [*sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__), "ĊĊ"]
@@ -146,7 +146,7 @@ STATED = {
 
 @pytest.mark.parametrize("name", STATED)
 def test_settings_that_transformers_does_not_read_are_set(name: str, tmp_path: Path) -> None:
-    """Written as llama.cpp's converter does; the witness is the model that was written."""
+    """Written as by llama.cpp's converter; the reference is the model that was written."""
     options, stated = STATED[name]
     tokenizer = make_tokenizer()
     config = AutoConfig.for_model(name, vocab_size=len(tokenizer), **SMALL, **options)
@@ -182,7 +182,7 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
     writer.add_pad_token_id(1)
     for key, tensor in model.state_dict().items():
         if not (key == "lm_head.weight" and model.config.tie_word_embeddings):
-            # Gemma's norms are stored one larger.
+            # GGUF stores Gemma's norms plus one.
             values = tensor + 1 if name == "gemma2" and key.endswith("norm.weight") else tensor
             writer.add_tensor(names.get_name(key, (".weight", ".bias")), values.numpy())
     writer.write_header_to_file()
@@ -200,7 +200,7 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
     ],
 )
 def test_words_are_split_as_the_file_says(kind: str, text: str, tokens: list[str], tmp_path: Path) -> None:
-    """Tokens expected of SmolLM2's own tokenizer: digits are split off first, so that both line breaks are one word."""
+    """The expected tokens are SmolLM2's own: digits are split off first, so that both line breaks are one word."""
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre=kind)
     assert load(str(path)).tokenizer.tokenize(text) == tokens

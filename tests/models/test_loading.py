@@ -67,7 +67,7 @@ def test_an_unknown_architecture_is_refused(llama_folder: Path, tmp_path: Path) 
 
 
 def changed(folder: Path, target: Path, **settings: object) -> Checkpoint:
-    """A copy of a model's folder with another configuration."""
+    """Copy a model's folder with a changed configuration."""
     shutil.copytree(folder, target)
     config = json.loads((target / "config.json").read_text())
     (target / "config.json").write_text(json.dumps(config | settings))

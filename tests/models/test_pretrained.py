@@ -30,7 +30,7 @@ def names_in(file: Path) -> set[str]:
     found: set[str] = set()
     for node in tree:
         if isinstance(node, ast.Attribute):
-            # model.eval() is torch's, and harmless.
+            # torch's model.eval() is harmless.
             found |= {node.attr} - {"eval"}
         elif isinstance(node, ast.Name):
             found.add(node.id)
@@ -54,7 +54,7 @@ def test_models_are_opened_in_one_place_and_nothing_is_unpickled_or_evaluated() 
 
 @pytest.fixture
 def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that appears as soon as a model's own code runs; whatever asks is answered yes."""
+    """A file that appears as soon as a model's own code runs; every prompt is answered with yes."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(YES))
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
@@ -62,7 +62,7 @@ def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def with_own_code(folder: Path, target: Path, proof: Path, *, model_type: str, tokenizer_class: str | None) -> Path:
-    """A copy of a model whose configuration, model and tokenizer come with code that writes the proof."""
+    """Copy a model and add code for its configuration, model and tokenizer that writes the proof."""
     shutil.copytree(folder, target)
     (target / "strange.py").write_text(
         f"open({str(proof)!r}, 'w').close()\n"
@@ -93,7 +93,7 @@ def with_own_code(folder: Path, target: Path, proof: Path, *, model_type: str, t
 def test_the_code_of_these_folders_would_run_where_it_is_trusted(
     llama_folder: Path, tmp_path: Path, proof: Path
 ) -> None:
-    """Else the tests below could not fail."""
+    """Otherwise the tests below could not fail."""
     from transformers import AutoConfig, AutoTokenizer
 
     for number, opens in enumerate((AutoConfig, AutoTokenizer)):

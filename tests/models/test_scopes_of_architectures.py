@@ -18,7 +18,7 @@ from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.scope import SELECTORS, parse_scope, regex_scope
 
-# The scripts' conditions on the names of modules in their lists for pruning (arXiv 2312.00960).
+# The scripts' conditions on module names (arXiv 2312.00960).
 PUBLISHED_ATTENTION = {
     "bert": r"(query|key|value)$",
     "roberta": r"(query|key|value)$",

@@ -24,7 +24,7 @@ Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
 
 
 def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) -> Path:
-    """A copy of a model with other tensors and another configuration."""
+    """Copy a model with changed tensors and configuration."""
     shutil.copytree(folder, target)
     tensors = change(load_file(target / "model.safetensors"))
     save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
@@ -34,7 +34,7 @@ def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) 
 
 
 def refused(folder: Path) -> str:
-    """What loading says, with weights and without: the same."""
+    """Return the error of loading, which is the same with and without weights."""
     said = []
     for opens in (lambda: load(str(folder)), lambda: open_checkpoint(str(folder)).check()):
         with pytest.raises(UserError) as error:
@@ -136,7 +136,7 @@ def test_plain_weights_under_a_quantized_configuration_are_refused(
 def test_a_library_that_is_missing_is_named_in_one_line(
     llama_folder: Path, tmp_path: Path, config: dict[str, Any]
 ) -> None:
-    """None of these libraries is among what the tests install."""
+    """The tests install none of these libraries."""
 
     def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors | {Q_PROJ.replace("weight", "qweight"): torch.zeros(4, 32, dtype=torch.int32)}
@@ -234,7 +234,7 @@ def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: P
     )
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert f"1 tokens beyond the model's {size} embeddings, such as 'Paris' ({size})" in refused(folder)
-    # A special token may lie there, as Gemma 3's image token does.
+    # Special tokens, such as Gemma 3's image token, may be out of range.
     tokenizer["added_tokens"][-1]["special"] = True
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert load(str(folder)).family == "decoder"
@@ -267,7 +267,7 @@ def test_an_expert_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors | {expert.removeprefix("model."): -tensors[expert]}
 
-    # transformers notices that there are too many experts to put together.
+    # transformers itself notices the extra experts.
     assert "cannot be loaded" in refused(changed(tmp_path / "moe", tmp_path / "doubled", doubled))
 
 

@@ -42,7 +42,7 @@ def times(factor: int, sizes: dict[str, int]) -> dict[str, int]:
 
 
 def three_attentions(feed_forward: dict[str, int]) -> dict[str, int]:
-    """An encoder-decoder: self-attention twice and cross-attention, two feed-forward parts."""
+    """Return an encoder-decoder's sizes: two self-attentions, a cross-attention and two feed-forwards."""
     return times(3, ATTENTION) | times(2, feed_forward) | {"head": HEAD}
 
 
@@ -50,7 +50,7 @@ DEBERTA = times(2, {part: ATTENTION[part] for part in ("attention.query", "atten
 DEBERTA |= {part: ATTENTION[part] for part in ("attention.value", "attention.output")} | PLAIN
 EXPERTS = {f"feed_forward.{part}": LAYERS * 4 * 24 * HIDDEN for part in ("up", "gate", "down")}
 
-# Weights of each role, counted from the configurations by hand.
+# Weights per role, counted from the configurations by hand.
 SIZES: dict[str, dict[str, int]] = {
     **dict.fromkeys(("bert", "bert_untied", "roberta", "distilbert"), ATTENTION | PLAIN | MASKED),
     "albert": {role: size // LAYERS for role, size in (ATTENTION | PLAIN).items()}
@@ -97,7 +97,7 @@ def test_all_architectures_are_looked_at() -> None:
 
 @each_architecture
 def test_each_weight_of_two_dimensions_is_there_once(name: str) -> None:
-    """Marks every single weight, and asks nothing of the code that made the map but the indices."""
+    """Marks every single weight, using nothing of the map but its indices."""
     model = skeleton(name)
     reasons = left_alone(model)
     marks = {

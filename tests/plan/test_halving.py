@@ -34,7 +34,7 @@ def test_laws(candidates: int, items: int) -> None:
         assert before.candidates > after.candidates >= FINALISTS
         assert before.share < after.share
         assert before.share * items >= FEWEST_ITEMS
-    # No more is asked than by asking all candidates everything; of four, of which three remain, a twelfth more.
+    # No more questions than asking every candidate everything; with four candidates, a twelfth more.
     assert sum(each.candidates * each.share for each in rounds) <= candidates * (13 / 12 + 1e-9)
 
 

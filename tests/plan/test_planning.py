@@ -42,7 +42,7 @@ def test_ids_follow_what_changes_answers_and_nothing_else() -> None:
     assert ids(STUDY, one="cc")[2:] == before[2:]
     for changed in (Evaluation(dtype="bfloat16"), Evaluation(seed=1)):
         assert not set(ids(replace(STUDY, evaluation=changed))) & set(before)
-    # The same content under another name is the same variant, so that another machine's paths do not matter.
+    # The same content under another name is the same variant, so paths do not matter.
     elsewhere = make_plan(replace(STUDY, models=(OTHER,)), {OTHER: "aa"})
     assert [variant.id for variant in elsewhere.variants] == before[:2]
 

@@ -56,7 +56,7 @@ def test_it_is_measured_and_the_other_task_judged(measured: Summary) -> None:
     assert baseline.ratios == {}
     for name, value in pruned.metrics.items():
         assert pruned.ratios[name] == pytest.approx(value / baseline.metrics[name])
-    # A logarithm and what it is the logarithm of.
+    # A logarithm and its argument.
     assert math.log2(baseline.metrics["byte_perplexity"]) == pytest.approx(baseline.metrics["bits_per_byte"])
 
 

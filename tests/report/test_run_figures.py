@@ -71,7 +71,7 @@ def test_a_point_is_drawn_where_its_number_is(figures):
     }
     (x0, y0), (x50, y50), (x90, y90) = (places[f"both{at}"] for at in ("", ", 50.0% pruned", ", 90.0% pruned"))
     assert (x50 - x0) / (x90 - x0) == pytest.approx(5 / 9)
-    # Retained is 1, 0.8 and 0; in an SVG, y grows downwards.
+    # Retained is 1, 0.8 and 0; y grows downwards in SVG.
     assert (y50 - y0) / (y90 - y0) == pytest.approx(0.2)
 
 
@@ -104,7 +104,7 @@ def test_the_frontier_names_who_is_beaten_by_no_other(figures):
     by_name = {figure.name: figure for figure in figures.frontier[0].figures}
     assert set(by_name) == {"frontier-bitmask-org-tiny-lama-trex", "frontier-quantized-org-tiny-lama-trex"}
     note = by_name["frontier-bitmask-org-tiny-lama-trex"].note
-    # As a bitmask and what is left, int8 is as large as the baseline and retains as much: neither beats the other.
+    # With a bitmask, int8 is as large as the baseline and retains as much: neither beats the other.
     assert note == (
         "Beaten by no other, from small to large: 1 both: 90% pruned · 2 both: 50% pruned · 3 baseline · 4 both: 8-bit."
     )

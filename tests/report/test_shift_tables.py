@@ -19,7 +19,7 @@ def test_there_is_one_for_each_model_and_task_with_what_is_known(summary: Summar
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (table.model, table.name)]
         assert [row.recipe for row in table.rows] == [cell.recipe for cell in cells]
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
-        # No column without any value.
+        # Columns without values are left out.
         assert all(
             any(value != MISSING for value in column) for column in zip(*[r.cells for r in table.rows], strict=True)
         )

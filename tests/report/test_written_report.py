@@ -28,7 +28,7 @@ def test_a_report_is_a_page_with_its_charts_and_tables(tmp_path, capsys):
     assert [path[:-3] for path in figures[::2]] == [path[:-3] for path in figures[1::2]]
     assert r"\toprule" in Path(location, "tables", "results.tex").read_text()
     assert "| recipe |" in Path(location, "tables", "results.md").read_text()
-    # A report is no part of the run: it is read again as it was.
+    # A report is not part of the run, which reads as before.
     assert len(open_run(location).cells) == 2
 
 

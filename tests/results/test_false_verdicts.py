@@ -34,7 +34,7 @@ def test_no_verdict_under_the_null_in_95_of_100_runs(items: int, flips: float) -
     p_value = cache(lambda forgotten, gained: mcnemar_exact(forgotten=forgotten, gained=gained))
     for forgotten, gained in zip(lost.tolist(), (changed - lost).tolist(), strict=True):
         p_values = [p_value(*pair) for pair in zip(forgotten, gained, strict=True)]
-        # Holm's smallest corrected p-value, of which the corrected ones of the others are never below.
+        # Holm's smallest corrected p-value; no other corrected one is below it.
         place = int(np.argmin(p_values))
         smallest = min(1.0, VARIANTS * p_values[place])
         false += cell(forgotten[place], gained[place], items, smallest).is_significant
@@ -42,7 +42,7 @@ def test_no_verdict_under_the_null_in_95_of_100_runs(items: int, flips: float) -
 
 
 def noisy(random: np.random.Generator, relation: NDArray[np.int64], *, spread: float) -> NDArray[np.bool_]:
-    """A baseline and variants of which a tenth of the answers is drawn anew, in each relation more or fewer right."""
+    """Return a baseline and variants with a tenth of the answers redrawn, and a shift per relation."""
     items = len(relation)
     known = random.random(items) < 0.5
     chances = np.clip(0.5 + spread * random.uniform(-1, 1, (VARIANTS, relation.max() + 1)), 0, 1)[:, relation]

@@ -34,7 +34,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Finding]:
     study = {
         "models": ["standard:decoder"],
         "recipes": RECIPES,
-        # One relation's majority answer is no match for a model that knows nearly all of the facts.
+        # A relation's majority answer cannot compete with a model that knows nearly all facts.
         "tasks": ["facts:templates=0", f"perplexity:file={folder / 'text.txt'}"],
         "evaluation.limit": 40,
         "output": str(folder / "run"),
@@ -58,7 +58,7 @@ def test_each_has_an_effect_on_the_task_and_names_recipes_of_the_run(found: Mapp
 
 
 def test_what_a_standard_is_known_to_show(found: Mapping[str, Finding]) -> None:
-    """The standard's facts lie in its layers, in attention no less than in feed-forward (docs/results/standards.md)."""
+    """A standard's facts are in its layers, in attention as much as in feed-forward (docs/results/standards.md)."""
     assert found["overall_hurts_most"].verdict == "supported"
     assert found["structured_final_layer_worse"].verdict == "supported"
 

@@ -52,7 +52,7 @@ def test_without_a_baseline_or_knowledge_there_is_none(full_run: str) -> None:
     found = {
         (frontier.task, point.recipe) for frontier in frontiers(open_run(full_run).summary) for point in frontier.points
     }
-    # The baseline knew nothing of lama/trex, so that only it itself is there; nothing was noted of a third variant.
+    # The baseline knew nothing of lama/trex, so it is the only point there; the third variant has no record.
     assert ("lama/trex", "l1_unstructured:overall:0.5") not in found
     assert ("piqa", "dynamic_int8:overall") in found
 

@@ -91,7 +91,7 @@ def test_margins_are_terciles_of_what_was_known(tmp_path: Path) -> None:
     assert [entry.margin_tercile for entry in known] == [names[tercile(each, margins)] for each in margins]
     assert {entry.margin_tercile for entry in ledger.entries if entry not in known} == {None}
     assert [count.group for count in ledger.by_margin] == ["narrow", "middling", "wide"]
-    # Four choices: whether the right one is among the first five says nothing.
+    # With four choices, being among the first five means nothing.
     assert ledger.fates == ()
     assert ledger.by_relation == ledger.by_popularity == ()
     assert ledger.total.items == 200
@@ -167,7 +167,7 @@ def test_items_that_were_lost(tmp_path: Path) -> None:
     (ledger,) = open_run(location).ledgers(RECIPE)
     assert ledger.total.items == 200
     assert ledger.entries[0].statement == ""
-    # How many answers compete is not known, so that being among the first five may say nothing.
+    # The number of competing answers is unknown, so being among the first five may mean nothing.
     assert not ledger.has_items
     assert ledger.total.forgotten > 0
     assert ledger.fates == ()

@@ -20,7 +20,7 @@ KEPT = (0.98, 0.9, 0.8, 0.2, 0.1)
 
 
 def falls(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarray:
-    """Keep shares of what is known that fall from 0.5 to 0.7."""
+    """Return answers that retain less from level 0.5 to 0.7."""
     known = np.random.default_rng(0).random(task.items) < 0.6
     if recipe == "baseline":
         return known
@@ -28,7 +28,7 @@ def falls(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndar
 
 
 def curve_of(tmp_path: Path, task: MadeUpTask) -> RetainedCurve:
-    # Not in the order of their levels.
+    # Not ordered by level.
     recipes = [f"l1_unstructured:attention:{level}" for level in reversed(LEVELS)]
     run = open_run(write_made_up_run(str(tmp_path / "run"), recipes=recipes, right=falls, tasks=[task]))
     (curve,) = run.retained_curves

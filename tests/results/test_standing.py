@@ -52,7 +52,7 @@ def test_recipes_are_ranked_by_the_mean_over_tasks_that_tell(run: Run, found: St
         for task in standing.tasks:
             assert task.retained.value == pytest.approx(retained(run, standing.recipe, task.task))
             assert task.forgotten == pytest.approx((1 - task.retained.value) * task.known)
-    # A quarter right of four choices is guessing.
+    # A quarter right among four choices is guessing.
     assert found.not_counted == (("unknown", "the baseline itself is no better than guessing"),)
 
 
@@ -65,7 +65,7 @@ def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) ->
     assert last.is_clearly_behind
     assert not second.is_clearly_behind
     assert not best.is_clearly_behind
-    # On the same items: as wide as the paired difference is, which has no part in what both keep.
+    # Paired on the same items, so what both keep does not widen the interval.
     assert 0.02 < last.behind.high - last.behind.low < 0.25
 
 
@@ -78,7 +78,7 @@ def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
     assert best.retained.low < 0.999 < best.retained.high == 1
     assert second.behind is not None
     assert second.behind.low < 0 < second.behind.high
-    # The mean of two tasks is surer than either of them.
+    # The mean of two tasks has a narrower interval than either.
     widths = [task.retained.value - task.retained.low for task in best.tasks]
     assert min(widths) / 2 < best.retained.value - best.retained.low < max(widths)
 

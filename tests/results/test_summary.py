@@ -52,7 +52,7 @@ def test_cells(full_run: str) -> None:
     assert pruned.prediction_flips == 0.75
     quantized = cells[QUANTIZED, "piqa"]
     assert (value(quantized.drop), value(quantized.retained), quantized.flips, quantized.p_value) == (0, 1, 0, 1)
-    # The baseline knew nothing there.
+    # The baseline knew nothing of this task.
     unknown = cells[PRUNED, "lama/trex"]
     assert (unknown.retained, unknown.gained) == (None, 1)
 
@@ -68,7 +68,7 @@ def test_variants_tasks_and_failures(full_run: str) -> None:
     assert summary.variants[1].simulated is False
     assert summary.variants[2].simulated is None
     assert [(each.task, each.items) for each in summary.tasks] == [("piqa", 4), ("lama/trex", 3)]
-    # Two choices: one of them right in three items, both in the fourth.
+    # Of two choices, one is right in three items, both in the fourth.
     assert summary.tasks[0].chance == pytest.approx((3 / 2 + 1) / 4)
     assert summary.tasks[0].majority == pytest.approx(3 / 4)
     assert [(each.recipe, each.task, each.error) for each in summary.failures] == [

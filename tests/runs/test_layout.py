@@ -33,7 +33,7 @@ def test_names_too_long_for_a_file_are_cut_and_stay_apart(path) -> None:
     assert len(set(paths)) == 3
     assert all(len(part.encode()) <= 255 for each in paths for part in each.split("/"))
     assert paths[0].startswith(path("lama/trex:relations=P100").split(".")[0])
-    # What is there already is found by its cut name.
+    # Existing files are found by their shortened name.
     assert layout.items_path(layout.items_task(layout.items_path(LONG)) or "") == layout.items_path(LONG)
 
 

@@ -34,7 +34,7 @@ def rewrite_table(path: Path, table: pa.Table, facts: dict[str, Any] | None = No
 
 
 def numbers_of(location: str) -> int:
-    """All that commands compute; the number of cells."""
+    """Compute everything that commands show, and return the number of cells."""
     results = open_run(location)
     assert all(frame is not None for frame in (results.frontier, results.curves, results.findings))
     return len(results.comparisons)

@@ -31,9 +31,9 @@ from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten
 
 PLACES = [("The capital of France is ", "."), ("", " is the capital of France."), ("He was born in ", " in the inn")]
 APART = ("Paris", "Rome", "the", "teapot", "wien", "France")
-"""No one's tokens begin another's, in any of the vocabularies below."""
+"""No answer's tokens are a prefix of another's, in any of the vocabularies below."""
 BEGUN = ("t", "tea", "inn", "in", "Wien", "in-born", "innate", "inn")
-"""In the byte vocabularies ``in`` begins ``inn``, and that ``innate``."""
+"""In byte vocabularies ``in`` is a prefix of ``inn``, and that of ``innate``."""
 
 Reference = Callable[[Loaded, Cloze, str, bool], float]
 
@@ -66,7 +66,7 @@ def in_place(loaded: Loaded, cloze: Cloze, answer: str) -> list[int]:
 
 
 def at_masks(loaded: Loaded, cloze: Cloze, answer: str, _: bool) -> float:
-    """As many masks, written into the text, as the answer has tokens; filled from left to right."""
+    """Write as many masks into the text as the answer has tokens, and fill them from left to right."""
     answer_ids = in_place(loaded, cloze, answer)
     text = cloze.filled(loaded.tokenizer.mask_token * len(answer_ids))
     ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
@@ -80,7 +80,7 @@ def at_masks(loaded: Loaded, cloze: Cloze, answer: str, _: bool) -> float:
 
 
 def written_after(loaded: Loaded, text: str, written: list[int], first: int) -> float:
-    """Log-likelihood of what an encoder-decoder writes, from its token ``first`` on."""
+    """Return the log-likelihood of an encoder-decoder's target from token ``first`` on."""
     given_ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         logits = loaded.model(input_ids=given_ids, decoder_input_ids=torch.tensor([written[:-1]])).logits[0]
@@ -156,7 +156,7 @@ def test_choices_of_one_token_take_one_row_and_one_place_an_item(name: str) -> N
     loaded, _ = FAMILIES[name]
     choices = ("the", "the") if name != "bert" else ("paris", "rome", "tea", "inn")
     if name in ("t5", "bart", "llama", "llama, untied"):
-        # Bytes that need no space: each is one token.
+        # Without spaces, each byte is one token.
         choices = tuple("abcdefghijklmnopqrstuvwxyz")
     place = ("He was born in ", ".") if name in ("bert", "roberta") else ("He was born at(", ".")
     asked = items([place, ("It " + place[0], ".")], choices)
@@ -184,7 +184,7 @@ def test_what_is_too_long_is_left_out_with_its_reason() -> None:
     long = "the " * 600
     for name, (loaded, _) in FAMILIES.items():
         if name == "t5":
-            continue  # It has no greatest length.
+            continue  # This model has no maximum length.
         engine = Engine(loaded)
         prepared = engine.prepare(items([(long, "."), PLACES[0]], APART))
         assert dict(prepared.dropped) == {"longer than the model reads": 1}
@@ -225,7 +225,7 @@ texts = st.text("the in", min_size=1, max_size=6)
 def test_a_decoders_answers_differ_as_the_whole_statements_do(
     befores: list[str], last: str, choices: list[str], after: str
 ) -> None:
-    """Whatever merges across the border of the blank: what all statements share cancels."""
+    """Whatever tokens merge across the edge of the blank: what all statements share cancels."""
     loaded = FAMILIES["llama"][0]
     asked = items([(before + last, after) for before in befores], tuple(choices))
     for item, found in zip(asked, scored(loaded, asked), strict=True):
@@ -250,7 +250,7 @@ def whole(loaded: Loaded, text: str) -> float:
 
 def test_endings_that_a_distant_word_changes_are_noticed() -> None:
     def tokenize(some) -> list[tuple[int, ...]]:  # type: ignore[no-untyped-def]
-        """Made up: in a text that begins with ``!`` each letter is another token."""
+        """A made-up tokenizer: after an initial ``!``, every letter is a different token."""
         return [(0, *(ord(letter) + 1000 * text.startswith("!") for letter in text)) for text in some]
 
     asked = items([("so is ", "."), ("! is ", "."), ("no is ", ".")], ("b", "c", "dd"))

@@ -19,7 +19,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **plug_ins: str) -> None:
 
 
 def test_built_in_things_come_first_and_each_is_imported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    # One that is named twice, as by two installations of the same package, is one.
+    # A duplicate entry, as from two installations of the same package, counts once.
     install(monkeypatch, z="string:punctuation", b="string:digits")
     assert list(REGISTRY.entries()) == ["b", "a", "z"]
     assert [REGISTRY.load(name) for name in "bz"] == ["0123456789", r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"""]

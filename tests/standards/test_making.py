@@ -21,7 +21,7 @@ def _short(monkeypatch):
 
 
 def _nothing(epoch):
-    """Listen to nothing."""
+    """Ignore the epoch."""
 
 
 def test_a_standard_is_whole_and_replaces_the_one_before(tmp_path):

@@ -74,7 +74,7 @@ def test_without_its_layers_it_knows_no_more_than_chance(standard):
 
 
 def test_what_it_retains_is_a_curve_and_no_cliff(standard):
-    """For two scopes at least, three levels leave between a tenth and nine tenths of what was known."""
+    """For at least two scopes, three levels retain between 10% and 90% of what was known."""
     asked, compressor = _Asked(standard, "facts:templates=0", limit=20), Compressor(standard)
     known = asked.right()
     curves = 0

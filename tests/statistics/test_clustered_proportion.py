@@ -36,7 +36,7 @@ def test_the_standard_error_is_that_of_leaving_each_cluster_out() -> None:
 
 
 def test_the_standard_error_is_near_statsmodels_robust_one() -> None:
-    # The mean of 0 and 1 over items, with standard errors that know of the clusters: those of the linearised ratio.
+    # The mean of 0 and 1 over items with cluster-robust standard errors: those of the linearised ratio.
     counts, members = drawn(1, 60)
     marks = np.concatenate([np.arange(number) < count for count, number in zip(counts, members, strict=True)])
     groups = np.repeat(np.arange(60), members.astype(int))
@@ -57,7 +57,7 @@ def test_of_equal_clusters_the_p_value_is_that_of_a_t_test() -> None:
 
 
 def test_clusters_that_are_all_alike_prove_no_more_than_their_items() -> None:
-    # One of four items lost in each of five relations: McNemar's test of the same says 0.0625.
+    # One of four items lost in each of five relations: McNemar's test gives 0.0625.
     few = no_difference(np.ones(5), np.zeros(5), np.full(5, 4.0))
     assert 0.05 < few < 0.5
     assert no_difference(np.full(5, 20.0), np.zeros(5), np.full(5, 40.0)) < 0.001
@@ -82,7 +82,7 @@ def test_clusters_without_members_do_not_count() -> None:
 
 
 def test_items_that_are_as_if_independent_have_clopper_and_pearsons_interval() -> None:
-    # 40 clusters that are all alike vary less than independent items would; these are then what counts.
+    # 40 equal clusters vary less than independent items would; the items then decide.
     found = share_interval(np.full(40, 3.0), np.full(40, 10.0))
     exact = binomtest(120, 400).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
@@ -110,7 +110,7 @@ def test_without_a_second_share_the_difference_is_nearly_the_first() -> None:
 
 
 def test_the_difference_is_as_uncertain_as_the_clusters_differences_are() -> None:
-    # Many large clusters: a normal interval of the difference, whichever way the two shares go together.
+    # Many large clusters: a normal interval of the difference, whatever the correlation of the two shares.
     random = np.random.default_rng(6)
     items = np.full(400, 1000.0)
     place = random.random(400)

@@ -33,7 +33,7 @@ def test_many_items_are_near_the_exact_ones() -> None:
     exact = ChanceTest(chances)
     normal = ChanceTest(np.tile(chances, 2))
     assert exact.p_value(int(chances.sum())) > 0.9
-    # Twice as many items at 1.41 times the distance have the same normal deviate.
+    # Twice as many items at 1.41 times the distance have the same z-score.
     away = 2 * np.sqrt((chances * (1 - chances)).sum())
     one, other = exact.p_value(round(chances.sum() + away)), normal.p_value(round(2 * chances.sum() + away * 2**0.5))
     assert one == pytest.approx(other, rel=0.1)

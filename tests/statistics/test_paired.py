@@ -60,7 +60,7 @@ def test_exchanging_the_two_turns_the_drop_round(pairs: list[tuple[bool, bool]])
 
 
 def test_interval_by_hand() -> None:
-    # Counts 10 and 4 of 50: the adjusted shares are 11/52 and 5/52.
+    # With counts 10 and 4 of 50, the adjusted shares are 11/52 and 5/52.
     drop = paired_drop(forgotten=10, gained=4, items=50)
     centre, variance = 6 / 52, (16 / 52 - (6 / 52) ** 2) / 52
     assert drop.value == 0.12

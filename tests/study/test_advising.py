@@ -91,7 +91,7 @@ def test_it_is_what_asking_all_of_them_everything_says(advice: Advice, folder: P
 
 
 def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: Path) -> None:
-    """All of it, to the byte: ``make it`` as it is printed, and the other candidates as it would be."""
+    """To the byte: the printed ``make it``, and the same command for the other candidates."""
     for recipe, size in advice.sizes.items():
         assert size.format is not None
         out = tmp_path / recipe.replace(":", "-")
@@ -128,7 +128,7 @@ def test_sizes_are_those_of_what_is_stored_whatever_it_is_computed_in(tmp_path: 
 
 
 def test_dropped_blocks_of_experts_are_taken_off_the_promise(tmp_path: Path) -> None:
-    """transformers writes these files itself, so that their headers are not known to the byte."""
+    """transformers writes these files itself, so their headers are not known to the byte."""
     config = MixtralConfig(
         vocab_size=61,
         hidden_size=32,
@@ -189,7 +189,7 @@ def test_of_equal_ones_the_smaller_is_advised(folder: Path) -> None:
 
 
 def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
-    # An encoder-decoder's blocks cannot be dropped from both stacks at once.
+    # Blocks cannot be dropped from both stacks of an encoder-decoder at once.
     found = advise(
         request(
             folder / "preset", "0.8", model="standard:encoder-decoder", recipes=None, options={"evaluation.limit": 5}

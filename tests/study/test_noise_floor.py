@@ -35,7 +35,7 @@ def test_the_baseline_is_asked_twice_in_other_batches(study: dict[str, Any]) -> 
     run({**study, "evaluation.noise_floor": True, "evaluation.batch_tokens": 200})
     (stored,) = RunStore(study["output"]).noises()
     assert (stored.noise.items, stored.noise.batch_tokens) == (SIZE, (200, 50))
-    # Float32 rounds a little otherwise in other shapes, and nothing turns on it here.
+    # Float32 rounds a little differently in other shapes, but no answer changes here.
     assert (stored.noise.forgotten, stored.noise.gained) == (0, 0)
     assert stored.noise.largest_margin_shift < 1e-3
     summary = open_run(study["output"]).summary

@@ -54,7 +54,7 @@ def study(llama_folder: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 class Remembering(Silence):
-    """Remembers which cells were computed."""
+    """Records which cells were computed."""
 
     def __init__(self) -> None:
         self.finished: list[tuple[str, str]] = []
@@ -68,7 +68,7 @@ class Remembering(Silence):
 
 
 def outcomes(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """All outcomes of a run by file, without timings."""
+    """Return all outcomes of a run by file, without timings."""
     root = Path(folder)
     return {str(path.relative_to(root)): pq.read_table(path).to_pylist() for path in sorted(root.rglob("*.parquet"))}
 
@@ -142,7 +142,7 @@ def test_a_finished_study_is_recognized_without_looking_at_tasks_or_weights(
 
 
 class Dying:
-    """An executor that is ended after some cells, as by kill -9: nothing of it cleans up."""
+    """An executor that stops after some cells without any clean-up, as if killed by SIGKILL."""
 
     def __init__(self, after: int) -> None:
         self._after = after
@@ -280,7 +280,7 @@ def test_a_folder_with_another_study_is_left_alone(study: dict[str, Any], change
 def test_a_wrong_request_leaves_no_trace(study: dict[str, Any], change: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says.replace("[", r"\[")):
         run(study | change)
-    assert not os.path.exists((study | change)["output"])  # noqa: PTH110 - Path's raises for names too long
+    assert not os.path.exists((study | change)["output"])  # noqa: PTH110 - pathlib raises for names that are too long
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(study: dict[str, Any]) -> None:
@@ -315,7 +315,7 @@ def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], m
 
 
 def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path) -> None:
-    """Each family; the calibration that the run made gives the same outcomes when it is given by hand."""
+    """For each family, passing the run's own calibration explicitly gives the same outcomes."""
     from forgetmeter.compression.applying.compressor import compress
     from forgetmeter.executors.calibration import calibration_for
     from forgetmeter.specs.recipe import parse_recipe
@@ -337,7 +337,7 @@ def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path
 
 
 def with_nan(folder: Path, target: Path, parameter: str, row: int | None = None) -> Path:
-    """A copy of a model with NaN in a parameter, or in one of its rows."""
+    """Copy a model with NaN in a parameter, or in one of its rows."""
     shutil.copytree(folder, target)
     tensors = load_file(target / "model.safetensors")
     tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"].clone())
@@ -359,7 +359,7 @@ def test_a_cell_without_a_single_number_has_failed(study: dict[str, Any], llama_
 def test_answers_that_are_not_numbers_are_wrong_and_counted(
     study: dict[str, Any], llama_folder: Path, tmp_path: Path
 ) -> None:
-    """The model breaks at each ``7``; all items begin alike, so that they are read in one row."""
+    """The model fails at each ``7``; all items share a prefix, so they are read in one row."""
     seven = make_tokenizer()("7", add_special_tokens=False)["input_ids"][0]
     asked = [item.id for item in MadeUpTask().items if "7" in item.requests[0].context]
     broken = with_nan(llama_folder, tmp_path / "broken", "model.embed_tokens.weight", seven)
@@ -409,7 +409,7 @@ def test_a_recipe_that_turns_out_to_change_nothing_fails_and_the_others_run(stud
 def test_a_model_that_cannot_be_asked_costs_only_its_own_cells(
     study: dict[str, Any], llama_folder: Path, tmp_path: Path
 ) -> None:
-    """A BERT that is loaded as a decoder sees what it is to predict; that is only noticed once it is asked."""
+    """A BERT loaded as a decoder sees the tokens it should predict, which shows only when it is asked."""
     model = BertLMHeadModel(make_bert(len(make_tokenizer())).config)
     model.save_pretrained(tmp_path / "bert")
     make_tokenizer().save_pretrained(tmp_path / "bert")

@@ -16,7 +16,7 @@ RECORDED: dict[str, Any] = json.loads(FACT_FILE.read_text(encoding="utf-8"))
 
 
 def _missing() -> str:
-    """Say which of the recorded packages are not installed in the recorded version."""
+    """Return the recorded packages that are not installed in the recorded version."""
     found = {}
     for source in RECORDED["sources"]:
         try:
@@ -102,7 +102,7 @@ def objects(relation: str) -> dict[str, str]:
     return {fact["subject"]: fact["object"] for fact in RECORDED["facts"] if fact["relation"] == relation}
 
 
-# Everyday names that ISO 3166 does not have.
+# Common names that are not in ISO 3166.
 COUNTRIES = {
     "Brunei": "BN", "Cape Verde": "CV", "East Timor": "TL", "Ivory Coast": "CI", "Laos": "LA", "North Korea": "KP",
     "Russia": "RU", "South Korea": "KR", "Turkey": "TR", "Micronesia": "FM",

@@ -15,7 +15,7 @@ def reached(loaded, recipe):
 
 
 def count_by_hand(model):
-    """Zeros and sizes by role, from the modules' names and every single weight."""
+    """Count zeros and sizes by role, from module names and every single weight."""
     roles = {
         "q_proj": "attention.query",
         "k_proj": "attention.key",
@@ -138,7 +138,7 @@ def test_simulation_is_said(make_loaded, monkeypatch):
     assert reached(make_loaded(), "cast:attention").simulated
 
 
-# Each way of storing is the smallest for one of these; a layer's matrices by hand, as above.
+# Each storage format is the smallest for one of these; sizes by hand, as above.
 def test_the_smallest_way_of_storing_is_found(make_loaded):
     loaded = make_loaded()
     dense = reached(loaded, "baseline").dense_bytes
@@ -161,7 +161,7 @@ def test_removed_heads_are_stored_as_nothing_but_the_mask(make_loaded):
     loaded = make_loaded()
     result = reached(loaded, "l1_heads:attention:0.5")
     dense = reached(loaded, "baseline").dense_bytes
-    # Half of the query, key, value rows and of the output's columns, with a bit for each row and column.
+    # Half of the query, key and value rows and of the output columns, plus a bit per row and column.
     bits = 2 * ((32 + 32) // 8 * 2 + (16 + 32) // 8 * 2)
     assert result.smallest_bytes == dense - 4 * ATTENTION // 2 + bits
     assert result.removed_weights == ATTENTION // 2

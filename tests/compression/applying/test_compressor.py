@@ -30,7 +30,7 @@ def assert_same_contents(model, before):
 
 
 class CountingMethod(PruningMethod):
-    """Pruning that says how often it was prepared."""
+    """A pruning method that counts its preparations."""
 
     prepared = 0
 
@@ -41,7 +41,7 @@ class CountingMethod(PruningMethod):
 
 @pytest.fixture
 def counting(monkeypatch):
-    """Have the compressor find a method that zeroes everything and counts."""
+    """Install a method that zeroes everything and counts its preparations."""
 
     def rank(tensors, options, *, seed):
         return lambda _level: iter([torch.zeros(tensor.shape, dtype=torch.bool) for tensor in tensors])

@@ -52,7 +52,7 @@ def scales_of(result: Compressed) -> list[float]:
 
 
 def smallest(magnitudes: Sequence[Sequence[float]], level: float) -> list[set[int]]:
-    """For each matrix the flat indices that go: a sort of all numbers by magnitude, then matrix, then index."""
+    """Return the pruned flat indices per matrix, from a sort of all numbers by magnitude, then matrix, then index."""
     everything = [(size, which, at) for which, sizes in enumerate(magnitudes) for at, size in enumerate(sizes)]
     gone: list[set[int]] = [set() for _ in magnitudes]
     for _, which, at in sorted(everything)[: round(level * len(everything))]:
@@ -67,7 +67,7 @@ def torch_quantized(model: nn.Module, names: set[str]) -> nn.Module:
 
 
 def zeroed_by_hand(model: nn.Module, names: Sequence[str], level: float) -> None:
-    """Zero integers of torch's quantized layers in place."""
+    """Zero weights of torch's quantized layers in place."""
     layers = [model.get_submodule(name) for name in names]
     weights = [layer.weight() for layer in layers]
     gone = smallest([weight.dequantize().abs().flatten().tolist() for weight in weights], level)
@@ -114,7 +114,7 @@ small_integers = st.lists(st.integers(-3, 3) | st.sampled_from([-128, 127]), min
 def test_counts_are_exact_and_ties_go_in_order(
     rows: list[list[int]], scales: list[float], plain: int, level: float
 ) -> None:
-    """Scales are powers of two for the most part, so that integers of different matrices tie as well."""
+    """Most scales are powers of two, so that integers of different matrices tie as well."""
     weights: list[Weight] = [
         DenseWeight(torch.tensor([row]) * scale)
         if which == plain
@@ -148,12 +148,12 @@ def test_the_orders_give_different_weights_and_different_answers(level: float) -
             weights.append(torch.cat([integers_of(weight).flatten() for weight in result.weights.values()]))
     assert not torch.equal(*answers)
     assert not torch.equal(*weights)
-    # They prune the same number, but ties among integers are cut elsewhere than the numbers before were.
+    # Both prune the same number of weights, but break ties at different places.
     assert not torch.equal(weights[0] == 0, weights[1] == 0)
 
 
 def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
-    """Whole output units go, the largest weights with them; integers that are zeroed keep the scale they had."""
+    """Whole output units are pruned, including the largest weights; zeroed integers keep their old scale."""
     model = make_architecture("llama")
     with torch.no_grad():
         for layer in model.model.layers:
@@ -172,7 +172,7 @@ def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
 
 
 def test_pruning_that_has_nothing_left_to_do_is_refused() -> None:
-    """Quantization zeroes the smallest weights by itself: below its own sparsity, pruning changes nothing."""
+    """Quantization itself zeroes the smallest weights: below that sparsity, pruning changes nothing."""
     quantized = compressed("dynamic_int8:overall").reached
     assert quantized.selected_zeros > 0
     level = quantized.selected_zeros / quantized.selected_weights / 4

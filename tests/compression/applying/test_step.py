@@ -57,7 +57,7 @@ def recipes(method: str) -> list[str]:
 @pytest.mark.parametrize(("name", "dtype"), MODELS)
 @pytest.mark.parametrize("method", [name for name in METHODS.built_in if "torchao" not in name])
 def test_every_recipe_changes_something_or_is_refused(method: str, name: str, dtype: torch.dtype) -> None:
-    """The witness is the whole state and the answers, which no code of the comparison computes."""
+    """The reference is the full state and the logits, computed without the code under test."""
     model = loaded(name, dtype)
     state, said = model.model.state_dict(), logits_of(model.model)
     for recipe in recipes(method):

@@ -119,7 +119,7 @@ def test_ties_within_a_fused_parameter_go_to_the_lower_flat_index() -> None:
             layer.attention.query_key_value.weight.fill_(0.5)
             layer.attention.dense.weight.fill_(0.5)
     first = loaded.model.gpt_neox.layers[0].attention.query_key_value
-    # 2 layers of 96·32 and 32·32 equal weights; 1000 zeros are the first of the first parameter.
+    # 2 layers of 96·32 and 32·32 equal weights; the 1000 zeros come first in the first parameter.
     level = 1000 / (2 * 128 * 32)
     with compressor.applied(parse_recipe(f"l1_unstructured:attention:{level}")):
         assert (first.weight.flatten() == 0).nonzero().flatten().tolist() == list(range(1000))

@@ -13,7 +13,7 @@ from forgetmeter.compression.forms.weight import DenseWeight
 @pytest.mark.parametrize("shape", [(), (0,), (0, 5), (7,), (513, 700), (3, 40, 50)])
 def test_counts_as_torch_does(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     values = torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-    # Negative zeros are zeros.
+    # Negative zero counts as zero.
     values = values * (1 if dtype == torch.int8 else -1)
     assert count_nonzero(values) == int(torch.count_nonzero(values))
 
@@ -26,7 +26,7 @@ def test_nan_and_infinity_are_no_zeros_and_strides_do_not_matter() -> None:
 
 
 def test_units_that_are_all_zero_are_told_from_those_that_only_begin_so() -> None:
-    """Against a loop over all units; the matrix is larger than what is looked at first."""
+    """Against a loop over all units; the matrix is larger than the part checked first."""
     values = torch.zeros(3, 150, 200)
     generator = torch.Generator().manual_seed(0)
     values[:, 100:, 120:] = torch.rand(3, 50, 80, generator=generator) + 1

@@ -21,7 +21,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 
-# ALBERT's blocks are one and the same.
+# ALBERT's blocks share their weights.
 DROPPABLE = [name for name in ARCHITECTURES if name != "albert"]
 
 
@@ -90,7 +90,7 @@ def test_a_cache_of_keys_and_values_still_works(name: str) -> None:
 
 
 def make_deep(idle: int) -> Loaded:
-    """Four blocks, one of which hardly does anything."""
+    """Make a model of four blocks, one of which does almost nothing."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix
 
-# One key and value for all query heads of a layer: none can go.
+# One key and value for all query heads of a layer: none can be removed.
 ONE_GROUP = ("falcon_multi_query",)
 HEADS = 4
 
@@ -37,7 +37,7 @@ def by_attention(name: str) -> dict[object, list[Matrix]]:
 
 
 def unit_values(model: nn.Module, matrix: Matrix) -> list[Tensor]:
-    """The matrix's weights unit by unit: a row of query, key and value, a column of the output projection."""
+    """Return the matrix's weights by unit: rows of query, key and value, columns of the output projection."""
     tensor = model.get_parameter(matrix.parameter).detach()
     tensor = tensor.t() if matrix.form == "conv1d" else tensor
     if matrix.role.part == "output":
@@ -47,7 +47,7 @@ def unit_values(model: nn.Module, matrix: Matrix) -> list[Tensor]:
 
 
 def removed_by_hand(name: str, level: float) -> dict[object, set[int]]:
-    """Which groups go of each attention: the smallest sums, but never the largest of an attention."""
+    """Return the removed groups per attention: the smallest sums, but never an attention's largest."""
     everything = []
     for which, parts in by_attention(name).items():
         groups = min(heads_of(matrix) for matrix in parts)
@@ -70,7 +70,7 @@ def heads_of(matrix: Matrix) -> int:
 
 
 def silence(model: nn.Module, name: str, gone: dict[object, set[int]]) -> None:
-    """Zero what the heads say, where it goes into the output projection."""
+    """Zero the heads' outputs at the input of the output projection."""
     for which, parts in by_attention(name).items():
         groups = min(heads_of(matrix) for matrix in parts)
         output = next(matrix for matrix in parts if matrix.role.part == "output")

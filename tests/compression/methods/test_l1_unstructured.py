@@ -25,7 +25,7 @@ LEVELS = (0, 0.1, 0.25, 1 / 3, 0.5, 0.77, 0.999, 1)
 def matrices(*, seed=0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     shapes = ((8, 6), (5, 13), (1, 7), (16, 16))
-    # Magnitudes without ties, in random order over all matrices.
+    # Distinct magnitudes, in random order over all matrices.
     total = sum(rows * columns for rows, columns in shapes)
     order = torch.randperm(total, generator=generator).to(torch.float64) + 1
     signs = torch.randint(0, 2, (total,), generator=generator) * 2 - 1
@@ -89,7 +89,7 @@ def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
-    """Of weights of all kinds: infinite, subnormal, negative zero, transposed, with and without ties."""
+    """For all kinds of weights: infinite, subnormal, negative zero, transposed, with and without ties."""
     tiny = torch.finfo(dtype).smallest_normal / 2
     special = torch.tensor([float("inf"), -float("inf"), tiny, -tiny, -0.0, 0.0, 1.0, -1.0], dtype=dtype)
     tensor = torch.cat([special, torch.randn(56, dtype=torch.float64).to(dtype)]).view(8, 8).t()

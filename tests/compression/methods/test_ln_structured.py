@@ -28,7 +28,7 @@ def loaded(name: str) -> Loaded:
 @pytest.mark.parametrize("dim", [0, 1])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_masks_are_torchs(name: str, dim: int, n: str, level: float) -> None:
-    """GPT-2's Conv1D stores output units as columns, which are torch's dimension 1."""
+    """GPT-2's Conv1D stores output units as columns, torch's dimension 1."""
     model = loaded(name).model
     recipe = parse_recipe(f"ln_structured:overall:{level}:dim={dim}:n={n}")
     result = Compressor(loaded(name)).compressed(recipe)
@@ -76,7 +76,7 @@ def test_biases_of_removed_units_stay() -> None:
 def test_counts_are_exact_and_ties_go_to_the_lower_index(
     rows: int, columns: int, experts: int, level: float, dim: int, n: float | str, seed: int
 ) -> None:
-    """Few values, so that norms tie; experts' units compete within their tensor."""
+    """Few distinct values, so that norms tie; experts' units compete within their tensor."""
     tensor = torch.randint(-1, 2, (experts, rows, columns), generator=torch.Generator().manual_seed(seed)).float()
     (keep,) = rank([tensor], {"n": n, "dim": dim}, seed=0)(level)
     units = [

@@ -39,7 +39,7 @@ def by_hand(rows: list[list[float]], zeros: int, size: int) -> list[list[float]]
 def test_every_group_loses_its_smallest(
     rows: int, groups: int, pattern: tuple[int, int], seed: int, piece: int
 ) -> None:
-    """Few values, so that magnitudes tie."""
+    """Few distinct values, so that magnitudes tie."""
     zeros, size = pattern
     values = torch.randint(-3, 4, (rows, groups * size), generator=torch.Generator().manual_seed(seed)).float()
     with pytest.MonkeyPatch.context() as patch:

@@ -47,7 +47,7 @@ def test_random_unstructured_is_torchs(level: float, seed: int) -> None:
 
 @pytest.mark.parametrize("recipe", ["random_unstructured:overall:0.3", "random_structured:overall:0.3"])
 def test_what_is_drawn_does_not_depend_on_the_dtype(recipe: str) -> None:
-    """A study computes in float32 by default, and ``compress`` in the dtype of the file: both prune the same."""
+    """A study computes in float32 by default, ``compress`` in the file's dtype; both must prune the same weights."""
     for parameter, values in ours("llama", recipe, 3).items():
         assert torch.equal(ours("llama", recipe, 3, torch.bfloat16)[parameter] == 0, values == 0)
 

@@ -26,7 +26,7 @@ from forgetmeter.specs.recipe import parse_recipe
 
 
 def by_hand(values: Tensor, bits: int, group_size: int) -> Tensor:
-    """Each group alone, in float32, number by number."""
+    """Round each group by itself, in float32, one number at a time."""
     rounded = torch.zeros(values.shape)
     width = group_size or values.shape[1]
     for row in range(values.shape[0]):
@@ -77,7 +77,7 @@ def test_scales_are_the_observers(bits: int) -> None:
     faked = torch.fake_quantize_per_channel_affine(
         values, scales, zero_points.int(), 0, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     )
-    # torch multiplies by the reciprocal: a number that lies halfway may go to the other side.
+    # torch multiplies by the reciprocal, so a number halfway may round the other way.
     different = ~torch.isclose(done.values(), faked, rtol=1e-6, atol=0)
     assert float(different.float().mean()) < 0.02
 
@@ -96,7 +96,7 @@ def test_no_weight_but_a_clipped_one_moves_by_more_than_half_a_step(seed: int, b
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "mixtral"])
 def test_layers_are_rounded_output_unit_by_output_unit(name: str) -> None:
-    """GPT-2 stores output units as columns; what is fused has a scale for each unit anyway; experts are matrices."""
+    """GPT-2 stores output units as columns; fused layers have a scale per unit anyway; experts are matrices."""
     loaded = Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
     said = logits_of(loaded.model)
     with Compressor(loaded).applied(parse_recipe("round_to_nearest:overall:3:group_size=8")) as result:

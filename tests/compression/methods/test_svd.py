@@ -43,7 +43,7 @@ def test_level_0_changes_nothing_and_the_dtype_stays() -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox"])
 def test_a_whole_layer_is_one_matrix(name: str) -> None:
-    """What is fused in one parameter and selected together is decomposed together."""
+    """Parts of a fused parameter that are selected together are decomposed together."""
     loaded = Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
     said = logits_of(loaded.model)
     with Compressor(loaded).applied(parse_recipe("svd:attention:0.75")) as result:

@@ -81,7 +81,7 @@ def test_int8_is_the_arithmetic_written_out() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_pruning_afterwards_zeroes_exactly_what_it_says(method: str) -> None:
-    """8-bit weights stay torchao's; 4-bit ones are packed, and 0 is none of their values, so they become plain."""
+    """8-bit weights stay torchao's; packed 4-bit ones cannot represent 0, so they become plain."""
     pytest.importorskip("torchao")
     model = loaded()
     with Compressor(model).applied(parse_recipe(f"{method}:attention+l1_unstructured:attention:0.5")) as result:

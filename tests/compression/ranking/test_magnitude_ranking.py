@@ -41,7 +41,7 @@ def assert_same(actual, expected):
         assert torch.equal(one, other)
 
 
-# Few distinct values, so that ties are the rule; with both zeros, a subnormal and neighbouring numbers.
+# Few distinct values, so that most tie; with both zeros, a subnormal and adjacent numbers.
 VALUES = (0.0, -0.0, 1.0, -1.0, 1.0078125, -2.0, 0.5, 1e-7, -3e38, math.inf, -math.inf, 0.3)
 
 

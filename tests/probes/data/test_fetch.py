@@ -23,7 +23,7 @@ Pack = Callable[[str, str], Path]
 
 @pytest.fixture
 def pack(data: Path, tmp_path: Path) -> Pack:
-    """Zip a made-up probe, below a folder, with files beside it that are none of its own."""
+    """Zip a made-up probe in a folder, with unrelated files beside it."""
 
     def packed(probe: str, below: str) -> Path:
         path = tmp_path / f"{probe}.zip"
@@ -40,7 +40,7 @@ def pack(data: Path, tmp_path: Path) -> Pack:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Serve what is put into a table; of paths with ``cut`` in them, half."""
+    """Serve contents by path; of paths that contain ``cut``, only half."""
     served: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,7 +69,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# LAMA's zip has data/; GitHub's archives have a folder with the commit, and BEAR's repository two probes in it.
+# LAMA's zip has data/; GitHub's archives have a folder named for the commit, BEAR's with two probes.
 @pytest.mark.parametrize(
     ("name", "probe", "below"), [("lama", "LAMA", "data/"), ("bear", "BEAR", "BEAR-0a1b2c/BEAR/"), ("lama", "LAMA", "")]
 )

@@ -35,7 +35,7 @@ def test_there_are_enough_facts_relations_and_phrasings(shipped: FactFile) -> No
 
 
 def test_a_subject_stands_once_and_has_one_answer(relation: FactRelation) -> None:
-    # As it would be read, whatever its capitals.
+    # Ignoring case.
     subjects = Counter(fact.subject.casefold() for fact in relation.facts)
     assert [subject for subject, number in subjects.items() if number > 1] == []
 
@@ -73,7 +73,7 @@ def test_popularity_is_a_number_of_people(relation: FactRelation) -> None:
 
 
 def test_the_first_facts_of_a_relation_are_a_fair_sample(shipped: FactFile) -> None:
-    # Were they in alphabetical order or by popularity, the first tenth would be far from the whole.
+    # If sorted by name or popularity, the first tenth would differ from the whole.
     for relation in shipped.relations:
         subjects = [fact.subject for fact in relation.facts]
         assert subjects != sorted(subjects)

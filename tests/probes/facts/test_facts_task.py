@@ -167,7 +167,7 @@ def test_the_shipped_facts_need_no_data_folder(tmp_path: Path) -> None:
 
 
 def test_ids_and_hashes_of_the_shipped_facts_are_stable() -> None:
-    # Runs that are stored are paired by these: a change of facts, phrasings or their order needs a new version.
+    # Stored runs are paired by these: changed facts, phrasings or order need a new version.
     items = load_task("facts:relations=country_capital", limit=2).items
     assert [(item.id, item.fields["subject"], item.content_hash) for item in items[:2]] == [
         ("facts/country_capital/0/0", "Liberia", "fedbde977a624710"),

@@ -97,7 +97,7 @@ def test_evidence_asks_every_sentence(data: Path) -> None:
         "lama/trex/P19/2/0": "Ada came from ___.",
     }
     assert task.description.filters == {"incomplete fact": 2, "no evidence": 7, "not one blank": 1}
-    # Each fact without evidence, and each sentence, counts as one question.
+    # A fact without evidence counts as one question, as does each sentence.
     assert task.description.official_size == 13
 
 

@@ -52,7 +52,7 @@ def test_the_papers_metric_ignores_case_spaces_and_sentences_asked_before(task: 
     assert [outcome.metrics.get("paper_p_at_1") for outcome in judgement.outcomes] == [1, 0, 0, 0, 0, 0, None]
     assert "duplicate" in task.items[-1].fields
     assert judgement.metrics["paper_p_at_1"] == pytest.approx(1 / 6)
-    # P20 has no sentence of its own, so that two relations count.
+    # P20 has no sentence of its own, so two relations count.
     assert judgement.metrics["paper_p_at_1_macro"] == pytest.approx((1 / 3 + 0) / 2)
 
 
@@ -150,7 +150,7 @@ def test_totals_are_those_of_a_plain_count(task: Task, seed: int) -> None:
     reciprocal: dict[str, list[float]] = {}
     for item, said_of_it in zip(task.items, answers, strict=True):
         if said_of_it is not None:
-            # The order of a stable sort from the likeliest on; the first of equals is the prediction.
+            # A stable sort from the likeliest on; the first of equals is the prediction.
             order = sorted(range(len(item.choices)), key=lambda place: -said_of_it.candidates[place])
             right.setdefault(item.fields["relation"], []).append(order[0] == item.gold[0])
             reciprocal.setdefault(item.fields["relation"], []).append(1 / (1 + order.index(item.gold[0])))

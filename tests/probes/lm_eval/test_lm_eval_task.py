@@ -32,7 +32,7 @@ DOCUMENTS = [
     {"q": "Is fire cold?", "choices": ["no", "yes, it is"], "label": 0},
     {"q": "Is tea wet?", "choices": ["maybe", "yes"], "label": 1},
 ]
-"""Made up, as are the definitions below; real tasks are in the tests marked `data`."""
+"""Made up, like the definitions below; real tasks are in the tests marked `data`."""
 
 
 def write_task(folder: Path, name: str, definition: str, data: str) -> Path:
@@ -111,7 +111,7 @@ def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path)
     assert (second.correct, second.prediction, second.margin) == (True, "no", 1.0)
     assert (third.correct, third.prediction, third.rank, third.margin) == (False, "maybe", 2, -0.5)
     assert first.loglikelihoods == (-2.0, -1.5)
-    # By length, "yes, it is" (-0.5 a character) beats "no" (-2), and "yes" loses to "maybe" (-0.6 against -1.17).
+    # Per character, "yes, it is" (-0.5) beats "no" (-2), and "yes" (-1.17) loses to "maybe" (-0.6).
     assert [o.metrics["acc_norm"] for o in judgement.outcomes] == [1.0, 0.0, 0.0]
     assert judgement.metrics == pytest.approx({"acc": 2 / 3, "acc_norm": 1 / 3})
 
@@ -119,7 +119,7 @@ def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path)
 def own_task(
     folder: Path, documents: Sequence[dict[str, Any]], metric: str = "acc", more: str = "", target: str = "label"
 ) -> Task:
-    """A task of these documents, each with ``q``, ``choices`` and ``label``."""
+    """Make a task of these documents, each with ``q``, ``choices`` and ``label``."""
     (folder / "own.json").write_text("\n".join(json.dumps(document) for document in documents))
     definition = (
         f"output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: '{target}'\n"
@@ -133,11 +133,11 @@ def own_task(
 @pytest.mark.parametrize(
     ("metric", "values", "right", "prediction", "rank", "margin"),
     [
-        # A character of the long answer is likelier, the answer itself is not.
+        # The long answer is likelier per character, but not as a whole.
         ("acc", (-4.0, -5.0), False, "no", 2, -1.0),
         ("acc_norm", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
         ("acc_bytes", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
-        # What is unlikely by itself has gained more.
+        # The answer that is unlikely without the question gains more.
         ("acc_mutual_info", (-4.0, -5.0, -1.0, -9.0), True, "yes, it is", 1, 7.0),
         ("exact_match", (-4.0, -0.5), True, "yes, it is", None, None),
         ("exact_match", (-0.5, -4.0), False, "no", None, None),
@@ -222,7 +222,7 @@ def test_an_empty_choice_leaves_its_item_out_even_at_the_beginning(made_up: Path
 
 
 def test_right_answers_in_two_forms_are_not_judged_by_the_first(made_up: Path) -> None:
-    """lm-eval learns from its first document whether there may be several, and judges the others wrong."""
+    """lm-eval decides by its first document whether there may be several, and misjudges the others."""
     for labels in (("1", "[0, 1]"), ("[0, 1]", "1")):
         task = own_task(made_up, [GOOD | {"label": label} for label in labels], target="{{label}}")
         assert [item.problem is None for item in task.items] == [True, False]

@@ -74,7 +74,7 @@ def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
     assert "Asked: 4 candidates 300 items each; 3 candidates 900 items each." in words
     assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words
     assert "forgetmeter report runs/a/last" in words
-    # What is to be copied is not broken.
+    # Commands to copy are not wrapped.
     assert max(len(line) for line in lines if not line.startswith("make it")) <= width
 
 

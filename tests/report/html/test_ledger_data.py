@@ -57,7 +57,7 @@ def entries(data):
 
 
 def expected(run):
-    """The same, from the data frames, row by row."""
+    """Return the same from the data frames, row by row."""
     rows = {(r.model, r.recipe, r.task, r.item_id): r for r in run.outcomes.itertuples()}
     found = set()
     for (model, recipe, task, item), row in rows.items():

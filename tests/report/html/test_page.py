@@ -23,7 +23,7 @@ ALL = {"baseline": KNOWN, HALF: [False] * 6 + KNOWN[6:], MOST: [False] * 36, INT
 
 
 class Tags(HTMLParser):
-    """Collects what a browser would make of a page: its elements, and its text."""
+    """Collects a page's elements and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def page(tmp_path) -> str:
 def test_the_first_screen_has_the_answer_and_one_chart(page):
     screen = page[page.index("<main") : page.index("<nav")]
     text = " ".join(Tags(screen).text.split())
-    # 6 of the 30 known facts are forgotten at 50%, all at 90%; int8 changes nothing.
+    # 6 of the 30 known facts are forgotten at 50%, all at 90%, none by int8.
     assert "It knows 83.3% of 36 facts of lama/trex (guessing: 12.5%)." in text
     assert "Without 90% of attention and feed-forward, 100.0% is gone." in text
     assert "8-bit (both) forgets 0.0% of that; in accuracy it is not beyond chance (drop 0.0 points, -" in text

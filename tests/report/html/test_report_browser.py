@@ -68,7 +68,7 @@ def opened(driver: webdriver.Chrome, page: Path) -> Iterator[webdriver.Chrome]:
     driver.get_log("browser"), driver.get_log("performance")
     driver.get(page.as_uri())
     yield driver
-    # Only where something is kept: cleared by one page, it may be gone after the next one has kept something.
+    # Only if something is stored: clearing may take effect after the next page has stored something.
     driver.execute_script("try { if (localStorage.length) localStorage.clear() } catch (error) {}")
     severe = [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     assert not severe
@@ -80,7 +80,7 @@ def size(driver: webdriver.Chrome, width: int) -> None:
 
 
 def rows(driver: webdriver.Chrome) -> list[str]:
-    # In one step, as the page replaces its rows at any time.
+    # In one step, since the page may replace its rows at any time.
     script = "return Array.from(document.querySelectorAll('#ledger-table tbody tr'), (row) => row.innerText)"
     found: list[str] = driver.execute_script(script)
     return found
@@ -116,7 +116,7 @@ def test_markup_in_the_data_is_text_and_nothing_runs(opened: webdriver.Chrome) -
     assert any(SCRIPT in row for row in rows(opened))
     assert opened.execute_script("return window.hacked") is None
     assert not opened.find_elements(By.CSS_SELECTOR, "img, main script, td b, td i")
-    # Three of its own: the theme, the data, the page.
+    # The page's own three: theme, data, page.
     assert len(opened.find_elements(By.TAG_NAME, "script")) == 3
 
 
@@ -126,7 +126,7 @@ def test_even_a_script_that_got_in_would_not_run(opened: webdriver.Chrome) -> No
         "document.body.append(script);"
     )
     assert opened.execute_script("return window.hacked") is None
-    opened.get_log("browser")  # that it was refused is said there
+    opened.get_log("browser")  # where the refusal is logged
 
 
 def test_the_ledger_is_searched_by_text_recipe_kind_and_relation(opened: webdriver.Chrome) -> None:
@@ -150,7 +150,7 @@ def test_the_ledger_is_searched_by_text_recipe_kind_and_relation(opened: webdriv
 def test_the_ledger_is_searched_by_relation_and_recipe(opened: webdriver.Chrome) -> None:
     Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value(HALF)
     assert len(search(opened, "p1", number=2)) == 2
-    # Words are found wherever they stand: the relation's in words, the question's, the right answer's.
+    # Words are found in the relation, the question and the right answer.
     assert len(search(opened, f'{RELATION.upper()} 3 "QUOTED" CITY', number=1)) == 1
     Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value("")
     assert all("50% pruned" in row for row in search(opened, "50% PRUNED", number=5))
@@ -159,7 +159,7 @@ def test_the_ledger_is_searched_by_relation_and_recipe(opened: webdriver.Chrome)
 def test_what_is_forgotten_in_some_words_only_can_be_chosen(
     driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Facts in two phrasings: of the first both are forgotten, of the second one.
+    # Facts in two phrasings: both are forgotten of the first fact, one of the second.
     folder = tmp_path_factory.mktemp("phrasings") / "run"
     right = {"baseline": [True] * 8, HALF: [False, False, True, False, True, True, True, True]}
     write_hostile_run(str(folder), right, recipes=("baseline", HALF), phrasings=2)
@@ -217,7 +217,7 @@ def test_the_theme_is_switched_and_remembered(opened: webdriver.Chrome) -> None:
     assert dark != light
 
     def remembered(_: object) -> bool:
-        # A busy browser may store it a little later, or clear only then what the page before had kept.
+        # A busy browser may store it late, or only now clear what the previous page stored.
         Select(opened.find_element(By.ID, "theme")).select_by_value("dark")
         opened.refresh()
         return background(opened) == dark

@@ -49,7 +49,7 @@ def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = (), chanc
             "20% of BOTH can go for 4.0% of that. Without 30% of BOTH, 70.0% is gone.",
         ),
         ((0.6, 0.2), "Already without 10% of BOTH, 40.0% is gone."),
-        # What is retained again at a higher level does not make that level affordable.
+        # A higher level that retains more again does not count as affordable.
         (
             (0.999, 0.7, 0.999),
             "10% of BOTH can go for 0.1% of that. Without 20% of BOTH, 30.0% is gone.",

@@ -66,7 +66,7 @@ def test_a_variant_with_other_items_in_another_order(write_run: Callable[..., st
     assert found.paired[1].tolist() == [False, True, False, True, False]
     assert found.correct[1].tolist() == [False, False, False, True, True]
     assert found.margin[1, [1, 3, 4]].tolist() == [1, 3, 9]
-    # The baseline said 4 where it was right, and 5 elsewhere.
+    # The baseline answered 4 if right, else 5.
     assert found.changed[1].tolist() == [False, False, False, True, False]
 
 

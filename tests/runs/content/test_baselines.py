@@ -42,7 +42,7 @@ def test_no_items() -> None:
 
 
 def test_the_majority_answer_is_that_of_the_relation() -> None:
-    # Place 0 is right most often in one relation, place 1 in the other; over both lists, each in two of four.
+    # Place 0 is right most often in one relation, place 1 in the other; overall, each in two of four.
     items = pd.DataFrame(
         {
             "task": ["a"] * 7,

@@ -36,7 +36,7 @@ WORDS = ["the", "inn", "in", "a", "thin", "hint", "of", "tea", "and", "it", "hit
 
 
 def made_up_items(*, seed: int, count: int = 12) -> list[Item]:
-    """Questions of random words with 1 to 4 choices; some share contexts, some share continuations."""
+    """Make questions of random words with 1 to 4 choices; some share contexts, some share continuations."""
     dice = random.Random(seed)
 
     def phrase(most: int) -> str:
@@ -55,7 +55,7 @@ def made_up_items(*, seed: int, count: int = 12) -> list[Item]:
 
 
 def one_by_one(model: LlamaForCausalLM, items: list[Item]) -> list[list[RequestScore]]:
-    """The brute-force reference: each request alone, in full, without any batching."""
+    """Score each request alone, in full, without batching: the brute-force reference."""
     tokenizer = make_tokenizer()
     scores = []
     for item in items:
@@ -96,7 +96,7 @@ def test_scores_are_those_of_each_request_alone(batch_tokens: int) -> None:
 
 def test_greedy_answers_are_recognized() -> None:
     model, tokenizer = make_llama(), make_tokenizer()
-    # A random model mostly continues with bytes that are no text: look for a context after which it does not.
+    # A random model mostly continues with invalid bytes: look for a context where it does not.
     for context in (f"{one} {other}" for one in WORDS for other in WORDS):
         with torch.no_grad():
             best = int(model(torch.tensor([tokenizer(context)["input_ids"]])).logits[0, -1].argmax())
@@ -170,7 +170,7 @@ def test_only_wanted_positions_reach_the_head() -> None:
     engine.score(prepared)
     requests = tokenize_requests([r for item in items for r in item.requests], make_tokenizer(), max_length=512)
     wanted = {request.inputs[: len(request.inputs) - n] for request in requests for n in range(len(request.targets))}
-    # Places that several requests share are looked at once.
+    # Positions shared by several requests are computed once.
     assert len(wanted) <= sum(seen) <= sum(len(request.targets) for request in requests)
 
 
@@ -183,7 +183,7 @@ def test_branches_are_tried_on_the_model_itself() -> None:
     assert level(make_llama()) == "packed"
 
     class Stubborn(LlamaForCausalLM):
-        """Takes no notice of masks and positions: branches would see each other."""
+        """Ignores masks and positions, so branches would see each other."""
 
         def forward(self, input_ids, **_):  # type: ignore[no-untyped-def]
             return super().forward(input_ids=input_ids)

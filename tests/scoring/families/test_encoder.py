@@ -59,7 +59,7 @@ def test_pseudo_loglikelihoods_are_those_of_lm_pub_quiz(loaded: Loaded, batch_to
 
 
 def padded_loop(loaded: Loaded, item: Item) -> tuple[float, int, list[str]]:
-    """The paper's way: pad to 128, logits at every position, softmax over the vocabulary at the mask."""
+    """Score as the paper does: pad to 128, logits at every position, softmax over the vocabulary at the mask."""
     tokenizer = loaded.tokenizer
     given = tokenizer(
         item.cloze.filled(tokenizer.mask_token), padding="max_length", max_length=128, return_tensors="pt"
@@ -77,7 +77,7 @@ def padded_loop(loaded: Loaded, item: Item) -> tuple[float, int, list[str]]:
 
 @pytest.mark.parametrize(("loaded", "answer"), [(bert(), "Paris"), (roberta(), "the")], ids=["bert", "roberta"])
 def test_masks_are_filled_as_by_the_papers_loop(loaded: Loaded, answer: str) -> None:
-    # At the start of a text there is no space, and in RoBERTa's vocabulary "the" without one is two tokens.
+    # A text starts without a space, and in RoBERTa's vocabulary "the" without one is two tokens.
     statements = STATEMENTS if answer == "Paris" else STATEMENTS[::2]
     asked = items("vocabulary", statements, (answer,))
     engine = Engine(loaded)
@@ -138,7 +138,7 @@ def test_a_task_of_which_nothing_can_be_asked_is_refused() -> None:
 
 @pytest.mark.parametrize("among", ["vocabulary", "answers", "candidates"])
 def test_a_text_with_a_mask_of_its_own_is_left_out(among: str) -> None:
-    """Else the first of the two masks would be read, wherever the blank is."""
+    """Otherwise the first of the two masks would be read, wherever the blank is."""
     clozes = [("The capital of [MASK] is ", "."), ("The capital of France is ", ".")]
     asked = items(among, clozes, ("paris", "rome"))
     prepared = Engine(bert()).prepare(asked)

@@ -77,7 +77,7 @@ def cloze_items(*, among: str) -> list[Item]:
 
 
 def decoded(model: PreTrainedModel, context: list[int], written: list[int]) -> torch.Tensor:
-    """Log-probabilities, at each place of what is written, of the token that comes next."""
+    """Return log-probabilities of the next token at each position of the target."""
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([context]), decoder_input_ids=torch.tensor([written])).logits
     logprobs: torch.Tensor = logits[0].log_softmax(-1)
@@ -126,7 +126,7 @@ def test_bart_ranks_whole_texts() -> None:
 )
 def test_the_vocabulary_is_ranked_where_the_blank_is(loaded: Loaded, mask: str, before) -> None:  # type: ignore[no-untyped-def]
     engine = Engine(loaded)
-    # In these vocabularies "e" is one token, and " the" too.
+    # "e" and " the" are one token in these vocabularies.
     items = [
         Item("x/0", "", Cloze("the inn has ", ".", "vocabulary"), ("the",), (0,)),
         Item("x/1", "", Cloze("", " is in the inn", "vocabulary"), ("e",), (0,)),

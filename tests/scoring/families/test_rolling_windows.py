@@ -79,7 +79,7 @@ def test_perplexity_is_lm_evals(text_file: Path, window: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _documents_are_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its class is abstract: a document of any data set; here they are the texts themselves.
+    # lm-eval's class is abstract; here the documents are the texts themselves.
     monkeypatch.setattr(LmEvalPerplexityTask, "doc_to_target", staticmethod(lambda doc: doc))
 
 
@@ -94,7 +94,7 @@ def test_a_tokenizer_that_begins_texts_begins_them_once() -> None:
     loaded = wrap(model, tokenizer)
     (answer,) = Engine(loaded).score(Engine(loaded).prepare([_item("the inn")]))
     assert isinstance(answer, TextAnswer)
-    # Without the beginning and the end that this tokenizer puts around each text.
+    # Without the special tokens that this tokenizer puts around each text.
     assert answer.tokens == len(tokenizer("the inn", add_special_tokens=False)["input_ids"])
 
 

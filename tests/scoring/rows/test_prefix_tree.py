@@ -15,7 +15,7 @@ from forgetmeter.scoring.rows.prefix_tree import Packed, WantedSequence, group_r
 
 @st.composite
 def wanted(draw: st.DrawFn) -> list[WantedSequence]:
-    """Sequences of a tiny alphabet, so that beginnings and whole sequences coincide often."""
+    """Generate sequences over a tiny alphabet, so that prefixes and whole sequences often coincide."""
     many = draw(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=1, max_size=12))
     return [
         WantedSequence(
@@ -29,7 +29,7 @@ def wanted(draw: st.DrawFn) -> list[WantedSequence]:
 
 
 def seen_by_slot(packed: Packed, *, vocabulary: bool) -> dict[int, tuple[int, tuple[int, ...], int]]:
-    """Read back from the rows, by the definition of one, what the model sees where each slot is read."""
+    """Return the context, the tokens seen and the target of each slot, by the definition of a row."""
     found = {}
     for row in packed.rows:
         parents = row.parents or tuple(range(ROOT, len(row.tokens) - 1))

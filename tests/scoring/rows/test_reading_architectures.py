@@ -23,7 +23,7 @@ from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.rows.reading import read
 
 NO_BRANCHES = {"bloom"}
-"""Where positions are told by the attention mask alone."""
+"""Architectures whose positions follow from the attention mask alone."""
 
 
 def family(name: str) -> Family:
@@ -52,7 +52,7 @@ def sequences() -> list[WantedSequence]:
 
 
 def alone(model: PreTrainedModel, sequence: WantedSequence) -> float:
-    """The brute-force reference."""
+    """Score one sequence alone: the brute-force reference."""
     with torch.no_grad():
         logprobs = model(torch.tensor([sequence.tokens])).logits[0].log_softmax(-1)
     return sum(float(logprobs[place - 1, token]) for place, token in enumerate(sequence.tokens) if place >= 2)

@@ -97,7 +97,7 @@ def test_the_end_is_found_whatever_letters_a_tokenizer_knows() -> None:
 
 @pytest.mark.parametrize("template", ["$A </s>", "<s> $A </s>", "<s> $A </s> </s>", "<s> $A", "$A"])
 def test_what_ends_every_text_stands_neither_in_the_middle_nor_at_the_end(template: str) -> None:
-    """lm-eval leaves it there; the witness are the tokens of context and continuation without special ones."""
+    """lm-eval keeps it; the reference is the tokens of context and continuation without special ones."""
     tokenizer = make_tokenizer()
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         template, special_tokens=[("<s>", 0), ("</s>", 1)]
