@@ -24,7 +24,7 @@ def outputs_of(notebook: nbformat.NotebookNode) -> list[str]:
     return found
 
 
-def test_the_notebook_runs_and_shows_what_it_showed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_and_reproduces_its_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A home without the user's settings.
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     stored = nbformat.read(NOTEBOOK, as_version=4)

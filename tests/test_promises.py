@@ -24,7 +24,7 @@ def no_network(*_: object, **__: object) -> None:
     raise AssertionError("something tried to reach the network")
 
 
-def test_a_study_of_a_folder_reaches_for_no_network(
+def test_a_study_of_a_folder_uses_no_network(
     llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No telemetry, and nothing is fetched unasked."""
@@ -67,7 +67,7 @@ class Proof:
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "model.safetensors", "model.gguf", "tokenizer.json", "vocab.pkl"]
 )
-def test_no_pickle_is_read_whatever_it_is_called(llama_folder: Path, tmp_path: Path, name: str) -> None:
+def test_no_pickle_is_read_whatever_its_name(llama_folder: Path, tmp_path: Path, name: str) -> None:
     folder, proof = tmp_path / "model", tmp_path / "the-code-ran"
     shutil.copytree(llama_folder, folder)
     if name == "pytorch_model.bin":

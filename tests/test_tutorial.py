@@ -38,7 +38,7 @@ def test_a_command_that_fails_is_not_an_output() -> None:
         printed_by("echo half; exit 3")
 
 
-def test_outputs_are_replaced_and_all_else_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_outputs_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = "A\n\n```console\n$ echo one > a; \\\n  cat a\nstale\n$ cat a\n```\n\nB\n\n```python\nx = 1\n```\n\n"
     page += "```python\nprint(x + 1)\n```\n\n```text\nstale\n```\n\nC\n"

@@ -29,7 +29,9 @@ RECIPES = {
 
 @pytest.mark.parametrize("format", RECIPES)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_what_is_written_is_read_back(name: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_checkpoints_load_as_the_compressed_model(
+    name: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if format == "compressed-tensors":
         pytest.importorskip("compressed_tensors")
     make_architecture(name).save_pretrained(tmp_path / "source")
@@ -136,7 +138,7 @@ def test_blocks_of_two_kinds_keep_theirs_or_are_refused(name: str, dropped: str,
     torch.testing.assert_close(logits_of(loaded(out)), logits_of(in_memory(tmp_path / "source", recipe)))
 
 
-def test_a_folder_that_would_load_as_another_model_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_would_load_as_another_model_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As SmolLM3 was once written: without its order of blocks with and without positions."""
     of_two_kinds("smollm3").save_pretrained(tmp_path / "source")
 
@@ -174,7 +176,7 @@ def test_the_rounding_of_a_16_bit_checkpoint_is_measured(recipe: str, tmp_path: 
     assert written.rounding / 3 <= moved <= 3 * written.rounding + 1e-4
 
 
-def test_checking_can_be_left_out_and_is_said(tmp_path: Path) -> None:
+def test_skipping_the_check_is_reported(tmp_path: Path) -> None:
     of_two_kinds("llama").save_pretrained(tmp_path / "source")
     for place, check in enumerate((None, True, False)):
         written = compress_checkpoint(
@@ -183,7 +185,7 @@ def test_checking_can_be_left_out_and_is_said(tmp_path: Path) -> None:
         assert written.is_checked == (check is not False)
 
 
-def test_settings_of_what_is_left() -> None:
+def test_settings_match_the_remaining_blocks() -> None:
     settings = {
         "layer_types": ["a", "b", "c", "d"],
         "eos_token_id": [1, 2, 3, 4],

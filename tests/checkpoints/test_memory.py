@@ -55,7 +55,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")
-def test_memory_is_a_fraction_of_the_checkpoint(large: Path, tmp_path: Path) -> None:
+def test_memory_stays_a_fraction_of_the_checkpoint(large: Path, tmp_path: Path) -> None:
     recipe = "n_m:overall+l1_unstructured:overall:0.6"
     # Exclude one-time costs of a first run, such as imports.
     make_architecture("llama").save_pretrained(tmp_path / "tiny")

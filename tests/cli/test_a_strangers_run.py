@@ -69,13 +69,13 @@ def test_names_with_control_characters_do_not_reach_the_terminal(folder: Path, a
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json", "markdown"])
-def test_forgotten_items_do_not_reach_it_either(folder: Path, format: str) -> None:
+def test_forgotten_items_with_control_characters_do_not_either(folder: Path, format: str) -> None:
     disfigure(folder)
     result = CliRunner().invoke(app, ["forgotten", str(folder), "--recipe", INT8, "--format", format])
     assert_harmless(result.output)
 
 
-def test_a_name_that_climbs_out_of_the_folder_reads_and_writes_nothing_there(folder: Path) -> None:
+def test_a_name_with_parent_folders_reads_and_writes_nothing_outside(folder: Path) -> None:
     outside = folder.parent / "outside.parquet"
     outside.write_bytes(next(folder.rglob("items/**/*.parquet")).read_bytes())
     study = json.loads((folder / "study.json").read_text())
@@ -104,7 +104,7 @@ class Payload:
         return os.system, (f"touch {self.mark}",)
 
 
-def test_nothing_that_is_pickled_in_a_file_is_unpickled(folder: Path) -> None:
+def test_pickles_in_a_file_are_never_loaded(folder: Path) -> None:
     mark = folder.parent / "mark"
     secret = {
         b"ARROW:extension:name": b"arrow.py_extension_type",

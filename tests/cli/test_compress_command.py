@@ -21,7 +21,7 @@ def compress(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[st
     return done
 
 
-def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_written(llama_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = compress(str(llama_folder), "l1_unstructured:overall:0.5", "--out", str(out), "--max-shard-size", "50KB")
     before = (llama_folder / "model.safetensors").stat().st_size
@@ -47,7 +47,7 @@ def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
         (["MODEL", "svd:overall:0.5", "--format", "zip"], "--format: unknown format 'zip'"),
     ],
 )
-def test_a_wrong_request_is_answered_in_one_line(
+def test_a_wrong_request_gives_a_one_line_error(
     llama_folder: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     model, *rest = [str(llama_folder) if each == "MODEL" else each for each in arguments]

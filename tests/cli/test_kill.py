@@ -38,7 +38,7 @@ def outcomes(out: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("way", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
+def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
     out, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     process = subprocess.Popen(
         request(llama_folder, out),
@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Si
     assert outcomes(out) == outcomes(undisturbed)
 
 
-def test_two_processes_may_do_the_same_run_at_once(llama_folder: Path, tmp_path: Path) -> None:
+def test_two_processes_can_share_a_run(llama_folder: Path, tmp_path: Path) -> None:
     both = [
         subprocess.Popen(request(llama_folder, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)

@@ -72,7 +72,7 @@ def pruned_by_torch(tensors: dict[str, torch.Tensor], level: float) -> dict[str,
 
 @each_architecture
 @pytest.mark.parametrize("scope", SCOPES)
-def test_pruning_is_torchs_on_unfused_matrices(name: str, scope: str) -> None:
+def test_pruning_matches_torch_on_unfused_matrices(name: str, scope: str) -> None:
     model, before = loaded(name).model, contents(loaded(name).model)
     expected = pruned_by_torch(slices(name, scope), 0.4)
     with compressor_of(name).applied(parse_recipe(f"l1_unstructured:{scope}:0.4")) as compressed:
@@ -91,7 +91,7 @@ def test_pruning_is_torchs_on_unfused_matrices(name: str, scope: str) -> None:
 
 
 @each_architecture
-def test_the_model_is_the_same_to_the_bit_afterwards(name: str) -> None:
+def test_the_model_is_restored_bit_for_bit(name: str) -> None:
     model = loaded(name).model
     before, said = contents(model), logits_of(model)
     identities = {key: id(value) for key, value in model.state_dict(keep_vars=True).items()}
@@ -113,7 +113,7 @@ def test_the_model_is_the_same_to_the_bit_afterwards(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "deberta_v2_own_positions"])
-def test_a_head_on_its_own_says_the_same_until_it_is_changed(name: str) -> None:
+def test_untying_the_head_does_not_change_the_logits(name: str) -> None:
     """T5's configuration also decides whether the decoder's output is scaled; untying must not change that."""
     model = loaded(name).model
     said = logits_of(model)
@@ -171,7 +171,7 @@ def with_plain_linear_layers(model: nn.Module) -> nn.Module:
         if name not in EXPERTS or scope == "attention"
     ],
 )
-def test_int8_is_torchs(name: str, scope: str) -> None:
+def test_int8_matches_torch(name: str, scope: str) -> None:
     model = loaded(name).model
     names = {matrix.module for matrix in parse_scope(scope).select(weight_map(model))}
     assert len(names) >= 2
@@ -185,7 +185,7 @@ def test_int8_is_torchs(name: str, scope: str) -> None:
 @with_kernel
 @pytest.mark.parametrize("part", ["query", "value"])
 @pytest.mark.parametrize("name", ["bloom", "falcon_grouped", "gpt2", "gpt_neox", "modernbert", "phi3"])
-def test_int8_of_some_output_units_is_torchs_on_these(name: str, part: str) -> None:
+def test_int8_of_some_output_units_matches_torch_on_them(name: str, part: str) -> None:
     model = loaded(name).model
     matrix = next(matrix for matrix in weight_map(model) if matrix.role.part == part and matrix.layer == 0)
     module = model.get_submodule(matrix.module)
@@ -204,7 +204,7 @@ def test_int8_of_some_output_units_is_torchs_on_these(name: str, part: str) -> N
     assert compressed.reached.quantized_bytes == compressed.reached.dense_bytes - saved
 
 
-def test_what_quantized_parts_differ_in_stays_apart() -> None:
+def test_quantized_parts_keep_their_own_scales() -> None:
     """Queries have their own scale; pruning all of attention leaves each scale unchanged."""
     compressor = compressor_of("gpt2")
     whole = compressor.compressed(parse_recipe("dynamic_int8:attention+l1_unstructured:attention:0.3"))

@@ -58,7 +58,7 @@ def test_listing_loads_no_plug_in(plug_in):
         table.load_method("mine")
 
 
-def test_a_plug_in_may_not_take_the_name_of_a_built_in_method(plug_in):
+def test_a_plug_in_cannot_take_the_name_of_a_built_in_method(plug_in):
     plug_in("dynamic_int8")
     with pytest.raises(UserError, match=r"'dynamic_int8', which is the name of forgetmeter\.compress"):
         table.method_names()

@@ -55,7 +55,7 @@ def test_a_run_opens_each_file_of_a_model_once(
     assert calls == {"AutoConfig": 1, "AutoTokenizer": 1, "safe_open": 1, "recipe_problems": 2}
 
 
-def test_parts_are_read_when_they_are_asked_for_and_kept(llama_folder: Path, calls: Counter[str]) -> None:
+def test_parts_are_read_on_demand_and_cached(llama_folder: Path, calls: Counter[str]) -> None:
     checkpoint = open_checkpoint(str(llama_folder))
     assert calls == {"safe_open": 1}
     assert checkpoint.skeleton is checkpoint.skeleton

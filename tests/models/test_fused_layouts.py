@@ -85,7 +85,7 @@ def inputs_of(model: PreTrainedModel, path: str) -> Tensor:
 
 
 @pytest.mark.parametrize("name", FUSED_ATTENTION)
-def test_parts_make_what_attention_receives(name: str) -> None:
+def test_parts_compute_what_attention_receives(name: str) -> None:
     model = make_architecture(name)
     parts = fused(model, "attention")
     assert parts.keys() == {"query", "key", "value"}

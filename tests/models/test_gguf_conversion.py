@@ -100,7 +100,7 @@ def write_llama_gguf(
         ({}, {"a_setting_of_next_year": 1.0}, r"a_setting_of_next_year = 1"),
     ],
 )
-def test_a_file_of_which_transformers_leaves_a_part_out_is_refused(
+def test_a_file_that_transformers_reads_only_in_part_is_refused(
     tmp_path: Path, tensors: dict[str, NDArray[np.float32]], settings: dict[str, Any], says: str
 ) -> None:
     path = tmp_path / "model.gguf"
@@ -109,7 +109,7 @@ def test_a_file_of_which_transformers_leaves_a_part_out_is_refused(
         load(str(path))
 
 
-def test_settings_that_change_nothing_are_taken(tmp_path: Path) -> None:
+def test_settings_without_effect_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, rope__scaling__type="none", rope__scaling__factor=1.0)
     assert load(str(path)).family == "decoder"
@@ -199,14 +199,14 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
         ("gpt-2", "in\n\n12", ["in", "Ċ", "Ċ", "1", "2"]),
     ],
 )
-def test_words_are_split_as_the_file_says(kind: str, text: str, tokens: list[str], tmp_path: Path) -> None:
+def test_words_are_split_by_the_files_rules(kind: str, text: str, tokens: list[str], tmp_path: Path) -> None:
     """The expected tokens are SmolLM2's own: digits are split off first, so that both line breaks are one word."""
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre=kind)
     assert load(str(path)).tokenizer.tokenize(text) == tokens
 
 
-def test_a_text_begins_as_llama_3s_where_the_file_does_not_say(tmp_path: Path) -> None:
+def test_texts_begin_as_llama_3s_by_default(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre="llama-bpe")
     assert load(str(path)).tokenizer("the inn")["input_ids"][0] == 0

@@ -90,9 +90,7 @@ def with_own_code(folder: Path, target: Path, proof: Path, *, model_type: str, t
     return target
 
 
-def test_the_code_of_these_folders_would_run_where_it_is_trusted(
-    llama_folder: Path, tmp_path: Path, proof: Path
-) -> None:
+def test_the_code_of_these_folders_would_run_if_trusted(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
     """Otherwise the tests below could not fail."""
     from transformers import AutoConfig, AutoTokenizer
 
@@ -126,7 +124,7 @@ CALLS: dict[str, Callable[[str, str], object]] = {
 
 
 @pytest.mark.parametrize("what", [*COMMANDS, *CALLS])
-def test_a_model_that_needs_code_of_its_own_is_refused_in_one_line(
+def test_a_model_that_needs_its_own_code_is_refused_in_one_line(
     what: str, llama_folder: Path, tmp_path: Path, proof: Path
 ) -> None:
     strange = with_own_code(llama_folder, tmp_path / "strange", proof, model_type="strange", tokenizer_class=None)
@@ -142,7 +140,7 @@ def test_a_model_that_needs_code_of_its_own_is_refused_in_one_line(
     assert not out.exists()
 
 
-def test_a_tokenizer_that_needs_code_of_its_own_is_refused(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
+def test_a_tokenizer_that_needs_its_own_code_is_refused(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
     strange = with_own_code(
         llama_folder, tmp_path / "strange", proof, model_type="llama", tokenizer_class="StrangeTokenizer"
     )
@@ -151,9 +149,7 @@ def test_a_tokenizer_that_needs_code_of_its_own_is_refused(llama_folder: Path, t
     assert not proof.exists()
 
 
-def test_what_transformers_has_itself_is_used_in_place_of_a_models_own_code(
-    llama_folder: Path, tmp_path: Path, proof: Path
-) -> None:
+def test_transformers_own_classes_replace_a_models_code(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
     known = with_own_code(llama_folder, tmp_path / "known", proof, model_type="llama", tokenizer_class=None)
     assert type(load(str(known)).model).__module__ == "transformers.models.llama.modeling_llama"
     assert not proof.exists()

@@ -72,7 +72,7 @@ def test_paper_scopes_are_those_of_the_published_scripts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["electra", "deberta_v2", "gpt2", "phi3", "bart", "falcon"])
-def test_elsewhere_the_paper_scopes_are_the_plain_ones(name: str) -> None:
+def test_in_other_architectures_the_paper_scopes_are_the_plain_ones(name: str) -> None:
     for scope in ("attention", "feed_forward"):
         assert modules_of(name, f"paper/{scope}") == modules_of(name, scope)
 

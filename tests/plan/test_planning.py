@@ -34,7 +34,7 @@ def test_cells_come_model_by_model_and_variant_by_variant() -> None:
     assert len({variant.id for variant in plan.variants}) == 4
 
 
-def test_ids_follow_what_changes_answers_and_nothing_else() -> None:
+def test_ids_depend_only_on_what_changes_answers() -> None:
     before = ids(STUDY)
     assert ids(STUDY) == before
     assert ids(replace(STUDY, output="elsewhere", evaluation=Evaluation(device="cpu", batch_tokens=7))) == before

@@ -59,7 +59,7 @@ def test_answers_keep_their_case_inside_a_statement_and_are_shared(data: Path) -
     assert items[1].choices is items[3].choices
 
 
-def test_a_subject_may_hold_anything(data: Path) -> None:
+def test_a_subject_may_contain_anything(data: Path) -> None:
     task = bear(data)
     assert statements(task.items[0])[0] == "Of  spaced , tea is best."
     odd = task.items[3]
@@ -115,7 +115,7 @@ def test_an_answer_without_candidates_is_a_bug(data: Path) -> None:
         (":template=0", "has no option 'template'; did you mean 'templates'?"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_any_work(data: Path, options: str, says: str) -> None:
+def test_invalid_requests_are_refused_up_front(data: Path, options: str, says: str) -> None:
     (problem,) = task_problems(f"bear{options}", data=data)
     assert says in problem
 

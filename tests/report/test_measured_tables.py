@@ -46,7 +46,7 @@ def measured(llama_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest
     return open_run(str(tmp_path / "run")).summary
 
 
-def test_it_is_measured_and_the_other_task_judged(measured: Summary) -> None:
+def test_one_task_is_measured_and_the_other_judged(measured: Summary) -> None:
     assert [(cell.recipe, cell.items) for cell in measured.measured] == [(recipe, 3) for recipe in RECIPES]
     assert {cell.task for cell in measured.cells} == {"made_up"}
     assert len(measured.cells) == 3
@@ -71,7 +71,7 @@ def test_show_has_its_perplexity_in_place_of_accuracy(measured: Summary, text: P
         assert "word ppl" in render(measured, kind)
 
 
-def test_programs_get_it_too(measured: Summary, text: Path) -> None:
+def test_csv_and_json_have_it_too(measured: Summary, text: Path) -> None:
     document = json.loads(render(measured, "json"))
     assert [cell["recipe"] for cell in document["measured"]] == RECIPES
     rows = [row for row in csv.DictReader(io.StringIO(render(measured, "csv"))) if row["task"] != "made_up"]

@@ -65,7 +65,7 @@ def test_an_interval_over_items_would_be_too_narrow() -> None:
     assert covered / 200 < 0.85
 
 
-def test_the_interval_is_near_that_of_scipy() -> None:
+def test_the_interval_is_close_to_scipys() -> None:
     answers = draw(np.random.default_rng(1), 41, spread=0.3)
     found = compare_clustered(answers)[1]
     assert found is not None
@@ -92,7 +92,7 @@ def test_the_interval_is_near_that_of_scipy() -> None:
     assert found.drop.high - found.drop.low > 0.98 * width
 
 
-def test_the_p_value_is_that_of_a_t_test_where_relations_are_of_equal_size() -> None:
+def test_the_p_value_matches_a_t_test_with_relations_of_equal_size() -> None:
     random = np.random.default_rng(5)
     relation = np.repeat(np.arange(12), 50)
     # Relations differ by more than independent items would, so the relations decide.
@@ -103,7 +103,7 @@ def test_the_p_value_is_that_of_a_t_test_where_relations_are_of_equal_size() -> 
     assert found.p_value == pytest.approx(ttest_1samp(lost, 0).pvalue)
 
 
-def test_values_are_those_of_a_loop() -> None:
+def test_values_match_a_loop() -> None:
     answers = draw(np.random.default_rng(2), 6, spread=0.2)
     found = compare_clustered(answers)[1]
     assert found is not None

@@ -89,7 +89,7 @@ CASES: list[tuple[str, Keeps, Keeps, Keeps]] = [
 
 
 @pytest.mark.parametrize(("name", "as_claimed", "opposite", "neither"), CASES)
-def test_each_verdict_of_what_compares_retained(
+def test_verdicts_of_findings_that_compare_retained(
     tmp_path: Path, name: str, as_claimed: Keeps, opposite: Keeps, neither: Keeps
 ) -> None:
     for place, (keeps, verdict) in enumerate(
@@ -106,7 +106,7 @@ def test_each_verdict_of_what_compares_retained(
             assert result.tasks[0].recipes
 
 
-def test_effects_are_those_of_the_shares(tmp_path: Path) -> None:
+def test_effects_match_the_shares(tmp_path: Path) -> None:
     found = run_of(tmp_path, {**scopes(0.9, 0.7, 0.3), **levels(0.3, 0.1)})
 
     def effect(name: str) -> float:
@@ -163,7 +163,7 @@ def test_final_layer_of_a_baseline_no_better_than_the_majority(tmp_path: Path) -
         (0.99, 0.012, "inconclusive"),
     ],
 )
-def test_flips_behind_an_accuracy_that_stays(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
+def test_flips_behind_an_unchanged_accuracy(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
     finding = run_of(tmp_path, {"dynamic_int8:overall": keeps}, gains=gains)["accuracy_hides_flips"]
     assert finding.verdict == verdict
 
@@ -184,7 +184,7 @@ def test_rare_facts_without_popularity(tmp_path: Path) -> None:
     assert finding["rare_facts_first"].missing == "the popularity of its subjects is not known"
 
 
-def test_pairs_are_mann_and_whitneys() -> None:
+def test_pairs_match_mann_and_whitney() -> None:
     random = np.random.default_rng(0)
     relation, popularity = np.arange(90) % 3, random.integers(0, 10, 90).astype(float)
     kept = random.random(90) < 0.6
@@ -268,7 +268,7 @@ def test_all_right_throughout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("items", [0, 1])
-def test_hardly_any_item(write_run: Callable[..., str], items: int) -> None:
+def test_very_few_items(write_run: Callable[..., str], items: int) -> None:
     right = {("baseline", "piqa"): [True] * items, ("l1_unstructured:overall:0.5", "piqa"): [False] * items}
     assert {finding.verdict for finding in open_run(write_run(right)).tested_claims} <= {"not tested", "inconclusive"}
 

@@ -26,7 +26,7 @@ def keeps(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndar
     return known & (random.random(task.items) < KEEPS[recipe])
 
 
-def test_the_set_is_that_of_a_loop(tmp_path: Path) -> None:
+def test_the_set_matches_a_loop(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=list(KEEPS), right=keeps, tasks=[MadeUpTask(items=500)])
     run = open_run(location)
     (found,) = frontiers(run.summary)
@@ -57,7 +57,7 @@ def test_without_a_baseline_or_knowledge_there_is_none(full_run: str) -> None:
     assert ("piqa", "dynamic_int8:overall") in found
 
 
-def test_what_is_simulated_has_no_speed_and_an_all_wrong_baseline_no_frontier(tmp_path: Path) -> None:
+def test_simulated_variants_have_no_speed_and_an_all_wrong_baseline_no_frontier(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=list(KEEPS), right=keeps, tasks=[MadeUpTask(items=100)])
     summary = open_run(location).summary
     simulated = tuple(replace(each, simulated=each.recipe == "dynamic_int8:overall") for each in summary.variants)

@@ -58,7 +58,7 @@ def test_an_uncertain_knee_has_a_wide_interval(tmp_path: Path) -> None:
     assert curve.knee.share < 1
 
 
-def test_resampled_items_vary_as_items_do() -> None:
+def test_resampled_items_have_the_variance_of_items() -> None:
     marks = np.random.default_rng(0).random((3, 400)) < [[0.1], [0.5], [1.0]]
     sums = resampled_sums(marks, resamples=4000)
     shares = marks.mean(axis=1)
@@ -66,14 +66,14 @@ def test_resampled_items_vary_as_items_do() -> None:
     assert sums.std(axis=0) == pytest.approx(np.sqrt(400 * shares * (1 - shares)), rel=0.05)
 
 
-def test_totals_by_cluster_are_those_of_a_loop() -> None:
+def test_totals_by_cluster_match_a_loop() -> None:
     random = np.random.default_rng(0)
     marks, cluster = random.random((2, 50)) < 0.5, random.permutation(np.arange(50) % 7)
     expected = [[marks[row, cluster == each].sum() for each in range(7)] for row in range(2)]
     assert totals_by_cluster(marks, cluster, 7).tolist() == expected
 
 
-def test_of_many_clusters_the_interval_is_the_plain_percentile_one() -> None:
+def test_with_many_clusters_the_interval_is_the_plain_percentile_one() -> None:
     draws = np.random.default_rng(0).normal(size=5000)
     plain = np.quantile(draws, [0.025, 0.975])
     many = expanded_interval(0.0, draws, clusters=None)

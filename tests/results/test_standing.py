@@ -42,7 +42,7 @@ def retained(run: Run, recipe: str, task: str) -> float:
     return float(rows.loc[rows["baseline"] == 1, recipe].mean())
 
 
-def test_recipes_are_ranked_by_the_mean_over_tasks_that_tell(run: Run, found: Standings) -> None:
+def test_recipes_are_ranked_by_the_mean_over_informative_tasks(run: Run, found: Standings) -> None:
     means = {each: (retained(run, each, "facts_like") + retained(run, each, "plain")) / 2 for each in (GOOD, SAME, BAD)}
     assert [each.recipe for each in found.ranked] == sorted(means, key=lambda each: -means[each])
     for standing in found.ranked:
@@ -56,7 +56,7 @@ def test_recipes_are_ranked_by_the_mean_over_tasks_that_tell(run: Run, found: St
     assert found.not_counted == (("unknown", "the baseline itself is no better than guessing"),)
 
 
-def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) -> None:
+def test_distances_to_the_best_have_intervals(run: Run, found: Standings) -> None:
     best, second, last = found.ranked
     assert best.behind is None
     assert second.behind is not None
@@ -69,7 +69,7 @@ def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) ->
     assert 0.02 < last.behind.high - last.behind.low < 0.25
 
 
-def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
+def test_equal_recipes_have_intervals(tmp_path: Path) -> None:
     def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
         return np.arange(task.items) % 4 < 3
 
@@ -83,7 +83,7 @@ def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
     assert min(widths) / 2 < best.retained.value - best.retained.low < max(widths)
 
 
-def test_of_equal_ones_the_earlier_comes_first(tmp_path: Path) -> None:
+def test_ties_keep_the_earlier_recipe_first(tmp_path: Path) -> None:
     def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
         return np.arange(task.items) % 4 < 3
 
@@ -92,7 +92,7 @@ def test_of_equal_ones_the_earlier_comes_first(tmp_path: Path) -> None:
     assert [each.recipe for each in run.standings((GOOD, SAME)).ranked] == [GOOD, SAME]
 
 
-def test_of_one_task_it_is_what_the_tables_say(tmp_path: Path) -> None:
+def test_with_one_task_it_matches_the_tables(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, BAD), right=right, tasks=TASKS[:1])
     run = open_run(location)
     for standing in run.standings((GOOD, BAD)).ranked:
@@ -100,7 +100,7 @@ def test_of_one_task_it_is_what_the_tables_say(tmp_path: Path) -> None:
         assert standing.retained == cell.retained_estimate
 
 
-def test_what_failed_or_was_not_asked_is_not_ranked(tmp_path: Path) -> None:
+def test_failed_and_missing_recipes_are_not_ranked(tmp_path: Path) -> None:
     known = [place % 4 > 0 for place in range(80)]
     location = write_hostile_run(str(tmp_path / "run"), {"baseline": known, HALF: known}, failed={MOST: "no memory"})
     found = open_run(location).standings((MOST, HALF, INT8))

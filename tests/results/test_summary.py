@@ -112,14 +112,14 @@ def test_one_item(write_run: Callable[..., str]) -> None:
     assert (value(cell.drop), cell.p_holm, value(cell.retained)) == (1, 1, 0)
 
 
-def test_nothing_yet(write_run: Callable[..., str]) -> None:
+def test_no_cells_yet(write_run: Callable[..., str]) -> None:
     summary = open_run(write_run({})).summary
     assert summary.cells == summary.tasks == summary.failures == ()
     assert len(summary.variants) == 3
     assert len(summary.missing) == 6
 
 
-def test_a_baseline_of_other_items_is_paired_by_item(write_run: Callable[..., str]) -> None:
+def test_a_baseline_with_other_items_is_paired_by_item(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True, False, False]})
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     answers = {3: True, 1: False, 0: True, 9: True}
@@ -132,14 +132,14 @@ def test_a_baseline_of_other_items_is_paired_by_item(write_run: Callable[..., st
     assert pruned.flips == pytest.approx(2 / 3)
 
 
-def test_a_baseline_of_no_shared_item(write_run: Callable[..., str]) -> None:
+def test_a_baseline_without_shared_items(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True]})
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     RunStore(location).write_outcomes(cell, [Outcome("piqa/9", True, "4", "4", 1, 0.0, ())], {})
     assert open_run(location).summary.cells[1].drop is None
 
 
-def test_a_cell_that_the_study_does_not_list_is_shown(full_run: str) -> None:
+def test_a_cell_not_in_the_study_is_shown(full_run: str) -> None:
     cell = Cell(Variant("other", parse_model_reference("org/other"), parse_recipe("baseline")), "boolq")
     RunStore(full_run).write_outcomes(cell, [Outcome("boolq/0", True, "4", "4", 1, 0.0, ())], {})
     summary = open_run(full_run).summary

@@ -141,9 +141,7 @@ def scored(loaded: Loaded, asked: list[Item], *, batch_tokens: int | None = None
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize(("choices", "followed"), [(APART, False), (BEGUN, True)], ids=["apart", "begun"])
 @pytest.mark.parametrize("batch_tokens", [1, 4096])
-def test_answers_are_those_of_each_alone(
-    name: str, choices: tuple[str, ...], followed: bool, batch_tokens: int
-) -> None:
+def test_answers_match_each_alone(name: str, choices: tuple[str, ...], followed: bool, batch_tokens: int) -> None:
     loaded, reference = FAMILIES[name]
     asked = items([*PLACES, ("Born in ", "")], choices)
     for item, found in zip(asked, scored(loaded, asked, batch_tokens=batch_tokens), strict=True):
@@ -152,7 +150,7 @@ def test_answers_are_those_of_each_alone(
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_choices_of_one_token_take_one_row_and_one_place_an_item(name: str) -> None:
+def test_single_token_choices_take_one_row_and_one_position_per_item(name: str) -> None:
     loaded, _ = FAMILIES[name]
     choices = ("the", "the") if name != "bert" else ("paris", "rome", "tea", "inn")
     if name in ("t5", "bart", "llama", "llama, untied"):
@@ -180,7 +178,7 @@ def test_a_quantized_head_answers_too() -> None:
     assert scored(quantized, asked)[0] == pytest.approx([expected], abs=1e-4)
 
 
-def test_what_is_too_long_is_left_out_with_its_reason() -> None:
+def test_items_that_are_too_long_are_left_out_with_a_reason() -> None:
     long = "the " * 600
     for name, (loaded, _) in FAMILIES.items():
         if name == "t5":
@@ -191,7 +189,7 @@ def test_what_is_too_long_is_left_out_with_its_reason() -> None:
         assert [answer is None for answer in engine.score(prepared)] == [True, False]
 
 
-def test_a_mask_cannot_stand_for_nothing() -> None:
+def test_an_answer_needs_at_least_one_token() -> None:
     prepared = Engine(bert()).prepare([*items(PLACES[:1], ("Paris", "")), *items(PLACES[:1], APART)])
     assert dict(prepared.dropped) == {"an answer has no tokens": 1}
 
@@ -248,7 +246,7 @@ def whole(loaded: Loaded, text: str) -> float:
     return sum(float(logprobs[place - 1, ids[place]]) for place in range(1, len(ids)))
 
 
-def test_endings_that_a_distant_word_changes_are_noticed() -> None:
+def test_endings_changed_by_a_distant_word_are_noticed() -> None:
     def tokenize(some) -> list[tuple[int, ...]]:  # type: ignore[no-untyped-def]
         """A made-up tokenizer: after an initial ``!``, every letter is a different token."""
         return [(0, *(ord(letter) + 1000 * text.startswith("!") for letter in text)) for text in some]

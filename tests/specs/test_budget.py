@@ -45,7 +45,7 @@ def test_shares_and_sizes(text: str, most: int) -> None:
         ("0MB", "is less than a byte"),
     ],
 )
-def test_what_is_neither_is_refused(text: str, says: str) -> None:
+def test_invalid_sizes_are_refused(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         parse_budget(text)
 

@@ -25,7 +25,7 @@ def test_built_in_things_come_first_and_each_is_imported_by_name(monkeypatch: py
     assert [REGISTRY.load(name) for name in "bz"] == ["0123456789", r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"""]
 
 
-def test_two_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, a="string:digits")
     with pytest.raises(UserError, match="plug-in string:digits calls its thing 'a', which is the name of string:ascii"):
         REGISTRY.load("b")

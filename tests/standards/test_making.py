@@ -24,7 +24,7 @@ def _nothing(epoch):
     """Ignore the epoch."""
 
 
-def test_a_standard_is_whole_and_replaces_the_one_before(tmp_path):
+def test_a_standard_is_complete_and_replaces_the_previous_one(tmp_path):
     made = make_standard("decoder", tmp_path, seed=0, after_epoch=_nothing)
     assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
     folder = standard_folder("decoder", shipped=tmp_path)
@@ -39,7 +39,7 @@ def test_a_standard_is_whole_and_replaces_the_one_before(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
 
 
-def test_an_interrupted_training_leaves_what_was_there(tmp_path):
+def test_an_interrupted_training_keeps_the_previous_standard(tmp_path):
     make_standard("encoder", tmp_path, seed=0, after_epoch=_nothing)
     before = {path.name: path.read_bytes() for path in (tmp_path / "encoder").iterdir()}
 
@@ -54,7 +54,7 @@ def test_an_interrupted_training_leaves_what_was_there(tmp_path):
     assert not (tmp_path / "decoder").exists()
 
 
-def test_nothing_but_a_standard_is_replaced(tmp_path):
+def test_only_standards_are_replaced(tmp_path):
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "mine").touch()
     with pytest.raises(UserError, match="is no standard"):

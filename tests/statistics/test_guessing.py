@@ -18,7 +18,7 @@ def test_equal_chances_are_binomial() -> None:
         assert test.p_value(right) == pytest.approx(min(1, 2 * min(tails)))
 
 
-def test_unequal_chances_are_as_in_a_sum_over_all_outcomes() -> None:
+def test_unequal_chances_match_a_sum_over_all_outcomes() -> None:
     chances = np.asarray([0.5, 0.5, 0.25, 0.2, 0.2, 1.0, 0.0, 0.1])
     density = np.zeros(len(chances) + 1)
     for outcome in product((0, 1), repeat=len(chances)):
@@ -28,7 +28,7 @@ def test_unequal_chances_are_as_in_a_sum_over_all_outcomes() -> None:
         assert test.p_value(right) == pytest.approx(min(1, 2 * min(density[: right + 1].sum(), density[right:].sum())))
 
 
-def test_many_items_are_near_the_exact_ones() -> None:
+def test_many_items_are_close_to_the_exact_result() -> None:
     chances = np.repeat([0.04, 0.02, 0.5], 1600)
     exact = ChanceTest(chances)
     normal = ChanceTest(np.tile(chances, 2))
@@ -40,5 +40,5 @@ def test_many_items_are_near_the_exact_ones() -> None:
 
 
 @pytest.mark.parametrize(("chance", "right", "p_value"), [(1.0, 3, 1.0), (0.0, 0, 1.0), (1.0, 2, 0.0), (0.5, 3, 0.25)])
-def test_chances_that_leave_nothing_open(chance: float, right: int, p_value: float) -> None:
+def test_certain_chances(chance: float, right: int, p_value: float) -> None:
     assert ChanceTest(np.full(3, chance)).p_value(right) == pytest.approx(p_value)

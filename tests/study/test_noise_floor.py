@@ -67,6 +67,6 @@ def test_a_drop_within_the_noise_is_not_called_a_loss(study: dict[str, Any]) -> 
     assert after.verdict == "unclear"
 
 
-def test_it_is_yes_or_no(study: dict[str, Any]) -> None:
+def test_it_must_be_true_or_false(study: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="must be true or false"):
         run({**study, "evaluation.noise_floor": 3})

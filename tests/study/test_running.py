@@ -91,7 +91,7 @@ def test_a_run_stores_every_outcome_and_a_second_one_does_nothing(study: dict[st
     assert outcomes(study["output"]) == stored
 
 
-def test_a_probe_is_read_from_the_data_folder_that_was_named(study: dict[str, Any], tmp_path: Path) -> None:
+def test_a_probe_is_read_from_the_named_data_folder(study: dict[str, Any], tmp_path: Path) -> None:
     bear = tmp_path / "data" / "BEAR"
     bear.mkdir(parents=True)
     made_up = {"P9": {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}}
@@ -163,7 +163,7 @@ class Dying:
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
-def test_an_interrupted_run_goes_on_where_it_was(study: dict[str, Any], tmp_path: Path, after: int) -> None:
+def test_an_interrupted_run_resumes(study: dict[str, Any], tmp_path: Path, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(study, executor=Dying(after))
     progress = Remembering()
@@ -173,9 +173,7 @@ def test_an_interrupted_run_goes_on_where_it_was(study: dict[str, Any], tmp_path
     assert outcomes(study["output"]) == outcomes(undisturbed["output"])
 
 
-def test_a_failed_cell_is_not_taken_for_done_where_a_broken_file_lies(
-    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_cell_with_a_broken_file_is_not_done(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run(study)
     victim = sorted(Path(study["output"], "variants").rglob("made_up.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:6])
@@ -184,7 +182,7 @@ def test_a_failed_cell_is_not_taken_for_done_where_a_broken_file_lies(
 
 
 @pytest.mark.parametrize("lost", ["variants/*/variant.json", "items/*.parquet"])
-def test_records_that_were_lost_are_made_again(study: dict[str, Any], lost: str) -> None:
+def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     run(study)
     before = outcomes(study["output"])
     sorted(Path(study["output"]).glob(lost))[0].unlink()
@@ -200,7 +198,7 @@ def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Pa
         run(study | {"models": [str(llama_folder), str(tmp_path / "copy")]})
 
 
-def test_a_failed_cell_is_stored_named_and_tried_again(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_cell_is_stored_named_and_retried(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Engine.prepare
 
     def broken(self: Engine, items: Any) -> Any:
@@ -219,7 +217,7 @@ def test_a_failed_cell_is_stored_named_and_tried_again(study: dict[str, Any], mo
     assert (mended.computed, mended.failures) == (4, ())
 
 
-def test_a_recipe_that_fails_takes_only_its_own_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_recipe_costs_only_its_own_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Compressor.compressed
 
     def broken(self: Compressor, recipe: Any) -> Any:
@@ -292,19 +290,19 @@ def test_a_folder_with_other_things_in_it_is_left_alone(study: dict[str, Any]) -
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
-def test_looking_at_a_study_writes_nothing(study: dict[str, Any]) -> None:
+def test_a_dry_run_writes_nothing(study: dict[str, Any]) -> None:
     prospect = look_at(reader(study))
     assert (len(prospect.plan.cells), len(prospect.missing)) == (8, 8)
     assert not Path(study["output"]).exists()
 
 
-def test_a_run_can_lie_at_any_url(study: dict[str, Any]) -> None:
+def test_a_run_can_be_at_any_url(study: dict[str, Any]) -> None:
     study = study | {"output": "memory://a/run", "recipes": ["baseline"]}
     assert run(study).computed == 2
     assert run(study).computed == 0
 
 
-def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_weights_are_loaded_once_and_restored(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     monkeypatch.setattr("forgetmeter.executors.local.load", lambda *a, **k: loads.append(load(*a, **k)) or loads[-1])
     run(study)
@@ -314,7 +312,7 @@ def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], m
     assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
 
 
-def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path) -> None:
+def test_block_influence_is_measured_on_the_built_in_facts(tmp_path: Path) -> None:
     """For each family, passing the run's own calibration explicitly gives the same outcomes."""
     from forgetmeter.compression.applying.compressor import compress
     from forgetmeter.executors.calibration import calibration_for
@@ -386,7 +384,7 @@ def test_answers_that_are_not_numbers_are_wrong_and_counted(
         (["drop_layers:overall:0.1"], "'drop_layers:overall:0.1' changes nothing: level 0.1 of 2 blocks"),
     ],
 )
-def test_a_variant_under_a_second_name_is_refused_before_any_work(
+def test_a_variant_under_a_second_name_is_refused_up_front(
     study: dict[str, Any], recipes: list[str], says: str
 ) -> None:
     with pytest.raises(UserError) as refused:

@@ -130,7 +130,7 @@ def test_a_tied_head_counts_once_until_it_is_untied(make_loaded):
     assert reached(loaded, "dynamic_int8:head").quantized_bytes == 4 * (body + EMBEDDING) + HEAD + 4
 
 
-def test_simulation_is_said(make_loaded, monkeypatch):
+def test_simulated_methods_are_marked(make_loaded, monkeypatch):
     monkeypatch.setattr("forgetmeter.compression.forms.int8_weight.kernel_available", lambda _device: False)
     assert reached(make_loaded(), "dynamic_int8:attention").simulated
     assert not reached(make_loaded(), "l1_unstructured:attention:0.5").simulated
@@ -157,7 +157,7 @@ def test_the_smallest_way_of_storing_is_found(make_loaded):
     assert dropped.smallest_bytes == dropped.quantized_bytes == dense - 4 * (ATTENTION + FEED_FORWARD) // 2
 
 
-def test_removed_heads_are_stored_as_nothing_but_the_mask(make_loaded):
+def test_removed_heads_cost_only_their_mask(make_loaded):
     loaded = make_loaded()
     result = reached(loaded, "l1_heads:attention:0.5")
     dense = reached(loaded, "baseline").dense_bytes

@@ -111,7 +111,7 @@ small_integers = st.lists(st.integers(-3, 3) | st.sampled_from([-128, 127]), min
     plain=st.integers(0, 3),
     level=st.floats(0, 1),
 )
-def test_counts_are_exact_and_ties_go_in_order(
+def test_counts_are_exact_and_ties_break_in_order(
     rows: list[list[int]], scales: list[float], plain: int, level: float
 ) -> None:
     """Most scales are powers of two, so that integers of different matrices tie as well."""
@@ -152,7 +152,7 @@ def test_the_orders_give_different_weights_and_different_answers(level: float) -
     assert not torch.equal(weights[0] == 0, weights[1] == 0)
 
 
-def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
+def test_pruned_weights_are_quantized_with_their_own_scale() -> None:
     """Whole output units are pruned, including the largest weights; zeroed integers keep their old scale."""
     model = make_architecture("llama")
     with torch.no_grad():
@@ -171,7 +171,7 @@ def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
     assert scales_of(first) != scales_of(plain)
 
 
-def test_pruning_that_has_nothing_left_to_do_is_refused() -> None:
+def test_pruning_that_changes_nothing_is_refused() -> None:
     """Quantization itself zeroes the smallest weights: below that sparsity, pruning changes nothing."""
     quantized = compressed("dynamic_int8:overall").reached
     assert quantized.selected_zeros > 0
@@ -208,7 +208,7 @@ def assert_zeroed(
         assert weights[matrix].values().flatten().tolist() == expected
 
 
-def test_parts_of_a_fused_layer_stay_in_the_forms_they_are_in() -> None:
+def test_parts_of_a_fused_layer_keep_their_forms() -> None:
     result = compressed("dynamic_int8:attention.query+l1_unstructured:attention:0.5", "gpt_neox")
     for matrix, weight in result.weights.items():
         is_query = matrix.role.part == "query"
@@ -231,7 +231,7 @@ def test_quantizing_twice_is_refused(recipe: str) -> None:
     assert "put this step first, or choose scopes that do not overlap" in problem
 
 
-def test_scopes_that_do_not_overlap_may_be_quantized_one_after_the_other() -> None:
+def test_disjoint_scopes_can_be_quantized_in_turn() -> None:
     recipe = parse_recipe("dynamic_int8:attention+l1_unstructured:overall:0.5+dynamic_int8:feed_forward")
     assert Compressor(loaded()).check(recipe) == []
 

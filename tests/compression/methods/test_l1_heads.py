@@ -84,7 +84,7 @@ def silencer(keep: Tensor) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]
 
 @pytest.mark.parametrize("level", [0.25, 0.5])
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ONE_GROUP])
-def test_removed_heads_are_silent_and_all_others_say_what_they_said(name: str, level: float) -> None:
+def test_removed_heads_are_silent_and_all_others_unchanged(name: str, level: float) -> None:
     gone = removed_by_hand(name, level)
     reference = copy.deepcopy(loaded(name).model)
     silence(reference, name, gone)
@@ -104,7 +104,7 @@ def test_removed_heads_are_silent_and_all_others_say_what_they_said(name: str, l
         assert result.reached.selected_zeros == round(share * result.reached.selected_weights)
 
 
-def test_t5s_shared_relative_bias_stays() -> None:
+def test_t5s_shared_relative_bias_is_kept() -> None:
     model = loaded("t5").model
     bias = model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
     before = bias.detach().clone()
@@ -122,7 +122,7 @@ def test_each_layer_by_itself() -> None:
             assert sum(not head.any() for head in rows) == 2
 
 
-def test_the_strongest_head_of_a_layer_stays_even_if_it_is_weaker_than_all_others() -> None:
+def test_each_layer_keeps_its_strongest_head() -> None:
     model = make_architecture("bert")
     with torch.no_grad():
         for parameter in model.bert.encoder.layer[1].attention.parameters():
@@ -158,6 +158,6 @@ def test_heads_of_quantized_layers_stay_8_bit() -> None:
         ("gpt2", "l1_heads:attention.query:0.5", "the scope selects no key in the self-attention of decoder layer 0"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:
+def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: str) -> None:
     (problem,) = Compressor(loaded(name)).check(parse_recipe(recipe))
     assert says in problem

@@ -54,7 +54,7 @@ def test_survivors_are_those_of_global_unstructured(level):
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
-def test_a_pool_each_is_l1_unstructured_of_each(level):
+def test_separate_pools_match_l1_unstructured_of_each(level):
     tensors = matrices()
     for tensor, values in zip(tensors, pruned(tensors, level, MATRIX), strict=True):
         module = nn.Linear(tensor.shape[1], tensor.shape[0], bias=False)
@@ -70,7 +70,7 @@ def test_a_pool_each_is_l1_unstructured_of_each(level):
     st.sampled_from([torch.float32, torch.bfloat16, torch.float16, torch.float64]),
     st.sampled_from(["global", "matrix"]),
 )
-def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
+def test_exactly_the_rounded_share_is_pruned_with_ties_in_order(rows, level, dtype, pool):
     tensors = [torch.tensor([row], dtype=dtype) for row in rows]
     survivors_at = l1_unstructured.rank(tensors, {"pool": pool}, seed=0)
     pools = [tensors] if pool == "global" else [[tensor] for tensor in tensors]
@@ -88,7 +88,7 @@ def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
+def test_pruning_by_threshold_matches_a_mask_bit_for_bit(dtype):
     """For all kinds of weights: infinite, subnormal, negative zero, transposed, with and without ties."""
     tiny = torch.finfo(dtype).smallest_normal / 2
     special = torch.tensor([float("inf"), -float("inf"), tiny, -tiny, -0.0, 0.0, 1.0, -1.0], dtype=dtype)
@@ -104,7 +104,7 @@ def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
 
 
 @pytest.mark.parametrize("options", [GLOBAL, MATRIX])
-def test_all_levels_of_one_ranking_equal_separate_ones(options):
+def test_levels_of_one_ranking_match_separate_rankings(options):
     tensors = matrices(seed=3)
     at_level = METHOD.prepare([Unit.of(DenseWeight(tensor)) for tensor in tensors], options, seed=0)
     for level in (*LEVELS, *reversed(LEVELS)):
@@ -125,7 +125,7 @@ def test_lower_levels_keep_what_higher_ones_keep():
         assert not ((low == 0) & (high != 0)).any()
 
 
-def test_the_input_stays_as_it_is():
+def test_the_input_is_unchanged():
     tensors = matrices()
     before = [tensor.clone() for tensor in tensors]
     pruned(tensors, 0.5)
@@ -133,7 +133,7 @@ def test_the_input_stays_as_it_is():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_the_dtype_stays(dtype):
+def test_the_dtype_is_kept(dtype):
     assert all(values.dtype == dtype for values in pruned(matrices(dtype=dtype), 0.5))
 
 

@@ -72,7 +72,7 @@ def test_groups_lie_along_the_input_units(name: str) -> None:
         ("m=2.5", "option m=2.5 of n_m (allowed: a whole number of 2 or more)"),
     ],
 )
-def test_patterns_that_do_not_fit_are_refused_before_any_work(options: str, says: str) -> None:
+def test_patterns_that_do_not_fit_are_refused_up_front(options: str, says: str) -> None:
     loaded = Loaded(make_architecture("llama"), tokenizer=None, family="decoder", name="x")  # type: ignore[arg-type]
     (problem,) = Compressor(loaded).check(parse_recipe(f"n_m:attention:{options}"))
     assert problem.startswith(says)

@@ -61,7 +61,7 @@ def test_every_weight_is_rounded_as_by_hand(
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
-def test_scales_are_the_observers(bits: int) -> None:
+def test_scales_match_torchs_observers(bits: int) -> None:
     values = torch.randn(7, 24, generator=torch.Generator().manual_seed(bits))
     observer = PerChannelMinMaxObserver(
         dtype=torch.qint8,
@@ -84,7 +84,7 @@ def test_scales_are_the_observers(bits: int) -> None:
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 99), bits=st.integers(2, 8))
-def test_no_weight_but_a_clipped_one_moves_by_more_than_half_a_step(seed: int, bits: int) -> None:
+def test_only_clipped_weights_move_by_more_than_half_a_step(seed: int, bits: int) -> None:
     values = torch.randn(3, 12, generator=torch.Generator().manual_seed(seed))
     done = transform(DenseWeight(values), bits, {"group_size": 4})
     steps = done.factors.repeat_interleave(4, dim=1)
@@ -116,7 +116,7 @@ def test_layers_are_rounded_output_unit_by_output_unit(name: str) -> None:
         assert abs(result.reached.dense_bytes - result.reached.quantized_bytes - saved) < len(result.weights)
 
 
-def test_parts_of_a_fused_layer_are_rounded_by_themselves() -> None:
+def test_parts_of_a_fused_layer_are_rounded_separately() -> None:
     loaded = Loaded(make_architecture("gpt_neox"), tokenizer=None, family="decoder", name="x")  # type: ignore[arg-type]
     all_of_it = Compressor(loaded).compressed(parse_recipe("round_to_nearest:attention:4"))
     query = Compressor(loaded).compressed(parse_recipe("round_to_nearest:attention.query:4"))
@@ -150,6 +150,6 @@ def test_the_model_cannot_be_rounded_twice_and_groups_must_fit() -> None:
     assert "from 2 to 8" in problem
 
 
-def test_what_is_not_finite_is_refused() -> None:
+def test_non_finite_weights_are_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be quantized"):
         transform(DenseWeight(torch.tensor([[1.0, math.inf]])), 4, {"group_size": 0})

@@ -23,7 +23,7 @@ from forgetmeter.specs.recipe import parse_recipe
 
 @pytest.mark.parametrize("level", [0, 0.1, 0.5, 0.9, 1])
 @pytest.mark.parametrize("shape", [(9, 12), (12, 9), (3, 6, 5)])
-def test_the_nearest_matrix_of_the_rank_is_left(shape: tuple[int, ...], level: float) -> None:
+def test_the_nearest_matrix_of_that_rank_remains(shape: tuple[int, ...], level: float) -> None:
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     done = transform(DenseWeight(values), level, {})
     full = min(shape[-2:])
@@ -35,7 +35,7 @@ def test_the_nearest_matrix_of_the_rank_is_left(shape: tuple[int, ...], level: f
         assert np.linalg.matrix_rank(new, tol=1e-9) == done.rank
 
 
-def test_level_0_changes_nothing_and_the_dtype_stays() -> None:
+def test_level_0_changes_nothing_and_the_dtype_is_kept() -> None:
     values = torch.randn(6, 8, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     assert torch.equal(transform(DenseWeight(values), 0, {}).values(), values)
     assert transform(DenseWeight(values), 0.5, {}).values().dtype == torch.bfloat16
@@ -66,6 +66,6 @@ def test_pruned_afterwards_it_is_plain_and_quantized_it_is_quantized() -> None:
     assert len(compressor.check(parse_recipe("dynamic_int8:overall+svd:overall:0.5"))) == 1
 
 
-def test_what_is_not_finite_is_refused() -> None:
+def test_non_finite_weights_are_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be decomposed"):
         transform(DenseWeight(torch.tensor([[1.0, math.nan]])), 0.5, {})

@@ -56,7 +56,7 @@ def test_the_papers_metric_ignores_case_spaces_and_sentences_asked_before(task: 
     assert judgement.metrics["paper_p_at_1_macro"] == pytest.approx((1 / 3 + 0) / 2)
 
 
-def test_candidates_come_first_where_there_are_both(task: Task) -> None:
+def test_candidates_take_precedence(task: Task) -> None:
     answers: list[Answer | None] = [None] * len(task.items)
     answers[1] = ClozeAnswer((-3.0, -1.0, -2.0), said("Oz", rank=6))
     (outcome,) = task.judge(answers).outcomes
@@ -84,7 +84,7 @@ def test_candidates_come_first_where_there_are_both(task: Task) -> None:
         ((-math.inf, -1.0, -2.0), False, "Mildendo", 3, None),
     ],
 )
-def test_ties_and_what_is_no_number(
+def test_ties_and_values_that_are_not_numbers(
     task: Task,
     candidates: tuple[float, ...],
     correct: bool,
@@ -110,7 +110,7 @@ def test_a_token_whose_likelihood_is_no_number_is_wrong(task: Task) -> None:
     assert (outcome.correct, outcome.rank, outcome.metrics["p_at_5"]) == (False, None, 0)
 
 
-def test_nothing_answered(task: Task) -> None:
+def test_no_answers(task: Task) -> None:
     judgement = task.judge([None] * len(task.items))
     assert (judgement.outcomes, judgement.metrics) == ((), {})
 
@@ -128,7 +128,7 @@ def test_answers_of_another_kind_are_a_bug(task: Task, answer: Answer, error: ty
         task.judge([answer, *[None] * (len(task.items) - 1)])
 
 
-def test_candidates_are_needed_where_they_are_what_is_asked(data: Path) -> None:
+def test_candidates_are_required_if_asked_for(data: Path) -> None:
     task = load_task("lama/trex:multi_token=true", data=data)
     with pytest.raises(ValueError, match="3 choices, but 0 were scored"):
         task.judge([ClozeAnswer(vocabulary=said("x")), *[None] * (len(task.items) - 1)])
@@ -162,7 +162,7 @@ def test_totals_are_those_of_a_plain_count(task: Task, seed: int) -> None:
 
 
 @given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, -math.inf]), min_size=1, max_size=8))
-def test_ranks_are_places_in_one_order_and_the_first_is_the_prediction(values: list[float]) -> None:
+def test_ranks_follow_one_order_and_the_first_is_the_prediction(values: list[float]) -> None:
     choices = [str(place) for place in range(len(values))]
     ranked = [rank_candidates(values, gold, choices) for gold in range(len(values))]
     if not any(map(math.isfinite, values)):

@@ -16,7 +16,7 @@ def point(recipe, retained, sizes, speed, pareto, *, simulated=False):
     return FrontierPoint(recipe, Estimate(retained, retained - 0.01, min(1, retained + 0.01)), costs, simulated, pareto)
 
 
-def test_variants_stand_by_what_they_retain_and_the_unbeaten_are_marked():
+def test_variants_are_sorted_by_what_they_retain_and_the_undominated_marked():
     small = point("dynamic_int8:overall", 0.5, (4e6, 4e6, 1e6, 1e6), 50.0, ("quantized_bytes",), simulated=True)
     pruned = point("l1_unstructured:overall:0.3", 0.7, (4e6, 3e6, 4e6), None, ("bitmask_bytes",))
     whole = point("baseline", 1.0, (4e6, 4e6, 4e6, 4e6), 1234.0, ("dense_bytes", "tokens_per_second"))

@@ -156,7 +156,7 @@ def test_the_ledger_is_searched_by_relation_and_recipe(opened: webdriver.Chrome)
     assert all("50% pruned" in row for row in search(opened, "50% PRUNED", number=5))
 
 
-def test_what_is_forgotten_in_some_words_only_can_be_chosen(
+def test_facts_forgotten_in_only_some_phrasings_can_be_selected(
     driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # Facts in two phrasings: both are forgotten of the first fact, one of the second.
@@ -206,7 +206,7 @@ def test_a_table_of_numbers_is_sorted_by_value(opened: webdriver.Chrome) -> None
     assert values == ["11.7%", "91.7%", "100.0%", "—"]
 
 
-def test_the_theme_is_switched_and_remembered(opened: webdriver.Chrome) -> None:
+def test_the_theme_can_be_switched_and_is_remembered(opened: webdriver.Chrome) -> None:
     opened.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
     )
@@ -239,7 +239,7 @@ def test_the_page_is_never_wider_than_the_screen(opened: webdriver.Chrome, width
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_headings_are_in_order_and_every_drawing_says_what_it_shows(opened: webdriver.Chrome) -> None:
+def test_headings_are_in_order_and_every_drawing_has_a_description(opened: webdriver.Chrome) -> None:
     levels = [int(each.tag_name[1]) for each in opened.find_elements(By.CSS_SELECTOR, "h1, h2, h3, h4")]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -252,7 +252,7 @@ def test_headings_are_in_order_and_every_drawing_says_what_it_shows(opened: webd
     assert len(ids) == len(set(ids))
 
 
-def test_a_point_says_what_it_is_where_it_is_touched(opened: webdriver.Chrome) -> None:
+def test_touching_a_point_shows_its_text(opened: webdriver.Chrome) -> None:
     point = opened.find_element(By.CSS_SELECTOR, ".hero svg .mark:last-of-type")
     opened.execute_script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true, clientX: 50}))", point)
     tip = opened.find_element(By.CSS_SELECTOR, ".tip")

@@ -25,7 +25,7 @@ def half(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarr
     return random.random(task.items) < 0.5
 
 
-def test_arrays_are_those_of_the_outcomes(tmp_path: str) -> None:
+def test_arrays_match_the_outcomes(tmp_path: str) -> None:
     tasks = (MadeUpTask("one", 30, relations=3, popularity=True), MadeUpTask("other", 20))
     recipes = [PRUNED, "dynamic_int8:overall"]
     run = open_run(write_made_up_run(f"{tmp_path}/run", recipes=recipes, right=half, tasks=tasks))

@@ -24,7 +24,7 @@ def test_chance_and_majority() -> None:
     assert found["b"] == TaskBaselines(1, 1.0, 1.0)
 
 
-def test_a_task_without_choices_has_none() -> None:
+def test_a_task_without_choices_has_no_baselines() -> None:
     items = pd.DataFrame({"task": ["a", "a"], "gold": [[0], []], "choices": [2, 0], "among": [None] * 2})
     assert task_baselines(items) == {"a": TaskBaselines(2, None, None)}
 

@@ -174,7 +174,7 @@ def expected_level(name: str) -> str:
     return next(found, USUAL[configuration.family])
 
 
-def test_there_are_many() -> None:
+def test_there_are_many_architectures() -> None:
     assert len(CONFIGURATIONS) >= 250
     assert not {each.model_type for each in CONFIGURATIONS.values()} & set(SKIPPED)
     assert {*USUALLY_RUN, *REFUSED, *LESS_VARIANTS} <= set(CONFIGURATIONS)
@@ -187,7 +187,7 @@ def test_there_are_many() -> None:
         for name in CONFIGURATIONS
     ],
 )
-def test_company_changes_nothing(name: str) -> None:
+def test_batching_changes_nothing(name: str) -> None:
     if name in REFUSED:
         with pytest.raises(UserError, match=REFUSED[name]):
             farthest(name)

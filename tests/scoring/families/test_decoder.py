@@ -88,7 +88,7 @@ def assert_close(ours: list[list[RequestScore]], theirs: list[list[RequestScore]
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 64, 4096])
-def test_scores_are_those_of_each_request_alone(batch_tokens: int) -> None:
+def test_scores_match_each_request_alone(batch_tokens: int) -> None:
     model, items = make_llama(), made_up_items(seed=1)
     loaded = wrap(model, make_tokenizer())
     assert_close(engine_scores(loaded, items, batch_tokens=batch_tokens), one_by_one(model, items))
@@ -110,7 +110,7 @@ def test_greedy_answers_are_recognized() -> None:
     assert [score.is_greedy for score in scores] == [True, False]
 
 
-def test_where_all_tokens_are_as_likely_only_the_first_is_greedy() -> None:
+def test_among_equally_likely_tokens_only_the_first_is_greedy() -> None:
     model = make_llama(tied=False)
     with torch.no_grad():
         model.lm_head.weight.zero_()
@@ -131,7 +131,7 @@ def test_a_quantized_head_sees_every_position_as_it_does_in_the_model() -> None:
     assert score.loglikelihood == pytest.approx(expected, abs=1e-5)
 
 
-def test_scores_are_those_of_lm_eval() -> None:
+def test_scores_match_lm_eval() -> None:
     model, tokenizer, items = make_llama(seed=2), make_tokenizer(), made_up_items(seed=2)
     peer = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4)
     instances = [Instance("loglikelihood", {}, (r.context, r.continuation), 0) for item in items for r in item.requests]
@@ -140,7 +140,7 @@ def test_scores_are_those_of_lm_eval() -> None:
     assert_close(engine_scores(wrap(model, tokenizer), items), theirs)
 
 
-def test_the_share_done_rises_to_one() -> None:
+def test_progress_rises_to_one() -> None:
     engine = Engine(wrap(make_llama(), make_tokenizer()), batch_tokens=64)
     shares: list[float] = []
     engine.score(engine.prepare(made_up_items(seed=1)), on_advance=shares.append)
@@ -149,7 +149,7 @@ def test_the_share_done_rises_to_one() -> None:
     assert shares[-1] == 1.0
 
 
-def test_prepared_items_serve_a_changed_model() -> None:
+def test_prepared_items_can_be_used_with_a_changed_model() -> None:
     model, items = make_llama(), made_up_items(seed=4)
     engine = Engine(wrap(model, make_tokenizer()))
     prepared = engine.prepare(items)
@@ -161,7 +161,7 @@ def test_prepared_items_serve_a_changed_model() -> None:
     assert_close(after, one_by_one(model, items))
 
 
-def test_only_wanted_positions_reach_the_head() -> None:
+def test_only_needed_positions_reach_the_head() -> None:
     model, items = make_llama(), made_up_items(seed=5)
     seen: list[int] = []
     engine = Engine(wrap(model, make_tokenizer()))
@@ -179,7 +179,7 @@ def level(model: PreTrainedModel) -> str:
     return find_sharing(loaded, run_decoder, longest=64)[0].level
 
 
-def test_branches_are_tried_on_the_model_itself() -> None:
+def test_branches_are_tested_on_the_model_itself() -> None:
     assert level(make_llama()) == "packed"
 
     class Stubborn(LlamaForCausalLM):

@@ -44,12 +44,12 @@ def assert_as_lm_eval(loaded: Loaded, items: list[Item]) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("loaded", [t5(), bart()], ids=["t5", "bart"])
 @pytest.mark.parametrize("name", ["piqa", "winogrande", "boolq"])
-def test_all_choices_of_fifty_questions_are_as_lm_evals(loaded: Loaded, name: str) -> None:
+def test_all_choices_of_fifty_questions_match_lm_eval(loaded: Loaded, name: str) -> None:
     assert_as_lm_eval(loaded, list(load_task(name, limit=50).items))
 
 
 @pytest.mark.parametrize("loaded", [t5(), bart()], ids=["t5", "bart"])
-def test_odd_requests_are_as_lm_evals(loaded: Loaded) -> None:
+def test_odd_requests_match_lm_eval(loaded: Loaded) -> None:
     requests = [
         Request("", "tea"),
         Request("  ", "tea"),
@@ -124,7 +124,7 @@ def test_bart_ranks_whole_texts() -> None:
     ],
     ids=["t5", "bart"],
 )
-def test_the_vocabulary_is_ranked_where_the_blank_is(loaded: Loaded, mask: str, before) -> None:  # type: ignore[no-untyped-def]
+def test_the_vocabulary_is_ranked_at_the_blank(loaded: Loaded, mask: str, before) -> None:  # type: ignore[no-untyped-def]
     engine = Engine(loaded)
     # "e" and " the" are one token in these vocabularies.
     items = [

@@ -37,7 +37,7 @@ DECODERS = [name for name in ARCHITECTURES if family(name) == "decoder"]
 ENCODERS = [name for name in ARCHITECTURES if family(name) == "encoder"]
 
 
-def test_every_architecture_is_of_one_family() -> None:
+def test_every_architecture_belongs_to_one_family() -> None:
     assert {*DECODERS, *ENCODERS, *ENCODER_DECODERS} == set(ARCHITECTURES)
 
 
