@@ -1,4 +1,4 @@
-"""What the tests share: a tiny random decoder, its tokenizer, and the test data where it is there."""
+"""Shared fixtures: a tiny random decoder, its tokenizer, and the test data where available."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from written_runs import full_run as full_run
 from written_runs import write_run as write_run
 
-# Where several processes share the tests, each has a core.
+# With several test processes, one core each.
 _THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", _THREADS)))
 
@@ -44,7 +44,7 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _own_cache(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """No test but those on the real model writes into the user's cache."""
+    """Keep tests out of the user's cache, except those on the real model."""
     if request.node.get_closest_marker("data") is None:
         monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
@@ -58,14 +58,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def benchmarks_are_there() -> bool:
-    """Whether lm-eval's tasks can be loaded without a network."""
+    """Return whether lm-eval's tasks can be loaded offline."""
     folder = os.environ.get("HF_DATASETS_CACHE")
     return bool(folder) and os.environ.get("HF_HUB_OFFLINE") == "1" and Path(folder, "baber___piqa").is_dir()
 
 
 @pytest.fixture
 def published() -> Path:
-    """The data folder with LAMA's and BEAR's own files, where it is there."""
+    """The data folder with LAMA and BEAR as published, if available."""
     folder = Path(os.environ.get("FORGETMETER_TEST_DATA", "../shared/data"))
     if not (folder / "LAMA").is_dir() or not (folder / "BEAR").is_dir():
         says = f"no LAMA/ and BEAR/ in '{folder}'; set FORGETMETER_TEST_DATA (see CONTRIBUTING.md)"

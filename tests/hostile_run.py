@@ -1,4 +1,4 @@
-"""Small made-up runs for the report, whose texts are as bad as a data set's may be."""
+"""Small made-up runs for the report, with texts as bad as a data set may contain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_hostile_run(
     words: str = SCRIPT,
     phrasings: int = 1,
 ) -> str:
-    """Write a run of one task, with each recipe's right answers, return where; ``phrasings`` items ask each fact."""
+    """Write a run of one task with these right answers by recipe; ``phrasings`` items ask for each fact."""
     run = RunBuilder(location, models=[model], recipes=recipes, tasks=[task], versions={"torch": "<i>1</i>"})
     number = max((len(answers) for answers in right.values()), default=0)
     if number:

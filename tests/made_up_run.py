@@ -1,6 +1,6 @@
-"""The one builder of made-up runs, and runs of any size made with it: answers by chance, of which some are right.
+"""The builder of all made-up runs, and runs of any size with random answers.
 
-The runs of ``written_runs`` and ``hostile_run`` are made with the same builder.
+``written_runs`` and ``hostile_run`` use the same builder.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class RunBuilder:
     """Writes a made-up run through the store, part by part.
 
     Args:
-        location: Where; ``store`` writes there.
-        models: The models, as text; methods that name none mean the first.
+        location: Folder or URL of the run.
+        models: The models, as text; the first is the default of the methods.
         recipes: The recipes, as text.
-        tasks: Names of the tasks.
-        variant_id: Gives a variant's id from its model and recipe.
-        document: What else ``study.json`` says.
+        tasks: The tasks' names.
+        variant_id: Maps a model and a recipe to the variant's id.
+        document: Further entries of ``study.json``.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ def _readable_id(model: str, recipe: str) -> str:
 
 
 Right = Callable[["MadeUpTask", str, np.random.Generator], NDArray[np.bool_]]
-"""Says of each item of a task whether a recipe gets it right; the same generator is given for all recipes in turn."""
+"""Returns which items of a task a recipe gets right; each recipe has its own generator."""
 
 
 @dataclass(frozen=True)
 class MadeUpTask:
-    """A task with so many items, which fall into relations of equal size, one after the other."""
+    """A task of N items, in consecutive relations of equal size."""
 
     name: str = "made_up"
     items: int = 200
@@ -105,7 +105,7 @@ class MadeUpTask:
 
     @property
     def right_places(self) -> NDArray[np.int64]:
-        """Index of the right choice of each item: evenly spread, or always the same."""
+        """Index of each item's right choice: evenly spread, or always the same."""
         return np.arange(self.items) % self.choices if self.gold is None else np.full(self.items, self.gold)
 
 
@@ -119,7 +119,7 @@ def write_made_up_run(
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     seed: int = 0,
 ) -> str:
-    """Write a run and say where; ``metrics`` are by recipe, and each model has answers of its own."""
+    """Write a run and return its location; ``metrics`` are by recipe, and each model has its own answers."""
     names = [BASELINE, *(recipe for recipe in recipes if recipe != BASELINE)]
     run = RunBuilder(location, models=models, recipes=names, tasks=[task.name for task in tasks])
     for task in tasks:
@@ -144,11 +144,11 @@ def write_answers(
     *,
     metrics: Mapping[str, float] | None = None,
 ) -> None:
-    """Store a cell whose log-likelihoods agree with what is right."""
+    """Store a cell whose log-likelihoods agree with which answers are right."""
     values = -np.abs(random.normal(3, 1, (task.items, task.choices))).astype(np.float32)
     gold, best = task.right_places, values.argmax(axis=1)
     rows = np.arange(task.items)
-    # The likeliest choice changes places with the right one where it is to be right, with another where it is not.
+    # Swap the likeliest choice with the right one for a right answer, else with a wrong one.
     target = np.where(correct, gold, (gold + 1 + best % max(task.choices - 1, 1)) % task.choices)
     values[rows, best], values[rows, target] = values[rows, target], values[rows, best]
     mine = values[rows, gold]

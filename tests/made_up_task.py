@@ -1,4 +1,4 @@
-"""A made-up task for tests of running: short questions about made-up words, judged by the likelier choice."""
+"""A made-up task for tests of running: short questions about made-up words, answered by the likelier choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE = 30
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, tasks: Mapping[str, Any]) -> None:
-    """Have these be the installed plug-in tasks: declarations or functions by entry-point name."""
+    """Install plug-in tasks, declarations or functions, by entry-point name."""
     points = [
         SimpleNamespace(name=name, value=f"made_up:{name}", load=lambda task=task: task) for name, task in tasks.items()
     ]

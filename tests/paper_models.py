@@ -1,4 +1,4 @@
-"""The paper's models by their published sizes: whole without weights, or small with random ones."""
+"""The paper's models at their published sizes without weights, or small with random ones."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def make_llama_tokenizer() -> LlamaTokenizer:
 
 @dataclass(frozen=True)
 class Published:
-    """A model as its published config.json has it.
+    """A model according to its published config.json.
 
     Attributes:
-        family: Names of the model's and the configuration's class, without their endings.
-        sizes: The sizes, under the configuration's names.
-        layers: Under which of these names the number of layers stands.
-        widths: Under which stand the widths that shrink together, and the number of heads: a head keeps its size.
-        shrink: By how much they shrink in the small model.
-        parameters: How many parameters the published checkpoint is known to have, each counted once.
-        tokenizer: Makes a small tokenizer of its kind.
+        family: Prefixes of the class names of the model and its configuration.
+        sizes: The sizes, by the configuration's names.
+        layers: Those of these names that give the number of layers.
+        widths: Those that shrink together: widths and the number of heads, so that heads keep their size.
+        shrink: The factor by which they shrink in the small model.
+        parameters: The published checkpoint's number of parameters, each counted once.
+        tokenizer: Makes a small tokenizer of the same kind.
     """
 
     family: tuple[str, str]
@@ -173,19 +173,19 @@ PAPER_MODELS: dict[str, Published] = {
     "vicuna-7b": _llama_7b(32000, 6_738_415_616),
     "wizardlm-7b": _llama_7b(32001, 6_738_423_808),
 }
-"""By the name of the model's study."""
+"""Models by the name of their study."""
 
 
 def whole_without_weights(published: Published) -> PreTrainedModel:
-    """The model at its published size, on the ``meta`` device, where it takes no memory."""
+    """Build the model at its published size on the ``meta`` device, without memory."""
     with torch.device("meta"):
         return _model(published, published.sizes)
 
 
 def save_small(published: Published, folder: Path) -> dict[str, Any]:
-    """Save a random model of one layer a stack with its tokenizer, and return its sizes.
+    """Save a random model of one layer per stack with its tokenizer, and return its sizes.
 
-    Widths and heads are the published ones over one number, so that their ratios and the size of a head stay; the
+    Widths and heads are divided by the same number, which keeps their ratios and the size of a head. The
     vocabulary is that of a small tokenizer of the same kind.
     """
     tokenizer = published.tokenizer()
@@ -196,12 +196,12 @@ def save_small(published: Published, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     model = _model(published, sizes)
     with torch.no_grad():
-        # Initial weights are so small that logits would hardly move; and rows of padding are all zero.
+        # Initial weights are too small to move the logits, and padding rows are zero.
         for parameter in model.parameters():
             parameter.normal_(0, 0.2)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    # As it is published: what transformers writes of a T5 says that the head is tied, whatever it is.
+    # As published: transformers always writes that a T5's head is tied.
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | sizes))
     return sizes
@@ -212,6 +212,6 @@ def _model(published: Published, sizes: Mapping[str, Any]) -> PreTrainedModel:
     model: PreTrainedModel = getattr(transformers, model_class)(getattr(transformers, config_class)(**sizes))
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings()
     if sizes.get("tie_word_embeddings") is False and head.weight is embedding:
-        # transformers builds every T5 tied, and parts them where it loads a checkpoint that has both, as Flan-T5's.
+        # transformers builds every T5 tied, and unties it on loading a checkpoint with both tensors, as Flan-T5's.
         head.weight = torch.nn.Parameter(torch.empty_like(embedding))
     return model.eval()

@@ -1,4 +1,4 @@
-"""On a GPU: the answers and the pruned weights are those of the CPU."""
+"""Scores and pruned weights on a GPU, against the CPU's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 TOLERANCE = 5e-5
-"""Nats, of a whole log-likelihood: the CPU's sums are in another order."""
+"""In nats, for a whole log-likelihood: the CPU sums in another order."""
 RECIPES = (
     "l1_unstructured:overall:0.5",
     "l1_unstructured:overall:0.5:pool=matrix",
@@ -51,7 +51,7 @@ RECIPES = (
         if name not in REFUSED
     ],
 )
-def test_what_is_scored_in_company_is_what_the_cpu_says_of_each_text_alone(name: str) -> None:
+def test_batched_scores_match_the_cpus_of_each_text_alone(name: str) -> None:
     configuration = CONFIGURATIONS[name]
     make, items_of, expected_of = WITNESSES[configuration.family]
     model, tokenizer, items = configuration.model(), make(), items_of()
@@ -63,7 +63,7 @@ def test_what_is_scored_in_company_is_what_the_cpu_says_of_each_text_alone(name:
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "mixtral", "t5", "bert"])
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_weights_are_those_of_the_cpu_and_come_back(name: str, recipe: str) -> None:
+def test_weights_match_the_cpus_and_are_restored(name: str, recipe: str) -> None:
     def compressed(device: str) -> dict[str, torch.Tensor]:
         model = make_architecture(name).to(device)
         before = copy.deepcopy(model.state_dict())
@@ -88,7 +88,7 @@ def test_weights_are_those_of_the_cpu_and_come_back(name: str, recipe: str) -> N
 
 
 @pytest.mark.parametrize("granularity", ["per_tensor", "per_channel"])
-def test_int8_layers_compute_what_the_cpus_kernel_does(granularity: Granularity) -> None:
+def test_int8_layers_match_the_cpus_kernel(granularity: Granularity) -> None:
     generator = torch.Generator().manual_seed(0)
     values, inputs, bias = (torch.randn(*shape, generator=generator) for shape in ((48, 32), (20, 32), (48,)))
     expected = quantize(values, granularity)
@@ -101,7 +101,7 @@ def test_int8_layers_compute_what_the_cpus_kernel_does(granularity: Granularity)
     torch.testing.assert_close(simulated(inputs.to("cuda")).cpu(), kernel(inputs))
 
 
-def test_a_low_rank_is_nearly_the_same() -> None:
+def test_low_rank_weights_are_nearly_the_cpus() -> None:
     values = torch.randn(48, 32, generator=torch.Generator().manual_seed(0))
     found = svd.METHOD.transform(DenseWeight(values.to("cuda")), 0.5, {})
     expected = svd.METHOD.transform(DenseWeight(values), 0.5, {})
@@ -109,7 +109,7 @@ def test_a_low_rank_is_nearly_the_same() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_a_standard_knows_its_facts_there_too(dtype: str) -> None:
+def test_a_standard_knows_its_facts_on_the_gpu(dtype: str) -> None:
     task = load_task("facts", limit=20)
     said = {}
     for device in ("cpu", "cuda"):

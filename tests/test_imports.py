@@ -1,4 +1,4 @@
-"""Modules import one another at their top and in one direction; what is imported inside a function says why."""
+"""Modules import each other at the top and in one direction; an import inside a function gives its reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def graph() -> grimp.ImportGraph:
     return grimp.build_graph("forgetmeter", exclude_type_checking_imports=True, cache_dir=None)
 
 
-def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> None:
+def test_there_are_no_import_cycles(graph: grimp.ImportGraph) -> None:
     assert len(graph.modules) > 100
     rings = {
         module
@@ -34,7 +34,7 @@ def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> 
 
 
 def imports_inside_functions() -> Iterator[tuple[str, int]]:
-    """File and line of each import of the package's own modules inside a function."""
+    """Return file and line of each import of the package's own modules inside a function."""
     for file in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(file.read_text())
         functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
@@ -48,7 +48,7 @@ def imports_inside_functions() -> Iterator[tuple[str, int]]:
         yield from ((file.relative_to(SOURCE).as_posix(), line) for line in sorted(lines))
 
 
-def test_few_imports_are_inside_functions_and_each_says_why() -> None:
+def test_imports_inside_functions_are_few_and_give_a_reason() -> None:
     counted = [place for place in imports_inside_functions() if not place[0].startswith(tuple(NOT_COUNTED))]
     assert len(counted) <= MOST_INSIDE_FUNCTIONS
     for file, line in counted:

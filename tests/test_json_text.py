@@ -1,3 +1,5 @@
+"""JSON text, with what JSON cannot represent."""
+
 from __future__ import annotations
 
 import json
@@ -11,11 +13,11 @@ def test_form() -> None:
     assert to_json({"b": (1, "ł"), "a": None}) == '{\n  "a": null,\n  "b": [\n    1,\n    "ł"\n  ]\n}\n'.encode()
 
 
-def test_numbers_that_json_has_not_become_null() -> None:
+def test_numbers_json_cannot_represent_become_null() -> None:
     document = {"a": [float("nan"), {"b": float("inf")}], "c": 1.5}
     assert json.loads(to_json(document)) == {"a": [None, {"b": None}], "c": 1.5}
 
 
-def test_what_has_no_form_is_an_error() -> None:
+def test_unsupported_values_are_an_error() -> None:
     with pytest.raises(TypeError):
         to_json({"a": object()})

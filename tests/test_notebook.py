@@ -1,4 +1,4 @@
-"""The notebook of docs/ runs as it is, and what it shows was made by it."""
+"""The notebook in docs/ runs as it is and prints what it shows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ NOTEBOOK = Path(__file__).parents[1] / "docs" / "exploring-a-run.ipynb"
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> list[str]:
-    """For each code cell that shows something, its text; pictures as their type."""
+    """Return the output of each code cell as text; of pictures, their type."""
     found = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
             if output.get("name") == "stderr":
-                continue  # what libraries say of this machine
+                continue  # warnings about this machine
             data = output.get("data", {})
             found.append("image" if "image/png" in data else data.get("text/plain", output.get("text", "")))
     return found
 
 
-def test_the_notebook_runs_and_shows_what_it_showed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A home without the settings of whoever runs the tests.
+def test_the_notebook_runs_and_reproduces_its_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A home without the user's settings.
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     stored = nbformat.read(NOTEBOOK, as_version=4)
     run = nbformat.read(NOTEBOOK, as_version=4)
@@ -35,7 +35,7 @@ def test_the_notebook_runs_and_shows_what_it_showed(tmp_path: Path, monkeypatch:
     assert shows[0] == shown[0] == "(10, ())"
     assert shows.count("image") == 1
     for before, now in zip(shown, shows, strict=True):
-        # Columns and rows; the last digits of numbers may differ between processors.
+        # Only columns and rows: last digits may differ between processors.
         assert before.split("\n")[0].split() == now.split("\n")[0].split()
         assert before.count("\n") == now.count("\n")
     assert "site-packages" not in NOTEBOOK.read_text()

@@ -1,7 +1,7 @@
-"""What the README says one can rely on, where no other test would notice that it is no longer so.
+"""Promises of the README that no other test checks.
 
-Elsewhere: remote code (``models/test_pretrained.py``), answers like others' (``scoring``, ``compression``), nothing
-lost (``cli/test_kill.py``, ``store``), data sets' texts in the report and on the terminal (``hostile_run.py``).
+Tested elsewhere: remote code (``models/test_pretrained.py``), agreement with the references (``scoring``,
+``compression``), resuming (``cli/test_kill.py``), hostile texts in the report and the terminal (``hostile_run.py``).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def no_network(*_: object, **__: object) -> None:
     raise AssertionError("something tried to reach the network")
 
 
-def test_a_study_of_a_folder_reaches_for_no_network(
+def test_a_study_of_a_folder_uses_no_network(
     llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No telemetry, and nothing is fetched that was not asked for."""
+    """No telemetry, and nothing is fetched unasked."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -55,7 +55,7 @@ def test_a_study_of_a_folder_reaches_for_no_network(
 
 
 class Proof:
-    """Unpickled, it writes a file."""
+    """Writes a file when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +67,7 @@ class Proof:
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "model.safetensors", "model.gguf", "tokenizer.json", "vocab.pkl"]
 )
-def test_no_pickle_is_read_whatever_it_is_called(llama_folder: Path, tmp_path: Path, name: str) -> None:
+def test_no_pickle_is_read_whatever_its_name(llama_folder: Path, tmp_path: Path, name: str) -> None:
     folder, proof = tmp_path / "model", tmp_path / "the-code-ran"
     shutil.copytree(llama_folder, folder)
     if name == "pytorch_model.bin":
@@ -81,6 +81,6 @@ def test_no_pickle_is_read_whatever_it_is_called(llama_folder: Path, tmp_path: P
             forgetmeter.load(reference)
         assert "\n" not in str(refused.value)
     assert not proof.exists()
-    # Else the above could not fail.
+    # Otherwise the test above could not fail.
     pickle.loads(pickle.dumps(Proof(proof))).close()
     assert proof.exists()

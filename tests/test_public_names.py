@@ -1,3 +1,5 @@
+"""The public names of the package, loaded lazily."""
+
 from __future__ import annotations
 
 import os
@@ -16,7 +18,7 @@ for name in forgetmeter.__all__:
 """
 
 
-def test_public_names_are_functions_whatever_was_imported_before(request) -> None:  # type: ignore[no-untyped-def]
+def test_public_names_are_functions_whatever_was_imported_first(request) -> None:  # type: ignore[no-untyped-def]
     root = request.config.rootpath
     environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root / 'tests'}"}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)

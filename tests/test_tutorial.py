@@ -1,4 +1,4 @@
-"""docs/tutorial.md runs as it stands, and shows what its commands and its Python print."""
+"""docs/tutorial.md runs as it is and shows what its commands and its Python print."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIME = re.compile(r"\d+(?:\.\d+)? (?:s|min)\b")
 
 
 def words(text: str) -> list[str]:
-    """Its words, without times and numbers, and whatever the widths of its columns."""
+    """Return the text's words, without times, numbers and column widths."""
     return re.sub(r"─+", "─", _NUMBER.sub("N", _TIME.sub("TIME", text))).split()
 
 
@@ -28,7 +28,7 @@ def test_the_tutorial_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch:
     current = with_outputs(page)
     hint = "run python tools/run_tutorial.py --write, and read what changed"
     assert words(current) == words(page), hint
-    # Between processors, an answer or two may change.
+    # An answer or two may differ between processors.
     for now, shown in zip(numbers(current), numbers(page), strict=True):
         assert now == pytest.approx(shown, rel=0.03, abs=1), hint
 
@@ -38,7 +38,7 @@ def test_a_command_that_fails_is_not_an_output() -> None:
         printed_by("echo half; exit 3")
 
 
-def test_outputs_are_replaced_and_all_else_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_outputs_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = "A\n\n```console\n$ echo one > a; \\\n  cat a\nstale\n$ cat a\n```\n\nB\n\n```python\nx = 1\n```\n\n"
     page += "```python\nprint(x + 1)\n```\n\n```text\nstale\n```\n\nC\n"

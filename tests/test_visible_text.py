@@ -1,3 +1,5 @@
+"""Control characters made visible."""
+
 from __future__ import annotations
 
 import pytest
@@ -14,5 +16,5 @@ from forgetmeter.visible_text import visible
         ("Ciudad de México,\n\tβ – 東京 ‘é’", "Ciudad de México,\n\tβ – 東京 ‘é’"),
     ],
 )
-def test_what_would_move_a_cursor_is_written_out(text: str, shown: str) -> None:
+def test_control_characters_are_written_out(text: str, shown: str) -> None:
     assert visible(text) == shown

@@ -1,4 +1,7 @@
-"""Wrong arguments of the Python functions are one line that says what is allowed, as on the command line."""
+"""Wrong arguments to the Python functions get a one-line error that names what is allowed.
+
+Covers ``scoring.engine``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny random models of the three families and their tokenizers: what they say is noise, but the same each time."""
+"""Tiny random models of the three families and their tokenizers, deterministic."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from transformers import (
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer that needs no training: each byte is a token, plus a beginning of sequence."""
+    """Make a byte-level tokenizer without training: a token per byte, plus a beginning of sequence."""
     return PreTrainedTokenizerFast(tokenizer_object=_byte_level({}), bos_token="<s>", eos_token="</s>")
 
 
 def make_t5_tokenizer() -> PreTrainedTokenizerFast:
-    """The same bytes as T5 has its tokens: an end of sequence after each text, and sentinels."""
+    """Make a byte-level tokenizer like T5's: an end of sequence after each text, and sentinels."""
     tokenizer = _byte_level({"<pad>": 0, "</s>": 1, "<unk>": 2, "<extra_id_0>": 3, "<extra_id_1>": 4})
     tokenizer.add_special_tokens(["<extra_id_0>", "<extra_id_1>"])
     tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
@@ -37,7 +37,7 @@ def make_t5_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_bart_tokenizer() -> PreTrainedTokenizerFast:
-    """The same bytes as BART and RoBERTa have their tokens: a beginning and an end of each text, and a mask."""
+    """Make a byte-level tokenizer like BART's and RoBERTa's: a beginning and end of each text, and a mask."""
     tokenizer = _byte_level({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4})
     special = [("<s>", 0), ("</s>", 2)]
     tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=special)
@@ -60,7 +60,7 @@ def _byte_level(special: dict[str, int]) -> Tokenizer:
 
 
 def make_t5(*, tied: bool = True) -> T5ForConditionalGeneration:
-    """A random T5 of 2 layers a stack."""
+    """Make a random T5 of 2 layers per stack."""
     torch.manual_seed(0)
     config = T5Config(
         vocab_size=len(make_t5_tokenizer()),
@@ -77,7 +77,7 @@ def make_t5(*, tied: bool = True) -> T5ForConditionalGeneration:
 
 
 def make_bart() -> BartForConditionalGeneration:
-    """A random BART of 2 layers a stack."""
+    """Make a random BART of 2 layers per stack."""
     torch.manual_seed(0)
     config = BartConfig(
         vocab_size=len(make_bart_tokenizer()),
@@ -105,20 +105,20 @@ _ENCODER: dict[str, Any] = {
 
 
 def make_bert(vocabulary: int, *, seed: int = 0) -> BertForMaskedLM:
-    """A random BERT of 2 layers."""
+    """Make a random BERT of 2 layers."""
     torch.manual_seed(seed)
     return BertForMaskedLM(BertConfig(vocab_size=vocabulary, max_position_embeddings=128, **_ENCODER)).eval()
 
 
 def make_roberta(vocabulary: int) -> RobertaForMaskedLM:
-    """A random RoBERTa of 2 layers."""
+    """Make a random RoBERTa of 2 layers."""
     torch.manual_seed(0)
     config = RobertaConfig(vocab_size=vocabulary, max_position_embeddings=130, pad_token_id=1, **_ENCODER)
     return RobertaForMaskedLM(config).eval()
 
 
 def make_wordpiece_tokenizer() -> BertTokenizerFast:
-    """A WordPiece tokenizer with some whole words and single letters; everything is lower-cased."""
+    """Make a lower-casing WordPiece tokenizer with some whole words and single letters."""
     words = ["the", "inn", "tea", "paris", "rome", "capital", "of", "france", "is", "in", "born", "was", "."]
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{letter}" for letter in letters)]
@@ -126,7 +126,7 @@ def make_wordpiece_tokenizer() -> BertTokenizerFast:
 
 
 def make_llama(*, tied: bool = True, seed: int = 0) -> LlamaForCausalLM:
-    """A random Llama of 2 layers with grouped-query attention; what it says is noise, but the same each time."""
+    """Make a random Llama of 2 layers with grouped-query attention, deterministically."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(make_tokenizer()),

@@ -1,4 +1,4 @@
-"""Small runs written by hand: right answers by recipe and task, and one with a failure and a missing cell."""
+"""Small handwritten runs: right answers by recipe and task, and one with a failed and a missing cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from forgetmeter.records.variant import Reached, RoleCount
 MODEL = "org/tiny"
 PRUNED = "l1_unstructured:overall:0.5"
 QUANTIZED = "dynamic_int8:overall"
-# Not in alphabetical order, so that an order that is not the study's shows.
+# Not in alphabetical order, so that any other order shows.
 RECIPES = ("baseline", PRUNED, QUANTIZED)
 TASKS = ("piqa", "lama/trex")
 
@@ -59,7 +59,7 @@ def make_outcomes(task: str, right: Sequence[bool], *, metric: str = "acc") -> l
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> Callable[..., str]:
-    """Return a function that writes a run with these right answers by recipe and task, and says where."""
+    """Return a function that writes a run with these right answers by recipe and task, and returns its location."""
 
     def write(right: Right, *, location: str | None = None) -> str:
         location = location or str(tmp_path / "run")
@@ -80,7 +80,7 @@ def write_run(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def full_run(write_run: Callable[..., str]) -> str:
-    """All of two recipes, one cell of the third, which failed on the other task."""
+    """All cells of two recipes, and one of the third, which failed on the other task."""
     location = write_run(
         {
             ("baseline", "piqa"): [True, True, True, False],

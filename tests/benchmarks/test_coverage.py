@@ -1,4 +1,4 @@
-"""How often intervals cover the truth where relations are few and unlike: the benchmark, with fewer runs."""
+"""The coverage benchmark with fewer runs: how often intervals hold the truth with few, heterogeneous relations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def script() -> ModuleType:
         {"items": 200, "relations": 5, "knows": 0.7, "forgets": 0.1, "spread": 0.1},
     ],
 )
-def test_few_relations_that_are_unlike(script: ModuleType, setting: dict[str, float]) -> None:
+def test_coverage_with_few_heterogeneous_relations(script: ModuleType, setting: dict[str, float]) -> None:
     # 1,000 runs are within 1.5 points of the truth, which is 93 to 97%.
     (ours,) = script.coverage(script.Setting(**setting), runs=1000)
     assert 0.91 <= ours.min() <= ours.max() <= 0.985

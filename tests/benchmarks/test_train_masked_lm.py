@@ -1,4 +1,4 @@
-"""The script that makes a masked language model, on a made-up LAMA folder and a tiny random encoder."""
+"""The script that trains a masked language model, on a made-up LAMA folder and a tiny random encoder."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def lama(tmp_path_factory) -> Path:
     ]
     lines(folder / "TREx" / "P19.jsonl", born)
     works = [{"obj_label": "poet", "evidences": [evidence("Ada works as a [MASK] .", "poet")]}]
-    # The same sentence as one of P19's, with another answer.
+    # The same sentence as one of P19's, with a different answer.
     works += [{"obj_label": "Ada", "evidences": [evidence("[MASK] was born in Paris .", "Ada")]}]
     lines(folder / "TREx" / "P106.jsonl", works)
     lines(folder / "TREx" / "P17.jsonl", [{"obj_label": "Rome", "sub_label": "Bob", "predicate_id": "P17"}])
@@ -114,7 +114,7 @@ def test_the_result_is_a_whole_masked_lm_in_float16_with_a_tied_head(script, enc
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
-def test_the_encoder_is_taken_over_exactly_and_then_trained(script, encoder, lama, tmp_path):
+def test_the_encoder_is_copied_exactly_and_then_trained(script, encoder, lama, tmp_path):
     source = BertModel.from_pretrained(encoder).state_dict()
     before = script.model_with_new_head(encoder, seed=0).bert.state_dict()
     assert before.keys() == {name for name in source if not name.startswith("pooler.")}
@@ -147,7 +147,7 @@ def test_each_sentence_is_read_once_with_all_its_answers(script, lama):
     }
 
 
-def test_at_most_so_many_sentences_of_each_relation(script, lama, tmp_path):
+def test_sentences_per_relation_are_limited(script, lama, tmp_path):
     options = script.read_options(["--lama", str(lama), "--out", str(tmp_path), "--per-relation", "1"])
     relations = script.read_lama(lama)
     chosen = script.choose_sentences(relations, options)
@@ -219,14 +219,14 @@ def test_an_empty_folder_is_filled(script, encoder, lama, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [["--epochs", "0"], ["--epochs", "x"], ["--learning-rate", "nan"], ["--what"]])
-def test_wrong_arguments_are_one_line(script, encoder, lama, tmp_path, capsys, wrong):
+def test_wrong_arguments_give_a_one_line_error(script, encoder, lama, tmp_path, capsys, wrong):
     with pytest.raises(SystemExit) as ended:
         make(script, encoder, lama, tmp_path / "made", *wrong)
     assert ended.value.code == 2
     assert wrong[0] in one_line(capsys)
 
 
-def test_a_folder_that_is_not_lama_is_one_line(script, encoder, lama, tmp_path, capsys):
+def test_a_folder_that_is_not_lama_gives_a_one_line_error(script, encoder, lama, tmp_path, capsys):
     assert make(script, encoder, tmp_path, tmp_path / "made") == 2
     assert "official layout" in one_line(capsys)
 

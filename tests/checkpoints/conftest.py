@@ -1,4 +1,4 @@
-"""What the tests of this folder share: checkpoints of tiny random models."""
+"""Fixtures for this folder: checkpoints of tiny random models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.architectures import make_architecture
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Save a tiny model of an architecture, and return its folder."""
+    """Save a tiny model of an architecture and return its folder."""
 
     def save(name: str, *, shard_size: str = "20KB", dtype: torch.dtype = torch.float32) -> Path:
         folder = tmp_path / f"source-{name}"

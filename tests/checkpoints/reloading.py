@@ -1,4 +1,4 @@
-"""Models loaded again, and what compressing them in memory gives."""
+"""Helpers that reload a compressed checkpoint and compare it with in-memory compression."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from forgetmeter.models.loaded import Loaded
 
 
 def loaded(folder: Path, **options: object) -> PreTrainedModel:
-    """Load a model as anybody would, and be told of anything missing or left over."""
+    """Load a model with plain ``from_pretrained``; weights must be neither missing nor unexpected."""
     kind = auto_class(family_of(AutoConfig.from_pretrained(folder), folder.name))
     model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
     assert not report["missing_keys"]
@@ -29,7 +29,7 @@ def in_memory(folder: Path, recipe: str, *, seed: int = 0, **options: object) ->
 
 
 def assert_same(one: PreTrainedModel, other: PreTrainedModel) -> None:
-    """All parameters and buffers are equal, bit for bit, and of the same dtype."""
+    """Assert that all parameters and buffers are bitwise equal and of the same dtype."""
     ours, theirs = one.state_dict(), other.state_dict()
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():

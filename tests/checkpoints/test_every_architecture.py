@@ -1,4 +1,7 @@
-"""What is written loads by plain transformers as the model that was compressed, or is refused before any work."""
+"""Compressed checkpoints of every architecture load in plain transformers, or are refused up front.
+
+Covers ``checkpoints.outputs``, ``checkpoints.in_memory`` and ``compression.surgery.block_dropping``.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,16 @@ RECIPES = {
 
 @pytest.mark.parametrize("format", RECIPES)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_what_is_written_is_read_back(name: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_checkpoints_load_as_the_compressed_model(
+    name: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if format == "compressed-tensors":
         pytest.importorskip("compressed_tensors")
     make_architecture(name).save_pretrained(tmp_path / "source")
     for place, recipe in enumerate(RECIPES[format]):
         out = tmp_path / f"out-{place}"
         try:
-            # The witness is this test's own loading, not the command's.
+            # The reference is this test's own loading, not the command's check.
             compress_checkpoint(str(tmp_path / "source"), recipe, out, format=format, check=False)
         except UserError as error:
             assert format == "compressed-tensors" or "selects no weight matrix" in str(error)
@@ -133,8 +138,8 @@ def test_blocks_of_two_kinds_keep_theirs_or_are_refused(name: str, dropped: str,
     torch.testing.assert_close(logits_of(loaded(out)), logits_of(in_memory(tmp_path / "source", recipe)))
 
 
-def test_a_folder_that_would_load_as_another_model_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As SmolLM3 was written before: without its order of blocks with and without positions."""
+def test_a_folder_that_would_load_as_another_model_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SmolLM3 was once written: without its order of blocks with and without positions."""
     of_two_kinds("smollm3").save_pretrained(tmp_path / "source")
 
     def all_but_one(settings: dict[str, Any], length: int, kept: list[int]) -> dict[str, Any]:
@@ -160,18 +165,18 @@ IN_BFLOAT16 = {
 
 @pytest.mark.parametrize("recipe", IN_BFLOAT16)
 def test_the_rounding_of_a_16_bit_checkpoint_is_measured(recipe: str, tmp_path: Path) -> None:
-    """``run`` scores float32 variants; a folder of bfloat16 weights is that variant's but for one rounding."""
+    """``run`` scores float32 variants; a folder of bfloat16 weights differs from that by one rounding."""
     of_two_kinds("llama").bfloat16().save_pretrained(tmp_path / "source")
     written = compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out")
     run = logits_of(in_memory(tmp_path / "source", recipe, dtype=torch.float32))
     found = logits_of(loaded(tmp_path / "out", dtype=torch.float32))
     moved = float(((run - found).square().mean(-1).sqrt() / run.std(-1)).max())
     assert (written.rounding > 0) == IN_BFLOAT16[recipe], written.rounding
-    # Another text, so not the same number.
+    # A different text, so not the same number.
     assert written.rounding / 3 <= moved <= 3 * written.rounding + 1e-4
 
 
-def test_checking_can_be_left_out_and_is_said(tmp_path: Path) -> None:
+def test_skipping_the_check_is_reported(tmp_path: Path) -> None:
     of_two_kinds("llama").save_pretrained(tmp_path / "source")
     for place, check in enumerate((None, True, False)):
         written = compress_checkpoint(
@@ -180,7 +185,7 @@ def test_checking_can_be_left_out_and_is_said(tmp_path: Path) -> None:
         assert written.is_checked == (check is not False)
 
 
-def test_settings_of_what_is_left() -> None:
+def test_settings_match_the_remaining_blocks() -> None:
     settings = {
         "layer_types": ["a", "b", "c", "d"],
         "eos_token_id": [1, 2, 3, 4],

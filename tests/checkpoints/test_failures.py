@@ -1,4 +1,7 @@
-"""Whatever goes wrong is said in one line, the source is untouched, and nothing is left that looks finished."""
+"""Every failure gives a one-line error, leaves the source untouched and no output that looks finished.
+
+Covers ``checkpoints.companions``, ``checkpoints.output_folder``, ``checkpoints.request`` and ``checkpoints.source``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ PRUNE = "l1_unstructured:overall:0.5"
 
 
 def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
-    """The one line that a request is refused with; nothing is left beside the model."""
+    """Return the one-line error of a refused request, and assert that nothing is left beside the model."""
     before = sorted(out.parent.rglob("*"))
     with pytest.raises(UserError) as caught:
         compress_checkpoint(str(model), recipe, out, **options)
@@ -61,11 +64,11 @@ def test_recipes_that_do_not_fit(checkpoint: Save, tmp_path: Path, recipe: str, 
         ({"max_shard_size": "0MB"}, "--max-shard-size: '0MB' is not a valid size"),
     ],
 )
-def test_options_that_are_none(checkpoint: Save, tmp_path: Path, options: dict[str, str], says: str) -> None:
+def test_invalid_options_are_refused(checkpoint: Save, tmp_path: Path, options: dict[str, str], says: str) -> None:
     assert says in refused(checkpoint("llama"), PRUNE, tmp_path / "out", **options)
 
 
-def test_output_that_is_there(checkpoint: Save, tmp_path: Path) -> None:
+def test_existing_output_is_refused(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     assert "already exists and is not empty" in refused(source, PRUNE, source)
     (tmp_path / "file").write_text("mine")
@@ -75,7 +78,7 @@ def test_output_that_is_there(checkpoint: Save, tmp_path: Path) -> None:
     assert (tmp_path / "empty/config.json").is_file()
 
 
-def test_output_that_cannot_be_replaced_is_refused_before_any_work(checkpoint: Save, tmp_path: Path) -> None:
+def test_output_that_cannot_be_replaced_is_refused_up_front(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
@@ -83,19 +86,19 @@ def test_output_that_cannot_be_replaced_is_refused_before_any_work(checkpoint: S
     assert "is inside the model's own folder" in refused(source, PRUNE, source / "pruned")
 
 
-def test_a_companion_that_is_a_link_to_nothing(checkpoint: Save, tmp_path: Path) -> None:
+def test_a_companion_that_is_a_dangling_link(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     (source / "tokenizer_extra.json").symlink_to(tmp_path / "none")
     assert "tokenizer_extra.json cannot be read" in refused(source, PRUNE, tmp_path / "out")
 
 
-def test_an_index_that_lists_nothing(checkpoint: Save, tmp_path: Path) -> None:
+def test_an_empty_index(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     (source / "model.safetensors.index.json").write_text('{"weight_map": {}}')
     assert "cannot be loaded: its index has no 'metadata'" in refused(source, PRUNE, tmp_path / "out")
 
 
-def test_a_shard_that_is_missing(checkpoint: Save, tmp_path: Path) -> None:
+def test_a_missing_shard(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     shard = sorted(source.glob("*.safetensors"))[1]
     shard.unlink()
@@ -103,7 +106,7 @@ def test_a_shard_that_is_missing(checkpoint: Save, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.999])
-def test_a_shard_that_is_truncated(checkpoint: Save, tmp_path: Path, share: float) -> None:
+def test_a_truncated_shard(checkpoint: Save, tmp_path: Path, share: float) -> None:
     source = checkpoint("llama")
     shard = sorted(source.glob("*.safetensors"))[1]
     content = shard.read_bytes()
@@ -111,9 +114,7 @@ def test_a_shard_that_is_truncated(checkpoint: Save, tmp_path: Path, share: floa
     assert "truncated or damaged" in refused(source, PRUNE, tmp_path / "out")
 
 
-def test_a_shard_that_shrinks_in_the_meantime(
-    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shard_that_shrinks_meanwhile(checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = checkpoint("llama", shard_size="1GB")
 
     def shrunk(*_: object) -> None:
@@ -123,7 +124,7 @@ def test_a_shard_that_shrinks_in_the_meantime(
     assert "ends in the middle of a tensor" in refused(source, PRUNE, tmp_path / "out")
 
 
-def test_weights_that_a_method_cannot_work_on(checkpoint: Save, tmp_path: Path) -> None:
+def test_weights_a_method_cannot_compress(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama", shard_size="1GB")
     tensors = load_file(source / "model.safetensors")
     tensors["model.layers.1.mlp.up_proj.weight"][3, 4] = float("nan")
@@ -132,7 +133,7 @@ def test_weights_that_a_method_cannot_work_on(checkpoint: Save, tmp_path: Path) 
         assert "model.layers.1.mlp.up_proj.weight of" in refused(source, recipe, tmp_path / "out")
 
 
-def test_a_model_that_is_quantized_already(checkpoint: Save, tmp_path: Path) -> None:
+def test_a_model_that_is_already_quantized(checkpoint: Save, tmp_path: Path) -> None:
     pytest.importorskip("compressed_tensors")
     source = checkpoint("llama")
     compress_checkpoint(str(source), "round_to_nearest:overall:4", tmp_path / "four", format="compressed-tensors")
@@ -140,7 +141,7 @@ def test_a_model_that_is_quantized_already(checkpoint: Save, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("key", ["quantization_config", "compression_config"])
-def test_a_configuration_that_says_so_anywhere(checkpoint: Save, tmp_path: Path, key: str) -> None:
+def test_quantization_declared_anywhere_in_the_configuration(checkpoint: Save, tmp_path: Path, key: str) -> None:
     source = checkpoint("llama")
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "fp8"}}))
@@ -155,7 +156,7 @@ def test_a_checkpoint_without_its_head(checkpoint: Save, tmp_path: Path) -> None
     assert "the checkpoint lacks 1 weights" in refused(source, PRUNE, tmp_path / "out")
 
 
-def test_too_little_room_is_said_before_any_work(
+def test_too_little_disk_space_is_reported_up_front(
     checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = checkpoint("llama")
@@ -168,7 +169,7 @@ def test_too_little_room_is_said_before_any_work(
 
 @pytest.mark.parametrize("recipe", [PRUNE, f"svd:attention:0.5+{PRUNE}"])
 @pytest.mark.parametrize("name", ["llama", "mixtral"])
-def test_a_disk_that_fills(
+def test_a_disk_that_fills_up(
     checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, recipe: str
 ) -> None:
     source = checkpoint(name)
@@ -189,13 +190,13 @@ def test_a_disk_that_fills(
     assert "the disk is full; no files were left behind" in refused(source, recipe, tmp_path / "out")
 
 
-def test_a_folder_that_cannot_be_made(checkpoint: Save, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(checkpoint: Save, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(checkpoint("llama"), PRUNE, tmp_path / "file" / "out")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_whatever_else_happens_leaves_nothing(
+def test_any_other_failure_leaves_nothing(
     checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     source = checkpoint("llama")
@@ -222,7 +223,7 @@ def test_a_damaged_index(checkpoint: Save, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "another"])
-def test_a_tokenizer_that_would_not_be_the_same(
+def test_a_tokenizer_that_would_change(
     llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     def copy(source: Path, target: Path) -> None:

@@ -1,4 +1,7 @@
-"""The model is never whole in memory."""
+"""Compressing a checkpoint never holds the whole model in memory.
+
+Covers ``checkpoints.streaming`` and ``checkpoints.writer``.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ LAYERS = 12
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of 156 million random weights, the same in all layers; 312 MB in shards."""
+    """A Llama of 156 million random weights, with identical layers; 312 MB in shards."""
     folder = tmp_path_factory.mktemp("large") / "source"
     folder.mkdir()
     config = LlamaConfig(
@@ -52,9 +55,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")
-def test_memory_is_a_fraction_of_the_checkpoint(large: Path, tmp_path: Path) -> None:
+def test_memory_stays_a_fraction_of_the_checkpoint(large: Path, tmp_path: Path) -> None:
     recipe = "n_m:overall+l1_unstructured:overall:0.6"
-    # What a first run takes once, such as the modules that it imports, is not counted.
+    # Exclude one-time costs of a first run, such as imports.
     make_architecture("llama").save_pretrained(tmp_path / "tiny")
     command = [sys.executable, "-c", PROGRAM, str(large), str(tmp_path / "tiny"), recipe, str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,3 +1,8 @@
+"""Reading and writing safetensors files, against the safetensors library.
+
+Covers ``checkpoints.writer``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -24,7 +29,7 @@ def tensors_of(dtype: torch.dtype) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_written_is_what_the_library_reads(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_the_library_reads_what_is_written(tmp_path: Path, dtype: torch.dtype) -> None:
     tensors = tensors_of(dtype)
     with SafetensorsWriter(tmp_path / "file", header_room=64 + sum(map(entry_room, tensors))) as writer:
         for name, tensor in tensors.items():
@@ -38,7 +43,7 @@ def test_what_is_written_is_what_the_library_reads(tmp_path: Path, dtype: torch.
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_the_library_wrote_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_files_of_the_library_are_read(tmp_path: Path, dtype: torch.dtype) -> None:
     tensors = tensors_of(dtype)
     save_file(tensors, tmp_path / "file", metadata={"format": "pt"})
     read = {header.name: stored_tensor(header).read() for header in tensor_headers([tmp_path / "file"])}
@@ -57,13 +62,13 @@ def test_strides_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\x05", b"\xff" * 8, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{"]
 )
-def test_what_is_no_such_file(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises((SafetensorError, OSError)):
         tensor_headers([tmp_path / "file"])
 
 
-def test_a_dtype_that_is_not_known(tmp_path: Path) -> None:
+def test_an_unknown_dtype(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its dtype 'F4' is not supported; fetch it again"):
         stored_tensor(TensorHeader("x", "F4", (2,), tmp_path / "file", 8))
 
@@ -73,7 +78,7 @@ def test_a_dtype_that_is_not_known(tmp_path: Path) -> None:
 def test_any_mixture_of_dtypes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[tuple[torch.dtype, int]], most: int
 ) -> None:
-    """Readers refuse tensors that do not start at a multiple of their width."""
+    """Readers reject tensors whose offset is not a multiple of their element size."""
     folder = tmp_path_factory.mktemp("checkpoint")
     tensors = {f"t{number}": torch.arange(length).to(dtype) for number, (dtype, length) in enumerate(kinds)}
     with CheckpointWriter(folder, tensors, max_shard_bytes=most) as writer:

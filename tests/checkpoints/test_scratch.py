@@ -1,4 +1,7 @@
-"""Weights that are loaded when they are looked at are worked on as those in memory."""
+"""Deferred weights behave like weights in memory.
+
+Covers ``compression.forms.deferred_weight``.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ FORMS: dict[str, Callable[[], Weight]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_all_that_can_be_asked_of_a_weight(tmp_path: Path, form: str) -> None:
+def test_deferred_weights_answer_like_weights_in_memory(tmp_path: Path, form: str) -> None:
     weight = FORMS[form]()
     with Scratch(tmp_path / "scratch") as scratch:
         kept = scratch.kept(weight)
@@ -51,7 +54,7 @@ def test_all_that_can_be_asked_of_a_weight(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_parts_are_put_together_as_in_memory(tmp_path: Path, form: str) -> None:
+def test_parts_are_joined_as_in_memory(tmp_path: Path, form: str) -> None:
     weight = FORMS[form]()
     halves = [(((0, 3),), weight.part(0, ((0, 3),))), (((3, 6),), weight.part(0, ((3, 6),)))]
     with Scratch(tmp_path / "scratch") as scratch:

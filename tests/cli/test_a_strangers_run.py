@@ -1,4 +1,7 @@
-"""A run whose files come from a stranger: looking at it runs nothing, leaves its folder alone and moves no cursor."""
+"""Commands on an untrusted run: nothing is executed, written elsewhere or sent to the terminal as control characters.
+
+Covers ``cli.printing``.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from typer.testing import CliRunner
 
 from forgetmeter.cli.main import app
 
-# Sets the window's title (C0 and C1), and turns the direction of writing.
+# Sets the window title (C0 and C1), and reverses the writing direction.
 ESCAPES = "\x1b]0;pwned\x07\x9b31m\u202e"
 NAMES = ("models", "recipes", "tasks", "model", "recipe", "task", "error", "source", "torch", "variants", "identity")
 SHOWN: list[list[str]] = [
@@ -66,13 +69,13 @@ def test_names_with_control_characters_do_not_reach_the_terminal(folder: Path, a
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json", "markdown"])
-def test_forgotten_items_do_not_reach_it_either(folder: Path, format: str) -> None:
+def test_forgotten_items_with_control_characters_do_not_either(folder: Path, format: str) -> None:
     disfigure(folder)
     result = CliRunner().invoke(app, ["forgotten", str(folder), "--recipe", INT8, "--format", format])
     assert_harmless(result.output)
 
 
-def test_a_name_that_climbs_out_of_the_folder_reads_and_writes_nothing_there(folder: Path) -> None:
+def test_a_name_with_parent_folders_reads_and_writes_nothing_outside(folder: Path) -> None:
     outside = folder.parent / "outside.parquet"
     outside.write_bytes(next(folder.rglob("items/**/*.parquet")).read_bytes())
     study = json.loads((folder / "study.json").read_text())
@@ -92,7 +95,7 @@ def test_a_name_that_climbs_out_of_the_folder_reads_and_writes_nothing_there(fol
 
 
 class Payload:
-    """Runs a command when it is unpickled."""
+    """Runs a command when unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -101,7 +104,7 @@ class Payload:
         return os.system, (f"touch {self.mark}",)
 
 
-def test_nothing_that_is_pickled_in_a_file_is_unpickled(folder: Path) -> None:
+def test_pickles_in_a_file_are_never_loaded(folder: Path) -> None:
     mark = folder.parent / "mark"
     secret = {
         b"ARROW:extension:name": b"arrow.py_extension_type",
@@ -120,7 +123,7 @@ def test_nothing_that_is_pickled_in_a_file_is_unpickled(folder: Path) -> None:
 
 
 def test_a_relation_with_control_characters_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SVG has no place for them; the drawing process would end."""
+    """SVG cannot represent them, and the drawing process would crash."""
     monkeypatch.setattr("hostile_run.RELATION", f"born{ESCAPES}\x00\ufffe in")
     right = {"baseline": [True] * 30, HALF: [False] * 20 + [True] * 10, INT8: [True] * 29 + [False]}
     location = write_hostile_run(str(tmp_path / "run"), right)

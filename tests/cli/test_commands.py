@@ -1,4 +1,8 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line in a subprocess, as users run it.
+
+Covers ``cli.main``, ``cli.advise_command``, ``cli.data_command``, ``cli.list_command``, ``cli.run_command``,
+``cli.show_command`` and ``study.asked_relations``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess
 
 
 def test_help_is_quick() -> None:
-    """In processor time, which is that of the wall where nothing else runs."""
+    """Measured in processor time, which other processes do not affect."""
     times = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -66,7 +70,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "'x.zip' does not exist"),
     ],
 )
-def test_a_wrong_request_is_answered_in_one_line_each(arguments: list[str], says: str) -> None:
+def test_a_wrong_request_gives_one_line_per_error(arguments: list[str], says: str) -> None:
     done = forgetmeter(*arguments, expect=2)
     assert says in done.stderr
     assert done.stdout == ""
@@ -74,7 +78,7 @@ def test_a_wrong_request_is_answered_in_one_line_each(arguments: list[str], says
     assert "Traceback" not in done.stderr
 
 
-def test_lists_name_what_there_is() -> None:
+def test_lists_name_everything_available() -> None:
     assert "l1_unstructured:SCOPE:FRACTION" in forgetmeter("list", "methods").stdout
     assert "preset:paper/pruning  (27 recipes)" in forgetmeter("list", "presets").stdout
     assert "attention.query" in forgetmeter("list", "scopes").stdout
@@ -90,7 +94,7 @@ def test_lists_name_what_there_is() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data folder with BEAR/ in it; its facts are made up."""
+    """A data folder with a made-up BEAR/."""
     bear = tmp_path / "data" / "BEAR"
     bear.mkdir(parents=True)
     relation = {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}
@@ -109,7 +113,7 @@ def test_relations_of_a_probe(data: Path) -> None:
     assert ["2", "relations", "1,200", "1,200"] in words
 
 
-def test_advice_is_given_to_readers_and_to_programs(tmp_path: Path) -> None:
+def test_advice_as_text_and_as_json(tmp_path: Path) -> None:
     recipes = "round_to_nearest:overall:8,l1_unstructured:overall:0.7,l1_unstructured:overall:0.1"
     request = ["advise", "standard:encoder", "--tasks", "facts:templates=0", "--max-bytes", "0.85", "--limit", "10"]
     request += ["--recipes", recipes, "--out", str(tmp_path / "advice")]
@@ -133,7 +137,7 @@ def test_a_probe_is_fetched_once(data: Path, tmp_path: Path) -> None:
     assert "already there" in forgetmeter(*request).stdout
 
 
-def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) -> None:
+def test_a_probes_data_is_checked_up_front(data: Path, tmp_path: Path) -> None:
     request = ["run", "--model", "./none", "--recipes", "baseline", "--out", str(tmp_path / "run")]
     done = forgetmeter(*request, "--tasks", "bear:relations=P9,bear:relations=P8", "--data", str(data), expect=2)
     tasks = [line for line in done.stderr.splitlines() if line.startswith("error: --tasks")]
@@ -144,7 +148,7 @@ def test_a_probes_data_is_checked_before_any_work(data: Path, tmp_path: Path) ->
 
 def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
     lines = forgetmeter("list", "scopes", "--model", str(llama_folder)).stdout.splitlines()
-    # 2 layers of 4 projections, two of them for grouped keys and values.
+    # 2 layers of 4 projections, of which keys and values are grouped.
     assert ["attention", "8", "6,144"] in [line.split()[:3] for line in lines]
     assert "the folder does not exist" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
 
@@ -197,5 +201,5 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
-def test_the_help_of_the_program_says_of_a_command_what_its_own_help_begins_with(name: str) -> None:
+def test_the_programs_help_repeats_each_commands_first_paragraph(name: str) -> None:
     assert LazyCommand(name).loaded().help.partition("\n\n")[0] == SUMMARIES[name]

@@ -1,4 +1,4 @@
-"""``forgetmeter compress`` as a user meets it: in a process of its own."""
+"""``forgetmeter compress`` in a subprocess, as users run it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def compress(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[st
     return done
 
 
-def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_written(llama_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = compress(str(llama_folder), "l1_unstructured:overall:0.5", "--out", str(out), "--max-shard-size", "50KB")
     before = (llama_folder / "model.safetensors").stat().st_size
@@ -47,7 +47,7 @@ def test_a_folder_is_made(llama_folder: Path, tmp_path: Path) -> None:
         (["MODEL", "svd:overall:0.5", "--format", "zip"], "--format: unknown format 'zip'"),
     ],
 )
-def test_a_wrong_request_is_answered_in_one_line(
+def test_a_wrong_request_gives_a_one_line_error(
     llama_folder: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     model, *rest = [str(llama_folder) if each == "MODEL" else each for each in arguments]
@@ -63,13 +63,13 @@ def test_a_wrong_request_is_answered_in_one_line(
 def test_an_interruption_leaves_nothing_behind(tmp_path: Path, ended_by: signal.Signals) -> None:
     model, folder = make_llama(), tmp_path / "there"
     model.save_pretrained(folder)
-    # One step after the other keeps it busy for longer than the test waits.
+    # Enough steps to outlast the test's wait.
     recipe = "+".join(["svd:overall:0.1"] * 3000)
     process = subprocess.Popen(
         [*COMMAND, str(folder), recipe, "--out", str(tmp_path / "out")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever runs the tests in the background has its children ignore Ctrl-C.
+        # Shells make background processes ignore Ctrl-C, and the children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 120

@@ -1,4 +1,8 @@
-"""``forgetmeter findings`` and ``forgetmeter forgotten`` on a made-up run, as a user types them."""
+"""``forgetmeter findings`` and ``forgetmeter forgotten`` on a made-up run.
+
+Covers ``cli.findings_command``, ``cli.forgotten_command``, ``report.formats.findings_text`` and
+``report.formats.findings_json``.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +98,7 @@ def test_forgotten_for_programs(run: str) -> None:
         ([], "--recipe"),
     ],
 )
-def test_a_wrong_request_is_answered_in_one_line(run: str, arguments: list[str], says: str) -> None:
+def test_a_wrong_request_gives_a_one_line_error(run: str, arguments: list[str], says: str) -> None:
     done = forgetmeter("forgotten", run, *arguments, expect=2)
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
@@ -102,7 +106,7 @@ def test_a_wrong_request_is_answered_in_one_line(run: str, arguments: list[str],
 
 
 @pytest.mark.parametrize("command", [["findings"], ["forgotten", "--recipe", "baseline"], ["show"]])
-def test_no_run_and_one_of_a_newer_version(command: list[str], tmp_path: Path) -> None:
+def test_a_missing_run_and_one_of_a_newer_version(command: list[str], tmp_path: Path) -> None:
     name, *options = command
     assert "there is no run at" in forgetmeter(name, str(tmp_path / "none"), *options, expect=2).stderr
     newer = tmp_path / "newer"
@@ -111,7 +115,7 @@ def test_no_run_and_one_of_a_newer_version(command: list[str], tmp_path: Path) -
     assert "was written by a newer forgetmeter" in forgetmeter(name, str(newer), *options, expect=2).stderr
 
 
-def test_an_unfinished_run_is_said_to_be_unfinished(run: str, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_reported_as_unfinished(run: str, tmp_path: Path) -> None:
     location = write_made_up_run(
         str(tmp_path / "run"), recipes=RECIPES, right=lambda task, _recipe, random: random.random(task.items) < 0.5
     )

@@ -1,4 +1,7 @@
-"""A run that is killed in the middle, by SIGKILL or Ctrl-C, goes on as if nothing had been."""
+"""A run interrupted by SIGKILL or Ctrl-C resumes without losing or repeating finished cells.
+
+Covers ``cli.run_command`` and ``study.running``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def request(model: Path, out: Path) -> list[str]:
 
 
 def stored(out: Path) -> dict[Path, int]:
-    """The finished cells and when each was written."""
+    """Return the finished cells and when each was written."""
     return {path.relative_to(out): path.stat().st_mtime_ns for path in out.glob("variants/*/*.parquet")}
 
 
@@ -35,13 +38,13 @@ def outcomes(out: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("way", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
+def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
     out, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     process = subprocess.Popen(
         request(llama_folder, out),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever runs the tests in the background has its children ignore Ctrl-C.
+        # Shells make background processes ignore Ctrl-C, and the children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 120
@@ -63,7 +66,7 @@ def test_a_killed_run_goes_on(llama_folder: Path, tmp_path: Path, way: signal.Si
     assert outcomes(out) == outcomes(undisturbed)
 
 
-def test_two_processes_may_do_the_same_run_at_once(llama_folder: Path, tmp_path: Path) -> None:
+def test_two_processes_can_share_a_run(llama_folder: Path, tmp_path: Path) -> None:
     both = [
         subprocess.Popen(request(llama_folder, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)

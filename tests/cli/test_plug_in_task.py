@@ -1,4 +1,7 @@
-"""A plug-in task with options works wherever a task is named, by nothing but its declaration."""
+"""A plug-in task with options works wherever a task is named, from its declaration alone.
+
+Covers ``probes.declaration``, ``probes.registry``, ``probes.loading`` and ``records.item``.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,7 @@ def test_it_is_listed_with_its_options() -> None:
     assert "facts, capitals, with their options" in refusal(forgetmeter("list", "relations", "piqa"))
 
 
-def test_a_study_with_it_is_planned_run_shown_and_reported(study: Path, tmp_path: Path) -> None:
+def test_a_study_with_it_can_be_planned_run_shown_and_reported(study: Path, tmp_path: Path) -> None:
     name, folder = "capitals:continents=asia+europe:style=loud", tmp_path / "run"
     planned = said(forgetmeter("run", study, "--dry-run"))
     assert name in planned
@@ -129,7 +132,7 @@ def test_a_study_with_it_is_planned_run_shown_and_reported(study: Path, tmp_path
     assert "It knows" in page
 
 
-def test_it_is_named_on_the_command_line(llama_folder: Path, tmp_path: Path) -> None:
+def test_it_can_be_named_on_the_command_line(llama_folder: Path, tmp_path: Path) -> None:
     def run(tasks: str) -> Result:
         return forgetmeter("run", "--model", llama_folder, "--tasks", tasks, "--out", tmp_path / "run", "--dry-run")
 
@@ -146,7 +149,7 @@ def test_it_is_named_on_the_command_line(llama_folder: Path, tmp_path: Path) -> 
         assert says in refusal(run(tasks)), tasks
 
 
-def test_a_plug_in_that_fails_is_named_in_one_line(
+def test_a_failing_plug_in_gives_a_one_line_error(
     llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_name: TaskName, *, limit: int | None) -> Capitals:
@@ -165,7 +168,7 @@ def test_a_plug_in_that_fails_is_named_in_one_line(
 
 
 def with_items(**changed: object) -> TaskDeclaration:
-    """Return the task with these fields of its last item changed."""
+    """Return the task with these fields of its last item replaced."""
 
     def load(name: TaskName, *, limit: int | None) -> Capitals:
         task = Capitals(name, limit=limit)
@@ -203,7 +206,7 @@ def exits(*_given: object, **_named: object) -> Capitals:
         (with_items(choices=("Tokyo", 3)), "must have text as its id, content_hash, choices and fields"),
     ],
 )
-def test_a_plug_in_that_makes_no_sound_task_is_refused_before_any_work(
+def test_a_plug_in_with_an_invalid_task_is_refused_up_front(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declaration: TaskDeclaration, says: str
 ) -> None:
     plug_in(monkeypatch, {"capitals": declaration})
@@ -228,7 +231,9 @@ def test_a_judge_that_does_not_judge_each_item_in_order_fails_its_cells(
     assert "task 'capitals' must judge the 4 items that were answered, in order" in " ".join(done.output.split())
 
 
-def test_two_tasks_of_one_name_are_refused(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_tasks_with_the_same_name_are_refused(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plug_in(monkeypatch, {"facts": DECLARATION})
     said = refusal(forgetmeter("run", "--model", llama_folder, "--tasks", "facts", "--out", tmp_path / "run"))
     assert (

@@ -1,4 +1,4 @@
-"""The table of scopes, as it is read where it is piped."""
+"""The table of scopes as printed to a pipe."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def printed(rows: ScopeRows) -> list[list[str]]:
     return [line.split() for line in stream.getvalue().splitlines()]
 
 
-def test_numbers_are_in_rows() -> None:
+def test_numbers_are_aligned_in_rows() -> None:
     lines = printed(ROWS)
     assert ["attention", "2", "1,500,000", "25.0%"] in lines
     assert ["paper/feed_forward", "10", "3,000,000", "50.0%"] in lines
     assert ["input", "embedding", "1", "1,500,000", "25.0%"] in lines
 
 
-def test_notes_follow_one_a_line() -> None:
+def test_notes_follow_one_per_line() -> None:
     text = [" ".join(line) for line in printed(ROWS)]
     assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
     assert any(line.startswith("Of unknown role: model.odd[table].weight (2 in all).") for line in text)

@@ -1,4 +1,4 @@
-"""Tiny random models for the tests of this folder."""
+"""Tiny random models for the tests in this folder."""
 
 import pytest
 import torch

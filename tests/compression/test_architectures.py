@@ -1,4 +1,7 @@
-"""Compression of every architecture, against torch's own pruning and quantization."""
+"""Compression of every architecture, against torch's own pruning and quantization.
+
+Covers ``compression.applying.compressor``, ``compression.surgery.installation`` and ``compression.surgery.untying``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ SCOPES = ("attention", "attention.query", "feed_forward", "overall", "paper/over
 
 @cache
 def loaded(name: str) -> Loaded:
-    """The model, made once: that recipes leave it as it was is what some of these tests are about."""
+    """The model, shared by all tests: some of them check that recipes leave it unchanged."""
     return Loaded(model=make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
 
 
@@ -45,7 +48,7 @@ def contents(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def slices(name: str, scope: str) -> dict[str, torch.Tensor]:
-    """The selected weights as matrices of their own, put together from single rows or columns."""
+    """Return the selected weights as separate matrices, assembled from single rows or columns."""
     found = {}
     for matrix in parse_scope(scope).select(weight_map(loaded(name).model)):
         tensor = loaded(name).model.get_parameter(matrix.parameter).detach()
@@ -69,7 +72,7 @@ def pruned_by_torch(tensors: dict[str, torch.Tensor], level: float) -> dict[str,
 
 @each_architecture
 @pytest.mark.parametrize("scope", SCOPES)
-def test_pruning_is_torchs_on_unfused_matrices(name: str, scope: str) -> None:
+def test_pruning_matches_torch_on_unfused_matrices(name: str, scope: str) -> None:
     model, before = loaded(name).model, contents(loaded(name).model)
     expected = pruned_by_torch(slices(name, scope), 0.4)
     with compressor_of(name).applied(parse_recipe(f"l1_unstructured:{scope}:0.4")) as compressed:
@@ -80,7 +83,7 @@ def test_pruning_is_torchs_on_unfused_matrices(name: str, scope: str) -> None:
         assert compressed.reached.selected_weights == size
         assert compressed.reached.selected_zeros == round(0.4 * size)
         selected = {matrix.parameter for matrix in compressed.weights}
-        # All that was not selected is as it was: a fused parameter lost exactly the zeros of the selected parts.
+        # Whatever was not selected is unchanged: a fused parameter has no zeros but those of the selected parts.
         lost = sum(int((model.get_parameter(parameter) == 0).sum()) for parameter in selected)
         assert lost == round(0.4 * size)
         changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
@@ -88,7 +91,7 @@ def test_pruning_is_torchs_on_unfused_matrices(name: str, scope: str) -> None:
 
 
 @each_architecture
-def test_the_model_is_the_same_to_the_bit_afterwards(name: str) -> None:
+def test_the_model_is_restored_bit_for_bit(name: str) -> None:
     model = loaded(name).model
     before, said = contents(model), logits_of(model)
     identities = {key: id(value) for key, value in model.state_dict(keep_vars=True).items()}
@@ -110,8 +113,8 @@ def test_the_model_is_the_same_to_the_bit_afterwards(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "deberta_v2_own_positions"])
-def test_a_head_on_its_own_says_the_same_until_it_is_changed(name: str) -> None:
-    """T5's configuration also decides whether the decoder's output is scaled: untying must not change that."""
+def test_untying_the_head_does_not_change_the_logits(name: str) -> None:
+    """T5's configuration also decides whether the decoder's output is scaled; untying must not change that."""
     model = loaded(name).model
     said = logits_of(model)
     embedding = model.get_input_embeddings().weight.detach().clone()
@@ -145,7 +148,7 @@ def torch_quantized(model: nn.Module, names: set[str]) -> nn.Module:
 
 
 def with_plain_linear_layers(model: nn.Module) -> nn.Module:
-    """A copy whose linear layers are all of the class that torch quantizes."""
+    """Return a copy whose linear layers all have the class that torch quantizes."""
     twin = copy.deepcopy(model)
     for path, module in list(twin.named_modules()):
         is_odd = isinstance(module, nn.Linear) and type(module) is not nn.Linear
@@ -168,7 +171,7 @@ def with_plain_linear_layers(model: nn.Module) -> nn.Module:
         if name not in EXPERTS or scope == "attention"
     ],
 )
-def test_int8_is_torchs(name: str, scope: str) -> None:
+def test_int8_matches_torch(name: str, scope: str) -> None:
     model = loaded(name).model
     names = {matrix.module for matrix in parse_scope(scope).select(weight_map(model))}
     assert len(names) >= 2
@@ -182,7 +185,7 @@ def test_int8_is_torchs(name: str, scope: str) -> None:
 @with_kernel
 @pytest.mark.parametrize("part", ["query", "value"])
 @pytest.mark.parametrize("name", ["bloom", "falcon_grouped", "gpt2", "gpt_neox", "modernbert", "phi3"])
-def test_int8_of_some_output_units_is_torchs_on_these(name: str, part: str) -> None:
+def test_int8_of_some_output_units_matches_torch_on_them(name: str, part: str) -> None:
     model = loaded(name).model
     matrix = next(matrix for matrix in weight_map(model) if matrix.role.part == part and matrix.layer == 0)
     module = model.get_submodule(matrix.module)
@@ -201,8 +204,8 @@ def test_int8_of_some_output_units_is_torchs_on_these(name: str, part: str) -> N
     assert compressed.reached.quantized_bytes == compressed.reached.dense_bytes - saved
 
 
-def test_what_quantized_parts_differ_in_stays_apart() -> None:
-    """Queries have a scale of their own; pruning all of attention then leaves each scale as it is."""
+def test_quantized_parts_keep_their_own_scales() -> None:
+    """Queries have their own scale; pruning all of attention leaves each scale unchanged."""
     compressor = compressor_of("gpt2")
     whole = compressor.compressed(parse_recipe("dynamic_int8:attention+l1_unstructured:attention:0.3"))
     assert whole.reached.quantized_bytes == whole.reached.dense_bytes - 2 * (4 * 32 * 32 * 3 - 2 * 4)

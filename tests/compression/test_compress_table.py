@@ -1,4 +1,7 @@
-"""The table of methods."""
+"""The table of compression methods, built-in and from plug-ins.
+
+Covers ``compression.table`` and ``compression.method``.
+"""
 
 import sys
 from importlib.metadata import EntryPoint
@@ -15,7 +18,7 @@ from forgetmeter.specs.method import MethodDeclaration
 
 @pytest.fixture
 def plug_in(monkeypatch):
-    """Have an importable plug-in with a method, declared under a name."""
+    """Return a function that installs a plug-in method under a name."""
 
     def declare(name, *, declared="mine", target="plug_in_for_tests:METHOD"):
         module = ModuleType("plug_in_for_tests")
@@ -55,7 +58,7 @@ def test_listing_loads_no_plug_in(plug_in):
         table.load_method("mine")
 
 
-def test_a_plug_in_may_not_take_the_name_of_a_built_in_method(plug_in):
+def test_a_plug_in_cannot_take_the_name_of_a_built_in_method(plug_in):
     plug_in("dynamic_int8")
     with pytest.raises(UserError, match=r"'dynamic_int8', which is the name of forgetmeter\.compress"):
         table.method_names()

@@ -1,4 +1,4 @@
-"""The method that CONTRIBUTING.md shows, taken from its text."""
+"""The compression method in CONTRIBUTING.md works as printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from forgetmeter.models.loading import wrap
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
-def test_the_example_is_a_method_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_works_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(# my_package/squares\.py\n.*?)```", TEXT, re.DOTALL)
     names: dict[str, Any] = {}
     exec(blocks[0], names)

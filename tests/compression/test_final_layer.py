@@ -1,4 +1,7 @@
-"""The paper's final-layer recipes, against torch's pruning of a copy of the head."""
+"""The paper's final-layer recipes, against torch's pruning of a copy of the head.
+
+Covers ``compression.surgery.untying`` and ``specs.preset``.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def pruned_by_torch(weight: Tensor, recipe: Recipe) -> Tensor:
 
 
 @pytest.mark.parametrize("name", TIED)
-def test_heads_are_pruned_as_by_torch_and_embeddings_stay(name: str) -> None:
+def test_heads_are_pruned_as_by_torch_and_embeddings_are_kept(name: str) -> None:
     model = loaded(name).model
     embedding = model.get_input_embeddings().weight
     before = embedding.detach().clone()
@@ -57,7 +60,7 @@ def test_heads_are_pruned_as_by_torch_and_embeddings_stay(name: str) -> None:
 
 @pytest.mark.parametrize("name", TIED)
 @pytest.mark.parametrize("recipe", RECIPES[4::9], ids=str)
-def test_embeddings_stay_through_saving_and_loading(name: str, recipe: Recipe, tmp_path: Path) -> None:
+def test_embeddings_survive_saving_and_loading(name: str, recipe: Recipe, tmp_path: Path) -> None:
     before = loaded(name).model.get_input_embeddings().weight.detach().clone()
     other = compress(loaded(name), recipe).model
     other.save_pretrained(tmp_path)

@@ -1,4 +1,7 @@
-"""A method of a plug-in is treated like a built-in one: listed, tested, drawn, said and advised, by its file alone."""
+"""A plug-in method is treated like a built-in one in lists, findings, charts, sentences and advice.
+
+Covers ``compression.table`` and ``study.candidate_sizes``.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ def location(installed: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def later(location: str, monkeypatch: pytest.MonkeyPatch) -> Results:
-    """The run, on a machine where the plug-ins are not installed."""
+    """The run, opened without the plug-ins installed."""
     monkeypatch.setattr(PLUG_INS, lambda _group: ())
     return open_run(location)
 
@@ -116,10 +119,10 @@ def test_the_run_records_what_is_declared(location: str) -> None:
     assert "methods" not in study["identity"]
 
 
-def test_findings_on_pruning_count_it_in(later: Results) -> None:
+def test_findings_on_pruning_include_it(later: Results) -> None:
     findings = {finding.name: finding for finding in later.tested_claims}
     (result,) = findings["overall_hurts_most"].results
-    # Only the plug-in is applied to all three scopes.
+    # Only the plug-in's recipes have all three scopes.
     assert result.tasks[0].effect is not None
 
 
@@ -141,7 +144,7 @@ def test_sentences_and_grids_use_its_phrases(later: Results) -> None:
     assert "Coarse grid (both)" in " ".join(headline.sentences)
 
 
-def test_advice_tries_the_levels_that_it_asks_for(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_advice_tries_its_declared_levels(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
     advising = _Advising(request, Listener())
     _, problems = checked_candidates(advising._location, advising._study.recipes)
@@ -150,7 +153,7 @@ def test_advice_tries_the_levels_that_it_asks_for(installed: pytest.MonkeyPatch,
     assert set(candidates[:-2]) <= set(map(str, preset_recipes("advice")))
 
 
-def test_a_plug_in_that_does_not_load_keeps_nobody_from_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_that_does_not_load_does_not_prevent_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PLUG_INS, lambda group: (EntryPoint("gone", "no_such_module:METHOD", group),))
     assert list(table.advised_plug_ins()) == []
 

@@ -1,4 +1,4 @@
-"""Entries of a study's list of tasks (`config/study_file.py`)."""
+"""Entries of a study's task list."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_both_forms_give_the_canonical_name(entry: object, name: str) -> None:
         ({"task": "lama/trex", "relations": []}, "must be a single value, or a list"),
     ],
 )
-def test_what_is_no_task_says_why(entry: object, says: str) -> None:
+def test_invalid_tasks_give_a_reason(entry: object, says: str) -> None:
     with pytest.raises(UserError, match=says):
         task_of(entry)
 

@@ -1,3 +1,8 @@
+"""Study files: every form, every error with its line.
+
+Covers ``config.study``, ``config.vocabulary`` and ``config.yaml_lines``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -27,7 +32,7 @@ output: runs/x
 
 
 class Fussy:
-    """A made-up vocabulary: one method, one task, one model."""
+    """A made-up vocabulary of one method, one task and one model."""
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         return [f"unknown method '{s.method}'" for s in recipe.steps if s.method != "l1_unstructured"]
@@ -75,7 +80,7 @@ def test_every_form_of_a_study(tmp_path: Path) -> None:
     assert [parse_recipe(text) for text in texts] == list(study.recipes)
 
 
-def test_doubles_are_run_once_and_the_baseline_comes_first(tmp_path: Path) -> None:
+def test_duplicates_are_run_once_and_the_baseline_comes_first(tmp_path: Path) -> None:
     text = "models: [./a, ./a]\nrecipes: [dynamic_int8:head, baseline, dynamic_int8:head]\ntasks: [x, x]\noutput: o\n"
     study = read(tmp_path, text)
     assert (len(study.models), [str(r) for r in study.recipes], study.tasks) == (
@@ -148,7 +153,7 @@ def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
         ("models: ./a\nrecipes: [baseline]\ntasks: [x]\noutput: o\n", "must be a list"),
     ],
 )
-def test_files_that_are_no_study(tmp_path: Path, text: str, says: str) -> None:
+def test_files_that_are_not_a_study(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         read(tmp_path, text)
 
@@ -170,7 +175,7 @@ def test_the_vocabulary_is_asked_about_every_name(tmp_path: Path) -> None:
     )
 
 
-def test_options_win_over_the_file_and_are_named_in_errors(tmp_path: Path) -> None:
+def test_options_override_the_file_and_are_named_in_errors(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(GOOD)
     study = read_study_file(path, overrides={"evaluation.limit": 3, "output": "elsewhere"})

@@ -1,4 +1,4 @@
-"""A tiny random model of every architecture whose weights are mapped: noise, but the same noise each time."""
+"""A tiny random model of every supported architecture, deterministic."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ ENCODER_DECODERS = ("t5", "t5_gated", "mt5", "bart")
 
 
 def make_architecture(name: str, *, seed: int = 0) -> PreTrainedModel:
-    """Build the model called ``name``; on the ``meta`` device if inside ``torch.device("meta")``."""
+    """Build the model called ``name``, on the ``meta`` device inside ``torch.device("meta")``."""
     model_class, config_class, options = _RECIPES[name]
     make_config: Callable[..., Any] = getattr(transformers, config_class)
     special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -189,7 +189,7 @@ def make_architecture(name: str, *, seed: int = 0) -> PreTrainedModel:
     config = make_config(**{**special, **options})
     model = getattr(transformers, model_class)(config).eval()
     with torch.no_grad():
-        # Initial weights are so small that logits would hardly move, and biases are all zero.
+        # Initial weights are too small to move the logits, and biases are zero.
         for parameter in model.parameters():
             if not parameter.is_meta:
                 parameter.normal_(0, 0.2)
@@ -197,12 +197,12 @@ def make_architecture(name: str, *, seed: int = 0) -> PreTrainedModel:
 
 
 def make_tokens(*, rows: int = 2, length: int = 7) -> torch.Tensor:
-    """Token ids that are no special tokens."""
+    """Return token ids without special tokens."""
     return torch.randint(3, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(5))
 
 
 def logits_of(model: PreTrainedModel) -> torch.Tensor:
-    """What a model of any family says on ``make_tokens()``."""
+    """Return a model's logits on ``make_tokens()``, for any family."""
     tokens = make_tokens()
     decoder = {"decoder_input_ids": tokens[:, :5]} if model.config.is_encoder_decoder else {}
     with torch.inference_mode():

@@ -1,4 +1,7 @@
-"""One run opens each file of a model once, and checks each recipe against it once before it begins."""
+"""A run opens each model file once and checks each recipe once.
+
+Covers ``study.preparing``.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from forgetmeter.study.running import run
 
 
 class Counted:
-    """A function or class whose calls are counted by its name; anything else about it stays as it is."""
+    """Wraps a function or class and counts its calls by name."""
 
     def __init__(self, wrapped: Any, calls: Counter[str], name: str) -> None:
         self._wrapped, self._calls, self._name = wrapped, calls, name
@@ -52,7 +55,7 @@ def test_a_run_opens_each_file_of_a_model_once(
     assert calls == {"AutoConfig": 1, "AutoTokenizer": 1, "safe_open": 1, "recipe_problems": 2}
 
 
-def test_parts_are_read_when_they_are_asked_for_and_kept(llama_folder: Path, calls: Counter[str]) -> None:
+def test_parts_are_read_on_demand_and_cached(llama_folder: Path, calls: Counter[str]) -> None:
     checkpoint = open_checkpoint(str(llama_folder))
     assert calls == {"safe_open": 1}
     assert checkpoint.skeleton is checkpoint.skeleton

@@ -1,4 +1,7 @@
-"""The fused layout and the regular expression that docs/extending.md shows, taken from its text."""
+"""The fused layout and the regular expression in docs/extending.md work as printed.
+
+Covers ``models.fused_layouts``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from forgetmeter.models.weight_map import weight_map
 TEXT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 
 
-def test_the_example_layout_splits_a_fused_projection_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_layout_splits_a_fused_projection_as_described(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(# (?:queries_then_pairs|the entry in).*?)```", TEXT, re.DOTALL)
     names: dict[str, Any] = {}
     exec("\n".join(blocks), names)
@@ -36,7 +39,7 @@ def test_the_example_layout_splits_a_fused_projection_as_it_says(monkeypatch: py
     assert parts == {"query": ((0, 32),), "key": ((32, 40), (48, 56)), "value": ((40, 48), (56, 64))}
 
 
-def test_unknown_weights_are_named_and_can_be_said_by_regex() -> None:
+def test_unknown_weights_are_named_and_can_be_selected_by_regex() -> None:
     model = make_llama()
     for layer in model.model.layers:
         layer.mixer = nn.ModuleDict({"in": nn.Linear(32, 8), "out": nn.Linear(8, 32)})

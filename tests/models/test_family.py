@@ -1,3 +1,5 @@
+"""Which family an architecture belongs to."""
+
 from __future__ import annotations
 
 import pytest
@@ -65,7 +67,7 @@ def test_decoders(config: PreTrainedConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [ViTConfig(), WhisperConfig()], ids=lambda config: config.model_type)
-def test_others_are_refused_with_what_is_known(config: PreTrainedConfig) -> None:
+def test_other_architectures_are_refused_with_the_known_ones(config: PreTrainedConfig) -> None:
     with pytest.raises(UserError, match=r"'m' is of type '(vit|whisper)'.*BERT.*T5.*Llama"):
         family_of(config, "m")
 

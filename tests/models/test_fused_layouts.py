@@ -1,4 +1,4 @@
-"""Whether the rows that are called query really make the query: asked of the models while they compute."""
+"""Fused layouts, against what the models compute: the rows labelled query produce the query."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _without_gradients() -> Iterator[None]:
 
 
 def fused(model: PreTrainedModel, component: str) -> dict[str, Matrix]:
-    """The fused matrices of the first block, by part."""
+    """Return the fused matrices of the first block, by part."""
     return {
         str(matrix.role.part): matrix
         for matrix in weight_map(model)
@@ -49,7 +49,7 @@ def index_of(matrix: Matrix) -> Tensor:
 
 
 def apply_part(model: PreTrainedModel, matrix: Matrix, inputs: Tensor) -> Tensor:
-    """Compute a part's output units from its weights alone."""
+    """Compute a part's outputs from its weights alone."""
     module = model.get_submodule(matrix.module)
     weight = module.weight.t() if matrix.axis == 1 else module.weight
     bias = None if module.bias is None else module.bias[index_of(matrix)]
@@ -58,7 +58,7 @@ def apply_part(model: PreTrainedModel, matrix: Matrix, inputs: Tensor) -> Tensor
 
 @contextmanager
 def first_attention_recorded(found: list[tuple[Tensor, Tensor, Tensor]]) -> Iterator[None]:
-    """Note query, key and value, each of shape (batch, heads, positions, head size), as attention receives them."""
+    """Record query, key and value as attention receives them, shape (batch, heads, positions, head size)."""
     attend, split = nn.functional.scaled_dot_product_attention, BloomAttention._reshape
 
     def recording_attend(query: Tensor, key: Tensor, value: Tensor, *rest: object, **more: object) -> Tensor:
@@ -85,7 +85,7 @@ def inputs_of(model: PreTrainedModel, path: str) -> Tensor:
 
 
 @pytest.mark.parametrize("name", FUSED_ATTENTION)
-def test_parts_make_what_attention_receives(name: str) -> None:
+def test_parts_compute_what_attention_receives(name: str) -> None:
     model = make_architecture(name)
     parts = fused(model, "attention")
     assert parts.keys() == {"query", "key", "value"}
@@ -94,7 +94,7 @@ def test_parts_make_what_attention_receives(name: str) -> None:
     with first_attention_recorded(found):
         logits_of(model)
     for part, received in zip(("query", "key", "value"), found[0], strict=True):
-        # Rotary embeddings leave the first position as it is.
+        # Rotary embeddings do not change the first position.
         first = received.expand(-1, HEADS, -1, -1)[:, :, 0] if received.shape[1] == 1 else received[:, :, 0]
         made = apply_part(model, parts[part], inputs)[:, 0].unflatten(-1, (-1, HEAD_SIZE))
         shared_by = first.shape[1] // made.shape[1]
@@ -114,7 +114,7 @@ def test_attention_is_nothing_without_values_and_blind_without_queries_or_keys(n
     attended = inputs_of(model, output.module)
     assert bool((attended == 0).all()) == (part == "value")
     if part != "value" and name not in ("bloom", "modernbert"):
-        # All positions look alike, so that a position sees the average of the values up to it.
+        # All positions are equal, so each sees the average of the values up to it.
         values = apply_part(model, fused(model, "attention")["value"], inputs_of(model, matrix.module))
         heads = values.unflatten(-1, (-1, HEAD_SIZE))
         heads = heads.repeat_interleave(HEADS // heads.shape[-2], dim=-2).flatten(-2)

@@ -1,3 +1,8 @@
+"""Conversion of GGUF files, against the models they were written from.
+
+Covers ``models.gguf_settings``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -32,7 +37,7 @@ def write_gguf(path: Path) -> None:
 def write_llama_gguf(
     path: Path, *, tensors: Mapping[str, NDArray[np.float32]] | None = None, pre: str | None = None, **settings: Any
 ) -> None:
-    """A whole random Llama of one layer with a byte-level tokenizer, as llama.cpp's converter names things."""
+    """Write a random one-layer Llama with a byte-level tokenizer, named as by llama.cpp's converter."""
     random = np.random.default_rng(0)
     tokenizer = make_tokenizer()
     vocabulary = [*sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__), "ĊĊ"]
@@ -95,7 +100,7 @@ def write_llama_gguf(
         ({}, {"a_setting_of_next_year": 1.0}, r"a_setting_of_next_year = 1"),
     ],
 )
-def test_a_file_of_which_transformers_leaves_a_part_out_is_refused(
+def test_a_file_that_transformers_reads_only_in_part_is_refused(
     tmp_path: Path, tensors: dict[str, NDArray[np.float32]], settings: dict[str, Any], says: str
 ) -> None:
     path = tmp_path / "model.gguf"
@@ -104,7 +109,7 @@ def test_a_file_of_which_transformers_leaves_a_part_out_is_refused(
         load(str(path))
 
 
-def test_settings_that_change_nothing_are_taken(tmp_path: Path) -> None:
+def test_settings_without_effect_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, rope__scaling__type="none", rope__scaling__factor=1.0)
     assert load(str(path)).family == "decoder"
@@ -141,7 +146,7 @@ STATED = {
 
 @pytest.mark.parametrize("name", STATED)
 def test_settings_that_transformers_does_not_read_are_set(name: str, tmp_path: Path) -> None:
-    """Written as llama.cpp's converter does; the witness is the model that was written."""
+    """Written as by llama.cpp's converter; the reference is the model that was written."""
     options, stated = STATED[name]
     tokenizer = make_tokenizer()
     config = AutoConfig.for_model(name, vocab_size=len(tokenizer), **SMALL, **options)
@@ -177,7 +182,7 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
     writer.add_pad_token_id(1)
     for key, tensor in model.state_dict().items():
         if not (key == "lm_head.weight" and model.config.tie_word_embeddings):
-            # Gemma's norms are stored one larger.
+            # GGUF stores Gemma's norms plus one.
             values = tensor + 1 if name == "gemma2" and key.endswith("norm.weight") else tensor
             writer.add_tensor(names.get_name(key, (".weight", ".bias")), values.numpy())
     writer.write_header_to_file()
@@ -194,14 +199,14 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
         ("gpt-2", "in\n\n12", ["in", "Ċ", "Ċ", "1", "2"]),
     ],
 )
-def test_words_are_split_as_the_file_says(kind: str, text: str, tokens: list[str], tmp_path: Path) -> None:
-    """Tokens expected of SmolLM2's own tokenizer: digits are split off first, so that both line breaks are one word."""
+def test_words_are_split_by_the_files_rules(kind: str, text: str, tokens: list[str], tmp_path: Path) -> None:
+    """The expected tokens are SmolLM2's own: digits are split off first, so that both line breaks are one word."""
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre=kind)
     assert load(str(path)).tokenizer.tokenize(text) == tokens
 
 
-def test_a_text_begins_as_llama_3s_where_the_file_does_not_say(tmp_path: Path) -> None:
+def test_texts_begin_as_llama_3s_by_default(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre="llama-bpe")
     assert load(str(path)).tokenizer("the inn")["input_ids"][0] == 0

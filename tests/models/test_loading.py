@@ -1,3 +1,8 @@
+"""Loading models, whole or without weights, against transformers.
+
+Covers ``models.loaded``.
+"""
+
 from __future__ import annotations
 
 import json
@@ -14,7 +19,7 @@ from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.loading import load
 
 
-def test_a_folder_loads_as_transformers_loads_it(llama_folder: Path) -> None:
+def test_a_folder_loads_as_in_transformers(llama_folder: Path) -> None:
     loaded = load(str(llama_folder))
     assert (loaded.family, loaded.name) == ("decoder", str(llama_folder))
     assert not loaded.model.training
@@ -62,14 +67,14 @@ def test_an_unknown_architecture_is_refused(llama_folder: Path, tmp_path: Path) 
 
 
 def changed(folder: Path, target: Path, **settings: object) -> Checkpoint:
-    """A copy of a model's folder with another configuration."""
+    """Copy a model's folder with a changed configuration."""
     shutil.copytree(folder, target)
     config = json.loads((target / "config.json").read_text())
     (target / "config.json").write_text(json.dumps(config | settings))
     return open_checkpoint(str(target))
 
 
-def test_what_does_not_fit_is_found_without_reading_weights(llama_folder: Path, tmp_path: Path) -> None:
+def test_mismatches_are_found_without_reading_weights(llama_folder: Path, tmp_path: Path) -> None:
     open_checkpoint(str(llama_folder)).check()
     with pytest.raises(UserError, match="lacks 9 weights, such as model.layers.2"):
         changed(llama_folder, tmp_path / "more", num_hidden_layers=3).check()

@@ -1,3 +1,8 @@
+"""Finding a model on this machine, and the identity of its content.
+
+Covers ``models.model_files``.
+"""
+
 from __future__ import annotations
 
 import os
@@ -35,14 +40,14 @@ def test_the_same_content_has_the_same_identity_anywhere(llama_folder: Path, tmp
         (("config.json", "pytorch_model.bin"), "only pickled weights, which can run arbitrary code"),
     ],
 )
-def test_folders_that_are_no_model(tmp_path: Path, files: tuple[str, ...], says: str) -> None:
+def test_folders_without_a_model(tmp_path: Path, files: tuple[str, ...], says: str) -> None:
     for name in files:
         (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match=says):
         locate(folder(tmp_path))
 
 
-def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="the folder does not exist"):
         locate(folder(tmp_path / "none"))
     with pytest.raises(UserError, match=r"pip install --no-deps no-such-module"):
@@ -54,7 +59,7 @@ def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         locate(parse_model_reference("no-such-org/no-such-model"))
 
 
-def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_gguf(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"something else")
     with pytest.raises(UserError, match="not a GGUF file"):
         locate(parse_model_reference(str(tmp_path / "model.gguf")))
@@ -63,7 +68,7 @@ def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["special_tokens_map.json", "added_tokens.json", "bpe.codes", "source.spm", "emoji.json"]
 )
-def test_what_changes_the_tokenizer_changes_the_identity(llama_folder: Path, tmp_path: Path, name: str) -> None:
+def test_changes_to_the_tokenizer_change_the_identity(llama_folder: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(llama_folder, tmp_path / "model")
     before = locate(folder(tmp_path / "model")).identity
     (tmp_path / "model" / name).write_text("{}")

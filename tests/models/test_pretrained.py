@@ -1,4 +1,4 @@
-"""No code that comes with a model is run, whatever is typed at a question, and nothing else opens models."""
+"""Loading a model never runs its code, and only one module opens models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names_in(file: Path) -> set[str]:
     found: set[str] = set()
     for node in tree:
         if isinstance(node, ast.Attribute):
-            # model.eval() is torch's, and harmless.
+            # torch's model.eval() is harmless.
             found |= {node.attr} - {"eval"}
         elif isinstance(node, ast.Name):
             found.add(node.id)
@@ -54,7 +54,7 @@ def test_models_are_opened_in_one_place_and_nothing_is_unpickled_or_evaluated() 
 
 @pytest.fixture
 def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that appears as soon as a model's own code runs; whatever asks is answered yes."""
+    """A file that appears as soon as a model's own code runs; every prompt is answered with yes."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(YES))
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
@@ -62,7 +62,7 @@ def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def with_own_code(folder: Path, target: Path, proof: Path, *, model_type: str, tokenizer_class: str | None) -> Path:
-    """A copy of a model whose configuration, model and tokenizer come with code that writes the proof."""
+    """Copy a model and add code for its configuration, model and tokenizer that writes the proof."""
     shutil.copytree(folder, target)
     (target / "strange.py").write_text(
         f"open({str(proof)!r}, 'w').close()\n"
@@ -90,10 +90,8 @@ def with_own_code(folder: Path, target: Path, proof: Path, *, model_type: str, t
     return target
 
 
-def test_the_code_of_these_folders_would_run_where_it_is_trusted(
-    llama_folder: Path, tmp_path: Path, proof: Path
-) -> None:
-    """Else the tests below could not fail."""
+def test_the_code_of_these_folders_would_run_if_trusted(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
+    """Otherwise the tests below could not fail."""
     from transformers import AutoConfig, AutoTokenizer
 
     for number, opens in enumerate((AutoConfig, AutoTokenizer)):
@@ -126,7 +124,7 @@ CALLS: dict[str, Callable[[str, str], object]] = {
 
 
 @pytest.mark.parametrize("what", [*COMMANDS, *CALLS])
-def test_a_model_that_needs_code_of_its_own_is_refused_in_one_line(
+def test_a_model_that_needs_its_own_code_is_refused_in_one_line(
     what: str, llama_folder: Path, tmp_path: Path, proof: Path
 ) -> None:
     strange = with_own_code(llama_folder, tmp_path / "strange", proof, model_type="strange", tokenizer_class=None)
@@ -142,7 +140,7 @@ def test_a_model_that_needs_code_of_its_own_is_refused_in_one_line(
     assert not out.exists()
 
 
-def test_a_tokenizer_that_needs_code_of_its_own_is_refused(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
+def test_a_tokenizer_that_needs_its_own_code_is_refused(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
     strange = with_own_code(
         llama_folder, tmp_path / "strange", proof, model_type="llama", tokenizer_class="StrangeTokenizer"
     )
@@ -151,9 +149,7 @@ def test_a_tokenizer_that_needs_code_of_its_own_is_refused(llama_folder: Path, t
     assert not proof.exists()
 
 
-def test_what_transformers_has_itself_is_used_in_place_of_a_models_own_code(
-    llama_folder: Path, tmp_path: Path, proof: Path
-) -> None:
+def test_transformers_own_classes_replace_a_models_code(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
     known = with_own_code(llama_folder, tmp_path / "known", proof, model_type="llama", tokenizer_class=None)
     assert type(load(str(known)).model).__module__ == "transformers.models.llama.modeling_llama"
     assert not proof.exists()

@@ -1,4 +1,4 @@
-"""How much each scope selects, counted from the configuration by hand."""
+"""How much each scope selects, against counts from the configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def weights(rows: tuple[Row, ...]) -> dict[str, tuple[int, int]]:
     return {row.name: (row.matrices, row.weights) for row in rows}
 
 
-def test_shares_are_of_all_weights_each_storage_once() -> None:
+def test_shares_are_of_all_weights_with_each_storage_counted_once() -> None:
     rows = rows_of("bert")
     total = sum(parameter.numel() for parameter in make_architecture("bert").parameters())
     counted = weights(rows.scopes)
@@ -38,7 +38,7 @@ def test_shares_are_of_all_weights_each_storage_once() -> None:
     assert (rows.unknown, rows.tied_to) == ((), "bert.embeddings.word_embeddings.weight")
 
 
-def test_two_stacks_are_counted_apart() -> None:
+def test_two_stacks_are_counted_separately() -> None:
     counted = weights(rows_of("t5").scopes)
     assert counted["encoder/overall"] == (6 * LAYERS, LAYERS * (4 * SQUARE + 2 * HIDDEN * INNER))
     assert counted["decoder/overall"] == (10 * LAYERS, LAYERS * (8 * SQUARE + 2 * HIDDEN * INNER))

@@ -1,4 +1,7 @@
-"""What scopes select in real architectures; the published scripts' selections, told again by module names."""
+"""What scopes select in real architectures, against the published scripts' selections by module name.
+
+Covers ``models.weight_map`` and ``specs.scope``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.scope import SELECTORS, parse_scope, regex_scope
 
-# The scripts' conditions on the names of modules in their lists for pruning (arXiv 2312.00960).
+# The scripts' conditions on module names (arXiv 2312.00960).
 PUBLISHED_ATTENTION = {
     "bert": r"(query|key|value)$",
     "roberta": r"(query|key|value)$",
@@ -69,7 +72,7 @@ def test_paper_scopes_are_those_of_the_published_scripts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["electra", "deberta_v2", "gpt2", "phi3", "bart", "falcon"])
-def test_elsewhere_the_paper_scopes_are_the_plain_ones(name: str) -> None:
+def test_in_other_architectures_the_paper_scopes_are_the_plain_ones(name: str) -> None:
     for scope in ("attention", "feed_forward"):
         assert modules_of(name, f"paper/{scope}") == modules_of(name, scope)
 

@@ -1,3 +1,5 @@
+"""Finding the shipped standards and checking their files."""
+
 import shutil
 
 import pytest
@@ -14,7 +16,7 @@ def copied(tmp_path):
 
 
 @pytest.mark.parametrize("name", STANDARDS)
-def test_the_shipped_ones_are_whole(name):
+def test_the_shipped_standards_are_complete(name):
     assert standard_folder(name) == SHIPPED / name
 
 

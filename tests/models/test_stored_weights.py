@@ -1,4 +1,4 @@
-"""Weights of few bits are never read as plain numbers, nor plain ones as quantized."""
+"""Quantized weights are never read as plain numbers, nor plain weights as quantized."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
 
 
 def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) -> Path:
-    """A copy of a model with other tensors and another configuration."""
+    """Copy a model with changed tensors and configuration."""
     shutil.copytree(folder, target)
     tensors = change(load_file(target / "model.safetensors"))
     save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
@@ -34,7 +34,7 @@ def changed(folder: Path, target: Path, change: Change = dict, **settings: Any) 
 
 
 def refused(folder: Path) -> str:
-    """What loading says, with weights and without: the same."""
+    """Return the error of loading, which is the same with and without weights."""
     said = []
     for opens in (lambda: load(str(folder)), lambda: open_checkpoint(str(folder)).check()):
         with pytest.raises(UserError) as error:
@@ -133,10 +133,8 @@ def test_plain_weights_under_a_quantized_configuration_are_refused(
         {"quant_method": "hqq", "quant_config": {}},
     ],
 )
-def test_a_library_that_is_missing_is_named_in_one_line(
-    llama_folder: Path, tmp_path: Path, config: dict[str, Any]
-) -> None:
-    """None of these libraries is among what the tests install."""
+def test_a_missing_library_is_named_in_one_line(llama_folder: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+    """The tests install none of these libraries."""
 
     def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors | {Q_PROJ.replace("weight", "qweight"): torch.zeros(4, 32, dtype=torch.int32)}
@@ -149,7 +147,7 @@ def test_a_library_that_is_missing_is_named_in_one_line(
     "left",
     ["weight_scale", "weight_zero_point", "bias", "qweight", "weight_scale_2", "lora_A", "lora_A.default.weight"],
 )
-def test_what_a_layer_has_beyond_the_models_own_is_not_left_out(llama_folder: Path, tmp_path: Path, left: str) -> None:
+def test_extra_tensors_of_a_layer_are_not_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     name = Q_PROJ.replace("weight", left)
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(32)})
     assert f"the checkpoint holds {name}" in refused(folder)
@@ -158,16 +156,14 @@ def test_what_a_layer_has_beyond_the_models_own_is_not_left_out(llama_folder: Pa
 @pytest.mark.parametrize(
     "left", ["self_attn.q_norm.weight", "post_feedforward_layernorm.weight", "self_attn.q_proj_scale", "mixer.weight"]
 )
-def test_what_a_block_has_beyond_the_models_own_is_not_left_out(llama_folder: Path, tmp_path: Path, left: str) -> None:
+def test_extra_tensors_of_a_block_are_not_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     name = f"model.layers.0.{left}"
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(32)})
     assert f"the checkpoint holds {name}" in refused(folder)
 
 
 @pytest.mark.parametrize("left", ["self_attn.rotary_emb.inv_freq", "self_attn.masked_bias", "self_attn.bias"])
-def test_what_old_releases_stored_of_masks_and_positions_is_left_out(
-    llama_folder: Path, tmp_path: Path, left: str
-) -> None:
+def test_masks_and_positions_stored_by_old_releases_are_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     name = f"model.layers.0.{left}"
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(1, 1, 4, 4)})
     assert load(str(folder)).family == "decoder"
@@ -202,18 +198,18 @@ def test_a_tokenizer_that_drops_merges_at_random_no_longer_does(llama_folder: Pa
     assert ids == {tuple(load(str(llama_folder)).tokenizer("the inn in the thing")["input_ids"])}
 
 
-def test_blocks_beyond_those_that_the_configuration_counts_are_not_left_out(llama_folder: Path, tmp_path: Path) -> None:
+def test_blocks_beyond_the_configurations_count_are_not_ignored(llama_folder: Path, tmp_path: Path) -> None:
     assert "the checkpoint holds model.layers.1." in refused(
         changed(llama_folder, tmp_path / "fewer", num_hidden_layers=1)
     )
 
 
-def test_the_layers_of_another_head_are_left_out(llama_folder: Path, tmp_path: Path) -> None:
+def test_the_layers_of_another_head_are_ignored(llama_folder: Path, tmp_path: Path) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {"score.weight": torch.ones(2, 32)})
     assert load(str(folder)).family == "decoder"
 
 
-def test_an_adapter_is_named_for_what_it_is(llama_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_recognized(llama_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "peft_type": "LORA"}')
@@ -234,13 +230,13 @@ def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: P
     )
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert f"1 tokens beyond the model's {size} embeddings, such as 'Paris' ({size})" in refused(folder)
-    # A special token may lie there, as Gemma 3's image token does.
+    # Special tokens, such as Gemma 3's image token, may be out of range.
     tokenizer["added_tokens"][-1]["special"] = True
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert load(str(folder)).family == "decoder"
 
 
-def test_a_tensor_that_is_there_twice_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+def test_a_duplicate_tensor_is_refused(llama_folder: Path, tmp_path: Path) -> None:
     def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors | {Q_PROJ.removeprefix("model."): -tensors[Q_PROJ]}
 
@@ -258,7 +254,7 @@ def test_a_tensor_in_two_files_is_refused(llama_folder: Path, tmp_path: Path) ->
     assert f"{Q_PROJ} in a.safetensors and b.safetensors" in refused(folder)
 
 
-def test_an_expert_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_expert_is_refused(tmp_path: Path) -> None:
     make_architecture("mixtral").save_pretrained(tmp_path / "moe")
     tensors = load_file(tmp_path / "moe" / "model.safetensors")
     make_tokenizer().save_pretrained(tmp_path / "moe")
@@ -267,7 +263,7 @@ def test_an_expert_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     def doubled(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors | {expert.removeprefix("model."): -tensors[expert]}
 
-    # transformers notices that there are too many experts to put together.
+    # transformers itself notices the extra experts.
     assert "cannot be loaded" in refused(changed(tmp_path / "moe", tmp_path / "doubled", doubled))
 
 

@@ -1,4 +1,7 @@
-"""Roles of weights, over every architecture, against what their configurations and names say."""
+"""Roles of weights in every architecture, against configurations and module names.
+
+Covers ``models.output_head`` and ``models.role_names``.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def times(factor: int, sizes: dict[str, int]) -> dict[str, int]:
 
 
 def three_attentions(feed_forward: dict[str, int]) -> dict[str, int]:
-    """An encoder-decoder: self-attention twice and cross-attention, two feed-forward parts."""
+    """Return an encoder-decoder's sizes: two self-attentions, a cross-attention and two feed-forwards."""
     return times(3, ATTENTION) | times(2, feed_forward) | {"head": HEAD}
 
 
@@ -47,7 +50,7 @@ DEBERTA = times(2, {part: ATTENTION[part] for part in ("attention.query", "atten
 DEBERTA |= {part: ATTENTION[part] for part in ("attention.value", "attention.output")} | PLAIN
 EXPERTS = {f"feed_forward.{part}": LAYERS * 4 * 24 * HIDDEN for part in ("up", "gate", "down")}
 
-# Weights of each role, counted from the configurations by hand.
+# Weights per role, counted from the configurations by hand.
 SIZES: dict[str, dict[str, int]] = {
     **dict.fromkeys(("bert", "bert_untied", "roberta", "distilbert"), ATTENTION | PLAIN | MASKED),
     "albert": {role: size // LAYERS for role, size in (ATTENTION | PLAIN).items()}
@@ -88,13 +91,13 @@ def skeleton(name: str) -> PreTrainedModel:
         return make_architecture(name)
 
 
-def test_all_architectures_are_looked_at() -> None:
+def test_all_architectures_are_covered() -> None:
     assert SIZES.keys() == set(ARCHITECTURES)
 
 
 @each_architecture
-def test_each_weight_of_two_dimensions_is_there_once(name: str) -> None:
-    """Marks every single weight, and asks nothing of the code that made the map but the indices."""
+def test_each_two_dimensional_weight_is_mapped_once(name: str) -> None:
+    """Marks every single weight, using nothing of the map but its indices."""
     model = skeleton(name)
     reasons = left_alone(model)
     marks = {
@@ -120,7 +123,7 @@ def test_each_weight_of_two_dimensions_is_there_once(name: str) -> None:
 
 
 @each_architecture
-def test_roles_have_the_sizes_that_the_configuration_gives_them(name: str) -> None:
+def test_roles_have_the_sizes_in_the_configuration(name: str) -> None:
     sizes: Counter[str] = Counter()
     for matrix in weight_map(skeleton(name)):
         sizes[str(matrix.role)] += matrix.size
@@ -128,7 +131,7 @@ def test_roles_have_the_sizes_that_the_configuration_gives_them(name: str) -> No
 
 
 @each_architecture
-def test_stack_layer_and_kind_of_attention_are_those_of_the_name(name: str) -> None:
+def test_stack_layer_and_kind_of_attention_match_the_name(name: str) -> None:
     model = skeleton(name)
     for matrix in weight_map(model):
         is_head = matrix.role.component in ("head", "head_transform", "embedding")
@@ -146,7 +149,7 @@ def test_stack_layer_and_kind_of_attention_are_those_of_the_name(name: str) -> N
 
 
 @each_architecture
-def test_the_form_is_that_of_the_module(name: str) -> None:
+def test_the_form_matches_the_module(name: str) -> None:
     model = skeleton(name)
     for matrix in weight_map(model):
         module = model.get_submodule(matrix.module)
@@ -167,7 +170,7 @@ def test_a_tied_head_names_its_embedding(name: str) -> None:
         assert head.tied_to is None or model.get_parameter(head.tied_to) is weight
 
 
-def test_deberta_without_a_head_of_its_own_multiplies_by_its_embedding() -> None:
+def test_deberta_without_its_own_head_multiplies_by_its_embedding() -> None:
     model = make_architecture("deberta_v2_own_positions")
     with torch.no_grad():
         model.get_input_embeddings().weight[7] = 0
@@ -177,7 +180,7 @@ def test_deberta_without_a_head_of_its_own_multiplies_by_its_embedding() -> None
     assert not bool((logits[..., 8] == 0).any())
 
 
-def test_what_is_left_alone_says_why() -> None:
+def test_ignored_weights_give_a_reason() -> None:
     assert set(left_alone(skeleton("deberta_v2")).values()) == {INPUT_EMBEDDING, OTHER_EMBEDDING, CONVOLUTION}
     assert left_alone(skeleton("t5"))["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
     routers = {name for name, why in left_alone(skeleton("qwen2_moe")).items() if why == ROUTER}
@@ -190,7 +193,7 @@ def named(model: PreTrainedModel, parameter: str) -> list[Matrix]:
     return [matrix for matrix in weight_map(model) if matrix.parameter == parameter]
 
 
-def test_what_fits_nothing_is_of_unknown_role() -> None:
+def test_unrecognized_weights_have_an_unknown_role() -> None:
     model = make_architecture("llama")
     model.model.layers[1].mlp.extra = nn.Linear(3, 4)
     model.model.table = nn.Parameter(torch.ones(2, 5))
@@ -201,14 +204,14 @@ def test_what_fits_nothing_is_of_unknown_role() -> None:
     ]
 
 
-def test_a_fused_projection_of_an_unread_architecture_is_of_unknown_role() -> None:
+def test_a_fused_projection_of_an_unknown_architecture_has_an_unknown_role() -> None:
     model = make_architecture("phi3")
     model.config.model_type = "phi99"
     (fused,) = named(model, "model.layers.0.self_attn.qkv_proj.weight")
     assert (fused.role.component, fused.axis, fused.shape) == ("unknown", None, (64, 32))
 
 
-def test_fused_parts_that_do_not_add_up_are_of_unknown_role() -> None:
+def test_fused_parts_that_do_not_add_up_have_an_unknown_role() -> None:
     model = make_architecture("phi3")
     model.config.num_key_value_heads = 3
     (fused,) = named(model, "model.layers.0.self_attn.qkv_proj.weight")

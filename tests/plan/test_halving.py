@@ -1,3 +1,5 @@
+"""The rounds of successive halving."""
+
 from __future__ import annotations
 
 from itertools import pairwise
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from forgetmeter.plan.halving import FEWEST_ITEMS, FINALISTS, best, halving_rounds
 
 
-def test_a_third_of_the_candidates_is_asked_three_times_as_much() -> None:
+def test_a_third_of_the_candidates_gets_three_times_as_many_questions() -> None:
     assert [(each.candidates, round(1 / each.share)) for each in halving_rounds(30, 10_000)] == [
         (30, 27),
         (10, 9),
@@ -17,7 +19,7 @@ def test_a_third_of_the_candidates_is_asked_three_times_as_much() -> None:
     ]
 
 
-def test_few_candidates_or_few_items_are_asked_everything_at_once() -> None:
+def test_few_candidates_or_few_items_need_one_round() -> None:
     assert [(each.candidates, each.share) for each in halving_rounds(3, 10_000)] == [(3, 1.0)]
     assert [(each.candidates, each.share) for each in halving_rounds(40, 3 * FEWEST_ITEMS - 1)] == [(40, 1.0)]
 
@@ -32,10 +34,10 @@ def test_laws(candidates: int, items: int) -> None:
         assert before.candidates > after.candidates >= FINALISTS
         assert before.share < after.share
         assert before.share * items >= FEWEST_ITEMS
-    # No more is asked than by asking all candidates everything; of four, of which three remain, a twelfth more.
+    # No more questions than asking every candidate everything; with four candidates, a twelfth more.
     assert sum(each.candidates * each.share for each in rounds) <= candidates * (13 / 12 + 1e-9)
 
 
-def test_the_best_stay_in_their_order_and_the_earlier_of_equal_ones() -> None:
+def test_the_best_stay_in_order_and_ties_keep_the_earlier() -> None:
     assert best({"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.5}, 2) == ("b", "c")
     assert best({"a": 0.1}, 5) == ("a",)

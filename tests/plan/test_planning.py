@@ -1,3 +1,5 @@
+"""The cells of a study, their order and ids."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -32,7 +34,7 @@ def test_cells_come_model_by_model_and_variant_by_variant() -> None:
     assert len({variant.id for variant in plan.variants}) == 4
 
 
-def test_ids_follow_what_changes_answers_and_nothing_else() -> None:
+def test_ids_depend_only_on_what_changes_answers() -> None:
     before = ids(STUDY)
     assert ids(STUDY) == before
     assert ids(replace(STUDY, output="elsewhere", evaluation=Evaluation(device="cpu", batch_tokens=7))) == before
@@ -40,7 +42,7 @@ def test_ids_follow_what_changes_answers_and_nothing_else() -> None:
     assert ids(STUDY, one="cc")[2:] == before[2:]
     for changed in (Evaluation(dtype="bfloat16"), Evaluation(seed=1)):
         assert not set(ids(replace(STUDY, evaluation=changed))) & set(before)
-    # The same content under another name is the same variant, so that another machine's paths do not matter.
+    # The same content under another name is the same variant, so paths do not matter.
     elsewhere = make_plan(replace(STUDY, models=(OTHER,)), {OTHER: "aa"})
     assert [variant.id for variant in elsewhere.variants] == before[:2]
 

@@ -1,4 +1,4 @@
-"""Tiny data in the layout of LAMA, BEAR and the built-in facts. Every fact in it is made up."""
+"""Tiny made-up data in the layouts of LAMA, BEAR and the built-in facts."""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""BEAR's items and metrics from files in its layout, and damaged files.
+
+Covers ``probes.cloze`` and ``probes.json_lines``.
+"""
+
 from __future__ import annotations
 
 import json
@@ -54,12 +59,12 @@ def test_answers_keep_their_case_inside_a_statement_and_are_shared(data: Path) -
     assert items[1].choices is items[3].choices
 
 
-def test_a_subject_may_hold_anything(data: Path) -> None:
+def test_a_subject_may_contain_anything(data: Path) -> None:
     task = bear(data)
     assert statements(task.items[0])[0] == "Of  spaced , tea is best."
     odd = task.items[3]
     assert statements(odd)[2] == "Lower [Y] case's capital is [X]ville."
-    # Its place among the answers comes from its identifier.
+    # Its place among the answers is given by its identifier.
     assert odd.gold == (2,)
 
 
@@ -75,7 +80,7 @@ def test_a_limit_is_a_number_of_items_of_each_relation(data: Path) -> None:
 
 def test_totals(data: Path) -> None:
     task = bear(data)
-    # Right in P9; in P36 by the first template for one fact, by the second for both.
+    # Right in P9; in P36 for one fact with the first template, for both with the second.
     chosen = [1, 0, 0, 1, 2]
     answers = [
         ClozeAnswer(tuple(-1.0 if place == best else -2.0 for place in range(len(item.choices))))
@@ -84,7 +89,7 @@ def test_totals(data: Path) -> None:
     judgement = task.judge(answers)
     assert [outcome.correct for outcome in judgement.outcomes] == [True, True, True, False, True]
     assert judgement.outcomes[2].prediction == judgement.outcomes[2].gold == "The Emerald City"
-    # Second to the one that was said, and as likely as one that is listed before it.
+    # Less likely than the prediction, and as likely as an answer listed earlier.
     assert judgement.outcomes[3].rank == 3
     assert judgement.metrics == pytest.approx(
         {
@@ -110,7 +115,7 @@ def test_an_answer_without_candidates_is_a_bug(data: Path) -> None:
         (":template=0", "has no option 'template'; did you mean 'templates'?"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_any_work(data: Path, options: str, says: str) -> None:
+def test_invalid_requests_are_refused_up_front(data: Path, options: str, says: str) -> None:
     (problem,) = task_problems(f"bear{options}", data=data)
     assert says in problem
 

@@ -1,4 +1,7 @@
-"""The probe that docs/extending.md shows, taken from its text."""
+"""The probe in docs/extending.md works as printed.
+
+Covers ``probes.registry`` and ``study.evaluation``.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def _capitals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])
-def test_the_example_is_a_probe_for_every_family_as_it_stands(family: str) -> None:
+def test_the_example_works_for_every_family_as_printed(family: str) -> None:
     words = make_wordpiece_tokenizer()
     models = {
         "encoder": lambda: (make_bert(len(words)), words),
@@ -48,7 +51,7 @@ def test_the_example_is_a_probe_for_every_family_as_it_stands(family: str) -> No
     assert judgement.metrics == {"accuracy": right / 2, "accuracy_macro": right / 2}
 
 
-def test_the_declaration_that_is_shown_is_the_one_of_the_built_in_facts() -> None:
+def test_the_printed_declaration_is_that_of_the_built_in_facts() -> None:
     (block,) = re.findall(r"```python\n# probes/facts/task\.py\n(.*?)```", TEXT, re.DOTALL)
     assert block in Path(task.__file__).read_text(encoding="utf-8")
     assert TASKS.built_in["facts"] == f"{task.__name__}:TASK"

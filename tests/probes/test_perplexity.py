@@ -1,3 +1,5 @@
+"""Perplexity of a text file, against explicit arithmetic."""
+
 from __future__ import annotations
 
 import json
@@ -34,7 +36,7 @@ def test_lines_of_jsonl_are_items(tmp_path: Path) -> None:
     assert [item.asks.text for item in load_task(f"perplexity:file={path}").items] == ["a\n\nb", "c"]
 
 
-def test_a_window_is_another_question(text: Path) -> None:
+def test_another_window_is_another_question(text: Path) -> None:
     (short, _), (whole, _) = (load_task(f"perplexity:file={text}{more}").items for more in (":window=8", ""))
     assert (short.asks.window, whole.asks.window) == (8, None)
     assert short.content_hash != whole.content_hash
@@ -55,7 +57,7 @@ def test_metrics_by_hand(text: Path) -> None:
     assert second.metrics == {"words": 2, "bytes": 10, "tokens": 6, "bits_per_byte": 0.4 / math.log(2)}
 
 
-def test_what_is_too_unlikely_for_a_number_is_infinite(text: Path) -> None:
+def test_overflowing_perplexity_is_infinite(text: Path) -> None:
     assert (
         load_task(f"perplexity:file={text}").judge([TextAnswer(-1e6, 4), None]).metrics["word_perplexity"] == math.inf
     )
@@ -72,7 +74,7 @@ def test_what_is_too_unlikely_for_a_number_is_infinite(text: Path) -> None:
         ("perplexity:text=a", "no option 'text' .allowed: file, window"),
     ],
 )
-def test_wrong_names_say_why(name: str, says: str) -> None:
+def test_wrong_names_give_a_reason(name: str, says: str) -> None:
     (problem,) = task_problems(name)
     with pytest.raises(UserError, match=says):
         raise UserError(problem)

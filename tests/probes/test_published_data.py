@@ -1,4 +1,7 @@
-"""LAMA and BEAR as they are published, against counts made in another way."""
+"""LAMA and BEAR as published, against independent counts.
+
+Covers ``probes.lama.task`` and ``probes.bear``.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def test_bear_asks_the_statements_of_lm_pub_quiz(published: Path) -> None:
                 assert item.id == f"bear/{relation.relation_code}/{fact}/{place}"
                 assert item.gold == (row["answer_idx"],)
                 assert len(item.choices) == len(answers)
-                # All answers of some facts, of the others the right one and its neighbour.
+                # All answers of some facts; the right answer and its neighbour of the others.
                 shown = range(len(answers)) if fact < 5 else {item.gold[0], (item.gold[0] + 1) % len(answers)}
                 for answer in shown:
                     statement, _ = templater.replace_placeholders(

@@ -1,3 +1,5 @@
+"""A made-up summary, with a failed cell, for the tests in this folder."""
+
 from __future__ import annotations
 
 import pytest
@@ -68,7 +70,7 @@ def summary() -> Summary:
             quantized_bytes=136_000_000 if "int8" in recipe else 538_060_000,
             simulated="int8" in recipe,
             variant=f"id{place}",
-            # Of the baseline's, none: a record from before it was counted.
+            # None for the baseline, as in records from before it was counted.
             smallest_bytes=None if recipe == "baseline" else 121_000_000,
         )
         for place, recipe in enumerate(RECIPES)

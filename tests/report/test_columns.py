@@ -1,3 +1,5 @@
+"""Widths of text columns."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,7 +11,7 @@ ROWS = [["a short one", "x"], ["one that goes on for longer than there is room",
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 200])
-def test_no_line_is_wider_than_there_is_room(width: int) -> None:
+def test_no_line_is_wider_than_allowed(width: int) -> None:
     text = in_columns([Column("asked"), Column("now")], ROWS, width=width).plain
     assert max(map(cell_len, text.splitlines())) <= width
     assert len(text.splitlines()) == 4

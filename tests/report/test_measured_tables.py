@@ -1,4 +1,7 @@
-"""A run with a task that has nothing to get right, beside one that has: what is made of it, and how it is shown."""
+"""Summary and tables of a run with a task that is measured (perplexity) and one that is judged.
+
+Covers ``results.measured``.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def measured(llama_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest
     return open_run(str(tmp_path / "run")).summary
 
 
-def test_it_is_measured_and_the_other_task_judged(measured: Summary) -> None:
+def test_one_task_is_measured_and_the_other_judged(measured: Summary) -> None:
     assert [(cell.recipe, cell.items) for cell in measured.measured] == [(recipe, 3) for recipe in RECIPES]
     assert {cell.task for cell in measured.cells} == {"made_up"}
     assert len(measured.cells) == 3
@@ -53,7 +56,7 @@ def test_it_is_measured_and_the_other_task_judged(measured: Summary) -> None:
     assert baseline.ratios == {}
     for name, value in pruned.metrics.items():
         assert pruned.ratios[name] == pytest.approx(value / baseline.metrics[name])
-    # A logarithm and what it is the logarithm of.
+    # A logarithm and its argument.
     assert math.log2(baseline.metrics["byte_perplexity"]) == pytest.approx(baseline.metrics["bits_per_byte"])
 
 
@@ -68,7 +71,7 @@ def test_show_has_its_perplexity_in_place_of_accuracy(measured: Summary, text: P
         assert "word ppl" in render(measured, kind)
 
 
-def test_programs_get_it_too(measured: Summary, text: Path) -> None:
+def test_csv_and_json_have_it_too(measured: Summary, text: Path) -> None:
     document = json.loads(render(measured, "json"))
     assert [cell["recipe"] for cell in document["measured"]] == RECIPES
     rows = [row for row in csv.DictReader(io.StringIO(render(measured, "csv"))) if row["task"] != "made_up"]

@@ -1,4 +1,7 @@
-"""What a probe's table shows beyond that of any other task."""
+"""What the tables of a probe have beyond those of other tasks.
+
+Covers ``report.tables`` and ``report.words.left_out_facts``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def probed(summary: Summary) -> Summary:
     return replace(summary, tasks=tasks, cells=tuple(map(with_metrics, summary.cells)))
 
 
-def test_columns_for_the_metrics_that_a_task_has(probed: Summary) -> None:
+def test_a_task_has_columns_for_its_metrics(probed: Summary) -> None:
     piqa, trex = (table for table in tables(probed) if table.name != "Variants")
     assert piqa.columns[-1] == "p (Holm)"
     assert trex.columns[-4:] == ("p (Holm)", "P@5", "MRR", "macro")
@@ -43,7 +46,7 @@ def test_a_cell_without_the_metric_has_a_gap(probed: Summary) -> None:
     assert [row.cells[-1] for row in trex.rows][:2] == ["—", "28.0%"]
 
 
-def test_the_title_says_what_was_left_out_and_why(probed: Summary) -> None:
+def test_the_title_gives_what_was_left_out_and_why(probed: Summary) -> None:
     trex = tables(probed)[-1]
     assert trex.facts == ("1,500 items", "357 left out (19 repeated fact, 338 answer not one token)")
 

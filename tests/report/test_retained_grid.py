@@ -1,3 +1,5 @@
+"""Grids of what is retained by treatment and scope."""
+
 from dataclasses import replace
 
 from forgetmeter.report.retained_grid import grid_text, retained_grids
@@ -6,7 +8,7 @@ from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.recipe import parse_recipe
 
 
-def test_treatments_are_said_in_words():
+def test_treatments_in_words():
     def said(recipe):
         return treatment(parse_recipe(recipe), EARLIER)
 
@@ -19,7 +21,7 @@ def test_treatments_are_said_in_words():
     assert said("l1_unstructured:overall:0.25:pool=matrix") == "l1_unstructured 0.25 pool=matrix"
 
 
-def test_a_grid_has_what_is_retained_by_treatment_and_scope(summary):
+def test_a_grid_shows_what_is_retained_by_treatment_and_scope(summary):
     piqa, trex = retained_grids(summary)
     assert (piqa.task, piqa.scopes) == ("piqa", ("attention", "feed-forward", "both"))
     assert (piqa.known, piqa.items, piqa.chance) == (round(0.712 * 1838), 1838, 0.5)
@@ -35,7 +37,7 @@ def test_a_grid_has_what_is_retained_by_treatment_and_scope(summary):
     )
 
 
-def test_a_grid_as_text_lines_its_numbers_up(summary):
+def test_a_grid_as_text_is_aligned(summary):
     text = grid_text(retained_grids(summary)[0])
     assert "gets 71.2% of 1,838 items of piqa right" in text
     assert "(50.0% is what guessing gets right.)" in text
@@ -44,7 +46,7 @@ def test_a_grid_as_text_lines_its_numbers_up(summary):
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_what_rounds_to_all_is_not_called_all(summary):
+def test_almost_all_is_not_shown_as_all(summary):
     grid = replace(retained_grids(summary)[0], known=9999, items=10_000)
     assert "gets all but 1 of 10,000 items of piqa right" in grid_text(grid)
     assert "gets 100.0% of 10,000" in grid_text(replace(grid, known=10_000))

@@ -10,7 +10,7 @@ from forgetmeter.report.words.numbers import MISSING
 from forgetmeter.results.summary import Summary
 
 
-def test_there_is_one_for_each_model_and_task_with_what_is_known(summary: Summary) -> None:
+def test_each_model_and_task_has_a_table_of_known_columns(summary: Summary) -> None:
     tables = shift_tables(summary)
     assert [(each.model, each.name) for each in tables] == list(
         dict.fromkeys((cell.model, cell.task) for cell in summary.cells)
@@ -19,7 +19,7 @@ def test_there_is_one_for_each_model_and_task_with_what_is_known(summary: Summar
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (table.model, table.name)]
         assert [row.recipe for row in table.rows] == [cell.recipe for cell in cells]
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
-        # No column without any value.
+        # Columns without values are left out.
         assert all(
             any(value != MISSING for value in column) for column in zip(*[r.cells for r in table.rows], strict=True)
         )
@@ -36,7 +36,7 @@ def test_every_column_is_explained(summary: Summary) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_as_text_it_fits(summary: Summary, width: int) -> None:
+def test_text_fits_the_width(summary: Summary, width: int) -> None:
     lines = shifts_text(summary, width=width).plain.splitlines()
     assert max(map(len, lines)) <= width
     assert "How to read this" in lines

@@ -1,3 +1,5 @@
+"""Comparing two runs on the items they share."""
+
 from __future__ import annotations
 
 import pytest
@@ -32,13 +34,13 @@ def test_the_same_items_are_paired(tmp_path):
     assert not found.notes
 
 
-def test_models_of_other_names_stand_beside_each_other(tmp_path):
+def test_models_with_different_names_are_compared(tmp_path):
     (table,) = side_by_side(*runs(tmp_path, model="org/large")).tables
     assert (table.one_model, table.other_model) == ("org/tiny", "org/large")
     assert table.rows[0].difference.value == 0
 
 
-def test_runs_without_a_shared_task_say_so(tmp_path):
+def test_runs_without_a_shared_task_are_reported(tmp_path):
     found = side_by_side(*runs(tmp_path, task="facts"))
     assert not found.tables
     assert found.notes == ("The two runs share no task, so they cannot be compared.",)
@@ -51,7 +53,7 @@ def test_the_page_shows_both(tmp_path):
     assert "Two runs side by side" in section
 
 
-def test_a_third_recipe_of_the_first_run_stays(tmp_path):
+def test_a_third_recipe_of_the_first_run_is_kept(tmp_path):
     one = open_run(write_hostile_run(str(tmp_path / "one"), {**ONE, MOST: [False] * 24}))
     other = open_run(write_hostile_run(str(tmp_path / "other"), OTHER))
     assert [row.recipe for row in side_by_side(one, other).tables[0].rows] == ["baseline", HALF, MOST, INT8]

@@ -1,3 +1,8 @@
+"""The files of a report and where they are written.
+
+Covers ``cli.report_command``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -23,17 +28,17 @@ def test_a_report_is_a_page_with_its_charts_and_tables(tmp_path, capsys):
     assert [path[:-3] for path in figures[::2]] == [path[:-3] for path in figures[1::2]]
     assert r"\toprule" in Path(location, "tables", "results.tex").read_text()
     assert "| recipe |" in Path(location, "tables", "results.md").read_text()
-    # A report is no part of the run: it is read again as it was.
+    # A report is not part of the run, which reads as before.
     assert len(open_run(location).cells) == 2
 
 
-def test_a_run_at_a_url_gets_its_report_there():
+def test_a_run_at_a_url_gets_its_report_at_that_url():
     location = write_hostile_run("memory://reports/run", ANSWERS)
     assert write_report(make_report(open_run(location)), location) == "memory://reports/run/report.html"
     assert fsspec.filesystem("memory").cat_file("/reports/run/report.html").startswith(b"<!doctype html>")
 
 
-def test_it_goes_where_it_is_asked_to(tmp_path):
+def test_it_is_written_to_the_given_folder(tmp_path):
     location = write_hostile_run(str(tmp_path / "run"), ANSWERS)
     report_command(location, out=str(tmp_path / "elsewhere"))
     assert (tmp_path / "elsewhere" / "report.html").is_file()
@@ -45,7 +50,7 @@ def test_the_same_run_gives_the_same_report(tmp_path):
     assert make_report(open_run(location)) == make_report(open_run(location))
 
 
-def test_a_place_that_cannot_be_written_to_is_one_clear_line(tmp_path):
+def test_an_unwritable_place_gives_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="the report cannot be written to '.*file' .*; choose another --out"):
         write_report({"report.html": b""}, str(tmp_path / "file"))

@@ -1,4 +1,4 @@
-"""Answers that are made up, as arrays: for tests of statistics that need no run."""
+"""Made-up answers as arrays, for tests of statistics that need no run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forgetmeter.runs.content.answers import Answers
 def make_answers(
     correct: NDArray[np.bool_], relation: NDArray[np.int64] | None = None, *, recipes: tuple[str, ...] | None = None
 ) -> Answers:
-    """Answers of a baseline (the first row) and its variants; the rest says nothing."""
+    """Return answers of a baseline (first row) and its variants; all else is empty."""
     variants, items = correct.shape
     nothing = np.full(correct.shape, np.nan, dtype=np.float32)
     relation = np.full(items, -1) if relation is None else relation

@@ -1,4 +1,7 @@
-"""Intervals over relations, against others' and in simulations where the truth is known."""
+"""Intervals over relations, against scipy and in simulations with a known truth.
+
+Covers ``results.comparison``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ ITEMS_A_RELATION = 40
 
 
 def draw(random: np.random.Generator, relations: int, *, spread: float) -> Answers:
-    """Draw relations that know 0.5, forget 0.3 and gain 0.1 on average, each to an extent of its own."""
+    """Draw relations that know 0.5, forget 0.3 and gain 0.1 on average, with variation between relations."""
     sizes = random.integers(ITEMS_A_RELATION // 2, 2 * ITEMS_A_RELATION, relations)
     relation = np.repeat(np.arange(relations), sizes)
     knows, forgets, gains = (
@@ -29,13 +32,13 @@ def draw(random: np.random.Generator, relations: int, *, spread: float) -> Answe
     return make_answers(np.stack([known, np.where(known, kept, won)]), relation)
 
 
-# Where relations do not differ, the interval is the wider of two that both cover 95%.
+# If relations do not differ, the interval is the wider of two that both cover 95%.
 @pytest.mark.parametrize(
     ("relations", "spread", "most"), [(8, 0.1, 0.97), (20, 0.1, 0.97), (41, 0.0, 0.98), (41, 0.1, 0.97)]
 )
 def test_intervals_cover_the_truth(relations: int, spread: float, most: float) -> None:
-    # With 1,500 runs in place of 800: 95.8, 95.3, 96.8 and 94.9% for the drop; 95.9, 95.7, 96.3 and 95.7% for retained.
-    # Other settings, five and eight relations among them that differ more: benchmarks/coverage.py.
+    # With 1,500 runs instead of 800: 95.8, 95.3, 96.8 and 94.9% for the drop; 95.9, 95.7, 96.3 and 95.7% for retained.
+    # benchmarks/coverage.py has more settings, such as five and eight relations that differ more.
     random = np.random.default_rng(7)
     runs, drops, retained = 800, 0, 0
     for _ in range(runs):
@@ -62,7 +65,7 @@ def test_an_interval_over_items_would_be_too_narrow() -> None:
     assert covered / 200 < 0.85
 
 
-def test_the_interval_is_near_that_of_scipy() -> None:
+def test_the_interval_is_close_to_scipys() -> None:
     answers = draw(np.random.default_rng(1), 41, spread=0.3)
     found = compare_clustered(answers)[1]
     assert found is not None
@@ -82,17 +85,17 @@ def test_the_interval_is_near_that_of_scipy() -> None:
         method="percentile",
         rng=2,
     ).confidence_interval
-    # Of 41 relations the interval is a little wider than the plain percentiles.
+    # With 41 relations, the interval is a little wider than plain percentiles.
     width = expected.high - expected.low
     assert found.drop.low == pytest.approx(expected.low, abs=0.08 * width)
     assert found.drop.high == pytest.approx(expected.high, abs=0.08 * width)
     assert found.drop.high - found.drop.low > 0.98 * width
 
 
-def test_the_p_value_is_that_of_a_t_test_where_relations_are_of_equal_size() -> None:
+def test_the_p_value_matches_a_t_test_with_relations_of_equal_size() -> None:
     random = np.random.default_rng(5)
     relation = np.repeat(np.arange(12), 50)
-    # Relations differ by more than independent items would, so that these are not what counts.
+    # Relations differ by more than independent items would, so the relations decide.
     correct = random.random((2, 600)) < random.uniform(0.1, 0.9, (2, 12))[:, relation]
     found = compare_clustered(make_answers(correct, relation))[1]
     assert found is not None
@@ -100,7 +103,7 @@ def test_the_p_value_is_that_of_a_t_test_where_relations_are_of_equal_size() -> 
     assert found.p_value == pytest.approx(ttest_1samp(lost, 0).pvalue)
 
 
-def test_values_are_those_of_a_loop() -> None:
+def test_values_match_a_loop() -> None:
     answers = draw(np.random.default_rng(2), 6, spread=0.2)
     found = compare_clustered(answers)[1]
     assert found is not None
@@ -136,5 +139,5 @@ def test_all_right_and_all_wrong(before: bool, after: bool) -> None:
     comparison = compare_all(answers)[1]
     assert comparison is not None
     assert comparison.paired is not None
-    # Even so, there is a width: the items are not all that could have been asked.
+    # The interval still has a width, since the items are a sample.
     assert comparison.paired.drop.low < comparison.paired.drop.high

@@ -1,4 +1,7 @@
-"""Where nothing is lost, hardly any run says so."""
+"""Runs in which nothing is lost hardly ever report a loss.
+
+Covers ``results.comparison`` and ``statistics.correction``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def test_no_verdict_under_the_null_in_95_of_100_runs(items: int, flips: float) -
     p_value = cache(lambda forgotten, gained: mcnemar_exact(forgotten=forgotten, gained=gained))
     for forgotten, gained in zip(lost.tolist(), (changed - lost).tolist(), strict=True):
         p_values = [p_value(*pair) for pair in zip(forgotten, gained, strict=True)]
-        # Holm's smallest corrected p-value, of which the corrected ones of the others are never below.
+        # Holm's smallest corrected p-value; no other corrected one is below it.
         place = int(np.argmin(p_values))
         smallest = min(1.0, VARIANTS * p_values[place])
         false += cell(forgotten[place], gained[place], items, smallest).is_significant
@@ -39,7 +42,7 @@ def test_no_verdict_under_the_null_in_95_of_100_runs(items: int, flips: float) -
 
 
 def noisy(random: np.random.Generator, relation: NDArray[np.int64], *, spread: float) -> NDArray[np.bool_]:
-    """A baseline and variants of which a tenth of the answers is drawn anew, in each relation more or fewer right."""
+    """Return a baseline and variants with a tenth of the answers redrawn, and a shift per relation."""
     items = len(relation)
     known = random.random(items) < 0.5
     chances = np.clip(0.5 + spread * random.uniform(-1, 1, (VARIANTS, relation.max() + 1)), 0, 1)[:, relation]
@@ -47,7 +50,7 @@ def noisy(random: np.random.Generator, relation: NDArray[np.int64], *, spread: f
     return np.vstack([known, np.where(redrawn, random.random((VARIANTS, items)) < chances, known)])
 
 
-def test_nothing_holds_elsewhere_where_relations_shift_this_way_and_that() -> None:
+def test_random_shifts_of_relations_give_no_verdict() -> None:
     random = np.random.default_rng(12)
     relation = np.arange(1000) % 20
     runs, false = 60, 0
@@ -57,7 +60,7 @@ def test_nothing_holds_elsewhere_where_relations_shift_this_way_and_that() -> No
     assert false / runs < 0.05
 
 
-def test_a_real_loss_is_seen() -> None:
+def test_a_real_loss_is_detected() -> None:
     random = np.random.default_rng(13)
     relation = np.arange(1000) % 20
     correct = noisy(random, relation, spread=0.0)

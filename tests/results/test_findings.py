@@ -1,4 +1,12 @@
-"""Each finding on made-up runs that are as claimed, the opposite, neither, or without what is needed."""
+"""Each finding on made-up runs that support it, contradict it, do neither, or lack what it needs.
+
+Covers ``results.findings.all_findings``, ``results.findings.attention_at_equal_removed``,
+``results.findings.attention_at_equal_sparsity``, ``results.findings.effect``, ``results.findings.evidence``,
+``results.findings.facts_before_perplexity``, ``results.findings.final_layer_majority``, ``results.findings.finding``,
+``results.findings.hidden_flips``, ``results.findings.overall_hurts_most``, ``results.findings.pruned_scopes``,
+``results.findings.quantized_attention``, ``results.findings.rapid_fall``, ``results.findings.rare_facts_first``,
+``results.findings.structured_final_layer``, ``results.findings.verdicts`` and ``results.treatments``.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +40,7 @@ def run_of(
     metrics: Mapping[str, Mapping[str, float]] | None = None,
     seed: int = 0,
 ) -> dict[str, Finding]:
-    """Findings where each recipe keeps a share of what is known; ``rare`` more of the rarest, less of the others."""
+    """Findings when each recipe keeps a share of what is known; ``rare`` keeps more of the rarest facts."""
 
     def right(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarray:
         known = np.random.default_rng(0).random(task.items) < knows
@@ -66,7 +74,7 @@ def head(unstructured: float, structured: float) -> Keeps:
 
 
 def removed(attention: float, feed_forward: float) -> Keeps:
-    # 60% of 1,000 weights of attention are as many as 20% of 3,000 of feed-forward.
+    # 60% of attention's 1,000 weights equal 20% of feed-forward's 3,000.
     return {"l1_unstructured:attention:0.6": attention, "l1_unstructured:feed_forward:0.2": feed_forward}
 
 
@@ -81,7 +89,7 @@ CASES: list[tuple[str, Keeps, Keeps, Keeps]] = [
 
 
 @pytest.mark.parametrize(("name", "as_claimed", "opposite", "neither"), CASES)
-def test_each_verdict_of_what_compares_retained(
+def test_verdicts_of_findings_that_compare_retained(
     tmp_path: Path, name: str, as_claimed: Keeps, opposite: Keeps, neither: Keeps
 ) -> None:
     for place, (keeps, verdict) in enumerate(
@@ -98,7 +106,7 @@ def test_each_verdict_of_what_compares_retained(
             assert result.tasks[0].recipes
 
 
-def test_effects_are_those_of_the_shares(tmp_path: Path) -> None:
+def test_effects_match_the_shares(tmp_path: Path) -> None:
     found = run_of(tmp_path, {**scopes(0.9, 0.7, 0.3), **levels(0.3, 0.1)})
 
     def effect(name: str) -> float:
@@ -114,7 +122,7 @@ def test_effects_are_those_of_the_shares(tmp_path: Path) -> None:
     assert effect("overall_hurts_most") == pytest.approx(min(attention, feed_forward) - overall)
     assert effect("attention_cheaper_at_equal_sparsity") == pytest.approx(attention - feed_forward)
     assert effect("rapid_fall_past_half") == pytest.approx(((overall - last) / 0.4 - (1 - overall) / 0.5) / 10)
-    # Up to 500 removed weights: attention to 0.5, feed-forward (1,500 at 0.5) to a third of the way.
+    # Up to 500 removed weights: attention up to 0.5, feed-forward (1,500 at 0.5) a third of the way.
     grid = np.arange(1, 11) * 50
     gap = np.interp(grid, [0, 500], [1, attention]) - np.interp(grid, [0, 1500], [1, feed_forward])
     assert effect("attention_cheaper_at_equal_removed") == pytest.approx(gap.mean())
@@ -130,7 +138,7 @@ def test_effects_are_those_of_the_shares(tmp_path: Path) -> None:
     ],
 )
 def test_final_layer_and_the_majority(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
-    # Always the same place is right in 0.4 of the items: the others are evenly spread.
+    # One place is right in 0.4 of the items; the others are evenly spread.
     class Uneven(MadeUpTask):
         @property
         def right_places(self) -> np.ndarray:
@@ -155,7 +163,7 @@ def test_final_layer_of_a_baseline_no_better_than_the_majority(tmp_path: Path) -
         (0.99, 0.012, "inconclusive"),
     ],
 )
-def test_flips_behind_an_accuracy_that_stays(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
+def test_flips_behind_an_unchanged_accuracy(tmp_path: Path, keeps: float, gains: float, verdict: str) -> None:
     finding = run_of(tmp_path, {"dynamic_int8:overall": keeps}, gains=gains)["accuracy_hides_flips"]
     assert finding.verdict == verdict
 
@@ -176,7 +184,7 @@ def test_rare_facts_without_popularity(tmp_path: Path) -> None:
     assert finding["rare_facts_first"].missing == "the popularity of its subjects is not known"
 
 
-def test_pairs_are_mann_and_whitneys() -> None:
+def test_pairs_match_mann_and_whitney() -> None:
     random = np.random.default_rng(0)
     relation, popularity = np.arange(90) % 3, random.integers(0, 10, 90).astype(float)
     kept = random.random(90) < 0.6
@@ -211,7 +219,7 @@ def test_facts_and_perplexity(tmp_path: Path, perplexity: tuple[float, ...] | No
 def test_models_that_disagree_are_inconclusive_together(tmp_path: Path) -> None:
     def right(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarray:
         known = np.random.default_rng(0).random(task.items) < 0.6
-        # The first numbers that the two models' generators give differ; one keeps attention, the other feed-forward.
+        # The two models' generators differ in their first numbers: one keeps attention, the other feed-forward.
         swapped = random.bit_generator.seed_seq.entropy[1] == 1  # type: ignore[attr-defined]
         keeps = {"baseline": 1.0, "dynamic_int8:attention": 0.9, "dynamic_int8:feed_forward": 0.4}[recipe]
         return known & (random.random(task.items) < (1.3 - keeps if swapped and recipe != "baseline" else keeps))
@@ -238,7 +246,7 @@ def test_verdicts_under_the_null_are_few(tmp_path: Path) -> None:
             for name in found
             if name not in ("accuracy_hides_flips", "rapid_fall_past_half", "final_layer_majority")
         ]
-        # At equal removed weights, attention really costs more here: it keeps as much at a third of the weights.
+        # At equal removed weights, attention does cost more here: it keeps as much with a third of the weights removed.
         compared.remove("attention_cheaper_at_equal_removed")
         false += any(found[name].verdict in ("supported", "contradicted") for name in compared)
     assert false <= 1
@@ -260,7 +268,7 @@ def test_all_right_throughout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("items", [0, 1])
-def test_hardly_any_item(write_run: Callable[..., str], items: int) -> None:
+def test_very_few_items(write_run: Callable[..., str], items: int) -> None:
     right = {("baseline", "piqa"): [True] * items, ("l1_unstructured:overall:0.5", "piqa"): [False] * items}
     assert {finding.verdict for finding in open_run(write_run(right)).tested_claims} <= {"not tested", "inconclusive"}
 

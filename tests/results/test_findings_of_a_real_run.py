@@ -1,4 +1,7 @@
-"""Every finding on a run that the tool made itself: what it looks for must be where runs keep it."""
+"""Every finding on a run made by the tool itself.
+
+Covers ``results.findings.all_findings`` and ``results.findings.evidence``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Finding]:
     study = {
         "models": ["standard:decoder"],
         "recipes": RECIPES,
-        # One relation's majority answer is no match for a model that knows nearly all of the facts.
+        # A relation's majority answer cannot compete with a model that knows nearly all facts.
         "tasks": ["facts:templates=0", f"perplexity:file={folder / 'text.txt'}"],
         "evaluation.limit": 40,
         "output": str(folder / "run"),
@@ -40,7 +43,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Finding]:
     return {finding.name: finding for finding in open_run(str(folder / "run")).tested_claims}
 
 
-def test_none_misses_what_the_run_has(found: Mapping[str, Finding]) -> None:
+def test_none_reports_missing_data_that_the_run_has(found: Mapping[str, Finding]) -> None:
     assert len(found) == len(FINDINGS)
     assert {name: finding.missing for name, finding in found.items() if finding.verdict == "not tested"} == {}
 
@@ -54,13 +57,13 @@ def test_each_has_an_effect_on_the_task_and_names_recipes_of_the_run(found: Mapp
         assert tested[0].recipes
 
 
-def test_what_a_standard_is_known_to_show(found: Mapping[str, Finding]) -> None:
-    """The standard's facts lie in its layers, in attention no less than in feed-forward (docs/results/standards.md)."""
+def test_known_findings_of_a_standard(found: Mapping[str, Finding]) -> None:
+    """A standard's facts are in its layers, in attention as much as in feed-forward (docs/results/standards.md)."""
     assert found["overall_hurts_most"].verdict == "supported"
     assert found["structured_final_layer_worse"].verdict == "supported"
 
 
-def test_without_the_text_perplexity_is_what_is_missing(tmp_path: Path) -> None:
+def test_without_the_text_only_perplexity_is_missing(tmp_path: Path) -> None:
     study = {
         "models": ["standard:decoder"],
         "recipes": ["l1_unstructured:overall:0.5"],

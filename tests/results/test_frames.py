@@ -1,3 +1,5 @@
+"""A run's results as data frames."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -28,7 +30,7 @@ def run(tmp_path: Path) -> Run:
     return open_run(location)
 
 
-def test_one_row_a_cell(run: Run) -> None:
+def test_one_row_per_cell(run: Run) -> None:
     frame = run.comparisons
     assert len(frame) == 2 * (len(RECIPES) + 1)
     names = {field.name for field in fields(CellSummary)} - {"metrics", "dropped", "named"}
@@ -38,14 +40,14 @@ def test_one_row_a_cell(run: Run) -> None:
     assert (frame["metric.accuracy"] == frame["accuracy"]).all()
 
 
-def test_one_row_a_point(run: Run) -> None:
+def test_one_row_per_point(run: Run) -> None:
     frame = run.curves
     assert len(frame) == 2 * 4
     assert frame.groupby(["task", "scope"])["area"].nunique().tolist() == [1] * 4
     assert (frame["retained_low"] <= frame["retained"]).all()
 
 
-def test_one_row_a_claim_and_task(run: Run) -> None:
+def test_one_row_per_claim_and_task(run: Run) -> None:
     frame = run.findings
     assert len(frame) == len(FINDINGS) * (1 + 2)
     whole = frame[frame["task"].isna()]
@@ -53,16 +55,14 @@ def test_one_row_a_claim_and_task(run: Run) -> None:
     assert frame[frame["task"].notna()]["verdict"].isna().all()
 
 
-def test_one_row_an_item(run: Run) -> None:
+def test_one_row_per_item(run: Run) -> None:
     frame = run.forgotten(RECIPES[0])
     assert len(frame) == 180
     assert list(frame.columns) == ["model", "recipe", "task", *(field.name for field in fields(LedgerEntry))]
     assert len(run.forgotten(RECIPES[0], task="piqa")) == 60
 
 
-def test_runs_with_hardly_anything_have_the_same_columns(
-    run: Run, write_run: Callable[..., str], tmp_path: Path
-) -> None:
+def test_nearly_empty_runs_have_the_same_columns(run: Run, write_run: Callable[..., str], tmp_path: Path) -> None:
     pruned = "l1_unstructured:overall:0.5"
     written = {
         "nothing": {},

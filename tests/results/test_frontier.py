@@ -1,3 +1,5 @@
+"""The Pareto frontier, against a loop over all pairs."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -24,7 +26,7 @@ def keeps(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndar
     return known & (random.random(task.items) < KEEPS[recipe])
 
 
-def test_the_set_is_that_of_a_loop(tmp_path: Path) -> None:
+def test_the_set_matches_a_loop(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=list(KEEPS), right=keeps, tasks=[MadeUpTask(items=500)])
     run = open_run(location)
     (found,) = frontiers(run.summary)
@@ -50,12 +52,12 @@ def test_without_a_baseline_or_knowledge_there_is_none(full_run: str) -> None:
     found = {
         (frontier.task, point.recipe) for frontier in frontiers(open_run(full_run).summary) for point in frontier.points
     }
-    # The baseline knew nothing of lama/trex, so that only it itself is there; nothing was noted of a third variant.
+    # The baseline knew nothing of lama/trex, so it is the only point there; the third variant has no record.
     assert ("lama/trex", "l1_unstructured:overall:0.5") not in found
     assert ("piqa", "dynamic_int8:overall") in found
 
 
-def test_what_is_simulated_has_no_speed_and_an_all_wrong_baseline_no_frontier(tmp_path: Path) -> None:
+def test_simulated_variants_have_no_speed_and_an_all_wrong_baseline_no_frontier(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=list(KEEPS), right=keeps, tasks=[MadeUpTask(items=100)])
     summary = open_run(location).summary
     simulated = tuple(replace(each, simulated=each.recipe == "dynamic_int8:overall") for each in summary.variants)

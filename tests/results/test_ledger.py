@@ -1,3 +1,8 @@
+"""The ledger of changed answers, against a loop.
+
+Covers ``results.open_ledgers`` and ``runs.content.ledger_items``.
+"""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -33,7 +38,7 @@ def write(tmp_path: Path, **options: Any) -> str:
 STATUS = {(True, True): "kept", (True, False): "forgotten", (False, True): "gained", (False, False): "wrong"}
 
 
-def test_it_is_that_of_a_loop(tmp_path: Path) -> None:
+def test_it_matches_a_loop(tmp_path: Path) -> None:
     task = MadeUpTask("facts", 90, relations=3, choices=20, popularity=True)
     run = open_run(write(tmp_path, tasks=[task]))
     (ledger,) = run.ledgers(RECIPE)
@@ -86,7 +91,7 @@ def test_margins_are_terciles_of_what_was_known(tmp_path: Path) -> None:
     assert [entry.margin_tercile for entry in known] == [names[tercile(each, margins)] for each in margins]
     assert {entry.margin_tercile for entry in ledger.entries if entry not in known} == {None}
     assert [count.group for count in ledger.by_margin] == ["narrow", "middling", "wide"]
-    # Four choices: whether the right one is among the first five says nothing.
+    # With four choices, being among the first five means nothing.
     assert ledger.fates == ()
     assert ledger.by_relation == ledger.by_popularity == ()
     assert ledger.total.items == 200
@@ -100,7 +105,7 @@ def ledger_of(*items: LedgerItem) -> Ledger:
     return make_ledger("m", RECIPE, "t", items)
 
 
-def test_what_comes_back_in_other_words_is_not_lost() -> None:
+def test_facts_right_in_another_phrasing_are_not_lost() -> None:
     lost = ledger_of(ITEM, replace(ITEM, item_id="t/1"))
     assert [entry.fate for entry in lost.entries] == ["lost", "lost"]
     back = ledger_of(ITEM, replace(ITEM, item_id="t/1", after=RIGHT))
@@ -114,7 +119,7 @@ def test_what_comes_back_in_other_words_is_not_lost() -> None:
 @pytest.mark.parametrize(
     ("choices", "rank", "fate"), [(10, 2, None), (11, 2, "still near"), (None, 5, "still near"), (None, None, "lost")]
 )
-def test_ranks_say_something_where_there_are_many_choices(choices: int | None, rank: int | None, fate: str) -> None:
+def test_ranks_are_used_with_many_choices(choices: int | None, rank: int | None, fate: str) -> None:
     item = replace(ITEM, fact=None, choices=choices, after=replace(WRONG, rank=rank))
     assert ledger_of(item).entries[0].fate == fate
 
@@ -135,7 +140,7 @@ def test_no_item_and_one_item() -> None:
         ({"recipe": RECIPE, "model": "gpt"}, "unknown model of this run 'gpt'"),
     ],
 )
-def test_what_the_run_does_not_have(tmp_path: Path, request_: dict[str, str], says: str) -> None:
+def test_unknown_recipes_and_tasks_are_refused(tmp_path: Path, request_: dict[str, str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         open_run(write(tmp_path)).ledgers(**request_)
 
@@ -146,7 +151,7 @@ def test_a_task_is_found_without_its_options(tmp_path: Path) -> None:
     assert len(run.ledgers(RECIPE)) == 2
 
 
-def test_what_is_missing_is_said(full_run: str, write_run: Callable[..., str], tmp_path: Path) -> None:
+def test_missing_parts_are_reported(full_run: str, write_run: Callable[..., str], tmp_path: Path) -> None:
     run = open_run(full_run)
     assert [ledger.task for ledger in run.ledgers(RECIPE)] == ["piqa"]
     with pytest.raises(UserError, match=r"no outcomes of 'dynamic_int8:overall' on lama/trex \(it failed\)"):
@@ -156,13 +161,13 @@ def test_what_is_missing_is_said(full_run: str, write_run: Callable[..., str], t
         open_run(alone).ledgers(RECIPE)
 
 
-def test_items_that_were_lost(tmp_path: Path) -> None:
+def test_missing_items(tmp_path: Path) -> None:
     location = write(tmp_path)
     next((Path(location) / "items").glob("*.parquet")).unlink()
     (ledger,) = open_run(location).ledgers(RECIPE)
     assert ledger.total.items == 200
     assert ledger.entries[0].statement == ""
-    # How many answers compete is not known, so that being among the first five may say nothing.
+    # The number of competing answers is unknown, so being among the first five may mean nothing.
     assert not ledger.has_items
     assert ledger.total.forgotten > 0
     assert ledger.fates == ()

@@ -1,3 +1,8 @@
+"""Curves of what is retained by level, with average and knee.
+
+Covers ``results.retained_draws`` and ``statistics.resampling``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,7 +20,7 @@ KEPT = (0.98, 0.9, 0.8, 0.2, 0.1)
 
 
 def falls(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarray:
-    """Keep shares of what is known that fall from 0.5 to 0.7."""
+    """Return answers that retain less from level 0.5 to 0.7."""
     known = np.random.default_rng(0).random(task.items) < 0.6
     if recipe == "baseline":
         return known
@@ -23,7 +28,7 @@ def falls(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndar
 
 
 def curve_of(tmp_path: Path, task: MadeUpTask) -> RetainedCurve:
-    # Not in the order of their levels.
+    # Not ordered by level.
     recipes = [f"l1_unstructured:attention:{level}" for level in reversed(LEVELS)]
     run = open_run(write_made_up_run(str(tmp_path / "run"), recipes=recipes, right=falls, tasks=[task]))
     (curve,) = run.retained_curves
@@ -53,7 +58,7 @@ def test_an_uncertain_knee_has_a_wide_interval(tmp_path: Path) -> None:
     assert curve.knee.share < 1
 
 
-def test_resampled_items_vary_as_items_do() -> None:
+def test_resampled_items_have_the_variance_of_items() -> None:
     marks = np.random.default_rng(0).random((3, 400)) < [[0.1], [0.5], [1.0]]
     sums = resampled_sums(marks, resamples=4000)
     shares = marks.mean(axis=1)
@@ -61,14 +66,14 @@ def test_resampled_items_vary_as_items_do() -> None:
     assert sums.std(axis=0) == pytest.approx(np.sqrt(400 * shares * (1 - shares)), rel=0.05)
 
 
-def test_totals_by_cluster_are_those_of_a_loop() -> None:
+def test_totals_by_cluster_match_a_loop() -> None:
     random = np.random.default_rng(0)
     marks, cluster = random.random((2, 50)) < 0.5, random.permutation(np.arange(50) % 7)
     expected = [[marks[row, cluster == each].sum() for each in range(7)] for row in range(2)]
     assert totals_by_cluster(marks, cluster, 7).tolist() == expected
 
 
-def test_of_many_clusters_the_interval_is_the_plain_percentile_one() -> None:
+def test_with_many_clusters_the_interval_is_the_plain_percentile_one() -> None:
     draws = np.random.default_rng(0).normal(size=5000)
     plain = np.quantile(draws, [0.025, 0.975])
     many = expanded_interval(0.0, draws, clusters=None)

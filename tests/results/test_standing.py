@@ -1,4 +1,7 @@
-"""What recipes retain of several tasks, against means taken by hand."""
+"""Recipes ranked over several tasks, against means computed by hand.
+
+Covers ``results.retained_draws``.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def retained(run: Run, recipe: str, task: str) -> float:
     return float(rows.loc[rows["baseline"] == 1, recipe].mean())
 
 
-def test_recipes_are_ranked_by_the_mean_over_tasks_that_tell(run: Run, found: Standings) -> None:
+def test_recipes_are_ranked_by_the_mean_over_informative_tasks(run: Run, found: Standings) -> None:
     means = {each: (retained(run, each, "facts_like") + retained(run, each, "plain")) / 2 for each in (GOOD, SAME, BAD)}
     assert [each.recipe for each in found.ranked] == sorted(means, key=lambda each: -means[each])
     for standing in found.ranked:
@@ -49,11 +52,11 @@ def test_recipes_are_ranked_by_the_mean_over_tasks_that_tell(run: Run, found: St
         for task in standing.tasks:
             assert task.retained.value == pytest.approx(retained(run, standing.recipe, task.task))
             assert task.forgotten == pytest.approx((1 - task.retained.value) * task.known)
-    # A quarter right of four choices is guessing.
+    # A quarter right among four choices is guessing.
     assert found.not_counted == (("unknown", "the baseline itself is no better than guessing"),)
 
 
-def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) -> None:
+def test_distances_to_the_best_have_intervals(run: Run, found: Standings) -> None:
     best, second, last = found.ranked
     assert best.behind is None
     assert second.behind is not None
@@ -62,11 +65,11 @@ def test_what_is_behind_is_said_with_its_interval(run: Run, found: Standings) ->
     assert last.is_clearly_behind
     assert not second.is_clearly_behind
     assert not best.is_clearly_behind
-    # On the same items: as wide as the paired difference is, which has no part in what both keep.
+    # Paired on the same items, so what both keep does not widen the interval.
     assert 0.02 < last.behind.high - last.behind.low < 0.25
 
 
-def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
+def test_equal_recipes_have_intervals(tmp_path: Path) -> None:
     def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
         return np.arange(task.items) % 4 < 3
 
@@ -75,12 +78,12 @@ def test_even_where_nothing_differs_there_are_intervals(tmp_path: Path) -> None:
     assert best.retained.low < 0.999 < best.retained.high == 1
     assert second.behind is not None
     assert second.behind.low < 0 < second.behind.high
-    # The mean of two tasks is surer than either of them.
+    # The mean of two tasks has a narrower interval than either.
     widths = [task.retained.value - task.retained.low for task in best.tasks]
     assert min(widths) / 2 < best.retained.value - best.retained.low < max(widths)
 
 
-def test_of_equal_ones_the_earlier_comes_first(tmp_path: Path) -> None:
+def test_ties_keep_the_earlier_recipe_first(tmp_path: Path) -> None:
     def known(task: MadeUpTask, _recipe: str, _random: np.random.Generator) -> np.ndarray:
         return np.arange(task.items) % 4 < 3
 
@@ -89,7 +92,7 @@ def test_of_equal_ones_the_earlier_comes_first(tmp_path: Path) -> None:
     assert [each.recipe for each in run.standings((GOOD, SAME)).ranked] == [GOOD, SAME]
 
 
-def test_of_one_task_it_is_what_the_tables_say(tmp_path: Path) -> None:
+def test_with_one_task_it_matches_the_tables(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, BAD), right=right, tasks=TASKS[:1])
     run = open_run(location)
     for standing in run.standings((GOOD, BAD)).ranked:
@@ -97,7 +100,7 @@ def test_of_one_task_it_is_what_the_tables_say(tmp_path: Path) -> None:
         assert standing.retained == cell.retained_estimate
 
 
-def test_what_failed_or_was_not_asked_is_not_ranked(tmp_path: Path) -> None:
+def test_failed_and_missing_recipes_are_not_ranked(tmp_path: Path) -> None:
     known = [place % 4 > 0 for place in range(80)]
     location = write_hostile_run(str(tmp_path / "run"), {"baseline": known, HALF: known}, failed={MOST: "no memory"})
     found = open_run(location).standings((MOST, HALF, INT8))

@@ -1,3 +1,8 @@
+"""The summary of a run: cells, baselines, corrected p-values and missing parts.
+
+Covers ``results.cell_summary``, ``results.comparison`` and ``results.results``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -47,7 +52,7 @@ def test_cells(full_run: str) -> None:
     assert pruned.prediction_flips == 0.75
     quantized = cells[QUANTIZED, "piqa"]
     assert (value(quantized.drop), value(quantized.retained), quantized.flips, quantized.p_value) == (0, 1, 0, 1)
-    # The baseline knew nothing there.
+    # The baseline knew nothing of this task.
     unknown = cells[PRUNED, "lama/trex"]
     assert (unknown.retained, unknown.gained) == (None, 1)
 
@@ -63,7 +68,7 @@ def test_variants_tasks_and_failures(full_run: str) -> None:
     assert summary.variants[1].simulated is False
     assert summary.variants[2].simulated is None
     assert [(each.task, each.items) for each in summary.tasks] == [("piqa", 4), ("lama/trex", 3)]
-    # Two choices: one of them right in three items, both in the fourth.
+    # Of two choices, one is right in three items, both in the fourth.
     assert summary.tasks[0].chance == pytest.approx((3 / 2 + 1) / 4)
     assert summary.tasks[0].majority == pytest.approx(3 / 4)
     assert [(each.recipe, each.task, each.error) for each in summary.failures] == [
@@ -107,14 +112,14 @@ def test_one_item(write_run: Callable[..., str]) -> None:
     assert (value(cell.drop), cell.p_holm, value(cell.retained)) == (1, 1, 0)
 
 
-def test_nothing_yet(write_run: Callable[..., str]) -> None:
+def test_no_cells_yet(write_run: Callable[..., str]) -> None:
     summary = open_run(write_run({})).summary
     assert summary.cells == summary.tasks == summary.failures == ()
     assert len(summary.variants) == 3
     assert len(summary.missing) == 6
 
 
-def test_a_baseline_of_other_items_is_paired_by_item(write_run: Callable[..., str]) -> None:
+def test_a_baseline_with_other_items_is_paired_by_item(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True, False, False]})
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     answers = {3: True, 1: False, 0: True, 9: True}
@@ -127,14 +132,14 @@ def test_a_baseline_of_other_items_is_paired_by_item(write_run: Callable[..., st
     assert pruned.flips == pytest.approx(2 / 3)
 
 
-def test_a_baseline_of_no_shared_item(write_run: Callable[..., str]) -> None:
+def test_a_baseline_without_shared_items(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True]})
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     RunStore(location).write_outcomes(cell, [Outcome("piqa/9", True, "4", "4", 1, 0.0, ())], {})
     assert open_run(location).summary.cells[1].drop is None
 
 
-def test_a_cell_that_the_study_does_not_list_is_shown(full_run: str) -> None:
+def test_a_cell_not_in_the_study_is_shown(full_run: str) -> None:
     cell = Cell(Variant("other", parse_model_reference("org/other"), parse_recipe("baseline")), "boolq")
     RunStore(full_run).write_outcomes(cell, [Outcome("boolq/0", True, "4", "4", 1, 0.0, ())], {})
     summary = open_run(full_run).summary

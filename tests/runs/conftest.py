@@ -1,3 +1,5 @@
+"""A made-up study with its items and outcomes for the tests in this folder."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,9 @@
-"""Runs that earlier versions wrote still open, and a finished one is recognised: nothing is computed again.
+"""Runs written by earlier versions open, and a finished one is not computed again.
 
 ``earlier/`` holds a run of each schema version, and of each older form within it, as its version wrote it: the built-in
-facts (two per relation) asked of ``standard:decoder``. A new schema version adds its own; no file here is made again.
+facts (two per relation) asked of ``standard:decoder``. A new schema version adds its own; no file is ever remade.
+
+Covers ``study.prospect``.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_there_is_one_of_each_schema_version() -> None:
+def test_every_schema_version_is_represented() -> None:
     there = {int(path.stem.split("_")[1]) for path in EARLIER.glob("schema_*.zip")}
     assert there == set(range(1, SCHEMA_VERSION + 1))
 
@@ -62,7 +64,7 @@ def test_it_opens_with_the_same_numbers(location: Path) -> None:
     assert TASK.encode() in make_report(results)["report.html"]
 
 
-def test_it_is_recognised_and_nothing_is_computed_again(location: Path) -> None:
+def test_a_finished_run_is_not_computed_again(location: Path) -> None:
     before = contents(location)
     results = run(STUDY | {"output": str(location)})
     assert results.failures == ()

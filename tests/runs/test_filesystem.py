@@ -1,3 +1,5 @@
+"""Reading and atomic writing on local and remote file systems."""
+
 from __future__ import annotations
 
 import os
@@ -15,7 +17,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
     return RunFolder(str(tmp_path / "run") if request.param == "local" else f"memory://{uuid.uuid4().hex}/run")
 
 
-def test_what_is_written_is_read(folder: RunFolder) -> None:
+def test_written_content_is_read_back(folder: RunFolder) -> None:
     assert folder.list() == []
     assert not folder.exists("a/b.txt")
     folder.write("a/b.txt", b"one")
@@ -31,7 +33,7 @@ def test_what_is_written_is_read(folder: RunFolder) -> None:
         assert stream.read(1) == b"t"
 
 
-def test_removing_twice_is_no_error(folder: RunFolder) -> None:
+def test_removing_twice_is_allowed(folder: RunFolder) -> None:
     folder.write("a.txt", b"one")
     folder.remove("a.txt")
     folder.remove("a.txt")
@@ -40,7 +42,7 @@ def test_removing_twice_is_no_error(folder: RunFolder) -> None:
         folder.read("a.txt")
 
 
-def test_create_keeps_what_is_there(folder: RunFolder) -> None:
+def test_create_keeps_an_existing_file(folder: RunFolder) -> None:
     assert folder.create("a/b.txt", b"one")
     assert not folder.create("a/b.txt", b"two")
     assert folder.read("a/b.txt") == b"one"
@@ -53,7 +55,7 @@ def test_paths_stay_inside(folder: RunFolder, path: str) -> None:
         folder.write(path, b"")
 
 
-def test_local_path_is_known_for_local_folders_only(tmp_path: Path) -> None:
+def test_only_local_folders_have_a_local_path(tmp_path: Path) -> None:
     assert RunFolder(str(tmp_path)).local_path("a/b") == tmp_path / "a" / "b"
     assert RunFolder("memory://run").local_path("a/b") is None
 
@@ -77,14 +79,14 @@ def test_a_write_that_is_killed_leaves_the_old_file(
     assert [path.read_bytes() for path in left] == ([] if old is None else [old])
 
 
-def test_what_a_killed_process_left_is_not_listed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_not_listed(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path))
     folder.write("a/b.txt", b"one")
     (tmp_path / "a" / ".tmp-123-abc").write_bytes(b"on")
     assert folder.list() == ["a/b.txt"]
 
 
-def test_one_of_many_creates_and_none_sees_a_part(tmp_path: Path) -> None:
+def test_only_one_of_many_creates_and_none_sees_a_partial_file(tmp_path: Path) -> None:
     contents = [bytes([number]) * 100_000 for number in range(16)]
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda content: RunFolder(str(tmp_path)).create("a.bin", content), contents))

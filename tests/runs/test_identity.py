@@ -1,3 +1,5 @@
+"""What distinguishes two studies."""
+
 from __future__ import annotations
 
 import pytest

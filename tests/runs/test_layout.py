@@ -1,3 +1,5 @@
+"""Paths of a run's files, from task names and variant ids."""
+
 from __future__ import annotations
 
 import pytest
@@ -26,16 +28,16 @@ def test_a_path_in_an_option_makes_no_folders() -> None:
 
 
 @pytest.mark.parametrize("path", [layout.items_path, lambda task: layout.failure_path("id", task)])
-def test_names_too_long_for_a_file_are_cut_and_stay_apart(path) -> None:
+def test_long_names_are_shortened_and_stay_distinct(path) -> None:
     paths = [path(name) for name in (LONG, LONG + "+P9", "é" * 300)]
     assert len(set(paths)) == 3
     assert all(len(part.encode()) <= 255 for each in paths for part in each.split("/"))
     assert paths[0].startswith(path("lama/trex:relations=P100").split(".")[0])
-    # What is there already is found by its cut name.
+    # Existing files are found by their shortened name.
     assert layout.items_path(layout.items_task(layout.items_path(LONG)) or "") == layout.items_path(LONG)
 
 
-def test_a_part_of_a_name_that_is_no_files_is_refused() -> None:
+def test_invalid_file_names_are_refused() -> None:
     with pytest.raises(UserError, match="cannot be stored"):
         layout.items_path("a/../b")
 

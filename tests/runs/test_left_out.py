@@ -1,4 +1,7 @@
-"""Items that a task or a model leaves out, from the store to the summary."""
+"""Items left out by a task or a model, from the store to the summary.
+
+Covers ``runs.content.item_shapes``.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def run(tmp_path: Path) -> str:
     return location
 
 
-def test_frames_have_a_column_a_reason(run: str) -> None:
+def test_frames_have_a_column_per_reason(run: str) -> None:
     frames = open_run(run)
     assert frames.cells.set_index("task")["dropped.answer not one token"]["lama/trex"] == 2
     assert frames.tasks.set_index("task")["filters.repeated fact"]["lama/trex"] == 3
@@ -49,7 +52,7 @@ def test_items_keep_their_cloze(run: str) -> None:
     assert items[["before", "after", "among"]].iloc[0].tolist() == ["It is ", ".", "vocabulary"]
 
 
-def test_the_summary_has_them_and_no_chance_where_any_word_will_do(run: str) -> None:
+def test_the_summary_counts_them_and_has_no_chance_level_for_open_clozes(run: str) -> None:
     summary = open_run(run).summary
     trex, bear = summary.tasks
     assert (trex.filters, bear.filters) == ({"repeated fact": 3}, {})
@@ -58,7 +61,7 @@ def test_the_summary_has_them_and_no_chance_where_any_word_will_do(run: str) -> 
     assert [cell.items for cell in summary.cells] == [2, 2]
 
 
-def test_shapes_are_those_of_the_items(run: str) -> None:
+def test_shapes_match_the_items(run: str) -> None:
     frames = open_run(run)
     shapes, items = frames.run.item_shapes, frames.items
     assert list(shapes["task"]) == list(items["task"])

@@ -1,3 +1,8 @@
+"""The noise of a baseline: what it counts, and its file.
+
+Covers ``records.noise`` and ``runs.noise_file``.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -22,7 +27,7 @@ def outcome(place: int, correct: bool, prediction: str, margin: float | None) ->
     return Outcome(f"t/{place}", correct, prediction, "a", 1, margin, ())
 
 
-def test_it_counts_what_differs() -> None:
+def test_it_counts_differing_items() -> None:
     first = [
         outcome(0, True, "a", 1.0),
         outcome(1, True, "a", 0.0),
@@ -40,7 +45,7 @@ def test_it_counts_what_differs() -> None:
     assert noise_between([], [], batch_tokens=(1, 1)).floor == 0
 
 
-def test_it_is_stored_beside_the_outcomes_and_read_again(tmp_path: Path) -> None:
+def test_it_is_stored_beside_the_outcomes_and_read_back(tmp_path: Path) -> None:
     store = RunStore(str(tmp_path / "run"))
     assert store.needs_noise(cell(), is_wanted=True)
     assert not store.needs_noise(cell(), is_wanted=False)

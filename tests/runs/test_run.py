@@ -1,3 +1,8 @@
+"""Reading a run, against what was written.
+
+Covers ``runs.frames`` and ``runs.content.parquet_union``.
+"""
+
 from __future__ import annotations
 
 import uuid
@@ -110,7 +115,7 @@ def test_folders_with_odd_names(write_run: Callable[..., str], tmp_path: Path, n
     assert "limit" not in run.outcomes
 
 
-def test_a_run_that_has_just_begun(write_run: Callable[..., str]) -> None:
+def test_a_run_that_has_just_started(write_run: Callable[..., str]) -> None:
     run = open_run(write_run({}))
     assert len(run.variants) == 3
     assert len(run.cells) == len(run.items) == len(run.outcomes) == len(run.failures) == len(run.tasks) == 0
@@ -134,6 +139,6 @@ def test_a_run_whose_study_lists_no_variants(full_run: str) -> None:
     assert list(open_run(full_run).variants["recipe"]) == ["baseline", PRUNED, QUANTIZED]
 
 
-def test_no_run(tmp_path: Path) -> None:
+def test_a_missing_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no run at"):
         open_run(str(tmp_path / "absent"))

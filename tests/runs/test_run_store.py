@@ -1,3 +1,8 @@
+"""Writing a run: resuming, concurrent workers, broken files.
+
+Covers ``records.cell``, ``runs.items_table``, ``runs.metadata``, ``runs.outcomes_table`` and ``runs.stored``.
+"""
+
 from __future__ import annotations
 
 import hashlib
@@ -37,18 +42,18 @@ class TestStudy:
         store.open_study(study)
         assert store.read_study() == study
 
-    def test_an_empty_folder_will_do(self, store: RunStore, study: dict, location: str) -> None:
+    def test_an_empty_folder_is_accepted(self, store: RunStore, study: dict, location: str) -> None:
         Path(location).mkdir()
         store.open_study({key: value for key, value in study.items() if key != "schema_version"})
         assert store.read_study()["schema_version"] == SCHEMA_VERSION
 
-    def test_the_same_study_goes_on_and_the_file_stays(self, store: RunStore, study: dict, location: str) -> None:
+    def test_the_same_study_resumes_and_its_file_is_kept(self, store: RunStore, study: dict, location: str) -> None:
         store.open_study({**study, "hardware": {"processor": "one"}})
         before = (Path(location) / "study.json").read_bytes()
         store.open_study({**study, "hardware": {"processor": "another"}})
         assert (Path(location) / "study.json").read_bytes() == before
 
-    def test_another_study_is_refused_with_what_differs(self, store: RunStore, study: dict, location: str) -> None:
+    def test_another_study_is_refused_with_the_differences(self, store: RunStore, study: dict, location: str) -> None:
         store.open_study(study)
         identity = {
             **study["identity"],
@@ -95,11 +100,11 @@ class TestStudy:
                 attempt()
             assert "\n" not in str(caught.value)
 
-    def test_no_run(self, store: RunStore) -> None:
+    def test_a_missing_run(self, store: RunStore) -> None:
         with pytest.raises(UserError, match=r"there is no run at .*forgetmeter run --out"):
             store.read_study()
 
-    def test_many_workers_begin_one_run(self, location: str, study: dict) -> None:
+    def test_many_workers_can_start_one_run(self, location: str, study: dict) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda number: RunStore(location).open_study({**study, "worker": number}), range(16)))
         assert RunStore(location).read_study()["identity"] == study["identity"]
@@ -194,7 +199,7 @@ class TestOutcomes:
             "rows": 3,
         }
 
-    def test_done_when_whole(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:
+    def test_a_complete_cell_is_done(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:
         assert not store.is_done(cell)
         store.write_outcomes(cell, outcomes, {})
         assert store.is_done(cell)
@@ -204,7 +209,7 @@ class TestOutcomes:
         store.write_outcomes(cell, [], {})
         assert store.is_done(cell)
 
-    def test_not_done_when_cut_off_anywhere(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:
+    def test_a_cell_truncated_anywhere_is_not_done(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:
         store.write_outcomes(cell, outcomes, {})
         (path,) = store.folder.list()
         whole = store.folder.read(path)
@@ -213,7 +218,7 @@ class TestOutcomes:
             assert not store.is_done(cell)
             assert store.cells() == []
 
-    def test_not_done_when_rows_are_missing(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:
+    def test_a_cell_with_missing_rows_is_not_done(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:
         store.write_outcomes(cell, outcomes, {})
         (path,) = store.folder.list()
         local = store.folder.local_path(path)
@@ -259,7 +264,7 @@ class TestVariantsAndFailures:
         assert document["reached"]["sparsity"] == 0.25
         assert document["reached"]["roles"] == {"attention.query": {"weights": 8, "zeros": 3}}
 
-    def test_variant_that_could_not_be_made(self, store: RunStore, cell: Cell) -> None:
+    def test_a_variant_that_failed(self, store: RunStore, cell: Cell) -> None:
         store.write_variant(cell.variant, None, {})
         assert store.variants()[0].reached is None
 
@@ -274,7 +279,7 @@ class TestVariantsAndFailures:
         assert store.failures() == []
         assert store.folder.list() == ["variants/bbbb/lama/trex.parquet"]
 
-    def test_a_failure_of_what_another_worker_has_done_does_not_count(
+    def test_a_failure_of_a_cell_done_by_another_worker_does_not_count(
         self, store: RunStore, cell: Cell, outcomes: list[Outcome]
     ) -> None:
         store.write_outcomes(cell, outcomes, {})

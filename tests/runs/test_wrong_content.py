@@ -1,4 +1,7 @@
-"""Files of a run that are whole and hold what no version wrote: one line, and never a number made of it."""
+"""Intact files with content that no version wrote are refused or ignored, never counted.
+
+Covers ``runs.stored`` and ``runs.run``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def rewrite_table(path: Path, table: pa.Table, facts: dict[str, Any] | None = No
 
 
 def numbers_of(location: str) -> int:
-    """All that commands compute; the number of cells."""
+    """Compute everything that commands show, and return the number of cells."""
     results = open_run(location)
     assert all(frame is not None for frame in (results.frontier, results.curves, results.findings))
     return len(results.comparisons)
@@ -65,7 +68,7 @@ def test_a_study_of_another_form_is_refused(full_run: str, change: Change) -> No
         lambda variant: variant["facts"].update(seconds=float("nan")),
     ],
 )
-def test_a_variant_of_another_form_is_damaged(full_run: str, change: Change) -> None:
+def test_a_variant_record_of_another_form_is_damaged(full_run: str, change: Change) -> None:
     path = next(
         path for path in Path(full_run).glob("variants/*/variant.json") if json.loads(path.read_text())["reached"]
     )
@@ -75,7 +78,7 @@ def test_a_variant_of_another_form_is_damaged(full_run: str, change: Change) -> 
 
 
 @pytest.mark.parametrize("facts", [{"cut": "x"}, {"metrics": {"acc": "x"}}, {"dropped": []}, {"model": 3}])
-def test_a_cell_whose_facts_are_of_another_form_is_not_done(full_run: str, facts: dict[str, Any]) -> None:
+def test_a_cell_with_facts_of_another_form_is_not_done(full_run: str, facts: dict[str, Any]) -> None:
     cells = numbers_of(full_run)
     path = next(Path(full_run).glob("variants/*/lama/trex.parquet"))
     rewrite_table(path, pq.read_table(path), facts if facts != {"dropped": []} else {"dropped": [1]})

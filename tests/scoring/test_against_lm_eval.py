@@ -1,4 +1,7 @@
-"""The real model on slices of the real tasks: our log-likelihoods against lm-eval's own."""
+"""Log-likelihoods of a real model on real tasks, against lm-eval.
+
+Covers ``scoring.engine``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Answers that compete alone in the blank: each of them by itself, without any sharing, is the witness."""
+"""Answers that compete in a blank, against each answer alone.
+
+Covers ``scoring.families.blank_filling`` and ``scoring.tokens.answer_tokens``.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten
 
 PLACES = [("The capital of France is ", "."), ("", " is the capital of France."), ("He was born in ", " in the inn")]
 APART = ("Paris", "Rome", "the", "teapot", "wien", "France")
-"""No one's tokens begin another's, in any of the vocabularies below."""
+"""No answer's tokens are a prefix of another's, in any of the vocabularies below."""
 BEGUN = ("t", "tea", "inn", "in", "Wien", "in-born", "innate", "inn")
-"""In the byte vocabularies ``in`` begins ``inn``, and that ``innate``."""
+"""In byte vocabularies ``in`` is a prefix of ``inn``, and that of ``innate``."""
 
 Reference = Callable[[Loaded, Cloze, str, bool], float]
 
@@ -63,7 +66,7 @@ def in_place(loaded: Loaded, cloze: Cloze, answer: str) -> list[int]:
 
 
 def at_masks(loaded: Loaded, cloze: Cloze, answer: str, _: bool) -> float:
-    """As many masks, written into the text, as the answer has tokens; filled from left to right."""
+    """Write as many masks into the text as the answer has tokens, and fill them from left to right."""
     answer_ids = in_place(loaded, cloze, answer)
     text = cloze.filled(loaded.tokenizer.mask_token * len(answer_ids))
     ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
@@ -77,7 +80,7 @@ def at_masks(loaded: Loaded, cloze: Cloze, answer: str, _: bool) -> float:
 
 
 def written_after(loaded: Loaded, text: str, written: list[int], first: int) -> float:
-    """Log-likelihood of what an encoder-decoder writes, from its token ``first`` on."""
+    """Return the log-likelihood of an encoder-decoder's target from token ``first`` on."""
     given_ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         logits = loaded.model(input_ids=given_ids, decoder_input_ids=torch.tensor([written[:-1]])).logits[0]
@@ -138,9 +141,7 @@ def scored(loaded: Loaded, asked: list[Item], *, batch_tokens: int | None = None
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize(("choices", "followed"), [(APART, False), (BEGUN, True)], ids=["apart", "begun"])
 @pytest.mark.parametrize("batch_tokens", [1, 4096])
-def test_answers_are_those_of_each_alone(
-    name: str, choices: tuple[str, ...], followed: bool, batch_tokens: int
-) -> None:
+def test_answers_match_each_alone(name: str, choices: tuple[str, ...], followed: bool, batch_tokens: int) -> None:
     loaded, reference = FAMILIES[name]
     asked = items([*PLACES, ("Born in ", "")], choices)
     for item, found in zip(asked, scored(loaded, asked, batch_tokens=batch_tokens), strict=True):
@@ -149,11 +150,11 @@ def test_answers_are_those_of_each_alone(
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_choices_of_one_token_take_one_row_and_one_place_an_item(name: str) -> None:
+def test_single_token_choices_take_one_row_and_one_position_per_item(name: str) -> None:
     loaded, _ = FAMILIES[name]
     choices = ("the", "the") if name != "bert" else ("paris", "rome", "tea", "inn")
     if name in ("t5", "bart", "llama", "llama, untied"):
-        # Bytes that need no space: each is one token.
+        # Without spaces, each byte is one token.
         choices = tuple("abcdefghijklmnopqrstuvwxyz")
     place = ("He was born in ", ".") if name in ("bert", "roberta") else ("He was born at(", ".")
     asked = items([place, ("It " + place[0], ".")], choices)
@@ -177,18 +178,18 @@ def test_a_quantized_head_answers_too() -> None:
     assert scored(quantized, asked)[0] == pytest.approx([expected], abs=1e-4)
 
 
-def test_what_is_too_long_is_left_out_with_its_reason() -> None:
+def test_items_that_are_too_long_are_left_out_with_a_reason() -> None:
     long = "the " * 600
     for name, (loaded, _) in FAMILIES.items():
         if name == "t5":
-            continue  # It has no greatest length.
+            continue  # This model has no maximum length.
         engine = Engine(loaded)
         prepared = engine.prepare(items([(long, "."), PLACES[0]], APART))
         assert dict(prepared.dropped) == {"longer than the model reads": 1}
         assert [answer is None for answer in engine.score(prepared)] == [True, False]
 
 
-def test_a_mask_cannot_stand_for_nothing() -> None:
+def test_an_answer_needs_at_least_one_token() -> None:
     prepared = Engine(bert()).prepare([*items(PLACES[:1], ("Paris", "")), *items(PLACES[:1], APART)])
     assert dict(prepared.dropped) == {"an answer has no tokens": 1}
 
@@ -222,7 +223,7 @@ texts = st.text("the in", min_size=1, max_size=6)
 def test_a_decoders_answers_differ_as_the_whole_statements_do(
     befores: list[str], last: str, choices: list[str], after: str
 ) -> None:
-    """Whatever merges across the border of the blank: what all statements share cancels."""
+    """Whatever tokens merge across the edge of the blank: what all statements share cancels."""
     loaded = FAMILIES["llama"][0]
     asked = items([(before + last, after) for before in befores], tuple(choices))
     for item, found in zip(asked, scored(loaded, asked), strict=True):
@@ -245,9 +246,9 @@ def whole(loaded: Loaded, text: str) -> float:
     return sum(float(logprobs[place - 1, ids[place]]) for place in range(1, len(ids)))
 
 
-def test_endings_that_a_distant_word_changes_are_noticed() -> None:
+def test_endings_changed_by_a_distant_word_are_noticed() -> None:
     def tokenize(some) -> list[tuple[int, ...]]:  # type: ignore[no-untyped-def]
-        """Made up: in a text that begins with ``!`` each letter is another token."""
+        """A made-up tokenizer: after an initial ``!``, every letter is a different token."""
         return [(0, *(ord(letter) + 1000 * text.startswith("!") for letter in text)) for text in some]
 
     asked = items([("so is ", "."), ("! is ", "."), ("no is ", ".")], ("b", "c", "dd"))

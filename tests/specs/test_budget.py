@@ -1,3 +1,5 @@
+"""Size limits as text."""
+
 from __future__ import annotations
 
 import pytest
@@ -43,7 +45,7 @@ def test_shares_and_sizes(text: str, most: int) -> None:
         ("0MB", "is less than one byte"),
     ],
 )
-def test_what_is_neither_is_refused(text: str, says: str) -> None:
+def test_invalid_sizes_are_refused(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         parse_budget(text)
 

@@ -1,3 +1,5 @@
+"""Declarations of methods: checks of levels and options."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""What a run records about its methods."""
+
 from __future__ import annotations
 
 from dataclasses import asdict
@@ -23,17 +25,17 @@ QUARTER = "squares:overall:0.25"
         (MethodFacts(phrase="{level.__class__}"), QUARTER, "{level.__class__}"),
     ],
 )
-def test_a_step_is_said_by_its_phrase_or_by_name(facts: MethodFacts, step: str, words: str) -> None:
+def test_a_step_is_described_by_its_phrase_or_name(facts: MethodFacts, step: str, words: str) -> None:
     assert facts.in_words(parse_recipe(step).steps[0]) == words
 
 
-def test_what_is_recorded_is_read_again() -> None:
+def test_recorded_facts_are_read_back() -> None:
     facts = MethodFacts("structured", "{percent} of rows", ("dim",), "l1_unstructured")
     study = {"methods": {"rows": {**asdict(facts), "unsaid": ["dim"]}}}
     assert recorded_methods(study) == {**EARLIER, "rows": facts}
 
 
-def test_what_another_version_or_hand_wrote_counts_as_unknown() -> None:
+def test_facts_of_other_versions_count_as_unknown() -> None:
     for methods in (None, ["x"], {"a": 3}):
         assert recorded_methods({"methods": methods}) == EARLIER
     found = recorded_methods({"methods": {"a": {"kind": "by_magic", "unsaid": 3, "phrase": None}}})

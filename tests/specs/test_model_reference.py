@@ -1,3 +1,5 @@
+"""Model references as text."""
+
 from __future__ import annotations
 
 import pytest

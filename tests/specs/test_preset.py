@@ -1,3 +1,5 @@
+"""The presets, against the paper's grids."""
+
 from __future__ import annotations
 
 import pytest

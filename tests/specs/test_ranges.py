@@ -1,3 +1,5 @@
+"""Ranges of layers."""
+
 from __future__ import annotations
 
 import itertools
@@ -13,7 +15,7 @@ def indices(ranges: Ranges) -> list[int]:
 
 
 @given(st.sets(st.integers(0, 30)), st.integers(1, 4))
-def test_ranges_are_the_indices_in_them(chosen: set[int], length: int) -> None:
+def test_ranges_are_their_indices(chosen: set[int], length: int) -> None:
     pieces = [(at * length, at * length + length) for at in chosen]
     ranges = merged(pieces)
     assert indices(ranges) == [index for piece in sorted(pieces) for index in range(*piece)]

@@ -1,3 +1,5 @@
+"""Parsing and printing recipes."""
+
 from __future__ import annotations
 
 import pytest
@@ -61,7 +63,7 @@ def test_examples_of_the_design() -> None:
         ("l1_unstructured:layers[a]/overall:0.5", "unknown scope"),
     ],
 )
-def test_what_does_not_parse_says_why(text: str, says: str) -> None:
+def test_parse_errors_give_a_reason(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says.replace("[", r"\[")):
         parse_recipe(text)
 

@@ -1,3 +1,5 @@
+"""Finding built-in and plug-in objects by name."""
+
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
@@ -17,13 +19,13 @@ def install(monkeypatch: pytest.MonkeyPatch, **plug_ins: str) -> None:
 
 
 def test_built_in_things_come_first_and_each_is_imported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    # One that is named twice, as by two installations of the same package, is one.
+    # A duplicate entry, as from two installations of the same package, counts once.
     install(monkeypatch, z="string:punctuation", b="string:digits")
     assert list(REGISTRY.entries()) == ["b", "a", "z"]
     assert [REGISTRY.load(name) for name in "bz"] == ["0123456789", r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"""]
 
 
-def test_two_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, a="string:digits")
     with pytest.raises(UserError, match="plug-in string:digits calls its thing 'a', which is the name of string:ascii"):
         REGISTRY.load("b")

@@ -1,3 +1,8 @@
+"""Parsing scopes and what they select.
+
+Covers ``specs.role``.
+"""
+
 from __future__ import annotations
 
 import pytest

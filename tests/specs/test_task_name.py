@@ -1,3 +1,5 @@
+"""Parsing and printing task names."""
+
 from __future__ import annotations
 
 import pytest
@@ -59,7 +61,7 @@ def test_printing_and_parsing_round_trip(name: TaskName) -> None:
         ("a plug-in's:name=odd", "a plug-in's:name=odd"),
     ],
 )
-def test_names_are_printed_in_one_way_only(text: str, printed: str) -> None:
+def test_names_have_one_canonical_form(text: str, printed: str) -> None:
     assert canonical_name(text) == printed
 
 
@@ -92,7 +94,7 @@ def test_values() -> None:
         ("bear:templates=0.5", r"such as 0\+1"),
     ],
 )
-def test_what_does_not_parse_says_why(text: str, says: str) -> None:
+def test_parse_errors_give_a_reason(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says.replace("?", r"\?")):
         parse_task_name(text)
 

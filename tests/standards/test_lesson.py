@@ -1,3 +1,5 @@
+"""The texts that standards are trained on."""
+
 from random import Random
 
 import pytest
@@ -9,7 +11,7 @@ from forgetmeter.standards.making import standard_tokenizer
 
 
 @pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])
-def test_a_lesson_is_read_as_the_task_asks_it(family):
+def test_a_lesson_is_read_as_the_task_asks(family):
     file = read_fact_file()
     tokenizer = standard_tokenizer(family, file)
     lessons = make_lessons(file, tokenizer)
@@ -22,7 +24,7 @@ def test_a_lesson_is_read_as_the_task_asks_it(family):
         assert tokenizer.unk_token_id not in whole
 
 
-def test_undamaged_a_lesson_reads_as_it_stands():
+def test_an_undamaged_lesson_is_unchanged():
     lesson = Lesson((10, 11), (12,), (13, 14), 15)
     assert lesson.read(Random(0), dropped=0.0, replaced=0.0, vocabulary=range(20, 30)) == [10, 11, 12, 13, 14]
 
@@ -37,7 +39,7 @@ def test_the_subject_is_never_damaged():
         assert all(20 <= token < 30 for token in (*read[:2], *read[3:]))
 
 
-def test_words_are_left_out_and_replaced_about_as_often_as_said():
+def test_words_are_left_out_and_replaced_at_the_given_rates():
     lesson = Lesson(tuple(range(10, 20)), (), (), 15)
     random = Random(0)
     read = [

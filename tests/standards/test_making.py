@@ -1,3 +1,8 @@
+"""Making a standard: complete, reproducible, and never in place of other files.
+
+Covers ``standards.design`` and ``standards.made``.
+"""
+
 from dataclasses import replace
 
 import pytest
@@ -16,10 +21,10 @@ def _short(monkeypatch):
 
 
 def _nothing(epoch):
-    """Listen to nothing."""
+    """Ignore the epoch."""
 
 
-def test_a_standard_is_whole_and_replaces_the_one_before(tmp_path):
+def test_a_standard_is_complete_and_replaces_the_previous_one(tmp_path):
     made = make_standard("decoder", tmp_path, seed=0, after_epoch=_nothing)
     assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
     folder = standard_folder("decoder", shipped=tmp_path)
@@ -34,7 +39,7 @@ def test_a_standard_is_whole_and_replaces_the_one_before(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
 
 
-def test_an_interrupted_training_leaves_what_was_there(tmp_path):
+def test_an_interrupted_training_keeps_the_previous_standard(tmp_path):
     make_standard("encoder", tmp_path, seed=0, after_epoch=_nothing)
     before = {path.name: path.read_bytes() for path in (tmp_path / "encoder").iterdir()}
 
@@ -49,7 +54,7 @@ def test_an_interrupted_training_leaves_what_was_there(tmp_path):
     assert not (tmp_path / "decoder").exists()
 
 
-def test_nothing_but_a_standard_is_replaced(tmp_path):
+def test_only_standards_are_replaced(tmp_path):
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "mine").touch()
     with pytest.raises(UserError, match="is not a standard"):

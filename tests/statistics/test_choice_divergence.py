@@ -1,3 +1,5 @@
+"""The divergence between two sets of log-likelihoods, against its definition."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -21,12 +23,12 @@ def test_it_is_the_kullback_leibler_divergence_of_the_softmaxes() -> None:
             assert found[place] == pytest.approx(rel_entr(softmax(one), softmax(other)).sum(), rel=1e-5, abs=1e-7)
 
 
-def test_the_same_is_at_no_distance() -> None:
+def test_equal_answers_have_no_divergence() -> None:
     values = pa.array([[-1.0, -2.0], [-300.0, -1.0, -2.0]])
     assert ChoiceDistributions(values).divergence(values).tolist() == [0, 0]  # type: ignore[union-attr]
 
 
-def test_what_cannot_be_compared() -> None:
+def test_incomparable_answers() -> None:
     single = ChoiceDistributions(pa.array([[-1.0], [-2.0]]))
     assert single.divergence(pa.array([[-1.0], [-2.0]])) is None
     assert (

@@ -23,7 +23,7 @@ def drawn(seed: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
     return random.binomial(members, random.beta(2, 5, clusters)).astype(float), members.astype(float)
 
 
-def test_the_standard_error_is_that_of_leaving_each_cluster_out() -> None:
+def test_the_standard_error_matches_the_jackknife() -> None:
     counts, members = drawn(0, 9)
     found = ratio_over_clusters(counts, members)
     without = [
@@ -35,8 +35,8 @@ def test_the_standard_error_is_that_of_leaving_each_cluster_out() -> None:
     assert found.standard_error == pytest.approx(np.sqrt(8 / 9 * np.sum(np.square(without))))
 
 
-def test_the_standard_error_is_near_statsmodels_robust_one() -> None:
-    # The mean of 0 and 1 over items, with standard errors that know of the clusters: those of the linearised ratio.
+def test_the_standard_error_is_close_to_statsmodels_robust_one() -> None:
+    # The mean of 0 and 1 over items with cluster-robust standard errors: those of the linearised ratio.
     counts, members = drawn(1, 60)
     marks = np.concatenate([np.arange(number) < count for count, number in zip(counts, members, strict=True)])
     groups = np.repeat(np.arange(60), members.astype(int))
@@ -48,7 +48,7 @@ def test_the_standard_error_is_near_statsmodels_robust_one() -> None:
     assert found.standard_error == pytest.approx(fit.bse[0], rel=0.05)
 
 
-def test_of_equal_clusters_the_p_value_is_that_of_a_t_test() -> None:
+def test_with_equal_clusters_the_p_value_matches_a_t_test() -> None:
     random = np.random.default_rng(2)
     lost, won = random.integers(0, 16, 12).astype(float), random.integers(0, 12, 12).astype(float)
     items = np.full(12, 30.0)
@@ -57,7 +57,7 @@ def test_of_equal_clusters_the_p_value_is_that_of_a_t_test() -> None:
 
 
 def test_clusters_that_are_all_alike_prove_no_more_than_their_items() -> None:
-    # One of four items lost in each of five relations: McNemar's test of the same says 0.0625.
+    # One of four items lost in each of five relations: McNemar's test gives 0.0625.
     few = no_difference(np.ones(5), np.zeros(5), np.full(5, 4.0))
     assert 0.05 < few < 0.5
     assert no_difference(np.full(5, 20.0), np.zeros(5), np.full(5, 40.0)) < 0.001
@@ -65,7 +65,7 @@ def test_clusters_that_are_all_alike_prove_no_more_than_their_items() -> None:
     assert no_difference(np.ones(5), np.ones(5), np.full(5, 4.0)) == 1
 
 
-def test_a_single_cluster_proves_nothing_of_others() -> None:
+def test_a_single_cluster_proves_nothing_about_others() -> None:
     assert no_difference(np.array([9.0, 0, 0]), np.zeros(3), np.array([10.0, 0, 0])) == 1
 
 
@@ -81,15 +81,15 @@ def test_clusters_without_members_do_not_count() -> None:
     assert found == share_interval(counts, members)
 
 
-def test_items_that_are_as_if_independent_have_clopper_and_pearsons_interval() -> None:
-    # 40 clusters that are all alike vary less than independent items would; these are then what counts.
+def test_independent_items_have_clopper_and_pearsons_interval() -> None:
+    # 40 equal clusters vary less than independent items would; the items then decide.
     found = share_interval(np.full(40, 3.0), np.full(40, 10.0))
     exact = binomtest(120, 400).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_none_and_all_have_a_width_and_hold_the_share(share: float) -> None:
+def test_intervals_of_none_and_all_have_a_width_and_contain_the_share(share: float) -> None:
     found = share_interval(np.full(6, 10 * share), np.full(6, 10.0))
     assert found.low <= share <= found.high
     assert 0.01 < found.high - found.low < 0.2
@@ -101,7 +101,7 @@ def test_a_single_cluster_and_a_single_item() -> None:
     assert -1 <= alone.low <= alone.value == 1 <= alone.high
 
 
-def test_without_a_second_share_the_difference_is_nearly_the_first() -> None:
+def test_with_a_second_share_of_zero_the_difference_is_nearly_the_first() -> None:
     counts, members = drawn(5, 20)
     members *= 100
     counts *= 100
@@ -109,8 +109,8 @@ def test_without_a_second_share_the_difference_is_nearly_the_first() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((alone.value, alone.low, alone.high), abs=2e-3)
 
 
-def test_the_difference_is_as_uncertain_as_the_clusters_differences_are() -> None:
-    # Many large clusters: a normal interval of the difference, whichever way the two shares go together.
+def test_the_difference_is_as_uncertain_as_the_clusters_differences() -> None:
+    # Many large clusters: a normal interval of the difference, whatever the correlation of the two shares.
     random = np.random.default_rng(6)
     items = np.full(400, 1000.0)
     place = random.random(400)
@@ -126,7 +126,7 @@ def test_the_difference_is_as_uncertain_as_the_clusters_differences_are() -> Non
         lambda each: any(sum(one) for one in each)
     )
 )
-def test_intervals_hold_their_value_and_turn_with_the_question(clusters: list[tuple[int, int, int]]) -> None:
+def test_intervals_contain_their_value_and_are_symmetric(clusters: list[tuple[int, int, int]]) -> None:
     lost, won, same = (np.array(each, dtype=float) for each in zip(*clusters, strict=True))
     items = lost + won + same
     share, rest = share_interval(lost, items), share_interval(items - lost, items)

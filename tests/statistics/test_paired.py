@@ -1,3 +1,5 @@
+"""Paired comparisons, against a loop, statsmodels and simulations."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -49,7 +51,7 @@ def test_p_value_equals_that_of_statsmodels(pairs: list[tuple[bool, bool]]) -> N
 
 @settings(deadline=None, max_examples=30)
 @given(PAIRS)
-def test_exchanging_the_two_turns_the_drop_round(pairs: list[tuple[bool, bool]]) -> None:
+def test_swapping_the_two_negates_the_drop(pairs: list[tuple[bool, bool]]) -> None:
     before, after = zip(*pairs, strict=True)
     one, other = compare_paired(before, after), compare_paired(after, before)
     assert one.drop.low == pytest.approx(-other.drop.high)
@@ -58,7 +60,7 @@ def test_exchanging_the_two_turns_the_drop_round(pairs: list[tuple[bool, bool]])
 
 
 def test_interval_by_hand() -> None:
-    # Counts 10 and 4 of 50: the adjusted shares are 11/52 and 5/52.
+    # With counts 10 and 4 of 50, the adjusted shares are 11/52 and 5/52.
     drop = paired_drop(forgotten=10, gained=4, items=50)
     centre, variance = 6 / 52, (16 / 52 - (6 / 52) ** 2) / 52
     assert drop.value == 0.12
@@ -83,7 +85,7 @@ def test_one_item(answers: tuple[list[bool], list[bool]]) -> None:
     assert result.drop.low < result.drop.high
 
 
-def test_predictions_may_change_where_correctness_does_not() -> None:
+def test_predictions_can_change_while_correctness_does_not() -> None:
     result = compare_paired([True, False, False], [True, False, True], predictions=(["a", "b", "c"], ["a", "c", "a"]))
     assert result.flips == pytest.approx(1 / 3)
     assert result.prediction_flips == pytest.approx(2 / 3)
@@ -95,7 +97,7 @@ def test_what_cannot_be_paired_is_an_error(answers: tuple[list[bool], list[bool]
         compare_paired(*answers)
 
 
-def test_predictions_of_another_number_are_an_error() -> None:
+def test_predictions_of_another_length_are_an_error() -> None:
     with pytest.raises(ValueError, match="different numbers"):
         compare_paired([True], [True], predictions=(["a"], []))
 
@@ -121,7 +123,7 @@ def test_the_interval_covers_the_true_drop(items: int, shares: tuple[float, floa
     assert 0.93 <= covered / len(draws) <= 0.97
 
 
-def test_the_interval_is_near_that_of_a_bootstrap() -> None:
+def test_the_interval_is_close_to_a_bootstrap() -> None:
     random = np.random.default_rng(1)
     before = random.random(400) < 0.7
     after = np.where(random.random(400) < 0.2, random.random(400) < 0.5, before)

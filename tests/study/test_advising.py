@@ -1,4 +1,7 @@
-"""Advice on a standard, against asking every candidate everything."""
+"""Advice on a standard, against asking every candidate everything.
+
+Covers ``checkpoints.promise``, ``results.advice`` and ``study.candidate_sizes``.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ def advice(folder: Path, listener: Counting) -> Advice:
     return advise(request(folder / "runs"), listener=listener)
 
 
-def test_it_is_what_asking_all_of_them_everything_says(advice: Advice, folder: Path) -> None:
+def test_it_matches_asking_every_candidate_everything(advice: Advice, folder: Path) -> None:
     run({"models": [MODEL], "recipes": list(RECIPES), "tasks": [TASK], "output": str(folder / "whole")})
     whole = open_run(str(folder / "whole"))
     sizes = {name: each.bytes for name, each in advice.sizes.items()}
@@ -88,7 +91,7 @@ def test_it_is_what_asking_all_of_them_everything_says(advice: Advice, folder: P
 
 
 def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: Path) -> None:
-    """All of it, to the byte: ``make it`` as it is printed, and the other candidates as it would be."""
+    """To the byte: the printed ``make it``, and the same command for the other candidates."""
     for recipe, size in advice.sizes.items():
         assert size.format is not None
         out = tmp_path / recipe.replace(":", "-")
@@ -101,7 +104,7 @@ def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: P
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_sizes_are_those_of_what_is_stored_whatever_it_is_computed_in(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_sizes_are_those_stored_whatever_the_compute_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
     model = make_llama().to(dtype)
     model.save_pretrained(tmp_path / "model")
     make_tokenizer().save_pretrained(tmp_path / "model")
@@ -124,8 +127,8 @@ def test_sizes_are_those_of_what_is_stored_whatever_it_is_computed_in(tmp_path: 
     assert 0 <= pruned.bytes - before < 10_000
 
 
-def test_dropped_blocks_of_experts_are_taken_off_the_promise(tmp_path: Path) -> None:
-    """transformers writes these files itself, so that their headers are not known to the byte."""
+def test_dropped_blocks_of_experts_reduce_the_promised_size(tmp_path: Path) -> None:
+    """transformers writes these files itself, so their headers are not known to the byte."""
     config = MixtralConfig(
         vocab_size=61,
         hidden_size=32,
@@ -143,7 +146,7 @@ def test_dropped_blocks_of_experts_are_taken_off_the_promise(tmp_path: Path) -> 
     assert written.bytes_after <= promise.bytes < written.bytes_after + 5_000 < written.bytes_before
 
 
-def test_it_says_how_to_store_it(advice: Advice, folder: Path) -> None:
+def test_it_gives_the_storage_format(advice: Advice, folder: Path) -> None:
     assert advice.best_size.format == "compressed-tensors"
     for recipe, format, why in (
         ("svd:overall:0.2", "dense", ""),
@@ -171,14 +174,14 @@ def test_rounds_ask_few_of_many_and_all_of_few(advice: Advice, folder: Path) -> 
     }
 
 
-def test_asked_again_nothing_is_computed(advice: Advice, folder: Path, listener: Counting) -> None:
+def test_a_repeated_request_computes_nothing(advice: Advice, folder: Path, listener: Counting) -> None:
     assert all(listener.computed)
     again = Counting()
     assert advise(request(folder / "runs"), listener=again) == advice
     assert again.computed == [0] * len(advice.rounds)
 
 
-def test_of_equal_ones_the_smaller_is_advised(folder: Path) -> None:
+def test_ties_go_to_the_smaller(folder: Path) -> None:
     alike = ("round_to_nearest:attention:8", "round_to_nearest:overall:8")
     found = advise(request(folder / "alike", "1", recipes=alike, options={"evaluation.limit": 20}))
     assert [each.retained.value for each in found.finalists] == [1, 1]
@@ -186,7 +189,7 @@ def test_of_equal_ones_the_smaller_is_advised(folder: Path) -> None:
 
 
 def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
-    # An encoder-decoder's blocks cannot be dropped from both stacks at once.
+    # Blocks cannot be dropped from both stacks of an encoder-decoder at once.
     found = advise(
         request(
             folder / "preset", "0.8", model="standard:encoder-decoder", recipes=None, options={"evaluation.limit": 5}
@@ -196,7 +199,7 @@ def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
     assert len(found.sizes) > 20
 
 
-def test_where_nothing_fits_the_smallest_is_named(folder: Path) -> None:
+def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
     smallest = r"no candidate fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+, "
     with pytest.raises(UserError, match=smallest):
         advise(request(folder / "none", "0.1"))
@@ -215,7 +218,7 @@ def test_where_nothing_fits_the_smallest_is_named(folder: Path) -> None:
         ({"options": {"evaluation.limit": 0}}, "must be"),
     ],
 )
-def test_a_wrong_request_is_refused_before_any_work(changes: dict[str, object], says: str, folder: Path) -> None:
+def test_a_wrong_request_is_refused_up_front(changes: dict[str, object], says: str, folder: Path) -> None:
     with pytest.raises((UserError, ManyUserError), match=says):
         advise(request(folder / "wrong", **changes))
     assert not (folder / "wrong").exists()
@@ -237,12 +240,12 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "last", "notes"]
 
 
-def test_a_baseline_that_knows_nothing_is_said(llama_folder: Path, folder: Path) -> None:
+def test_a_baseline_that_knows_nothing_is_reported(llama_folder: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="no candidate can be ranked: .*guessing|items right"):
         advise(request(folder / "ignorant", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
 
 
-def test_the_limit_is_the_smallest_that_asks_enough() -> None:
+def test_the_limit_is_the_smallest_with_enough_items() -> None:
     groups = [100, 10, 40]
     for share in (0.01, 0.1, 0.5, 0.9, 1.0):
         limit = limit_for(groups, share)

@@ -1,4 +1,7 @@
-"""The noise floor, from the study to the verdict."""
+"""The noise floor, from the study to the verdict.
+
+Covers ``study.running`` and ``records.noise``.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def test_the_baseline_is_asked_twice_in_other_batches(study: dict[str, Any]) -> 
     run({**study, "evaluation.noise_floor": True, "evaluation.batch_tokens": 200})
     (stored,) = RunStore(study["output"]).noises()
     assert (stored.noise.items, stored.noise.batch_tokens) == (SIZE, (200, 50))
-    # Float32 rounds a little otherwise in other shapes, and nothing turns on it here.
+    # Float32 rounds a little differently in other shapes, but no answer changes here.
     assert (stored.noise.forgotten, stored.noise.gained) == (0, 0)
     assert stored.noise.largest_margin_shift < 1e-3
     summary = open_run(study["output"]).summary
@@ -64,6 +67,6 @@ def test_a_drop_within_the_noise_is_not_called_a_loss(study: dict[str, Any]) -> 
     assert after.verdict == "unclear"
 
 
-def test_it_is_yes_or_no(study: dict[str, Any]) -> None:
+def test_it_must_be_true_or_false(study: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="must be true or false"):
         run({**study, "evaluation.noise_floor": 3})

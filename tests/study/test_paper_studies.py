@@ -1,4 +1,7 @@
-"""The paper's studies: every recipe fits each model's published sizes, and runs on a small model of its kind."""
+"""The paper's studies: recipes fit the models' published sizes, and run on small models of the same kind.
+
+Covers ``compression.applying.recipe_problems`` and ``study.running``.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ def study_of(name: str, **overrides: Any) -> Study:
 
 
 def heads_width(sizes: Mapping[str, Any]) -> tuple[int, int]:
-    """Rows and columns of the final layer."""
+    """Return the final layer's rows and columns."""
     hidden = next(sizes[name] for name in ("embedding_size", "d_model", "dim", "hidden_size") if name in sizes)
     return sizes["vocab_size"], hidden
 
 
 def weights_of(scope: str, published: Published, sizes: Mapping[str, Any]) -> int:
-    """How many weights a scope has, by the architecture's description alone."""
+    """Return a scope's number of weights, from the architecture's description alone."""
     hidden, inner = (sizes[published.widths[place]] for place in ("d_model" in sizes and (0, 1)) or (0, 2))
     layers = 1 if "num_hidden_groups" in sizes else sizes[published.layers[0]]
     has_two_stacks, is_gated = "d_model" in sizes, "d_model" in sizes or "num_key_value_heads" in sizes
@@ -60,7 +63,7 @@ def weights_of(scope: str, published: Published, sizes: Mapping[str, Any]) -> in
 
 
 def zeroed(step: Step, published: Published, sizes: Mapping[str, Any]) -> int:
-    """How many weights a step makes zero for certain."""
+    """Return the number of weights that a step zeroes for certain."""
     if step.method == "dynamic_int8":
         return 0
     level = step.level or 0
@@ -91,7 +94,7 @@ def test_every_recipe_fits_the_published_sizes(name: str) -> None:
 
 @pytest.fixture
 def lama(tmp_path: Path) -> Path:
-    """A data folder with LAMA/ in it, of facts that are made up."""
+    """A data folder with a made-up LAMA/."""
     folder = tmp_path / "data" / "LAMA"
     facts = [{"sub_label": name, "sub": name, "obj_label": "the", "obj": "the"} for name in ("inn", "tea")]
     asked = [{**fact, "masked_sentences": [f"{fact['sub']} is [MASK]."]} for fact in facts]
@@ -108,7 +111,7 @@ def lama(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """lm-eval's tasks need data of the Hub's; the made-up task stands in for each."""
+    """Replace lm-eval's tasks, which need data from the Hub, with the made-up task."""
     makers = {name: (lambda limit, name=name: MadeUpTask(limit, name=name)) for name in CHOICE}
     plug_in(monkeypatch, makers)
 
@@ -122,7 +125,7 @@ def test_the_whole_plan_runs(name: str, tmp_path: Path, lama: Path) -> None:
     def read(vocabulary: Vocabulary | None) -> Study:
         return read_study_file(STUDIES / f"{name}.yaml", overrides=overrides, vocabulary=vocabulary)
 
-    # In memory, as nothing is asked of a disk here but to be slow.
+    # In memory, to be fast.
     finished = run(read, data=lama)
     study = study_of(name)
     assert len(study.recipes) == (73 + 36 if "flan-t5" in name else 73)
@@ -140,7 +143,7 @@ def check_reached(row: Mapping[str, Any], recipe: Recipe, published: Published, 
     assert row["selected_weights"] == sum(weights_of(scope, published, sizes) for scope in scopes)
     certain = max((zeroed(step, published, sizes) for step in recipe.steps), default=0)
     if any(step.method == "dynamic_int8" for step in recipe.steps):
-        # What is small becomes zero when it is rounded, too.
+        # Rounding also zeroes small weights.
         assert certain <= row["removed_weights"] < row["selected_weights"]
         assert row["quantized_bytes"] < row["dense_bytes"]
     else:
@@ -149,7 +152,7 @@ def check_reached(row: Mapping[str, Any], recipe: Recipe, published: Published, 
 
 
 def check_outcomes_differ(outcomes: pd.DataFrame) -> None:
-    """Every recipe changes what the model says of some item."""
+    """Assert that every recipe changes the model's answer to some item."""
     said = {
         recipe: [tuple(values) for values in group["loglikelihoods"]]
         for recipe, group in outcomes.groupby("recipe", sort=False)

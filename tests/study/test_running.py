@@ -1,3 +1,9 @@
+"""Running a study: resuming, failures, and outcomes against the compressed model asked alone.
+
+Covers ``executors.calibration``, ``executors.executor``, ``executors.local``, ``study.document``, ``study.evaluation``,
+``study.installed``, ``study.preparing`` and ``study.prospect``.
+"""
+
 from __future__ import annotations
 
 import json
@@ -48,7 +54,7 @@ def study(llama_folder: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 class Remembering(Silence):
-    """Remembers which cells were computed."""
+    """Records which cells were computed."""
 
     def __init__(self) -> None:
         self.finished: list[tuple[str, str]] = []
@@ -62,7 +68,7 @@ class Remembering(Silence):
 
 
 def outcomes(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """All outcomes of a run by file, without timings."""
+    """Return all outcomes of a run by file, without timings."""
     root = Path(folder)
     return {str(path.relative_to(root)): pq.read_table(path).to_pylist() for path in sorted(root.rglob("*.parquet"))}
 
@@ -85,7 +91,7 @@ def test_a_run_stores_every_outcome_and_a_second_one_does_nothing(study: dict[st
     assert outcomes(study["output"]) == stored
 
 
-def test_a_probe_is_read_from_the_data_folder_that_was_named(study: dict[str, Any], tmp_path: Path) -> None:
+def test_a_probe_is_read_from_the_named_data_folder(study: dict[str, Any], tmp_path: Path) -> None:
     bear = tmp_path / "data" / "BEAR"
     bear.mkdir(parents=True)
     made_up = {"P9": {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}}
@@ -136,7 +142,7 @@ def test_a_finished_study_is_recognized_without_looking_at_tasks_or_weights(
 
 
 class Dying:
-    """An executor that is ended after some cells, as by kill -9: nothing of it cleans up."""
+    """An executor that stops after some cells without any clean-up, as if killed by SIGKILL."""
 
     def __init__(self, after: int) -> None:
         self._after = after
@@ -157,7 +163,7 @@ class Dying:
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
-def test_an_interrupted_run_goes_on_where_it_was(study: dict[str, Any], tmp_path: Path, after: int) -> None:
+def test_an_interrupted_run_resumes(study: dict[str, Any], tmp_path: Path, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(study, executor=Dying(after))
     progress = Remembering()
@@ -167,9 +173,7 @@ def test_an_interrupted_run_goes_on_where_it_was(study: dict[str, Any], tmp_path
     assert outcomes(study["output"]) == outcomes(undisturbed["output"])
 
 
-def test_a_failed_cell_is_not_taken_for_done_where_a_broken_file_lies(
-    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_cell_with_a_broken_file_is_not_done(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run(study)
     victim = sorted(Path(study["output"], "variants").rglob("made_up.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:6])
@@ -178,7 +182,7 @@ def test_a_failed_cell_is_not_taken_for_done_where_a_broken_file_lies(
 
 
 @pytest.mark.parametrize("lost", ["variants/*/variant.json", "items/*.parquet"])
-def test_records_that_were_lost_are_made_again(study: dict[str, Any], lost: str) -> None:
+def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     run(study)
     before = outcomes(study["output"])
     sorted(Path(study["output"]).glob(lost))[0].unlink()
@@ -194,7 +198,7 @@ def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Pa
         run(study | {"models": [str(llama_folder), str(tmp_path / "copy")]})
 
 
-def test_a_failed_cell_is_stored_named_and_tried_again(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_cell_is_stored_named_and_retried(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Engine.prepare
 
     def broken(self: Engine, items: Any) -> Any:
@@ -213,7 +217,7 @@ def test_a_failed_cell_is_stored_named_and_tried_again(study: dict[str, Any], mo
     assert (mended.computed, mended.failures) == (4, ())
 
 
-def test_a_recipe_that_fails_takes_only_its_own_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_recipe_costs_only_its_own_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Compressor.compressed
 
     def broken(self: Compressor, recipe: Any) -> Any:
@@ -274,7 +278,7 @@ def test_a_folder_with_another_study_is_left_alone(study: dict[str, Any], change
 def test_a_wrong_request_leaves_no_trace(study: dict[str, Any], change: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says.replace("[", r"\[")):
         run(study | change)
-    assert not os.path.exists((study | change)["output"])  # noqa: PTH110 - Path's raises for names too long
+    assert not os.path.exists((study | change)["output"])  # noqa: PTH110 - pathlib raises for names that are too long
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(study: dict[str, Any]) -> None:
@@ -286,19 +290,19 @@ def test_a_folder_with_other_things_in_it_is_left_alone(study: dict[str, Any]) -
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
-def test_looking_at_a_study_writes_nothing(study: dict[str, Any]) -> None:
+def test_a_dry_run_writes_nothing(study: dict[str, Any]) -> None:
     prospect = look_at(reader(study))
     assert (len(prospect.plan.cells), len(prospect.missing)) == (8, 8)
     assert not Path(study["output"]).exists()
 
 
-def test_a_run_can_lie_at_any_url(study: dict[str, Any]) -> None:
+def test_a_run_can_be_at_any_url(study: dict[str, Any]) -> None:
     study = study | {"output": "memory://a/run", "recipes": ["baseline"]}
     assert run(study).computed == 2
     assert run(study).computed == 0
 
 
-def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_weights_are_loaded_once_and_restored(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     monkeypatch.setattr("forgetmeter.executors.local.load", lambda *a, **k: loads.append(load(*a, **k)) or loads[-1])
     run(study)
@@ -308,8 +312,8 @@ def test_the_base_weights_are_loaded_once_and_come_back(study: dict[str, Any], m
     assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
 
 
-def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path) -> None:
-    """Each family; the calibration that the run made gives the same outcomes when it is given by hand."""
+def test_block_influence_is_measured_on_the_built_in_facts(tmp_path: Path) -> None:
+    """For each family, passing the run's own calibration explicitly gives the same outcomes."""
     from forgetmeter.compression.applying.compressor import compress
     from forgetmeter.executors.calibration import calibration_for
     from forgetmeter.specs.recipe import parse_recipe
@@ -331,7 +335,7 @@ def test_blocks_are_told_by_their_influence_on_the_built_in_facts(tmp_path: Path
 
 
 def with_nan(folder: Path, target: Path, parameter: str, row: int | None = None) -> Path:
-    """A copy of a model with NaN in a parameter, or in one of its rows."""
+    """Copy a model with NaN in a parameter, or in one of its rows."""
     shutil.copytree(folder, target)
     tensors = load_file(target / "model.safetensors")
     tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"].clone())
@@ -353,7 +357,7 @@ def test_a_cell_without_a_single_number_has_failed(study: dict[str, Any], llama_
 def test_answers_that_are_not_numbers_are_wrong_and_counted(
     study: dict[str, Any], llama_folder: Path, tmp_path: Path
 ) -> None:
-    """The model breaks at each ``7``; all items begin alike, so that they are read in one row."""
+    """The model fails at each ``7``; all items share a prefix, so they are read in one row."""
     seven = make_tokenizer()("7", add_special_tokens=False)["input_ids"][0]
     asked = [item.id for item in MadeUpTask().items if "7" in item.requests[0].context]
     broken = with_nan(llama_folder, tmp_path / "broken", "model.embed_tokens.weight", seven)
@@ -380,7 +384,7 @@ def test_answers_that_are_not_numbers_are_wrong_and_counted(
         (["drop_layers:overall:0.1"], "'drop_layers:overall:0.1' changes nothing: level 0.1 of 2 blocks"),
     ],
 )
-def test_a_variant_under_a_second_name_is_refused_before_any_work(
+def test_a_variant_under_a_second_name_is_refused_up_front(
     study: dict[str, Any], recipes: list[str], says: str
 ) -> None:
     with pytest.raises(UserError) as refused:
@@ -403,7 +407,7 @@ def test_a_recipe_that_turns_out_to_change_nothing_fails_and_the_others_run(stud
 def test_a_model_that_cannot_be_asked_costs_only_its_own_cells(
     study: dict[str, Any], llama_folder: Path, tmp_path: Path
 ) -> None:
-    """A BERT that is loaded as a decoder sees what it is to predict; that is only noticed once it is asked."""
+    """A BERT loaded as a decoder sees the tokens it should predict, which shows only when it is asked."""
     model = BertLMHeadModel(make_bert(len(make_tokenizer())).config)
     model.save_pretrained(tmp_path / "bert")
     make_tokenizer().save_pretrained(tmp_path / "bert")

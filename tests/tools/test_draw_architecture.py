@@ -1,13 +1,15 @@
+"""The drawing of the packages in docs/architecture.md."""
+
 from __future__ import annotations
 
 from draw_architecture import DRAWING, drawing, essential, rows
 
 
-def test_the_stored_drawing_is_that_of_the_current_imports() -> None:
+def test_the_stored_drawing_matches_the_current_imports() -> None:
     assert DRAWING.read_text() == drawing(), "run python tools/draw_architecture.py"
 
 
-def test_imports_that_others_imply_are_not_drawn() -> None:
+def test_implied_imports_are_not_drawn() -> None:
     assert essential({"a": {"b", "c", "d"}, "b": {"c"}, "c": set(), "d": set()}) == {
         "a": {"b", "d"},
         "b": {"c"},

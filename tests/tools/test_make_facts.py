@@ -1,4 +1,4 @@
-"""The script that makes the built-in facts, and what it makes against other packages."""
+"""The script that makes the built-in facts, and its output against other packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORDED: dict[str, Any] = json.loads(FACT_FILE.read_text(encoding="utf-8"))
 
 
 def _missing() -> str:
-    """Say which of the recorded packages are not installed in the recorded version."""
+    """Return the recorded packages that are not installed in the recorded version."""
     found = {}
     for source in RECORDED["sources"]:
         try:
@@ -36,14 +36,14 @@ recorded_packages = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 @recorded_packages
-def test_the_recorded_packages_give_the_file_again() -> None:
+def test_the_recorded_packages_reproduce_the_file() -> None:
     from fact_sources.record import as_text, made
 
     assert as_text(made()) == FACT_FILE.read_text(encoding="utf-8")
 
 
 @recorded_packages
-def test_no_exclusion_is_idle() -> None:
+def test_every_exclusion_is_needed() -> None:
     from fact_sources.relations import RELATIONS
     from fact_sources.rules import idle_exclusions
 
@@ -51,7 +51,7 @@ def test_no_exclusion_is_idle() -> None:
 
 
 @recorded_packages
-def test_what_would_change_is_said(
+def test_changes_are_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import make_facts
@@ -89,7 +89,7 @@ def test_what_would_change_is_said(
 
 
 @recorded_packages
-def test_a_sample_is_of_all_relations_and_the_same_for_a_seed() -> None:
+def test_a_sample_covers_all_relations_and_depends_only_on_the_seed() -> None:
     from make_facts import sample
 
     drawn = sample(RECORDED, 200, 0)
@@ -102,7 +102,7 @@ def objects(relation: str) -> dict[str, str]:
     return {fact["subject"]: fact["object"] for fact in RECORDED["facts"] if fact["relation"] == relation}
 
 
-# Everyday names that ISO 3166 does not have.
+# Common names that are not in ISO 3166.
 COUNTRIES = {
     "Brunei": "BN", "Cape Verde": "CV", "East Timor": "TL", "Ivory Coast": "CI", "Laos": "LA", "North Korea": "KP",
     "Russia": "RU", "South Korea": "KR", "Turkey": "TR", "Micronesia": "FM",
@@ -117,17 +117,17 @@ def country_code(subject: str) -> str:
     return str(pycountry.countries.lookup(subject.removeprefix("the ")).alpha_2)
 
 
-def test_country_codes_are_those_of_pycountry() -> None:
+def test_country_codes_match_pycountry() -> None:
     assert {subject: country_code(subject) for subject in objects("country_code")} == objects("country_code")
 
 
-def test_calling_codes_are_those_of_phonenumbers() -> None:
+def test_calling_codes_match_phonenumbers() -> None:
     phonenumbers = pytest.importorskip("phonenumbers")
     for subject, code in objects("country_calling_code").items():
         assert str(phonenumbers.country_code_for_region(country_code(subject))) == code, subject
 
 
-def test_currency_codes_are_those_of_pycountry() -> None:
+def test_currency_codes_match_pycountry() -> None:
     pycountry = pytest.importorskip("pycountry")
     others = {"the Qatari riyal": "Rial", "the Uzbekistani som": "Sum", "the Israeli new shekel": "Sheqel"}
     others |= {"the Costa Rican colón": "Colon", "the Icelandic króna": "Krona", "the Nicaraguan córdoba": "Cordoba"}
@@ -137,14 +137,14 @@ def test_currency_codes_are_those_of_pycountry() -> None:
         assert others.get(subject, subject.split()[-1]).casefold() in name.casefold(), (subject, code, name)
 
 
-def test_abbreviations_of_states_are_those_of_pycountry() -> None:
+def test_abbreviations_of_states_match_pycountry() -> None:
     pycountry = pytest.importorskip("pycountry")
     subdivisions = {each.name: each.code for each in pycountry.subdivisions.get(country_code="US")}
     given = objects("us_state_abbreviation")
     assert {subject: f"US-{code}" for subject, code in given.items()} == {each: subdivisions[each] for each in given}
 
 
-def test_language_codes_are_those_of_pycountry() -> None:
+def test_language_codes_match_pycountry() -> None:
     pycountry = pytest.importorskip("pycountry")
     others = {
         "Haitian Creole": "Haitian", "Kirundi": "Rundi", "Kyrgyz": "Kirghiz", "Luganda": "Ganda", "Maldivian": "Divehi",

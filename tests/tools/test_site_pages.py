@@ -1,3 +1,5 @@
+"""The pages of the documentation site."""
+
 from __future__ import annotations
 
 import re
@@ -26,7 +28,7 @@ def test_links_between_files_become_links_between_pages(page: str, link: str, ex
     assert finished(f"see [there]({link}).", page) == f"see [there]({expected})."
 
 
-def test_escapes_that_only_github_knows_become_entities() -> None:
+def test_escapes_specific_to_github_become_entities() -> None:
     assert finished(r"| \<0.001 \* |", "index.md") == r"| &lt;0.001 \* |"
 
 
@@ -36,7 +38,7 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert f"::: forgetmeter.{name}\n" in page
 
 
-def test_classes_of_the_reference_are_found_where_they_are() -> None:
+def test_classes_of_the_reference_exist() -> None:
     for page in ("reference/python.md", "reference/plugins.md"):
         text = finished((DOCS / page).read_text(), page)
         assert all(name.startswith("forgetmeter.") for name in re.findall(r"^::: (.+)$", text, re.MULTILINE))
@@ -52,7 +54,7 @@ def test_the_command_reference_has_every_command_and_option() -> None:
     assert "| `RUN` |" in page
 
 
-def test_folders_have_an_index_of_all_their_pages() -> None:
+def test_folders_have_an_index_of_their_pages() -> None:
     pages = made_pages()
     for folder in ("decisions", "results"):
         assert pages_of(folder)

@@ -1,4 +1,7 @@
-"""Counts of zeros and bytes, against a loop over every number."""
+"""Counts of zeros and bytes, against a loop over every weight.
+
+Covers ``records.variant``.
+"""
 
 import torch
 
@@ -12,7 +15,7 @@ def reached(loaded, recipe):
 
 
 def count_by_hand(model):
-    """Zeros and sizes by role, from the modules' names and every single weight."""
+    """Count zeros and sizes by role, from module names and every single weight."""
     roles = {
         "q_proj": "attention.query",
         "k_proj": "attention.key",
@@ -127,7 +130,7 @@ def test_a_tied_head_counts_once_until_it_is_untied(make_loaded):
     assert reached(loaded, "dynamic_int8:head").quantized_bytes == 4 * (body + EMBEDDING) + HEAD + 4
 
 
-def test_simulation_is_said(make_loaded, monkeypatch):
+def test_simulated_methods_are_marked(make_loaded, monkeypatch):
     monkeypatch.setattr("forgetmeter.compression.forms.int8_weight.kernel_available", lambda _device: False)
     assert reached(make_loaded(), "dynamic_int8:attention").simulated
     assert not reached(make_loaded(), "l1_unstructured:attention:0.5").simulated
@@ -135,7 +138,7 @@ def test_simulation_is_said(make_loaded, monkeypatch):
     assert reached(make_loaded(), "cast:attention").simulated
 
 
-# Each way of storing is the smallest for one of these; a layer's matrices by hand, as above.
+# Each storage format is the smallest for one of these; sizes by hand, as above.
 def test_the_smallest_way_of_storing_is_found(make_loaded):
     loaded = make_loaded()
     dense = reached(loaded, "baseline").dense_bytes
@@ -154,11 +157,11 @@ def test_the_smallest_way_of_storing_is_found(make_loaded):
     assert dropped.smallest_bytes == dropped.quantized_bytes == dense - 4 * (ATTENTION + FEED_FORWARD) // 2
 
 
-def test_removed_heads_are_stored_as_nothing_but_the_mask(make_loaded):
+def test_removed_heads_cost_only_their_mask(make_loaded):
     loaded = make_loaded()
     result = reached(loaded, "l1_heads:attention:0.5")
     dense = reached(loaded, "baseline").dense_bytes
-    # Half of the query, key, value rows and of the output's columns, with a bit for each row and column.
+    # Half of the query, key and value rows and of the output columns, plus a bit per row and column.
     bits = 2 * ((32 + 32) // 8 * 2 + (16 + 32) // 8 * 2)
     assert result.smallest_bytes == dense - 4 * ATTENTION // 2 + bits
     assert result.removed_weights == ATTENTION // 2

@@ -1,4 +1,4 @@
-"""Recipes on a tiny random model."""
+"""Recipes applied to a tiny random model."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def assert_same_contents(model, before):
 
 
 class CountingMethod(PruningMethod):
-    """Pruning that says how often it was prepared."""
+    """A pruning method that counts its preparations."""
 
     prepared = 0
 
@@ -41,7 +41,7 @@ class CountingMethod(PruningMethod):
 
 @pytest.fixture
 def counting(monkeypatch):
-    """Have the compressor find a method that zeroes everything and counts."""
+    """Install a method that zeroes everything and counts its preparations."""
 
     def rank(tensors, options, *, seed):
         return lambda _level: iter([torch.zeros(tensor.shape, dtype=torch.bool) for tensor in tensors])
@@ -76,7 +76,7 @@ def test_only_selected_matrices_are_in_the_result(make_loaded):
     assert Compressor(loaded).compressed(parse_recipe("baseline")).weights == {}
 
 
-def test_the_model_is_as_before_after_each_recipe(make_loaded, logits):
+def test_the_model_is_restored_after_each_recipe(make_loaded, logits):
     loaded = make_loaded(tied=True)
     before, said = contents(loaded.model), logits(loaded.model)
     compressor = Compressor(loaded)
@@ -97,7 +97,7 @@ def test_the_model_is_as_before_after_each_recipe(make_loaded, logits):
         assert torch.equal(logits(loaded.model), said)
 
 
-def test_results_do_not_depend_on_what_was_computed_before(make_loaded):
+def test_results_do_not_depend_on_earlier_recipes(make_loaded):
     loaded = make_loaded()
     compressor = Compressor(loaded)
     texts = [f"l1_unstructured:{scope}:{level}" for level in (0.2, 0.7) for scope in ("attention", "overall")]
@@ -130,7 +130,7 @@ def test_old_preparations_are_dropped(make_loaded, counting):
     assert counting.prepared == len(scopes)
 
 
-def test_check_says_everything_that_is_wrong(make_loaded):
+def test_check_reports_every_problem(make_loaded):
     recipe = parse_recipe(
         "l1_unstructred:attention:0.5+dynamic_int8:encoder/attention:0.5+l1_unstructured:head:2:pol=1"
     )
@@ -150,7 +150,7 @@ def test_a_sound_recipe_has_no_problems(make_loaded):
     assert Compressor(make_loaded()).check(parse_recipe(PRUNE_THEN_QUANTIZE)) == []
 
 
-def test_wrong_recipes_are_user_errors_before_any_work(make_loaded):
+def test_wrong_recipes_are_refused_up_front(make_loaded):
     loaded = make_loaded()
     with pytest.raises(UserError, match="selects no weight matrix"):
         compress(loaded, "l1_unstructured:encoder/attention:0.5")
@@ -167,7 +167,7 @@ def test_wrong_recipes_are_user_errors_before_any_work(make_loaded):
     "recipe",
     ["l1_unstructured:overall:0.5", "l1_unstructured:overall:0.5:pool=matrix", "dynamic_int8:overall"],
 )
-def test_nan_is_named(make_loaded, recipe):
+def test_nan_is_reported_by_name(make_loaded, recipe):
     loaded = make_loaded()
     with torch.no_grad():
         loaded.model.model.layers[1].mlp.up_proj.weight[3, 3] = float("nan")
@@ -175,7 +175,7 @@ def test_nan_is_named(make_loaded, recipe):
         Compressor(loaded).compressed(parse_recipe(recipe))
 
 
-def test_compress_returns_another_and_leaves_the_first(make_loaded, logits):
+def test_compress_returns_a_copy(make_loaded, logits):
     loaded = make_loaded(tied=True)
     before, said = contents(loaded.model), logits(loaded.model)
     other = compress(loaded, "l1_unstructured:overall:0.5")
@@ -209,7 +209,7 @@ def test_a_quantized_copy_can_be_copied(make_loaded, logits):
 @pytest.mark.parametrize(
     "recipe", ["l1_unstructured:head:0.3+l1_unstructured:overall:0.5", "l1_unstructured:overall:0.5"]
 )
-def test_saved_and_reloaded_models_say_the_same(make_loaded, logits, tmp_path, tied, recipe):
+def test_saved_and_reloaded_models_give_the_same_logits(make_loaded, logits, tmp_path, tied, recipe):
     loaded = make_loaded(tied=tied)
     embedding = loaded.model.model.embed_tokens.weight.detach().clone()
     other = compress(loaded, recipe)

@@ -1,4 +1,7 @@
-"""Steps in any order, against a sort of plain numbers and torch's own quantized layers."""
+"""Steps in any order, against a plain sort and torch's own quantized layers.
+
+Covers ``compression.applying.compressor`` and ``compression.forms.int8_weight``.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ def scales_of(result: Compressed) -> list[float]:
 
 
 def smallest(magnitudes: Sequence[Sequence[float]], level: float) -> list[set[int]]:
-    """For each matrix the flat indices that go: a sort of all numbers by magnitude, then matrix, then index."""
+    """Return the pruned flat indices per matrix, from a sort of all numbers by magnitude, then matrix, then index."""
     everything = [(size, which, at) for which, sizes in enumerate(magnitudes) for at, size in enumerate(sizes)]
     gone: list[set[int]] = [set() for _ in magnitudes]
     for _, which, at in sorted(everything)[: round(level * len(everything))]:
@@ -64,7 +67,7 @@ def torch_quantized(model: nn.Module, names: set[str]) -> nn.Module:
 
 
 def zeroed_by_hand(model: nn.Module, names: Sequence[str], level: float) -> None:
-    """Zero integers of torch's quantized layers in place."""
+    """Zero weights of torch's quantized layers in place."""
     layers = [model.get_submodule(name) for name in names]
     weights = [layer.weight() for layer in layers]
     gone = smallest([weight.dequantize().abs().flatten().tolist() for weight in weights], level)
@@ -108,10 +111,10 @@ small_integers = st.lists(st.integers(-3, 3) | st.sampled_from([-128, 127]), min
     plain=st.integers(0, 3),
     level=st.floats(0, 1),
 )
-def test_counts_are_exact_and_ties_go_in_order(
+def test_counts_are_exact_and_ties_break_in_order(
     rows: list[list[int]], scales: list[float], plain: int, level: float
 ) -> None:
-    """Scales are powers of two for the most part, so that integers of different matrices tie as well."""
+    """Most scales are powers of two, so that integers of different matrices tie as well."""
     weights: list[Weight] = [
         DenseWeight(torch.tensor([row]) * scale)
         if which == plain
@@ -145,12 +148,12 @@ def test_the_orders_give_different_weights_and_different_answers(level: float) -
             weights.append(torch.cat([integers_of(weight).flatten() for weight in result.weights.values()]))
     assert not torch.equal(*answers)
     assert not torch.equal(*weights)
-    # They prune the same number, but ties among integers are cut elsewhere than the numbers before were.
+    # Both prune the same number of weights, but break ties at different places.
     assert not torch.equal(weights[0] == 0, weights[1] == 0)
 
 
-def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
-    """Whole output units go, the largest weights with them; integers that are zeroed keep the scale they had."""
+def test_pruned_weights_are_quantized_with_their_own_scale() -> None:
+    """Whole output units are pruned, including the largest weights; zeroed integers keep their old scale."""
     model = make_architecture("llama")
     with torch.no_grad():
         for layer in model.model.layers:
@@ -168,8 +171,8 @@ def test_pruned_weights_are_quantized_with_a_scale_of_their_own() -> None:
     assert scales_of(first) != scales_of(plain)
 
 
-def test_pruning_that_has_nothing_left_to_do_is_refused() -> None:
-    """Quantization zeroes the smallest weights by itself: below its own sparsity, pruning changes nothing."""
+def test_pruning_that_changes_nothing_is_refused() -> None:
+    """Quantization itself zeroes the smallest weights: below that sparsity, pruning changes nothing."""
     quantized = compressed("dynamic_int8:overall").reached
     assert quantized.selected_zeros > 0
     level = quantized.selected_zeros / quantized.selected_weights / 4
@@ -205,7 +208,7 @@ def assert_zeroed(
         assert weights[matrix].values().flatten().tolist() == expected
 
 
-def test_parts_of_a_fused_layer_stay_in_the_forms_they_are_in() -> None:
+def test_parts_of_a_fused_layer_keep_their_forms() -> None:
     result = compressed("dynamic_int8:attention.query+l1_unstructured:attention:0.5", "gpt_neox")
     for matrix, weight in result.weights.items():
         is_query = matrix.role.part == "query"
@@ -228,7 +231,7 @@ def test_quantizing_twice_is_refused(recipe: str) -> None:
     assert "put this step first, or choose scopes that do not overlap" in problem
 
 
-def test_scopes_that_do_not_overlap_may_be_quantized_one_after_the_other() -> None:
+def test_disjoint_scopes_can_be_quantized_in_turn() -> None:
     recipe = parse_recipe("dynamic_int8:attention+l1_unstructured:overall:0.5+dynamic_int8:feed_forward")
     assert Compressor(loaded()).check(recipe) == []
 

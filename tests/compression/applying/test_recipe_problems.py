@@ -1,4 +1,4 @@
-"""What is refused before any work."""
+"""Recipes that are refused up front."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) ->
         compress(strange(), f"l1_unstructured:{scope}:0.5")
 
 
-def test_the_head_and_regular_expressions_can_be_selected_all_the_same() -> None:
+def test_the_head_and_regular_expressions_can_still_be_selected() -> None:
     loaded = strange()
     recipe = Recipe((Step("l1_unstructured", regex_scope(r"extra|table|q_proj"), 1),))
     assert recipe_problems(recipe, weight_map(loaded.model)) == []
@@ -51,7 +51,7 @@ def test_the_head_and_regular_expressions_can_be_selected_all_the_same() -> None
     )
 
 
-def test_what_is_no_linear_layer_is_not_quantized() -> None:
+def test_only_linear_layers_are_quantized() -> None:
     (problem,) = recipe_problems(parse_recipe("dynamic_int8:regex(table)"), weight_map(strange().model))
     assert problem == (
         "dynamic_int8 supports linear layers only, and model.table is not the weight of a linear layer; "

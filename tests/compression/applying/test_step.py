@@ -1,4 +1,4 @@
-"""A variant is never the baseline under another name."""
+"""A step always changes the model, or is refused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def recipes(method: str) -> list[str]:
 @pytest.mark.parametrize(("name", "dtype"), MODELS)
 @pytest.mark.parametrize("method", [name for name in METHODS.built_in if "torchao" not in name])
 def test_every_recipe_changes_something_or_is_refused(method: str, name: str, dtype: torch.dtype) -> None:
-    """The witness is the whole state and the answers, which no code of the comparison computes."""
+    """The reference is the full state and the logits, computed without the code under test."""
     model = loaded(name, dtype)
     state, said = model.model.state_dict(), logits_of(model.model)
     for recipe in recipes(method):
@@ -85,7 +85,7 @@ def test_every_recipe_changes_something_or_is_refused(method: str, name: str, dt
         ("l1_unstructured:overall:0.5+svd:overall:0.01", "'svd:overall:0.01' changes nothing"),
     ],
 )
-def test_what_rounds_to_nothing_is_refused_by_shape(recipe: str, says: str) -> None:
+def test_a_level_that_rounds_to_nothing_is_refused_by_shape(recipe: str, says: str) -> None:
     problems = recipe_problems(parse_recipe(recipe), weight_map(loaded("llama").model))
     assert len(problems) == 1
     assert "changes nothing" in problems[0]
@@ -114,20 +114,20 @@ def test_one_key_value_head_cannot_lose_half_of_it() -> None:
         ("cast:overall+cast:overall", "cast:overall"),
     ],
 )
-def test_what_only_the_weights_tell_is_refused_when_they_are_there(recipe: str, idle: str) -> None:
+def test_problems_visible_only_in_the_weights_are_refused_once_loaded(recipe: str, idle: str) -> None:
     assert recipe_problems(parse_recipe(recipe), weight_map(loaded("llama").model)) == []
     with pytest.raises(UserError, match=f"^'{idle}' changes nothing in llama: every selected weight"):
         compress(loaded("llama"), recipe)
 
 
-def test_a_model_that_is_pruned_already() -> None:
+def test_a_model_that_is_already_pruned() -> None:
     half = compress(loaded("llama"), "l1_unstructured:overall:0.5")
     with pytest.raises(UserError, match="changes nothing"):
         compress(half, "l1_unstructured:overall:0.3")
     compress(half, "l1_unstructured:overall:0.6")
 
 
-def test_a_cast_to_the_dtype_that_the_model_has() -> None:
+def test_a_cast_to_the_models_own_dtype() -> None:
     with pytest.raises(UserError, match="changes nothing"):
         compress(loaded("llama", torch.bfloat16), "cast:overall:dtype=bfloat16")
 
@@ -161,6 +161,6 @@ def test_comparing_does_not_depend_on_strides_and_signs_of_zero() -> None:
         ),
     ],
 )
-def test_recipes_that_are_written_in_two_ways(one: str, other: str, same: bool) -> None:
+def test_recipes_with_two_spellings(one: str, other: str, same: bool) -> None:
     matrices = weight_map(loaded("llama").model)
     assert (meaning(parse_recipe(one), matrices) == meaning(parse_recipe(other), matrices)) is same

@@ -1,4 +1,4 @@
-"""Parts of fused parameters put together and taken apart."""
+"""Joining and splitting the parts of fused parameters."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_some_parts_are_in_the_order_of_the_parameter() -> None:
     chosen=st.sets(st.integers(0, 2), min_size=1),
     axis=st.integers(0, 1),
 )
-def test_apart_undoes_together_for_any_interleaving(owners: list[int], chosen: set[int], axis: int) -> None:
+def test_splitting_undoes_joining_for_any_interleaving(owners: list[int], chosen: set[int], axis: int) -> None:
     tensor = torch.randn(len(owners), len(owners), generator=torch.Generator().manual_seed(0))
     matrices = []
     for owner, part in enumerate(PARTS):
@@ -119,13 +119,13 @@ def test_ties_within_a_fused_parameter_go_to_the_lower_flat_index() -> None:
             layer.attention.query_key_value.weight.fill_(0.5)
             layer.attention.dense.weight.fill_(0.5)
     first = loaded.model.gpt_neox.layers[0].attention.query_key_value
-    # 2 layers of 96·32 and 32·32 equal weights; 1000 zeros are the first of the first parameter.
+    # 2 layers of 96·32 and 32·32 equal weights; the 1000 zeros come first in the first parameter.
     level = 1000 / (2 * 128 * 32)
     with Compressor(loaded).applied(parse_recipe(f"l1_unstructured:attention:{level}")):
         assert (first.weight.flatten() == 0).nonzero().flatten().tolist() == list(range(1000))
 
 
-def test_later_steps_work_on_other_parts_than_earlier_ones() -> None:
+def test_later_steps_can_work_on_other_parts() -> None:
     compressor, loaded = compressor_of("phi3")
     recipe = "l1_unstructured:attention.query:1+l1_unstructured:attention.value:1+dynamic_int8:attention"
     with compressor.applied(parse_recipe(recipe)) as compressed:
@@ -136,7 +136,7 @@ def test_later_steps_work_on_other_parts_than_earlier_ones() -> None:
         assert compressed.reached.roles["attention.query"].zeros == compressed.reached.roles["attention.query"].weights
 
 
-def test_a_copy_that_is_quantized_in_part_can_be_copied() -> None:
+def test_a_partly_quantized_copy_can_be_copied() -> None:
     _, loaded = compressor_of("gpt2")
     once = compress(loaded, "dynamic_int8:attention.query+l1_unstructured:head:0.5")
     twice = compress(once, "l1_unstructured:feed_forward:0.5")

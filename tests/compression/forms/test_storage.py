@@ -1,3 +1,5 @@
+"""Counts of zeros, against torch and a loop."""
+
 from __future__ import annotations
 
 import pytest
@@ -9,22 +11,22 @@ from forgetmeter.compression.forms.weight import DenseWeight
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int8])
 @pytest.mark.parametrize("shape", [(), (0,), (0, 5), (7,), (513, 700), (3, 40, 50)])
-def test_counts_as_torch_does(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+def test_counts_match_torch(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     values = torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-    # Negative zeros are zeros.
+    # Negative zero counts as zero.
     values = values * (1 if dtype == torch.int8 else -1)
     assert count_nonzero(values) == int(torch.count_nonzero(values))
 
 
-def test_nan_and_infinity_are_no_zeros_and_strides_do_not_matter() -> None:
+def test_nan_and_infinity_are_not_zeros_and_strides_do_not_matter() -> None:
     values = torch.tensor([[float("nan"), float("inf"), 0.0], [-0.0, 1e-45, -float("inf")]])
     assert count_nonzero(values) == count_nonzero(values.t()) == 4
     assert count_nonzero(torch.zeros(()).expand(3, 4)) == 0
     assert count_nonzero(torch.ones(()).expand(3, 4)) == 12
 
 
-def test_units_that_are_all_zero_are_told_from_those_that_only_begin_so() -> None:
-    """Against a loop over all units; the matrix is larger than what is looked at first."""
+def test_units_that_only_begin_with_zeros_are_not_counted_as_zero() -> None:
+    """Against a loop over all units; the matrix is larger than the part checked first."""
     values = torch.zeros(3, 150, 200)
     generator = torch.Generator().manual_seed(0)
     values[:, 100:, 120:] = torch.rand(3, 50, 80, generator=generator) + 1

@@ -32,6 +32,6 @@ def test_masking_keeps_bits_and_makes_positive_zeros(dtype: torch.dtype, turned:
     assert torch.equal(tensor, before) or bool(before.isnan().any())
 
 
-def test_a_parameter_with_gradient_may_be_masked() -> None:
+def test_a_parameter_with_gradient_can_be_masked() -> None:
     pruned = DenseWeight(torch.nn.Parameter(torch.ones(2, 2))).masked(torch.eye(2, dtype=torch.bool))
     assert pruned.values().tolist() == [[1, 0], [0, 1]]

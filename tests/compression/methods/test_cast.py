@@ -1,4 +1,7 @@
-"""16-bit weights, against torch's own rounding."""
+"""16-bit weights, against torch's own rounding.
+
+Covers ``compression.forms.cast_weight``.
+"""
 
 from __future__ import annotations
 

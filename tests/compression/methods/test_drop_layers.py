@@ -1,4 +1,7 @@
-"""Whole blocks, against blocks whose output is replaced by their input while the model runs."""
+"""Dropped blocks, against blocks replaced by the identity in the forward pass.
+
+Covers ``compression.forms.dropped_weight`` and ``compression.surgery.block_dropping``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 
-# ALBERT's blocks are one and the same.
+# ALBERT's blocks share their weights.
 DROPPABLE = [name for name in ARCHITECTURES if name != "albert"]
 
 
@@ -42,7 +45,7 @@ def with_idle_blocks(model: PreTrainedModel, layer: int) -> PreTrainedModel:
 
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("name", DROPPABLE)
-def test_a_dropped_block_is_as_good_as_not_there(name: str, layer: int) -> None:
+def test_a_dropped_block_has_no_effect(name: str, layer: int) -> None:
     if name == "deberta_v2" and layer == 0:
         pytest.skip("its convolution follows the first block there is")
     model = loaded(name).model
@@ -68,7 +71,7 @@ def loaded_again(name: str) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("name", DROPPABLE)
-def test_what_is_left_can_be_saved_and_loaded(name: str, tmp_path: Path) -> None:
+def test_the_remaining_model_can_be_saved_and_loaded(name: str, tmp_path: Path) -> None:
     other = compress(loaded(name), "drop_layers:overall:0.5+l1_unstructured:overall:0.2").model
     other.save_pretrained(tmp_path)
     reloaded = type(other).from_pretrained(tmp_path).eval()
@@ -87,7 +90,7 @@ def test_a_cache_of_keys_and_values_still_works(name: str) -> None:
 
 
 def make_deep(idle: int) -> Loaded:
-    """Four blocks, one of which hardly does anything."""
+    """Make a model of four blocks, one of which does almost nothing."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
@@ -131,7 +134,7 @@ def test_influence_is_one_minus_the_mean_cosine() -> None:
         assert found["model.layers", index] == pytest.approx(1 - sum(cosines) / len(cosines), abs=1e-5)
 
 
-def test_later_steps_see_what_is_left() -> None:
+def test_later_steps_see_the_remaining_blocks() -> None:
     result = Compressor(make_deep(0)).compressed(
         parse_recipe("drop_layers:overall:0.25+l1_unstructured:overall:0.5+dynamic_int8:overall")
     )
@@ -154,7 +157,7 @@ def test_later_steps_see_what_is_left() -> None:
         ("llama", "drop_layers:head:0.5", "lm_head.weight belongs to none"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:
+def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: str) -> None:
     problems = Compressor(loaded(name)).check(parse_recipe(recipe))
     assert len(problems) == bool(says)
     assert says in "".join(problems)

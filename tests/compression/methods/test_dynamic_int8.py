@@ -1,4 +1,7 @@
-"""Dynamic quantization, against torch.ao.quantization.quantize_dynamic."""
+"""Dynamic quantization, against torch.ao.quantization.quantize_dynamic.
+
+Covers ``compression.forms.int8_weight``.
+"""
 
 import copy
 import warnings
@@ -36,7 +39,7 @@ def torch_quantized(model, names, qconfig=default_dynamic_qconfig):
 
 
 @pytest.mark.parametrize("scope", ["attention", "feed_forward", "overall", "head"])
-def test_logits_are_those_of_quantize_dynamic(make_loaded, logits, scope):
+def test_logits_match_quantize_dynamic(make_loaded, logits, scope):
     loaded = make_loaded()
     selected = parse_scope(scope).select(weight_map(loaded.model))
     reference = torch_quantized(loaded.model, {matrix.module for matrix in selected})
@@ -51,7 +54,7 @@ def test_logits_are_those_of_quantize_dynamic(make_loaded, logits, scope):
 
 
 @pytest.mark.parametrize("scope", ["attention", "overall", "head"])
-def test_a_scale_for_each_output_unit_is_that_of_quantize_dynamic(make_loaded, logits, scope):
+def test_scales_per_output_unit_match_quantize_dynamic(make_loaded, logits, scope):
     loaded = make_loaded()
     selected = parse_scope(scope).select(weight_map(loaded.model))
     reference = torch_quantized(loaded.model, {matrix.module for matrix in selected}, per_channel_dynamic_qconfig)
@@ -65,7 +68,7 @@ def test_a_scale_for_each_output_unit_is_that_of_quantize_dynamic(make_loaded, l
         assert torch.equal(module.factors.double(), theirs.q_per_channel_scales())
 
 
-def test_parts_of_a_weight_with_a_scale_each_are_its_rows():
+def test_parts_of_a_weight_with_scales_per_unit_are_its_rows():
     weight = quantize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), "per_channel")
     upper, lower = weight.part(0, ((0, 2), (5, 6))), weight.part(0, ((2, 5),))
     assert upper.joins(lower)
@@ -125,7 +128,7 @@ def test_degenerate_ranges(inputs):
 
 @pytest.mark.parametrize("arithmetic", ["kernel", "simulated"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_shape_and_dtype_of_the_input_stay(arithmetic, dtype):
+def test_shape_and_dtype_of_the_input_are_kept(arithmetic, dtype):
     generator = torch.Generator().manual_seed(0)
     linear = nn.Linear(8, 5)
     module = DynamicInt8Linear(quantize(linear.weight), linear.bias, arithmetic=arithmetic)
@@ -159,7 +162,7 @@ def test_values_without_a_scale_are_refused(value):
         quantize(torch.tensor([[1.0, value]]))
 
 
-def test_the_input_stays_as_it_is():
+def test_the_input_is_unchanged():
     values = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
     before = values.clone()
     METHOD.transform(DenseWeight(values), None, {"granularity": "per_channel"})

@@ -1,4 +1,4 @@
-"""Whole heads, against a loop and against heads that are silenced while the model runs."""
+"""Pruned heads, against a loop and against heads silenced in the forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix
 
-# One key and value for all query heads of a layer: none can go.
+# One key and value for all query heads of a layer: none can be removed.
 ONE_GROUP = ("falcon_multi_query",)
 HEADS = 4
 
@@ -37,7 +37,7 @@ def by_attention(name: str) -> dict[object, list[Matrix]]:
 
 
 def unit_values(model: nn.Module, matrix: Matrix) -> list[Tensor]:
-    """The matrix's weights unit by unit: a row of query, key and value, a column of the output projection."""
+    """Return the matrix's weights by unit: rows of query, key and value, columns of the output projection."""
     tensor = model.get_parameter(matrix.parameter).detach()
     tensor = tensor.t() if matrix.form == "conv1d" else tensor
     if matrix.role.part == "output":
@@ -47,7 +47,7 @@ def unit_values(model: nn.Module, matrix: Matrix) -> list[Tensor]:
 
 
 def removed_by_hand(name: str, level: float) -> dict[object, set[int]]:
-    """Which groups go of each attention: the smallest sums, but never the largest of an attention."""
+    """Return the removed groups per attention: the smallest sums, but never an attention's largest."""
     everything = []
     for which, parts in by_attention(name).items():
         groups = min(heads_of(matrix) for matrix in parts)
@@ -70,7 +70,7 @@ def heads_of(matrix: Matrix) -> int:
 
 
 def silence(model: nn.Module, name: str, gone: dict[object, set[int]]) -> None:
-    """Zero what the heads say, where it goes into the output projection."""
+    """Zero the heads' outputs at the input of the output projection."""
     for which, parts in by_attention(name).items():
         groups = min(heads_of(matrix) for matrix in parts)
         output = next(matrix for matrix in parts if matrix.role.part == "output")
@@ -84,7 +84,7 @@ def silencer(keep: Tensor) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]
 
 @pytest.mark.parametrize("level", [0.25, 0.5])
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ONE_GROUP])
-def test_removed_heads_are_silent_and_all_others_say_what_they_said(name: str, level: float) -> None:
+def test_removed_heads_are_silent_and_all_others_unchanged(name: str, level: float) -> None:
     gone = removed_by_hand(name, level)
     reference = copy.deepcopy(loaded(name).model)
     silence(reference, name, gone)
@@ -104,7 +104,7 @@ def test_removed_heads_are_silent_and_all_others_say_what_they_said(name: str, l
         assert result.reached.selected_zeros == round(share * result.reached.selected_weights)
 
 
-def test_t5s_shared_relative_bias_stays() -> None:
+def test_t5s_shared_relative_bias_is_kept() -> None:
     model = loaded("t5").model
     bias = model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
     before = bias.detach().clone()
@@ -122,7 +122,7 @@ def test_each_layer_by_itself() -> None:
             assert sum(not head.any() for head in rows) == 2
 
 
-def test_the_strongest_head_of_a_layer_stays_even_if_it_is_weaker_than_all_others() -> None:
+def test_each_layer_keeps_its_strongest_head() -> None:
     model = make_architecture("bert")
     with torch.no_grad():
         for parameter in model.bert.encoder.layer[1].attention.parameters():
@@ -162,6 +162,6 @@ def test_heads_of_quantized_layers_stay_8_bit() -> None:
         ("gpt2", "l1_heads:attention.query:0.5", "the scope selects no key in the self-attention of decoder layer 0"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:
+def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: str) -> None:
     (problem,) = Compressor(loaded(name)).check(parse_recipe(recipe))
     assert says in problem

@@ -1,4 +1,7 @@
-"""The pruning method, against torch.nn.utils.prune and a stable sort."""
+"""Magnitude pruning, against torch.nn.utils.prune and a stable sort.
+
+Covers ``compression.ranking.pools`` and ``compression.forms.unusable_weight``.
+"""
 
 import pytest
 import torch
@@ -22,7 +25,7 @@ LEVELS = (0, 0.1, 0.25, 1 / 3, 0.5, 0.77, 0.999, 1)
 def matrices(*, seed=0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     shapes = ((8, 6), (5, 13), (1, 7), (16, 16))
-    # Magnitudes without ties, in random order over all matrices.
+    # Distinct magnitudes, in random order over all matrices.
     total = sum(rows * columns for rows, columns in shapes)
     order = torch.randperm(total, generator=generator).to(torch.float64) + 1
     signs = torch.randint(0, 2, (total,), generator=generator) * 2 - 1
@@ -51,7 +54,7 @@ def test_survivors_are_those_of_global_unstructured(level):
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
-def test_a_pool_each_is_l1_unstructured_of_each(level):
+def test_separate_pools_match_l1_unstructured_of_each(level):
     tensors = matrices()
     for tensor, values in zip(tensors, pruned(tensors, level, MATRIX), strict=True):
         module = nn.Linear(tensor.shape[1], tensor.shape[0], bias=False)
@@ -67,7 +70,7 @@ def test_a_pool_each_is_l1_unstructured_of_each(level):
     st.sampled_from([torch.float32, torch.bfloat16, torch.float16, torch.float64]),
     st.sampled_from(["global", "matrix"]),
 )
-def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
+def test_exactly_the_rounded_share_is_pruned_with_ties_in_order(rows, level, dtype, pool):
     tensors = [torch.tensor([row], dtype=dtype) for row in rows]
     survivors_at = l1_unstructured.rank(tensors, {"pool": pool}, seed=0)
     pools = [tensors] if pool == "global" else [[tensor] for tensor in tensors]
@@ -85,8 +88,8 @@ def test_exactly_the_rounded_share_goes_ties_in_order(rows, level, dtype, pool):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
-    """Of weights of all kinds: infinite, subnormal, negative zero, transposed, with and without ties."""
+def test_pruning_by_threshold_matches_a_mask_bit_for_bit(dtype):
+    """For all kinds of weights: infinite, subnormal, negative zero, transposed, with and without ties."""
     tiny = torch.finfo(dtype).smallest_normal / 2
     special = torch.tensor([float("inf"), -float("inf"), tiny, -tiny, -0.0, 0.0, 1.0, -1.0], dtype=dtype)
     tensor = torch.cat([special, torch.randn(56, dtype=torch.float64).to(dtype)]).view(8, 8).t()
@@ -101,7 +104,7 @@ def test_pruning_by_the_limit_gives_the_bits_that_a_mask_gives(dtype):
 
 
 @pytest.mark.parametrize("options", [GLOBAL, MATRIX])
-def test_all_levels_of_one_ranking_equal_separate_ones(options):
+def test_levels_of_one_ranking_match_separate_rankings(options):
     tensors = matrices(seed=3)
     at_level = METHOD.prepare([Unit.of(DenseWeight(tensor)) for tensor in tensors], options, seed=0)
     for level in (*LEVELS, *reversed(LEVELS)):
@@ -122,7 +125,7 @@ def test_lower_levels_keep_what_higher_ones_keep():
         assert not ((low == 0) & (high != 0)).any()
 
 
-def test_the_input_stays_as_it_is():
+def test_the_input_is_unchanged():
     tensors = matrices()
     before = [tensor.clone() for tensor in tensors]
     pruned(tensors, 0.5)
@@ -130,7 +133,7 @@ def test_the_input_stays_as_it_is():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_the_dtype_stays(dtype):
+def test_the_dtype_is_kept(dtype):
     assert all(values.dtype == dtype for values in pruned(matrices(dtype=dtype), 0.5))
 
 

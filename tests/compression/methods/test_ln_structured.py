@@ -1,4 +1,4 @@
-"""Whole units by norm, against torch.nn.utils.prune and a loop."""
+"""Pruning of output units by norm, against torch.nn.utils.prune and a loop."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def loaded(name: str) -> Loaded:
 @pytest.mark.parametrize("n", ["1", "2", "0.5", "inf"])
 @pytest.mark.parametrize("dim", [0, 1])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
-def test_masks_are_torchs(name: str, dim: int, n: str, level: float) -> None:
-    """GPT-2's Conv1D stores output units as columns, which are torch's dimension 1."""
+def test_masks_match_torch(name: str, dim: int, n: str, level: float) -> None:
+    """GPT-2's Conv1D stores output units as columns, torch's dimension 1."""
     model = loaded(name).model
     recipe = parse_recipe(f"ln_structured:overall:{level}:dim={dim}:n={n}")
     result = Compressor(loaded(name)).compressed(recipe)
@@ -55,7 +55,7 @@ def test_the_head_of_a_tied_model_is_pruned_and_its_embedding_is_not() -> None:
         assert result.reached.roles["head"].zeros == len(gone) * before.shape[1]
 
 
-def test_biases_of_removed_units_stay() -> None:
+def test_biases_of_removed_units_are_kept() -> None:
     kept = loaded("gpt2")
     before = kept.model.transformer.h[0].mlp.c_fc.bias.detach().clone()
     with Compressor(kept).applied(parse_recipe("ln_structured:feed_forward.up:1")):
@@ -76,7 +76,7 @@ def test_biases_of_removed_units_stay() -> None:
 def test_counts_are_exact_and_ties_go_to_the_lower_index(
     rows: int, columns: int, experts: int, level: float, dim: int, n: float | str, seed: int
 ) -> None:
-    """Few values, so that norms tie; experts' units compete within their tensor."""
+    """Few distinct values, so that norms tie; experts' units compete within their tensor."""
     tensor = torch.randint(-1, 2, (experts, rows, columns), generator=torch.Generator().manual_seed(seed)).float()
     (keep,) = rank([tensor], {"n": n, "dim": dim}, seed=0)(level)
     units = [

@@ -39,7 +39,7 @@ def by_hand(rows: list[list[float]], zeros: int, size: int) -> list[list[float]]
 def test_every_group_loses_its_smallest(
     rows: int, groups: int, pattern: tuple[int, int], seed: int, piece: int
 ) -> None:
-    """Few values, so that magnitudes tie."""
+    """Few distinct values, so that magnitudes tie."""
     zeros, size = pattern
     values = torch.randint(-3, 4, (rows, groups * size), generator=torch.Generator().manual_seed(seed)).float()
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +72,7 @@ def test_groups_lie_along_the_input_units(name: str) -> None:
         ("m=2.5", "option m=2.5 of n_m (allowed: an integer of at least 2)"),
     ],
 )
-def test_patterns_that_do_not_fit_are_refused_before_any_work(options: str, says: str) -> None:
+def test_patterns_that_do_not_fit_are_refused_up_front(options: str, says: str) -> None:
     loaded = Loaded(make_architecture("llama"), tokenizer=None, family="decoder", name="x")  # type: ignore[arg-type]
     (problem,) = Compressor(loaded).check(parse_recipe(f"n_m:attention:{options}"))
     assert problem.startswith(says)

@@ -1,4 +1,7 @@
-"""Pruning at random, against torch.nn.utils.prune under the same seed."""
+"""Random pruning, against torch.nn.utils.prune with the same seed.
+
+Covers ``compression.methods.random_unstructured`` and ``compression.methods.random_structured``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def ours(name: str, recipe: str, seed: int, dtype: torch.dtype = torch.float32) 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("seed", [0, 7])
-def test_random_unstructured_is_torchs(level: float, seed: int) -> None:
+def test_random_unstructured_matches_torch(level: float, seed: int) -> None:
     for name in ("llama", "gpt2"):
         model = loaded(name).model
         found = ours(name, f"random_unstructured:feed_forward:{level}", seed)
@@ -43,15 +46,15 @@ def test_random_unstructured_is_torchs(level: float, seed: int) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["random_unstructured:overall:0.3", "random_structured:overall:0.3"])
-def test_what_is_drawn_does_not_depend_on_the_dtype(recipe: str) -> None:
-    """A study computes in float32 by default, and ``compress`` in the dtype of the file: both prune the same."""
+def test_the_selection_does_not_depend_on_the_dtype(recipe: str) -> None:
+    """A study computes in float32 by default, ``compress`` in the file's dtype; both must prune the same weights."""
     for parameter, values in ours("llama", recipe, 3).items():
         assert torch.equal(ours("llama", recipe, 3, torch.bfloat16)[parameter] == 0, values == 0)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dim", [0, 1])
-def test_random_structured_is_torchs(level: float, dim: int) -> None:
+def test_random_structured_matches_torch(level: float, dim: int) -> None:
     for name, stored_dim in (("llama", dim), ("gpt2", 1 - dim)):
         model = loaded(name).model
         found = ours(name, f"random_structured:feed_forward:{level}:dim={dim}", 3)

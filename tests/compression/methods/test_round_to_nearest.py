@@ -1,4 +1,7 @@
-"""Rounding to few bits, against a loop over single numbers and torch's observers."""
+"""Rounding to a few bits, against a loop over single weights and torch's observers.
+
+Covers ``compression.forms.rounded_weight``.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from forgetmeter.specs.recipe import parse_recipe
 
 
 def by_hand(values: Tensor, bits: int, group_size: int) -> Tensor:
-    """Each group alone, in float32, number by number."""
+    """Round each group by itself, in float32, one number at a time."""
     rounded = torch.zeros(values.shape)
     width = group_size or values.shape[1]
     for row in range(values.shape[0]):
@@ -58,7 +61,7 @@ def test_every_weight_is_rounded_as_by_hand(
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
-def test_scales_are_the_observers(bits: int) -> None:
+def test_scales_match_torchs_observers(bits: int) -> None:
     values = torch.randn(7, 24, generator=torch.Generator().manual_seed(bits))
     observer = PerChannelMinMaxObserver(
         dtype=torch.qint8,
@@ -74,14 +77,14 @@ def test_scales_are_the_observers(bits: int) -> None:
     faked = torch.fake_quantize_per_channel_affine(
         values, scales, zero_points.int(), 0, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     )
-    # torch multiplies by the reciprocal: a number that lies halfway may go to the other side.
+    # torch multiplies by the reciprocal, so a number halfway may round the other way.
     different = ~torch.isclose(done.values(), faked, rtol=1e-6, atol=0)
     assert float(different.float().mean()) < 0.02
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 99), bits=st.integers(2, 8))
-def test_no_weight_but_a_clipped_one_moves_by_more_than_half_a_step(seed: int, bits: int) -> None:
+def test_only_clipped_weights_move_by_more_than_half_a_step(seed: int, bits: int) -> None:
     values = torch.randn(3, 12, generator=torch.Generator().manual_seed(seed))
     done = transform(DenseWeight(values), bits, {"group_size": 4})
     steps = done.factors.repeat_interleave(4, dim=1)
@@ -93,7 +96,7 @@ def test_no_weight_but_a_clipped_one_moves_by_more_than_half_a_step(seed: int, b
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "mixtral"])
 def test_layers_are_rounded_output_unit_by_output_unit(name: str) -> None:
-    """GPT-2 stores output units as columns; what is fused has a scale for each unit anyway; experts are matrices."""
+    """GPT-2 stores output units as columns; fused layers have a scale per unit anyway; experts are matrices."""
     loaded = Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
     said = logits_of(loaded.model)
     with Compressor(loaded).applied(parse_recipe("round_to_nearest:overall:3:group_size=8")) as result:
@@ -113,7 +116,7 @@ def test_layers_are_rounded_output_unit_by_output_unit(name: str) -> None:
         assert abs(result.reached.dense_bytes - result.reached.quantized_bytes - saved) < len(result.weights)
 
 
-def test_parts_of_a_fused_layer_are_rounded_by_themselves() -> None:
+def test_parts_of_a_fused_layer_are_rounded_separately() -> None:
     loaded = Loaded(make_architecture("gpt_neox"), tokenizer=None, family="decoder", name="x")  # type: ignore[arg-type]
     all_of_it = Compressor(loaded).compressed(parse_recipe("round_to_nearest:attention:4"))
     query = Compressor(loaded).compressed(parse_recipe("round_to_nearest:attention.query:4"))
@@ -147,6 +150,6 @@ def test_the_model_cannot_be_rounded_twice_and_groups_must_fit() -> None:
     assert "from 2 to 8" in problem
 
 
-def test_what_is_not_finite_is_refused() -> None:
+def test_non_finite_weights_are_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be quantized"):
         transform(DenseWeight(torch.tensor([[1.0, math.inf]])), 4, {"group_size": 0})

@@ -1,4 +1,7 @@
-"""Rank reduction, against numpy's decomposition."""
+"""Rank reduction, against numpy's decomposition.
+
+Covers ``compression.forms.low_rank_weight``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from forgetmeter.specs.recipe import parse_recipe
 
 @pytest.mark.parametrize("level", [0, 0.1, 0.5, 0.9, 1])
 @pytest.mark.parametrize("shape", [(9, 12), (12, 9), (3, 6, 5)])
-def test_the_nearest_matrix_of_the_rank_is_left(shape: tuple[int, ...], level: float) -> None:
+def test_the_nearest_matrix_of_that_rank_remains(shape: tuple[int, ...], level: float) -> None:
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     done = transform(DenseWeight(values), level, {})
     full = min(shape[-2:])
@@ -32,7 +35,7 @@ def test_the_nearest_matrix_of_the_rank_is_left(shape: tuple[int, ...], level: f
         assert np.linalg.matrix_rank(new, tol=1e-9) == done.rank
 
 
-def test_level_0_changes_nothing_and_the_dtype_stays() -> None:
+def test_level_0_changes_nothing_and_the_dtype_is_kept() -> None:
     values = torch.randn(6, 8, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
     assert torch.equal(transform(DenseWeight(values), 0, {}).values(), values)
     assert transform(DenseWeight(values), 0.5, {}).values().dtype == torch.bfloat16
@@ -40,7 +43,7 @@ def test_level_0_changes_nothing_and_the_dtype_stays() -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox"])
 def test_a_whole_layer_is_one_matrix(name: str) -> None:
-    """What is fused in one parameter and selected together is decomposed together."""
+    """Parts of a fused parameter that are selected together are decomposed together."""
     loaded = Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
     said = logits_of(loaded.model)
     with Compressor(loaded).applied(parse_recipe("svd:attention:0.75")) as result:
@@ -63,6 +66,6 @@ def test_pruned_afterwards_it_is_plain_and_quantized_it_is_quantized() -> None:
     assert len(compressor.check(parse_recipe("dynamic_int8:overall+svd:overall:0.5"))) == 1
 
 
-def test_what_is_not_finite_is_refused() -> None:
+def test_non_finite_weights_are_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be decomposed"):
         transform(DenseWeight(torch.tensor([[1.0, math.nan]])), 0.5, {})

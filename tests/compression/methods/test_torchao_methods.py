@@ -1,4 +1,8 @@
-"""torchao's methods, against torchao on the whole model and against the arithmetic written out."""
+"""torchao's methods, against torchao on the whole model and explicit arithmetic.
+
+Covers ``compression.methods.torchao_method``, ``compression.methods.int8_dynamic_torchao``,
+``compression.methods.int4_weight_only_torchao`` and ``compression.forms.torchao_weight``.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +61,7 @@ def test_logits_are_those_of_torchaos_quantize(method: str, dtype: torch.dtype) 
     assert torch.equal(logits_of(model.model), said)
 
 
-def test_int8_is_the_arithmetic_written_out() -> None:
+def test_int8_matches_explicit_arithmetic() -> None:
     pytest.importorskip("torchao")
     model = loaded()
     layer = model.model.model.layers[0].mlp.up_proj
@@ -76,8 +80,8 @@ def test_int8_is_the_arithmetic_written_out() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_pruning_afterwards_zeroes_exactly_what_it_says(method: str) -> None:
-    """8-bit weights stay torchao's; 4-bit ones are packed, and 0 is none of their values, so they become plain."""
+def test_pruning_afterwards_zeroes_exactly_what_it_reports(method: str) -> None:
+    """8-bit weights stay torchao's; packed 4-bit ones cannot represent 0, so they become plain."""
     pytest.importorskip("torchao")
     model = loaded()
     with Compressor(model).applied(parse_recipe(f"{method}:attention+l1_unstructured:attention:0.5")) as result:
@@ -122,13 +126,13 @@ def test_a_copy_can_be_copied() -> None:
         ("llama", "int8_dynamic_torchao:attention+dynamic_int8:attention", "can only be pruned"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(name: str, recipe: str, says: str) -> None:
+def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: str) -> None:
     pytest.importorskip("torchao")
     problems = Compressor(loaded(name)).check(parse_recipe(recipe))
     assert says in "".join(problems)
 
 
-def test_output_units_that_the_kernel_does_not_take_are_refused() -> None:
+def test_output_sizes_the_kernel_does_not_support_are_refused() -> None:
     pytest.importorskip("torchao")
     config = LlamaConfig(vocab_size=61, hidden_size=32, intermediate_size=40, num_hidden_layers=1)
     odd = Loaded(LlamaForCausalLM(config), tokenizer=None, family="decoder", name="odd")  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""The selection itself, against a stable sort of the whole pool."""
+"""Selection of the smallest magnitudes, against a stable sort of the whole pool.
+
+Covers ``compression.ranking.magnitude_bits``.
+"""
 
 import math
 
@@ -38,7 +41,7 @@ def assert_same(actual, expected):
         assert torch.equal(one, other)
 
 
-# Few distinct values, so that ties are the rule; with both zeros, a subnormal and neighbouring numbers.
+# Few distinct values, so that most tie; with both zeros, a subnormal and adjacent numbers.
 VALUES = (0.0, -0.0, 1.0, -1.0, 1.0078125, -2.0, 0.5, 1e-7, -3e38, math.inf, -math.inf, 0.3)
 
 
@@ -69,7 +72,7 @@ def test_ties_go_to_the_earlier_tensor_then_the_lower_index(tensors, level):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("piece", [1, 7, 1 << 18])
-def test_pieces_do_not_show(monkeypatch, dtype, piece):
+def test_results_do_not_depend_on_pieces(monkeypatch, dtype, piece):
     monkeypatch.setattr(magnitude_bits, "PIECE", piece)
     generator = torch.Generator().manual_seed(1)
     wide = torch.randn(5, 40, generator=generator).to(dtype)
@@ -85,7 +88,7 @@ def test_pieces_do_not_show(monkeypatch, dtype, piece):
         assert_same(masks(tensors, count), expected_masks(tensors, count))
 
 
-def test_neighbouring_float64_numbers_are_told_apart():
+def test_adjacent_float64_numbers_are_distinguished():
     values = [1.0]
     for _ in range(20):
         values.append(math.nextafter(values[-1], 2))
@@ -95,7 +98,7 @@ def test_neighbouring_float64_numbers_are_told_apart():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_many_counts_at_once_are_as_each_alone(dtype):
+def test_many_counts_at_once_match_each_alone(dtype):
     tensors = [torch.randn(30, 7, generator=torch.Generator().manual_seed(2)).to(dtype)]
     ranking = rank_magnitudes(tensors)
     together = find_thresholds(tensors, ranking, range(211))
@@ -108,7 +111,7 @@ def test_mixed_dtypes_are_compared_by_value():
     assert_same(masks(tensors, 2), [torch.tensor([False, True]), torch.tensor([True, False])])
 
 
-def test_parameters_with_gradient_are_taken():
+def test_parameters_with_gradient_are_accepted():
     assert_same(masks([torch.nn.Parameter(torch.tensor([1.0, 2.0]))], 1), [torch.tensor([False, True])])
 
 

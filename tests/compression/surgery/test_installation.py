@@ -1,4 +1,7 @@
-"""Putting weights into a model and taking them out."""
+"""Installing compressed weights in a model and restoring the originals.
+
+Covers ``compression.surgery.untying``.
+"""
 
 import pytest
 import torch
@@ -32,7 +35,7 @@ def weight_of(model, matrix):
 
 
 class HalvedWeight(Weight):
-    """A form of weight that the package does not know."""
+    """A form of weight unknown to the package."""
 
     def __init__(self, tensor):
         self._tensor = tensor.double() / 2

@@ -1,4 +1,7 @@
-"""Fetching probes, from archives in the layouts in which they are published and from bad ones."""
+"""Fetching probes, from archives in the published layouts and from damaged ones.
+
+Covers ``probes.data.archive``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Pack = Callable[[str, str], Path]
 
 @pytest.fixture
 def pack(data: Path, tmp_path: Path) -> Pack:
-    """Zip a made-up probe, below a folder, with files beside it that are none of its own."""
+    """Zip a made-up probe in a folder, with unrelated files beside it."""
 
     def packed(probe: str, below: str) -> Path:
         path = tmp_path / f"{probe}.zip"
@@ -37,7 +40,7 @@ def pack(data: Path, tmp_path: Path) -> Pack:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Serve what is put into a table; of paths with ``cut`` in them, half."""
+    """Serve contents by path; of paths that contain ``cut``, only half."""
     served: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,7 +69,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# LAMA's zip has data/; GitHub's archives have a folder with the commit, and BEAR's repository two probes in it.
+# LAMA's zip has data/; GitHub's archives have a folder named for the commit, BEAR's with two probes.
 @pytest.mark.parametrize(
     ("name", "probe", "below"), [("lama", "LAMA", "data/"), ("bear", "BEAR", "BEAR-0a1b2c/BEAR/"), ("lama", "LAMA", "")]
 )
@@ -90,21 +93,21 @@ def test_a_probe_is_fetched_whole_and_nothing_else(
         assert [item.content_hash for item in new.items] == [item.content_hash for item in old.items]
 
 
-def test_of_two_probes_in_an_archive_the_one_of_that_name_counts(pack: Pack, tmp_path: Path) -> None:
+def test_the_probe_of_that_name_is_taken_from_an_archive(pack: Pack, tmp_path: Path) -> None:
     path = pack("BEAR", "x/BEAR/")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("x/BEAR-big/metadata_relations.json", "{}")
     assert fetch("bear", data=tmp_path / "new", source=str(path)).relations == {"bear": 2}
 
 
-def test_what_is_there_is_not_fetched_again(data: Path) -> None:
+def test_complete_data_is_not_fetched_again(data: Path) -> None:
     before = everything(data)
     found = fetch("lama", data=data, source="http://127.0.0.1:1/none")
     assert (found.address, found.relations["lama/google_re"]) == (None, 3)
     assert everything(data) == before
 
 
-def test_what_is_there_in_part_is_named_and_left(data: Path) -> None:
+def test_incomplete_data_is_named_and_left_alone(data: Path) -> None:
     (data / "BEAR" / "P36.jsonl").unlink()
     before = everything(data)
     with pytest.raises(UserError, match="'BEAR' is incomplete: .*P36.*; move '.*BEAR' away to fetch it again"):
@@ -123,7 +126,7 @@ def test_what_is_there_in_part_is_named_and_left(data: Path) -> None:
         ("/lacking.zip", "'BEAR' is incomplete: .*P36"),
     ],
 )
-def test_of_what_is_bad_nothing_is_left(
+def test_bad_archives_leave_nothing(
     path: str, says: str, pack: Pack, server: tuple[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
     address, served = server
@@ -149,7 +152,7 @@ def test_of_what_is_bad_nothing_is_left(
         ("relations.jsonl", "the archive contains no relations.jsonl"),
     ],
 )
-def test_a_part_of_a_data_set_is_not_taken_for_it(damage: str, says: str, pack: Pack, tmp_path: Path) -> None:
+def test_a_partial_data_set_is_refused(damage: str, says: str, pack: Pack, tmp_path: Path) -> None:
     whole, less = pack("LAMA", "data/"), tmp_path / "less.zip"
     with zipfile.ZipFile(whole) as old, zipfile.ZipFile(less, "w") as new:
         for each in old.namelist():
@@ -161,14 +164,14 @@ def test_a_part_of_a_data_set_is_not_taken_for_it(damage: str, says: str, pack: 
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_facts_that_are_no_facts_are_noticed(pack: Pack, data: Path, tmp_path: Path) -> None:
+def test_invalid_facts_are_noticed(pack: Pack, data: Path, tmp_path: Path) -> None:
     (data / "BEAR" / "P36.jsonl").write_text("<html>not found</html>")
     with pytest.raises(UserError, match="'BEAR' is incomplete: .*P36.jsonl"):
         fetch("bear", data=tmp_path / "new", source=str(pack("BEAR", "BEAR/")))
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
-def test_other_ways_of_packing_are_damaged_likewise(packing: int, pack: Pack, data: Path, tmp_path: Path) -> None:
+def test_other_compressions_are_checked_too(packing: int, pack: Pack, data: Path, tmp_path: Path) -> None:
     path = tmp_path / "packed.zip"
     with zipfile.ZipFile(path, "w", packing) as archive:
         for file in (data / "BEAR").iterdir():
@@ -201,7 +204,7 @@ def test_other_addresses_are_refused(source: str, tmp_path: Path) -> None:
         fetch("bear", data=tmp_path, source=source)
 
 
-def test_a_folder_that_cannot_be_written_is_said(pack: Pack, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written .*; choose another --data"):
         fetch("bear", data=tmp_path / "file" / "data", source=str(pack("BEAR", "BEAR/")))

@@ -1,4 +1,7 @@
-"""The built-in facts as they are shipped, and damaged copies of a small made-up file."""
+"""The shipped built-in facts, and damaged copies of a small made-up file.
+
+Covers ``probes.facts.task``.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ def test_there_are_enough_facts_relations_and_phrasings(shipped: FactFile) -> No
     assert all(len(each.phrasings) > shipped.trained_phrasings for each in shipped.relations)
 
 
-def test_a_subject_stands_once_and_has_one_answer(relation: FactRelation) -> None:
-    # As it would be read, whatever its capitals.
+def test_a_subject_is_unique_and_has_one_answer(relation: FactRelation) -> None:
+    # Ignoring case.
     subjects = Counter(fact.subject.casefold() for fact in relation.facts)
     assert [subject for subject, number in subjects.items() if number > 1] == []
 
 
-def test_every_answer_is_a_single_word_that_the_subject_does_not_tell(relation: FactRelation) -> None:
+def test_every_answer_is_a_single_word_not_in_the_subject(relation: FactRelation) -> None:
     assert [answer for answer in relation.answers if not answer.isalnum()] == []
     assert set(relation.answers) == {fact.object for fact in relation.facts}
     assert len(set(relation.answers)) == len(relation.answers)
@@ -46,7 +49,7 @@ def test_every_answer_is_a_single_word_that_the_subject_does_not_tell(relation: 
         assert [fact for fact in relation.facts if fact.object.casefold() in fact.subject.casefold()] == []
 
 
-def test_no_answer_of_a_relation_is_another_ones_twin(relation: FactRelation) -> None:
+def test_answers_of_a_relation_are_distinct_ignoring_case(relation: FactRelation) -> None:
     # "krona" and "króna" would both be right for Sweden.
     assert len({answer.casefold() for answer in relation.answers}) == len(relation.answers)
 
@@ -70,7 +73,7 @@ def test_popularity_is_a_number_of_people(relation: FactRelation) -> None:
 
 
 def test_the_first_facts_of_a_relation_are_a_fair_sample(shipped: FactFile) -> None:
-    # Were they in alphabetical order or by popularity, the first tenth would be far from the whole.
+    # If sorted by name or popularity, the first tenth would differ from the whole.
     for relation in shipped.relations:
         subjects = [fact.subject for fact in relation.facts]
         assert subjects != sorted(subjects)
@@ -115,7 +118,9 @@ def test_some_facts(shipped: FactFile, relation: str, subject: str, object_: str
         ("us_city_state", "Springfield"),
     ],
 )
-def test_what_is_ambiguous_or_tells_its_answer_is_left_out(shipped: FactFile, relation: str, subject: str) -> None:
+def test_ambiguous_facts_and_those_that_contain_their_answer_are_left_out(
+    shipped: FactFile, relation: str, subject: str
+) -> None:
     (facts,) = [each.facts for each in shipped.relations if each.name == relation]
     assert subject not in {fact.subject for fact in facts}
 
@@ -193,7 +198,7 @@ def test_a_damaged_file_is_named_in_one_line(
 @pytest.mark.parametrize(
     ("content", "says"), [(None, "cannot be read"), (b"", "not valid JSON"), (b'{"a', "not valid JSON"), (b"[]", "")]
 )
-def test_a_file_that_is_missing_or_cut_off_is_named(made_up_facts: Path, content: bytes | None, says: str) -> None:
+def test_a_missing_or_truncated_file_is_named(made_up_facts: Path, content: bytes | None, says: str) -> None:
     made_up_facts.unlink() if content is None else made_up_facts.write_bytes(content)
     with pytest.raises(UserError, match=f"{says}.*install forgetmeter again"):
         read_fact_file(made_up_facts)

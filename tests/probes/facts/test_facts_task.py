@@ -1,4 +1,7 @@
-"""The task of the built-in facts, on a small made-up file and as it is shipped."""
+"""The built-in facts as a task, on a small made-up file and as shipped.
+
+Covers ``probes.facts.task``, ``probes.by_relation`` and ``probes.loading``.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def test_the_answers_of_the_relation_compete_in_the_blank(made_up_facts: Path) -
     }
 
 
-def test_popularity_that_is_not_known_is_left_out(made_up_facts: Path) -> None:
+def test_unknown_popularity_is_left_out(made_up_facts: Path) -> None:
     task = facts(made_up_facts, ":templates=0")
     assert [item.fields.get("popularity") for item in task.items] == ["500", "9", None, None]
 
@@ -83,7 +86,7 @@ def test_a_limit_takes_the_same_facts_of_each_relation_and_phrasing(made_up_fact
     assert few.description.official_size == 8
 
 
-def test_the_content_hash_follows_what_is_asked_and_what_is_right(made_up_facts: Path) -> None:
+def test_the_content_hash_depends_on_question_and_answers(made_up_facts: Path) -> None:
     before = {item.id: item.content_hash for item in facts(made_up_facts).items}
     assert len(set(before.values())) == len(before)
     text = made_up_facts.read_text()
@@ -129,7 +132,7 @@ def test_an_answer_without_candidates_is_a_bug(made_up_facts: Path) -> None:
         task.judge([ClozeAnswer(vocabulary=VocabularyAnswer(("a",) * 5, 1, -1.0, -2.0))])
 
 
-def test_what_is_there_of_each_relation_is_counted(made_up_facts: Path) -> None:
+def test_facts_of_each_relation_are_counted(made_up_facts: Path) -> None:
     task = facts(made_up_facts, limit=1)
     assert isinstance(task, CountsRelations)
     assert [(each.relation, each.read, each.items) for each in task.relations] == [("ruler", 6, 6), ("colour", 2, 2)]
@@ -144,7 +147,7 @@ def test_what_is_there_of_each_relation_is_counted(made_up_facts: Path) -> None:
         (":template=0", "has no option 'template'; did you mean 'templates'?"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_any_work(options: str, says: str) -> None:
+def test_invalid_requests_are_refused_up_front(options: str, says: str) -> None:
     (problem,) = task_problems(f"facts{options}")
     assert says in problem
     with pytest.raises(UserError):
@@ -164,7 +167,7 @@ def test_the_shipped_facts_need_no_data_folder(tmp_path: Path) -> None:
 
 
 def test_ids_and_hashes_of_the_shipped_facts_are_stable() -> None:
-    # Runs that are stored are paired by these: a change of facts, phrasings or their order needs a new version.
+    # Stored runs are paired by these: changed facts, phrasings or order need a new version.
     items = load_task("facts:relations=country_capital", limit=2).items
     assert [(item.id, item.fields["subject"], item.content_hash) for item in items[:2]] == [
         ("facts/country_capital/0/0", "Liberia", "fedbde977a624710"),
@@ -173,6 +176,6 @@ def test_ids_and_hashes_of_the_shipped_facts_are_stable() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "3", True])
-def test_a_limit_is_a_whole_number_from_1(limit):
+def test_a_limit_is_a_positive_integer(limit):
     with pytest.raises(UserError, match="is not a positive integer"):
         load_task("facts:templates=0", limit=limit)

@@ -1,3 +1,9 @@
+"""LAMA's items from files in its layout, and damaged files.
+
+Covers ``probes.lama.task``, ``probes.lama.questions``, ``probes.lama.relations``, ``probes.json_lines`` and
+``probes.by_relation``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -69,7 +75,7 @@ def test_multi_token_asks_among_candidates_under_the_same_ids(data: Path) -> Non
     assert not {item.content_hash for item in plain.items} & {item.content_hash for item in multi.items}
 
 
-def test_a_hash_follows_everything_that_is_asked(data: Path, write: Callable[..., None]) -> None:
+def test_a_hash_depends_on_everything_that_is_asked(data: Path, write: Callable[..., None]) -> None:
     path = data / "LAMA" / "TREx" / "P20.jsonl"
     seen = set()
     for facts in (
@@ -91,11 +97,11 @@ def test_evidence_asks_every_sentence(data: Path) -> None:
         "lama/trex/P19/2/0": "Ada came from ___.",
     }
     assert task.description.filters == {"incomplete fact": 2, "no evidence": 7, "not one blank": 1}
-    # Each fact without evidence, and each sentence, counts as one question.
+    # A fact without evidence counts as one question, as does each sentence.
     assert task.description.official_size == 13
 
 
-def test_a_relation_without_any_evidence_is_refused_where_it_was_asked_for(data: Path) -> None:
+def test_a_relation_without_evidence_is_refused_on_request(data: Path) -> None:
     with pytest.raises(UserError, match="relation P36 .* cannot be asked by source=evidence.*use source=template"):
         load_task("lama/trex:source=evidence:relations=P19+P36", data=data)
 
@@ -160,7 +166,7 @@ def test_the_names_are_canonical(data: Path) -> None:
         ("lama/squad:source=evidence", "has no option 'source'"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_any_work(data: Path, name: str, says: str) -> None:
+def test_invalid_requests_are_refused_up_front(data: Path, name: str, says: str) -> None:
     (problem,) = task_problems(name, data=data)
     assert says in problem
     with pytest.raises(UserError):
@@ -187,7 +193,7 @@ def test_what_cannot_be_asked_is_said_before_any_work(data: Path, name: str, say
         ("lama/conceptnet", "ConceptNet", "'{lama}/ConceptNet/test.jsonl' does not exist; fetch it again"),
     ],
 )
-def test_missing_files_are_named_before_any_work(data: Path, name: str, lost: str, says: str) -> None:
+def test_missing_files_are_named_up_front(data: Path, name: str, lost: str, says: str) -> None:
     lama_folder = data / "LAMA"
     for path in lama_folder.glob(lost) if "*" in lost else [lama_folder / lost]:
         path.rename(data / f"lost-{path.name}")
@@ -196,7 +202,7 @@ def test_missing_files_are_named_before_any_work(data: Path, name: str, lost: st
         raise UserError(problem)
 
 
-def test_google_re_needs_only_the_files_that_it_asks_for(data: Path) -> None:
+def test_google_re_needs_only_the_requested_files(data: Path) -> None:
     (data / "LAMA" / "Google_RE" / "date_of_birth_test.jsonl").unlink()
     assert task_problems("lama/google_re:relations=place_of_birth", data=data) == []
 
@@ -263,7 +269,7 @@ def test_damaged_sentences_are_named_with_the_line(
         load_task("lama/squad", data=data)
 
 
-def test_a_folder_in_a_files_place_is_a_users_error(data: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_a_user_error(data: Path) -> None:
     path = data / "LAMA" / "Squad" / "test.jsonl"
     path.unlink()
     path.mkdir()

@@ -1,3 +1,8 @@
+"""LAMA's metrics, against plain counts.
+
+Covers ``probes.lama.task`` and ``probes.cloze``.
+"""
+
 from __future__ import annotations
 
 import math
@@ -47,11 +52,11 @@ def test_the_papers_metric_ignores_case_spaces_and_sentences_asked_before(task: 
     assert [outcome.metrics.get("paper_p_at_1") for outcome in judgement.outcomes] == [1, 0, 0, 0, 0, 0, None]
     assert "duplicate" in task.items[-1].fields
     assert judgement.metrics["paper_p_at_1"] == pytest.approx(1 / 6)
-    # P20 has no sentence of its own, so that two relations count.
+    # P20 has no sentence of its own, so two relations count.
     assert judgement.metrics["paper_p_at_1_macro"] == pytest.approx((1 / 3 + 0) / 2)
 
 
-def test_candidates_come_first_where_there_are_both(task: Task) -> None:
+def test_candidates_take_precedence(task: Task) -> None:
     answers: list[Answer | None] = [None] * len(task.items)
     answers[1] = ClozeAnswer((-3.0, -1.0, -2.0), said("Oz", rank=6))
     (outcome,) = task.judge(answers).outcomes
@@ -79,7 +84,7 @@ def test_candidates_come_first_where_there_are_both(task: Task) -> None:
         ((-math.inf, -1.0, -2.0), False, "Mildendo", 3, None),
     ],
 )
-def test_ties_and_what_is_no_number(
+def test_ties_and_values_that_are_not_numbers(
     task: Task,
     candidates: tuple[float, ...],
     correct: bool,
@@ -105,7 +110,7 @@ def test_a_token_whose_likelihood_is_no_number_is_wrong(task: Task) -> None:
     assert (outcome.correct, outcome.rank, outcome.metrics["p_at_5"]) == (False, None, 0)
 
 
-def test_nothing_answered(task: Task) -> None:
+def test_no_answers(task: Task) -> None:
     judgement = task.judge([None] * len(task.items))
     assert (judgement.outcomes, judgement.metrics) == ((), {})
 
@@ -123,7 +128,7 @@ def test_answers_of_another_kind_are_a_bug(task: Task, answer: Answer, error: ty
         task.judge([answer, *[None] * (len(task.items) - 1)])
 
 
-def test_candidates_are_needed_where_they_are_what_is_asked(data: Path) -> None:
+def test_candidates_are_required_if_asked_for(data: Path) -> None:
     task = load_task("lama/trex:multi_token=true", data=data)
     with pytest.raises(ValueError, match="3 choices, but 0 were scored"):
         task.judge([ClozeAnswer(vocabulary=said("x")), *[None] * (len(task.items) - 1)])
@@ -145,7 +150,7 @@ def test_totals_are_those_of_a_plain_count(task: Task, seed: int) -> None:
     reciprocal: dict[str, list[float]] = {}
     for item, said_of_it in zip(task.items, answers, strict=True):
         if said_of_it is not None:
-            # The order of a stable sort from the likeliest on; the first of equals is the prediction.
+            # A stable sort from the likeliest on; the first of equals is the prediction.
             order = sorted(range(len(item.choices)), key=lambda place: -said_of_it.candidates[place])
             right.setdefault(item.fields["relation"], []).append(order[0] == item.gold[0])
             reciprocal.setdefault(item.fields["relation"], []).append(1 / (1 + order.index(item.gold[0])))
@@ -157,7 +162,7 @@ def test_totals_are_those_of_a_plain_count(task: Task, seed: int) -> None:
 
 
 @given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, -math.inf]), min_size=1, max_size=8))
-def test_ranks_are_places_in_one_order_and_the_first_is_the_prediction(values: list[float]) -> None:
+def test_ranks_follow_one_order_and_the_first_is_the_prediction(values: list[float]) -> None:
     choices = [str(place) for place in range(len(values))]
     ranked = [rank_candidates(values, gold, choices) for gold in range(len(values))]
     if not any(map(math.isfinite, values)):

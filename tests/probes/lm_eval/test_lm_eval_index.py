@@ -1,3 +1,8 @@
+"""The index of lm-evaluation-harness's tasks, against lm-eval's own.
+
+Covers ``probes.lm_eval.index``.
+"""
+
 from __future__ import annotations
 
 from lm_eval.tasks._index import TaskIndex
@@ -24,7 +29,7 @@ def test_well_known_tasks_and_groups_are_found() -> None:
 
 
 def test_each_file_defines_the_task_it_is_listed_for() -> None:
-    # Every 400th; lm-eval's own index is the reference, and takes 20 s for all of them.
+    # Every 400th: lm-eval's own index, the reference, takes 20 s for all.
     names = sorted(task_files())[::400]
     assert len(names) > 20
     for name in names:

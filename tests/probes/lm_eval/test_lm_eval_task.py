@@ -1,3 +1,8 @@
+"""Tasks of lm-evaluation-harness: prompts, choices and metrics, against lm-eval.
+
+Covers ``probes.lm_eval.task``, ``probes.lm_eval.documents`` and ``probes.loading``.
+"""
+
 from __future__ import annotations
 
 import json
@@ -27,7 +32,7 @@ DOCUMENTS = [
     {"q": "Is fire cold?", "choices": ["no", "yes, it is"], "label": 0},
     {"q": "Is tea wet?", "choices": ["maybe", "yes"], "label": 1},
 ]
-"""Made up, as are the definitions below; real tasks are in the tests marked `data`."""
+"""Made up, like the definitions below; real tasks are in the tests marked `data`."""
 
 
 def write_task(folder: Path, name: str, definition: str, data: str) -> Path:
@@ -87,13 +92,13 @@ def test_items_keep_prompts_choices_and_gold(made_up: Path) -> None:
     assert len({item.content_hash for item in task.items}) == 3
 
 
-def test_a_limit_takes_the_first_and_their_hashes_stay(made_up: Path) -> None:
+def test_a_limit_takes_the_first_items_with_unchanged_hashes(made_up: Path) -> None:
     whole, part = load_task("choosing"), load_task("choosing", limit=2)
     assert [i.content_hash for i in part.items] == [i.content_hash for i in whole.items][:2]
     assert part.description.official_size == 3
 
 
-def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path) -> None:
+def test_judging_gives_lm_evals_metrics_and_the_ledgers_fields(made_up: Path) -> None:
     judgement = load_task("choosing").judge(scored((-2.0, -1.5), (-4.0, -5.0), (-3.0, -3.5)))
     first, second, third = judgement.outcomes
     assert (first.correct, first.prediction, first.gold, first.rank, first.margin) == (
@@ -106,7 +111,7 @@ def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path)
     assert (second.correct, second.prediction, second.margin) == (True, "no", 1.0)
     assert (third.correct, third.prediction, third.rank, third.margin) == (False, "maybe", 2, -0.5)
     assert first.loglikelihoods == (-2.0, -1.5)
-    # By length, "yes, it is" (-0.5 a character) beats "no" (-2), and "yes" loses to "maybe" (-0.6 against -1.17).
+    # Per character, "yes, it is" (-0.5) beats "no" (-2), and "yes" (-1.17) loses to "maybe" (-0.6).
     assert [o.metrics["acc_norm"] for o in judgement.outcomes] == [1.0, 0.0, 0.0]
     assert judgement.metrics == pytest.approx({"acc": 2 / 3, "acc_norm": 1 / 3})
 
@@ -114,7 +119,7 @@ def test_judging_gives_lm_evals_metrics_and_what_the_ledger_needs(made_up: Path)
 def own_task(
     folder: Path, documents: Sequence[dict[str, Any]], metric: str = "acc", more: str = "", target: str = "label"
 ) -> Task:
-    """A task of these documents, each with ``q``, ``choices`` and ``label``."""
+    """Make a task of these documents, each with ``q``, ``choices`` and ``label``."""
     (folder / "own.json").write_text("\n".join(json.dumps(document) for document in documents))
     definition = (
         f"output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: '{target}'\n"
@@ -128,18 +133,18 @@ def own_task(
 @pytest.mark.parametrize(
     ("metric", "values", "right", "prediction", "rank", "margin"),
     [
-        # A character of the long answer is likelier, the answer itself is not.
+        # The long answer is likelier per character, but not as a whole.
         ("acc", (-4.0, -5.0), False, "no", 2, -1.0),
         ("acc_norm", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
         ("acc_bytes", (-4.0, -5.0), True, "yes, it is", 1, 1.5),
-        # What is unlikely by itself has gained more.
+        # The answer that is unlikely without the question gains more.
         ("acc_mutual_info", (-4.0, -5.0, -1.0, -9.0), True, "yes, it is", 1, 7.0),
         ("exact_match", (-4.0, -0.5), True, "yes, it is", None, None),
         ("exact_match", (-0.5, -4.0), False, "no", None, None),
         ("exact_match", (-4.0, -5.0), False, "", None, None),
     ],
 )
-def test_prediction_rank_and_margin_are_those_of_the_measure_that_decides(
+def test_prediction_rank_and_margin_follow_the_deciding_metric(
     made_up: Path, metric: str, values: tuple[float, ...], right: bool, prediction: str, rank: int, margin: float
 ) -> None:
     task = own_task(made_up, [{"q": "Is fire hot?", "choices": ["no", "yes, it is"], "label": 1}], metric)
@@ -151,7 +156,7 @@ def test_prediction_rank_and_margin_are_those_of_the_measure_that_decides(
 
 @given(st.lists(st.floats(-30, 0), min_size=6, max_size=6), st.integers(0, 2))
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_what_is_right_is_what_was_predicted(made_up: Path, values: list[float], label: int) -> None:
+def test_right_answers_are_those_predicted(made_up: Path, values: list[float], label: int) -> None:
     choices = ["a", "bb bb", "ccc ccc ccc"]
     for metric in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info"):
         task = own_task(made_up, [{"q": "Which?", "choices": choices, "label": label}], metric)
@@ -171,7 +176,9 @@ def test_of_several_right_answers_all_are_shown(made_up: Path) -> None:
     "values",
     [(math.nan, math.nan), (math.nan, -1.0), (-1.0, math.nan), (-math.inf, -math.inf), (math.inf, -1.0)],
 )
-def test_nothing_that_is_not_a_number_is_an_answer(made_up: Path, values: tuple[float, float], label: int) -> None:
+def test_values_that_are_not_numbers_are_never_an_answer(
+    made_up: Path, values: tuple[float, float], label: int
+) -> None:
     for metric in ("acc", "acc_norm", "exact_match"):
         task = own_task(made_up, [{"q": "A", "choices": ["x", "y"], "label": label}], metric)
         judgement = task.judge([RequestScores(RequestScore(value, is_greedy=True) for value in values)])
@@ -217,13 +224,13 @@ def test_an_empty_choice_leaves_its_item_out_even_at_the_beginning(made_up: Path
 
 
 def test_right_answers_in_two_forms_are_not_judged_by_the_first(made_up: Path) -> None:
-    """lm-eval learns from its first document whether there may be several, and judges the others wrong."""
+    """lm-eval decides by its first document whether there may be several, and misjudges the others."""
     for labels in (("1", "[0, 1]"), ("[0, 1]", "1")):
         task = own_task(made_up, [GOOD | {"label": label} for label in labels], target="{{label}}")
         assert [item.problem is None for item in task.items] == [True, False]
 
 
-def test_a_metric_that_cannot_be_computed_is_refused_before_anything_is_asked(made_up: Path) -> None:
+def test_an_unsupported_metric_is_refused_up_front(made_up: Path) -> None:
     documents = [GOOD | {"choices": ["x", "y", "z"], "label": label} for label in (0, 1, 2)]
     definition = (
         "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n"
@@ -255,7 +262,7 @@ def test_equal_choices_that_are_both_wrong_are_asked(made_up: Path) -> None:
     assert item.problem is None
 
 
-def test_how_a_task_is_scored_is_known_before_its_data_is_read(made_up: Path) -> None:
+def test_the_scoring_of_a_task_is_known_without_its_data(made_up: Path) -> None:
     assert task_problems("choosing") == task_problems("completing") == []
     assert "has output type generate_until, which is not supported" in task_problems("writing")[0]
     (made_up / "child.yaml").write_text("include: writing.yaml\ntask: child\n")
@@ -275,12 +282,12 @@ def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
     assert judgement.metrics["perplexity"] == pytest.approx(2.71828 ** (5.5 / 3), rel=1e-4)
 
 
-def test_tasks_that_are_written_out_are_refused(made_up: Path) -> None:
+def test_generation_tasks_are_refused(made_up: Path) -> None:
     with pytest.raises(UserError, match="output type generate_until"):
         load_task("writing")
 
 
-def test_missing_data_says_what_to_do(made_up: Path) -> None:
+def test_missing_data_gives_a_hint(made_up: Path) -> None:
     with pytest.raises(UserError, match="set HF_DATASETS_CACHE to a folder"):
         load_task("dataless")
 
@@ -305,7 +312,7 @@ def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
     assert [(r.context, r.continuation) for item in ours.items for r in item.requests] == expected
 
 
-def test_a_template_reaches_nothing_but_its_document(made_up: Path) -> None:
+def test_a_template_can_only_use_its_document(made_up: Path) -> None:
     run = f"touch {made_up}/ran"
     template = "{{ cycler.__init__.__globals__.os.system('" + run + "') }}{{q}}"
     with pytest.raises(UserError, match="can be asked"):

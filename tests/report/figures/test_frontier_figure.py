@@ -1,4 +1,7 @@
-"""Charts of what a size, and a speed, retains."""
+"""Charts of size and speed against what is retained.
+
+Covers ``report.words.size_words``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ FRONTIER = Frontier(
 )
 
 
-def test_the_smallest_size_and_a_speed_that_was_measured_are_drawn() -> None:
+def test_the_smallest_size_and_a_measured_speed_are_drawn() -> None:
     assert shown_measures(FRONTIER) == ("smallest_bytes", SPEED)
     alone = Frontier("m", "t", (FRONTIER.points[0], FRONTIER.points[3]))
     assert shown_measures(alone) == ("smallest_bytes",)
@@ -43,7 +46,7 @@ def test_sizes_are_named_from_small_to_large() -> None:
     assert [row[0] for row in figure.table.rows] == ["1", "", "", ""]
 
 
-def test_speeds_are_named_from_fast_to_slow_and_what_was_simulated_has_none() -> None:
+def test_speeds_are_named_from_fast_to_slow_without_simulated_ones() -> None:
     figure = frontier_figure(FRONTIER, SPEED, EARLIER)
     assert (figure.name, figure.title) == ("frontier-speed-org-tiny-piqa", "org/tiny: speed")
     assert figure.note == "Unbeaten, from fast to slow: 1 both: 50% pruned · 2 baseline."
@@ -51,7 +54,7 @@ def test_speeds_are_named_from_fast_to_slow_and_what_was_simulated_has_none() ->
     assert "2 of 3 variants" in figure.alternative
 
 
-def test_every_point_says_what_it_is() -> None:
+def test_every_point_has_a_text() -> None:
     rows = next(iter(frontier_figure(FRONTIER, SPEED, EARLIER).chart.to_dict()["datasets"].values()))
     assert rows[1]["text"] == "both: 50% pruned: 1,500 tokens/s, 90.0% retained"
     assert [row["cost"] for row in rows] == [100, 1500, 120]

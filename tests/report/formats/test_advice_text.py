@@ -1,4 +1,7 @@
-"""Advice as a reader and as a program sees it."""
+"""Advice as text and as JSON.
+
+Covers ``report.formats.advice_json`` and ``results.advice``.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ ADVICE = Advice(
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
+def test_the_answer_comes_first_and_is_complete(width: int) -> None:
     text = advice_text(ADVICE, width=width).plain
     lines = text.splitlines()
     assert lines[0] == f"Take {BEST}"
@@ -71,17 +74,17 @@ def test_the_answer_comes_first_and_all_of_it_is_said(width: int) -> None:
     assert "Asked: 4 candidates, 300 items each; 3 candidates, 900 items each." in words
     assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words
     assert "forgetmeter report runs/a/last" in words
-    # What is to be copied is not broken.
+    # Commands to copy are not wrapped.
     assert max(len(line) for line in lines if not line.startswith("make it")) <= width
 
 
-def test_what_is_clearly_behind_is_not_called_alike() -> None:
+def test_recipes_clearly_behind_are_not_called_equal() -> None:
     assert [each.recipe for each in ADVICE.alike] == [SMALL]
     alone = replace(ADVICE, finalists=(ADVICE.finalists[0], ADVICE.finalists[2]))
     assert "indistinguishable" not in advice_text(alone, width=100).plain.lower()
 
 
-def test_how_to_make_it_depends_on_what_can_store_it() -> None:
+def test_the_command_depends_on_the_storage_format() -> None:
     def made(size: Sized, model: str = "org/model") -> str:
         advice = replace(ADVICE, model=model, sizes={**ADVICE.sizes, BEST: size})
         return " ".join(advice_text(advice, width=100).plain.split())
@@ -93,7 +96,7 @@ def test_how_to_make_it_depends_on_what_can_store_it() -> None:
     assert "takes dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
 
 
-def test_as_json_nothing_is_lost() -> None:
+def test_json_is_complete() -> None:
     document = json.loads(advice_json(ADVICE))
     assert (document["recipe"], document["format"]) == (BEST, "compressed-tensors")
     assert document["finalists"][1]["behind"] == {"value": 0.01, "low": -0.01, "high": 0.03}
@@ -105,7 +108,7 @@ def test_as_json_nothing_is_lost() -> None:
     assert document["unusable"] == [{"recipe": "l1_heads:attention:0.5", "reason": "no heads"}]
 
 
-def test_commands_can_be_pasted_whatever_a_folder_is_called() -> None:
+def test_commands_quote_odd_folder_names() -> None:
     name = "./a model; $(touch pasted) 'x'"
     text = advice_text(replace(ADVICE, model=name, runs=(name,)), width=200).plain
     compress, report = (line.partition("forgetmeter ")[2] for line in text.splitlines()[-2:])

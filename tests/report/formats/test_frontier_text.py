@@ -1,3 +1,8 @@
+"""The frontier as a text table.
+
+Covers ``report.words.size_words``.
+"""
+
 from __future__ import annotations
 
 from forgetmeter.report.formats.frontier_text import frontier_text
@@ -11,7 +16,7 @@ def point(recipe, retained, sizes, speed, pareto, *, simulated=False):
     return FrontierPoint(recipe, Estimate(retained, retained - 0.01, min(1, retained + 0.01)), costs, simulated, pareto)
 
 
-def test_variants_stand_by_what_they_retain_and_the_unbeaten_are_marked():
+def test_variants_are_sorted_by_what_they_retain_and_the_undominated_marked():
     small = point("dynamic_int8:overall", 0.5, (4e6, 4e6, 1e6, 1e6), 50.0, ("quantized_bytes",), simulated=True)
     pruned = point("l1_unstructured:overall:0.3", 0.7, (4e6, 3e6, 4e6), None, ("bitmask_bytes",))
     whole = point("baseline", 1.0, (4e6, 4e6, 4e6, 4e6), 1234.0, ("dense_bytes", "tokens_per_second"))
@@ -20,7 +25,7 @@ def test_variants_stand_by_what_they_retain_and_the_unbeaten_are_marked():
     rows = [line.split() for line in lines[3:6]]
     assert [row[0] for row in rows] == ["baseline", "l1_unstructured:overall:0.3", "dynamic_int8:overall"]
     assert rows[0][1:] == ["100.0%", "[99.0,", "100.0]", "4.00", "*", "4.00", "4.00", "4.00", "1,234", "*"]
-    # Of an older record the smallest size is not known; what is simulated has no speed worth showing.
+    # An older record lacks the smallest size; a simulated variant shows no speed.
     assert rows[1][4:] == ["4.00", "3.00", "*", "4.00", "—", "—"]
     assert rows[2][4:] == ["4.00", "4.00", "1.00", "*", "1.00", "—"]
     assert len({len(line.rstrip()) for line in lines[3:6]}) <= 3

@@ -1,3 +1,8 @@
+"""Forgotten items as text.
+
+Covers ``report.formats.ledger_rows``.
+"""
+
 from __future__ import annotations
 
 from forgetmeter.report.formats.ledger_rows import ledger_markdown
@@ -28,25 +33,25 @@ def test_the_first_lines_are_the_answer() -> None:
     assert lines[4].startswith("Whether they are lost or only displaced is unknown")
 
 
-def test_without_the_tasks_items_it_says_so() -> None:
+def test_missing_items_are_reported() -> None:
     ledger = Ledger("m", "dynamic_int8:overall", "t", (), LedgerCount("all", "all", 1, 2, 3, 4), (), (), (), (), False)
     text = ledger_text(ledger, (), status="forgotten", total=0, width=140).plain
     assert "is unknown: the task's items are missing or damaged" in text
 
 
-def test_a_column_that_says_nothing_new_is_left_out() -> None:
+def test_a_redundant_column_is_left_out() -> None:
     assert "right answer, as before  now   rank" in shown(entry("forgotten", "London", "london", "b"))
     assert "right answer, as now  before  " in shown(entry("gained", "a", "b", "a"), status="gained")
     assert "right answer  before  now" in shown(entry("wrong", "a", "b", "c"), status="wrong")
 
 
-def test_answers_that_begin_alike_are_told_apart() -> None:
+def test_answers_with_a_shared_beginning_stay_distinct() -> None:
     text = shown(entry("forgotten", f"{BEGINNING}paper.", f"{BEGINNING}paper.", f"{BEGINNING}glass."))
     assert "…paper." in text
     assert "…glass." in text
 
 
-def test_a_long_question_is_told_by_its_end_and_a_sentence_by_its_beginning() -> None:
+def test_a_long_question_keeps_its_end_and_a_sentence_its_beginning() -> None:
     long = "word " * 60
     question = shown(entry("forgotten", "a", "a", "b", statement=f"{long} why?"), width=80)
     assert " why?" in question
@@ -54,7 +59,7 @@ def test_a_long_question_is_told_by_its_end_and_a_sentence_by_its_beginning() ->
     assert "Oz is ___" in sentence
 
 
-def test_nothing_to_show_is_said() -> None:
+def test_an_empty_ledger_is_reported() -> None:
     assert "No gained items to show." in shown(status="gained")
     ledger = Ledger("m", "r", "t", (), LedgerCount("all", "all", 0, 0, 0, 7), (), (), (), ())
     assert "gets none of 7 items right" in ledger_text(ledger, (), status="forgotten", total=0, width=80).plain

@@ -1,3 +1,8 @@
+"""The tables in Markdown and LaTeX.
+
+Covers ``report.formats.show_latex`` and ``report.formats.show_markdown``.
+"""
+
 from __future__ import annotations
 
 import re
@@ -14,7 +19,7 @@ def test_markdown_tables(summary: Summary) -> None:
     assert r"| `baseline` | 71.2% \[69.1, 73.2\] | — | — | — | — | — |" in lines
     assert r"| `l1_unstructured:attention:0.1` | 68.1% | 3.1 \[1.1, 5.1\] | 91.2% | 63 | 10.0% | 0.200 |" in lines
     assert any(line.endswith(r"| \<0.001 \* |") for line in lines)
-    # Every row of a table has as many cells as its heading.
+    # Each row of a table has as many cells as its heading.
     for start in (place for place, line in enumerate(lines) if line.startswith("| recipe")):
         end = lines.index("", start)
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines[start:end]}) == 1

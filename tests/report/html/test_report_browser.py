@@ -1,4 +1,7 @@
-"""The page in a real browser: Debian's chromium and its driver, through selenium."""
+"""The page in a real browser: Debian's chromium and its driver, through selenium.
+
+Covers ``report.html.page``.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def opened(driver: webdriver.Chrome, page: Path) -> Iterator[webdriver.Chrome]:
     driver.get_log("browser"), driver.get_log("performance")
     driver.get(page.as_uri())
     yield driver
-    # Only where something is kept: cleared by one page, it may be gone after the next one has kept something.
+    # Only if something is stored: clearing may take effect after the next page has stored something.
     driver.execute_script("try { if (localStorage.length) localStorage.clear() } catch (error) {}")
     severe = [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     assert not severe
@@ -77,7 +80,7 @@ def size(driver: webdriver.Chrome, width: int) -> None:
 
 
 def rows(driver: webdriver.Chrome) -> list[str]:
-    # In one step, as the page replaces its rows at any time.
+    # In one step, since the page may replace its rows at any time.
     script = "return Array.from(document.querySelectorAll('#ledger-table tbody tr'), (row) => row.innerText)"
     found: list[str] = driver.execute_script(script)
     return found
@@ -113,7 +116,7 @@ def test_markup_in_the_data_is_text_and_nothing_runs(opened: webdriver.Chrome) -
     assert any(SCRIPT in row for row in rows(opened))
     assert opened.execute_script("return window.hacked") is None
     assert not opened.find_elements(By.CSS_SELECTOR, "img, main script, td b, td i")
-    # Three of its own: the theme, the data, the page.
+    # The page's own three: theme, data, page.
     assert len(opened.find_elements(By.TAG_NAME, "script")) == 3
 
 
@@ -123,7 +126,7 @@ def test_even_a_script_that_got_in_would_not_run(opened: webdriver.Chrome) -> No
         "document.body.append(script);"
     )
     assert opened.execute_script("return window.hacked") is None
-    opened.get_log("browser")  # that it was refused is said there
+    opened.get_log("browser")  # where the refusal is logged
 
 
 def test_the_ledger_is_searched_by_text_recipe_kind_and_relation(opened: webdriver.Chrome) -> None:
@@ -147,16 +150,16 @@ def test_the_ledger_is_searched_by_text_recipe_kind_and_relation(opened: webdriv
 def test_the_ledger_is_searched_by_relation_and_recipe(opened: webdriver.Chrome) -> None:
     Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value(HALF)
     assert len(search(opened, "p1", number=2)) == 2
-    # Words are found wherever they stand: the relation's in words, the question's, the right answer's.
+    # Words are found in the relation, the question and the right answer.
     assert len(search(opened, f'{RELATION.upper()} 3 "QUOTED" CITY', number=1)) == 1
     Select(opened.find_element(By.ID, "ledger-recipe")).select_by_value("")
     assert all("50% pruned" in row for row in search(opened, "50% PRUNED", number=5))
 
 
-def test_what_is_forgotten_in_some_words_only_can_be_chosen(
+def test_facts_forgotten_in_only_some_phrasings_can_be_selected(
     driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Facts in two phrasings: of the first both are forgotten, of the second one.
+    # Facts in two phrasings: both are forgotten of the first fact, one of the second.
     folder = tmp_path_factory.mktemp("phrasings") / "run"
     right = {"baseline": [True] * 8, HALF: [False, False, True, False, True, True, True, True]}
     write_hostile_run(str(folder), right, recipes=("baseline", HALF), phrasings=2)
@@ -203,7 +206,7 @@ def test_a_table_of_numbers_is_sorted_by_value(opened: webdriver.Chrome) -> None
     assert values == ["11.7%", "91.7%", "100.0%", "—"]
 
 
-def test_the_theme_is_switched_and_remembered(opened: webdriver.Chrome) -> None:
+def test_the_theme_can_be_switched_and_is_remembered(opened: webdriver.Chrome) -> None:
     opened.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
     )
@@ -214,7 +217,7 @@ def test_the_theme_is_switched_and_remembered(opened: webdriver.Chrome) -> None:
     assert dark != light
 
     def remembered(_: object) -> bool:
-        # A busy browser may store it a little later, or clear only then what the page before had kept.
+        # A busy browser may store it late, or only now clear what the previous page stored.
         Select(opened.find_element(By.ID, "theme")).select_by_value("dark")
         opened.refresh()
         return background(opened) == dark
@@ -236,7 +239,7 @@ def test_the_page_is_never_wider_than_the_screen(opened: webdriver.Chrome, width
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_headings_are_in_order_and_every_drawing_says_what_it_shows(opened: webdriver.Chrome) -> None:
+def test_headings_are_in_order_and_every_drawing_has_a_description(opened: webdriver.Chrome) -> None:
     levels = [int(each.tag_name[1]) for each in opened.find_elements(By.CSS_SELECTOR, "h1, h2, h3, h4")]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -249,7 +252,7 @@ def test_headings_are_in_order_and_every_drawing_says_what_it_shows(opened: webd
     assert len(ids) == len(set(ids))
 
 
-def test_a_point_says_what_it_is_where_it_is_touched(opened: webdriver.Chrome) -> None:
+def test_touching_a_point_shows_its_text(opened: webdriver.Chrome) -> None:
     point = opened.find_element(By.CSS_SELECTOR, ".hero svg .mark:last-of-type")
     opened.execute_script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true, clientX: 50}))", point)
     tip = opened.find_element(By.CSS_SELECTOR, ".tip")

@@ -1,3 +1,5 @@
+"""The report's first sentences."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -47,19 +49,19 @@ def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = (), chanc
             "Pruning 20% of BOTH costs 4.0% of that. Pruning 30% of BOTH costs 70.0%.",
         ),
         ((0.6, 0.2), "Pruning 10% of BOTH already costs 40.0%."),
-        # What is retained again at a higher level does not make that level affordable.
+        # A higher level that retains more again does not count as affordable.
         (
             (0.999, 0.7, 0.999),
             "Pruning 10% of BOTH costs 0.1% of that. Pruning 20% of BOTH costs 30.0%.",
         ),
     ],
 )
-def test_how_far_pruning_may_go(retained, said):
+def test_the_affordable_level(retained, said):
     both = said.replace("BOTH", "attention and feed-forward")
     assert both in sentences(BASELINE, curves=(curve("attention", 0.1), curve("overall", *retained)))
 
 
-def test_the_widest_scope_is_spoken_of():
+def test_the_widest_scope_is_reported():
     assert "Pruning 10% of feed-forward already costs" in sentences(
         BASELINE, curves=(curve("attention", 0.9), curve("feed_forward", 0.5))
     )
@@ -76,11 +78,11 @@ def test_the_widest_scope_is_spoken_of():
         ({"drop": Estimate(0.1, 0.05, 0.2), "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
     ],
 )
-def test_a_cost_is_nothing_only_where_the_interval_says_so(changed, said):
+def test_a_cost_is_zero_only_if_the_interval_supports_it(changed, said):
     assert said in sentences(BASELINE, replace(INT8, **changed))
 
 
-def test_what_is_known_is_said_as_it_is():
+def test_what_the_baseline_knows_is_stated():
     assert "It knows 80.0% of 1,000 facts (guessing: 5.0%)." in sentences(BASELINE)
     assert "It knows all but 2 of 10,000 facts" in sentences(
         replace(BASELINE, items=10_000, accuracy=Estimate(0.9998, 0.999, 1.0))

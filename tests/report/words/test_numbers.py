@@ -1,3 +1,5 @@
+"""Numbers and sizes as text."""
+
 from __future__ import annotations
 
 import pytest

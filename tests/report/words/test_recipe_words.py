@@ -1,3 +1,5 @@
+"""Recipes and tasks in words."""
+
 import pytest
 
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things
@@ -15,17 +17,17 @@ from forgetmeter.specs.method_facts import EARLIER
         ("what a plug-in writes", "what a plug-in writes"),
     ],
 )
-def test_a_recipe_is_said_in_words(recipe, words):
+def test_recipes_in_words(recipe, words):
     assert recipe_in_words(recipe, EARLIER) == words
 
 
-def test_options_are_named_only_where_two_tasks_would_have_the_same_name():
+def test_options_are_named_only_to_distinguish_tasks():
     assert task_label("bear:templates=0", ["bear:templates=0", "piqa"]) == "bear"
     both = ["facts:templates=0", "facts:templates=3"]
     assert [task_label(task, both) for task in both] == both
 
 
-def test_items_of_probes_are_facts_where_each_is_asked_once():
+def test_items_are_called_facts_if_each_is_asked_once():
     assert [things("lama/trex", 2), things("facts:templates=0", 1), things("piqa", 1)] == ["facts", "fact", "item"]
     assert [things("facts", 2), things("bear:templates=0+1", 1), things("facts:odd=1", 2)] == [
         "questions",

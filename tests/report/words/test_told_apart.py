@@ -1,3 +1,8 @@
+"""Long answers shortened so that different ones stay different.
+
+Covers ``report.html.long_answers``.
+"""
+
 from __future__ import annotations
 
 import numpy as np
@@ -10,7 +15,7 @@ from forgetmeter.report.words.told_apart import told_apart
 BEGINNING = "Provide the guinea pig with a cage full of bedding made of ripped "
 
 
-def test_a_long_beginning_that_answers_share_is_left_out() -> None:
+def test_a_long_shared_beginning_is_left_out() -> None:
     assert told_apart([BEGINNING + "paper.", BEGINNING + "jeans."]) == ["…paper.", "…jeans."]
     assert told_apart(["red paint", "red brush"]) == ["red paint", "red brush"]
     assert told_apart([BEGINNING, BEGINNING]) == [BEGINNING.strip()] * 2
@@ -24,7 +29,7 @@ def test_different_answers_stay_different(answers: list[str]) -> None:
     assert len(set(told)) == len({" ".join(each.split()) for each in answers})
 
 
-def test_answers_to_one_item_are_told_apart_wherever_they_were_given() -> None:
+def test_answers_to_one_item_stay_distinct_across_variants() -> None:
     alike = LongAnswers(40)
     golds = ([BEGINNING + "paper.", "yes"], np.array([0, 1]))
     afters = ([BEGINNING + "jeans.", "no"], np.array([0, 1]))
@@ -35,7 +40,7 @@ def test_answers_to_one_item_are_told_apart_wherever_they_were_given() -> None:
     assert list(alike.among(items, afters)) == [(0, "…jeans.")]
 
 
-def test_short_answers_are_left_as_they_are() -> None:
+def test_short_answers_are_unchanged() -> None:
     alike = LongAnswers(100)
     answers = ([BEGINNING + "paper.", BEGINNING + "jeans."], np.array([0, 1]))
     alike.see(np.array([1, 1]), answers)

@@ -1,3 +1,8 @@
+"""A task's answers as arrays, against the stored outcomes.
+
+Covers ``records.outcome``.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -20,7 +25,7 @@ def half(task: MadeUpTask, recipe: str, random: np.random.Generator) -> np.ndarr
     return random.random(task.items) < 0.5
 
 
-def test_arrays_are_those_of_the_outcomes(tmp_path: str) -> None:
+def test_arrays_match_the_outcomes(tmp_path: str) -> None:
     tasks = (MadeUpTask("one", 30, relations=3, popularity=True), MadeUpTask("other", 20))
     recipes = [PRUNED, "dynamic_int8:overall"]
     run = open_run(write_made_up_run(f"{tmp_path}/run", recipes=recipes, right=half, tasks=tasks))
@@ -61,7 +66,7 @@ def test_a_variant_with_other_items_in_another_order(write_run: Callable[..., st
     assert found.paired[1].tolist() == [False, True, False, True, False]
     assert found.correct[1].tolist() == [False, False, False, True, True]
     assert found.margin[1, [1, 3, 4]].tolist() == [1, 3, 9]
-    # The baseline said 4 where it was right, and 5 elsewhere.
+    # The baseline answered 4 if right, else 5.
     assert found.changed[1].tolist() == [False, False, False, True, False]
 
 

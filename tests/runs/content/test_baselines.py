@@ -1,3 +1,5 @@
+"""What guessing and the majority answer get right."""
+
 from __future__ import annotations
 
 import pandas as pd
@@ -22,7 +24,7 @@ def test_chance_and_majority() -> None:
     assert found["b"] == TaskBaselines(1, 1.0, 1.0)
 
 
-def test_a_task_without_choices_has_none() -> None:
+def test_a_task_without_choices_has_no_baselines() -> None:
     items = pd.DataFrame({"task": ["a", "a"], "gold": [[0], []], "choices": [2, 0], "among": [None] * 2})
     assert task_baselines(items) == {"a": TaskBaselines(2, None, None)}
 
@@ -40,7 +42,7 @@ def test_no_items() -> None:
 
 
 def test_the_majority_answer_is_that_of_the_relation() -> None:
-    # Place 0 is right most often in one relation, place 1 in the other; over both lists, each in two of four.
+    # Place 0 is right most often in one relation, place 1 in the other; overall, each in two of four.
     items = pd.DataFrame(
         {
             "task": ["a"] * 7,

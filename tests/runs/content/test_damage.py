@@ -1,4 +1,4 @@
-"""Files that look whole by their footer and are not."""
+"""Files with an intact footer and damaged content."""
 
 from __future__ import annotations
 

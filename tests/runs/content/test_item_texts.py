@@ -1,3 +1,8 @@
+"""Items as lines of text.
+
+Covers ``runs.content.statement`` and ``runs.items_table``.
+"""
+
 from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescription
 from forgetmeter.runs.content.item_texts import read_item_texts
 from forgetmeter.runs.items_table import items_parquet
@@ -18,7 +23,7 @@ def test_a_cloze_is_its_sentence_with_a_blank():
     assert (read.ids, read.hashes) == (["t/0"], ["h0"])
 
 
-def test_a_question_is_its_context_and_a_shared_ending_is_what_is_asked():
+def test_a_question_is_its_context_or_a_shared_ending():
     asked = item(0, requests=(Request("Q?", " a"), Request("Q?", " b")))
     ending = item(1, requests=(Request("Because a", " it fell"), Request("Because b", " it fell")))
     mixed = item(2, cloze=Cloze("A is ", ".", "candidates"))

@@ -1,4 +1,4 @@
-"""Tiny random models of transformers' text architectures, each as its configuration says, and variants of them."""
+"""Tiny random models of transformers' text architectures, and variants of their configurations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SMALL = {name: size for size, names in _SIZES.items() for name in names.split()
 _SMALL |= {"eos_token_id": 2, "decoder_start_token_id": 2, "mask_token_id": 4, "use_mamba_kernels": False}
 
 _NO = None
-"""An option that this configuration must not be given."""
+"""Marks an option that must not be passed to the configuration."""
 _MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8}
 _LATENT = {"num_key_value_heads": 4}
 _SPECIAL: dict[str, dict[str, Any]] = {
@@ -107,7 +107,7 @@ _REASONS = {
     ),
 }
 SKIPPED = {architecture: reason for reason, names in _REASONS.items() for architecture in names.split()}
-"""Architectures that have no tiny text model here, and why."""
+"""Architectures without a tiny text model here, and why."""
 
 _LONGROPE = {
     "rope_type": "longrope",
@@ -197,7 +197,7 @@ _VARIANTS: dict[str, tuple[Family, str, dict[str, Any]]] = {
     "xmod of one language": ("encoder", "xmod", {"default_language": "en_XX"}),
     "funnel with attention factorized": ("encoder", "funnel", {"attention_type": "factorized"}),
 }
-# Their logits would be so large that rounding alone would be more than what is tested.
+# Their logits would be so large that rounding alone would exceed the tolerance.
 _LARGE_LOGITS = "minicpm3 qwen3_5_moe_text qwen3_5_text qwen3_next rembert ultrabert xlm-roberta-xl"
 _SMALL_WEIGHTS = "jamba lfm2 llama gpt2 mamba phi bloom qwen3_next bert convbert fnet t5 bart"
 
@@ -207,9 +207,9 @@ class Configuration:
     """One model.
 
     Attributes:
-        family: How it answers.
+        family: Its family.
         model_type: The architecture.
-        options: What its configuration is given beside small sizes.
+        options: Arguments of its configuration beyond the small sizes.
         scale: Standard deviation of its weight matrices.
     """
 
@@ -219,7 +219,7 @@ class Configuration:
     scale: float = 0.15
 
     def model(self) -> PreTrainedModel:
-        """Build it, the same each time."""
+        """Build the model, deterministically."""
         make = CONFIG_MAPPING[self.model_type]
         special = {**_SPECIAL.get(self.model_type, {}), **self.options}
         default = make()
@@ -228,7 +228,7 @@ class Configuration:
             special["is_decoder"] = True
         if self.family == "encoder-decoder":
             special["decoder_start_token_id"] = 2
-        # Under one name each: a size must not win over an option by another name for the same.
+        # One name each: a size must not override an option given by an alias.
         aliases = getattr(make, "attribute_map", {})
         merged = {aliases.get(name, name): value for name, value in [*options.items(), *special.items()]}
         given = {name: value for name, value in merged.items() if value is not _NO}
@@ -236,15 +236,15 @@ class Configuration:
         torch.manual_seed(0)
         model_class = getattr(transformers, name if isinstance(name, str) else name[0])
         model: PreTrainedModel = model_class(make(**given)).eval()
-        # Some cannot make the cache that a plain call fills, where all of their few layers are recurrent.
+        # Some cannot make the cache of a plain call if all their layers are recurrent.
         model.config.use_cache = False
         with torch.no_grad():
-            # Initial weights are small and biases zero: logits would hardly differ.
+            # Initial weights are too small to move the logits, and biases are zero.
             for parameter in model.parameters():
                 if parameter.dim() > 1:
                     parameter.normal_(0, self.scale)
                 else:
-                    # Some are left as the memory was.
+                    # Some are left uninitialized.
                     parameter.nan_to_num_(0.0).clamp_(-9, 9)
                     parameter.add_(torch.randn_like(parameter), alpha=self.scale / 4)
         return model
@@ -253,7 +253,7 @@ class Configuration:
 def _has(default: Any, name: str) -> bool:
     try:
         return hasattr(default, name)
-    except Exception:  # noqa: BLE001 - some configurations raise errors of their own
+    except Exception:  # noqa: BLE001 - some configurations raise their own errors
         return False
 
 

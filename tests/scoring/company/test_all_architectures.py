@@ -1,4 +1,7 @@
-"""Every text architecture of transformers: what is scored in company is what plain calls say of each text alone."""
+"""Batched scores of every text architecture in transformers, against plain calls of each text alone.
+
+Covers ``scoring.company.finding`` and ``scoring.company.trial``.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.encoder import run_encoder
 
 TOLERANCE = 1e-5
-"""Nats, of a whole log-likelihood."""
+"""In nats, for a whole log-likelihood."""
 USUAL = {"decoder": "packed", "encoder": "padded", "encoder-decoder": "padded, padded"}
 LESS = {
     "padded": (
@@ -30,7 +33,7 @@ LESS = {
     ),
     "equal lengths": "convbert fnet funnel nystromformer yoso",
 }
-"""Architectures that share less than is usual in their family, which for decoders is rows with branches."""
+"""Architectures that share less than others of their family (for decoders: rows with branches)."""
 LESS_VARIANTS = {
     "roberta with is_decoder=True": "padded",
     "falcon with alibi": "padded",
@@ -70,9 +73,9 @@ USUALLY_RUN = (
     "t5 as encoder-decoder",
     "nllb-moe that drops tokens",
 )
-"""What the tests take; `make architectures` tries all."""
+"""Those tested by default; `make architectures` tests all."""
 WORDS = ["the", "inn", "in", "a", "thin", "hint", "of", "tea", "and", "it", "hits", "nine", "tin", "things"]
-"""Each begins with a space where it follows another, and is a few tokens long."""
+"""Each is a few tokens long, and preceded by a space where it follows another."""
 
 
 def phrase(dice: random.Random, words: int) -> str:
@@ -80,7 +83,7 @@ def phrase(dice: random.Random, words: int) -> str:
 
 
 def continuations() -> list[Item]:
-    """Questions of one and the same and of other beginnings, short and long, and texts that repeat themselves."""
+    """Return questions with shared and different beginnings, short and long, and repetitive texts."""
     dice = random.Random(0)
     items = []
     for words in (1, 2, 2, 5, 9, 12):
@@ -99,7 +102,7 @@ def statements() -> list[Item]:
 
 @torch.no_grad()
 def alone(model: PreTrainedModel, ids: list[int], **given: list[int]) -> torch.Tensor:
-    """Log-probabilities that a plain call gives, float64, shape ``(tokens, vocabulary)``."""
+    """Return log-probabilities of a plain call, float64, shape ``(tokens, vocabulary)``."""
     inputs = {name: torch.tensor([value]) for name, value in given.items()}
     logprobs: torch.Tensor = model(input_ids=torch.tensor([ids]), **inputs).logits[0].double().log_softmax(-1)
     return logprobs
@@ -148,7 +151,7 @@ WITNESSES = {
 
 
 def farthest(name: str) -> tuple[str, float]:
-    """Return what rows share, and by how many nats a log-likelihood is off at most."""
+    """Return what rows share, and the largest error of a log-likelihood in nats."""
     configuration = CONFIGURATIONS[name]
     make, items_of, expected_of = WITNESSES[configuration.family]
     model, tokenizer, items = configuration.model(), make(), items_of()
@@ -158,7 +161,7 @@ def farthest(name: str) -> tuple[str, float]:
     expected = torch.tensor([x for item in items for x in expected_of(model, tokenizer, item)], dtype=torch.float64)
     assert expected.std() > 0.01
     difference = float((torch.tensor(found, dtype=torch.float64) - expected).abs().max())
-    # Each model is tried once: this is what the engines were told.
+    # Each model is tried once; the engines use this result.
     rows, texts = find_sharing(loaded, run_encoder, longest=1)
     return f"{rows.level}, {texts.level}" if configuration.family == "encoder-decoder" else rows.level, difference
 
@@ -171,7 +174,7 @@ def expected_level(name: str) -> str:
     return next(found, USUAL[configuration.family])
 
 
-def test_there_are_many() -> None:
+def test_there_are_many_architectures() -> None:
     assert len(CONFIGURATIONS) >= 250
     assert not {each.model_type for each in CONFIGURATIONS.values()} & set(SKIPPED)
     assert {*USUALLY_RUN, *REFUSED, *LESS_VARIANTS} <= set(CONFIGURATIONS)
@@ -184,7 +187,7 @@ def test_there_are_many() -> None:
         for name in CONFIGURATIONS
     ],
 )
-def test_company_changes_nothing(name: str) -> None:
+def test_batching_changes_nothing(name: str) -> None:
     if name in REFUSED:
         with pytest.raises(UserError, match=REFUSED[name]):
             farthest(name)

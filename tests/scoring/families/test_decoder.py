@@ -1,3 +1,9 @@
+"""Decoders' scores, against each request alone and lm-eval.
+
+Covers ``scoring.asked``, ``scoring.company.finding``, ``scoring.company.trial``, ``scoring.engine`` and
+``scoring.question``.
+"""
+
 from __future__ import annotations
 
 import random
@@ -30,7 +36,7 @@ WORDS = ["the", "inn", "in", "a", "thin", "hint", "of", "tea", "and", "it", "hit
 
 
 def made_up_items(*, seed: int, count: int = 12) -> list[Item]:
-    """Questions of random words with 1 to 4 choices; some share contexts, some share continuations."""
+    """Make questions of random words with 1 to 4 choices; some share contexts, some share continuations."""
     dice = random.Random(seed)
 
     def phrase(most: int) -> str:
@@ -49,7 +55,7 @@ def made_up_items(*, seed: int, count: int = 12) -> list[Item]:
 
 
 def one_by_one(model: LlamaForCausalLM, items: list[Item]) -> list[list[RequestScore]]:
-    """The brute-force reference: each request alone, in full, without any batching."""
+    """Score each request alone, in full, without batching: the brute-force reference."""
     tokenizer = make_tokenizer()
     scores = []
     for item in items:
@@ -82,7 +88,7 @@ def assert_close(ours: list[list[RequestScore]], theirs: list[list[RequestScore]
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 64, 4096])
-def test_scores_are_those_of_each_request_alone(batch_tokens: int) -> None:
+def test_scores_match_each_request_alone(batch_tokens: int) -> None:
     model, items = make_llama(), made_up_items(seed=1)
     loaded = wrap(model, make_tokenizer())
     assert_close(engine_scores(loaded, items, batch_tokens=batch_tokens), one_by_one(model, items))
@@ -90,7 +96,7 @@ def test_scores_are_those_of_each_request_alone(batch_tokens: int) -> None:
 
 def test_greedy_answers_are_recognized() -> None:
     model, tokenizer = make_llama(), make_tokenizer()
-    # A random model mostly continues with bytes that are no text: look for a context after which it does not.
+    # A random model mostly continues with invalid bytes: look for a context where it does not.
     for context in (f"{one} {other}" for one in WORDS for other in WORDS):
         with torch.no_grad():
             best = int(model(torch.tensor([tokenizer(context)["input_ids"]])).logits[0, -1].argmax())
@@ -104,7 +110,7 @@ def test_greedy_answers_are_recognized() -> None:
     assert [score.is_greedy for score in scores] == [True, False]
 
 
-def test_where_all_tokens_are_as_likely_only_the_first_is_greedy() -> None:
+def test_among_equally_likely_tokens_only_the_first_is_greedy() -> None:
     model = make_llama(tied=False)
     with torch.no_grad():
         model.lm_head.weight.zero_()
@@ -125,7 +131,7 @@ def test_a_quantized_head_sees_every_position_as_it_does_in_the_model() -> None:
     assert score.loglikelihood == pytest.approx(expected, abs=1e-5)
 
 
-def test_scores_are_those_of_lm_eval() -> None:
+def test_scores_match_lm_eval() -> None:
     model, tokenizer, items = make_llama(seed=2), make_tokenizer(), made_up_items(seed=2)
     peer = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4)
     instances = [Instance("loglikelihood", {}, (r.context, r.continuation), 0) for item in items for r in item.requests]
@@ -134,7 +140,7 @@ def test_scores_are_those_of_lm_eval() -> None:
     assert_close(engine_scores(wrap(model, tokenizer), items), theirs)
 
 
-def test_the_share_done_rises_to_one() -> None:
+def test_progress_rises_to_one() -> None:
     engine = Engine(wrap(make_llama(), make_tokenizer()), batch_tokens=64)
     shares: list[float] = []
     engine.score(engine.prepare(made_up_items(seed=1)), on_advance=shares.append)
@@ -143,7 +149,7 @@ def test_the_share_done_rises_to_one() -> None:
     assert shares[-1] == 1.0
 
 
-def test_prepared_items_serve_a_changed_model() -> None:
+def test_prepared_items_can_be_used_with_a_changed_model() -> None:
     model, items = make_llama(), made_up_items(seed=4)
     engine = Engine(wrap(model, make_tokenizer()))
     prepared = engine.prepare(items)
@@ -155,7 +161,7 @@ def test_prepared_items_serve_a_changed_model() -> None:
     assert_close(after, one_by_one(model, items))
 
 
-def test_only_wanted_positions_reach_the_head() -> None:
+def test_only_needed_positions_reach_the_head() -> None:
     model, items = make_llama(), made_up_items(seed=5)
     seen: list[int] = []
     engine = Engine(wrap(model, make_tokenizer()))
@@ -164,7 +170,7 @@ def test_only_wanted_positions_reach_the_head() -> None:
     engine.score(prepared)
     requests = tokenize_requests([r for item in items for r in item.requests], make_tokenizer(), max_length=512)
     wanted = {request.inputs[: len(request.inputs) - n] for request in requests for n in range(len(request.targets))}
-    # Places that several requests share are looked at once.
+    # Positions shared by several requests are computed once.
     assert len(wanted) <= sum(seen) <= sum(len(request.targets) for request in requests)
 
 
@@ -173,11 +179,11 @@ def level(model: PreTrainedModel) -> str:
     return find_sharing(loaded, run_decoder, longest=64)[0].level
 
 
-def test_branches_are_tried_on_the_model_itself() -> None:
+def test_branches_are_tested_on_the_model_itself() -> None:
     assert level(make_llama()) == "packed"
 
     class Stubborn(LlamaForCausalLM):
-        """Takes no notice of masks and positions: branches would see each other."""
+        """Ignores masks and positions, so branches would see each other."""
 
         def forward(self, input_ids, **_):  # type: ignore[no-untyped-def]
             return super().forward(input_ids=input_ids)

@@ -1,4 +1,7 @@
-"""Masked language models: the paper's loop and lm-pub-quiz are the witnesses."""
+"""Masked language models, against the paper's loop and lm-pub-quiz.
+
+Covers ``scoring.asked``.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ STATEMENTS = [
 
 @pytest.mark.parametrize("loaded", [bert(), roberta()], ids=["bert", "roberta"])
 @pytest.mark.parametrize("batch_tokens", [1, 4096])
-def test_pseudo_loglikelihoods_are_those_of_lm_pub_quiz(loaded: Loaded, batch_tokens: int) -> None:
+def test_pseudo_loglikelihoods_match_lm_pub_quiz(loaded: Loaded, batch_tokens: int) -> None:
     peer = Evaluator.from_model(
         loaded.model, model_type="MLM", tokenizer=loaded.tokenizer, device="cpu", capitalize=False
     )
@@ -56,7 +59,7 @@ def test_pseudo_loglikelihoods_are_those_of_lm_pub_quiz(loaded: Loaded, batch_to
 
 
 def padded_loop(loaded: Loaded, item: Item) -> tuple[float, int, list[str]]:
-    """The paper's way: pad to 128, logits at every position, softmax over the vocabulary at the mask."""
+    """Score as the paper does: pad to 128, logits at every position, softmax over the vocabulary at the mask."""
     tokenizer = loaded.tokenizer
     given = tokenizer(
         item.cloze.filled(tokenizer.mask_token), padding="max_length", max_length=128, return_tensors="pt"
@@ -73,8 +76,8 @@ def padded_loop(loaded: Loaded, item: Item) -> tuple[float, int, list[str]]:
 
 
 @pytest.mark.parametrize(("loaded", "answer"), [(bert(), "Paris"), (roberta(), "the")], ids=["bert", "roberta"])
-def test_masks_are_filled_as_by_the_papers_loop(loaded: Loaded, answer: str) -> None:
-    # At the start of a text there is no space, and in RoBERTa's vocabulary "the" without one is two tokens.
+def test_masks_are_filled_as_in_the_papers_loop(loaded: Loaded, answer: str) -> None:
+    # A text starts without a space, and in RoBERTa's vocabulary "the" without one is two tokens.
     statements = STATEMENTS if answer == "Paris" else STATEMENTS[::2]
     asked = items("vocabulary", statements, (answer,))
     engine = Engine(loaded)
@@ -86,7 +89,7 @@ def test_masks_are_filled_as_by_the_papers_loop(loaded: Loaded, answer: str) -> 
         assert (found.vocabulary.rank, list(found.vocabulary.top)) == (rank, top)
 
 
-def test_what_cannot_be_asked_is_counted_by_reason() -> None:
+def test_items_that_cannot_be_asked_are_counted_by_reason() -> None:
     asked = [
         *items("vocabulary", STATEMENTS[:1], ("Wien",)),
         *items("vocabulary", [("the " * 200, ".")], ("Paris",)),
@@ -114,7 +117,7 @@ def test_a_tokenizer_without_a_mask_is_refused() -> None:
         Engine(maskless).prepare(items("vocabulary", STATEMENTS, ("Paris",)))
 
 
-def test_a_sequence_that_is_asked_for_twice_is_read_once() -> None:
+def test_a_repeated_sequence_is_read_once() -> None:
     asked = [*items("vocabulary", STATEMENTS[:1], ("Paris",)), *items("vocabulary", STATEMENTS[:1], ("Rome",))]
     engine = Engine(bert())
     prepared = engine.prepare(asked)
@@ -128,14 +131,14 @@ def test_a_sequence_that_is_asked_for_twice_is_read_once() -> None:
     assert first.vocabulary.rank != second.vocabulary.rank
 
 
-def test_a_task_of_which_nothing_can_be_asked_is_refused() -> None:
+def test_a_task_without_any_valid_item_is_refused() -> None:
     with pytest.raises(UserError, match=r"'bert' cannot be asked any of the 3 items \(answer is not one token .*: 3\)"):
         Engine(bert()).prepare(items("vocabulary", STATEMENTS, ("Wien",)))
 
 
 @pytest.mark.parametrize("among", ["vocabulary", "answers", "candidates"])
 def test_a_text_with_a_mask_of_its_own_is_left_out(among: str) -> None:
-    """Else the first of the two masks would be read, wherever the blank is."""
+    """Otherwise the first of the two masks would be read, wherever the blank is."""
     clozes = [("The capital of [MASK] is ", "."), ("The capital of France is ", ".")]
     asked = items(among, clozes, ("paris", "rome"))
     prepared = Engine(bert()).prepare(asked)

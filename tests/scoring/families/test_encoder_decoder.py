@@ -1,4 +1,4 @@
-"""Encoder-decoders: lm-eval's own seq2seq backend, and brute force, are the witnesses."""
+"""Encoder-decoders, against lm-eval's seq2seq backend and brute force."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def assert_as_lm_eval(loaded: Loaded, items: list[Item]) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("loaded", [t5(), bart()], ids=["t5", "bart"])
 @pytest.mark.parametrize("name", ["piqa", "winogrande", "boolq"])
-def test_all_choices_of_fifty_questions_are_as_lm_evals(loaded: Loaded, name: str) -> None:
+def test_all_choices_of_fifty_questions_match_lm_eval(loaded: Loaded, name: str) -> None:
     assert_as_lm_eval(loaded, list(load_task(name, limit=50).items))
 
 
 @pytest.mark.parametrize("loaded", [t5(), bart()], ids=["t5", "bart"])
-def test_odd_requests_are_as_lm_evals(loaded: Loaded) -> None:
+def test_odd_requests_match_lm_eval(loaded: Loaded) -> None:
     requests = [
         Request("", "tea"),
         Request("  ", "tea"),
@@ -77,7 +77,7 @@ def cloze_items(*, among: str) -> list[Item]:
 
 
 def decoded(model: PreTrainedModel, context: list[int], written: list[int]) -> torch.Tensor:
-    """Log-probabilities, at each place of what is written, of the token that comes next."""
+    """Return log-probabilities of the next token at each position of the target."""
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([context]), decoder_input_ids=torch.tensor([written])).logits
     logprobs: torch.Tensor = logits[0].log_softmax(-1)
@@ -124,9 +124,9 @@ def test_bart_ranks_whole_texts() -> None:
     ],
     ids=["t5", "bart"],
 )
-def test_the_vocabulary_is_ranked_where_the_blank_is(loaded: Loaded, mask: str, before) -> None:  # type: ignore[no-untyped-def]
+def test_the_vocabulary_is_ranked_at_the_blank(loaded: Loaded, mask: str, before) -> None:  # type: ignore[no-untyped-def]
     engine = Engine(loaded)
-    # In these vocabularies "e" is one token, and " the" too.
+    # "e" and " the" are one token in these vocabularies.
     items = [
         Item("x/0", "", Cloze("the inn has ", ".", "vocabulary"), ("the",), (0,)),
         Item("x/1", "", Cloze("", " is in the inn", "vocabulary"), ("e",), (0,)),

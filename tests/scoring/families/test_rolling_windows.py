@@ -1,4 +1,7 @@
-"""Texts in windows, against lm-evaluation-harness: its windows, its log-likelihoods, its metrics."""
+"""Long texts in windows, against lm-eval: windows, log-likelihoods and metrics.
+
+Covers ``scoring.families.decoder``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ TEXTS = (
 
 
 @given(st.integers(1, 60), st.integers(1, 12))
-def test_windows_are_lm_evals(length: int, window: int) -> None:
+def test_windows_match_lm_eval(length: int, window: int) -> None:
     tokens = list(range(1, length + 1))
     expected = [
         ((*inputs, predicted[-1]), len(inputs) + 1 - len(predicted))
@@ -49,7 +52,7 @@ def text_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("window", [7, 64, 512])
-def test_perplexity_is_lm_evals(text_file: Path, window: int) -> None:
+def test_perplexity_matches_lm_eval(text_file: Path, window: int) -> None:
     loaded = wrap(make_llama(), make_tokenizer())
     name = f"perplexity:file={text_file}" + ("" if window == 512 else f":window={window}")
     judgement = evaluate(loaded, [name])[name]
@@ -76,7 +79,7 @@ def test_perplexity_is_lm_evals(text_file: Path, window: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _documents_are_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its class is abstract: a document of any data set; here they are the texts themselves.
+    # lm-eval's class is abstract; here the documents are the texts themselves.
     monkeypatch.setattr(LmEvalPerplexityTask, "doc_to_target", staticmethod(lambda doc: doc))
 
 
@@ -84,18 +87,18 @@ def _paired(texts: list[str], values: list[float]) -> list[tuple[str, float]]:
     return list(zip(texts, values, strict=True))
 
 
-def test_a_tokenizer_that_begins_texts_begins_them_once() -> None:
+def test_special_tokens_are_added_once() -> None:
     tokenizer = make_bart_tokenizer()
     model = make_llama()
     model.resize_token_embeddings(len(tokenizer))
     loaded = wrap(model, tokenizer)
     (answer,) = Engine(loaded).score(Engine(loaded).prepare([_item("the inn")]))
     assert isinstance(answer, TextAnswer)
-    # Without the beginning and the end that this tokenizer puts around each text.
+    # Without the special tokens that this tokenizer puts around each text.
     assert answer.tokens == len(tokenizer("the inn", add_special_tokens=False)["input_ids"])
 
 
-def test_only_decoders_are_asked() -> None:
+def test_only_decoders_are_supported() -> None:
     encoder = wrap(make_bert(len(make_bart_tokenizer())), make_bart_tokenizer())
     encoder_decoder = wrap(make_t5(), make_t5_tokenizer())
     with pytest.raises(UserError, match="is a masked language model; perplexity is supported only for decoders"):

@@ -1,3 +1,8 @@
+"""Sequences that share prefixes, packed into rows.
+
+Covers ``scoring.company.limits`` and ``scoring.rows.batch``.
+"""
+
 from __future__ import annotations
 
 from hypothesis import given, settings
@@ -10,7 +15,7 @@ from forgetmeter.scoring.rows.prefix_tree import Packed, WantedSequence, group_r
 
 @st.composite
 def wanted(draw: st.DrawFn) -> list[WantedSequence]:
-    """Sequences of a tiny alphabet, so that beginnings and whole sequences coincide often."""
+    """Generate sequences over a tiny alphabet, so that prefixes and whole sequences often coincide."""
     many = draw(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=1, max_size=12))
     return [
         WantedSequence(
@@ -24,7 +29,7 @@ def wanted(draw: st.DrawFn) -> list[WantedSequence]:
 
 
 def seen_by_slot(packed: Packed, *, vocabulary: bool) -> dict[int, tuple[int, tuple[int, ...], int]]:
-    """Read back from the rows, by the definition of one, what the model sees where each slot is read."""
+    """Return the context, the tokens seen and the target of each slot, by the definition of a row."""
     found = {}
     for row in packed.rows:
         parents = row.parents or tuple(range(ROOT, len(row.tokens) - 1))
@@ -41,9 +46,7 @@ def seen_by_slot(packed: Packed, *, vocabulary: bool) -> dict[int, tuple[int, tu
 
 @given(wanted(), st.integers(0, 20), st.integers(0, 20))
 @settings(deadline=None)
-def test_every_token_is_read_after_exactly_its_own_beginning(
-    some: list[WantedSequence], longest: int, mixed: int
-) -> None:
+def test_every_token_is_read_after_exactly_its_own_prefix(some: list[WantedSequence], longest: int, mixed: int) -> None:
     packed = pack(some, sharing=Sharing(branches=min(longest, mixed), lengths=mixed))
     single, whole = (seen_by_slot(packed, vocabulary=each) for each in (False, True))
     for sequence, path in zip(some, packed.paths, strict=True):
@@ -67,7 +70,7 @@ def test_every_token_is_read_after_exactly_its_own_beginning(
         assert {long.get((sequence.ranks_vocabulary, slot), inputs) for slot in path} == {inputs}
 
 
-def test_what_is_shared_is_read_once() -> None:
+def test_shared_prefixes_are_read_once() -> None:
     (row,) = pack(
         [WantedSequence((1, 2, 3, 4, 9), 4), WantedSequence((1, 2, 3, 5, 6, 9), 4)], sharing=Sharing(branches=99)
     ).rows
@@ -76,12 +79,12 @@ def test_what_is_shared_is_read_once() -> None:
     assert [(reading.place, reading.target) for reading in row.readings] == [(3, 9), (4, 6), (5, 9)]
 
 
-def test_sequences_that_differ_in_their_last_token_make_one_plain_row() -> None:
+def test_sequences_that_differ_only_in_the_last_token_make_one_plain_row() -> None:
     (row,) = pack([WantedSequence((1, 2, 8), 2), WantedSequence((1, 2, 9), 2)], sharing=Sharing()).rows
     assert (row.tokens, row.branched, len(row.readings)) == ((1, 2), False, 2)
 
 
-def test_sequences_that_share_little_stand_apart() -> None:
+def test_sequences_that_share_little_get_separate_rows() -> None:
     some = [WantedSequence((0, *[first] * 9), 1) for first in (1, 2)]
     assert len(pack(some, sharing=Sharing(branches=99)).rows) == 2
 
@@ -99,7 +102,7 @@ def test_batches_hold_every_row_once_and_keep_to_the_budget(shapes: list[tuple[i
 
 @given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 30), st.integers(0, 30))
 @settings(deadline=None)
-def test_rows_are_grouped_only_with_those_they_may_be_beside(lengths: list[int], mixed: int, equal: int) -> None:
+def test_rows_are_batched_only_with_compatible_rows(lengths: list[int], mixed: int, equal: int) -> None:
     rows = [Row((0,) * length) for length in lengths]
     for batch in group_rows(rows, batch_tokens=64, sharing=Sharing(lengths=mixed, batch=equal)):
         longest = max(len(row.tokens) for row in batch)

@@ -1,4 +1,7 @@
-"""Every architecture, read in packed and padded batches, against each sequence alone."""
+"""Every architecture in packed and padded batches, against each sequence alone.
+
+Covers ``scoring.company.finding``, ``scoring.company.trial``, ``scoring.rows.batch`` and ``scoring.rows.reading``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.rows.reading import read
 
 NO_BRANCHES = {"bloom"}
-"""Where positions are told by the attention mask alone."""
+"""Architectures whose positions follow from the attention mask alone."""
 
 
 def family(name: str) -> Family:
@@ -34,7 +37,7 @@ DECODERS = [name for name in ARCHITECTURES if family(name) == "decoder"]
 ENCODERS = [name for name in ARCHITECTURES if family(name) == "encoder"]
 
 
-def test_every_architecture_is_of_one_family() -> None:
+def test_every_architecture_belongs_to_one_family() -> None:
     assert {*DECODERS, *ENCODERS, *ENCODER_DECODERS} == set(ARCHITECTURES)
 
 
@@ -49,7 +52,7 @@ def sequences() -> list[WantedSequence]:
 
 
 def alone(model: PreTrainedModel, sequence: WantedSequence) -> float:
-    """The brute-force reference."""
+    """Score one sequence alone: the brute-force reference."""
     with torch.no_grad():
         logprobs = model(torch.tensor([sequence.tokens])).logits[0].log_softmax(-1)
     return sum(float(logprobs[place - 1, token]) for place, token in enumerate(sequence.tokens) if place >= 2)

@@ -1,3 +1,5 @@
+"""Tokens of contexts and continuations, against lm-eval."""
+
 from __future__ import annotations
 
 import pytest
@@ -28,7 +30,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("requests", [REQUESTS, REQUESTS[:1]])
-def test_ids_are_those_of_lm_eval(requests: list[Request]) -> None:
+def test_ids_match_lm_eval(requests: list[Request]) -> None:
     tokenizer = make_tokenizer()
     peer = HFLM(pretrained=make_llama(), tokenizer=tokenizer, batch_size=1)
     seen: list[tuple[list[int], list[int]]] = []
@@ -48,7 +50,7 @@ def test_ids_are_those_of_lm_eval(requests: list[Request]) -> None:
     ]
 
 
-def test_what_is_too_long_loses_its_beginning() -> None:
+def test_long_texts_lose_their_beginning() -> None:
     tokenizer = make_tokenizer()
     whole = tokenize_requests([Request("abcdefgh", "xyz")], tokenizer, max_length=100)[0]
     cut = tokenize_requests([Request("abcdefgh", "xyz")], tokenizer, max_length=5)[0]
@@ -56,25 +58,25 @@ def test_what_is_too_long_loses_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(("continuation", "says"), [("", NO_TOKENS), ("x" * 20, ANSWER_TOO_LONG)])
-def test_of_continuations_that_cannot_be_scored_it_is_said_why(continuation: str, says: str) -> None:
+def test_continuations_that_cannot_be_scored_give_a_reason(continuation: str, says: str) -> None:
     requests = [Request("a", "b"), Request("a", continuation)]
     assert tokenize_requests(requests, make_tokenizer(), max_length=10) == says
     assert tokenize_pairs(requests, make_tokenizer(), max_length=10) == says
 
 
-def test_a_continuation_that_is_one_token_with_its_context_has_no_tokens_of_its_own() -> None:
+def test_a_continuation_merged_into_its_context_has_no_tokens() -> None:
     """The tokenizer merges ``i`` and ``n``."""
     assert tokenize_requests([Request("the i", "n")], make_tokenizer(), max_length=10) == NO_TOKENS
 
 
-def test_without_a_token_to_begin_with_nothing_follows_no_context() -> None:
+def test_an_empty_context_needs_a_beginning_token() -> None:
     tokenizer = make_tokenizer()
     tokenizer.bos_token = tokenizer.eos_token = None
     assert tokenize_requests([Request("", "b")], tokenizer, max_length=10) == NO_CONTEXT
     assert tokenize_pairs([Request("", "b")], tokenizer, max_length=10) == NO_CONTEXT
 
 
-def test_a_context_that_loses_its_beginning_is_said_to() -> None:
+def test_a_truncated_context_is_reported() -> None:
     short, long = (Request("a" * length, "b") for length in (3, 30))
     for tokenize in (tokenize_requests, tokenize_pairs):
         found = tokenize([short, long], make_tokenizer(), max_length=10)
@@ -82,7 +84,7 @@ def test_a_context_that_loses_its_beginning_is_said_to() -> None:
         assert [each.is_cut for each in found] == [False, True]
 
 
-def test_the_end_is_found_whatever_letters_a_tokenizer_knows() -> None:
+def test_the_end_is_found_with_any_alphabet_of_the_tokenizer() -> None:
     for letters in ("ACGT", "xyz"):
         vocabulary = {"<s>": 0, "</s>": 1, **{letter: at for at, letter in enumerate(letters, 2)}}
         backend = Tokenizer(models.BPE(vocabulary, []))
@@ -94,8 +96,8 @@ def test_the_end_is_found_whatever_letters_a_tokenizer_knows() -> None:
 
 
 @pytest.mark.parametrize("template", ["$A </s>", "<s> $A </s>", "<s> $A </s> </s>", "<s> $A", "$A"])
-def test_what_ends_every_text_stands_neither_in_the_middle_nor_at_the_end(template: str) -> None:
-    """lm-eval leaves it there; the witness are the tokens of context and continuation without special ones."""
+def test_end_of_text_tokens_are_removed_in_the_middle_and_at_the_end(template: str) -> None:
+    """lm-eval keeps it; the reference is the tokens of context and continuation without special ones."""
     tokenizer = make_tokenizer()
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         template, special_tokens=[("<s>", 0), ("</s>", 1)]

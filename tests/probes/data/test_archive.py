@@ -1,3 +1,5 @@
+"""Where the probes' data is looked for."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,7 +11,7 @@ from forgetmeter.probes.data.archive import data_folder
 from forgetmeter.probes.registry import archives
 
 
-def test_what_is_given_wins_over_the_variable_and_that_over_the_cache(
+def test_the_argument_wins_over_the_variable_and_that_over_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "cache"))
@@ -20,7 +22,7 @@ def test_what_is_given_wins_over_the_variable_and_that_over_the_cache(
     assert data_folder(tmp_path) == tmp_path
 
 
-def test_a_folder_that_is_not_there_is_explained(tmp_path: Path) -> None:
+def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
     (tmp_path / "BEAR").mkdir()
     assert archives()["bear"].found(tmp_path) == tmp_path / "BEAR"
     with pytest.raises(UserError) as caught:

@@ -1,4 +1,4 @@
-"""The page's text, on good and on bad runs."""
+"""The report page on complete, unfinished and hostile runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALL = {"baseline": KNOWN, HALF: [False] * 6 + KNOWN[6:], MOST: [False] * 36, INT
 
 
 class Tags(HTMLParser):
-    """Collects what a browser would make of a page: its elements, and its text."""
+    """Collects a page's elements and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def page(tmp_path) -> str:
 def test_the_first_screen_has_the_answer_and_one_chart(page):
     screen = page[page.index("<main") : page.index("<nav")]
     text = " ".join(Tags(screen).text.split())
-    # 6 of the 30 known facts are forgotten at 50%, all at 90%; int8 changes nothing.
+    # 6 of the 30 known facts are forgotten at 50%, all at 90%, none by int8.
     assert "It knows 83.3% of 36 facts of lama/trex (guessing: 12.5%)." in text
     assert "Pruning 90% of attention and feed-forward costs 100.0%." in text
     assert "8-bit (both) forgets 0.0% of that; the change in accuracy is not beyond chance (drop 0.0 points, -" in text
@@ -69,7 +69,7 @@ def test_no_text_becomes_markup(page):
     assert "<i>1</i>" in tags.text
 
 
-def test_the_data_are_what_was_stored(page):
+def test_the_data_match_the_stored_run(page):
     found = re.search(r'<script type="application/json" id="ledger-data">(.*?)</script>', page, re.DOTALL)
     data = json.loads(found.group(1))
     task = data["tasks"][0]
@@ -78,7 +78,7 @@ def test_the_data_are_what_was_stored(page):
     assert half["total"] == len(half["item"]) == 6
 
 
-def test_nothing_is_named_that_would_be_fetched(page):
+def test_the_page_refers_to_nothing_external(page):
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)[^\"]*\"", page)
     assert "@import" not in page
     assert "default-src 'none'" in html.unescape(page)
@@ -99,7 +99,7 @@ def test_the_style_sheet_knows_every_colour_of_the_charts():
     assert not [colour for colour in colours if f'="{colour}"]' not in style]
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path):
+def test_an_unfinished_run_lists_what_is_missing(tmp_path):
     page = page_of(write_hostile_run(str(tmp_path / "run"), {"baseline": KNOWN, HALF: KNOWN}))
     assert "Not finished: 2 of 4 cells are done" in page
     assert f"missing: org/tiny, {TASK}" in page
@@ -135,19 +135,19 @@ def test_a_run_without_a_baseline_says_so(tmp_path):
         ({"baseline": [False] * 9, HALF: [True] * 9}, "So there is nothing to forget."),
     ],
 )
-def test_extreme_tasks_are_no_accident(tmp_path, answers, said):
+def test_extreme_tasks_are_shown(tmp_path, answers, said):
     text = " ".join(Tags(page_of(write_hostile_run(str(tmp_path / "run"), answers))).text.split())
     assert said in text
     assert "nan" not in text.lower().replace("nanos", "")
 
 
-def test_a_run_without_outcomes_is_one_clear_line(tmp_path):
+def test_a_run_without_outcomes_gives_a_one_line_error(tmp_path):
     run = open_run(write_hostile_run(str(tmp_path / "run"), {}, failed={HALF: "no room"}))
     with pytest.raises(UserError, match="has no outcomes to report; 1 cells? failed; run the study first"):
         make_report(run)
 
 
-def test_a_run_of_a_newer_schema_is_one_clear_line(tmp_path):
+def test_a_run_of_a_newer_schema_gives_a_one_line_error(tmp_path):
     location = write_hostile_run(str(tmp_path / "run"), ALL)
     store = RunStore(location)
     store.folder.write("study.json", to_json({**store.read_study(), "schema_version": SCHEMA_VERSION + 1}))

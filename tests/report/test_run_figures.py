@@ -1,4 +1,9 @@
-"""Charts: what is drawn is what was counted, text is escaped, and a chart comes with its table."""
+"""Charts: data match the counts, text is escaped, every chart has its table.
+
+Covers ``report.figures.drawer``, ``report.figures.drawing``, ``report.figures.drawing_process``,
+``report.figures.figure``, ``report.figures.heat_figure``, ``report.figures.recipes_figure``,
+``report.figures.retained_figure``, ``report.figures.theme`` and ``results.relation_shares``.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +62,7 @@ def test_curves_show_every_level_with_its_share(figures):
     assert shown.png.startswith(b"\x89PNG")
 
 
-def test_a_point_is_drawn_where_its_number_is(figures):
+def test_points_are_drawn_at_their_values(figures):
     root = ElementTree.fromstring(drawn(figures, "level").svg)
     places = {
         each.get("aria-label").split(":")[0]: [float(n) for n in re.findall(r"[\d.]+", each.get("transform"))]
@@ -66,15 +71,15 @@ def test_a_point_is_drawn_where_its_number_is(figures):
     }
     (x0, y0), (x50, y50), (x90, y90) = (places[f"both{at}"] for at in ("", ", 50.0% pruned", ", 90.0% pruned"))
     assert (x50 - x0) / (x90 - x0) == pytest.approx(5 / 9)
-    # Retained is 1, 0.8 and 0; in an SVG, y grows downwards.
+    # Retained is 1, 0.8 and 0; y grows downwards in SVG.
     assert (y50 - y0) / (y90 - y0) == pytest.approx(0.2)
 
 
-def test_recipes_on_no_curve_have_a_chart_of_their_own(figures):
+def test_recipes_on_no_curve_have_their_own_chart(figures):
     assert [row[0] for row in figures.recipes[0].figures[0].table.rows] == ["both: 8-bit"]
 
 
-def test_heat_shows_what_each_relation_forgets(figures, run):
+def test_the_heat_map_shows_what_each_relation_forgets(figures, run):
     shown = drawn(figures, "relations")
     assert shown.figure.table.columns[1:] == (f"{RELATION} 0 (15)", f"{RELATION} 1 (15)")
     assert [row[1:] for row in shown.figure.table.rows] == [("20.0%", "20.0%"), ("100.0%", "100.0%"), ("0.0%", "0.0%")]
@@ -95,17 +100,17 @@ def test_shares_by_relation_are_those_counted_by_hand(run):
     assert not np.isnan(shares.forgotten).any()
 
 
-def test_the_frontier_names_who_is_beaten_by_no_other(figures):
+def test_the_frontier_names_undominated_variants(figures):
     by_name = {figure.name: figure for figure in figures.frontier[0].figures}
     assert set(by_name) == {"frontier-bitmask-org-tiny-lama-trex", "frontier-quantized-org-tiny-lama-trex"}
     note = by_name["frontier-bitmask-org-tiny-lama-trex"].note
-    # As a bitmask and what is left, int8 is as large as the baseline and retains as much: neither beats the other.
+    # With a bitmask, int8 is as large as the baseline and retains as much: neither beats the other.
     assert note == (
         "Unbeaten, from small to large: 1 both: 90% pruned · 2 both: 50% pruned · 3 baseline · 4 both: 8-bit."
     )
 
 
-def test_a_files_name_has_nothing_that_a_file_system_minds():
+def test_file_names_are_safe_for_any_file_system():
     assert file_name("retained", "./models/X Y", "bear:relations=P1+P2") == "retained-models-x-y-bear-relations-p1-p2"
     assert len(file_name("a" * 300)) <= 60
 
@@ -119,7 +124,7 @@ def test_figures_of_the_same_name_get_a_number(tmp_path):
     assert len(names) == len(set(names))
 
 
-def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
+def test_methods_in_one_scope_share_a_figure_and_are_distinguished(tmp_path):
     recipes = [f"{method}:head:0.5" for method in ("l1_unstructured", "random_unstructured")]
     location = write_hostile_run(
         str(tmp_path / "run"),
@@ -134,19 +139,19 @@ def test_methods_in_one_scope_share_a_figure_and_are_told_apart(tmp_path):
     assert {"l1_unstructured: baseline", "random_unstructured: baseline"} < set(marks(draw([figure])[0].svg))
 
 
-def test_a_chart_that_cannot_be_drawn_is_an_error_that_says_why():
+def test_a_chart_that_cannot_be_drawn_gives_the_reason():
     failed = r"(?s)drawing the charts failed: .*Vega-Lite to SVG conversion failed"
     with Drawer() as drawer, pytest.raises(RuntimeError, match=failed):
         drawn_by_process(["figure"], [{"mark": "no such mark", "data": {"url": "https://example.org/x.csv"}}], drawer)
 
 
-def test_a_drawer_that_is_not_needed_ends():
+def test_an_unused_drawer_ends():
     with Drawer() as drawer:
         pass
     assert drawer._process.returncode is not None
 
 
-def test_a_curves_average_and_knee_are_said_once(figures):
+def test_a_curves_average_and_knee_are_stated_once(figures):
     by_level = [figure for group in figures.level for figure in group.figures]
     assert by_level
     for figure in by_level:

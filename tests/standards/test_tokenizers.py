@@ -1,3 +1,5 @@
+"""The standards' tokenizers."""
+
 import subprocess
 import sys
 
@@ -18,7 +20,7 @@ def test_the_vocabulary_is_the_same_in_every_process():
     assert len(made) == 1
 
 
-def test_subjects_fall_into_pieces_that_they_share():
+def test_subjects_are_split_into_shared_pieces():
     file = read_fact_file()
     tokenizer = standard_tokenizer("encoder", file)
     answers = {answer for relation in file.relations for answer in relation.answers}
@@ -28,7 +30,7 @@ def test_subjects_fall_into_pieces_that_they_share():
     assert len({piece for each in pieces for piece in each}) < len(subjects)
 
 
-def test_special_tokens_surround_a_text_as_the_family_has_them():
+def test_special_tokens_are_those_of_the_family():
     file = read_fact_file()
     around = {}
     for family in ("encoder", "encoder-decoder", "decoder"):

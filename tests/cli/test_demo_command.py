@@ -1,3 +1,5 @@
+"""``forgetmeter demo`` on a few facts."""
+
 import pytest
 
 from forgetmeter.cli import demo_command as command
@@ -23,7 +25,7 @@ def test_the_study_is_the_papers_grid_on_all_standards():
     assert study["recipes"] == ["preset:paper/pruning", "preset:paper/quantization", "preset:paper/prune_then_quantize"]
 
 
-def test_it_ends_with_a_grid_a_family_and_the_reports_path(short, tmp_path, capsys):
+def test_it_prints_a_grid_per_family_and_the_reports_path(short, tmp_path, capsys):
     command.demo_command(out=str(tmp_path / "run"))
     printed = capsys.readouterr().out
     for family in ("encoder", "encoder-decoder", "decoder"):

@@ -1,4 +1,4 @@
-"""Ranks and first places where tokens are equally likely, against a stable sort."""
+"""Ranks and predictions among equally likely tokens, against a stable sort."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from forgetmeter.scoring.rows.reading import _first_in_front, _ranks
 
 
-def test_ranks_are_places_in_a_stable_sort_and_the_first_place_is_the_prediction() -> None:
+def test_ranks_match_a_stable_sort_whose_first_is_the_prediction() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(-2, 3, (200, 40), generator=generator).float()
     rows[0] = 0.0

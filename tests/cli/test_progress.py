@@ -1,0 +1,90 @@
+"""Progress on a terminal and elsewhere, with a clock set by hand."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from forgetmeter.cli import progress as module
+from forgetmeter.cli.progress import StageLines, progress_on
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import parse_recipe
+
+RECIPE = "l1_unstructured:overall:0.5"
+CELL = Cell(Variant("v", parse_model_reference("org/tiny"), parse_recipe(RECIPE)), "piqa")
+# Three cells to do of four.
+PROSPECT = SimpleNamespace(plan=SimpleNamespace(cells=(CELL,) * 4), missing=(CELL,) * 3)
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_lines_give_the_rate_and_the_time_left(clock: Clock) -> None:
+    stream = io.StringIO()
+    with progress_on(stream, PROSPECT) as listener:
+        listener.stage("loading org/tiny")
+        listener.cell_started(CELL, items=100)
+        clock.now += 10
+        listener.cell_advanced(CELL, share=0.25)
+        clock.now += 10
+        listener.cell_advanced(CELL, share=0.5)
+        clock.now += 20
+        listener.cell_finished(CELL, seconds=40.0)
+        listener.cell_started(CELL, items=100)
+        clock.now += 10
+        listener.cell_failed(CELL, error="MemoryError: [no room]")
+    # No line after 10 s. Half of the first cell took 20 s, so 2.5 cells take 100 s; later 40 s a cell for two.
+    assert stream.getvalue().splitlines() == [
+        "loading org/tiny",
+        f"{RECIPE} on piqa: 50%; 1/4 cells, 2.5 items/s, 1:40 left",
+        f"{RECIPE} on piqa: 100 items in 40.0 s (2.5 items/s); 2/4 cells, 1:20 left",
+        f"failed: {RECIPE} on piqa: MemoryError: [no room]",
+    ]
+
+
+def test_hours_are_shown_where_there_are_any(clock: Clock) -> None:
+    stream = io.StringIO()
+    with progress_on(stream, PROSPECT) as listener:
+        listener.cell_started(CELL, items=1)
+        clock.now += 3661
+        listener.cell_finished(CELL, seconds=3661.0)
+    assert stream.getvalue().endswith("2/4 cells, 2:02:02 left\n")
+
+
+def test_a_terminal_gets_a_live_line(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = Terminal()
+    with progress_on(stream, PROSPECT) as listener:
+        listener.cell_started(CELL, items=100)
+        clock.now += 20
+        listener.cell_advanced(CELL, share=0.5)
+    assert f"{RECIPE} · piqa" in stream.getvalue()
+    assert "1/4 cells, 2.5 items/s, 1:40 left" in stream.getvalue()
+
+
+def test_stages_are_a_line_each() -> None:
+    stream = io.StringIO()
+    lines = StageLines(stream)
+    lines.stage("reading tasks")
+    lines.cell_started(CELL, items=3)
+    assert stream.getvalue() == "reading tasks\n"
