@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Cloze, Item, TaskDescription
+from made_up_run import RunBuilder
+
+from forgetmeter.records.item import Cloze, Item
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
-from forgetmeter.runs.run_store import RunStore
-from forgetmeter.specs.model_reference import parse_model_reference
-from forgetmeter.specs.recipe import parse_recipe
 
 MODEL = "org/tiny"
 TASK = "lama/trex"
@@ -21,11 +19,6 @@ ENDING = '</script><!-- "quoted" & \u2028'
 RELATION = 'born <b>in</b> & "of"'
 
 Right = Mapping[str, Sequence[bool]]
-
-
-def variant(recipe: str, model: str = MODEL) -> Variant:
-    name = f"{model}-{recipe}".translate(str.maketrans(dict.fromkeys(":/.+", "-")))
-    return Variant(name, parse_model_reference(model), parse_recipe(recipe))
 
 
 def write_hostile_run(
@@ -39,28 +32,22 @@ def write_hostile_run(
     words: str = SCRIPT,
     phrasings: int = 1,
 ) -> str:
-    """Write a run of one task and say where; of each recipe, what is right, item by item; so many items ask a fact."""
-    store = RunStore(location)
-    identity = {"models": [model], "recipes": list(recipes), "tasks": [task], "evaluation": {"seed": 0}}
-    listed = [{"id": variant(each, model).id, "model": model, "recipe": each} for each in recipes]
-    store.open_study({"identity": identity, "variants": listed, "versions": {"torch": "<i>1</i>"}})
+    """Write a run of one task, with each recipe's right answers, return where; ``phrasings`` items ask each fact."""
+    run = RunBuilder(location, models=[model], recipes=recipes, tasks=[task], versions={"torch": "<i>1</i>"})
     number = max((len(answers) for answers in right.values()), default=0)
     if number:
-        store.write_items(
-            TaskDescription(task, "1", f"by hand {ENDING}", "accuracy", number), items(task, number, words, phrasings)
-        )
+        run.items(task, items(task, number, words, phrasings), source=f"by hand {ENDING}")
     for recipe, answers in right.items():
         outcomes = [outcome(task, place, answer) for place, answer in enumerate(answers)]
         share = sum(answers) / max(len(answers), 1)
-        store.write_outcomes(
-            Cell(variant(recipe, model), task), outcomes, {"seconds": 1.0, "metrics": {"p_at_1": share}}
-        )
+        run.outcomes(recipe, task, outcomes, seconds=1.0, metrics={"p_at_1": share})
         zeros = 0 if recipe in ("baseline", INT8) else round(20 * float(recipe.rpartition(":")[2]))
         sizes = (80, 80 - 3 * zeros, 20 if recipe == INT8 else 80)
-        reached = Reached({"attention.query": RoleCount(20, zeros)}, 20, zeros, zeros, *sizes, simulated=False)
-        store.write_variant(variant(recipe, model), reached, {})
+        run.reached(
+            recipe, Reached({"attention.query": RoleCount(20, zeros)}, 20, zeros, zeros, *sizes, simulated=False)
+        )
     for recipe, error in (failed or {}).items():
-        store.write_failure(Cell(variant(recipe, model), task), error, "Traceback …")
+        run.failure(recipe, task, error)
     return location
 
 

@@ -1,9 +1,13 @@
-"""Runs that are made up, of any size: answers by chance, with a share of them forgotten that the caller says."""
+"""The one builder of made-up runs, and runs of any size made with it: answers by chance, of which some are right.
+
+The runs of ``written_runs`` and ``hostile_run`` are made with the same builder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +15,7 @@ from numpy.typing import NDArray
 
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescription
+from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.runs import layout
 from forgetmeter.runs.metadata import parquet_bytes
@@ -20,6 +25,64 @@ from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 
 MODEL = "org/made-up"
 ATTENTION_WEIGHTS, FEED_FORWARD_WEIGHTS, HEAD_WEIGHTS = 1000, 3000, 500
+
+
+class RunBuilder:
+    """Writes a made-up run through the store, part by part.
+
+    Args:
+        location: Where; ``store`` writes there.
+        models: The models, as text; methods that name none mean the first.
+        recipes: The recipes, as text.
+        tasks: Names of the tasks.
+        variant_id: Gives a variant's id from its model and recipe.
+        document: What else ``study.json`` says.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        models: Sequence[str],
+        recipes: Sequence[str],
+        tasks: Sequence[str],
+        variant_id: Callable[[str, str], str] | None = None,
+        **document: Any,
+    ) -> None:
+        self._model, self._variant_id = models[0], variant_id or _readable_id
+        self.store = RunStore(location)
+        identity = {"models": list(models), "recipes": list(recipes), "tasks": list(tasks), "evaluation": {}}
+        variants = [
+            {"id": self._variant_id(model, recipe), "model": model, "recipe": recipe}
+            for model in models
+            for recipe in recipes
+        ]
+        self.store.open_study({"identity": identity, "variants": variants, **document})
+
+    def variant(self, recipe: str, model: str | None = None) -> Variant:
+        name = model or self._model
+        return Variant(self._variant_id(name, recipe), parse_model_reference(name), parse_recipe(recipe))
+
+    def cell(self, recipe: str, task: str, model: str | None = None) -> Cell:
+        return Cell(self.variant(recipe, model), task)
+
+    def items(self, task: str, items: Sequence[Item], **description: Any) -> None:
+        described = {"source": "made up", "primary_metric": "accuracy", "official_size": len(items), **description}
+        self.store.write_items(TaskDescription(task, "1", **described), items)
+
+    def outcomes(self, recipe: str, task: str, outcomes: Sequence[Outcome], **facts: Any) -> None:
+        self.store.write_outcomes(self.cell(recipe, task), outcomes, facts)
+
+    def reached(self, recipe: str, reached: Reached, *, model: str | None = None, **facts: Any) -> None:
+        self.store.write_variant(self.variant(recipe, model), reached, facts)
+
+    def failure(self, recipe: str, task: str, error: str) -> None:
+        self.store.write_failure(self.cell(recipe, task), error, "Traceback ...")
+
+
+def _readable_id(model: str, recipe: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in f"{model}-{recipe}")
+
 
 Right = Callable[["MadeUpTask", str, np.random.Generator], NDArray[np.bool_]]
 """Says of each item of a task whether a recipe gets it right; the same generator is given for all recipes in turn."""
@@ -57,20 +120,18 @@ def write_made_up_run(
     seed: int = 0,
 ) -> str:
     """Write a run and say where; ``metrics`` are by recipe, and each model has answers of its own."""
-    store = RunStore(location)
     names = [BASELINE, *(recipe for recipe in recipes if recipe != BASELINE)]
-    variants = {(model, name): _variant(model, name) for model in models for name in names}
-    identity = {"models": list(models), "recipes": names, "tasks": [task.name for task in tasks], "evaluation": {}}
-    listed = [{"id": each.id, "model": model, "recipe": name} for (model, name), each in variants.items()]
-    store.open_study({"identity": identity, "variants": listed})
+    run = RunBuilder(location, models=models, recipes=names, tasks=[task.name for task in tasks])
     for task in tasks:
-        store.write_items(TaskDescription(task.name, "1", "made up", "accuracy", task.items), _items(task))
-    for (model, name), variant in variants.items():
-        store.write_variant(variant, _reached(variant.recipe), {})
-        for task in tasks:
-            random = np.random.default_rng([seed, models.index(model), names.index(name)])
-            about = dict((metrics or {}).get(name, {}))
-            write_answers(store, Cell(variant, task.name), task, right(task, name, random), random, metrics=about)
+        run.items(task.name, _items(task))
+    for model in models:
+        for name in names:
+            run.reached(name, _reached(parse_recipe(name)), model=model)
+            for task in tasks:
+                random = np.random.default_rng([seed, models.index(model), names.index(name)])
+                about = dict((metrics or {}).get(name, {}))
+                cell = run.cell(name, task.name, model)
+                write_answers(run.store, cell, task, right(task, name, random), random, metrics=about)
     return location
 
 
@@ -118,11 +179,6 @@ def write_answers(
         "metrics": {"accuracy": float(correct.mean()), **(metrics or {})},
     }
     store.folder.write(layout.outcomes_path(cell.variant.id, cell.task), parquet_bytes(table, about))
-
-
-def _variant(model: str, recipe: str) -> Variant:
-    name = "".join(letter if letter.isalnum() else "-" for letter in f"{model}-{recipe}")
-    return Variant(name, parse_model_reference(model), parse_recipe(recipe))
 
 
 def _items(task: MadeUpTask) -> list[Item]:

@@ -1,17 +1,16 @@
+"""Small runs written by hand: right answers by recipe and task, and one with a failure and a missing cell."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from made_up_run import RunBuilder
 
-from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Item, Request, Requests, TaskDescription
+from forgetmeter.records.item import Item, Request, Requests
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
-from forgetmeter.runs.run_store import RunStore
-from forgetmeter.specs.model_reference import parse_model_reference
-from forgetmeter.specs.recipe import parse_recipe
 
 MODEL = "org/tiny"
 PRUNED = "l1_unstructured:overall:0.5"
@@ -23,8 +22,14 @@ TASKS = ("piqa", "lama/trex")
 Right = Mapping[tuple[str, str], Sequence[bool]]
 
 
-def variant(recipe: str) -> Variant:
-    return Variant(f"id{5 - RECIPES.index(recipe)}", parse_model_reference(MODEL), parse_recipe(recipe))
+def builder(location: str) -> RunBuilder:
+    return RunBuilder(
+        location,
+        models=[MODEL],
+        recipes=RECIPES,
+        tasks=TASKS,
+        variant_id=lambda _, recipe: f"id{5 - RECIPES.index(recipe)}",
+    )
 
 
 def make_items(task: str, number: int) -> list[Item]:
@@ -58,31 +63,16 @@ def write_run(tmp_path: Path) -> Callable[..., str]:
 
     def write(right: Right, *, location: str | None = None) -> str:
         location = location or str(tmp_path / "run")
-        store = RunStore(location)
-        store.open_study(
-            {
-                "identity": {
-                    "models": [MODEL],
-                    "recipes": list(RECIPES),
-                    "tasks": list(TASKS),
-                    "evaluation": {},
-                },
-                "variants": [{"id": variant(each).id, "model": MODEL, "recipe": each} for each in RECIPES],
-            }
-        )
+        run = builder(location)
         for (recipe, task), answers in right.items():
-            description = TaskDescription(task, "1", "by hand", "acc", 100)
-            store.write_items(description, make_items(task, len(answers)))
-            facts = {
-                "seconds": 1.5,
-                "metrics": {"acc": sum(answers) / max(len(answers), 1)},
-                "speed": {"tokens": 7},
-            }
+            run.items(task, make_items(task, len(answers)), primary_metric="acc", official_size=100, source="by hand")
             metric = "acc" if task == "piqa" else "p_at_1"
-            store.write_outcomes(Cell(variant(recipe), task), make_outcomes(task, answers, metric=metric), facts)
+            outcomes = make_outcomes(task, answers, metric=metric)
+            metrics = {"acc": sum(answers) / max(len(answers), 1)}
+            run.outcomes(recipe, task, outcomes, seconds=1.5, metrics=metrics, speed={"tokens": 7})
         for recipe, zeros in (("baseline", 0), (PRUNED, 5)):
             reached = Reached({"attention.query": RoleCount(20, zeros)}, 10, zeros, zeros, 80, 60, 80, simulated=False)
-            store.write_variant(variant(recipe), reached, {"seconds": 0.5})
+            run.reached(recipe, reached, seconds=0.5)
         return location
 
     return write
@@ -100,5 +90,5 @@ def full_run(write_run: Callable[..., str]) -> str:
             (PRUNED, "lama/trex"): [False, True, False],
         }
     )
-    RunStore(location).write_failure(Cell(variant(QUANTIZED), "lama/trex"), "MemoryError: no room", "Traceback ...")
+    builder(location).failure(QUANTIZED, "lama/trex", "MemoryError: no room")
     return location

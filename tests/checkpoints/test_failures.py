@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from forgetmeter.checkpoints import output_folder
+from forgetmeter.checkpoints import compressing, output_folder
+from forgetmeter.checkpoints.companions import copy_companions
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter
 from forgetmeter.errors import UserError
+from forgetmeter.models.loading import load
 
 Save = Callable[..., Path]
 PRUNE = "l1_unstructured:overall:0.5"
@@ -216,3 +219,43 @@ def test_a_damaged_index(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": 3}))
     assert "is damaged" in refused(source, PRUNE, tmp_path / "out")
+
+
+@pytest.mark.parametrize("what", ["missing", "another"])
+def test_a_tokenizer_that_would_not_be_the_same(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def copy(source: Path, target: Path) -> None:
+        copy_companions(source, target)
+        if what == "missing":
+            (target / "tokenizer.json").unlink()
+        else:
+            content = json.loads((target / "tokenizer.json").read_text(encoding="utf-8"))
+            content["normalizer"] = {"type": "Lowercase"}
+            (target / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+
+    monkeypatch.setattr(compressing, "copy_companions", copy)
+    said = refused(llama_folder, PRUNE, tmp_path / "out")
+    assert said.startswith("the tokenizer of") or "its tokenizer is missing or damaged" in said
+
+
+@pytest.mark.parametrize("recipe", ["baseline", "l1_unstructured:attention:0.5", PRUNE])
+@pytest.mark.parametrize("check", [True, False])
+def test_weights_beyond_the_range_of_float16(llama_folder: Path, tmp_path: Path, recipe: str, check: bool) -> None:
+    shutil.copytree(llama_folder, tmp_path / "large")
+    weights = load_file(llama_folder / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][3, 2] = -1e5
+    save_file(weights, tmp_path / "large" / "model.safetensors", metadata={"format": "pt"})
+    said = refused(tmp_path / "large", recipe, tmp_path / "out", dtype="float16", check=check)
+    assert "model.layers.1.mlp.up_proj.weight has weights that are too large for float16; choose bfloat16" in said
+    with pytest.raises(UserError, match="too large for float16"):
+        load(tmp_path / "large", dtype="float16")
+    assert load(tmp_path / "large", dtype="bfloat16").model.dtype == torch.bfloat16
+
+
+def test_weights_that_are_not_numbers(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "broken")
+    weights = load_file(llama_folder / "model.safetensors")
+    weights["model.norm.weight"][0] = torch.nan
+    save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
+    assert "gives logits that are not numbers" in refused(tmp_path / "broken", PRUNE, tmp_path / "out")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import RelationCounts, relation_means
 from forgetmeter.probes.cloze import candidates_outcome, content_hash
 from forgetmeter.probes.declaration import TaskDeclaration
-from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
+from forgetmeter.records.item import Answer, Cloze, Item, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.task_name import ALL, TaskName, TaskOption
@@ -152,7 +154,7 @@ def test_a_plug_in_that_fails_is_named_in_one_line(
 
     plug_in(monkeypatch, {"capitals": TaskDeclaration(name="capitals", load=broken), "other": DECLARATION, "none": 3})
     for task, says in {
-        "capitals": "task 'capitals', a plug-in, cannot be made: RuntimeError: no capitals for None",
+        "capitals": "task 'capitals': its plug-in made_up:capitals fails: RuntimeError: no capitals for None",
         "capitals:style=loud": "task 'capitals' takes no options, so 'capitals:style=loud' is unknown; write capitals",
         "other": "task 'other': its plug-in made_up:other calls itself 'capitals'; make them agree",
         "none": "task 'none': its plug-in made_up:none is neither a TaskDeclaration nor a function",
@@ -160,6 +162,70 @@ def test_a_plug_in_that_fails_is_named_in_one_line(
         asked = ("--model", llama_folder, "--tasks", task, "--out", tmp_path / "run")
         assert says in refusal(forgetmeter("run", *asked)), task
     assert {"capitals", "other", "none"} <= set(said(forgetmeter("list", "tasks")).split())
+
+
+def with_items(**changed: object) -> TaskDeclaration:
+    """Return the task with these fields of its last item changed."""
+
+    def load(name: TaskName, *, limit: int | None) -> Capitals:
+        task = Capitals(name, limit=limit)
+        task.items[-1] = replace(task.items[-1], **changed)  # type: ignore[arg-type]
+        return task
+
+    return replace(DECLARATION, load=load)
+
+
+def described(**changed: str) -> TaskDeclaration:
+    def load(name: TaskName, *, limit: int | None) -> Capitals:
+        task = Capitals(name, limit=limit)
+        task.description = replace(task.description, **changed)  # type: ignore[arg-type]
+        return task
+
+    return replace(DECLARATION, load=load)
+
+
+def exits(*_given: object, **_named: object) -> Capitals:
+    sys.exit("goodbye")
+
+
+@pytest.mark.parametrize(
+    ("declaration", "says"),
+    [
+        (replace(DECLARATION, load=exits), "task 'capitals': its plug-in made_up:capitals fails: SystemExit: goodbye"),
+        (replace(DECLARATION, check=exits), "task 'capitals': its plug-in made_up:capitals fails: SystemExit: goodbye"),
+        (replace(DECLARATION, load=lambda _name, *, limit: [limit]), "has no TaskDescription as its description"),
+        (described(name="cities"), "task 'capitals' describes itself as 'cities'; make the names agree"),
+        (with_items(id="capitals/asia/Japan"), "two items have the id 'capitals/asia/Japan'"),
+        (with_items(gold=(9,)), "has gold (9,), which must be indices of its 4 choices"),
+        (with_items(gold=()), "is a cloze without a right answer"),
+        (with_items(asks="what?"), "asks 'what?', which is not Requests or Cloze or WholeText or Problem"),
+        (with_items(asks=Requests()), "has 4 choices but 0 requests"),
+        (with_items(choices=("Tokyo", 3)), "must have text as its id, content_hash, choices and fields"),
+    ],
+)
+def test_a_plug_in_that_makes_no_sound_task_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declaration: TaskDeclaration, says: str
+) -> None:
+    plug_in(monkeypatch, {"capitals": declaration})
+    asked = ("--model", "standard:decoder", "--tasks", "capitals", "--out", tmp_path / "run")
+    assert says in refusal(forgetmeter("run", *asked))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kept", [slice(1, None), slice(None, None, -1), slice(0, 0)])
+def test_a_judge_that_does_not_judge_each_item_in_order_fails_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: slice
+) -> None:
+    class Careless(Capitals):
+        def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+            judgement = super().judge(answers)
+            return replace(judgement, outcomes=judgement.outcomes[kept])
+
+    plug_in(monkeypatch, {"capitals": replace(DECLARATION, load=Careless)})
+    asked = ("--model", "standard:decoder", "--tasks", "capitals", "--out", tmp_path / "run")
+    done = forgetmeter("run", *asked)
+    assert done.exit_code == 1
+    assert "task 'capitals' must judge the 4 items that were answered, in order" in " ".join(done.output.split())
 
 
 def test_two_tasks_of_one_name_are_refused(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ def plug_in(monkeypatch):
             MethodDeclaration(declared, "s", "r", "none"), lambda weight, _level, _options: weight
         )
         monkeypatch.setitem(sys.modules, "plug_in_for_tests", module)
-        found = [EntryPoint(name, target, table.GROUP)]
-        monkeypatch.setattr(table, "plug_ins", lambda: tuple(found))
+        found = [EntryPoint(name, target, table.METHODS.group)]
+        monkeypatch.setattr("forgetmeter.specs.registry.plug_ins", lambda _group: tuple(found))
         return module.METHOD
 
     return declare
@@ -33,7 +33,7 @@ def plug_in(monkeypatch):
 def test_built_in_methods_are_found_and_named_as_in_the_table():
     assert {"l1_unstructured", "dynamic_int8"} <= set(table.method_names())
     assert table.load_method("l1_unstructured") is l1_unstructured.METHOD
-    for name in table.BUILT_IN:
+    for name in table.METHODS.built_in:
         assert table.load_method(name).declaration.name == name
 
 
@@ -44,14 +44,14 @@ def test_an_unknown_name_gets_the_nearest_and_the_allowed():
 
 def test_a_plug_in_is_listed_and_loaded(plug_in):
     method = plug_in("mine")
-    assert table.method_names() == (*sorted(table.BUILT_IN), "mine")
+    assert table.method_names() == (*sorted(table.METHODS.built_in), "mine")
     assert table.load_method("mine") is method
 
 
 def test_listing_loads_no_plug_in(plug_in):
     plug_in("mine", target="no_such_module_at_all:METHOD")
     assert "mine" in table.method_names()
-    with pytest.raises(UserError, match="does not load: No module named 'no_such_module_at_all'"):
+    with pytest.raises(UserError, match="fails: ModuleNotFoundError: No module named 'no_such_module_at_all'"):
         table.load_method("mine")
 
 

@@ -29,7 +29,7 @@ def test_the_example_is_a_method_as_it_stands(monkeypatch: pytest.MonkeyPatch) -
         def load(self) -> object:
             return names["METHOD"]
 
-    monkeypatch.setattr("forgetmeter.compression.table.plug_ins", lambda: (Point(),))
+    monkeypatch.setattr("forgetmeter.specs.registry.plug_ins", lambda _group: (Point(),))
     before = wrap(make_llama(), make_tokenizer())
     after = compress(before, "squares:feed_forward.up:0.25")
     twin = compress(before, "l1_unstructured:feed_forward.up:0.25:pool=matrix")

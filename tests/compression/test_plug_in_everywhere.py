@@ -70,6 +70,7 @@ METHOD = MatrixMethod(
     transform,
 )
 """
+PLUG_INS = "forgetmeter.specs.registry.plug_ins"
 SCOPES = ("attention", "feed_forward", "overall")
 RECIPES = [*(f"squares:{scope}:0.5" for scope in SCOPES), "l1_unstructured:overall:0.5", "coarse:overall"]
 
@@ -80,10 +81,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.Monke
     folder = tmp_path_factory.mktemp("plug-in")
     (folder / "squares_plug_in.py").write_text(PRUNING)
     (folder / "coarse_plug_in.py").write_text(QUANTIZING)
-    entries = tuple(EntryPoint(name, f"{name}_plug_in:METHOD", table.GROUP) for name in ("coarse", "squares"))
+    entries = tuple(EntryPoint(name, f"{name}_plug_in:METHOD", table.METHODS.group) for name in ("coarse", "squares"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        patch.setattr(table, "plug_ins", lambda: entries)
+        patch.setattr(PLUG_INS, lambda _group: entries)
         yield patch
 
 
@@ -98,7 +99,7 @@ def location(installed: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def later(location: str, monkeypatch: pytest.MonkeyPatch) -> Results:
     """The run, on a machine where the plug-ins are not installed."""
-    monkeypatch.setattr(table, "plug_ins", tuple)
+    monkeypatch.setattr(PLUG_INS, lambda _group: ())
     return open_run(location)
 
 
@@ -150,9 +151,9 @@ def test_advice_tries_the_levels_that_it_asks_for(installed: pytest.MonkeyPatch,
 
 
 def test_a_plug_in_that_does_not_load_keeps_nobody_from_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "plug_ins", lambda: (EntryPoint("gone", "no_such_module:METHOD", table.GROUP),))
+    monkeypatch.setattr(PLUG_INS, lambda group: (EntryPoint("gone", "no_such_module:METHOD", group),))
     assert list(table.advised_plug_ins()) == []
 
 
 def test_the_table_for_earlier_runs_is_what_the_built_in_methods_declare() -> None:
-    assert {name: table.load_method(name).declaration.facts for name in table.BUILT_IN} == EARLIER
+    assert {name: table.load_method(name).declaration.facts for name in table.METHODS.built_in} == EARLIER

@@ -31,5 +31,5 @@ def test_two_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_plug_in_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, z="string:none")
-    with pytest.raises(UserError, match="thing 'z', a plug-in, cannot be made: AttributeError: .*none"):
+    with pytest.raises(UserError, match="thing 'z': its plug-in string:none fails: AttributeError: .*none"):
         REGISTRY.load("z")

@@ -262,7 +262,7 @@ def test_a_folder_with_another_study_is_left_alone(study: dict[str, Any], change
         ({"recipes": ["l1_unstructured:layers[7-9]/overall:0.5"]}, "selects no weight matrix"),
         ({"tasks": ["made_up", "made_upp"]}, "unknown task 'made_upp'"),
         ({"models": ["./nowhere"]}, "no such folder"),
-        ({"evaluation.device": "cuda"}, "device 'cuda' is not there"),
+        ({"evaluation.device": "cuda"}, "device 'cuda' is not available"),
         ({"output": "/proc/no/run"}, "cannot be used"),
         ({"output": "/dev/null/run"}, "cannot be used"),
         ({"output": "x" * 300}, "cannot be used"),

@@ -15,7 +15,7 @@ from forgetmeter.checkpoints.companions import (
     source_facts,
 )
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
-from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, write_whole
+from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
 from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
@@ -30,6 +30,7 @@ from forgetmeter.checkpoints.source import Source, StoredModel, open_source, sto
 from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
+from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, one_line, refuse
@@ -45,7 +46,7 @@ _UNUSED_SHOWN = 3
 
 
 def compress_checkpoint(
-    model: str,
+    model: str | Path,
     recipe: Recipe | str,
     out: Path | str,
     *,
@@ -85,7 +86,7 @@ def compress_checkpoint(
         format=known_format(format),
         dtype=known_dtype(dtype),
         max_shard_bytes=size_in_bytes(max_shard_size),
-        seed=seed,
+        seed=checked_seed(seed),
         check=check,
     )
     check_output(request.out)
@@ -123,6 +124,7 @@ def _write(request: Request, checkpoint: Checkpoint) -> Written:
             reached, files = write_whole(request, source, partial)
         else:
             reached, files = _write_streamed(request, source, partial, small)
+        check_tokenizer(request, source, partial)
         is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
         rounding = check_reloaded(request, source, partial) if is_checked else 0.0
         written = Written(

@@ -28,6 +28,7 @@ MOST_CHECKED_BYTES = 1_000_000_000
 """Up to this size of a source's files, a result is checked unless asked otherwise; it takes some three times that."""
 
 _LENGTHS = (11, 6)
+_TEXTS = ("", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
 _CLOSE = 1e-3
 """How far logits may be off, as a share of their spread over the vocabulary."""
 _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
@@ -106,6 +107,8 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
             f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads it again "
             f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
         ) from error
+    if any(logits.isnan().any() for logits in found):
+        raise UserError(f"'{request.recipe}' of {request.model} gives logits that are not numbers; {_INSTEAD}")
     variant, _ = compressed_in_memory(request, source, torch.float32)
     rounding = _distance(_logits(variant), found)
     if rounding <= _CLOSE:
@@ -120,6 +123,29 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
             f"its logits would be off by {off:.2g} of their spread; {_INSTEAD}"
         )
     return rounding
+
+
+def check_tokenizer(request: Request, source: Source, folder: Path) -> None:
+    """Check that a folder's tokenizer gives the same tokens as the source's, if that can be loaded.
+
+    Args:
+        request: What was done.
+        source: The checkpoint that it was done to.
+        folder: What was written.
+
+    Raises:
+        UserError: It cannot be loaded, or gives other tokens.
+    """
+    try:
+        before = source.checkpoint.tokenizer
+    except UserError:
+        return
+    written = Checkpoint(Location(request.model, folder))
+    if any(before(text).input_ids != written.tokenizer(text).input_ids for text in _TEXTS):
+        raise UserError(
+            f"the tokenizer of {request.model} cannot be copied so that transformers loads it as the same; "
+            "nothing was written"
+        )
 
 
 def _stored_in_16_bits(written: Checkpoint, model: PreTrainedModel, usual: torch.dtype) -> dict[str, torch.dtype]:

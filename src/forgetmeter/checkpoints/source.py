@@ -14,7 +14,7 @@ from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensor
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.models.checkpoint import Checkpoint
-from forgetmeter.models.stored_weights import name_in
+from forgetmeter.models.stored_weights import name_in, refuse_overflow
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.role import Matrix
 
@@ -34,8 +34,17 @@ class Entry:
     dtype: torch.dtype
 
     def read(self) -> Tensor:
-        """Read it."""
-        return self.stored.read().to(self.dtype)
+        """Read it.
+
+        Raises:
+            UserError: A value is beyond the range of the dtype.
+        """
+        values = self.stored.read()
+        if values.dtype == self.dtype:
+            return values
+        cast = values.to(self.dtype)
+        refuse_overflow(self.name, cast, values)
+        return cast
 
     @property
     def bytes(self) -> int:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, overload
 
+import torch
 from torch import Tensor
 
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.errors import UserError
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
 from forgetmeter.specs.role import Block, Matrix
@@ -127,10 +129,16 @@ class PruningMethod(Method):
 
         def at_level(level: Level | None) -> Iterator[Weight]:
             for unit, keep in zip(units, survivors_at(1.0 if level is None else level), strict=True):
-                if isinstance(keep, Tensor):
-                    yield unit.weight.masked(unit.turned(keep) if turns else keep)
-                else:
+                if not isinstance(keep, Tensor):
                     yield keep.of(unit.weight)
+                    continue
+                mask = unit.turned(keep) if turns else keep
+                if mask.dtype != torch.bool or mask.shape != unit.weight.shape:
+                    raise UserError(
+                        f"method '{self.declaration.name}' must give a mask of bool and shape {unit.weight.shape} for "
+                        f"{unit.parameter}; it gave {mask.dtype} of shape {tuple(mask.shape)}"
+                    )
+                yield unit.weight.masked(mask)
 
         return at_level
 

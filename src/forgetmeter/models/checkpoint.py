@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
@@ -21,6 +22,7 @@ from forgetmeter.models.stored_weights import (
     quantization,
     refuse_doubled_tensors,
     refuse_misread_weights,
+    refuse_overflow,
     refuse_unread_tensors,
 )
 from forgetmeter.models.weight_map import weight_map
@@ -133,10 +135,13 @@ class Checkpoint:
         refuse_missing(report["missing_keys"], self.name)
         refuse_unread_tensors(model, report["unexpected_keys"], self.name)
         refuse_doubled_tensors(self.headers, model, self.name)
+        if options.get("dtype") == torch.float16 and all(header.dtype != "F16" for header in self.headers):
+            for name, parameter in model.named_parameters():
+                refuse_overflow(name, parameter)
         return model
 
 
-def open_checkpoint(reference: str) -> Checkpoint:
+def open_checkpoint(reference: str | Path) -> Checkpoint:
     """Find a model.
 
     Args:

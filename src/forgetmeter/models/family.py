@@ -68,6 +68,20 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
     raise UserError(f"model '{name}' is of type '{config.model_type}', which is no language model known here: {_KNOWN}")
 
 
+def refuse_other_class(kind: type, family: Family, name: str) -> None:
+    """Refuse a model in memory that does not answer as its family does.
+
+    Raises:
+        UserError: Its class has the head of another task, or none.
+    """
+    allowed = set(_MODEL_TYPES[family].values())
+    if not any(base.__name__ in allowed for base in kind.__mro__):
+        raise UserError(
+            f"model '{name}' is a {kind.__name__}, which does not predict tokens as {family}s do; "
+            f"load it with {auto_class(family).__name__}"
+        )
+
+
 def auto_class(family: Family) -> Any:  # noqa: ANN401 - transformers' automatic classes share no type
     """Return the class by which transformers loads models of a family, with the head they answer by."""
     if family == "encoder":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,50 +17,62 @@ from forgetmeter.models.checkpoint import (
     open_checkpoint,
     refuse_tokens_beyond_embedding,
 )
-from forgetmeter.models.family import family_of
+from forgetmeter.models.family import family_of, refuse_other_class
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.pretrained import without_dropout
 from forgetmeter.models.stored_weights import stored_weight_bytes
+from forgetmeter.specs.suggestion import unknown
 
 
-def load(reference: str | Checkpoint, *, dtype: DType = "float32", device: Device = "auto") -> Loaded:
+def load(reference: str | Path | Checkpoint, *, dtype: DType = "float32", device: Device = "auto") -> Loaded:
     """Load a model and its tokenizer.
 
     Args:
         reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``;
-            or such a model that is open already.
+            or an open checkpoint.
         dtype: The dtype to compute in.
         device: Where to compute; ``auto`` takes CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: The model is not there, is damaged, has no head or is of no supported architecture.
+        UserError: The model does not exist, is damaged, has no head or is not supported, or the dtype or device is
+            unknown or not available.
     """
-    checkpoint = open_checkpoint(reference) if isinstance(reference, str) else reference
+    if dtype not in get_args(DType):
+        raise UserError(unknown("dtype", dtype, get_args(DType)))
+    target = resolve_device(device)
+    checkpoint = reference if isinstance(reference, Checkpoint) else open_checkpoint(reference)
     model = checkpoint.model(dtype=getattr(torch, dtype))
-    loaded = wrap(model.to(resolve_device(device)), checkpoint.tokenizer, name=checkpoint.name)
+    loaded = wrap(model.to(target), checkpoint.tokenizer, name=checkpoint.name)
     return replace(loaded, weight_bytes=stored_weight_bytes(checkpoint.headers, checkpoint.quantization, model))
 
 
 def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "wrapped") -> Loaded:
-    """Take a model that is in memory already.
+    """Wrap a model that is already in memory.
 
     Raises:
-        UserError: It is of no supported architecture, or the tokenizer is another model's.
+        UserError: It is not a supported language model of transformers, or the tokenizer is not its own.
     """
+    for given, needed in {model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase}.items():
+        if not isinstance(given, needed):
+            raise UserError(f"model '{name}': {type(given).__name__} is not a {needed.__name__} of transformers")
+    family = family_of(model.config, name)
+    refuse_other_class(type(model), family, name)
     check_supported(model, name)
     refuse_tokens_beyond_embedding(model, tokenizer, name)
-    return Loaded(model.eval(), without_dropout(tokenizer), family_of(model.config, name), name)
+    return Loaded(model.eval(), without_dropout(tokenizer), family, name)
 
 
 def resolve_device(device: Device) -> str:
-    """Return the device that ``auto`` stands for on this machine, or the one named.
+    """Return the named device; for ``auto``, the best one available.
 
     Raises:
-        UserError: The device named is not there.
+        UserError: The device is unknown or not available.
     """
+    if device not in get_args(Device):
+        raise UserError(unknown("device", device, get_args(Device)))
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[device]:
-        raise UserError(f"device '{device}' is not there (available: {', '.join(n for n in there if there[n])})")
+        raise UserError(f"device '{device}' is not available (available: {', '.join(n for n in there if there[n])})")
     return device

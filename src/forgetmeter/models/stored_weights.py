@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
@@ -28,6 +29,22 @@ _RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids")
 _BESIDE_QUANTIZED = re.compile(
     r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
 )
+
+
+def refuse_overflow(name: str, values: Tensor, before: Tensor | None = None) -> None:
+    """Refuse a tensor that was cast to a dtype whose range it exceeds.
+
+    Args:
+        name: Its name.
+        values: The tensor after the cast.
+        before: The tensor before the cast; ``None`` if it was finite.
+
+    Raises:
+        UserError: A finite value became infinite.
+    """
+    if values.is_floating_point() and bool(values.isinf().any()) and (before is None or not before.isinf().any()):
+        dtype = str(values.dtype).removeprefix("torch.")
+        raise UserError(f"{name} has weights that are too large for {dtype}; choose bfloat16 or float32")
 
 
 def stored_weight_bytes(

@@ -7,7 +7,7 @@ from pathlib import Path
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.lm_eval.index import SCORED, group_names, not_scored, output_type, task_files
 from forgetmeter.probes.registry import TASKS, find_task
-from forgetmeter.records.item import Task
+from forgetmeter.records.item import Task, check_task
 from forgetmeter.specs.suggestion import did_you_mean
 
 # Named in error messages; any other of lm-eval's is as good.
@@ -59,11 +59,14 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
         UserError: There is no such task, or its data cannot be had.
     """
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise UserError(f"limit {limit!r} is not a whole number from 1")
+        raise UserError(f"limit {limit!r} is not a positive integer")
     if problems := task_problems(name, data=data):
         raise ManyUserError(problems)
     if (declared := find_task(name)) is not None:
-        return declared.load(declared.parse(name), limit=limit, **declared.folder(data))
+        parsed = declared.parse(name)
+        task = declared.load(parsed, limit=limit, **declared.folder(data))
+        check_task(task, str(parsed))
+        return task
     # lm-eval takes a second to import, which built-in probes do not wait for.
     from forgetmeter.probes.lm_eval.task import LmEvalTask
 

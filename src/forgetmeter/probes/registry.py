@@ -43,7 +43,7 @@ def find_task(text: str) -> TaskDeclaration | None:
     if name in TASKS.built_in:
         declaration: TaskDeclaration = loaded
         return declaration
-    return _plug_in(name, loaded, entries[name].value)
+    return _plug_in(name, loaded)
 
 
 def canonical_name(text: str) -> str:
@@ -73,12 +73,11 @@ def archives() -> dict[str, ProbeArchive]:
     return {each.data.name: each.data for each in declarations() if each.data is not None}
 
 
-def _plug_in(name: str, loaded: Any, source: str) -> TaskDeclaration:  # noqa: ANN401 - whatever its entry point names
+def _plug_in(name: str, loaded: Any) -> TaskDeclaration:  # noqa: ANN401 - whatever its entry point names
     """Return the declaration of a plug-in, which reports its errors in one line."""
     if not isinstance(loaded, TaskDeclaration):
         if not callable(loaded):
-            raise UserError(f"task '{name}': its plug-in {source} is neither a TaskDeclaration nor a function")
+            raise TASKS.failure(name, "is neither a TaskDeclaration nor a function")
         return TaskDeclaration(name=name, load=TASKS.guarded(name, lambda _, *, limit: loaded(limit)))
-    if loaded.name != name:
-        raise UserError(f"task '{name}': its plug-in {source} calls itself '{loaded.name}'; make them agree")
+    TASKS.check_name(name, loaded.name)
     return replace(loaded, load=TASKS.guarded(name, loaded.load), check=TASKS.guarded(name, loaded.check))

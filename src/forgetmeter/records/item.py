@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
+from forgetmeter.errors import UserError
 from forgetmeter.records.outcome import Judgement, Outcome
 
 
@@ -250,12 +251,63 @@ class Task(Protocol):
         ...
 
 
+def check_task(task: Task, name: str) -> None:
+    """Check that a task, which may be a plug-in's, is what it must be.
+
+    Args:
+        task: The task.
+        name: The name by which it was asked for.
+
+    Raises:
+        UserError: It is not; the message names the first thing that is wrong.
+    """
+    description = getattr(task, "description", None)
+    if not isinstance(description, TaskDescription):
+        raise UserError(f"task '{name}' has no TaskDescription as its description")
+    if description.name != name:
+        raise UserError(f"task '{name}' describes itself as {description.name!r}; make the names agree")
+    if not task.items:
+        raise UserError(f"task '{name}' has no items")
+    seen: set[str] = set()
+    for item in task.items:
+        if problem := next(_item_problems(item, seen), None):
+            raise UserError(f"task '{name}': {problem}")
+        seen.add(item.id)
+
+
+def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
+    if not isinstance(item, Item):
+        yield f"{item!r:.80} is not an Item"
+        return
+    if item.id in seen:
+        yield f"two items have the id '{item.id}'"
+    if not isinstance(item.asks, get_args(Asks)):
+        allowed = " or ".join(one.__name__ for one in get_args(Asks))
+        yield f"item '{item.id}' asks {item.asks!r:.80}, which is not {allowed}"
+    if not all(isinstance(text, str) for text in (item.id, item.content_hash, *item.choices, *item.fields.values())):
+        yield f"item '{item.id}' must have text as its id, content_hash, choices and fields"
+    if not all(type(index) is int and 0 <= index < len(item.choices) for index in item.gold):
+        yield f"item '{item.id}' has gold {item.gold}, which must be indices of its {len(item.choices)} choices"
+    if isinstance(item.asks, Cloze) and not item.gold:
+        yield f"item '{item.id}' is a cloze without a right answer"
+    if isinstance(item.asks, Requests) and len(item.asks) < max(1, len(item.choices)):
+        yield f"item '{item.id}' has {len(item.choices)} choices but {len(item.asks)} requests"
+
+
 def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
-    """Judge answers by a task's own rule; of a task with right answers, those that are not numbers are wrong."""
+    """Judge answers by a task's own rule; of a task with right answers, those that are not numbers are wrong.
+
+    Raises:
+        UserError: The task does not judge each item that was answered, in order.
+    """
     judgement = task.judge(answers)
-    said_nothing = {
-        item.id for item, answer in zip(task.items, answers, strict=True) if answer is not None and not answer.is_number
-    }
+    answered = [(item, answer) for item, answer in zip(task.items, answers, strict=True) if answer is not None]
+    if [outcome.item_id for outcome in judgement.outcomes] != [item.id for item, _ in answered]:
+        raise UserError(
+            f"task '{task.description.name}' must judge the {len(answered)} items that were answered, in order; "
+            f"it judged {len(judgement.outcomes)}, or others"
+        )
+    said_nothing = {item.id for item, answer in answered if not answer.is_number}
     if not said_nothing:
         return judgement
     return replace(judgement, outcomes=tuple(_sound(outcome, said_nothing) for outcome in judgement.outcomes))

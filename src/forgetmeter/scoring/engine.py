@@ -45,6 +45,8 @@ class Engine:
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
         self._model = loaded.model
         self._name = loaded.name
+        if batch_tokens is not None and (type(batch_tokens) is not int or batch_tokens < 1):
+            raise UserError(f"batch_tokens {batch_tokens!r} is not a positive integer")
         self.batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(
             loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from forgetmeter.errors import UserError
@@ -40,13 +41,13 @@ class ModelReference:
         return self.place + (f"@{self.revision}" if self.revision else "")
 
 
-def parse_model_reference(text: str) -> ModelReference:
+def parse_model_reference(text: str | Path) -> ModelReference:
     """Read a model reference, without checking that the model exists.
 
     Raises:
         UserError: The text is not a valid model reference.
     """
-    text = text.strip()
+    text = (str(text) if text.is_absolute() else f"./{text}") if isinstance(text, Path) else text.strip()
     kind, colon, rest = text.partition(":")
     if colon and kind == "package":
         if not _MODULE.match(rest):

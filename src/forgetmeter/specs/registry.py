@@ -58,15 +58,27 @@ class Registry:
         return entry.load() if name in self.built_in else self.guarded(name, entry.load)()
 
     def guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a plug-in's function that reports its errors in one line."""
+        """Return a plug-in's function that reports its errors, and its attempts to exit, in one line."""
 
         def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401
             try:
                 return function(*given, **named)
             except UserError:
                 raise
-            except Exception as error:
-                cause = f"{type(error).__name__}: {one_line(error)}"
-                raise UserError(f"{self.kind} '{name}', a plug-in, cannot be made: {cause}") from error
+            except (Exception, SystemExit) as error:
+                raise self.failure(name, f"fails: {type(error).__name__}: {one_line(error)}") from error
 
         return call
+
+    def failure(self, name: str, problem: str) -> UserError:
+        """Return the error that says what is wrong with the plug-in called ``name``."""
+        return UserError(f"{self.kind} '{name}': its plug-in {self.entries()[name].value} {problem}")
+
+    def check_name(self, name: str, declared: object) -> None:
+        """Check that a plug-in declares the name of its entry point.
+
+        Raises:
+            UserError: It declares another one, or none.
+        """
+        if declared != name:
+            raise self.failure(name, f"calls itself {declared!r}; make them agree")

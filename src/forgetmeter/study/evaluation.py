@@ -7,14 +7,14 @@ from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import Task, judged
+from forgetmeter.records.item import Task, check_task, judged
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.scoring.engine import Engine
 
 
 def evaluate(
     loaded: Loaded,
-    tasks: Sequence[str | Task],
+    tasks: str | Sequence[str | Task],
     *,
     limit: int | None = None,
     batch_tokens: int | None = None,
@@ -24,7 +24,7 @@ def evaluate(
 
     Args:
         loaded: The model.
-        tasks: Names, or tasks themselves.
+        tasks: Names of tasks, or tasks; a single name is one task.
         limit: Only the first so many items of each task that is given by name, or of each relation of a built-in
             probe; ``None`` for all.
         batch_tokens: The most tokens in a batch; ``None`` for what suits the device.
@@ -39,7 +39,11 @@ def evaluate(
     engine = Engine(loaded, batch_tokens=batch_tokens)
     folder = None if data is None else Path(data)
     judgements = {}
-    for entry in tasks:
-        task = load_task(entry, limit=limit, data=folder) if isinstance(entry, str) else entry
+    for entry in [tasks] if isinstance(tasks, str) else tasks:
+        if isinstance(entry, str):
+            task = load_task(entry, limit=limit, data=folder)
+        else:
+            task = entry
+            check_task(task, task.description.name)
         judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements

@@ -13,7 +13,7 @@ from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.applying.step import is_unchanged
 from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.table import BUILT_IN, load_method
+from forgetmeter.compression.table import METHODS, load_method
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
@@ -55,7 +55,7 @@ def recipes(method: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "dtype"), MODELS)
-@pytest.mark.parametrize("method", [name for name in BUILT_IN if "torchao" not in name])
+@pytest.mark.parametrize("method", [name for name in METHODS.built_in if "torchao" not in name])
 def test_every_recipe_changes_something_or_is_refused(method: str, name: str, dtype: torch.dtype) -> None:
     """The witness is the whole state and the answers, which no code of the comparison computes."""
     model = loaded(name, dtype)

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.compression.table import load_method
-from forgetmeter.errors import refuse
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
@@ -33,6 +33,7 @@ Calibration = Sequence[Mapping[str, Tensor]]
 """What the model is called with, call by call, such as ``{"input_ids": ids}``; without padding."""
 
 _PREPARATIONS_KEPT = 4
+_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,19 @@ class Compressor:
             loaded: The model.
             seed: For methods that draw at random.
             calibration: For methods that look at activations: what the model is called with.
+
+        Raises:
+            UserError: The seed is not an integer from 0 to 2^63 - 1.
         """
         self._calibration = calibration
         self._loaded = loaded
-        self._seed = seed
+        self._seed = checked_seed(seed)
         self._matrices = weight_map(loaded.model)
         self._originals = _originals(loaded.model, self._matrices)
+        tensors = [parameter.detach() for parameter in loaded.model.parameters()]
+        # Tensors that were made in inference mode count no changes.
+        self._own = [tensor for tensor in tensors if not tensor.is_inference()]
+        self._versions = [tensor._version for tensor in self._own]
         self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
@@ -81,14 +89,17 @@ class Compressor:
         """Apply the steps from left to right, each to what the ones before it left. The model stays as it is.
 
         Raises:
-            UserError: ``check`` finds a problem, or a matrix holds values that a method cannot work on.
+            UserError: ``check`` finds a problem, a matrix holds values that a method cannot work on, or the model's
+                own weights were changed in place.
         """
         refuse(self.check(recipe))
+        self._check_untouched()
         started = time.perf_counter()
         weights: dict[Matrix, Weight] = {}
         for step in recipe.steps:
             weights.update(self._after_step(step, weights))
         seconds = time.perf_counter() - started
+        self._check_untouched()
         return Compressed(weights, account(self._baseline, weights, weights), seconds)
 
     @contextmanager
@@ -101,6 +112,12 @@ class Compressor:
         compressed = self.compressed(recipe)
         with installed(self._loaded.model, compressed.weights):
             yield compressed
+
+    def _check_untouched(self) -> None:
+        if [tensor._version for tensor in self._own] != self._versions:
+            raise UserError(
+                f"the weights of {self._loaded.name} were changed in place, by a method or by other code; load it again"
+            )
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
         units = selected_units(step, self._originals, weights)
@@ -137,6 +154,17 @@ class Compressor:
         return prepared(step, units, seed=self._seed, method=method)
 
 
+def checked_seed(seed: int) -> int:
+    """Return a seed that every random generator takes.
+
+    Raises:
+        UserError: It is not an integer from 0 to 2^63 - 1.
+    """
+    if type(seed) is not int or not 0 <= seed < _SEEDS:
+        raise UserError(f"seed {seed!r} is not valid; it must be an integer from 0 to {_SEEDS - 1}")
+    return seed
+
+
 def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
     names = dict.fromkeys(matrix.parameter for matrix in matrices)
     return by_matrix(matrices, {name: DenseWeight(model.get_parameter(name).detach()) for name in names})
@@ -156,12 +184,10 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
             ``[{"input_ids": ids}]``.
 
     Raises:
-        UserError: The recipe does not parse or does not fit the model.
+        UserError: The recipe does not parse or does not fit the model, or the seed is not valid.
     """
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
-    given: Given = "activations" if calibration else "weights"
-    refuse(recipe_problems(recipe, weight_map(loaded.model), given=given))
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
     return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin

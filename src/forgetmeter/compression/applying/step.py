@@ -9,7 +9,7 @@ from torch import Tensor
 
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.method import AtLevel, Method
 from forgetmeter.compression.ranking.magnitude_bits import pieces_with
 from forgetmeter.compression.table import load_method
@@ -76,6 +76,7 @@ def unit_by_unit(
     position, is_idle = 0, True
     try:
         for unit, weight in zip(units, prepare()(step.level), strict=True):
+            _check_form(step.method, unit, weight)
             # Compared until the first difference only, so that most steps compare a few numbers.
             width = (stored or {}).get(unit.parameter)
             is_idle = is_idle and is_unchanged(unit.weight, weight, stored_bits=width and 8 * width)
@@ -88,6 +89,26 @@ def unit_by_unit(
         raise UserError(
             f"'{step}' changes nothing in {model}: every weight it selects already has the value and the width that it "
             "would get; leave the step out, or choose another level or scope"
+        )
+
+
+def _check_form(method: str, unit: Unit, weight: Weight) -> None:
+    """Check that a method, which may be a plug-in's, made a weight that can take its unit's place.
+
+    Raises:
+        UserError: It is not a weight, or has another shape or dtype.
+    """
+    if Weight not in type(weight).__mro__:
+        raise UserError(f"method '{method}' must make a Weight of {unit.parameter}, not a {type(weight).__name__}")
+    if weight.shape != unit.weight.shape:
+        raise UserError(
+            f"method '{method}' changed the shape of {unit.parameter} from {unit.weight.shape} to {weight.shape}"
+        )
+    old, new = unit.weight, weight
+    if isinstance(old, DenseWeight) and isinstance(new, DenseWeight) and old.tensor.dtype != new.tensor.dtype:
+        raise UserError(
+            f"method '{method}' changed the dtype of {unit.parameter} from {old.tensor.dtype} to {new.tensor.dtype}; "
+            "only forms of their own may do that"
         )
 
 

@@ -1,0 +1,69 @@
+"""Runs that earlier versions wrote still open, and a finished one is recognised: nothing is computed again.
+
+``earlier/`` holds a run of each schema version, and of each older form within it, as its version wrote it: the built-in
+facts (two per relation) asked of ``standard:decoder``. A new schema version adds its own; no file here is made again.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.report.written_report import make_report
+from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import SCHEMA_VERSION
+from forgetmeter.study.running import run
+
+EARLIER = Path(__file__).parent / "earlier"
+PRUNED, QUANTIZED = "l1_unstructured:overall:0.5", "dynamic_int8:overall"
+TASK = "facts:templates=0"
+STUDY = {
+    "models": ["standard:decoder"],
+    "recipes": [PRUNED, QUANTIZED],
+    "tasks": [TASK],
+    "evaluation": {"limit": 2},
+}
+
+
+@pytest.fixture(params=sorted(path.stem for path in EARLIER.glob("*.zip")))
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    with zipfile.ZipFile(EARLIER / f"{request.param}.zip") as archive:
+        archive.extractall(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_there_is_one_of_each_schema_version() -> None:
+    there = {int(path.stem.split("_")[1]) for path in EARLIER.glob("schema_*.zip")}
+    assert there == set(range(1, SCHEMA_VERSION + 1))
+
+
+def test_it_opens_with_the_same_numbers(location: Path) -> None:
+    results = open_run(str(location))
+    cells = {cell.recipe: cell for cell in results.summary.cells}
+    assert {recipe: (cell.items, cell.right) for recipe, cell in cells.items()} == {
+        "baseline": (40, 40),
+        PRUNED: (40, 25),
+        QUANTIZED: (40, 40),
+    }
+    assert (cells[PRUNED].forgotten, cells[PRUNED].gained) == (15, 0)
+    assert len(results.outcomes) == 3 * len(results.items) == 120
+    sizes = {each.recipe: each.smallest_bytes for each in results.summary.variants}
+    assert sizes["baseline"] > sizes[PRUNED] > sizes[QUANTIZED]
+    ledger = results.forgotten(PRUNED)
+    assert ledger["status"].value_counts().to_dict() == {"kept": 25, "forgotten": 15}
+    assert ledger["statement"].str.len().min() > 0
+    assert {finding.name for finding in results.tested_claims} >= {"overall_hurts_most"}
+    assert TASK.encode() in make_report(results)["report.html"]
+
+
+def test_it_is_recognised_and_nothing_is_computed_again(location: Path) -> None:
+    before = contents(location)
+    results = run(STUDY | {"output": str(location)})
+    assert results.failures == ()
+    assert contents(location) == before

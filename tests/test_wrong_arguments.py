@@ -1,0 +1,72 @@
+"""Wrong arguments of the Python functions are one line that says what is allowed, as on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_task import MadeUpTask
+from tiny_models import make_llama, make_tokenizer
+from transformers import LlamaForTokenClassification, LlamaModel
+
+import forgetmeter
+from forgetmeter.errors import UserError
+from forgetmeter.scoring.engine import Engine
+
+RANDOM = "random_unstructured:overall:0.5"
+
+
+def wrapped(_folder: Path) -> Any:
+    return forgetmeter.wrap(make_llama(), make_tokenizer())
+
+
+def classifier() -> LlamaForTokenClassification:
+    config = make_llama().config
+    config.num_labels = config.vocab_size
+    return LlamaForTokenClassification(config)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda folder: forgetmeter.load(folder, dtype="bf16"), "unknown dtype 'bf16'; did you mean"),
+        (lambda folder: forgetmeter.load(folder, device="cuda:0"), "unknown device 'cuda:0'; did you mean 'cuda'"),
+        (lambda folder: forgetmeter.load(folder / "gone"), "gone': there is no such folder"),
+        (lambda _: forgetmeter.wrap(make_llama(), None), "NoneType is not a PreTrainedTokenizerBase"),
+        (lambda _: forgetmeter.wrap("llama", make_tokenizer()), "str is not a PreTrainedModel"),
+        (lambda _: forgetmeter.wrap(LlamaModel(make_llama().config), make_tokenizer()), "is a LlamaModel, which"),
+        (lambda _: forgetmeter.wrap(classifier(), make_tokenizer()), "load it with AutoModelForCausalLM"),
+        (lambda folder: forgetmeter.compress(wrapped(folder), RANDOM, seed=2**64), "seed 18446744073709551616 is not"),
+        (lambda folder: forgetmeter.compress(wrapped(folder), RANDOM, seed=-1), "seed -1 is not valid"),
+        (lambda folder: forgetmeter.compress(wrapped(folder), RANDOM, seed=0.5), "seed 0.5 is not valid"),
+        (
+            lambda folder: forgetmeter.compress_checkpoint(folder, RANDOM, folder / "out", seed=2**63),
+            "it must be an integer from 0 to 9223372036854775807",
+        ),
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), "fact"), "unknown task 'fact'; did you mean 'facts'"),
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts"], limit=0), "limit 0 is not a positive integer"),
+        (lambda folder: Engine(wrapped(folder), batch_tokens=0), "batch_tokens 0 is not a positive integer"),
+    ],
+)
+def test_wrong_arguments_are_refused(llama_folder: Path, call: Callable[[Path], Any], says: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        call(llama_folder)
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_path_names_a_folder(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert forgetmeter.load(llama_folder).name == str(llama_folder)
+    monkeypatch.chdir(llama_folder.parent)
+    assert forgetmeter.load(Path(llama_folder.name)).name == f"./{llama_folder.name}"
+    written = forgetmeter.compress_checkpoint(Path(llama_folder.name), "l1_unstructured:overall:0.5", tmp_path / "out")
+    assert written.is_checked
+
+
+def test_one_task_needs_no_list(llama_folder: Path) -> None:
+    loaded, task = forgetmeter.load(llama_folder), MadeUpTask(3)
+    one = forgetmeter.evaluate(loaded, "facts:templates=0", limit=1)
+    assert one == forgetmeter.evaluate(loaded, ["facts:templates=0"], limit=1)
+    assert list(forgetmeter.evaluate(loaded, [task])) == ["made_up"]
