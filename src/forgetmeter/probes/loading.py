@@ -1,4 +1,4 @@
-"""Checking and loading tasks by name: those that declare themselves, and lm-eval's."""
+"""Checking and loading tasks by name: declared tasks and lm-eval's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ def task_names() -> tuple[str, ...]:
 
 
 def task_problems(name: str, *, data: Path | None = None) -> list[str]:
-    """Return what is wrong with a task's name, options or data, a line each, without reading items.
+    """Return one line for each problem with a task's name, options or data, without reading items.
 
-    Args:
-        name: As in a study.
-        data: The data folder of the probes, where it was named; it must hold the files that the task needs.
+    ``data`` is the probes' data folder, if given; it must contain the files that the task needs.
     """
     try:
         if (declared := find_task(name)) is not None:
@@ -51,12 +49,12 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     """Load a task with its items.
 
     Args:
-        name: As in a study.
-        limit: Only the first N items, or of each group that the task declares, such as each relation; ``None`` for all.
-        data: The data folder of the probes; by default as ``data_folder`` finds it.
+        name: Name in a study.
+        limit: Only the first N items, per group that the task declares, such as a relation; ``None`` for all.
+        data: The probes' data folder; by default, the one ``data_folder`` returns.
 
     Raises:
-        UserError: There is no such task, or its data cannot be had.
+        UserError: The task is unknown, or its data is not available.
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UserError(f"limit {limit!r} is not a positive integer")
@@ -67,7 +65,7 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
         task = declared.load(parsed, limit=limit, **declared.folder(data))
         check_task(task, str(parsed))
         return task
-    # lm-eval takes a second to import, which built-in probes do not wait for.
+    # Importing lm-eval takes a second; built-in probes need not wait.
     from forgetmeter.probes.lm_eval.task import LmEvalTask
 
     return LmEvalTask(name, limit=limit)

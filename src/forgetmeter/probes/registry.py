@@ -1,4 +1,4 @@
-"""The tasks that declare themselves, by name: the built-in probes and plug-ins. All others are lm-eval's."""
+"""Declared tasks by name: built-in probes and plug-ins. All other tasks are lm-eval's."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ TASKS = Registry(
 
 
 def find_task(text: str) -> TaskDeclaration | None:
-    """Return the declaration of a task, named with or without options; ``None`` where no task declares that name.
+    """Return the declaration of a task, named with or without options, or ``None`` if the name is not declared.
 
     Raises:
-        UserError: Two tasks have the same name, or the plug-in does not load or declares something else.
+        UserError: Two tasks have the same name, or the plug-in does not load or is not valid.
     """
     entries = TASKS.entries()
     name = text if text in entries else text.partition(":")[0]
@@ -47,18 +47,18 @@ def find_task(text: str) -> TaskDeclaration | None:
 
 
 def canonical_name(text: str) -> str:
-    """Return a task's name with its options in their canonical form; one that no task declares as it is.
+    """Return a task's name with its options in canonical form; names that are not declared stay unchanged.
 
     Raises:
-        UserError: Options are malformed, unknown or have values that are not allowed.
+        UserError: Options are malformed or unknown, or have invalid values.
     """
-    # A plug-in is not imported to learn that nothing was asked of it.
+    # Without options, there is nothing to check, so the plug-in is not imported.
     declared = find_task(text) if ":" in text and text not in TASKS.entries() else None
     return text if declared is None else str(declared.parse(text))
 
 
 def declarations() -> Iterator[TaskDeclaration]:
-    """Yield all declarations; without those of broken plug-ins, which say so where they are named."""
+    """Yield all declarations except those of broken plug-ins, which fail when they are used by name."""
     for name in TASKS.entries():
         try:
             declared = find_task(name)
@@ -69,7 +69,7 @@ def declarations() -> Iterator[TaskDeclaration]:
 
 
 def archives() -> dict[str, ProbeArchive]:
-    """Return the published data that tasks need, by what the user calls it."""
+    """Return the published data of tasks by name."""
     return {each.data.name: each.data for each in declarations() if each.data is not None}
 
 

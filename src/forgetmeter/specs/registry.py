@@ -1,4 +1,4 @@
-"""Named things that are built in or come with plug-ins: one registry, in which no two have the same name."""
+"""Registries of built-in objects and plug-ins by unique name."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from forgetmeter.errors import UserError, one_line
 
 @cache
 def plug_ins(group: str) -> tuple[EntryPoint, ...]:
-    """Return the entry points of a group, sorted by name. Finding them means reading every installed package."""
+    """Return the entry points of a group, sorted by name; cached because finding them reads every installed package."""
     return tuple(sorted(entry_points(group=group), key=lambda entry: entry.name))
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything of one kind, by name.
+    """Objects of one kind by name.
 
     Attributes:
-        kind: What its entries are called in messages, such as ``task``.
+        kind: Word for an entry in messages, such as ``task``.
         group: Entry-point group of plug-ins.
-        built_in: ``package.module:OBJECT`` by name, in the order in which to list them.
+        built_in: ``package.module:OBJECT`` by name, in display order.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class Registry:
     built_in: Mapping[str, str]
 
     def entries(self) -> dict[str, EntryPoint]:
-        """Return what there is by name, the built-in ones first. Imports none of it.
+        """Return all entries by name, built-in ones first, without importing them.
 
         Raises:
             UserError: Two have the same name.
@@ -48,8 +48,8 @@ class Registry:
             entries[entry.name] = entry
         return entries
 
-    def load(self, name: str) -> Any:  # noqa: ANN401 - whatever a plug-in names
-        """Import the object called ``name``, which must be one of ``entries()``.
+    def load(self, name: str) -> Any:  # noqa: ANN401 - any object
+        """Import the object called ``name``, which must be in ``entries()``.
 
         Raises:
             UserError: Two have the same name, or a plug-in does not load.
