@@ -203,3 +203,14 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_the_programs_help_repeats_each_commands_first_paragraph(name: str) -> None:
     assert LazyCommand(name).loaded().help.partition("\n\n")[0] == SUMMARIES[name]
+
+
+def test_help_waits_for_no_heavy_library() -> None:
+    script = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom forgetmeter.cli.commands import SUMMARIES\n"
+        "from forgetmeter.cli.main import app\n"
+        "for name in SUMMARIES:\n    assert CliRunner().invoke(app, [name, '--help']).exit_code == 0, name\n"
+        "print([name for name in ('torch', 'transformers', 'pandas', 'scipy', 'duckdb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from forgetmeter.cli.main import app
 from forgetmeter.compression import table
+from forgetmeter.executors.executor import Progress
 from forgetmeter.report.retained_grid import retained_grids
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.words.headline import headlines
@@ -22,9 +23,9 @@ from forgetmeter.results.results import Results, open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.preset import preset_recipes
-from forgetmeter.study.advising import AdviceRequest, Listener, _Advising
+from forgetmeter.study.advising import AdviceRequest, _Advising
 from forgetmeter.study.candidate_sizes import checked_candidates
-from forgetmeter.study.running import run
+from forgetmeter.study.running import run, run_prospect
 
 PRUNING = """
 from forgetmeter.compression.method import PruningMethod
@@ -146,7 +147,7 @@ def test_sentences_and_grids_use_its_phrases(later: Results) -> None:
 
 def test_advice_tries_its_declared_levels(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
-    advising = _Advising(request, Listener())
+    advising = _Advising(request, Progress(), run_prospect)
     _, problems = checked_candidates(advising._location, advising._study.recipes)
     candidates = [str(recipe) for recipe in advising._candidates(problems)]
     assert candidates[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]

@@ -18,6 +18,7 @@ from forgetmeter.checkpoints.promise import Promises
 from forgetmeter.cli.main import app
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.executors.executor import Progress
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED
@@ -27,8 +28,8 @@ from forgetmeter.results.results import open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
-from forgetmeter.study.advising import AdviceRequest, Listener, advise, limit_for
-from forgetmeter.study.running import Finished, Prospect, run
+from forgetmeter.study.advising import AdviceRequest, advise, limit_for
+from forgetmeter.study.running import Finished, Prospect, run, run_prospect
 
 MODEL = "standard:decoder"
 TASK = "facts:templates=0"
@@ -42,7 +43,7 @@ RECIPES = (
 )
 
 
-class Counting(Listener):
+class Counting(Progress):
     def __init__(self) -> None:
         self.computed: list[int] = []
         self.stages: list[str] = []
@@ -51,7 +52,7 @@ class Counting(Listener):
         self.stages.append(text)
 
     def run(self, prospect: Prospect) -> Finished:
-        finished = super().run(prospect)
+        finished = run_prospect(prospect)
         self.computed.append(finished.computed)
         return finished
 
@@ -73,7 +74,7 @@ def listener() -> Counting:
 
 @pytest.fixture(scope="module")
 def advice(folder: Path, listener: Counting) -> Advice:
-    return advise(request(folder / "runs"), listener=listener)
+    return advise(request(folder / "runs"), listener=listener, complete=listener.run)
 
 
 def test_it_matches_asking_every_candidate_everything(advice: Advice, folder: Path) -> None:
@@ -177,7 +178,7 @@ def test_rounds_ask_few_of_many_and_all_of_few(advice: Advice, folder: Path) -> 
 def test_a_repeated_request_computes_nothing(advice: Advice, folder: Path, listener: Counting) -> None:
     assert all(listener.computed)
     again = Counting()
-    assert advise(request(folder / "runs"), listener=again) == advice
+    assert advise(request(folder / "runs"), listener=again, complete=again.run) == advice
     assert again.computed == [0] * len(advice.rounds)
 
 
@@ -235,7 +236,7 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
         (Path(advice.runs[-1]), "is a run"),
     ):
         with pytest.raises(UserError, match=f"{says}.*choose another --out"):
-            advise(request(place), listener=listener)
+            advise(request(place), listener=listener, complete=listener.run)
     assert not listener.stages
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "last", "notes"]
 

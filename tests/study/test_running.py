@@ -22,7 +22,7 @@ from transformers import BertLMHeadModel
 
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress, Silence, Work
+from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
@@ -53,7 +53,7 @@ def study(llama_folder: Path, tmp_path: Path) -> dict[str, Any]:
     }
 
 
-class Remembering(Silence):
+class Remembering(Progress):
     """Records which cells were computed."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class Dying:
     def execute(self, work: Work, progress: Progress) -> None:
         done = 0
 
-        class Counting(Silence):
+        class Counting(Progress):
             def cell_finished(self, cell: Cell, *, seconds: float) -> None:
                 nonlocal done
                 done += 1

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from forgetmeter.cli.commands import later
+from forgetmeter.cli.printing import text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import split
-from forgetmeter.report.formats.advice_json import advice_json
-from forgetmeter.report.formats.advice_text import advice_text
 from forgetmeter.specs.budget import parse_budget
-from forgetmeter.study.advising import AdviceRequest, Listener, advise
-from forgetmeter.study.prospect import Finished, Prospect
-from forgetmeter.study.running import run_prospect
 
-_PIPED_WIDTH = 140
+if TYPE_CHECKING:
+    from forgetmeter.report.formats.advice_json import advice_json
+    from forgetmeter.report.formats.advice_text import advice_text
+    from forgetmeter.study.advising import AdviceRequest, advise
+    from forgetmeter.study.prospect import Finished, Prospect
+    from forgetmeter.study.running import run_prospect
+else:
+    advice_json = later("forgetmeter.report.formats.advice_json:advice_json")
+    advice_text = later("forgetmeter.report.formats.advice_text:advice_text")
+    AdviceRequest = later("forgetmeter.study.advising:AdviceRequest")
+    advise = later("forgetmeter.study.advising:advise")
+    run_prospect = later("forgetmeter.study.running:run_prospect")
 
 
 def advise_command(
@@ -73,18 +81,14 @@ def advise_command(
         output=out,
         data=data,
     )
-    advice = advise(request, listener=_Lines(sys.stderr))
+    advice = advise(request, listener=StageLines(sys.stderr), complete=_complete)
     if json:
         sys.stdout.write(advice_json(advice))
         return
     console = Console(highlight=False)
-    width = console.width if console.is_terminal else _PIPED_WIDTH
-    console.print(advice_text(advice, width=width), soft_wrap=True)
+    console.print(advice_text(advice, width=text_width()), soft_wrap=True)
 
 
-class _Lines(StageLines, Listener):
-    """Prints one line per stage and shows the progress of runs."""
-
-    def run(self, prospect: Prospect) -> Finished:
-        with progress_on(sys.stderr, prospect) as progress:
-            return run_prospect(prospect, progress=progress)
+def _complete(prospect: Prospect) -> Finished:
+    with progress_on(sys.stderr, prospect) as progress:
+        return run_prospect(prospect, progress=progress)

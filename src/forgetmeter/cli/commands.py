@@ -26,6 +26,19 @@ SUMMARIES = {
 }
 
 
+def later(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
+    """Return a stand-in for the function ``package.module:NAME``, which is imported when it is first called.
+
+    With these, the help of a command waits for none of the libraries that the command needs.
+    """
+    module, _, name = target.partition(":")
+
+    def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        return getattr(import_module(module), name)(*arguments, **options)
+
+    return call
+
+
 class LazyCommand(TyperCommand):
     """A command whose module, ``NAME_command``, is imported when it is called or its help is shown.
 

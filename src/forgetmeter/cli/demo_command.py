@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forgetmeter.cli.commands import later
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
 from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
-from forgetmeter.report.retained_grid import grid_text, retained_grids
-from forgetmeter.report.written_report import make_report, write_report
-from forgetmeter.results.results import open_run
 from forgetmeter.specs.model_reference import STANDARDS
-from forgetmeter.study.running import look_at, reader, run_prospect
+
+if TYPE_CHECKING:
+    from forgetmeter.report.retained_grid import grid_text, retained_grids
+    from forgetmeter.report.written_report import make_report, write_report
+    from forgetmeter.results.results import open_run
+    from forgetmeter.study.running import look_at, reader, run_prospect
+else:
+    grid_text = later("forgetmeter.report.retained_grid:grid_text")
+    retained_grids = later("forgetmeter.report.retained_grid:retained_grids")
+    make_report = later("forgetmeter.report.written_report:make_report")
+    write_report = later("forgetmeter.report.written_report:write_report")
+    open_run = later("forgetmeter.results.results:open_run")
+    look_at = later("forgetmeter.study.running:look_at")
+    reader = later("forgetmeter.study.running:reader")
+    run_prospect = later("forgetmeter.study.running:run_prospect")
 
 
 def demo_command(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from forgetmeter.cli.printing import print_text
-from forgetmeter.report.formats.findings_json import findings_json
-from forgetmeter.report.formats.findings_text import findings_text
-from forgetmeter.report.tables import remarks
-from forgetmeter.results.results import open_run
+from forgetmeter.cli.commands import later
+from forgetmeter.cli.printing import print_text, text_width
 
-_PIPED_WIDTH = 120
+if TYPE_CHECKING:
+    from forgetmeter.report.formats.findings_json import findings_json
+    from forgetmeter.report.formats.findings_text import findings_text
+    from forgetmeter.report.tables import remarks
+    from forgetmeter.results.results import open_run
+else:
+    findings_json = later("forgetmeter.report.formats.findings_json:findings_json")
+    findings_text = later("forgetmeter.report.formats.findings_text:findings_text")
+    remarks = later("forgetmeter.report.tables:remarks")
+    open_run = later("forgetmeter.results.results:open_run")
 
 
 def findings_command(
@@ -27,6 +32,4 @@ def findings_command(
     if json:
         print_text(findings_json(findings, remarks=remarks(summary)))
         return
-    console = Console()
-    width = console.width if console.is_terminal else _PIPED_WIDTH
-    print_text(findings_text(findings, remarks=remarks(summary), width=width))
+    print_text(findings_text(findings, remarks=remarks(summary), width=text_width(piped=120)))

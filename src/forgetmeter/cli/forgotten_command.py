@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from forgetmeter.cli.printing import print_text
+from forgetmeter.cli.commands import later
+from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
-from forgetmeter.report.formats.ledger_rows import Chosen, ledger_csv, ledger_json, ledger_markdown
-from forgetmeter.report.formats.ledger_text import ledger_text
-from forgetmeter.results.ledger import Ledger, LedgerEntry
-from forgetmeter.results.results import open_run
 from forgetmeter.specs.suggestion import unknown
+
+if TYPE_CHECKING:
+    from forgetmeter.report.formats.ledger_rows import Chosen, ledger_csv, ledger_json, ledger_markdown
+    from forgetmeter.report.formats.ledger_text import ledger_text
+    from forgetmeter.results.ledger import Ledger, LedgerEntry
+    from forgetmeter.results.results import open_run
+else:
+    ledger_csv = later("forgetmeter.report.formats.ledger_rows:ledger_csv")
+    ledger_json = later("forgetmeter.report.formats.ledger_rows:ledger_json")
+    ledger_markdown = later("forgetmeter.report.formats.ledger_rows:ledger_markdown")
+    ledger_text = later("forgetmeter.report.formats.ledger_text:ledger_text")
+    open_run = later("forgetmeter.results.results:open_run")
 
 _FORMATS = ("table", "csv", "json", "markdown")
 _STATUSES = ("forgotten", "gained", "kept", "wrong")
-_PIPED_WIDTH = 140
 _SHOWN = 20
 
 
@@ -74,7 +82,6 @@ def _wanted(ledger: Ledger, status: str | None, relation: str | None) -> list[Le
 
 def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
     console = Console()
-    width = console.width if console.is_terminal else _PIPED_WIDTH
     for ledger, entries in chosen:
         # What the original was surest of comes first: its loss is the most surprising.
         ordered = sorted(entries, key=lambda entry: -(entry.margin_before or 0.0))
@@ -83,7 +90,7 @@ def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
             ordered[:most],
             status=status,  # type: ignore[arg-type]
             total=len(ordered),
-            width=width,
+            width=text_width(),
         )
         print_text(text if console.is_terminal else text.append("\n"))
 

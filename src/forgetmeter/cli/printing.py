@@ -10,6 +10,12 @@ from rich.text import Text
 from forgetmeter.visible_text import pictured, visible
 
 
+def text_width(*, piped: int = 140) -> int:
+    """Return the width of the terminal, or ``piped`` if there is none."""
+    console = Console()
+    return console.width if console.is_terminal else piped
+
+
 def print_text(text: Text | str) -> None:
     """Print a text, styled on a terminal and plain elsewhere, with control characters replaced.
 

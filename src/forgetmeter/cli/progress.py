@@ -11,14 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
-from forgetmeter.executors.executor import Silence
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.prospect import Prospect
 
 _PLAIN_EVERY = 15.0
 
 
-class StageLines(Silence):
+class StageLines(Listener):
     """Prints one line per stage before the first cell."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -81,7 +80,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class _LiveProgress:
+class _LiveProgress(Listener):
     def __init__(self, live: Progress, bar: TaskID, pace: _Pace) -> None:
         self._live, self._bar, self._pace = live, bar, pace
 
@@ -108,7 +107,7 @@ class _LiveProgress:
         self._live.update(self._bar, description=text, completed=self._pace.overall, pace=self._pace.describe())
 
 
-class _PlainProgress:
+class _PlainProgress(Listener):
     def __init__(self, console: Console, pace: _Pace) -> None:
         self._console, self._pace, self._said = console, pace, time.monotonic()
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from forgetmeter.cli.printing import print_text
+from forgetmeter.cli.commands import later
+from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
-from forgetmeter.report.formats.frontier_text import frontier_text
-from forgetmeter.report.formats.rendering import render
-from forgetmeter.report.formats.show_text import shifts_text, styled_text
-from forgetmeter.report.retained_grid import grid_text, retained_grids
-from forgetmeter.results.frontier import frontiers
-from forgetmeter.results.results import open_run
 from forgetmeter.specs.suggestion import unknown
 
+if TYPE_CHECKING:
+    from forgetmeter.report.formats.frontier_text import frontier_text
+    from forgetmeter.report.formats.rendering import render
+    from forgetmeter.report.formats.show_text import shifts_text, styled_text
+    from forgetmeter.report.retained_grid import grid_text, retained_grids
+    from forgetmeter.results.frontier import frontiers
+    from forgetmeter.results.results import open_run
+else:
+    frontier_text = later("forgetmeter.report.formats.frontier_text:frontier_text")
+    render = later("forgetmeter.report.formats.rendering:render")
+    shifts_text = later("forgetmeter.report.formats.show_text:shifts_text")
+    styled_text = later("forgetmeter.report.formats.show_text:styled_text")
+    grid_text = later("forgetmeter.report.retained_grid:grid_text")
+    retained_grids = later("forgetmeter.report.retained_grid:retained_grids")
+    frontiers = later("forgetmeter.results.frontier:frontiers")
+    open_run = later("forgetmeter.results.results:open_run")
+
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
-_PIPED_WIDTH = 140
 
 
 def show_command(
@@ -44,7 +55,7 @@ def show_command(
         return
     console = Console()
     if format in ("frontier", "shifts"):
-        width = console.width if console.is_terminal else _PIPED_WIDTH
+        width = text_width()
         if format == "frontier":
             shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
             missing = "frontier: it has no baseline with right answers to retain"
@@ -55,6 +66,6 @@ def show_command(
         print_text(shown if console.is_terminal else shown + Text("\n"))
         return
     if format == "table" and console.is_terminal:
-        print_text(styled_text(summary, width=console.width))
+        print_text(styled_text(summary, width=text_width()))
         return
-    print_text(render(summary, format, width=_PIPED_WIDTH))  # type: ignore[arg-type]
+    print_text(render(summary, format, width=text_width()))  # type: ignore[arg-type]

@@ -16,28 +16,23 @@ if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
 
 
-class Progress(Protocol):
-    """A listener for progress."""
+class Progress:
+    """A listener for progress, which ignores it; subclasses override what they show."""
 
     def stage(self, text: str) -> None:
         """Work other than a cell has started, such as loading a model."""
-        ...
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
         """A cell with this number of items has started."""
-        ...
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
         """A share of the cell is done, from 0 to 1."""
-        ...
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
         """The cell is stored."""
-        ...
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         """The cell failed, and the failure is stored."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -65,22 +60,3 @@ class Executor(Protocol):
     def execute(self, work: Work, progress: Progress) -> None:
         """Run all cells; a failure is stored and does not stop the others."""
         ...
-
-
-class Silence:
-    """A listener that ignores all progress."""
-
-    def stage(self, text: str) -> None:
-        """Do nothing."""
-
-    def cell_started(self, cell: Cell, *, items: int) -> None:
-        """Do nothing."""
-
-    def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        """Do nothing."""
-
-    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
-        """Do nothing."""
-
-    def cell_failed(self, cell: Cell, *, error: str) -> None:
-        """Do nothing."""

@@ -165,7 +165,7 @@ def _keep_to_built_in_kernels(config: Any) -> None:  # noqa: ANN401
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence transformers' reports; problems are raised as errors."""
+    """Progress transformers' reports; problems are raised as errors."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 from forgetmeter.errors import UserError
+from forgetmeter.file_digest import sha256_of
 
 SHIPPED = Path(__file__).with_name("shipped_standards")
 """Holds one folder per standard, as written by ``save_pretrained``, with a list of checksums."""
@@ -33,7 +33,7 @@ def standard_folder(name: str, *, shipped: Path = SHIPPED) -> Path:
         path = folder / file
         if not path.is_file():
             raise UserError(f"standard '{name}': {file} is missing; {fix}")
-        if checksum(path) != expected:
+        if sha256_of(path) != expected:
             raise UserError(f"standard '{name}': {file} is not the shipped file; {fix}")
     return folder
 
@@ -41,10 +41,5 @@ def standard_folder(name: str, *, shipped: Path = SHIPPED) -> Path:
 def write_checksums(folder: Path) -> None:
     """Write the checksums of all files in a standard's folder."""
     files = sorted(file for file in folder.iterdir() if file.name != CHECKSUMS)
-    text = json.dumps({file.name: checksum(file) for file in files}, indent=2)
+    text = json.dumps({file.name: sha256_of(file) for file in files}, indent=2)
     (folder / CHECKSUMS).write_text(text + "\n", encoding="utf-8")
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

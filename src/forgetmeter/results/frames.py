@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -14,6 +14,7 @@ from forgetmeter.results.frontier import MEASURES, Frontier
 from forgetmeter.results.ledger import Ledger, LedgerEntry
 from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary
+from forgetmeter.runs.frames import frame
 from forgetmeter.statistics.paired import Estimate
 
 
@@ -56,7 +57,7 @@ def comparisons_frame(summary: Summary) -> pd.DataFrame:
         }
         for cell in summary.cells
     ]
-    return _frame(rows, [*CELL_COLUMNS, "verdict", "holds_elsewhere", *metrics])
+    return frame(rows, [*CELL_COLUMNS, "verdict", "holds_elsewhere", *metrics])
 
 
 def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def curves_frame(curves: Iterable[RetainedCurve]) -> pd.DataFrame:
                     **knee,
                 }
             )
-    return _frame(rows, columns)
+    return frame(rows, columns)
 
 
 def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
             rows.append({**_result_row(finding, result.model, result), **own})
             for task in result.tasks:
                 rows.append({**_result_row(finding, result.model, task), "task": task.task, "detail": task.detail})
-    return _frame(rows, columns)
+    return frame(rows, columns)
 
 
 def ledger_frame(ledgers: Iterable[Ledger]) -> pd.DataFrame:
@@ -107,7 +108,7 @@ def ledger_frame(ledgers: Iterable[Ledger]) -> pd.DataFrame:
         for ledger in ledgers
         for entry in ledger.entries
     ]
-    return _frame(rows, [*keys, *_ENTRY])
+    return frame(rows, [*keys, *_ENTRY])
 
 
 def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
@@ -126,7 +127,7 @@ def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
         for point in frontier.points
     ]
     columns = ["model", "task", "recipe", *interval_columns("retained"), *MEASURES, "simulated"]
-    return _frame(rows, [*columns, *(f"pareto.{measure}" for measure in MEASURES)])
+    return frame(rows, [*columns, *(f"pareto.{measure}" for measure in MEASURES)])
 
 
 def _result_row(finding: Finding, model: str, result: ModelResult | TaskResult) -> dict[str, Any]:
@@ -145,8 +146,3 @@ def _result_row(finding: Finding, model: str, result: ModelResult | TaskResult) 
 def _values(name: str, estimate: Estimate | None) -> Mapping[str, float | None]:
     values = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
     return dict(zip(interval_columns(name), values, strict=True))
-
-
-def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    frame: pd.DataFrame = pd.DataFrame(list(rows), columns=list(columns))
-    return frame

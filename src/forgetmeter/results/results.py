@@ -85,25 +85,30 @@ class Results:
 
     @cached_property
     def variants(self) -> pd.DataFrame:
-        """One row per variant: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``,
-        ``zeros.<role>``, the other numbers of ``Reached``, and the recorded facts (``seconds`` ...). The row of a
-        variant has no numbers until it has been made.
-        """  # noqa: D205
+        """One row per variant, without numbers until it has been made.
+
+        Columns: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``, the other numbers of
+        ``Reached``, ``zeros.<role>``, and the recorded facts (``seconds`` ...).
+        """
         return variants_frame(self.run)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """One row per cell that is done: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the recorded facts
-        (``seconds``, ``tokens`` ...), ``metric.<name>`` per aggregated metric, and ``dropped.<reason>``: number of
-        items that the model could not be asked.
-        """  # noqa: D205
+        """One row per cell that is done.
+
+        Columns: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the recorded facts (``seconds``, ``tokens``
+        ...), ``metric.<name>`` per aggregated metric, and ``dropped.<reason>``: number of items that the model could
+        not be asked.
+        """
         return cells_frame(self.run)
 
     @cached_property
     def tasks(self) -> pd.DataFrame:
-        """One row per task with stored items: its description, ``items`` (number), ``items_hash`` and
-        ``filters.<reason>``: number of items that the task itself left out.
-        """  # noqa: D205
+        """One row per task with stored items.
+
+        Columns: its description, ``items`` (number), ``items_hash`` and ``filters.<reason>``: number of items that the
+        task itself left out.
+        """
         return tasks_frame(self.run)
 
     @cached_property

@@ -28,11 +28,7 @@ _REACHED = (
 
 
 def variants_frame(run: Run) -> pd.DataFrame:
-    """Return one row per variant, without numbers until it has been made.
-
-    Columns: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``, the numbers of
-    ``Reached``, ``zeros.<role>``, and the recorded facts.
-    """
+    """Return one row per variant; ``Results.variants`` lists the columns."""
     rows = []
     for variant in run.variants:
         row: dict[str, Any] = flat(variant.facts)
@@ -47,11 +43,7 @@ def variants_frame(run: Run) -> pd.DataFrame:
 
 
 def cells_frame(run: Run) -> pd.DataFrame:
-    """Return one row per cell that is done.
-
-    Columns: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the recorded facts (``seconds``, ``tokens`` ...),
-    ``metric.<name>`` per aggregated metric, and ``dropped.<reason>``: number of items the model could not be asked.
-    """
+    """Return one row per cell that is done; ``Results.cells`` lists the columns."""
     rows = [
         {**flat(cell.facts), "variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task}
         for cell in run.cells
@@ -60,18 +52,14 @@ def cells_frame(run: Run) -> pd.DataFrame:
 
 
 def tasks_frame(run: Run) -> pd.DataFrame:
-    """Return one row per task with stored items.
-
-    Columns: its description, ``items`` (number), ``items_hash`` and ``filters.<reason>``: number of items that the task
-    itself left out.
-    """
+    """Return one row per task with stored items; ``Results.tasks`` lists the columns."""
     rows = [{**flat(each.facts), "task": each.task, "items": each.facts["rows"]} for each in run.tasks]
     filters = dict.fromkeys(name for row in rows for name in row if name.startswith(_FILTERS))
     return frame(rows, [*_TASKS, *filters])
 
 
 def failures_frame(run: Run) -> pd.DataFrame:
-    """Return one row per failed cell: ``variant``, ``model``, ``recipe``, ``task``, ``error``."""
+    """Return one row per failed cell; ``Results.failures`` lists the columns."""
     return frame([asdict(each) for each in run.failures], [field.name for field in fields(Failure)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
-from forgetmeter.executors.executor import Silence
+from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import best, halving_rounds
 from forgetmeter.probes.loading import load_task
@@ -61,15 +61,12 @@ class AdviceRequest:
     data: Path | None = None
 
 
-class Listener(Silence):
-    """A progress listener that also executes the runs."""
-
-    def run(self, prospect: Prospect) -> Finished:
-        """Complete the run of a round."""
-        return run_prospect(prospect)
-
-
-def advise(request: AdviceRequest, *, listener: Listener | None = None) -> Advice:
+def advise(
+    request: AdviceRequest,
+    *,
+    listener: Progress | None = None,
+    complete: Callable[[Prospect], Finished] = run_prospect,
+) -> Advice:
     """Find the recipe that retains most of a model's knowledge within a size budget.
 
     The sizes of all candidates are computed, and those that fit are evaluated by successive halving in thirds: all on a
@@ -78,17 +75,18 @@ def advise(request: AdviceRequest, *, listener: Listener | None = None) -> Advic
 
     Args:
         request: The request.
-        listener: Receives progress and executes the runs.
+        listener: Receives the stages.
+        complete: Completes the run of a round.
 
     Raises:
         UserError: The request is not valid, no candidate is small enough, or the baseline answers nothing right.
     """
-    return _Advising(request, listener or Listener()).advise()
+    return _Advising(request, listener or Progress(), complete).advise()
 
 
 class _Advising:
-    def __init__(self, request: AdviceRequest, listener: Listener) -> None:
-        self._request, self._listener = request, listener
+    def __init__(self, request: AdviceRequest, listener: Progress, complete: Callable[[Prospect], Finished]) -> None:
+        self._request, self._listener, self._complete = request, listener, complete
         self._options = {
             "models": [request.model],
             "tasks": list(request.tasks),
@@ -209,7 +207,7 @@ class _Advising:
         options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
         opened = {self._study.models[0]: checkpoint}
         prospect = look_at(reader(options), progress=self._listener, data=self._request.data, opened=opened)
-        self._listener.run(prospect)
+        self._complete(prospect)
         found = open_run(location).standings(names)
         self._unusable.update(found.failures)
         if not found.ranked:

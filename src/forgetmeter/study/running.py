@@ -11,7 +11,7 @@ from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Executor, Progress, Silence
+from forgetmeter.executors.executor import Executor, Progress
 from forgetmeter.models.location import Location, locate
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
@@ -57,7 +57,7 @@ def run_prospect(prospect: Prospect, *, progress: Progress | None = None, execut
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
-        execute(prospect, progress or Silence(), executor)
+        execute(prospect, progress or Progress(), executor)
     places = {(cell.variant.id, cell.task): place for place, cell in enumerate(prospect.plan.cells)}
     failures = tuple(
         sorted(prospect.store.failures(), key=lambda one: places.get((one.variant, one.task), len(places)))
@@ -111,7 +111,7 @@ def look_at(
     # Imports transformers, which takes seconds; studies with unknown names fail before.
     from forgetmeter.study.preparing import open_checked
 
-    checkpoints = open_checked(study, locations, progress or Silence(), opened or {})
+    checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     return replace(prospect, checkpoints=checkpoints, data=data)
 
 

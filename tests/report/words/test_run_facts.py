@@ -26,8 +26,8 @@ def test_tasks_cells_and_failures_of_a_run(full_run: str) -> None:
     assert facts_of(opened.run, opened.summary) == {
         "Models": {"org/tiny": "content not recorded"},
         "Tasks": {
-            "piqa": "4 items, of 100 in all, source by hand, version 1, guessing 62.5%, majority 75.0%",
-            "lama/trex": "3 items, of 100 in all, source by hand, version 1, guessing 50.0%, majority 66.7%",
+            "piqa": "4 items, of 100 in total, source by hand, version 1, guessing 62.5%, majority 75.0%",
+            "lama/trex": "3 items, of 100 in total, source by hand, version 1, guessing 50.0%, majority 66.7%",
         },
         "Evaluation": {"schema": "1"},
         "Cells": {"done": "5, in 0.1 minutes of scoring"},
@@ -48,8 +48,8 @@ def test_versions_and_missing_cells(tmp_path: Path) -> None:
     assert found["Evaluation"] == {"device": "cpu", "batch tokens": "auto", "schema": "1"}
     assert found["Cells"] == {
         "done": "0, in 0.0 minutes of scoring",
-        "missing: org/tiny, piqa": f"{len(RECIPES)} recipes; the same command does the rest",
-        "missing: org/tiny, lama/trex": f"{len(RECIPES)} recipes; the same command does the rest",
+        "missing: org/tiny, piqa": f"{len(RECIPES)} recipes; run the study again to do the rest",
+        "missing: org/tiny, lama/trex": f"{len(RECIPES)} recipes; run the study again to do the rest",
     }
     assert "Failures" not in found
 

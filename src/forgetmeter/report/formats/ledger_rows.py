@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from forgetmeter.json_text import to_json
+from forgetmeter.report.formats.show_markdown import escaped
 from forgetmeter.report.words.numbers import MISSING, count, percent
 from forgetmeter.results.ledger import Ledger, LedgerEntry
 
 _KEYS = ("model", "recipe", "task")
 _ENTRY = tuple(field.name for field in fields(LedgerEntry))
-_SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 
 Chosen = Sequence[tuple[Ledger, Sequence[LedgerEntry]]]
 """Ledgers with their selected entries."""
@@ -44,7 +43,7 @@ def ledger_markdown(chosen: Chosen) -> str:
     parts = []
     for ledger, entries in chosen:
         total = ledger.total
-        parts.append(f"## `{ledger.recipe}` on {_escaped(ledger.task)} ({_escaped(ledger.model)})")
+        parts.append(f"## `{ledger.recipe}` on {escaped(ledger.task)} ({escaped(ledger.model)})")
         parts.append(
             f"{count(total.kept)} kept, {count(total.forgotten)} forgotten, {count(total.gained)} gained, "
             f"{count(total.wrong)} wrong before and after; retained {percent(total.retained)}."
@@ -53,7 +52,7 @@ def ledger_markdown(chosen: Chosen) -> str:
             "| asked | right answer | before | now | status | fate |",
             "|:---|:---|:---|:---|:---|:---|",
         ]
-        lines += [f"| {' | '.join(map(_escaped, _cells(entry)))} |" for entry in entries]
+        lines += [f"| {' | '.join(map(escaped, _cells(entry)))} |" for entry in entries]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -73,7 +72,3 @@ def _document(ledger: Ledger, entries: Sequence[LedgerEntry]) -> dict[str, Any]:
 def _cells(entry: LedgerEntry) -> Sequence[str]:
     asked = entry.statement or entry.item_id
     return asked, entry.gold, entry.before, entry.after, entry.status, entry.fate or MISSING
-
-
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))

@@ -17,16 +17,16 @@ def show_markdown(summary: Summary) -> str:
     shown = tables(summary)
     parts = []
     for model in dict.fromkeys(table.model for table in shown):
-        parts.append(f"## {_escaped(model)}")
+        parts.append(f"## {escaped(model)}")
         parts += [_table(table) for table in shown if table.model == model]
-    parts += [_escaped(remark) for remark in remarks(summary)]
-    terms = [f"- **{_escaped(term.name)}**: {_escaped(term.meaning)}" for term in legend(summary)]
+    parts += [escaped(remark) for remark in remarks(summary)]
+    terms = [f"- **{escaped(term.name)}**: {escaped(term.meaning)}" for term in legend(summary)]
     parts.append("\n".join(["### How to read this", "", *terms]))
     return "\n\n".join(parts) + "\n"
 
 
 def _table(table: Table) -> str:
-    title = " · ".join(map(_escaped, (table.name, *table.facts)))
+    title = " · ".join(map(escaped, (table.name, *table.facts)))
     rule = "|".join(["", ":---", *["---:"] * len(table.columns), ""])
     rows = [_line(_code(row.recipe), _cells(row, len(table.columns))) for row in table.rows]
     return "\n".join([f"### {title}", "", _line("recipe", table.columns), rule, *rows])
@@ -37,7 +37,7 @@ def _cells(row: Row, columns: int) -> Sequence[str]:
 
 
 def _line(first: str, cells: Sequence[str]) -> str:
-    return " | ".join([f"| {first}", *map(_escaped, cells)]) + " |"
+    return " | ".join([f"| {first}", *map(escaped, cells)]) + " |"
 
 
 def _code(recipe: str) -> str:
@@ -45,5 +45,6 @@ def _code(recipe: str) -> str:
     return f"`{recipe}`"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text on one line, with Markdown's special characters escaped."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
