@@ -5,6 +5,7 @@ Covers ``models.gguf_settings``.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,27 @@ def test_a_whole_file_passes_and_any_truncation_is_refused(tmp_path: Path) -> No
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match="truncated or damaged"):
             check_whole(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["kv pairs", "tensors", "key", "string", "array", "array of strings", "nested array"])
+def test_lengths_beyond_the_file_are_refused_at_once(tmp_path: Path, kind: str) -> None:
+    key = struct.pack("<Q", 20) + b"general.architecture"
+    huge = 1 << 50
+    rest = {
+        "kv pairs": b"",
+        "tensors": b"",
+        "key": struct.pack("<Q", huge) + b"x",
+        "string": key + struct.pack("<IQ", 8, huge),
+        "array": key + struct.pack("<IIQ", 9, 4, huge),
+        "array of strings": key + struct.pack("<IIQ", 9, 8, huge),
+        "nested array": key + struct.pack("<IIQIQ", 9, 9, huge, 4, huge),
+    }[kind]
+    counts = {"kv pairs": (0, huge), "tensors": (huge, 0)}.get(kind, (0, 1))
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, *counts) + rest)
+    with pytest.raises(UserError, match="truncated or damaged"):
+        check_whole(path)
 
 
 def test_a_truncated_file_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

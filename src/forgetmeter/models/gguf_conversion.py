@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gguf import GGUFReader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
@@ -60,6 +61,15 @@ def _folder(location: Location) -> Path:
     return cache_folder() / "models" / f"{location.identity}-{CONVERSION}"
 
 
+class _BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed by mypy
+    """A reader that stops at the end of the file: gguf's own reads empty values there, as many as a header claims."""
+
+    def _get(self, offset: int, dtype: Any, count: int = 1, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
+            raise ValueError("its header reaches beyond its end")
+        return super()._get(offset, dtype, count, *arguments, **options)
+
+
 def check_whole(path: Path) -> None:
     """Check that a GGUF file holds all the tensors that its header lists.
 
@@ -67,7 +77,7 @@ def check_whole(path: Path) -> None:
         UserError: It does not.
     """
     try:
-        tensors = GGUFReader(path).tensors
+        tensors = _BoundedReader(path).tensors
         end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in tensors), default=0)
         problem = "" if 0 < end <= path.stat().st_size else "its tensors reach beyond its end"
     except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
