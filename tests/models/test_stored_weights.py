@@ -283,6 +283,7 @@ def test_the_layers_of_another_head_are_ignored(llama_folder: Path, tmp_path: Pa
         "model.scale",
         "final_logits_bias",
         "bias",
+        "model.bias",
         "lm_head_norm.weight",
         "model.layers.0.score.weight",
     ],

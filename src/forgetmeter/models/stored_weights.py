@@ -154,13 +154,12 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
     modules = dict(model.named_modules())
     owners = {path for path, module in modules.items() if any(True for _ in module.parameters(recurse=False))}
     layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
-
     buffers = {key for key, _ in model.named_buffers()}
 
     def matters(key: str) -> bool:
         *parents, last = _unnumbered(key).split(".")
         # Tensors recomputed from the configuration, and masks that old releases stored beside attention.
-        is_mask = last == "bias" and key.rpartition(".")[0] in modules.keys() - owners - {""}
+        is_mask = last == "bias" and "*" in parents and key.rpartition(".")[0] in modules.keys() - owners
         if last in _RECOMPUTED or is_mask or _spellings(key, prefix) & buffers:
             return False
         paths = [".".join(parents[:end]) for end in range(len(parents), 0, -1)]
@@ -172,7 +171,7 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         raise UserError(
             f"model '{name}': the checkpoint holds {found[0]}{more}, which the model of its config.json does not use, "
             "so that it would compute something else; use the checkpoint's own config.json, or the original, "
-            "unquantized and merged checkpoint"
+            "unquantized and merged checkpoint, or remove the tensors of another head"
         )
 
 
