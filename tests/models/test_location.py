@@ -122,12 +122,18 @@ def test_every_file_that_a_tokenizer_of_transformers_reads_is_known() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode elsewhere")
-def test_names_need_not_be_utf8(llama_folder: Path, tmp_path: Path) -> None:
+def test_names_of_files_need_not_be_utf8(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    (tmp_path / "model" / os.fsdecode(b"tokenizer\xe9.json")).write_text("{}")
+    assert locate(folder(tmp_path / "model")).identity != locate(folder(llama_folder)).identity
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode elsewhere")
+def test_a_folder_whose_name_is_not_utf8_is_refused_for_that(llama_folder: Path, tmp_path: Path) -> None:
     model = tmp_path / os.fsdecode(b"caf\xe9")
     shutil.copytree(llama_folder, model)
-    assert locate(folder(model)).identity == locate(folder(llama_folder)).identity
-    (model / os.fsdecode(b"tokenizer\xe9.json")).write_text("{}")
-    assert locate(folder(model)).identity != locate(folder(llama_folder)).identity
+    with pytest.raises(UserError, match="its path is not UTF-8, so tokenizers cannot open files in it; rename it"):
+        locate(folder(model))
 
 
 def test_a_file_of_the_same_size_and_time_is_another(llama_folder: Path, tmp_path: Path) -> None:

@@ -133,8 +133,21 @@ def _package_folders(place: str) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
+def check_utf8(folder: Path, what: str) -> None:
+    """Check that libraries written in Rust (tokenizers, safetensors) can open the files in a folder.
+
+    Raises:
+        UserError: Its path is not UTF-8; ``what`` names the folder in the error.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{what}: its path is not UTF-8, so tokenizers cannot open files in it; rename it") from None
+
+
 def _check_folder(location: Location) -> None:
     path, reference = location.path, location.reference
+    check_utf8(path, f"model '{reference}'")
     if (path / "adapter_config.json").is_file():
         base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
         raise UserError(
