@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,13 @@ def test_output_that_cannot_be_replaced_is_refused_up_front(checkpoint: Save, tm
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     assert "is a link, which cannot be replaced by a folder" in refused(source, PRUNE, tmp_path / "link")
     assert "is inside the model's own folder" in refused(source, PRUNE, source / "pruned")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode elsewhere")
+def test_output_whose_name_is_not_utf8_is_refused_for_that(checkpoint: Save, tmp_path: Path) -> None:
+    said = refused(checkpoint("llama"), PRUNE, tmp_path / os.fsdecode(b"caf\xe9"))
+    assert said.startswith("--out '")
+    assert "its path is not UTF-8" in said
 
 
 def test_a_companion_that_is_a_dangling_link(checkpoint: Save, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ Covers ``models.model_files``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
+import sys
 from pathlib import Path, PurePath
 
 import pytest
@@ -75,6 +77,38 @@ def test_changes_to_the_tokenizer_change_the_identity(llama_folder: Path, tmp_pa
     assert locate(folder(tmp_path / "model")).identity != before
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("other", ["{}.off", "{}.bak", "{}~", "special_tokens_map.json", "tokenizer.model", "other_{}"])
+def test_a_renamed_file_changes_the_identity(llama_folder: Path, tmp_path: Path, name: str, other: str) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    before = locate(folder(tmp_path / "model")).identity
+    (tmp_path / "model" / name).rename(tmp_path / "model" / other.format(name))
+    assert locate(folder(tmp_path / "model")).identity != before
+
+
+def test_a_renamed_vocabulary_changes_the_identity(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    (tmp_path / "model" / "entity_vocab.json").write_text("{}")
+    before = locate(folder(tmp_path / "model")).identity
+    (tmp_path / "model" / "entity_vocab.json").rename(tmp_path / "model" / "emoji.json")
+    assert locate(folder(tmp_path / "model")).identity != before
+
+
+@pytest.mark.parametrize("names", [(), ("special_tokens_map.json",), ("merges.txt", "vocab.json", "tokenizer.model")])
+def test_ordinary_folders_keep_the_identity_of_earlier_releases(
+    llama_folder: Path, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """Earlier releases hashed the digests alone, in the order of the names."""
+    shutil.copytree(llama_folder, tmp_path / "model")
+    for name in names:
+        (tmp_path / "model" / name).write_text(name)
+    files = sorted({"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", *names})
+    digests = [hashlib.sha256((tmp_path / "model" / name).read_bytes()).hexdigest() for name in files]
+    expected = hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+    (tmp_path / "model" / "tokenizer.json.bak").write_text("not read by transformers")
+    assert locate(folder(tmp_path / "model")).identity == expected
+
+
 def test_every_file_that_a_tokenizer_of_transformers_reads_is_known() -> None:
     source = Path(transformers.__file__).parent / "models"
     named = {
@@ -85,6 +119,21 @@ def test_every_file_that_a_tokenizer_of_transformers_reads_is_known() -> None:
     }
     assert len(named) > 20
     assert [name for name in sorted(named) if not any(map(PurePath(name).match, TOKENIZER_FILES))] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode elsewhere")
+def test_names_of_files_need_not_be_utf8(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    (tmp_path / "model" / os.fsdecode(b"tokenizer\xe9.json")).write_text("{}")
+    assert locate(folder(tmp_path / "model")).identity != locate(folder(llama_folder)).identity
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode elsewhere")
+def test_a_folder_whose_name_is_not_utf8_is_refused_for_that(llama_folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(llama_folder, model)
+    with pytest.raises(UserError, match="its path is not UTF-8, so tokenizers cannot open files in it; rename it"):
+        locate(folder(model))
 
 
 def test_a_file_of_the_same_size_and_time_is_another(llama_folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,15 @@ from models.architectures import make_architecture
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tokenizer
 from torch import Tensor
+from transformers import (
+    GptOssConfig,
+    GptOssForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PreTrainedModel,
+    XGLMConfig,
+    XGLMForCausalLM,
+)
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
@@ -178,6 +188,60 @@ def test_integers_as_norms_are_refused(llama_folder: Path, tmp_path: Path) -> No
     assert f"{norm} is stored as I8" in refused(changed(llama_folder, tmp_path / "int8", rounded))
 
 
+def saved(model: PreTrainedModel, folder: Path) -> Path:
+    model.resize_token_embeddings(len(make_tokenizer()))
+    model.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def make_gpt_oss() -> PreTrainedModel:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
+    return GptOssForCausalLM(GptOssConfig(**sizes, **heads, vocab_size=61, pad_token_id=None))
+
+
+def make_mamba() -> PreTrainedModel:
+    return MambaForCausalLM(MambaConfig(vocab_size=61, hidden_size=32, state_size=8, num_hidden_layers=1))
+
+
+@pytest.mark.parametrize(
+    ("make", "place"),
+    [
+        (make_gpt_oss, "experts.gate_up_proj"),
+        (make_gpt_oss, "experts.down_proj_bias"),
+        (make_gpt_oss, "self_attn.sinks"),
+        (make_mamba, "A_log"),
+        (make_mamba, "D"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
+def test_integers_in_the_place_of_floats_are_refused(
+    tmp_path: Path, make: Callable[[], PreTrainedModel], place: str, dtype: torch.dtype
+) -> None:
+    def rounded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: (tensor * 50).to(dtype) if name.endswith(place) else tensor for name, tensor in tensors.items()}
+
+    said = refused(changed(saved(make(), tmp_path / "plain"), tmp_path / "rounded", rounded))
+    assert re.search(rf"{place} is stored as (I8|I64|BOOL) but config\.json has no quantization_config", said)
+
+
+@pytest.mark.parametrize("architecture", ["mixtral", "qwen3_moe"])
+@pytest.mark.parametrize("numbers", [(0, 1, 2, 5), (1, 2, 3, 4)])
+def test_experts_that_are_numbered_with_gaps_are_refused(
+    tmp_path: Path, architecture: str, numbers: tuple[int, ...]
+) -> None:
+    def renumbered(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            re.sub(r"experts\.(\d+)", lambda found: f"experts.{numbers[int(found[1])]}", name): tensor
+            for name, tensor in tensors.items()
+        }
+
+    said = refused(changed(saved(make_architecture(architecture), tmp_path / "plain"), tmp_path / "gaps", renumbered))
+    assert f"experts.{numbers[-1]}." in said
+    assert f"lacks number {min({0, 1, 2, 3} - {*numbers})}" in said
+
+
 def test_a_weight_of_fp8_without_its_scales_is_named(llama_folder: Path, tmp_path: Path) -> None:
     def without(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         stored = in_float8(tensors, suffix="_scale_inv")
@@ -207,6 +271,54 @@ def test_blocks_beyond_the_configurations_count_are_not_ignored(llama_folder: Pa
 def test_the_layers_of_another_head_are_ignored(llama_folder: Path, tmp_path: Path) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {"score.weight": torch.ones(2, 32)})
     assert load(str(folder)).family == "decoder"
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "model.embed_positions.weight",
+        "model.embed_layernorm.weight",
+        "embed_positions.weight",
+        "model.ln_f.weight",
+        "model.scale",
+        "final_logits_bias",
+        "bias",
+        "model.bias",
+        "lm_head_norm.weight",
+        "model.layers.0.score.weight",
+    ],
+)
+def test_tensors_between_text_and_logits_are_not_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {left: torch.ones(32)})
+    assert f"the checkpoint holds {left}" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "v_head.summary.weight",
+        "model.pooler.dense.weight",
+        "cls.seq_relationship.weight",
+        "model.vision_tower.layers.0.norm.weight",
+        "multi_modal_projector.linear_1.weight",
+        "mtp.layers.0.norm.weight",
+        "model.rotary_emb.inv_freq",
+    ],
+)
+def test_tensors_aside_of_text_and_logits_are_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {left: torch.ones(32)})
+    assert load(str(folder)).family == "decoder"
+
+
+def test_positions_that_a_model_computes_are_ignored(tmp_path: Path) -> None:
+    """Old releases of transformers stored them."""
+    config = XGLMConfig(
+        vocab_size=len(make_tokenizer()), d_model=32, ffn_dim=48, num_layers=1, attention_heads=2, pad_token_id=None
+    )
+    XGLMForCausalLM(config).save_pretrained(tmp_path / "xglm")
+    make_tokenizer().save_pretrained(tmp_path / "xglm")
+    left = {"model.embed_positions.weights": torch.ones(4, 32)}
+    assert load(str(changed(tmp_path / "xglm", tmp_path / "old", lambda tensors: tensors | left))).family == "decoder"
 
 
 def test_an_adapter_is_recognized(llama_folder: Path, tmp_path: Path) -> None:

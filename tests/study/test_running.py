@@ -91,6 +91,19 @@ def test_a_run_stores_every_outcome_and_a_second_one_does_nothing(study: dict[st
     assert outcomes(study["output"]) == stored
 
 
+def test_a_damaged_tokenizer_is_refused_before_any_work(study: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(study["models"][0], tmp_path / "damaged")
+    for file, key, value in (
+        ("config.json", "max_position_embeddings", 0),
+        ("tokenizer_config.json", "model_max_length", -1),
+    ):
+        path = tmp_path / "damaged" / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match="model_max_length in tokenizer_config.json is -1"):
+        run(study | {"models": [str(tmp_path / "damaged")]})
+    assert not Path(study["output"]).exists()
+
+
 def test_a_probe_is_read_from_the_named_data_folder(study: dict[str, Any], tmp_path: Path) -> None:
     bear = tmp_path / "data" / "BEAR"
     bear.mkdir(parents=True)

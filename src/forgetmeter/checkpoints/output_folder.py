@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.location import check_utf8
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -18,8 +19,9 @@ def check_output(out: Path) -> None:
     """Check that an output folder is empty or can be created.
 
     Raises:
-        UserError: It is a link, a mount point or a file, or it is not empty.
+        UserError: It is a link, a mount point or a file, it is not empty, or its path is not UTF-8.
     """
+    check_utf8(out, f"--out '{out}'")
     if out.is_symlink() or out.is_mount():
         what = "a link" if out.is_symlink() else "a mount point"
         raise UserError(f"--out '{out}' is {what}, which cannot be replaced by a folder; name a new folder")

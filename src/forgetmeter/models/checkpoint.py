@@ -21,6 +21,7 @@ from forgetmeter.models.pretrained import empty_model, load_config, open_model, 
 from forgetmeter.models.stored_weights import (
     quantization,
     refuse_doubled_tensors,
+    refuse_misplaced_tensors,
     refuse_misread_weights,
     refuse_overflow,
     refuse_unread_tensors,
@@ -129,6 +130,7 @@ class Checkpoint:
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         _refuse_other_shapes(report["mismatched_keys"], self.name)
         refuse_missing(report["missing_keys"], self.name)
+        refuse_misplaced_tensors(self.headers, self.quantization, model, self.name)
         refuse_unread_tensors(model, report["unexpected_keys"], self.name)
         refuse_doubled_tensors(self.headers, model, self.name)
         if options.get("dtype") == torch.float16 and all(header.dtype != "F16" for header in self.headers):

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,12 @@ _PARTS = (
     INDEX,
     *TOKENIZER_FILES,
 )
+_TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
+# In this order, none of the optional names can be exchanged for another without changing the order of the digests.
+_ORDINARY = re.compile(
+    r"added_tokens\.json|config\.json|merges\.txt|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|"
+    r"special_tokens_map\.json|tokenizer\.json|tokenizer\.model|tokenizer_config\.json|vocab\.json"
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,21 @@ class Location:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the files' content or of the Hub's commit, independent of the location."""
+        """Hash of the files' names and content or of the Hub's commit, independent of the location."""
         if self.reference.source == "hub":
             return _hash([self.path.name])
         if self.path.is_dir():
             files = sorted({file for pattern in _PARTS for file in self.path.glob(pattern) if file.is_file()})
-            return _hash([_file_hash(file) for file in files])
+            # Earlier releases hashed no names: ordinary folders, where their order implies them, keep their identity.
+            is_ordinary = {file.name for file in files} >= _TOKENIZER
+            return _hash(
+                [
+                    _file_hash(file)
+                    if is_ordinary and _ORDINARY.fullmatch(file.name)
+                    else f"{file.name} {_file_hash(file)}"
+                    for file in files
+                ]
+            )
         return _hash([_file_hash(self.path), str(CONVERSION)])
 
     @cached_property
@@ -117,8 +133,21 @@ def _package_folders(place: str) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
+def check_utf8(folder: Path, what: str) -> None:
+    """Check that libraries written in Rust (tokenizers, safetensors) can open the files in a folder.
+
+    Raises:
+        UserError: Its path is not UTF-8; ``what`` names the folder in the error.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{what}: its path is not UTF-8, so tokenizers cannot open files in it; rename it") from None
+
+
 def _check_folder(location: Location) -> None:
     path, reference = location.path, location.reference
+    check_utf8(path, f"model '{reference}'")
     if (path / "adapter_config.json").is_file():
         base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
         raise UserError(
@@ -181,7 +210,8 @@ def _on_hub(reference: ModelReference) -> Path:
 
 
 def _hash(texts: list[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:_IDENTITY_LENGTH]
+    # Names of files need not be UTF-8.
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()[:_IDENTITY_LENGTH]
 
 
 def _file_hash(path: Path) -> str:

@@ -13,12 +13,14 @@ from safetensors import safe_open
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = (
-    "tokenizer*",
+    "tokenizer*.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "*.model",
-    "*vocab*",
-    "merges*",
+    "tekken.json",
+    "*vocab*.json",
+    "*vocab*.txt",
+    "merges.txt",
     "*.codes",
     "*.spm",
     "*.tiktoken",

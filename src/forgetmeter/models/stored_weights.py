@@ -6,7 +6,7 @@ Low-bit weights read as plain numbers would give a model that answers noise.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -25,6 +25,12 @@ _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
 _SCALE = "_scale_inv"
 _RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids")
+# Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
+_ASIDE = re.compile(
+    r"(^|\.)(pooler|classifier|score|seq_relationship|qa_outputs|(?!lm_)\w*head|\w*predictions?|"
+    r"\w*(projector|aligner|connector|resampler)|"
+    r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*)\."
+)
 # Name endings of the tensors stored beside quantized weights, across formats.
 _BESIDE_QUANTIZED = re.compile(
     r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
@@ -81,12 +87,7 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
     few_bits = next((key for key, tensor in tensors.items() if _is_few_bits(key, tensor)), None)
     if method is None:
         if few_bits is not None:
-            scales = next((key for key in tensors if "scale" in key.rpartition(".")[2]), None)
-            raise UserError(
-                f"model '{name}': {few_bits} is stored as {tensors[few_bits].dtype}"
-                f"{f', with scales beside it ({scales}),' if scales else ''} but config.json has no "
-                "quantization_config to read it by; fetch the model again with its own config.json"
-            )
+            raise _not_plain(few_bits, tensors, name)
         return
     quant_method = _known_method(method, name)
     if few_bits is None and not any(_BESIDE_QUANTIZED.search(key.rpartition(".")[2]) for key in tensors):
@@ -100,11 +101,51 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
         raise UserError(f"model '{name}': {problem}")
 
 
-def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], name: str) -> None:
-    """Refuse a checkpoint with tensors that a layer of the model does not use, such as scales or a bias.
+def _not_plain(key: str, tensors: Mapping[str, TensorHeader], name: str) -> UserError:
+    scales = next((key for key in tensors if "scale" in key.rpartition(".")[2]), None)
+    return UserError(
+        f"model '{name}': {key} is stored as {tensors[key].dtype}"
+        f"{f', with scales beside it ({scales}),' if scales else ''} but config.json has no "
+        "quantization_config to read it by; fetch the model again with its own config.json"
+    )
 
-    The same holds for more blocks or experts than the configuration counts. Tensors of layers that the model does not
-    have (another head, a vision tower) are harmless and ignored.
+
+def refuse_misplaced_tensors(
+    headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, model: PreTrainedModel, name: str
+) -> None:
+    """Refuse integers in the place of floats, and numbered tensors with gaps, such as experts 0, 1 and 3.
+
+    transformers would read the integers as plain numbers, and expert 3 as expert 2.
+
+    Raises:
+        UserError: There are such tensors.
+    """
+    place_of, places = _place_in(model), model.state_dict()
+    tensors = {header.name: header for header in headers}
+    numbered: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for stored, header in tensors.items():
+        key, pattern = place_of(stored)
+        if key not in places:
+            continue
+        if method is None and header.dtype not in _WIDTHS and places[key].is_floating_point():
+            raise _not_plain(stored, tensors, name)
+        merged = (Counter(stored.split(".")) - Counter(key.split("."))).elements()
+        numbers = [part for part in merged if part.isdecimal()]
+        if pattern is not None and len(numbers) == 1:
+            numbered[key, pattern][int(numbers[0])] = stored
+    for (key, _), parts in numbered.items():
+        if missing := set(range(len(parts))) - parts.keys():
+            raise UserError(
+                f"model '{name}': the checkpoint holds {parts[max(parts)]}, but lacks number {min(missing)}, so that "
+                f"transformers would number the parts of {key} anew; fetch the checkpoint again"
+            )
+
+
+def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], name: str) -> None:
+    """Refuse a checkpoint with tensors that the model does not use, such as scales, a bias or another embedding.
+
+    The same holds for more blocks or experts than the configuration counts. Other heads and towers for other modalities
+    are harmless and ignored, as is what the model computes from its configuration.
 
     Raises:
         UserError: There is such a tensor.
@@ -113,22 +154,24 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
     modules = dict(model.named_modules())
     owners = {path for path, module in modules.items() if any(True for _ in module.parameters(recurse=False))}
     layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
+    buffers = {key for key, _ in model.named_buffers()}
 
-    def is_of_a_layer(key: str) -> bool:
+    def matters(key: str) -> bool:
         *parents, last = _unnumbered(key).split(".")
         # Tensors recomputed from the configuration, and masks that old releases stored beside attention.
-        if last in _RECOMPUTED or (last == "bias" and key.rpartition(".")[0] in modules.keys() - owners):
+        is_mask = last == "bias" and "*" in parents and key.rpartition(".")[0] in modules.keys() - owners
+        if last in _RECOMPUTED or is_mask or _spellings(key, prefix) & buffers:
             return False
         paths = [".".join(parents[:end]) for end in range(len(parents), 0, -1)]
-        return any({path, path.removeprefix(prefix), f"{prefix}{path}"} & layers for path in paths)
+        return not _ASIDE.search(key) or any(_spellings(path, prefix) & layers for path in paths)
 
-    found = sorted(filter(is_of_a_layer, unexpected))
+    found = sorted(filter(matters, unexpected))
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
             f"model '{name}': the checkpoint holds {found[0]}{more}, which the model of its config.json does not use, "
-            "so that the layer would compute something else; use the checkpoint's own config.json, or the original, "
-            "unquantized and merged checkpoint"
+            "so that it would compute something else; use the checkpoint's own config.json, or the original, "
+            "unquantized and merged checkpoint, or remove the tensors of another head"
         )
 
 
@@ -155,6 +198,11 @@ def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedMod
                 f"model '{name}': the checkpoint holds the same tensor twice ({twice}), and only one would be read; "
                 "remove the wrong one, or fetch the checkpoint again"
             )
+
+
+def _spellings(path: str, prefix: str) -> set[str]:
+    """Return a name with and without the prefix of the base model."""
+    return {path, path.removeprefix(prefix), f"{prefix}{path}"}
 
 
 def _unnumbered(path: str) -> str:
@@ -225,13 +273,24 @@ def name_in(model: PreTrainedModel) -> Callable[[str], str | None]:
     The name may be unknown to the model if it does not use the tensor. It is ``None`` if transformers merges, splits or
     transposes the tensor.
     """
+    place_of = _place_in(model)
+
+    def name(stored: str) -> str | None:
+        key, pattern = place_of(stored)
+        return key if pattern is None else None
+
+    return name
+
+
+def _place_in(model: PreTrainedModel) -> Callable[[str], tuple[str, str | None]]:
+    """Return a function from a checkpoint's tensor name to the model's, and the pattern of what converts it, if any."""
     transforms = get_model_conversion_mapping(model)
     renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
     converters = [each for each in transforms if isinstance(each, WeightConverter)]
     places = model.state_dict()
 
-    def name(stored: str) -> str | None:
-        key, converter = rename_source_key(stored, renamings, converters, model.base_model_prefix, places)
-        return str(key) if converter is None else None
+    def place(stored: str) -> tuple[str, str | None]:
+        key, pattern = rename_source_key(stored, renamings, converters, model.base_model_prefix, places)
+        return str(key), pattern
 
-    return name
+    return place

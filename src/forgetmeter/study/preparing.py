@@ -18,6 +18,7 @@ from forgetmeter.models.location import Location
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
 from forgetmeter.scoring.asked import unaskable
+from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.prospect import Prospect
@@ -42,6 +43,7 @@ def open_checked(
         if not is_converted(checkpoint.location):
             progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
         checkpoint.check()
+        max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
         for recipe in study.recipes:
             found = recipe_problems(recipe, checkpoint.matrices, given="activations")
             problems.extend(f"{problem} (model {model})" for problem in found)

@@ -1,6 +1,6 @@
 """Sequences that share prefixes, packed into rows.
 
-Covers ``scoring.company.limits`` and ``scoring.rows.batch``.
+Covers ``scoring.rows.batch``.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from forgetmeter.errors import UserError
+
 UNKNOWN_LENGTH = 1 << 20
 _DEFAULT_LENGTH = 2048
 
@@ -28,18 +30,31 @@ _OTHER_WINDOWS = re.compile(r"window(?!.*(layers|pattern))|chunk|block_size|bloc
 _NO_WINDOWS = ("chunk_size", "mamba_chunk_size", "chunk_size_feed_forward")
 
 
-def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the maximum number of tokens a model reads: from its configuration, else from its tokenizer."""
+def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> int:
+    """Return the maximum number of tokens a model reads: from its configuration, else from its tokenizer.
+
+    Raises:
+        UserError: It is not a number of tokens; ``name`` is the model's name in the error.
+    """
     config = model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        length = int(getattr(config, name, None) or 0)
+    for key in ("max_position_embeddings", "n_positions", "n_ctx"):
+        length = getattr(config, key, None)
         # Some configurations write -1 for no limit.
-        if length > 0:
+        if length not in (None, 0, -1):
             # RoBERTa-like models count positions from the padding token's id.
-            is_offset = name == "max_position_embeddings" and _counts_from_padding(model)
-            return length - int(config.pad_token_id) - 1 if is_offset else length
+            is_offset = key == "max_position_embeddings" and _counts_from_padding(model)
+            limit = _tokens(length, f"model '{name}': {key} in config.json")
+            return limit - int(config.pad_token_id) - 1 if is_offset else limit
+    limit = _tokens(tokenizer.model_max_length, f"model '{name}': model_max_length in tokenizer_config.json")
     # The default of lm-evaluation-harness; without a limit, a long text would exhaust memory.
-    return int(tokenizer.model_max_length) if tokenizer.model_max_length < UNKNOWN_LENGTH else _DEFAULT_LENGTH
+    return limit if limit < UNKNOWN_LENGTH else _DEFAULT_LENGTH
+
+
+def _tokens(length: Any, where: str) -> int:  # noqa: ANN401 - as in a file
+    # transformers writes 1e30 for no limit, which may be a float.
+    if type(length) not in (int, float) or not length > 0 or length != length // 1:
+        raise UserError(f"{where} is {length!r}, which is not a number of tokens; correct or remove it")
+    return int(length)
 
 
 def window(model: PreTrainedModel) -> int:

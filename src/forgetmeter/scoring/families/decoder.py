@@ -46,7 +46,7 @@ class DecoderScoring:
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
-        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._embedded = embedded(loaded.model, loaded.tokenizer)
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id

@@ -82,7 +82,7 @@ class EncoderScoring:
         self._loaded = loaded
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
-        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._embedded = embedded(loaded.model, loaded.tokenizer)
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder

@@ -45,7 +45,7 @@ class EncoderDecoderScoring:
         self._loaded = loaded
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
-        self._max_length = max_length(loaded.model, loaded.tokenizer)
+        self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._filling = blank_filling(loaded.tokenizer)
         self._embedded = embedded(loaded.model, loaded.tokenizer)
         self._start = _decoder_start(loaded.model)
