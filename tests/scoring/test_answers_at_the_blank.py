@@ -22,6 +22,7 @@ from tiny_models import (
     make_tokenizer,
     make_wordpiece_tokenizer,
 )
+from tokenizers import processors
 
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loaded import Loaded
@@ -192,6 +193,24 @@ def test_items_that_are_too_long_are_left_out_with_a_reason() -> None:
 def test_an_answer_needs_at_least_one_token() -> None:
     prepared = Engine(bert()).prepare([*items(PLACES[:1], ("Paris", "")), *items(PLACES[:1], APART)])
     assert dict(prepared.dropped) == {"an answer has no tokens": 1}
+
+
+@pytest.mark.parametrize("among", ["answers", "candidates"])
+def test_tokens_that_a_tokenizer_adds_before_texts_are_context_of_statements(among: str) -> None:
+    """As GLM's ``[gMASK]<sop>``; here two tokens of the vocabulary, and no beginning-of-sequence token."""
+    loaded = llama()
+    loaded.tokenizer.bos_token = loaded.tokenizer.eos_token = None
+    loaded.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        "</s> <s> $A", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    item = Item("x/0", "", Cloze("", " is the inn.", among), ("Paris", "teapot"), (0,))  # type: ignore[arg-type]
+    for choice, found in zip(item.choices, scored(loaded, [item])[0], strict=True):
+        text = choice if among == "answers" else item.cloze.filled(choice)
+        written = [1, 0, *loaded.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        with torch.no_grad():
+            logprobs = loaded.model(torch.tensor([written])).logits[0].log_softmax(-1)
+        expected = sum(float(logprobs[place - 1, written[place]]) for place in range(2, len(written)))
+        assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_kinds_of_clozes_are_answered_in_their_order() -> None:
