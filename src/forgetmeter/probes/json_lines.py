@@ -40,6 +40,17 @@ class JsonLine:
             raise self.wrong_type(key, str)
         return value
 
+    def filled_text(self, key: str) -> str:
+        """Return a required text that is not blank.
+
+        Raises:
+            UserError: It is missing, blank or not text.
+        """
+        value = self.text(key)
+        if not value.strip():
+            raise self.wrong(f"'{key}' is empty")
+        return value
+
     def optional_text(self, key: str) -> str:
         """Return a text, or an empty string if it is missing.
 
