@@ -19,6 +19,7 @@ from models.architectures import ARCHITECTURES, logits_of
 from safetensors.torch import load_file, save_file
 
 import forgetmeter
+from forgetmeter.checkpoints.companions import source_facts
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.table import method_names
@@ -170,6 +171,11 @@ def test_companion_files_are_copied(llama_folder: Path, tmp_path: Path) -> None:
     assert f"| attention.query | 2,048 | {written.reached.roles['attention.query'].zeros:,} |" in card
     assert f"{written.bytes_after:,}" in card
     assert forgetmeter.load(str(tmp_path / "out")).family == "decoder"
+
+
+def test_a_model_card_with_a_byte_order_mark_keeps_its_licence(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n", encoding="utf-8-sig")
+    assert source_facts(tmp_path) == {"license": "mit"}
 
 
 def test_the_source_is_untouched(checkpoint: Save, tmp_path: Path) -> None:

@@ -160,6 +160,10 @@ def test_damaged_metadata_is_named(data: Path, content: bytes | None, says: str)
             r"template 0 of relation P9 .* must contain \[Y\] once, but is '\[X\] is where",
         ),
         ({"templates": ["[Y] or [Y]?"]}, r"must contain \[Y\] once"),
+        ({"templates": ["[Y] is best."]}, r"template 0 of relation P9 .* must contain \[X\], but is '\[Y\] is best"),
+        ({"answer_space_labels": ["tea", "ink", "tea"]}, "relation P9 .*: 'tea' is a duplicate in answer_space_labels"),
+        ({"answer_space_ids": ["Q1", "Q1"]}, "relation P9 .*: 'Q1' is a duplicate in answer_space_ids"),
+        ({"answer_space_labels": ["tea", " "]}, "answer_space_labels must be"),
         ({"templates": []}, "relation P9 .* templates must be a list of texts"),
         ({"templates": None}, "templates must be"),
         ({"answer_space_labels": [1]}, "answer_space_labels must be"),
@@ -194,6 +198,31 @@ def test_a_damaged_fact_is_named_with_its_line(
 ) -> None:
     write(data / "BEAR" / "P9.jsonl", [{"sub_label": "a", "answer_idx": 0}, fact])
     with pytest.raises(UserError, match=f"P9.jsonl' line 2: {says}; fetch it again"):
+        load_task("bear", data=data)
+
+
+@pytest.mark.parametrize(
+    ("fact", "says"),
+    [
+        ({"sub_label": "", "answer_idx": 0}, "'sub_label' is empty"),
+        ({"sub_label": " \t", "answer_idx": 0}, "'sub_label' is empty"),
+        (
+            {"sub_label": "Oz", "answer_idx": 0, "obj_label": "Mildendo"},
+            "obj_label 'Mildendo' disagrees with answer 0 of its relation, 'the Emerald City'",
+        ),
+        (
+            {"sub_label": "Oz", "answer_idx": 0, "obj_label": "the Emerald City", "obj_id": "Q8"},
+            "obj_id 'Q8' disagrees with answer 0 of its relation, 'Q7'",
+        ),
+        ({"sub_label": "Oz", "obj_id": "Q9", "obj_label": "Mildendo"}, "obj_label 'Mildendo' disagrees with answer 2"),
+        ({"sub_label": "Oz", "answer_idx": 0, "obj_label": 7}, "'obj_label' is 7, not text"),
+    ],
+)
+def test_a_fact_that_contradicts_itself_or_asks_nothing_is_named_with_its_line(
+    data: Path, write: Callable[..., None], fact: dict[str, Any], says: str
+) -> None:
+    write(data / "BEAR" / "P36.jsonl", [{"sub_label": "a", "answer_idx": 0, "obj_id": "Q7"}, fact])
+    with pytest.raises(UserError, match=f"P36.jsonl' line 2: {says}.*; fetch it again"):
         load_task("bear", data=data)
 
 

@@ -80,6 +80,27 @@ def test_wrong_names_give_a_reason(name: str, says: str) -> None:
         raise UserError(problem)
 
 
+@pytest.mark.parametrize("name", ["marked.txt", "marked.jsonl"])
+def test_a_byte_order_mark_is_not_text_and_elsewhere_it_is(tmp_path: Path, name: str) -> None:
+    texts = ("The inn", "in \ufeff it")
+    content = "\n\n".join(texts if name.endswith(".txt") else [json.dumps({"text": text}) for text in texts])
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    plain = load_task(f"perplexity:file={path}").items
+    path.write_text(content, encoding="utf-8-sig")
+    assert load_task(f"perplexity:file={path}").items == plain
+    assert tuple(item.asks.text for item in plain) == texts
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n \n"])
+@pytest.mark.parametrize(("name", "says"), [("bad.txt", "contains no text"), ("bad.jsonl", "is empty")])
+def test_a_byte_order_mark_alone_is_an_empty_file(tmp_path: Path, name: str, says: str, mark: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(mark)
+    with pytest.raises(UserError, match=says):
+        load_task(f"perplexity:file={path}")
+
+
 @pytest.mark.parametrize(("content", "says"), [(b"\n \n", "contains no text"), (b"\xff\xfe", "not UTF-8")])
 def test_files_without_text_are_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "bad.txt"

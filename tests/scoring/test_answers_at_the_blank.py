@@ -6,6 +6,7 @@ Covers ``scoring.families.blank_filling`` and ``scoring.tokens.answer_tokens``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,10 +23,11 @@ from tiny_models import (
     make_tokenizer,
     make_wordpiece_tokenizer,
 )
+from tokenizers import Regex, normalizers, processors
 
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.records.item import Cloze, ClozeAnswer, Item
+from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten
 
@@ -192,6 +194,68 @@ def test_items_that_are_too_long_are_left_out_with_a_reason() -> None:
 def test_an_answer_needs_at_least_one_token() -> None:
     prepared = Engine(bert()).prepare([*items(PLACES[:1], ("Paris", "")), *items(PLACES[:1], APART)])
     assert dict(prepared.dropped) == {"an answer has no tokens": 1}
+
+
+def unknown_letters(loaded: Loaded) -> Loaded:
+    """Make ``é`` and ``è`` the same unknown token."""
+    loaded.tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("[éè]"), "#")
+    return loaded
+
+
+@pytest.mark.parametrize("among", ["answers", "candidates"])
+@pytest.mark.parametrize("make", [bert, roberta, t5, bart, llama])
+def test_an_item_with_the_same_tokens_right_and_wrong_is_left_out(make: Callable[[], Loaded], among: str) -> None:
+    """Otherwise it would be right whenever these are likeliest and the right answer comes first."""
+    loaded = unknown_letters(make())
+    choices = ("é", "tea", "è", "paris")
+    asked = [
+        Item(f"x/{right}", "", Cloze("the inn has ", " in it.", among), choices, (right,))  # type: ignore[arg-type]
+        for right in range(len(choices))
+    ]
+    both_right = replace(asked[0], id="x/both", gold=(0, 2))
+    prepared = Engine(loaded).prepare([*asked, both_right])
+    assert prepared.first_dropped() == {"right and wrong answers are the same tokens": "x/0, x/2"}
+    assert [answer is None for answer in Engine(loaded).score(prepared)] == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize("make", [t5, bart, llama])
+def test_so_is_an_item_with_such_continuations(make: Callable[[], Loaded]) -> None:
+    loaded = unknown_letters(make())
+
+    def item(name: str, *requests: tuple[str, str]) -> Item:
+        asks = Requests(Request(*request) for request in requests)
+        return Item(name, "", asks, tuple(answer for _, answer in requests), (0,))
+
+    asked = [
+        item("same", ("the", " é"), ("the", " tea"), ("the", " è")),
+        item("other-contexts", ("the", " é"), ("tea", " è")),
+        item("same-contexts", ("é", " the"), ("è", " the")),
+        # A task may have several right answers that it alone knows; see probes.lm_eval.documents.
+        item("same-text", ("the", " é"), ("the", " é")),
+        item("wrong-ones", ("the", " tea"), ("the", " é"), ("the", " è")),
+        item("cut", (f"a{'the ' * 600}", " tea"), (f"in{'the ' * 600}", " tea")),
+    ]
+    prepared = Engine(loaded).prepare(asked)
+    cut = ", cut" if make is not t5 else ""
+    assert prepared.first_dropped() == {"right and wrong answers are the same tokens": f"same, same-contexts{cut}"}
+
+
+@pytest.mark.parametrize("among", ["answers", "candidates"])
+def test_tokens_that_a_tokenizer_adds_before_texts_are_context_of_statements(among: str) -> None:
+    """As GLM's ``[gMASK]<sop>``; here two tokens of the vocabulary, and no beginning-of-sequence token."""
+    loaded = llama()
+    loaded.tokenizer.bos_token = loaded.tokenizer.eos_token = None
+    loaded.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        "</s> <s> $A", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    item = Item("x/0", "", Cloze("", " is the inn.", among), ("Paris", "teapot"), (0,))  # type: ignore[arg-type]
+    for choice, found in zip(item.choices, scored(loaded, [item])[0], strict=True):
+        text = choice if among == "answers" else item.cloze.filled(choice)
+        written = [1, 0, *loaded.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        with torch.no_grad():
+            logprobs = loaded.model(torch.tensor([written])).logits[0].log_softmax(-1)
+        expected = sum(float(logprobs[place - 1, written[place]]) for place in range(2, len(written)))
+        assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_kinds_of_clozes_are_answered_in_their_order() -> None:

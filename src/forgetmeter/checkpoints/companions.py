@@ -107,7 +107,7 @@ def _reached(written: Written) -> Iterator[str]:
 def source_facts(folder: Path) -> dict[str, str]:
     """Return the licence and language of a model card, verbatim."""
     try:
-        found = _FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))
+        found = _FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         return {}
     pairs = (line.partition(":") for line in (found[1].splitlines() if found else ()))

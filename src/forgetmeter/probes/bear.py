@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -46,8 +47,8 @@ class BearRelation:
 
     Attributes:
         name: Its name, such as ``P36``.
-        templates: The templates to use, by 0-based number; each contains ``[Y]`` once.
-        answers: The answer space, in order.
+        templates: The templates to use, by 0-based number; each contains ``[X]``, and ``[Y]`` once.
+        answers: The answer space, in order, without duplicates.
         answer_ids: The answers' identifiers, in the same order; empty if not given.
         path: The file with its facts.
     """
@@ -114,7 +115,11 @@ class _Asking:
         self._capitalized = with_capitals, whole_hash(with_capitals)
 
     def fact(self, line: JsonLine) -> tuple[int, str, int]:
-        """Return a fact's index, its subject, and the index of its object among the answers."""
+        """Return a fact's index, its subject, and the index of its object among the answers.
+
+        Raises:
+            UserError: One is missing, or the object's index, name and identifier disagree.
+        """
         # Like lm-pub-quiz, fall back to the object's identifier.
         place = line.record.get("answer_idx")
         if place is None and line.record.get("obj_id") in self._relation.answer_ids:
@@ -123,7 +128,11 @@ class _Asking:
             raise line.wrong_type("answer_idx", int)
         if not 0 <= place < len(self._relation.answers):
             raise line.wrong(f"answer_idx {place} is outside the {len(self._relation.answers)} answers of its relation")
-        return line.index, line.text("sub_label"), place
+        for key, known in (("obj_label", self._relation.answers), ("obj_id", self._relation.answer_ids)):
+            given = line.optional_text(key)
+            if given and known and given != known[place]:
+                raise line.wrong(f"{key} '{given}' disagrees with answer {place} of its relation, '{known[place]}'")
+        return line.index, line.filled_text("sub_label"), place
 
     def items(self, facts: Sequence[tuple[int, str, int]]) -> Iterator[Item]:
         for index, subject, place in facts:
@@ -229,17 +238,21 @@ def _relation(name: str, given: Any, folder: Path) -> BearRelation:  # noqa: ANN
     if ids and len(ids) != len(answers):
         both = f"{len(answers)} answer_space_labels, but {len(ids)} answer_space_ids"
         raise UserError(f"{where} has {both}; {BEAR.fetch_again}")
+    for key, values in (("answer_space_labels", answers), ("answer_space_ids", ids)):
+        if repeated := next((value for value, count in Counter(values).items() if count > 1), None):
+            raise UserError(f"{where}: '{repeated}' is a duplicate in {key}; {BEAR.fetch_again}")
     templates = dict(enumerate(_texts(given, "templates", where)))
     for number, template in templates.items():
-        if template.count(ANSWER) != 1:
-            what = f"template {number} of {where} must contain {ANSWER} once, but is '{template}'"
+        if template.count(ANSWER) != 1 or SUBJECT not in template:
+            needed = SUBJECT if template.count(ANSWER) == 1 else f"{ANSWER} once"
+            what = f"template {number} of {where} must contain {needed}, but is '{template}'"
             raise UserError(f"{what}; {BEAR.fetch_again}")
     return BearRelation(name, templates, answers, ids, path)
 
 
 def _texts(given: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     value = given.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each.strip() for each in value):
         raise UserError(f"{where}: {key} must be a list of texts; {BEAR.fetch_again}")
     return tuple(value)
 

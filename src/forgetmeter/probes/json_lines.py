@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,17 @@ class JsonLine:
         value = self.record.get(key)
         if not isinstance(value, str):
             raise self.wrong_type(key, str)
+        return value
+
+    def filled_text(self, key: str) -> str:
+        """Return a required text that is not blank.
+
+        Raises:
+            UserError: It is missing, blank or not text.
+        """
+        value = self.text(key)
+        if not value.strip():
+            raise self.wrong(f"'{key}' is empty")
         return value
 
     def optional_text(self, key: str) -> str:
@@ -98,7 +110,7 @@ def read_json_lines(path: Path, *, mend: str) -> Iterator[JsonLine]:
         # Binary mode splits at line feeds only; JSON strings may contain Unicode's other line separators.
         with path.open("rb") as stream:
             for index, line in enumerate(stream):
-                if line.isspace():
+                if not (line.removeprefix(BOM_UTF8) if index == 0 else line).strip():
                     continue
                 found = True
                 yield JsonLine(_parsed(line, index, path, mend), index, path, mend)

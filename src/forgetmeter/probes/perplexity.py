@@ -144,7 +144,8 @@ def read_text_file(path: Path) -> tuple[str, ...]:
 
 def _content(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # A byte order mark at the start is not text.
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"text file '{path}' is not UTF-8; convert it first") from None
     except OSError as error:

@@ -15,7 +15,7 @@ from forgetmeter.scoring.families.blank_filling import FIRST_SENTINEL, SentinelF
 from forgetmeter.scoring.question import Kind, Question, question_of_paths
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence
 from forgetmeter.scoring.tokens.answer_tokens import AnswerTree
-from forgetmeter.scoring.tokens.tokenization import first_token
+from forgetmeter.scoring.tokens.tokenization import beginning
 
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
@@ -135,7 +135,7 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
         return None
     if family == "encoder-decoder" and blank_filling(tokenizer) is None:
         return "has a tokenizer with neither sentinels nor a mask token, so it cannot be asked a cloze"
-    if family == "decoder" and first_token(tokenizer) is None:
+    if family == "decoder" and not beginning(tokenizer):
         return "has a tokenizer without a beginning-of-sequence token, so whole statements and texts cannot be scored"
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 
 import torch
@@ -61,7 +60,7 @@ class Engine:
         Raises:
             UserError: The model's family does not support a kind of item, or none of the items can be asked.
         """
-        prepared = replace(self._scoring.prepare(with_text_problems(items, self._blank)), items=tuple(items))
+        prepared = self._scoring.prepare(with_text_problems(items, self._blank)).without_ties(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
             raise UserError(f"model '{self._name}' cannot be asked any of the {len(items)} items ({reasons})")

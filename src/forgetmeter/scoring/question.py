@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Literal
@@ -24,6 +24,7 @@ from forgetmeter.records.item import (
 )
 from forgetmeter.scoring.rows.batch import Batch
 
+SAME_TOKENS = "right and wrong answers are the same tokens"
 _MOST_NAMED = 3
 
 Kind = Literal["requests", "cloze", "text"]
@@ -46,6 +47,27 @@ class Question:
     owners: NDArray[np.int64]
     vocabulary: int | None = None
     kind: Kind = "requests"
+
+    def ties(self, item: Item) -> bool:
+        """Whether a right and a wrong choice of ``item`` are the same tokens, and so tie in every model.
+
+        Requests with the same text do not count: tasks check them, and some have several right ones.
+        """
+        if self.requests < len(item.choices):
+            return False
+        is_wrong = np.ones(len(item.choices), dtype=bool)
+        is_wrong[list(item.gold)] = False
+        wrong = np.flatnonzero(is_wrong)
+        lengths = np.bincount(self.owners, minlength=self.requests)
+        firsts = np.cumsum(lengths) - lengths
+        for right in item.gold:
+            own = self.slots[firsts[right] : firsts[right] + lengths[right]]
+            # Equal tokens in the same place are read once, so they have the same slots.
+            alike = wrong[lengths[wrong] == len(own)]
+            same = (self.slots[firsts[alike, None] + np.arange(len(own))] == own).all(axis=1)
+            if any(not item.requests or item.requests[one] != item.requests[right] for one in alike[same]):
+                return True
+        return False
 
 
 def question_of_paths(
@@ -180,6 +202,16 @@ class Prepared:
     batches: tuple[Batch, ...]
     items: tuple[Item, ...] = ()
     cut: int = 0
+
+    def without_ties(self, items: Sequence[Item]) -> Prepared:
+        """Return it with its items, leaving out those of which a right and a wrong choice are the same tokens."""
+        tied = [each is not None and each.ties(item) for each, item in zip(self.questions, items, strict=True)]
+        return replace(
+            self,
+            items=tuple(items),
+            questions=tuple(None if is_tied else each for is_tied, each in zip(tied, self.questions, strict=True)),
+            reasons=tuple(SAME_TOKENS if is_tied else each for is_tied, each in zip(tied, self.reasons, strict=True)),
+        )
 
     @cached_property
     def sums(self) -> Sums:

@@ -32,7 +32,7 @@ def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], 
     for item, reason in zip(items, prepared.reasons, strict=True):
         if reason is not None:
             found[item.fields["relation"]][reason] += 1
-    reasons = dict.fromkeys((NOT_ONE_TOKEN, TOO_LONG))
+    reasons = dict.fromkeys((NOT_ONE_TOKEN, TOO_LONG, *prepared.dropped))
     return [
         replace(each, dropped={**each.dropped, **{reason: found[each.relation][reason] for reason in reasons}})
         for each in relations

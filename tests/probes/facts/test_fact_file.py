@@ -153,6 +153,22 @@ def twice(content: dict[str, Any]) -> None:
     content["facts"].append(content["facts"][0])
 
 
+def no_subject(content: dict[str, Any]) -> None:
+    content["facts"][0]["subject"] = " "
+
+
+def same_answers(content: dict[str, Any]) -> None:
+    content["relations"][0]["answers"].append("Ozma")
+
+
+def no_answer(content: dict[str, Any]) -> None:
+    content["relations"][0]["answers"].append("")
+
+
+def same_names(content: dict[str, Any]) -> None:
+    content["relations"].append(content["relations"][0])
+
+
 def open_phrasing(content: dict[str, Any]) -> None:
     content["relations"][0]["phrasings"][0] = "[Y] is the ruler of [X]."
 
@@ -175,6 +191,10 @@ def no_list(content: dict[str, Any]) -> None:
         (strange_object, "object 'Gotham' of ruler is not one of its answers"),
         (strange_relation, "lack 'moon'"),
         (twice, "subject 'Lilliput' of ruler is not text or is a duplicate"),
+        (no_subject, "a subject of ruler is empty"),
+        (same_answers, "answers of ruler must be texts without duplicates"),
+        (no_answer, "answers of ruler must be texts without duplicates"),
+        (same_names, "two relations have the same name"),
         (open_phrasing, "phrasing '[Y] is the ruler of [X].' of ruler must contain [X] once and end with '[Y].'"),
         (popular, "popularity 'very' of 'Lilliput' in ruler is not an integer"),
         (no_list, "are damaged"),

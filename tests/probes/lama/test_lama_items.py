@@ -223,6 +223,11 @@ def test_google_re_needs_only_the_requested_files(data: Path) -> None:
         ),
         ("TREx/P36.jsonl", b'{"sub_label": "a", "obj_label": ["b"]}\n', "'obj_label' is .'b'., not text"),
         ("TREx/P36.jsonl", b'{"sub_label": "a", "obj_label": "b", "uuid": 1}\n', "'uuid' is 1, not text"),
+        (
+            "TREx/P36.jsonl",
+            b'{"sub_label": "a", "obj_label": "b", "predicate_id": "P19"}\n',
+            "P36.jsonl' line 1: its predicate_id is P19, not P36; fetch it again",
+        ),
         ("relations.jsonl", b'{"template": "[X] [Y]"}\n', "relations.jsonl' line 1: 'relation' is missing"),
         ("relations.jsonl", b'{"relation": "P36"}\n', "line 1: 'template' is missing"),
         (
@@ -285,3 +290,10 @@ def test_a_relation_without_its_file_and_a_file_without_its_relation_are_named(d
     (folder / "relations.jsonl").write_text(lines + more, encoding="utf-8")
     with pytest.raises(ManyUserError, match=r"(?s)has no files for P8, .*has files for P7, not"):
         load_task("lama/trex", data=data)
+
+
+def test_a_blank_object_is_not_a_candidate(data: Path, write: Callable[..., None]) -> None:
+    facts = [{"sub_label": "Oz", "obj_label": " "}, {"sub_label": "Lilliput", "obj_label": "Mildendo"}]
+    write(data / "LAMA" / "TREx" / "P36.jsonl", facts)
+    (item,) = load_task("lama/trex:relations=P36", data=data).items
+    assert item.choices == ("Mildendo",)

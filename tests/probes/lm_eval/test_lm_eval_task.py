@@ -292,6 +292,39 @@ def test_missing_data_gives_a_hint(made_up: Path) -> None:
         load_task("dataless")
 
 
+def test_a_folder_with_the_name_of_a_data_set_is_not_read_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"goal": "Stay", "sol1": "sit", "sol2": "go", "label": 0}
+    (tmp_path / "baber" / "piqa").mkdir(parents=True)
+    for split in ("train", "validation"):
+        (tmp_path / "baber" / "piqa" / f"{split}.jsonl").write_text(json.dumps(row))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="folder './baber/piqa' in the current directory would be read") as caught:
+        load_task("piqa")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_folder_that_the_definition_names_is_read_and_one_named_as_a_format_ignored(
+    made_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made_up / "here" / "own"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text(json.dumps(DOCUMENTS[0]))
+    (made_up / "here" / "json").mkdir()
+    monkeypatch.chdir(made_up / "here")
+    for path in (str(folder), "./own"):
+        definition = lm_eval_task.task_files()["choosing"].read_text()
+        lines = [line for line in definition.splitlines() if not line.startswith("dataset_kwargs")]
+        lines[lines.index("dataset_path: json")] = f"dataset_path: {path}"
+        lines[lines.index("task: choosing")] = "task: own"
+        (made_up / "own.yaml").write_text("\n".join(lines))
+        lm_eval_task.task_files()["own"] = made_up / "own.yaml"
+        assert len(load_task("own").items) == 1
+    assert len(load_task("choosing").items) == 3
+
+
 def test_names_are_checked_without_data() -> None:
     assert task_problems("piqa") == []
     assert "did you mean 'winogrande'?" in task_problems("winograde")[0]

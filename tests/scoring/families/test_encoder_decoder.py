@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tiny_models import make_bart, make_bart_tokenizer, make_t5, make_t5_tokenizer
+from tokenizers import processors
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.models.loaded import Loaded
@@ -114,6 +117,38 @@ def test_bart_ranks_whole_texts() -> None:
             logprobs = decoded(loaded.model, context, written[:-1])
             expected = sum(float(logprobs[place - 1, written[place]]) for place in range(2, len(written)))
             assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("before", "after"), [([3], [2]), ([], [2, 3])], ids=["language-first", "language-last"])
+def test_a_language_token_that_the_tokenizer_adds_is_context(before: list[int], after: list[int]) -> None:
+    """As NLLB (first) and mBART (last) have it; the language is token 3."""
+    loaded = bart()
+    template = " ".join([*(["<unk>"] if before else []), "$A", "</s>", *(["<unk>"] if not before else [])])
+    loaded.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        template, special_tokens=[("<unk>", 3), ("</s>", 2)]
+    )
+    cloze = Cloze("the inn has ", " tea", "candidates")
+    engine = Engine(loaded)
+    whole, at_blank = (
+        Item("x/0", "", cloze, ANSWERS, (0,)),
+        Item("x/1", "", replace(cloze, among="answers"), ("e", "z"), (0,)),
+    )
+    given, alone = engine.score(engine.prepare([whole, at_blank]))
+    assert isinstance(given, ClozeAnswer)
+    assert isinstance(alone, ClozeAnswer)
+    context = ids(loaded.tokenizer, cloze.filled("<mask>"))
+    for choice, found in zip(ANSWERS, given.candidates, strict=True):
+        written = [2, *before, *ids(loaded.tokenizer, cloze.filled(choice), special=False), *after]
+        logprobs = decoded(loaded.model, context, written[:-1])
+        first = 1 + len(before)
+        expected = sum(float(logprobs[place - 1, written[place]]) for place in range(first, len(written)))
+        assert found == pytest.approx(expected, abs=1e-4)
+    for choice, found in zip(("e", "z"), alone.candidates, strict=True):
+        written = [2, *before, *ids(loaded.tokenizer, f"the inn has {choice}", special=False)]
+        logprobs = decoded(loaded.model, context, written[:-1])
+        # A space and a letter.
+        expected = sum(float(logprobs[place - 1, written[place]]) for place in (len(written) - 2, len(written) - 1))
+        assert found == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(

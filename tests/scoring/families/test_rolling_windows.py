@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
@@ -16,6 +17,7 @@ from lm_eval.api.task import PerplexityTask as LmEvalPerplexityTask
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import get_rolling_token_windows
 from tiny_models import make_bart_tokenizer, make_bert, make_llama, make_t5, make_t5_tokenizer, make_tokenizer
+from tokenizers import processors
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import wrap
@@ -85,6 +87,45 @@ def _documents_are_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _paired(texts: list[str], values: list[float]) -> list[tuple[str, float]]:
     return list(zip(texts, values, strict=True))
+
+
+@pytest.mark.parametrize("text", ["the inn</s>", "</s>", "<s>the <s> inn </s></s>"])
+def test_special_tokens_written_in_a_text_are_scored_as_in_lm_eval(text: str) -> None:
+    loaded = wrap(make_llama(), make_tokenizer())
+    peer = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, softmax_dtype="float64")
+    (theirs,) = peer.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), 0)], True)
+    engine = Engine(loaded)
+    (answer,) = engine.score(engine.prepare([_item(text)]))
+    assert answer == TextAnswer(pytest.approx(theirs, abs=1e-4), len(loaded.tokenizer(text)["input_ids"]))
+
+
+@pytest.mark.parametrize("window", [2, 3, 8, 512])
+@pytest.mark.parametrize("template", ["[gMASK] <sop> $A", "[gMASK] <sop> $A </s>", "<s> [gMASK] <sop> $A </s>"])
+def test_all_tokens_added_to_a_text_are_context_and_unknown_ones_are_scored(template: str, window: int) -> None:
+    """The reference reads the whole text at once, or token by token with the last ``window`` tokens before it."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[gMASK]", "<sop>"], "unk_token": "!"})
+    special = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("<s>", "</s>", "[gMASK]", "<sop>")]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(template, special_tokens=special)
+    model = make_llama()
+    model.resize_token_embeddings(len(tokenizer))
+    text = "the inn is thin!!"
+    own = tokenizer(text, add_special_tokens=False)["input_ids"]
+    before = [dict(special)[token] for token in template.split("$A")[0].split()]
+    whole = [*before, *own]
+    engine = Engine(wrap(model, tokenizer))
+    (item,) = [Item("perplexity/0", "", WholeText(text, window))]
+    (answer,) = engine.score(engine.prepare([item]))
+    assert isinstance(answer, TextAnswer)
+    assert answer.tokens == len(own)
+    if window == 512:
+        with torch.no_grad():
+            logprobs = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+        expected = sum(logprobs[place - 1, whole[place]].item() for place in range(len(before), len(whole)))
+        assert answer.loglikelihood == pytest.approx(expected, abs=1e-4)
+    windows = list(rolling_windows(whole, context=len(before), window=window))
+    assert [token for each in windows for token in each.tokens[each.start :]] == own
+    assert all(1 <= each.start < len(each.tokens) <= window + 1 for each in windows)
 
 
 def test_special_tokens_are_added_once() -> None:

@@ -232,6 +232,8 @@ def _fact_file(content: Any) -> FactFile:  # noqa: ANN401
     relations = tuple(_relation(each, facts[each["relation"]]) for each in content["relations"])
     if not relations:
         raise ValueError("no relations")
+    if len(facts) < len(relations):
+        raise ValueError("two relations have the same name")
     return FactFile(content["version"], content["trained_phrasings"], relations)
 
 
@@ -241,10 +243,14 @@ def _relation(given: Mapping[str, Any], facts: Sequence[Fact]) -> FactRelation:
         if phrasing.count(SUBJECT) != 1 or phrasing.count(ANSWER) != 1 or not phrasing.endswith(f"{ANSWER}."):
             raise ValueError(f"phrasing '{phrasing}' of {name} must contain {SUBJECT} once and end with '{ANSWER}.'")
     allowed = set(answers)
+    if len(allowed) < len(answers) or not all(isinstance(each, str) and each.strip() for each in answers):
+        raise ValueError(f"answers of {name} must be texts without duplicates")
     subjects = set()
     for fact in facts:
         if not isinstance(fact.subject, str) or fact.subject in subjects:
             raise ValueError(f"subject {fact.subject!r} of {name} is not text or is a duplicate")
+        if not fact.subject.strip():
+            raise ValueError(f"a subject of {name} is empty")
         if fact.object not in allowed:
             raise ValueError(f"object {fact.object!r} of {name} is not one of its answers")
         if fact.popularity is not None and type(fact.popularity) is not int:

@@ -85,8 +85,10 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
     dropped = dict.fromkeys(_FILTERS[relation.asked_by], 0)
     facts: set[tuple[str, str]] = set()
     for line in read_json_lines(relation.path, mend=LAMA.fetch_again):
+        if line.optional_text("predicate_id") not in ("", relation.name):
+            raise line.wrong(f"its predicate_id is {line.text('predicate_id')}, not {relation.name}")
         subject, answer = _pair(line, relation)
-        if answer:
+        if answer.strip():
             objects[answer] = None
         reason = _reason_against(relation, (subject, answer), facts)
         if reason is None and not (asked := _sentences(line, relation, subject)):

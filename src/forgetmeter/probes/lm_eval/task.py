@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -162,7 +163,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     """Load a task's definition and data set.
 
     Raises:
-        UserError: The definition is not valid, or the data set is not available.
+        UserError: The definition is not valid, or the data set is not available or hidden by a folder.
     """
     first_error: Exception | None = None
     tried: set[int] = set()
@@ -170,6 +171,8 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
         for skipped in range(_MOST_SKIPPED):
             try:
                 task = _made(name, skipped, tried)
+            except UserError:
+                raise
             except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise many types
                 first_error = first_error or error
                 if isinstance(error, OSError):
@@ -215,8 +218,30 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
         tried.add(first)
         return docs.select(range(first, len(docs))) if first else docs
 
-    own = ConfigurableTask.eval_docs
-    with patch.object(ConfigurableTask, "eval_docs", property(without_first)):
+    def not_from_here(task: ConfigurableTask, dataset_kwargs: Any = None, **more: Any) -> None:  # noqa: ANN401
+        _check_not_here(name, task.DATASET_PATH or "", dataset_kwargs or {})
+        download(task, dataset_kwargs, **more)
+
+    own, download = ConfigurableTask.eval_docs, ConfigurableTask.download
+    with (
+        patch.object(ConfigurableTask, "eval_docs", property(without_first)),
+        patch.object(ConfigurableTask, "download", not_from_here),
+    ):
         task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
     task.task_docs = task.eval_docs
     return task
+
+
+def _check_not_here(name: str, path: str, dataset_kwargs: Mapping[str, Any]) -> None:
+    """Check that ``datasets`` would not read a folder of the current directory in place of a data set of the Hub.
+
+    Raises:
+        UserError: There is a folder with the data set's name.
+    """
+    # Formats such as ``json`` are not looked for; the definition names their files.
+    is_format = "/" not in path and "data_files" in dataset_kwargs
+    if path and not path.startswith((".", "/")) and not is_format and Path(path).is_dir():
+        raise UserError(
+            f"task '{name}': the folder './{path}' in the current directory would be read in place of the data set "
+            f"'{path}'; rename the folder, or run in another directory"
+        )

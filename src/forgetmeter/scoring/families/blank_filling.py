@@ -16,6 +16,7 @@ from forgetmeter.scoring.tokens.answer_tokens import (
     answer_tree,
     one_begins_another,
 )
+from forgetmeter.scoring.tokens.tokenization import added_tokens
 
 FIRST_SENTINEL, _SECOND_SENTINEL = "<extra_id_0>", "<extra_id_1>"
 
@@ -57,36 +58,30 @@ class MaskFilling:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
+        self._added = added_tokens(tokenizer)
         ends = [token for token in (tokenizer.eos_token_id, tokenizer.sep_token_id) if token is not None]
-        self._ends = tuple(int(token) for token in ends)
-        self._written = AnswersWritten(self._unfinished, self._ends[:1])
+        self._written = AnswersWritten(self._unfinished, tuple(map(int, ends[:1])))
 
     def contexts(self, clozes: Sequence[Cloze]) -> list[Tokens]:
         """Return the token ids of the texts with the mask in the blank."""
         return _filled_with(self._tokenizer.mask_token, clozes, self._tokenizer)
 
     def before_answer(self, cloze: Cloze) -> Tokens:
-        """Return the beginning-of-sequence token and the text before the blank."""
+        """Return the tokens that the tokenizer adds before a text, and the text before the blank."""
         return self._unfinished([cloze.before.rstrip()])[0]
 
     def with_answer(self, cloze: Cloze, answer: str) -> tuple[Tokens, int]:
-        """Return the whole text, and the index of the first scored token (after a beginning-of-sequence token)."""
-        ids = tuple(self._tokenizer(cloze.filled(answer))["input_ids"])
-        return ids, 1 if ids and ids[0] == self._tokenizer.bos_token_id else 0
+        """Return the whole text, and the index of the first scored token (after those that the tokenizer adds)."""
+        return tuple(self._tokenizer(cloze.filled(answer))["input_ids"]), len(self._added.before)
 
     def written(self, items: Sequence[Item]) -> list[Written]:
         """Return the text before the blank and the answers; see ``AnswersWritten``."""
         return self._written.of(items)
 
     def _unfinished(self, texts: Sequence[str]) -> list[Tokens]:
-        """Tokenize texts without end-of-sequence tokens."""
-        unfinished = []
-        for ids in self._tokenizer(list(texts), return_attention_mask=False)["input_ids"]:
-            length = len(ids)
-            while length and ids[length - 1] in self._ends:
-                length -= 1
-            unfinished.append(tuple(ids[:length]))
-        return unfinished
+        """Tokenize texts without the end tokens that the tokenizer adds."""
+        encoded = self._tokenizer(list(texts), return_attention_mask=False)["input_ids"]
+        return [tuple(self._added.unended(ids)) for ids in encoded]
 
 
 BlankFilling = SentinelFilling | MaskFilling

@@ -25,7 +25,13 @@ from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows.batch import Batch, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, group_rows, pack
 from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, Written
-from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token, tokenize_requests, tokenize_statements
+from forgetmeter.scoring.tokens.tokenization import (
+    NO_TOKENS,
+    answer_token,
+    beginning,
+    tokenize_requests,
+    tokenize_statements,
+)
 
 _NOTHING_FOLLOWS = ("", ".", "!", "?")
 
@@ -33,9 +39,9 @@ _NOTHING_FOLLOWS = ("", ".", "!", "?")
 class DecoderScoring:
     """Scores with a decoder, packing sequences with common prefixes into rows.
 
-    For a cloze, each candidate's whole statement is scored, after the beginning-of-sequence token. If the blank ends
+    For a cloze, each candidate's whole statement is scored, after the tokenizer's ``beginning``. If the blank ends
     the text, the next token is also ranked in the vocabulary. If only the answers compete, each is scored after the
-    text before the blank (see ``AnswersWritten``). A text is scored whole, after the same token, in windows if it is
+    text before the blank (see ``AnswersWritten``). A text is scored whole, after the same tokens, in windows if it is
     longer than the model reads.
 
     Raises:
@@ -48,6 +54,7 @@ class DecoderScoring:
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._embedded = embedded(loaded.model, loaded.tokenizer)
+        self._beginning = len(beginning(loaded.tokenizer))
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
         self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
@@ -88,7 +95,7 @@ class DecoderScoring:
 
     def _statements(self, item: Item, cloze: Cloze) -> Asked:
         statements = [cloze.filled(choice) for choice in item.choices]
-        sequences = [WantedSequence(ids, 1) for ids in tokenize_statements(statements, self._tokenizer)]
+        sequences = [WantedSequence(ids, self._beginning) for ids in tokenize_statements(statements, self._tokenizer)]
         if any(len(sequence.tokens) > self._max_length + 1 for sequence in sequences):
             return Asked(reason=TOO_LONG)
         next_token = self._next_token(cloze, item.choices[item.gold[0]])
@@ -97,7 +104,7 @@ class DecoderScoring:
     def _text(self, text: str, window: int | None) -> Asked:
         (tokens,) = tokenize_statements([text], self._tokenizer)
         most = min(self._max_length, window or self._max_length)
-        windows = tuple(rolling_windows(tokens, window=most))
+        windows = tuple(rolling_windows(tokens, context=self._beginning, window=most))
         return Asked(windows, kind="text") if windows else Asked(reason=NO_TOKENS)
 
     def _answers(self, written: Written) -> Asked:
@@ -123,19 +130,22 @@ class DecoderScoring:
         return [WantedSequence((*before, token), len(before), ranks_vocabulary=True)]
 
 
-def rolling_windows(tokens: Sequence[int], *, window: int) -> Iterator[WantedSequence]:
+def rolling_windows(tokens: Sequence[int], *, context: int = 1, window: int) -> Iterator[WantedSequence]:
     """Yield the windows in which lm-evaluation-harness reads a text (``get_rolling_token_windows``, 0.4.13).
 
     Each window predicts ``window`` tokens, the first of them from a single token (``context_len=1``); the last window
     has the same length but predicts only the remaining tokens.
 
     Args:
-        tokens: Token ids: a beginning-of-sequence token, then the tokens to score.
+        tokens: Token ids: the beginning, such as a beginning-of-sequence token, then the tokens to score.
+        context: Number of tokens of the beginning.
         window: Maximum number of tokens the model reads, at least 1.
     """
-    end = 1
+    end = context
+    # A long beginning takes room from the tokens predicted in the first window.
+    after = max(window + 1, context + 1)
     while end < len(tokens):
-        first, end = end, min(end + window, len(tokens))
+        first, end, after = end, min(after, len(tokens)), after + window
         # The last token of a window is predicted, not read.
         begin = max(0, end - window - 1)
         yield WantedSequence(tuple(tokens[begin:end]), first - begin)

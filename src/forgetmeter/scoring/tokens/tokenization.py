@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
@@ -17,7 +18,29 @@ ANSWER_TOO_LONG = "an answer is longer than the model reads"
 NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 _PROBES = 64
 
-_endings: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, ...]] = WeakKeyDictionary()
+_added: WeakKeyDictionary[PreTrainedTokenizerBase, Added] = WeakKeyDictionary()
+
+
+class Added(NamedTuple):
+    """Tokens that a tokenizer adds to every text, such as a beginning and an end of sequence.
+
+    Attributes:
+        before: Those before the text.
+        after: Those after it; empty for most decoders.
+    """
+
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    def text(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Return the tokens of the text alone."""
+        tokens = self.unended(tokens)
+        return tokens[len(self.before) :] if tuple(tokens[: len(self.before)]) == self.before else tokens
+
+    def unended(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Return the tokens without the last ``after``."""
+        last = len(tokens) - len(self.after)
+        return tokens[:last] if last >= 0 and tuple(tokens[last:]) == self.after else tokens
 
 
 @dataclass(frozen=True)
@@ -114,14 +137,14 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prefix_text: s
     # A text that already starts with the beginning-of-sequence token must not get another one.
     starts = [bool(prefix_text) and text.startswith(prefix_text or "") for text in texts]
     encoded: list[list[int]] = [[] for _ in texts]
-    endings = end_tokens(tokenizer)
+    added = added_tokens(tokenizer)
     for started in (False, True):
         chosen = [index for index, start in enumerate(starts) if start == started]
         if chosen:
             options = {"add_special_tokens": False} if started else {}
             batch = tokenizer([texts[index] for index in chosen], return_attention_mask=False, **options)
             for index, ids in zip(chosen, batch["input_ids"], strict=True):
-                encoded[index] = list(ids if started else without_end(ids, endings))
+                encoded[index] = list(ids if started else added.unended(ids))
     return encoded
 
 
@@ -135,14 +158,20 @@ def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
     return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id  # type: ignore[no-any-return]
 
 
-def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the tokens that a tokenizer appends to every text; empty for most decoders."""
-    if tokenizer not in _endings:
-        _endings[tokenizer] = _find_end_tokens(tokenizer)
-    return _endings[tokenizer]
+def beginning(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens before a whole statement or text: those that the tokenizer adds, else ``first_token``."""
+    first = first_token(tokenizer)
+    return added_tokens(tokenizer).before or (() if first is None else (first,))
 
 
-def _find_end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def added_tokens(tokenizer: PreTrainedTokenizerBase) -> Added:
+    """Return the tokens that a tokenizer adds to every text."""
+    if tokenizer not in _added:
+        _added[tokenizer] = _find_added_tokens(tokenizer)
+    return _added[tokenizer]
+
+
+def _find_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Added:
     special = set(tokenizer.all_special_ids)
     ordinary = (token for token in range(len(tokenizer)) if token not in special)
     # "a" works for most tokenizers; some have few letters.
@@ -151,36 +180,24 @@ def _find_end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
         whole = tokenizer(text)["input_ids"]
         starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
         if plain and starts:
-            return tuple(whole[starts[-1] + len(plain) :])
-    return ()
-
-
-def without_end(tokens: Sequence[int], endings: Sequence[int]) -> Sequence[int]:
-    """Return the tokens of a text without the appended end tokens."""
-    return tokens[: -len(endings)] if endings and tuple(tokens[-len(endings) :]) == tuple(endings) else tokens
+            return Added(tuple(whole[: starts[-1]]), tuple(whole[starts[-1] + len(plain) :]))
+    return Added()
 
 
 def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, ...]]:
     """Tokenize whole statements for a model that reads from left to right.
 
-    Each starts with the beginning-of-sequence token (if there is none, end-of-sequence), added if the tokenizer does
-    not add it; trailing special tokens are removed.
+    Each starts with the tokenizer's ``beginning``, which is not scored. All other tokens are the statement's own,
+    unknown tokens and special tokens written in it included; the end tokens that the tokenizer adds are removed.
 
     Raises:
-        UserError: The tokenizer has neither of these tokens.
+        UserError: The tokenizer has no token to begin a statement with.
     """
-    start = first_token(tokenizer)
-    if start is None:
+    start, added = beginning(tokenizer), added_tokens(tokenizer)
+    if not start:
         raise UserError("the tokenizer has no beginning-of-sequence token, so whole statements cannot be scored")
-    special = set(tokenizer.all_special_ids)
-    tokenized = []
-    for ids in tokenizer(list(statements), return_attention_mask=False)["input_ids"]:
-        first = 1 if ids and ids[0] == start else 0
-        last = len(ids)
-        while last > first and ids[last - 1] in special:
-            last -= 1
-        tokenized.append((start, *ids[first:last]))
-    return tokenized
+    encoded = tokenizer(list(statements), return_attention_mask=False)["input_ids"]
+    return [(*start, *added.text(ids)) for ids in encoded]
 
 
 def answer_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
