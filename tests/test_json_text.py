@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from forgetmeter.json_text import to_json
+from forgetmeter.json_text import read_json, to_json
 
 
 def test_form() -> None:
@@ -21,3 +21,9 @@ def test_numbers_json_cannot_represent_become_null() -> None:
 def test_unsupported_values_are_an_error() -> None:
     with pytest.raises(TypeError):
         to_json({"a": object()})
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"a": ' + b"[" * 100_000])
+def test_anything_but_a_json_object_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match="."):
+        read_json(text)

@@ -22,9 +22,12 @@ def read_json(text: bytes) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ValueError: It is not valid JSON (NaN and infinities are not), or not an object.
+        ValueError: It is not valid JSON (NaN and infinities are not), nested too deeply, or not an object.
     """
-    document = json.loads(text, parse_constant=_refuse_constant)
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     return document

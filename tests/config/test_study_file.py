@@ -5,6 +5,7 @@ Covers ``config.study``, ``config.vocabulary`` and ``config.yaml_lines``.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,10 @@ def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
     assert "did you mean 'seed'" in by_line["study.yaml:11"]
 
 
+# Each list holds the one before ten times: ten billion entries.
+BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for before, name in pairwise("abcdefghijk"))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -151,6 +156,12 @@ def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
             "too large",
         ),
         ("models: ./a\nrecipes: [baseline]\ntasks: [x]\noutput: o\n", "must be a list"),
+        (BOMB, "study.yaml:1: this YAML has over 1,000,000 characters with each alias written out"),
+        (f"a: &a [{'x' * 2000}]\nb: [{'*a,' * 1000}]\n", "study.yaml:1: this YAML has over"),
+        ("models: [./a]\noutput: a\0b\n", r"study.yaml:2: not valid YAML: character U\+0000"),
+        ("models: !!bool x\n", "a value does not fit its tag"),
+        ("models: !!int ''\n", "a value does not fit its tag"),
+        ("? [a]\n: b\n", "study.yaml:1: not valid YAML: a key must be a single value"),
     ],
 )
 def test_files_that_are_not_a_study(tmp_path: Path, text: str, says: str) -> None:

@@ -121,6 +121,7 @@ def test_no_cells_yet(write_run: Callable[..., str]) -> None:
 
 def test_a_baseline_with_other_items_is_paired_by_item(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True, False, False]})
+    Path(location, "items", "piqa.parquet").unlink()
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     answers = {3: True, 1: False, 0: True, 9: True}
     outcomes = [Outcome(f"piqa/{at}", right, "4", "4", 1, 0.0, ()) for at, right in answers.items()]
@@ -134,6 +135,7 @@ def test_a_baseline_with_other_items_is_paired_by_item(write_run: Callable[..., 
 
 def test_a_baseline_without_shared_items(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True]})
+    Path(location, "items", "piqa.parquet").unlink()
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     RunStore(location).write_outcomes(cell, [Outcome("piqa/9", True, "4", "4", 1, 0.0, ())], {})
     assert open_run(location).summary.cells[1].drop is None

@@ -205,6 +205,18 @@ def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     assert {path: path.stat().st_mtime_ns for path in times} == times, "nothing needs to be asked again"
 
 
+def test_a_copied_cell_and_a_record_of_another_variant_are_made_again(study: dict[str, Any]) -> None:
+    run(study)
+    before = outcomes(study["output"])
+    first, second = sorted(Path(study["output"]).glob("variants/*/made_up.parquet"))[:2]
+    shutil.copy(first, second)
+    shutil.copy(first.parent / "variant.json", second.parent / "variant.json")
+    # Its record is the other task's cell's, too.
+    assert run(study).computed == 2
+    assert outcomes(study["output"]) == before
+    assert run(study).computed == 0
+
+
 def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(llama_folder, tmp_path / "copy")
     with pytest.raises(UserError, match="have the same content"):

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from forgetmeter.errors import ManyUserError, UserError
 
 Path = tuple[str | int, ...]
+
+# Aliases of aliases grow exponentially; a study of a thousand recipes is a tenth of this.
+_MOST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,18 @@ def read_yaml(text: str, name: str) -> LinedYaml:
     """Read a YAML document safely (plain values only); ``name`` is its name in error messages.
 
     Raises:
-        UserError: It is not valid YAML, or has a duplicate key.
+        UserError: It is not valid YAML, has a duplicate key, or is too large with its aliases expanded.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{name}:{line}: not valid YAML: character U+{ord(text[error.position]):04X}") from None
+    walk = _Walk(name)
     try:
         node = loader.get_single_node()
-        lines: dict[Path, int] = {}
-        doubles: list[str] = []
         if node is not None:
-            _walk(node, (), lines, doubles, name)
+            walk.visit(node, ())
         data = loader.construct_document(node) if node is not None else None
     except RecursionError:
         raise UserError(f"{name}:1: this YAML is nested too deeply or contains itself") from None
@@ -52,24 +59,48 @@ def read_yaml(text: str, name: str) -> LinedYaml:
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
+    except (LookupError, AttributeError):
+        # PyYAML's own, for a tag that does not fit its value, such as `!!bool x`.
+        raise UserError(f"{name}:1: not valid YAML: a value does not fit its tag; leave tags (!!…) out") from None
     finally:
         loader.dispose()
-    if doubles:
-        raise ManyUserError(doubles)
-    return LinedYaml(data, lines)
+    if walk.doubles:
+        raise ManyUserError(walk.doubles)
+    return LinedYaml(data, walk.lines)
 
 
-def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], doubles: list[str], name: str) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            below = (*path, str(key_node.value))
-            line = key_node.start_mark.line + 1
-            if below in lines:
-                doubles.append(f"{name}:{line}: duplicate key '{key_node.value}' (first in line {lines[below]})")
-            lines[below] = line
-            _walk(value_node, below, lines, doubles, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            below = (*path, index)
-            lines[below] = child.start_mark.line + 1
-            _walk(child, below, lines, doubles, name)
+class _Walk:
+    """Collects the line of each entry, and duplicate keys; limits how much aliases can expand to."""
+
+    def __init__(self, name: str) -> None:
+        self.lines: dict[Path, int] = {}
+        self.doubles: list[str] = []
+        self._name = name
+        self._size = 0
+
+    def visit(self, node: yaml.Node, path: Path) -> None:
+        line = node.start_mark.line + 1
+        self._size += 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+        if self._size > _MOST:
+            raise UserError(
+                f"{self._name}:{line}: this YAML has over {_MOST:,} characters with each alias written out; shorten it"
+            )
+        if isinstance(node, yaml.MappingNode):
+            for key_node, value_node in node.value:
+                self._enter(key_node, value_node, path)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, child in enumerate(node.value):
+                self.lines[(*path, index)] = child.start_mark.line + 1
+                self.visit(child, (*path, index))
+
+    def _enter(self, key_node: yaml.Node, value_node: yaml.Node, path: Path) -> None:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UserError(f"{self._name}:{line}: not valid YAML: a key must be a single value")
+        below = (*path, str(key_node.value))
+        if below in self.lines:
+            self.doubles.append(
+                f"{self._name}:{line}: duplicate key '{key_node.value}' (first in line {self.lines[below]})"
+            )
+        self.lines[below] = line
+        self.visit(value_node, below)

@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from forgetmeter.config.study import Evaluation, Study
+from forgetmeter.config.study import Study
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import ModelReference
 
-# Part of every id: increase it whenever the same request would be answered differently.
+# Part of every id: increase it whenever the same request would be answered differently, together with the schema
+# version of runs, because an id of an unknown engine is not recognized.
 _ENGINE = 1
 _ID_LENGTH = 12
 
@@ -42,14 +43,20 @@ def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
     for model in study.models:
         if (other := names.setdefault(identities[model], model)) != model:
             raise UserError(f"models '{other}' and '{model}' have the same content; keep only one")
+    evaluation = study.evaluation
     variants = tuple(
-        Variant(_variant_id(identities[model], str(recipe), study.evaluation), model, recipe)
+        Variant(_variant_id(_ENGINE, identities[model], str(recipe), evaluation.dtype, evaluation.seed), model, recipe)
         for model in study.models
         for recipe in study.recipes
     )
     return Plan(study, variants, tuple(Cell(variant, task) for variant in variants for task in study.tasks))
 
 
-def _variant_id(identity: str, recipe: str, evaluation: Evaluation) -> str:
-    content = [_ENGINE, identity, recipe, evaluation.dtype, evaluation.seed]
+def is_variant_id(found: str, identity: str, recipe: str, *, dtype: str, seed: int) -> bool:
+    """Return whether this or an earlier version gives a variant this id; ``identity`` is its model's content hash."""
+    return any(found == _variant_id(engine, identity, recipe, dtype, seed) for engine in range(1, _ENGINE + 1))
+
+
+def _variant_id(engine: int, identity: str, recipe: str, dtype: str, seed: int) -> str:
+    content = [engine, identity, recipe, dtype, seed]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:_ID_LENGTH]

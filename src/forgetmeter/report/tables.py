@@ -24,10 +24,11 @@ from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import value
+from forgetmeter.visible_text import visible_line
 
 STAR = "*"
 DAGGER = "†"
-
+_MOST_NAMED = 3
 
 VARIANT_COLUMNS = ("sparsity", "removed", *SIZES.values())
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
@@ -118,6 +119,10 @@ def remarks(summary: Summary) -> list[str]:
         done = len(summary.cells) + len(summary.measured)
         planned = len(summary.missing) + done + len(summary.failures)
         found.append(f"Not finished: {done} of {planned} cells are done; run the study again to do the rest.")
+    if summary.damaged:
+        shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
+        more = f" and {len(summary.damaged) - _MOST_NAMED} more" if len(summary.damaged) > _MOST_NAMED else ""
+        found.append(f"Damaged or of another cell, so not counted: {shown}{more}; run the study again to replace them.")
     if summary.failures:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")

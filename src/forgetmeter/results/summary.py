@@ -79,6 +79,7 @@ class Summary:
         failures: Cells that failed.
         missing: Model, recipe and task of the cells that are neither done nor failed.
         measured: Cells that are done, of tasks without right answers.
+        damaged: Paths of files of outcomes or noise that are damaged or of another cell, and do not count.
     """
 
     study: Mapping[str, Any]
@@ -88,6 +89,7 @@ class Summary:
     failures: tuple[Failure, ...]
     missing: tuple[tuple[str, str, str], ...]
     measured: tuple[MeasuredSummary, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def methods(self) -> Methods:
@@ -111,6 +113,7 @@ def summarise(run: Run) -> Summary:
         failures=run.failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
         measured=measured,
+        damaged=run.damaged,
     )
 
 

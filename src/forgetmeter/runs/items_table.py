@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from forgetmeter.records.item import Asks, Cloze, Item, Request, Requests, TaskDescription, WholeText
 from forgetmeter.runs.metadata import parquet_bytes
@@ -39,6 +42,13 @@ def items_hash(items: Sequence[Item]) -> str:
         # The separator makes different lists of hashes different bytes.
         digest.update(f"{item.content_hash}\n".encode())
     return digest.hexdigest()
+
+
+def stored_ids(content: bytes) -> tuple[Any, str]:
+    """Return the ids in an items file, and the ``items_hash`` of its content hashes."""
+    table = pq.read_table(io.BytesIO(content), columns=["item_id", "content_hash"])
+    lines = "".join(f"{each}\n" for each in table["content_hash"].to_pylist())
+    return table["item_id"].combine_chunks(), hashlib.sha256(lines.encode()).hexdigest()
 
 
 def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:

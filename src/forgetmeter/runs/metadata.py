@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 
 from forgetmeter.json_text import read_json, to_json
 
+UNREADABLE = (OSError, pa.ArrowException)
+"""Errors of reading a damaged parquet file."""
+
 _KEY = b"forgetmeter"
 _NUMBERS = ("seconds", "tokens", "batches", "cut", "not_numbers", "official_size")
 _MAPPINGS = ("metrics", "dropped", "filters")
@@ -54,7 +57,7 @@ def read_facts(stream: IO[bytes], columns: pa.Schema) -> dict[str, Any] | None:
         schema = metadata.schema.to_arrow_schema()
         if not all(_alike(schema.field(wanted.name).type, wanted.type) for wanted in columns):
             return None
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+    except (*UNREADABLE, ValueError, KeyError, TypeError):
         return None
     return facts if facts.get("rows") == metadata.num_rows and _are_numbers(facts) else None
 

@@ -7,15 +7,22 @@ from dataclasses import asdict, dataclass, fields
 from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.noise import Noise
+from forgetmeter.runs import layout
 
 
 @dataclass(frozen=True)
 class StoredNoise:
-    """The noise of one model on one task."""
+    """The noise of one model on one task; ``variant`` is the id of its baseline."""
 
+    variant: str
     model: str
     task: str
     noise: Noise
+
+    @property
+    def path(self) -> str:
+        """Path of its file, relative to the run."""
+        return layout.noise_path(self.variant, self.task)
 
 
 def noise_json(cell: Cell, noise: Noise) -> bytes:
@@ -30,8 +37,7 @@ def read_noise(content: bytes) -> StoredNoise | None:
         document = read_json(content)
         numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
         first, second = map(int, numbers.pop("batch_tokens"))
-        return StoredNoise(
-            str(document["model"]), str(document["task"]), Noise(**numbers, batch_tokens=(first, second))
-        )
+        variant, model, task = (str(document[key]) for key in ("variant", "model", "task"))
+        return StoredNoise(variant, model, task, Noise(**numbers, batch_tokens=(first, second)))
     except (ValueError, KeyError, TypeError):
         return None

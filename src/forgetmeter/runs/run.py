@@ -41,6 +41,7 @@ class Run:
         tasks: Tasks whose items are stored.
         failures: Cells that failed.
         noise: By model and task, the difference between two scorings of the baseline, if it was measured.
+        damaged: Paths of files of outcomes or noise that are damaged or of another cell, and are not read.
     """
 
     location: str
@@ -50,6 +51,7 @@ class Run:
     tasks: tuple[StoredItems, ...]
     failures: tuple[Failure, ...]
     noise: Mapping[tuple[str, str], Noise]
+    damaged: tuple[str, ...]
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -150,7 +152,7 @@ def read_run(location: str) -> Run:
     """
     store = RunStore(location)
     study = store.read_study()
-    cells, failures = store.cells(), store.failures()
+    cells, noises, failures = store.cells(), store.noises(), store.failures()
     variants = _variants(study, store.variants(), [*cells, *failures])
     places = {variant.id: place for place, variant in enumerate(variants)}
     tasks = _ranks(study["identity"].get("tasks", ()))
@@ -169,7 +171,8 @@ def read_run(location: str) -> Run:
         cells=tuple(map(named, sorted(cells, key=place))),
         tasks=tuple(sorted(store.items(), key=lambda each: _rank(tasks, each.task))),
         failures=tuple(sorted(failures, key=place)),
-        noise={(each.model, each.task): each.noise for each in store.noises()},
+        noise={(each.model, each.task): each.noise for each in noises},
+        damaged=store.unread([*cells, *noises]),
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-
-import pyarrow as pa
 
 from forgetmeter.errors import UserError
 from forgetmeter.json_text import read_json, to_json
@@ -16,13 +14,15 @@ from forgetmeter.records.noise import Noise
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
+from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.identity import differences
-from forgetmeter.runs.items_table import ITEMS_SCHEMA, items_hash, items_parquet
-from forgetmeter.runs.metadata import read_facts
+from forgetmeter.runs.intact import CELL, IntactFiles
+from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
-from forgetmeter.runs.outcomes_table import OUTCOMES_SCHEMA, outcomes_parquet
+from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
+from forgetmeter.specs.recipe import BASELINE
 
 SCHEMA_VERSION = 1
 
@@ -45,6 +45,7 @@ class RunStore:
             self.folder = RunFolder(location)
         except (ValueError, ImportError, OSError) as error:
             raise UserError(f"the location '{location}' cannot be used: {error}") from error
+        self._intact = IntactFiles(self.folder)
 
     def has_study(self) -> bool:
         """Return whether a run has been started at the location."""
@@ -110,6 +111,11 @@ class RunStore:
                 f"the run at '{self.location}' was written by a newer forgetmeter (schema {version}; this version "
                 f"reads up to {SCHEMA_VERSION}); upgrade forgetmeter, or choose another --out"
             )
+        if not is_consistent(study):
+            raise UserError(
+                f"'{self.location}/{layout.STUDY}' was edited: its variants do not follow from its models, recipes and "
+                "evaluation; restore it, or choose another --out"
+            )
         return study
 
     def write_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
@@ -134,7 +140,7 @@ class RunStore:
 
     def read_items_hash(self, task: str) -> str | None:
         """Return the hash of the items stored for a task; ``None`` if they are missing or damaged."""
-        facts = self._items_facts(layout.items_path(task))
+        facts = self._intact.items_facts(layout.items_path(task))
         return None if facts is None else str(facts["items_hash"])
 
     def write_outcomes(self, cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
@@ -150,11 +156,16 @@ class RunStore:
 
     def is_done(self, cell: Cell) -> bool:
         """Return whether a cell's outcomes are stored and intact."""
-        return self._outcomes_facts(layout.outcomes_path(cell.variant.id, cell.task)) is not None
+        path = layout.outcomes_path(cell.variant.id, cell.task)
+        return self._intact.outcomes_facts(path, _names(cell.variant)) is not None
 
     def has_records(self, cell: Cell) -> bool:
-        """Return whether the variant and the items that a cell's outcomes belong to are stored."""
-        return self.folder.exists(layout.variant_path(cell.variant.id)) and self.read_items_hash(cell.task) is not None
+        """Return whether the variant and the items that a cell's outcomes belong to are stored and intact."""
+        try:
+            self._variant(layout.variant_path(cell.variant.id), _names(cell.variant))
+        except (UserError, FileNotFoundError):
+            return False
+        return self.read_items_hash(cell.task) is not None
 
     def write_variant(self, variant: Variant, reached: Reached | None, facts: Mapping[str, Any]) -> None:
         """Store what a recipe did to its model, with timings and other ``facts``."""
@@ -188,71 +199,80 @@ class RunStore:
         if not is_wanted or cell.variant.recipe.steps:
             return False
         path = layout.noise_path(cell.variant.id, cell.task)
-        return not self.folder.exists(path) or read_noise(self.folder.read(path)) is None
+        return not self.folder.exists(path) or self._noise(path, _names(cell.variant)) is None
 
     def noises(self) -> list[StoredNoise]:
-        """Return the stored noise of baseline cells, ordered by path."""
+        """Return the stored noise of baseline cells, ordered by path; damaged files are left out."""
+        names = self._names()
         paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_noise(path)]
-        return [noise for path in paths if (noise := read_noise(self.folder.read(path))) is not None]
+        return [noise for path in paths if (noise := self._noise(path, names)) is not None]
+
+    def _noise(self, path: str, names: Names) -> StoredNoise | None:
+        noise = read_noise(self.folder.read(path))
+        is_its = (
+            noise is not None
+            and is_at(path, layout.noise_path, noise.variant, noise.task)
+            and is_named(names, noise.variant, noise.model, BASELINE)
+        )
+        return noise if is_its else None
 
     def failures(self) -> list[Failure]:
         """Return the cells that failed and are still not done, ordered by path."""
-        found = []
+        found, names = [], self._names()
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.failed_cell(path)
-            if cell and self._outcomes_facts(layout.outcomes_path(*cell)) is None:
+            if cell and self._intact.outcomes_facts(layout.outcomes_path(*cell), names) is None:
                 stored = self._read_json(path, keys=_FAILURE)
-                found.append(Failure(*(str(stored[key]) for key in _FAILURE)))
+                failure = Failure(*(str(stored[key]) for key in _FAILURE))
+                if not is_at(path, layout.failure_path, failure.variant, failure.task):
+                    raise self._damaged(path)
+                self._check_named(path, names, failure.variant, failure.model, failure.recipe)
+                found.append(failure)
         return found
 
     def variants(self) -> list[StoredVariant]:
         """Return the stored variants, ordered by id."""
+        names = self._names()
         paths = [path for path in self.folder.list(layout.VARIANTS) if layout.is_variant(path)]
-        return [self._variant(path) for path in paths]
+        return [self._variant(path, names) for path in paths]
 
-    def _variant(self, path: str) -> StoredVariant:
+    def _variant(self, path: str, names: Names) -> StoredVariant:
         document = self._read_json(path, keys=_VARIANT)
         reached, facts = document.get("reached"), document.get("facts") or {}
         read = read_reached(reached)
         if (reached is not None and read is None) or not isinstance(facts, dict):
             raise self._damaged(path)
         variant, model, recipe = (str(document[key]) for key in _VARIANT)
+        if not is_at(path, layout.variant_path, variant):
+            raise self._damaged(path)
+        self._check_named(path, names, variant, model, recipe)
         return StoredVariant(variant, model, recipe, read, facts)
 
     def cells(self) -> list[StoredCell]:
         """Return the cells that are done, ordered by path; damaged files are left out."""
-        found = []
+        found, names = [], self._names()
         for path in self.folder.list(layout.VARIANTS):
-            cell = layout.outcomes_cell(path)
-            if cell and (facts := self._outcomes_facts(path)) is not None:
-                variant, name = cell
-                task = str(facts.get("task", name))
-                found.append(StoredCell(variant, str(facts["model"]), str(facts["recipe"]), task, path, facts))
+            if layout.outcomes_cell(path) and (facts := self._intact.outcomes_facts(path, names)) is not None:
+                variant, model, recipe, task = (str(facts[key]) for key in CELL)
+                found.append(StoredCell(variant, model, recipe, task, path, facts))
         return found
+
+    def unread(self, read: Iterable[StoredCell | StoredNoise]) -> tuple[str, ...]:
+        """Return the paths of outcomes and noise that are stored but not among those read, ordered."""
+        paths = {each.path for each in read}
+        stored = self.folder.list(layout.VARIANTS)
+        return tuple(each for each in stored if _is_of_cell(each) and each not in paths)
 
     def items(self) -> list[StoredItems]:
         """Return the tasks whose items are stored, ordered by path; damaged files are left out."""
         found = []
         for path in self.folder.list(layout.ITEMS):
-            name = layout.items_task(path)
-            if name and (facts := self._items_facts(path)) is not None:
-                found.append(StoredItems(str(facts.get("name", name)), path=path, facts=facts))
+            if layout.items_task(path) and (facts := self._intact.items_facts(path)) is not None:
+                found.append(StoredItems(str(facts["name"]), path=path, facts=facts))
         return found
 
-    def _outcomes_facts(self, path: str) -> dict[str, Any] | None:
-        return self._facts(path, OUTCOMES_SCHEMA, ("model", "recipe"))
-
-    def _items_facts(self, path: str) -> dict[str, Any] | None:
-        return self._facts(path, ITEMS_SCHEMA, ("items_hash",))
-
-    def _facts(self, path: str, columns: pa.Schema, texts: Sequence[str]) -> dict[str, Any] | None:
-        """Return the facts in a parquet file's metadata; ``None`` if it is missing, damaged, or not a run's file."""
-        try:
-            with self.folder.open(path) as stream:
-                facts = read_facts(stream, columns)
-        except FileNotFoundError:
-            return None
-        return facts if facts is not None and all(isinstance(facts.get(key), str) for key in texts) else None
+    def _names(self) -> Names:
+        return names_of(self.read_study()) if self.has_study() else {}
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
         with suppress(ValueError):
@@ -261,10 +281,13 @@ class RunStore:
                 return document
         raise self._damaged(path)
 
-    def _damaged(self, path: str) -> UserError:
+    def _check_named(self, path: str, names: Names, variant_id: str, model: str, recipe: str) -> None:
+        if not is_named(names, variant_id, model, recipe):
+            raise self._damaged(path, f"it is of '{model}' under '{recipe}', unlike in {layout.STUDY}")
+
+    def _damaged(self, path: str, why: str = "truncated, or not written by forgetmeter") -> UserError:
         return UserError(
-            f"'{self.location}/{path}' is damaged (truncated, or not written by forgetmeter); delete it and run "
-            "the study again, which recreates it"
+            f"'{self.location}/{path}' is damaged ({why}); delete it and run the study again, which recreates it"
         )
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
@@ -305,3 +328,11 @@ def _mappings(document: Mapping[str, Any], identity: Mapping[str, Any]) -> Itera
 
 def _ids(study: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     return {(each["model"], each["recipe"]): each["id"] for each in study.get("variants", ())}
+
+
+def _is_of_cell(path: str) -> bool:
+    return layout.outcomes_cell(path) is not None or layout.is_noise(path)
+
+
+def _names(variant: Variant) -> Names:
+    return {variant.id: (str(variant.model), str(variant.recipe))}

@@ -6,6 +6,7 @@ Covers ``records.outcome``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,7 @@ def test_arrays_match_the_outcomes(tmp_path: str) -> None:
 
 def test_a_variant_with_other_items_in_another_order(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True, False, False]})
+    Path(location, "items", "piqa.parquet").unlink()
     cell = Cell(Variant("id4", parse_model_reference("org/tiny"), parse_recipe(PRUNED)), "piqa")
     answers = {3: True, 1: False, 9: True}
     outcomes = [Outcome(f"piqa/{at}", right, "4", "4", 1, float(at), ()) for at, right in answers.items()]

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetmeter.errors import UserError
 from forgetmeter.runs.content.parquet_union import Part
 from forgetmeter.runs.filesystem import RunFolder
-
-_UNREADABLE = (OSError, pa.ArrowException)
+from forgetmeter.runs.metadata import UNREADABLE
 
 
 @contextmanager
@@ -29,12 +27,12 @@ def damage_named(location: str, parts: Iterable[Part]) -> Iterator[None]:
     """
     try:
         yield
-    except (*_UNREADABLE, duckdb.Error) as error:
+    except (*UNREADABLE, duckdb.Error) as error:
         folder = RunFolder(location)
         for part in parts:
             try:
                 pq.read_table(io.BytesIO(folder.read(part.path)))
-            except _UNREADABLE as cause:
+            except UNREADABLE as cause:
                 why = " ".join(str(cause).split())
                 raise damaged(f"{part.path}' of the run at '{location}", why) from error
         raise

@@ -28,12 +28,14 @@ def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
         parts: The items files, each with its task as key.
 
     Raises:
-        UserError: A file contains items without an id or without right answers.
+        UserError: A file contains items without an id or without right answers, or two with the same id.
     """
     tables = [_shapes(folder.read(part.path), part.keys["task"]) for part in parts]
     for table, part in zip(tables, parts, strict=True):
         if table["item_id"].null_count or table["gold"].null_count:
             raise damaged(part.path, "items without an id or without right answers")
+        if pc.count_distinct(table["item_id"]).as_py() < len(table):
+            raise damaged(part.path, "two items have the same id")
     if not tables:
         empty: pd.DataFrame = pd.DataFrame({name: [] for name in COLUMNS})
         return empty
