@@ -29,9 +29,9 @@ def test_it_prints_a_grid_per_family_and_the_reports_path(short, tmp_path, capsy
     command.demo_command(out=str(tmp_path / "run"))
     printed = capsys.readouterr().out
     for family in ("encoder", "encoder-decoder", "decoder"):
-        assert f"standard:{family} gets " in printed
+        assert f"standard:{family} answers " in printed
     assert printed.count("50% pruned") == printed.count("8-bit") == 3
-    assert printed.splitlines()[-1] == f"the report: {tmp_path / 'run'}/report.html"
+    assert printed.splitlines()[-1] == f"report: {tmp_path / 'run'}/report.html"
     assert (tmp_path / "run" / "report.html").is_file()
     command.demo_command(out=str(tmp_path / "run"))
     assert "9 already stored" in capsys.readouterr().out

@@ -87,13 +87,13 @@ def test_forgotten_for_programs(run: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--recipe", "dynamic_int8:overall"], "unknown recipe of this run 'dynamic_int8:overall'"),
+        (["--recipe", "dynamic_int8:overall"], "unknown recipe 'dynamic_int8:overall' in this run"),
         (["--recipe", "baseline"], "give another recipe"),
         (["--recipe", "nonsense"], "is not a valid compression step"),
-        (["--recipe", RECIPES[0], "--task", "boolq"], "unknown task of this run 'boolq' (allowed: facts, piqa)"),
+        (["--recipe", RECIPES[0], "--task", "boolq"], "unknown task 'boolq' in this run (allowed: facts, piqa)"),
         (["--recipe", RECIPES[0], "--status", "lost"], "unknown status 'lost'"),
         (["--recipe", RECIPES[0], "--format", "latex"], "unknown format 'latex'"),
-        (["--recipe", RECIPES[0], "--relation", "P1"], "unknown relation of this run 'P1'"),
+        (["--recipe", RECIPES[0], "--relation", "P1"], "unknown relation 'P1' in this run"),
         (["--recipe", RECIPES[0], "--relation", "P1", "--task", "piqa"], "the items have no relations"),
         ([], "--recipe"),
     ],

@@ -63,8 +63,8 @@ def test_each_model_has_its_own_number_of_items(probed: Summary) -> None:
 
 @pytest.mark.parametrize("format_", ["table", "markdown", "latex"])
 def test_words_are_explained_where_they_are_used(summary: Summary, probed: Summary, format_: str) -> None:
-    assert "mean over relations" in " ".join(render(probed, format_, width=100).split())
-    assert "mean over relations" not in " ".join(render(summary, format_, width=100).split())
+    assert "accuracy over relations" in " ".join(render(probed, format_, width=100).split())
+    assert "accuracy over relations" not in " ".join(render(summary, format_, width=100).split())
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

@@ -39,8 +39,8 @@ def test_a_grid_shows_what_is_retained_by_treatment_and_scope(summary):
 
 def test_a_grid_as_text_is_aligned(summary):
     text = grid_text(retained_grids(summary)[0])
-    assert "gets 71.2% of 1,838 items of piqa right" in text
-    assert "(50.0% is what guessing gets right.)" in text
+    assert "answers 71.2% of 1,838 items of piqa correctly" in text
+    assert "(Guessing gets 50.0% right.)" in text
     rows = [line for line in text.splitlines() if "91.2%" in line or "both" in line]
     assert len({len(line) for line in rows}) == 1
     assert max(map(len, text.splitlines())) <= 100
@@ -48,8 +48,8 @@ def test_a_grid_as_text_is_aligned(summary):
 
 def test_almost_all_is_not_shown_as_all(summary):
     grid = replace(retained_grids(summary)[0], known=9999, items=10_000)
-    assert "gets all but 1 of 10,000 items of piqa right" in grid_text(grid)
-    assert "gets 100.0% of 10,000" in grid_text(replace(grid, known=10_000))
+    assert "answers all but 1 of 10,000 items of piqa correctly" in grid_text(grid)
+    assert "answers 100.0% of 10,000" in grid_text(replace(grid, known=10_000))
 
 
 def test_without_a_baseline_there_is_no_grid(summary):

@@ -106,7 +106,7 @@ def test_the_frontier_names_undominated_variants(figures):
     note = by_name["frontier-bitmask-org-tiny-lama-trex"].note
     # With a bitmask, int8 is as large as the baseline and retains as much: neither beats the other.
     assert note == (
-        "Unbeaten, from small to large: 1 both: 90% pruned · 2 both: 50% pruned · 3 baseline · 4 both: 8-bit."
+        "Pareto-optimal, from small to large: 1 both: 90% pruned · 2 both: 50% pruned · 3 baseline · 4 both: 8-bit."
     )
 
 

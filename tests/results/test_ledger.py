@@ -135,9 +135,9 @@ def test_no_item_and_one_item() -> None:
     [
         ({"recipe": "baseline"}, "give another recipe"),
         ({"recipe": "dynamic_int8:overal"}, "unknown scope"),
-        ({"recipe": "dynamic_int8:head"}, "unknown recipe of this run 'dynamic_int8:head'"),
-        ({"recipe": RECIPE, "task": "bear"}, "unknown task of this run 'bear'"),
-        ({"recipe": RECIPE, "model": "gpt"}, "unknown model of this run 'gpt'"),
+        ({"recipe": "dynamic_int8:head"}, "unknown recipe 'dynamic_int8:head' in this run"),
+        ({"recipe": RECIPE, "task": "bear"}, "unknown task 'bear' in this run"),
+        ({"recipe": RECIPE, "model": "gpt"}, "unknown model 'gpt' in this run"),
     ],
 )
 def test_unknown_recipes_and_tasks_are_refused(tmp_path: Path, request_: dict[str, str], says: str) -> None:

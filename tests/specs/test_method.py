@@ -47,7 +47,7 @@ def test_levels_and_options_are_checked(kind: LevelKind, text: str, fits: bool) 
 def test_a_problem_names_the_value_and_what_is_allowed() -> None:
     step = parse_recipe("some:overall:1.5:pol=x").steps[0]
     level, option = declared("fraction").problems(step)
-    assert level == "level 1.5: some takes a fraction from 0 to 1"
+    assert level == "invalid level 1.5: some takes a fraction from 0 to 1"
     assert option == "some has no option 'pol'; did you mean 'pool'? (allowed: pool, size, share)"
 
 

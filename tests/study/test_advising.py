@@ -92,14 +92,14 @@ def test_it_matches_asking_every_candidate_everything(advice: Advice, folder: Pa
 
 
 def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: Path) -> None:
-    """To the byte: the printed ``make it``, and the same command for the other candidates."""
+    """To the byte: the printed ``create it``, and the same command for the other candidates."""
     for recipe, size in advice.sizes.items():
         assert size.format is not None
         out = tmp_path / recipe.replace(":", "-")
         written = compress_checkpoint(MODEL, recipe, out, format=size.format, check=False)
         assert written.bytes_after == size.bytes == sum(file.stat().st_size for file in out.glob("*.safetensors"))
     text = advice_text(advice, width=200).plain
-    command = next(line for line in text.splitlines() if line.startswith("make it")).split(maxsplit=2)[2]
+    command = next(line for line in text.splitlines() if line.startswith("create it")).split(maxsplit=2)[2]
     app([*shlex.split(command.replace("DIR", str(tmp_path / "made")))[1:]], standalone_mode=False)
     assert sum(file.stat().st_size for file in (tmp_path / "made").glob("*.safetensors")) <= advice.most_bytes
 

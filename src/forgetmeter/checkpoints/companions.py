@@ -1,4 +1,4 @@
-"""Small files beside a model's weights: those copied from its source, and a model card."""
+"""Small files next to a model's weights: those copied from its source, and a model card."""
 
 from __future__ import annotations
 

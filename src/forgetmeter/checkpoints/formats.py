@@ -36,8 +36,8 @@ def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
     steps = quantizing(request.recipe)
     if not steps:
         yield (
-            f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' makes none (current releases "
-            "do not compress zeros); choose --format dense"
+            f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' produces none (current "
+            "releases do not compress zeros); choose --format dense"
         )
     selected = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
     other = next((matrix for matrix in selected if matrix.form != "linear"), None)
@@ -55,7 +55,7 @@ def kernel_problems(recipe: Recipe) -> Iterator[str]:
         if load_method(step.method).declaration.needs_kernel:
             yield (
                 f"'{step}' needs its own kernel, and a checkpoint holds only weights: it would load as a different "
-                f"model than was measured; for low-bit weights choose round_to_nearest:{step.scope}:8"
+                f"model than the one measured; for low-bit weights choose round_to_nearest:{step.scope}:8"
             )
 
 

@@ -52,7 +52,7 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     for head in heads:
         if head.tied_to is not None or head.parameter in model.all_tied_weights_keys:
             declare_untied(model, head)
-    blocks = dropped_blocks(recipe, stored.husks())
+    blocks = dropped_blocks(recipe, stored.without_values())
     if blocks:
         drop_blocks(model, blocks)
     after = model.state_dict(keep_vars=True)
@@ -70,7 +70,7 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     return outputs
 
 
-def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]:
+def dropped_blocks(recipe: Recipe, meta: Mapping[Matrix, Weight]) -> set[Block]:
     """Return the blocks that a recipe drops by position, which does not depend on weights.
 
     Raises:
@@ -78,7 +78,7 @@ def dropped_blocks(recipe: Recipe, husks: Mapping[Matrix, Weight]) -> set[Block]
     """
     dropped = dict[Matrix, Weight]()
     for step in recipe.steps:
-        units = selected_units(step, husks, dropped)
+        units = selected_units(step, meta, dropped)
         if load_method(step.method).declaration.kind == "blocks":
             results = zip(units, prepared(step, units, seed=0)(step.level), strict=True)
             for unit, weight in results:

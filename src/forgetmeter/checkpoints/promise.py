@@ -87,8 +87,8 @@ class Promises:
     def _bytes_of_dropped(self, recipe: Recipe) -> int:
         matrices, skeleton = self._checkpoint.matrices, self._checkpoint.skeleton
         names = {matrix.parameter for matrix in matrices}
-        husks = by_matrix(matrices, {name: DenseWeight(skeleton.get_parameter(name)) for name in names})
-        prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, husks))
+        meta = by_matrix(matrices, {name: DenseWeight(skeleton.get_parameter(name)) for name in names})
+        prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, meta))
         return sum(
             stored_tensor(header).bytes
             for header in self._checkpoint.headers

@@ -46,13 +46,13 @@ class Scratch:
             places.append(self._keep(tensor))
             return tensor.detach().to("meta")
 
-        husk = with_tensors(weight, keep)
+        meta = with_tensors(weight, keep)
 
         def load() -> Weight:
             left = iter(places)
-            return with_tensors(husk, lambda held: next(left).read() if held.is_meta else held)
+            return with_tensors(meta, lambda held: next(left).read() if held.is_meta else held)
 
-        return DeferredWeight(husk, load)
+        return DeferredWeight(meta, load)
 
     def _keep(self, tensor: Tensor) -> StoredTensor:
         place = StoredTensor(self._path, tensor.dtype, tuple(tensor.shape), self._stream.tell())

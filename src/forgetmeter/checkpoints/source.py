@@ -136,7 +136,7 @@ class StoredModel:
         """Read a tensor."""
         return self.source.read(self.keys[parameter])
 
-    def husk(self, parameter: str) -> Tensor:
+    def meta_tensor(self, parameter: str) -> Tensor:
         """Return a tensor of the same shape and dtype on the ``meta`` device."""
         entry = self.source.entries[self.keys[parameter]]
         return torch.empty(entry.stored.shape, dtype=entry.dtype, device="meta")
@@ -150,13 +150,13 @@ class StoredModel:
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
         return by_matrix(self.matrices, {name: self._deferred(name) for name in names})
 
-    def husks(self) -> dict[Matrix, Weight]:
+    def without_values(self) -> dict[Matrix, Weight]:
         """Return the model's weights without values, for uses that need only shapes."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
-        return by_matrix(self.matrices, {name: DenseWeight(self.husk(name)) for name in names})
+        return by_matrix(self.matrices, {name: DenseWeight(self.meta_tensor(name)) for name in names})
 
     def _deferred(self, parameter: str) -> Weight:
-        return DeferredWeight(DenseWeight(self.husk(parameter)), lambda: DenseWeight(self.read(parameter)))
+        return DeferredWeight(DenseWeight(self.meta_tensor(parameter)), lambda: DenseWeight(self.read(parameter)))
 
 
 def stored_model(model: PreTrainedModel, source: Source, name: str) -> StoredModel:

@@ -96,7 +96,7 @@ class Sink:
         self._storage = storage
         self._zeros: dict[Matrix, int] = {}
         self._accounts: list[UnitAccount] = []
-        self._weight_bytes = {matrix: stored.husk(matrix.parameter).dtype.itemsize for matrix in stored.matrices}
+        self._weight_bytes = {matrix: stored.meta_tensor(matrix.parameter).dtype.itemsize for matrix in stored.matrices}
         self._matrices: dict[str, list[Matrix]] = defaultdict(list)
         for matrix in stored.matrices:
             self._matrices[stored.keys[matrix.parameter]].append(matrix)

@@ -48,7 +48,7 @@ def advise_command(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="At most the first N items per task (for probes: per relation)."),
+        typer.Option(help="Only the first N items per task (for probes: per relation)."),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
@@ -56,7 +56,9 @@ def advise_command(
     batch_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder that contains LAMA/ and BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
+        typer.Option(
+            help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 # The first paragraph of each command's help, so that `forgetmeter --help` imports no command.
 SUMMARIES = {
     "demo": "Show what compression forgets: the paper's grid on three small models, in minutes and without a network.",
-    "run": "Run a study, or the cells still missing.",
+    "run": "Run a study, or resume it.",
     "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (
         "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."
@@ -20,7 +20,7 @@ SUMMARIES = {
     "forgotten": "List what a recipe made the model forget, item by item, with old and new answers.",
     "compress": "Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.",
     "advise": "Find the recipe that keeps most of what a model knows within a size.",
-    "list": "List methods, scopes, tasks, relations, presets and forms of model names.",
+    "list": "List methods, scopes, tasks, relations, presets and ways to name a model.",
     "standards": "Train the small reference models whose knowledge is known.",
     "data": "Download the probes' data.",
 }

@@ -31,14 +31,14 @@ def fetch_command(
     *,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder for LAMA/ or BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
+        typer.Option(help="Folder for LAMA/ or BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option("--from", help="Another URL, or a local zip file, for one probe.", show_default="official"),
     ] = None,
 ) -> None:
-    """Download LAMA or BEAR from where its authors publish it, unless it is already there.
+    """Download LAMA or BEAR from the official source, unless it is already there.
 
     The data is checked before it is put in place; an interrupted or damaged download leaves nothing behind.
     """

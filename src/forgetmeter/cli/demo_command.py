@@ -47,7 +47,7 @@ def demo_command(
         conclude(finished)
     finally:
         if report is not None:
-            sys.stdout.write(f"the report: {report}\n")
+            sys.stdout.write(f"report: {report}\n")
 
 
 def demo_study(output: str) -> Mapping[str, Any]:

@@ -38,11 +38,11 @@ def forgotten_command(
     model: Annotated[str | None, typer.Option(help="Only this model.", show_default=False)] = None,
     status: Annotated[
         str | None,
-        typer.Option(help="forgotten, gained, kept or wrong [default: forgotten; all in csv and json]."),
+        typer.Option(help="forgotten, gained, kept or wrong.", show_default="forgotten; all in csv and json"),
     ] = None,
     relation: Annotated[str | None, typer.Option(help="Only items of this relation.", show_default=False)] = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="At most N items per task [default: 20; all in csv and json].")
+        int | None, typer.Option(min=0, help="At most N items per task.", show_default="20; all in csv and json")
     ] = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or markdown.")] = "table",
 ) -> None:
@@ -68,8 +68,8 @@ def _check_relation(ledgers: Sequence[Ledger], relation: str | None) -> None:
     if relation is None or relation in relations:
         return
     if not relations:
-        raise UserError(f"--relation {relation}: the items have no relations; leave it out")
-    raise UserError(unknown("relation of this run", relation, relations))
+        raise UserError(f"--relation {relation}: the items have no relations; omit the option")
+    raise UserError(unknown("relation", relation, relations, within="this run"))
 
 
 def _wanted(ledger: Ledger, status: str | None, relation: str | None) -> list[LedgerEntry]:

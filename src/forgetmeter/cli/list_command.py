@@ -33,7 +33,7 @@ _EFFECTS = {
 _MATRIX_FORMS: dict[Form, str] = {"linear": "nn.Linear", "conv1d": "Conv1D", "tensor": "experts"}
 
 list_app = typer.Typer(
-    help="List methods, scopes, tasks, relations, presets and forms of model names.",
+    help="List methods, scopes, tasks, relations, presets and ways to name a model.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -87,13 +87,15 @@ def list_relations(
     *,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder that contains LAMA/ and BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
+        typer.Option(
+            help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Also count the items this model cannot be asked.", show_default=False)
+        str | None, typer.Option(help="Also count the items this model cannot be scored on.", show_default=False)
     ] = None,
 ) -> None:
-    """Relations of a probe: questions read, dropped by each filter, and left."""
+    """Relations of a probe, with the number of questions read, dropped by each filter, and kept."""
     limit, declared = 1 if model is None else None, find_task(task)
     has_relations = declared is not None and "relation" in declared.groups
     loaded = load_task(task, limit=limit, data=data) if has_relations else None
@@ -103,9 +105,9 @@ def list_relations(
     relations = loaded.relations
     if model is not None:
         # Importing torch and transformers takes seconds; the other lists need not wait.
-        from forgetmeter.study.asked_relations import asked_relations
+        from forgetmeter.study.relations_for_model import relations_for_model
 
-        relations = asked_relations(relations, loaded.items, model)
+        relations = relations_for_model(relations, loaded.items, model)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPED_WIDTH)
@@ -122,7 +124,7 @@ def list_presets() -> None:
 
 @list_app.command("models")
 def list_models() -> None:
-    """Forms of model names."""
+    """How to name a model."""
     typer.echo(
         "org/name[@revision]   a model on the Hugging Face Hub\n"
         "./folder              a folder with config.json and safetensors\n"

@@ -14,7 +14,9 @@ def report_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     other: Annotated[str | None, typer.Argument(help="Another run to compare with.", show_default=False)] = None,
     *,
-    out: Annotated[str | None, typer.Option(help="Folder or URL for the report [default: the run's folder].")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL for the report.", show_default="the run's folder")
+    ] = None,
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
     with Drawer() as drawer:
@@ -26,4 +28,4 @@ def report_command(
     page = write_report(files, out or run)
     charts = sum(path.endswith(".svg") for path in files)
     sys.stdout.write(f"{page} ({len(files['report.html']) / 1e6:.1f} MB)\n")
-    sys.stderr.write(f"beside it: figures/ ({charts} charts as SVG and PNG), tables/ (Markdown, LaTeX)\n")
+    sys.stderr.write(f"also written: figures/ ({charts} charts as SVG and PNG), tables/ (Markdown, LaTeX)\n")

@@ -46,12 +46,14 @@ def run_command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder that contains LAMA/ and BEAR/ [default: FORGETMETER_DATA, else the user's cache]."),
+        typer.Option(
+            help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"
+        ),
     ] = None,
     executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
 ) -> None:
-    """Run a study, or the cells still missing.
+    """Run a study, or resume it.
 
     Give a study file, or --model, --tasks, --recipes and --out. Options override the file.
     """

@@ -40,7 +40,8 @@ def train_command(
     only: Annotated[str | None, typer.Option(help=f"Only these, separated by commas: {', '.join(STANDARDS)}.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and the training order.", min=0)] = 0,
     workers: Annotated[
-        int | None, typer.Option(help="How many to train in parallel [default: number of cores].", min=1)
+        int | None,
+        typer.Option(help="Number of standards to train in parallel.", show_default="number of cores", min=1),
     ] = None,
 ) -> None:
     """Train the standards from scratch on the built-in facts: about 10 minutes on 2 cores."""

@@ -134,8 +134,8 @@ class PruningMethod(Method):
                 mask = unit.turned(keep) if turns else keep
                 if mask.dtype != torch.bool or mask.shape != unit.weight.shape:
                     raise UserError(
-                        f"method '{self.declaration.name}' must give a mask of bool and shape {unit.weight.shape} for "
-                        f"{unit.parameter}; it gave {mask.dtype} of shape {tuple(mask.shape)}"
+                        f"method '{self.declaration.name}' must return a bool mask of shape {unit.weight.shape} for "
+                        f"{unit.parameter}; it returned {mask.dtype} of shape {tuple(mask.shape)}"
                     )
                 yield unit.weight.masked(mask)
 

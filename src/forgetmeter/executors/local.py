@@ -37,7 +37,7 @@ class LocalExecutor:
         """Run all cells, model by model and variant by variant.
 
         Raises:
-            UserError: The only model cannot be loaded or asked; of several models, only its cells fail.
+            UserError: The only model cannot be loaded or scored; of several models, only its cells fail.
         """
         groups = {model: list(cells) for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model)}
         for model, cells in groups.items():
@@ -107,9 +107,9 @@ class _ModelWork:
         start = time.perf_counter()
         answers = self._engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
         seconds = time.perf_counter() - start
-        broken, asked = not_numbers(answers)
-        if asked and broken == asked:
-            raise NotNumbersError(f"none of the {asked} answers is a number: the model's logits are NaN or infinite")
+        broken, scored = not_numbers(answers)
+        if scored and broken == scored:
+            raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
         judgement = judged(task, answers)
         facts = {
             "seconds": seconds,

@@ -182,7 +182,7 @@ def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
     if mismatched:
         key, stored, wanted = sorted(mismatched)[0]
         raise UserError(
-            f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} by its config.json"
+            f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} in its config.json"
         )
 
 

@@ -61,7 +61,9 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
     for family in _candidates(config):
         if config.model_type in _MODEL_TYPES[family]:
             return family
-    raise UserError(f"model '{name}' is of type '{config.model_type}', which is not supported; supported are {_KNOWN}")
+    raise UserError(
+        f"model '{name}' is of type '{config.model_type}', which is not supported; supported types: {_KNOWN}"
+    )
 
 
 def refuse_other_class(kind: type, family: Family, name: str) -> None:

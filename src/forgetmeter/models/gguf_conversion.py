@@ -38,7 +38,9 @@ def converted(location: Location) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     except OSError as error:
-        raise UserError(f"the cache folder is not writable ({error}); set FORGETMETER_CACHE to another") from error
+        raise UserError(
+            f"the cache folder is not writable ({error}); set FORGETMETER_CACHE to another folder"
+        ) from error
     try:
         _convert(location.path, aside)
         try:
@@ -132,8 +134,8 @@ def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTraine
     settle(model, architecture, settings)
     if problem := next(differing_settings(model, settings), None):
         raise UserError(
-            f"model '{path}': the GGUF file says {problem}, which transformers ignores, so that it would load as a "
-            "different model; use the checkpoint that it was made from"
+            f"model '{path}': the GGUF file specifies {problem}, which transformers ignores, so that it would load as "
+            "a different model; use the checkpoint that it was made from"
         )
     if problem := settle_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
         raise UserError(f"model '{path}': the GGUF file {problem}; use the checkpoint that it was made from")

@@ -176,7 +176,7 @@ def is_quantized(tensor: nn.Parameter) -> bool:
 
 
 def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
-    """Whether a module routes tokens to the experts beside it."""
+    """Whether a module routes tokens to its sibling experts."""
     parent, _, name = path.rpartition(".")
     return name in _ROUTERS and hasattr(modules.get(parent), "experts")
 

@@ -21,7 +21,7 @@ class Round:
     """One round.
 
     Attributes:
-        share: Share of the items that each candidate is asked, above 0; 1 in the last round.
+        share: Share of the items that each candidate is evaluated on, above 0; 1 in the last round.
         candidates: Number of candidates.
     """
 

@@ -61,7 +61,7 @@ class WholeText:
 
 @dataclass(frozen=True)
 class Problem:
-    """An item that no model can be asked; it is left out, counted and reported.
+    """An item that no model can be scored on; it is left out, counted and reported.
 
     Attributes:
         reason: The reason, such as a right answer that is not one of the choices.
@@ -186,7 +186,7 @@ class Item:
 
     @property
     def problem(self) -> str | None:
-        """Why no model can be asked it, or ``None``."""
+        """Why no model can be scored on it, or ``None``."""
         return self.asks.reason if isinstance(self.asks, Problem) else None
 
     @property
@@ -255,7 +255,7 @@ def check_task(task: Task, name: str) -> None:
 
     Args:
         task: The task.
-        name: The name by which it was asked for.
+        name: The name it was requested by.
 
     Raises:
         UserError: It is not; the message names the first thing that is wrong.
@@ -313,7 +313,7 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
 
 
 def not_numbers(answers: Sequence[Answer | None]) -> tuple[int, int]:
-    """Return the number of answers that are not numbers, and the number of items asked."""
+    """Return the number of answers that are not numbers, and the number of items scored."""
     asked = [answer for answer in answers if answer is not None]
     return sum(not answer.is_number for answer in asked), len(asked)
 

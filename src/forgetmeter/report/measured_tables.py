@@ -30,7 +30,7 @@ TERMS = (
 
 
 def measured_tables(model: str, summary: Summary) -> list[Table]:
-    """Return a table for each task without right answers that a model was asked."""
+    """Return a table for each task without right answers that a model was evaluated on."""
     cells = [cell for cell in summary.measured if cell.model == model]
     return [_table(model, task, cells, summary) for task in dict.fromkeys(cell.task for cell in cells)]
 

@@ -1,4 +1,4 @@
-"""Grid of retained knowledge, treatments by scopes: the shortest answer that a run gives."""
+"""Grid of retained knowledge, treatments by scopes: the shortest summary of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RetainedGrid:
 
     Attributes:
         known: Number of items that the baseline gets right.
-        items: Number of items that it was asked.
+        items: Number of items that it was evaluated on.
         chance: Accuracy of guessing; ``None`` without choices.
         scopes: Headings of the columns, in words.
         treatments: Headings of the rows, in words, in the order of the run.
@@ -55,8 +55,8 @@ def grid_text(grid: RetainedGrid) -> str:
     columns = [max(len(name), 6) for name in grid.scopes]
     known = share_or_all_but(grid.known, grid.items)
     lines = [
-        f"{grid.model} gets {known} of {count(grid.items)} items of {grid.task} right.",
-        f"Of these {count(grid.known)} it still gets right, compressed in its",
+        f"{grid.model} answers {known} of {count(grid.items)} items of {grid.task} correctly.",
+        f"Share of these {count(grid.known)} still correct after compressing",
         "",
         "  " + " ".ljust(width) + _row(grid.scopes, columns),
     ]
@@ -64,7 +64,7 @@ def grid_text(grid: RetainedGrid) -> str:
         shown = [MISSING if value is None else percent(value) for value in values]
         lines.append("  " + name.ljust(width) + _row(shown, columns))
     if grid.chance is not None:
-        lines.append(f"  ({percent(grid.chance)} is what guessing gets right.)")
+        lines.append(f"  (Guessing gets {percent(grid.chance)} right.)")
     return "\n".join(lines) + "\n"
 
 

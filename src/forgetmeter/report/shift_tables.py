@@ -13,20 +13,18 @@ _COLUMNS = ("changed", "rank", "margin", "divergence", "p (chance)", "p (majorit
 
 TERMS = (
     Term("changed", "share of items whose answer differs from the baseline's, right or wrong"),
-    Term("rank", "mean increase of the right answer's rank; above zero is worse"),
+    Term("rank", "mean increase of the right answer's rank; positive is worse"),
     Term(
         "margin",
-        "mean change of the right answer's log-likelihood minus that of the best wrong one, in nats; below zero is "
-        "worse",
+        "mean change of the right answer's log-likelihood minus that of the best wrong one, in nats; negative is worse",
     ),
     Term("divergence", "mean Kullback-Leibler divergence from the baseline's distribution over the choices, in nats"),
-    Term("p (chance)", "two-sided test that it is right as often as guessing, not corrected"),
+    Term("p (chance)", "two-sided test against guessing, uncorrected"),
     Term(
         "p (majority)",
-        "exact McNemar test that it is right as often as always giving the answer that is right most often, not "
-        "corrected",
+        "exact McNemar test against always giving the majority answer, uncorrected",
     ),
-    Term("p (relations)", "t test over relations that the drop is zero, corrected by Holm for all tests of the run"),
+    Term("p (relations)", "t test over relations for a drop of zero, Holm-corrected over all tests of the run"),
 )
 
 

@@ -38,7 +38,7 @@ _FEW = Term(
     "or, for a decoder and with multi_token, of the relation's objects",
 )
 _RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
-_MACRO = Term("macro", "accuracy as the mean over relations, with equal weights")
+_MACRO = Term("macro", "mean accuracy over relations, equally weighted")
 MORE_COLUMNS = {"p_at_5": _FEW, "mrr": _RECIPROCAL, "p_at_1_macro": _MACRO, "accuracy_macro": _MACRO}
 """Additional columns of tasks that have these metrics."""
 
@@ -54,33 +54,33 @@ _TASK_TERMS = (
     Term("accuracy", "share of items answered right; for the baseline with its 95% interval"),
     Term(
         "drop",
-        "percentage points of accuracy lost against the baseline on the same items, with the 95% interval (over "
-        "relations if the task has at least five, else over items); below zero means better than the baseline",
+        "percentage points of accuracy lost relative to the baseline on the same items, with the 95% interval (over "
+        "relations if the task has at least five, else over items); negative means better than the baseline",
     ),
-    Term("retained", "of the items that the baseline got right, the share still right"),
-    Term("gained", "number of items that the baseline got wrong and that are right now"),
-    Term("flips", "share of items that went from right to wrong or from wrong to right"),
+    Term("retained", "share of the baseline's right answers that are still right"),
+    Term("gained", "number of items that the baseline got wrong and the variant gets right"),
+    Term("flips", "share of items that changed from right to wrong or from wrong to right"),
     Term(
         "p (Holm)",
-        "probability that chance alone makes the numbers of changes to wrong and to right this unequal (exact McNemar "
-        "test), corrected by Holm for the number of comparisons in this run",
+        "probability that chance alone makes the numbers of forgotten and gained items this unequal (exact McNemar "
+        "test), Holm-corrected for the number of comparisons in this run",
     ),
     Term(
         STAR,
-        "beyond chance for these items: p below 0.05, and the whole interval beyond zero and the noise floor; p "
-        "(relations) of --format shifts tests whether other relations would show it",
+        "significant for these items: p below 0.05, and the whole interval beyond zero and the noise floor; p "
+        "(relations) in --format shifts tests whether the effect extends to other relations",
     ),
-    Term("chance", "accuracy of guessing at random"),
+    Term("chance", "accuracy of random guessing"),
     Term(
         "majority",
-        "accuracy of always giving the answer that is right most often in a relation, or, without relations, the "
-        "position in the list that is right most often",
+        "accuracy of always giving the most frequent right answer of a relation or, without relations, the most "
+        "frequent position of the right answer in the list",
     ),
 )
-_NOISE = Term("noise", "share of items that change when the baseline is asked twice, in batches of different shapes")
+_NOISE = Term("noise", "share of items that change when the baseline is scored twice, in batches of different shapes")
 _SIMULATED = Term(
     DAGGER,
-    "simulated: computed in floating point, as no kernel is available; the arithmetic is the same, the speed is not",
+    "simulated: computed in floating point for lack of a kernel; the arithmetic is the same, the speed is not",
 )
 
 

@@ -35,11 +35,11 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
     if not run.cells:
         reason = f"; {len(run.failures)} cells failed" if run.failures else ""
         raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
-    with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as beside:
+    with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as pool:
         figures = run_figures(run, summary, curves)
         charts = list(figures.all())
         # Another process draws the charts while this one computes findings and ledger.
-        drawing = beside.submit(drawn, charts, specifications(charts), ready)
+        drawing = pool.submit(drawn, charts, specifications(charts), ready)
         findings, ledger = results.tested_claims, ledger_data(run)
         drawings = drawing.result()
     content = PageContent(

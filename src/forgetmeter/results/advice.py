@@ -31,7 +31,7 @@ class Left:
 
     Attributes:
         retained: Mean retained share over the tasks, from 0 to 1.
-        items: Number of items that it was asked.
+        items: Number of items that it was evaluated on.
     """
 
     recipe: str
@@ -44,7 +44,7 @@ class Advice:
     """The recommended recipe and how it was found.
 
     Attributes:
-        tasks: The tasks it was asked, as text.
+        tasks: The tasks it was evaluated on, as text.
         budget: The requested size limit.
         most_bytes: The size limit in bytes.
         dense_bytes: Size of the model's own weight files; for a GGUF file, of its weights dequantized to float32.

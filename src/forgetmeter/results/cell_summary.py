@@ -28,7 +28,7 @@ class CellSummary:
         relations: Number of relations that the intervals are over; ``None`` for intervals over items.
         p_relations: t test over relations that the drop is zero; ``None`` for intervals over items.
         p_relations_holm: ``p_relations``, corrected by Holm for all such comparisons of the run.
-        noise_floor: Share of items that change when the baseline is asked twice; ``None`` if not measured.
+        noise_floor: Share of items that change when the baseline is scored twice; ``None`` if not measured.
         verdict: ``lost`` or ``gained`` if the drop is beyond chance and the noise floor, else ``unclear``.
         retained: Share of the known items that are still right; ``None`` if the baseline knew none.
         forgotten: Number of items that the baseline got right and that are wrong now.
@@ -47,7 +47,7 @@ class CellSummary:
         majority_accuracy: Accuracy of the majority answer on these items.
         seconds: Duration of scoring; ``None`` if not recorded.
         tokens: Number of tokens that the model read; ``None`` if not recorded.
-        dropped: Number of items that the model could not be asked, by reason; not included in ``items``.
+        dropped: Number of items that the model could not be scored on, by reason; not included in ``items``.
         named: Ids of the first dropped items, as text, by reason.
         cut: Number of items whose context was truncated on the left to the model's maximum length.
         not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.

@@ -29,9 +29,9 @@ class LedgerEntry:
     Attributes:
         status: ``kept`` and ``forgotten`` were right before, ``gained`` and ``wrong`` were not.
         fate: For forgotten items, the first that applies: ``still near`` if the right answer is among the first five;
-            ``other phrasing`` if the same fact is still answered right in another phrasing; else ``lost``. ``None`` for
-            other items, and if unknown: the item has no other phrasing, and at most ten choices or an unknown number.
-        statement: What was asked, as text.
+            ``other phrasing`` if the same fact is still answered correctly in another phrasing; else ``lost``. ``None``
+            for other items, and if unknown: no other phrasing, and at most ten choices or an unknown number.
+        statement: The question, as text.
         subject: The fact's subject; ``None`` if the task does not give it.
         relation: The fact's relation, likewise.
         relation_label: The relation's label, likewise.

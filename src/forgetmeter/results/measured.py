@@ -19,7 +19,7 @@ class MeasuredSummary:
         metrics: The task's metrics over all items, by name.
         ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on equally many items.
         seconds: Duration of scoring; ``None`` if not recorded.
-        dropped: Number of items that the model could not be asked, by reason; this and the rest as in ``CellSummary``.
+        dropped: Number of items that the model could not be scored on, by reason; see ``CellSummary``, also below.
     """
 
     model: str

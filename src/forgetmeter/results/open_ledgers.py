@@ -55,7 +55,7 @@ def _recipe(run: Run, text: str) -> str:
     if not recipes:
         raise UserError("nothing can be forgotten: the run has no recipe except the baseline")
     if wanted not in recipes:
-        raise UserError(unknown("recipe of this run", wanted, recipes))
+        raise UserError(unknown("recipe", wanted, recipes, within="this run"))
     return wanted
 
 
@@ -64,7 +64,7 @@ def _chosen(kind: str, names: Sequence[str], wanted: str | None) -> list[str]:
         return list(names)
     found = [name for name in names if name == wanted] or [name for name in names if name.split(":")[0] == wanted]
     if not found:
-        raise UserError(unknown(f"{kind} of this run", wanted, names))
+        raise UserError(unknown(kind, wanted, names, within="this run"))
     return found
 
 

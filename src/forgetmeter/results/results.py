@@ -98,7 +98,7 @@ class Results:
 
         Columns: ``variant``, ``model``, ``recipe``, ``task``, ``rows``, the recorded facts (``seconds``, ``tokens``
         ...), ``metric.<name>`` per aggregated metric, and ``dropped.<reason>``: number of items that the model could
-        not be asked.
+        not be scored on.
         """
         return cells_frame(self.run)
 

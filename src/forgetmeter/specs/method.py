@@ -125,7 +125,9 @@ class MethodDeclaration:
 
     def problems(self, step: Step) -> list[str]:
         """Return one sentence for each problem of a step of this method."""
-        found = [] if self._level_fits(step) else [f"level {_shown(step.level)}: {self.name} {_LEVELS[self.level]}"]
+        found = (
+            [] if self._level_fits(step) else [f"invalid level {_shown(step.level)}: {self.name} {_LEVELS[self.level]}"]
+        )
         for key, value in step.options:
             option = self.options.get(key)
             if option is None:
@@ -133,7 +135,7 @@ class MethodDeclaration:
                 nearest = did_you_mean(key, [*self.options, "level"])
                 found.append(f"{self.name} has no option '{key}'{nearest} (allowed: {allowed})")
             elif not option.takes(value):
-                found.append(f"option {key}={_printed(value)} of {self.name} ({option.values()})")
+                found.append(f"invalid option {key}={_printed(value)} of {self.name} ({option.values()})")
         return found
 
     def values(self, step: Step) -> dict[str, OptionValue]:

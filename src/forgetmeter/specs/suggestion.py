@@ -13,13 +13,15 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{by_lowered[close[0]]}'?" if close else ""
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str], *, most: int = 12) -> str:
+def unknown(kind: str, name: str, allowed: Iterable[str], *, within: str = "", most: int = 12) -> str:
     """Return a one-line error message for an unknown name, with the nearest and the allowed names.
 
     Args:
         kind: What the name should be, such as ``method``.
-        most: How many allowed names to list; the rest are counted.
+        within: Where the name was looked up, such as ``this run``.
+        most: Maximum number of allowed names to list; the rest are counted.
     """
     names = list(allowed)
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return f"unknown {kind} '{name}'{did_you_mean(name, names)} (allowed: {listed})"
+    place = f" in {within}" if within else ""
+    return f"unknown {kind} '{name}'{place}{did_you_mean(name, names)} (allowed: {listed})"

@@ -1,1 +1,1 @@
-"""Statistics of right and wrong answers: paired, clustered, resampled, corrected. Knows nothing of runs."""
+"""Statistics of right and wrong answers: paired, clustered, resampled, corrected. Independent of runs."""

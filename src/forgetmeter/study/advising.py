@@ -214,7 +214,9 @@ class _Advising:
             reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
             # Usually all fail for the same reason.
             reasons += dict.fromkeys(error for _, error in found.failures)
-            raise UserError(f"no candidate can be ranked: {'; '.join(reasons) or 'no outcomes'}; the run: {location}")
+            raise UserError(
+                f"no candidate can be ranked: {'; '.join(reasons) or 'no outcomes'}; see the run at {location}"
+            )
         return found
 
     def _groups(self) -> list[int]:
@@ -252,8 +254,8 @@ def _group(item: Item) -> tuple[str | None, str | None]:
 
 def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
     if smallest is None:
-        return "no candidate can be applied to the model; choose others by --recipes"
+        return "no candidate can be applied to the model; choose others with --recipes"
     return (
         f"no candidate fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
-        f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other candidates by --recipes"
+        f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other candidates with --recipes"
     )

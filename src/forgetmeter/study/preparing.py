@@ -74,17 +74,17 @@ def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**prospect.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
-        # Items that no model can be asked must not count for the rate of guessing.
+        # Items that no model can be scored on must not count in the rate of guessing.
         store.write_items(task.description, [item for item in task.items if item.problem is None])
     work = Work(prospect.missing, tasks, prospect.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 
 
 def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
-    """Load the tasks of missing cells, and check that each model can be asked them.
+    """Load the tasks of missing cells, and check that each model supports them.
 
     Raises:
-        UserError: A task's data or the device is missing, or a model cannot be asked a task.
+        UserError: A task's data or the device is missing, or a model does not support a task.
     """
     resolve_device(prospect.plan.study.evaluation.device)
     tasks = _load_tasks(prospect, progress)

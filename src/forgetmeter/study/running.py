@@ -69,7 +69,7 @@ def check_tasks(prospect: Prospect, progress: Progress) -> None:
     """Run the checks of tasks that ``run_prospect`` starts with; nothing is written.
 
     Raises:
-        UserError: A task's data or the device is missing, or a model cannot be asked a task.
+        UserError: A task's data or the device is missing, or a model does not support a task.
     """
     if prospect.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.

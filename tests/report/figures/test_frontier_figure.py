@@ -42,14 +42,14 @@ def test_the_smallest_size_and_a_measured_speed_are_drawn() -> None:
 def test_sizes_are_named_from_small_to_large() -> None:
     figure = frontier_figure(FRONTIER, "smallest_bytes", EARLIER)
     assert (figure.name, figure.title) == ("frontier-smallest-org-tiny-piqa", "org/tiny: smallest size")
-    assert figure.note == "Unbeaten, from small to large: 1 both: 8-bit."
+    assert figure.note == "Pareto-optimal, from small to large: 1 both: 8-bit."
     assert [row[0] for row in figure.table.rows] == ["1", "", "", ""]
 
 
 def test_speeds_are_named_from_fast_to_slow_without_simulated_ones() -> None:
     figure = frontier_figure(FRONTIER, SPEED, EARLIER)
     assert (figure.name, figure.title) == ("frontier-speed-org-tiny-piqa", "org/tiny: speed")
-    assert figure.note == "Unbeaten, from fast to slow: 1 both: 50% pruned · 2 baseline."
+    assert figure.note == "Pareto-optimal, from fast to slow: 1 both: 50% pruned · 2 baseline."
     assert [(row[0], row[-1]) for row in figure.table.rows] == [("1", "1,500"), ("2", "100"), ("", "120")]
     assert "2 of 3 variants" in figure.alternative
 

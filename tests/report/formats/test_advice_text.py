@@ -67,15 +67,15 @@ def test_the_answer_comes_first_and_is_complete(width: int) -> None:
     assert "It takes 240.0 MB (limit: 250.0 MB), 48% of the 500.0 MB that org/model takes on disk, and" in words
     assert "retains 95.0% [93.0, 96.0] of what it knew, the mean over 2 tasks: 14 of 200 right answers" in words
     assert f"Smaller, and statistically indistinguishable in what it retains: {SMALL} (120.0 MB)." in words
-    assert f"Too large, and not asked: {LARGE} (300.0 MB)." in words
+    assert f"Too large, not evaluated: {LARGE} (300.0 MB)." in words
     assert f"Eliminated in earlier rounds, with what they retained there: {GONE} (20.0% on 300 items)." in words
-    assert "Not counted: boolq, as the baseline itself is no better than guessing." in words
+    assert "Not counted: boolq, because the baseline itself is no better than guessing." in words
     assert "Not a candidate: l1_heads:attention:0.5: no heads." in words
-    assert "Asked: 4 candidates, 300 items each; 3 candidates, 900 items each." in words
+    assert "Rounds: 4 candidates, 300 items each; 3 candidates, 900 items each." in words
     assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words
     assert "forgetmeter report runs/a/last" in words
     # Commands to copy are not wrapped.
-    assert max(len(line) for line in lines if not line.startswith("make it")) <= width
+    assert max(len(line) for line in lines if not line.startswith("create it")) <= width
 
 
 def test_recipes_clearly_behind_are_not_called_equal() -> None:
@@ -92,7 +92,7 @@ def test_the_command_depends_on_the_storage_format() -> None:
     assert f"'{BEST}' --out DIR" in made(Sized(BEST, 240_000_000, "dense"))
     alone = made(Sized(BEST, 240_000_000, None, "there is no file for it"))
     assert "in Python (there is no file for it)" in alone
-    assert f"Size in memory, as forgetmeter compress cannot write it: {BEST}." in alone
+    assert f"Size in memory, because forgetmeter compress cannot write it: {BEST}." in alone
     assert "takes dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
 
 

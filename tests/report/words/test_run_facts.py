@@ -68,7 +68,7 @@ def test_what_was_not_asked_and_many_failures(tmp_path: Path) -> None:
     changed = replace(opened.summary, cells=cells, failures=failures, tasks=tasks, variants=variants)
     found = facts_of(opened.run, changed)
     assert "left out: 19 repeated fact" in found["Tasks"]["made_up"]
-    assert found["Tasks"]["made_up, org/made-up"] == "could not be asked: 1,200 too long"
+    assert found["Tasks"]["made_up, org/made-up"] == "not scorable: 1,200 too long"
     assert found["Cells"]["simulated"].startswith(f"{len(variants)} variants")
     assert found["Failures"]["and more"] == "3 failures"
     assert "\x1b" not in "".join(found["Failures"].values())

@@ -19,12 +19,12 @@ class DeferredWeight(Weight):
     """A weight in any form that is loaded on each access and never cached.
 
     Attributes:
-        husk: The weight with its tensors on the ``meta`` device, which gives its shape, its bits, and which weights
+        meta: The weight with its tensors on the ``meta`` device, which gives its shape, its bits, and which weights
             it joins.
         load: Loads the weight.
     """
 
-    husk: Weight
+    meta: Weight
     load: Callable[[], Weight]
 
     @property
@@ -34,8 +34,8 @@ class DeferredWeight(Weight):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The husk's shape."""
-        return self.husk.shape
+        """The meta weight's shape."""
+        return self.meta.shape
 
     def values(self) -> Tensor:
         """Load the weights."""
@@ -50,34 +50,34 @@ class DeferredWeight(Weight):
         return self.load().masked(keep)
 
     def bits(self) -> int:
-        """Return the husk's bits."""
-        return self.husk.bits()
+        """Return the meta weight's bits."""
+        return self.meta.bits()
 
     def scales(self) -> int:
-        """Return the husk's number of scales."""
-        return self.husk.scales()
+        """Return the meta weight's number of scales."""
+        return self.meta.scales()
 
     def part(self, axis: int, ranges: Ranges) -> DeferredWeight:
         """Return a lazily loaded part."""
-        return DeferredWeight(self.husk.part(axis, ranges), lambda: self.load().part(axis, ranges))
+        return DeferredWeight(self.meta.part(axis, ranges), lambda: self.load().part(axis, ranges))
 
     def joins(self, other: Weight) -> bool:
         """Whether the loaded weight joins the other."""
-        return self.husk.joins(_husk(other))
+        return self.meta.joins(_meta(other))
 
     def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DeferredWeight:
         """Return a whole that is joined on access."""
-        husks = [(ranges, _husk(part)) for ranges, part in parts]
+        meta = [(ranges, _meta(part)) for ranges, part in parts]
 
         def load() -> Weight:
             loaded = [(ranges, part.loaded()) for ranges, part in parts]
             return loaded[0][1].together(axis, loaded)
 
-        return DeferredWeight(husks[0][1].together(axis, husks), load)
+        return DeferredWeight(meta[0][1].together(axis, meta), load)
 
     def transposed(self) -> DeferredWeight:
         """Return the other orientation, loaded on access."""
-        return DeferredWeight(self.husk.transposed(), lambda: self.load().transposed())
+        return DeferredWeight(self.meta.transposed(), lambda: self.load().transposed())
 
 
 def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
@@ -90,6 +90,6 @@ def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
     return replace(value, **changed)
 
 
-def _husk(weight: Weight) -> Weight:
+def _meta(weight: Weight) -> Weight:
     own = weight.taken_out()
-    return own.husk if isinstance(own, DeferredWeight) else own
+    return own.meta if isinstance(own, DeferredWeight) else own

@@ -1,4 +1,4 @@
-"""Charts of retained share over cost, with the unbeaten variants numbered."""
+"""Charts of retained share over cost, with the Pareto-optimal variants numbered."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> F
         model=frontier.model,
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
-        f"{len(best)} of {len(points)} variants are unbeaten: "
+        f"{len(best)} of {len(points)} variants are Pareto-optimal: "
         f"{', '.join(recipe_in_words(recipe, methods) for recipe in best)}. The table has all values.",
         chart=_chart(points, measure, methods),
         table=_table(frontier, measure, methods),
@@ -55,7 +55,7 @@ def _named(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
     best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
     names = (f"{number} {recipe_in_words(point.recipe, methods)}" for number, point in enumerate(best, 1))
     order = "from fast to slow" if measure == SPEED else "from small to large"
-    return f"Unbeaten, {order}: {' · '.join(names)}."
+    return f"Pareto-optimal, {order}: {' · '.join(names)}."
 
 
 def _costs(points: Sequence[FrontierPoint], measure: Measure) -> list[str]:
@@ -140,7 +140,7 @@ def _table(frontier: Frontier, measure: Measure, methods: Methods) -> FigureTabl
             )
         )
     sizes = (f"{name}, MB" for name in SIZES.values())
-    return FigureTable(("unbeaten", "recipe", "retained [95%]", *sizes, "tokens/s"), tuple(rows))
+    return FigureTable(("Pareto-optimal", "recipe", "retained [95%]", *sizes, "tokens/s"), tuple(rows))
 
 
 def _whole(value: float | None) -> int | None:

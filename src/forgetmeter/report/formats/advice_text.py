@@ -26,9 +26,9 @@ def advice_text(advice: Advice, *, width: int) -> Text:
     text.append_text(_table(advice, width))
     for line in _remarks(advice):
         text.append("\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)) + "\n")
-    text.append("\nmake it    ", "bold")
+    text.append("\ncreate it  ", "bold")
     text.append(f"{_command(advice)}\n")
-    text.append("look at it ", "bold")
+    text.append("view it    ", "bold")
     text.append(f"forgetmeter report {shlex.quote(advice.runs[-1])}\n")
     return text
 
@@ -106,22 +106,22 @@ def _remarks(advice: Advice) -> Iterable[str]:
         names = _names(each.recipe for each in advice.alike)
         yield f"Statistically indistinguishable in what they retain: {names}."
     yield (
-        "Sizes are those of the weight files that forgetmeter compress writes. Pruned weights are stored with their "
-        "zeros, as no format in use today stores them in less space. Sizes say nothing about speed."
+        "Sizes are those of the weight files that forgetmeter compress writes. Pruned weights are stored as "
+        "zeros because no format in common use stores them in less space. Sizes say nothing about speed."
     )
     in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
     if in_memory:
-        yield f"Size in memory, as forgetmeter compress cannot write it: {_names(in_memory)}."
-    yield f"Asked: {'; '.join(f'{number} candidates, {count(items)} items each' for items, number in advice.rounds)}."
+        yield f"Size in memory, because forgetmeter compress cannot write it: {_names(in_memory)}."
+    yield f"Rounds: {'; '.join(f'{number} candidates, {count(items)} items each' for items, number in advice.rounds)}."
     if advice.left:
         shown = [f"{each.recipe} ({percent(each.retained)} on {count(each.items)} items)" for each in advice.left]
         yield f"Eliminated in earlier rounds, with what they retained there: {_names(shown)}."
     if advice.too_large:
-        yield f"Too large, and not asked: {_names(_with_size(advice.too_large))}."
+        yield f"Too large, not evaluated: {_names(_with_size(advice.too_large))}."
     if advice.dense_bytes <= advice.most_bytes:
         yield "The model itself is within the size limit."
     for task, reason in advice.not_counted:
-        yield f"Not counted: {task}, as {reason}."
+        yield f"Not counted: {task}, because {reason}."
     for recipe, reason in advice.unusable:
         yield f"Not a candidate: {recipe}: {reason}."
 

@@ -1,4 +1,4 @@
-"""A frontier for the terminal: each variant's costs and retained share, with a star for unbeaten ones."""
+"""A frontier for the terminal: each variant's costs and retained share, with a star for Pareto-optimal ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def frontier_text(frontier: Frontier, *, width: int) -> Text:
     styles = ["bold" if point.pareto else "" for point in points]
     text.append_text(in_columns(columns, rows, width=width, styles=styles))
     text.append(
-        "* unbeaten: no other variant is at least as small (as fast), retains at least as much, and is better in one.\n"
+        "* Pareto-optimal: no other variant is at least as small (or fast), retains as much, and is better in one.\n"
         "Sizes are of the whole model: with every weight stored; with zeros as a bitmask; with quantized matrices at\n"
         "their bit width; with each matrix in its smallest form. Speed was measured while this task was scored.\n",
         "dim",

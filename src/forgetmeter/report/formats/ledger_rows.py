@@ -49,7 +49,7 @@ def ledger_markdown(chosen: Chosen) -> str:
             f"{count(total.wrong)} wrong before and after; retained {percent(total.retained)}."
         )
         lines = [
-            "| asked | right answer | before | now | status | fate |",
+            "| question | right answer | before | now | status | fate |",
             "|:---|:---|:---|:---|:---|:---|",
         ]
         lines += [f"| {' | '.join(map(escaped, _cells(entry)))} |" for entry in entries]

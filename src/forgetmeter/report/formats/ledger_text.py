@@ -118,7 +118,7 @@ def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width:
     text.append(f"{_HEADINGS[status]}{more}\n", "bold")
     has_blanks = any("___" in entry.statement for entry in shown)
     # The end of a long question identifies it best, but the beginning of a sentence with a blank.
-    columns = [Column("asked", cut="end" if has_blanks else "start")]
+    columns = [Column("question", cut="end" if has_blanks else "start")]
     texts = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
     rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, texts, strict=True)]
     same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))

@@ -1,4 +1,4 @@
-"""Forgotten items whose fact is still answered right in another phrasing."""
+"""Forgotten items whose fact is still answered correctly in another phrasing."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def left_out_facts(
     """Return phrases on how many items were left out, why and which, and how many were truncated.
 
     Args:
-        cells: Cells of one model and task; the items that a model cannot be asked are the same for all its variants.
+        cells: Cells of one model and task; items that a model cannot be scored on are the same for its variants.
         filters: Number of items that the task itself left out, by reason.
     """
     one = next((cell for cell in cells if cell.dropped or cell.cut), None)

@@ -70,7 +70,7 @@ def _not_asked(summary: Summary) -> Iterable[tuple[str, str]]:
         if cell.dropped and (cell.model, cell.task) not in seen:
             seen.add((cell.model, cell.task))
             reasons = ", ".join(f"{count(number)} {reason}" for reason, number in cell.dropped.items())
-            yield f"{cell.task}, {cell.model}", f"could not be asked: {reasons}"
+            yield f"{cell.task}, {cell.model}", f"not scorable: {reasons}"
 
 
 def _evaluation(study: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -85,7 +85,7 @@ def _plain(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _noise(run: Run) -> Iterable[tuple[str, str]]:
     for (model, task), noise in run.noise.items():
-        yield f"{model}, {task}", f"{percent(noise.floor)} of the items change if the baseline is asked twice"
+        yield f"{model}, {task}", f"{percent(noise.floor)} of the items change if the baseline is scored twice"
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Counts of a probe's items that one model can be asked, by relation."""
+"""Counts of a probe's items that one model can be scored on, by relation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from forgetmeter.scoring.asked import NOT_ONE_TOKEN, TOO_LONG
 from forgetmeter.scoring.engine import Engine
 
 
-def asked_relations(relations: Sequence[RelationCounts], items: Sequence[Item], model: str) -> list[RelationCounts]:
-    """Add the items that a model cannot be asked to those dropped by a probe's own filters.
+def relations_for_model(relations: Sequence[RelationCounts], items: Sequence[Item], model: str) -> list[RelationCounts]:
+    """Add the items that a model cannot be scored on to those dropped by a probe's own filters.
 
     The model's weights are not loaded.
 
     Raises:
-        UserError: The model does not exist, or cannot be asked any item.
+        UserError: The model does not exist, or cannot be scored on any item.
     """
     checkpoint = open_checkpoint(model)
     shape = checkpoint.outline()
