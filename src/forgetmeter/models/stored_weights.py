@@ -24,7 +24,8 @@ from forgetmeter.models.model_files import TensorHeader
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
 _SCALE = "_scale_inv"
-_RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids")
+# "version" is a marker of old fairseq checkpoints.
+_RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids", "version", "num_batches_tracked")
 # Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
 _ASIDE = re.compile(
     r"(^|\.)(pooler|classifier|score|seq_relationship|qa_outputs|(?!lm_)\w*head|\w*predictions?|"
