@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.applying.step import is_unchanged
+from forgetmeter.compression.forms.low_rank_weight import LowRankWeight
 from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.table import METHODS, load_method
 from forgetmeter.errors import UserError
@@ -130,6 +131,37 @@ def test_a_model_that_is_already_pruned() -> None:
 def test_a_cast_to_the_models_own_dtype() -> None:
     with pytest.raises(UserError, match="changes nothing"):
         compress(loaded("llama", torch.bfloat16), "cast:overall:dtype=bfloat16")
+
+
+@pytest.mark.parametrize("level", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("stored", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("computed", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_model_whose_rank_is_already_as_low(level: float, stored: torch.dtype, computed: torch.dtype) -> None:
+    """A second decomposition of the same rank differs by rounding, of computation and of storage."""
+    again = f"svd:overall:{level}"
+    low = compress(loaded("llama", stored), again)
+    low.model.to(computed)
+    with pytest.raises(UserError, match=f"^'{again}' changes nothing in"):
+        compress(low, again)
+    compress(low, f"svd:overall:{level + 0.1}")
+
+
+@pytest.mark.parametrize("level", [0.05, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rank_of_a_model_is_reduced_once(level: float, dtype: torch.dtype) -> None:
+    compress(loaded("llama", dtype), f"svd:overall:{level}")
+    with pytest.raises(UserError, match=f"^'svd:attention:{level}' changes nothing"):
+        compress(loaded("llama", dtype), f"svd:overall:{level + 0.1}+svd:attention:{level}")
+
+
+def test_one_expert_of_a_higher_rank_is_a_change() -> None:
+    low = torch.randn(64, 8, 1) @ torch.randn(64, 1, 8)
+    rounded = low * (1 + 1e-6)
+    assert is_unchanged(DenseWeight(low), LowRankWeight(rounded, 1))
+    assert not is_unchanged(DenseWeight(low), DenseWeight(rounded))
+    rounded[3] += 1e-4 * torch.randn(8, 8)
+    assert not is_unchanged(DenseWeight(low), LowRankWeight(rounded, 1))
+    assert is_unchanged(DenseWeight(torch.zeros(4, 4)), LowRankWeight(torch.zeros(4, 4), 0))
 
 
 def test_comparing_does_not_depend_on_strides_and_signs_of_zero() -> None:

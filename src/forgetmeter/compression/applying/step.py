@@ -17,6 +17,9 @@ from forgetmeter.errors import UserError
 from forgetmeter.specs.recipe import Step
 from forgetmeter.specs.role import Matrix
 
+_COMPUTED_WITHIN = 64
+"""Error of a decomposition on any device, relative to a matrix's norm, in units of the machine epsilon."""
+
 
 def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapping[Matrix, Weight]) -> list[Unit]:
     """Return the units that a step works on.
@@ -106,7 +109,8 @@ def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = Non
 
     Fewer bits are a change even if rounding is exact, since the model gets smaller; the checkpoint may store fewer bits
     than the dtype of computation has. So is a form with its own kernel, whose bits always differ from those of dense
-    weights. 0 equals -0.
+    weights. 0 equals -0. Forms that are recomputed may differ by rounding: a low-rank approximation of a matrix that
+    already has that rank.
     """
     if after is before:
         return True
@@ -115,10 +119,25 @@ def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = Non
     if after.is_dropped or (bits_after, after.scales()) != (bits_before, before.scales()):
         return False
     old, new = before.values(), after.values()
-    return old is new or _equal(old, new)
+    return old is new or _equal(old, new) or (after.is_recomputed and _equal_but_for_rounding(old, new))
 
 
 def _equal(old: Tensor, new: Tensor) -> bool:
     """Compare piece by piece; the first piece usually decides."""
     common = torch.promote_types(old.dtype, new.dtype)
     return all(torch.equal(one.to(common), other.to(common)) for one, other in pieces_with(old, new.contiguous()))
+
+
+def _equal_but_for_rounding(old: Tensor, new: Tensor) -> bool:
+    """Whether two batches of matrices differ by no more than computing them, and storing the old ones, rounds off.
+
+    The old ones may have been stored in a narrower dtype than they are in now.
+    """
+    narrow = (torch.bfloat16, torch.float16, torch.float32)
+    stored = next((dtype for dtype in narrow if torch.equal(old.to(dtype).to(old.dtype), old)), old.dtype)
+    computed = torch.promote_types(stored, torch.float32)
+    # Rounding to nearest moves numbers by at most a quarter of an epsilon on average.
+    within = torch.finfo(stored).eps / 4 + _COMPUTED_WITHIN * torch.finfo(computed).eps
+    wide = torch.promote_types(old.dtype, torch.float32)
+    norm = torch.linalg.matrix_norm
+    return bool((norm(new.to(wide) - old.to(wide)) <= within * norm(old.to(wide))).all())

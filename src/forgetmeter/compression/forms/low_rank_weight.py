@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class LowRankWeight(Weight):
         product: The product, in the shape and dtype of the parameter.
         rank: Number of nonzero singular values.
     """
+
+    is_recomputed: ClassVar[bool] = True
 
     product: Tensor
     rank: int
