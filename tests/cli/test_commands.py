@@ -1,7 +1,7 @@
 """The command line in a subprocess, as users run it.
 
-Covers ``cli.main``, ``cli.advise_command``, ``cli.data_command``, ``cli.list_command``, ``cli.run_command``,
-``cli.show_command`` and ``study.relations_for_model``.
+Covers ``cli.main``, ``cli.advise_command``, ``cli.data_command``, ``cli.list_command``, ``cli.run_command``
+and ``cli.show_command``.
 """
 
 from __future__ import annotations
