@@ -205,6 +205,39 @@ def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     assert {path: path.stat().st_mtime_ns for path in times} == times, "nothing needs to be asked again"
 
 
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_data_that_changed_is_refused_whether_or_not_cells_are_missing(
+    study: dict[str, Any], tmp_path: Path, is_finished: bool
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The one.\n\nAnd the other.\n")
+    asked = study | {"recipes": ["baseline"], "tasks": [f"perplexity:file={text}", "made_up"]}
+    run(asked)
+    if not is_finished:
+        next(Path(study["output"]).glob("variants/*/made_up.parquet")).unlink()
+    before = outcomes(study["output"])
+    text.write_text("Another.\n")
+    with pytest.raises(UserError, match=r"the data of task 'perplexity:file=.*' changed since the run"):
+        look_at(reader(asked))
+    text.write_text("")
+    with pytest.raises(UserError, match="contains no text"):
+        look_at(reader(asked))
+    assert outcomes(study["output"]) == before
+    text.unlink()
+    if is_finished:
+        assert run(asked).computed == 0, "what was removed cannot have changed"
+
+
+def test_plug_in_data_that_changed_is_refused_when_all_is_stored(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = study | {"recipes": ["baseline"], "tasks": ["made_up"]}
+    run(asked)
+    plug_in(monkeypatch, {"made_up": lambda _: MadeUpTask(SIZE - 1, name="made_up")})
+    with pytest.raises(UserError, match="the data of task 'made_up' changed since the run"):
+        run(asked)
+
+
 def test_a_copied_cell_and_a_record_of_another_variant_are_made_again(study: dict[str, Any]) -> None:
     run(study)
     before = outcomes(study["output"])

@@ -35,15 +35,25 @@ def find_task(text: str) -> TaskDeclaration | None:
     Raises:
         UserError: Two tasks have the same name, or the plug-in does not load or is not valid.
     """
-    entries = TASKS.entries()
-    name = text if text in entries else text.partition(":")[0]
-    if name not in entries:
+    name = _entry(text)
+    if name is None:
         return None
     loaded = TASKS.load(name)
     if name in TASKS.built_in:
         declaration: TaskDeclaration = loaded
         return declaration
     return _plug_in(name, loaded)
+
+
+def is_declared(text: str) -> bool:
+    """Return whether a task, named with or without options, has a declaration, without importing it."""
+    return _entry(text) is not None
+
+
+def _entry(text: str) -> str | None:
+    entries = TASKS.entries()
+    name = text if text in entries else text.partition(":")[0]
+    return name if name in entries else None
 
 
 def canonical_name(text: str) -> str:

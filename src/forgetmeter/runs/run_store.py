@@ -125,16 +125,23 @@ class RunStore:
             UserError: Different items are stored: the task's data changed since the run started.
         """
         path = layout.items_path(description.name)
-        new = items_hash(items)
         content = items_parquet(description, items)
         if self.folder.create(path, content):
             return
-        stored = self.read_items_hash(description.name)
-        if stored is None:
+        if self.read_items_hash(description.name) is None:
             self.folder.write(path, content)
-        elif stored != new:
+        self.check_items(description.name, items)
+
+    def check_items(self, task: str, items: Sequence[Item]) -> None:
+        """Check that a task's stored items, if any, are these.
+
+        Raises:
+            UserError: Different items are stored: the task's data changed since the run started.
+        """
+        stored, new = self.read_items_hash(task), items_hash(items)
+        if stored is not None and stored != new:
             raise UserError(
-                f"the data of task '{description.name}' changed since the run at '{self.location}' started "
+                f"the data of task '{task}' changed since the run at '{self.location}' started "
                 f"(hash of the stored items: {stored[:12]}; now: {new[:12]}); {_START_ANEW}"
             )
 

@@ -21,7 +21,7 @@ from forgetmeter.scoring.asked import unaskable
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.study.prospect import Prospect
+from forgetmeter.study.prospect import Prospect, valid_items
 
 
 def open_checked(
@@ -74,8 +74,7 @@ def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**prospect.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
-        # Items that no model can be scored on must not count in the rate of guessing.
-        store.write_items(task.description, [item for item in task.items if item.problem is None])
+        store.write_items(task.description, valid_items(task))
     work = Work(prospect.missing, tasks, prospect.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 

@@ -11,6 +11,7 @@ from forgetmeter.config.study import Study
 from forgetmeter.models.location import Location
 from forgetmeter.plan.planning import Plan, make_plan
 from forgetmeter.records.cell import Cell
+from forgetmeter.records.item import Item, Task
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure
 from forgetmeter.specs.model_reference import ModelReference
@@ -56,6 +57,11 @@ class Finished:
     cells: int
     computed: int
     failures: tuple[Failure, ...]
+
+
+def valid_items(task: Task) -> list[Item]:
+    """Return the items to store: those that no model can be asked must not count for the rate of guessing."""
+    return [item for item in task.items if item.problem is None]
 
 
 def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> Prospect:

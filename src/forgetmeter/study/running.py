@@ -13,10 +13,12 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Executor, Progress
 from forgetmeter.models.location import Location, locate
+from forgetmeter.probes.loading import load_task, task_problems
+from forgetmeter.probes.registry import is_declared
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.study.installed import InstalledVocabulary
-from forgetmeter.study.prospect import Finished, Prospect, prospect_of
+from forgetmeter.study.prospect import Finished, Prospect, prospect_of, valid_items
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
@@ -104,10 +106,11 @@ def look_at(
         UserError: The study is not valid, or the output folder holds something else.
     """
     locations = {model: checkpoint.location for model, checkpoint in (opened or {}).items()}
-    if (known := _known(read, locations)) is not None:
+    if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
     prospect = prospect_of(study, {model: locations[model] for model in study.models})
+    _check_finished_tasks(prospect, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
     from forgetmeter.study.preparing import open_checked
 
@@ -115,7 +118,7 @@ def look_at(
     return replace(prospect, checkpoints=checkpoints, data=data)
 
 
-def _known(read: ReadStudy, locations: dict[ModelReference, Location]) -> Prospect | None:
+def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> Prospect | None:
     """Return the prospect of a study if its run is complete; it was checked when the run started."""
     try:
         study = read(None)
@@ -126,4 +129,22 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location]) -> Prospe
     except UserError:
         return None
     prospect = prospect_of(study, {model: locations[model] for model in study.models})
-    return None if prospect.missing else prospect
+    if prospect.missing:
+        return None
+    _check_finished_tasks(prospect, data)
+    return prospect
+
+
+def _check_finished_tasks(prospect: Prospect, data: Path | None) -> None:
+    """Check that the data of tasks without missing cells is still what was asked, where it can be read at once.
+
+    lm-eval's tasks, which take a download, are not compared, nor are tasks whose data has been removed.
+
+    Raises:
+        UserError: A task's data changed since the run started, or cannot be read.
+    """
+    study, missing = prospect.plan.study, {cell.task for cell in prospect.missing}
+    for name in study.tasks:
+        if name not in missing and is_declared(name) and not task_problems(name, data=data):
+            task = load_task(name, limit=study.evaluation.limit, data=data)
+            prospect.store.check_items(name, valid_items(task))
