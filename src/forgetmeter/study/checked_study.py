@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prospect:
+class CheckedStudy:
     """A checked study, ready to run.
 
     Attributes:
@@ -58,7 +58,7 @@ class Finished:
     failures: tuple[Failure, ...]
 
 
-def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> Prospect:
+def plan_study(study: Study, locations: Mapping[ModelReference, Location]) -> CheckedStudy:
     """Plan a study, and find its missing cells.
 
     Raises:
@@ -74,4 +74,4 @@ def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> P
         for cell in plan.cells
         if not (store.is_done(cell) and store.has_records(cell)) or store.needs_noise(cell, is_wanted=wants_noise)
     )
-    return Prospect(plan, missing, document, store)
+    return CheckedStudy(plan, missing, document, store)
