@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints import compressing
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.compression.surgery.block_dropping import settings_of_what_is_left
+from forgetmeter.compression.surgery.block_dropping import remaining_settings
 from forgetmeter.errors import UserError
 
 RECIPES = {
@@ -143,11 +143,9 @@ def test_a_folder_that_would_load_as_another_model_is_removed(tmp_path: Path, mo
     of_two_kinds("smollm3").save_pretrained(tmp_path / "source")
 
     def all_but_one(settings: dict[str, Any], length: int, kept: list[int]) -> dict[str, Any]:
-        return {
-            "layer_types": settings_of_what_is_left(settings, length, kept).get("layer_types", ["full_attention"] * 3)
-        }
+        return {"layer_types": remaining_settings(settings, length, kept).get("layer_types", ["full_attention"] * 3)}
 
-    monkeypatch.setattr("forgetmeter.compression.surgery.block_dropping.settings_of_what_is_left", all_but_one)
+    monkeypatch.setattr("forgetmeter.compression.surgery.block_dropping.remaining_settings", all_but_one)
     with pytest.raises(UserError, match="its logits would be off by"):
         compress_checkpoint(str(tmp_path / "source"), "drop_layers:layers[0]/overall:1", tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
@@ -196,7 +194,7 @@ def test_settings_match_the_remaining_blocks() -> None:
         "no_rope_layers": [1, 0, 1, 0],
         "decoder_sparse_step": 1,
     }
-    assert settings_of_what_is_left(settings, 4, [0, 2, 3]) == {
+    assert remaining_settings(settings, 4, [0, 2, 3]) == {
         "layer_types": ["a", "c", "d"],
         "mlp_only_layers": [2],
         "full_attn_idxs": [0, 1],
@@ -204,5 +202,5 @@ def test_settings_match_the_remaining_blocks() -> None:
         "no_rope_layers": [1, 1, 0],
     }
     sparse = {"decoder_sparse_step": 2, "mlp_only_layers": []}
-    assert settings_of_what_is_left(sparse, 4, [2, 3]) == {"decoder_sparse_step": 1, "mlp_only_layers": [0]}
+    assert remaining_settings(sparse, 4, [2, 3]) == {"decoder_sparse_step": 1, "mlp_only_layers": [0]}
     assert json.loads(json.dumps(settings))["eos_token_id"] == [1, 2, 3, 4]

@@ -59,7 +59,7 @@ def test_parts_are_joined_as_in_memory(tmp_path: Path, form: str) -> None:
     halves = [(((0, 3),), weight.part(0, ((0, 3),))), (((3, 6),), weight.part(0, ((3, 6),)))]
     with Scratch(tmp_path / "scratch") as scratch:
         kept = [(ranges, scratch.kept(part)) for ranges, part in halves]
-        assert kept[0][1].joins(kept[1][1]) == halves[0][1].joins(halves[1][1])
-        whole = kept[0][1].together(0, kept)
-        assert torch.equal(whole.values(), halves[0][1].together(0, halves).values())
+        assert kept[0][1].can_join(kept[1][1]) == halves[0][1].can_join(halves[1][1])
+        whole = kept[0][1].join(0, kept)
+        assert torch.equal(whole.values(), halves[0][1].join(0, halves).values())
         assert torch.equal(whole.values(), weight.values())

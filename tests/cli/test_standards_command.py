@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetmeter.cli.standards_command import say_epoch, train_command
+from forgetmeter.cli.standards_command import print_epoch, train_command
 from forgetmeter.errors import UserError
 from forgetmeter.standards import workshop
 from forgetmeter.standards.made import Made
@@ -48,7 +48,7 @@ def test_an_unknown_standard_is_refused(requests: list, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("epochs", "lines"), [(60, 6), (4, 4), (7, 7)])
 def test_some_epochs_are_reported_and_the_last_one(epochs: int, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(1, epochs + 1):
-        say_epoch("decoder", Epoch(number, epochs, 1 / number))
+        print_epoch("decoder", Epoch(number, epochs, 1 / number))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == lines
     assert said[-1] == f"decoder: epoch {epochs} of {epochs}, loss {1 / epochs:.3f}"

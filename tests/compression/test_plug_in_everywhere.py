@@ -25,7 +25,7 @@ from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.study.advising import AdviceRequest, _Advising
 from forgetmeter.study.candidate_sizes import checked_candidates
-from forgetmeter.study.running import run, run_prospect
+from forgetmeter.study.running import run, run_checked
 
 PRUNING = """
 from forgetmeter.compression.method import PruningMethod
@@ -147,7 +147,7 @@ def test_sentences_and_grids_use_its_phrases(later: Results) -> None:
 
 def test_advice_tries_its_declared_levels(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
-    advising = _Advising(request, Progress(), run_prospect)
+    advising = _Advising(request, Progress(), run_checked)
     _, problems = checked_candidates(advising._location, advising._study.recipes)
     candidates = [str(recipe) for recipe in advising._candidates(problems)]
     assert candidates[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]

@@ -74,7 +74,7 @@ def test_nothing_is_wider_than_asked(probed: Summary, width: int) -> None:
 
 def test_columns_without_room_are_left_out_and_named(probed: Summary) -> None:
     narrow, wide = (render(probed, "table", width=width) for width in (80, 120))
-    assert "Left out for lack of space: P@5, MRR, macro" in " ".join(narrow.split())
+    assert "Omitted for lack of space: P@5, MRR, macro" in " ".join(narrow.split())
     assert "Left out" not in wide
     assert sum("P@5" in line for line in wide.splitlines()) == sum("P@5" in line for line in narrow.splitlines())
 

@@ -3,7 +3,7 @@
 ``earlier/`` holds a run of each schema version, and of each older form within it, as its version wrote it: the built-in
 facts (two per relation) asked of ``standard:decoder``. A new schema version adds its own; no file is ever remade.
 
-Covers ``study.prospect``.
+Covers ``study.checked_study``.
 """
 
 from __future__ import annotations

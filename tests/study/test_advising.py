@@ -29,7 +29,7 @@ from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.study.advising import AdviceRequest, advise, limit_for
-from forgetmeter.study.running import Finished, Prospect, run, run_prospect
+from forgetmeter.study.running import CheckedStudy, Finished, run, run_checked
 
 MODEL = "standard:decoder"
 TASK = "facts:templates=0"
@@ -51,8 +51,8 @@ class Counting(Progress):
     def stage(self, text: str) -> None:
         self.stages.append(text)
 
-    def run(self, prospect: Prospect) -> Finished:
-        finished = run_prospect(prospect)
+    def run(self, checked: CheckedStudy) -> Finished:
+        finished = run_checked(checked)
         self.computed.append(finished.computed)
         return finished
 

@@ -1,7 +1,7 @@
 """Running a study: resuming, failures, and outcomes against the compressed model asked alone.
 
 Covers ``executors.calibration``, ``executors.executor``, ``executors.local``, ``study.document``, ``study.evaluation``,
-``study.installed``, ``study.preparing`` and ``study.prospect``.
+``study.installed``, ``study.preparing`` and ``study.checked_study``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.study.evaluation import evaluate
-from forgetmeter.study.running import look_at, reader, run
+from forgetmeter.study.running import check_study, reader, run
 
 RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstructured:head:0.9"]
 
@@ -218,10 +218,10 @@ def test_data_that_changed_is_refused_whether_or_not_cells_are_missing(
     before = outcomes(study["output"])
     text.write_text("Another.\n")
     with pytest.raises(UserError, match=r"the data of task 'perplexity:file=.*' changed since the run"):
-        look_at(reader(asked))
+        check_study(reader(asked))
     text.write_text("")
     with pytest.raises(UserError, match="contains no text"):
-        look_at(reader(asked))
+        check_study(reader(asked))
     assert outcomes(study["output"]) == before
     text.unlink()
     if is_finished:
@@ -349,8 +349,8 @@ def test_a_folder_with_other_things_in_it_is_left_alone(study: dict[str, Any]) -
 
 
 def test_a_dry_run_writes_nothing(study: dict[str, Any]) -> None:
-    prospect = look_at(reader(study))
-    assert (len(prospect.plan.cells), len(prospect.missing)) == (8, 8)
+    checked = check_study(reader(study))
+    assert (len(checked.plan.cells), len(checked.missing)) == (8, 8)
     assert not Path(study["output"]).exists()
 
 

@@ -16,7 +16,7 @@ from forgetmeter.checkpoints.companions import (
 )
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
 from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
-from forgetmeter.checkpoints.output_folder import check_apart, check_output, check_room, whole_or_nothing
+from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
@@ -69,7 +69,7 @@ def compress_checkpoint(
         format: ``dense`` for plain tensors, or ``compressed-tensors``.
         dtype: Dtype to cast floating-point weights to before compression.
         max_shard_size: Size limit of the tensors per file, such as ``5GB``.
-        seed: For random methods.
+        seed: Seed of random methods.
         check: Whether to check the result; by default, if the source takes at most ``MOST_CHECKED_BYTES``.
 
     Raises:
@@ -114,7 +114,7 @@ def _write(request: Request, checkpoint: Checkpoint) -> Written:
             f"while loading ({source.converted[0]} ...); choose --format dense"
         )
     small = _SMALL_FILES + sum(size_of(file) for file in companions(folder))
-    with whole_or_nothing(request.out) as partial:
+    with all_or_nothing(request.out) as partial:
         copy_companions(folder, partial)
         if source.converted:
             check_room(request.out, source.bytes + small)

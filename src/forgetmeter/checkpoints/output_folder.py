@@ -58,7 +58,7 @@ def check_room(out: Path, needed: int) -> None:
 
 
 @contextmanager
-def whole_or_nothing(out: Path) -> Iterator[Path]:
+def all_or_nothing(out: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that is renamed to ``out`` at the end, or removed on any error.
 
     Raises:

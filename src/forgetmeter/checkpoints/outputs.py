@@ -82,7 +82,7 @@ def dropped_blocks(recipe: Recipe, meta: Mapping[Matrix, Weight]) -> set[Block]:
         if load_method(step.method).declaration.kind == "blocks":
             results = zip(units, prepared(step, units, seed=0)(step.level), strict=True)
             for unit, weight in results:
-                dropped.update(unit.apart(weight) if weight.is_dropped else {})
+                dropped.update(unit.split(weight) if weight.is_dropped else {})
     return {block for matrix in dropped if (block := matrix.block) is not None}
 
 

@@ -34,7 +34,7 @@ class Request:
         format: Storage format of the weights.
         dtype: Dtype to cast floating-point weights to before compression; ``None`` keeps the stored dtypes.
         max_shard_bytes: Size limit of the tensors per file; only a single tensor may exceed it.
-        seed: For random methods.
+        seed: Seed of random methods.
         check: Whether to load the result again; ``None`` to do so if it is small enough.
     """
 

@@ -37,7 +37,7 @@ class FreedMemory:
     def __init__(self) -> None:
         self._bytes = 0
 
-    def worked_on(self, size: int) -> None:
+    def record(self, size: int) -> None:
         """Record ``size`` bytes of tensors that were allocated and freed."""
         self._bytes += size
         if self._bytes > _TRIMMED_EVERY:
@@ -68,10 +68,10 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
             is_final = parameter not in later
             # Stop after this parameter: reading the next one would evict its tensor, which is read again below.
             for unit, weight in islice(results, len(list(group))):
-                weights.update(unit.apart(weight if is_final else scratch.kept(weight)))
+                weights.update(unit.split(weight if is_final else scratch.kept(weight)))
             if is_final:
-                sink.put(parameter, _taken_out(weights, parameter))
-            freed.worked_on(stored.bytes(parameter))
+                sink.put(parameter, _pop(weights, parameter))
+            freed.record(stored.bytes(parameter))
         # Exhausting the iterator raises if the step changed nothing.
         next(results, None)
     sink.put_dropped(weights)
@@ -79,7 +79,7 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
     return sink.reached()
 
 
-def _taken_out(weights: dict[Matrix, Weight], parameter: str) -> dict[Matrix, Weight]:
+def _pop(weights: dict[Matrix, Weight], parameter: str) -> dict[Matrix, Weight]:
     return {matrix: weights.pop(matrix) for matrix in list(weights) if matrix.parameter == parameter}
 
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from forgetmeter.report.formats.advice_json import advice_json
     from forgetmeter.report.formats.advice_text import advice_text
     from forgetmeter.study.advising import AdviceRequest, advise
-    from forgetmeter.study.prospect import Finished, Prospect
-    from forgetmeter.study.running import run_prospect
+    from forgetmeter.study.checked_study import CheckedStudy, Finished
+    from forgetmeter.study.running import run_checked
 else:
     advice_json = later("forgetmeter.report.formats.advice_json:advice_json")
     advice_text = later("forgetmeter.report.formats.advice_text:advice_text")
     AdviceRequest = later("forgetmeter.study.advising:AdviceRequest")
     advise = later("forgetmeter.study.advising:advise")
-    run_prospect = later("forgetmeter.study.running:run_prospect")
+    run_checked = later("forgetmeter.study.running:run_checked")
 
 
 def advise_command(
@@ -91,6 +91,6 @@ def advise_command(
     console.print(advice_text(advice, width=text_width()), soft_wrap=True)
 
 
-def _complete(prospect: Prospect) -> Finished:
-    with progress_on(sys.stderr, prospect) as progress:
-        return run_prospect(prospect, progress=progress)
+def _complete(checked: CheckedStudy) -> Finished:
+    with progress_on(sys.stderr, checked) as progress:
+        return run_checked(checked, progress=progress)

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from forgetmeter.report.retained_grid import grid_text, retained_grids
     from forgetmeter.report.written_report import make_report, write_report
     from forgetmeter.results.results import open_run
-    from forgetmeter.study.running import look_at, reader, run_prospect
+    from forgetmeter.study.running import check_study, reader, run_checked
 else:
     grid_text = later("forgetmeter.report.retained_grid:grid_text")
     retained_grids = later("forgetmeter.report.retained_grid:retained_grids")
     make_report = later("forgetmeter.report.written_report:make_report")
     write_report = later("forgetmeter.report.written_report:write_report")
     open_run = later("forgetmeter.results.results:open_run")
-    look_at = later("forgetmeter.study.running:look_at")
+    check_study = later("forgetmeter.study.running:check_study")
     reader = later("forgetmeter.study.running:reader")
-    run_prospect = later("forgetmeter.study.running:run_prospect")
+    run_checked = later("forgetmeter.study.running:run_checked")
 
 
 def demo_command(
@@ -35,10 +35,10 @@ def demo_command(
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
     """Show what compression forgets: the paper's grid on three small models, in minutes and without a network."""
-    prospect = look_at(reader(demo_study(out)), progress=StageLines(sys.stderr))
-    with progress_on(sys.stderr, prospect) as progress:
-        finished = run_prospect(prospect, progress=progress)
-    sys.stdout.write(f"\n{_introduction(len(prospect.plan.study.recipes) - 1)}\n\n")
+    checked = check_study(reader(demo_study(out)), progress=StageLines(sys.stderr))
+    with progress_on(sys.stderr, checked) as progress:
+        finished = run_checked(checked, progress=progress)
+    sys.stdout.write(f"\n{_introduction(len(checked.plan.study.recipes) - 1)}\n\n")
     results = open_run(out)
     for grid in retained_grids(results.summary):
         sys.stdout.write(grid_text(grid) + "\n")

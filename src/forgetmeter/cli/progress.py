@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
 from forgetmeter.records.cell import Cell
-from forgetmeter.study.prospect import Prospect
+from forgetmeter.study.checked_study import CheckedStudy
 
 _PLAIN_EVERY = 15.0
 
@@ -30,9 +30,9 @@ class StageLines(Listener):
 
 
 @contextmanager
-def progress_on(stream: TextIO, prospect: Prospect) -> Iterator[Listener]:
+def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
     """Yield a listener that shows a run's progress."""
-    pace = _Pace(total=len(prospect.plan.cells), done=len(prospect.plan.cells) - len(prospect.missing))
+    pace = _Pace(total=len(checked.plan.cells), done=len(checked.plan.cells) - len(checked.missing))
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         yield _PlainProgress(console, pace)

@@ -17,8 +17,8 @@ from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
-from forgetmeter.study.prospect import Finished, Prospect
-from forgetmeter.study.running import check_tasks, look_at, run_prospect
+from forgetmeter.study.checked_study import CheckedStudy, Finished
+from forgetmeter.study.running import check_study, check_tasks, run_checked
 from forgetmeter.visible_text import visible_line
 
 _SOME_FAILED = 1
@@ -84,18 +84,18 @@ def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_
         return read_study_file(study, overrides=options, vocabulary=vocabulary)
 
     stages = StageLines(sys.stderr)
-    prospect = look_at(read, progress=stages, data=data)
+    checked = check_study(read, progress=stages, data=data)
     if dry_run:
-        check_tasks(prospect, stages)
-        _print_plan(prospect)
+        check_tasks(checked, stages)
+        _print_plan(checked)
         return
-    with progress_on(sys.stderr, prospect) as progress:
-        finished = run_prospect(prospect, progress=progress)
+    with progress_on(sys.stderr, checked) as progress:
+        finished = run_checked(checked, progress=progress)
     conclude(finished)
 
 
-def _print_plan(prospect: Prospect) -> None:
-    plan, missing = prospect.plan, set(prospect.missing)
+def _print_plan(checked: CheckedStudy) -> None:
+    plan, missing = checked.plan, set(checked.missing)
     table = Table("model", "recipe", "to do", "stored", box=None, header_style="bold")
     for variant in plan.variants:
         cells = [cell for cell in plan.cells if cell.variant == variant]

@@ -1,4 +1,4 @@
-"""What each scope selects in a model, as a table."""
+"""Table of what each scope selects in a model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
     if rows.unknown:
         yield (
-            f"Of unknown role: {rows.unknown[0]} ({len(rows.unknown)} in all). Scopes by role are not supported for "
+            f"Of unknown role: {rows.unknown[0]} ({len(rows.unknown)} in total). Scopes by role are not supported for "
             "this model; use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
         )
     if rows.empty:

@@ -50,13 +50,13 @@ def train_command(
     from forgetmeter.standards.workshop import make_standards
 
     started = time.monotonic()
-    made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=say_epoch)
+    made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=print_epoch)
     Console().print(_table(made, time.monotonic() - started))
     sys.stdout.write("known: share of facts known in the phrasings taught; reworded: in a phrasing not taught\n")
     sys.stdout.write(f"Use them by folder, such as --model {(out / made[0].family).resolve()}\n")
 
 
-def say_epoch(family: Family, epoch: Epoch) -> None:
+def print_epoch(family: Family, epoch: Epoch) -> None:
     """Print the training progress every few epochs."""
     if epoch.number % max(1, epoch.of // _LINES) == 0 or epoch.number == epoch.of:
         sys.stderr.write(f"{family}: epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}\n")

@@ -21,7 +21,7 @@ from forgetmeter.errors import UserError
 
 Family = Literal["encoder", "encoder-decoder", "decoder"]
 
-# Endings of transformers' class names, by family.
+# Suffixes of transformers' class names, by family.
 _CLASS_NAMES: dict[str, Family] = {
     "ForMaskedLM": "encoder",
     "ForPreTraining": "encoder",
@@ -67,7 +67,7 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
 
 
 def refuse_other_class(kind: type, family: Family, name: str) -> None:
-    """Refuse a model in memory whose class has another head than its family's, or none.
+    """Refuse a model in memory whose class does not have its family's head.
 
     Raises:
         UserError: It does not predict tokens as its family does.

@@ -177,7 +177,7 @@ def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
 
 
 def _more_columns(cells: Iterable[CellSummary]) -> tuple[str, ...]:
-    """Return the metrics with a column of their own that any of the cells has."""
+    """Return the metrics with their own column that any of the cells has."""
     known = {name for cell in cells for name in cell.metrics}
     return tuple(name for name in MORE_COLUMNS if name in known)
 

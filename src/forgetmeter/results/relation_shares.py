@@ -12,7 +12,7 @@ from forgetmeter.runs.content.answers import Answers
 
 @dataclass(frozen=True, eq=False)
 class RelationShares:
-    """What the variants of a model forget of each relation of a task.
+    """Share of each relation of a task that a model's variants forget.
 
     Attributes:
         relations: The relations, in the order of the items.
@@ -28,7 +28,7 @@ class RelationShares:
 
 
 def relation_shares(answers: Answers) -> RelationShares | None:
-    """Count by relation; ``None`` without relations or without a baseline."""
+    """Return the shares of a task; ``None`` without relations or without a baseline."""
     if answers.baseline is None or not answers.relations:
         return None
     number = len(answers.relations)

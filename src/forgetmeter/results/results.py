@@ -85,7 +85,7 @@ class Results:
 
     @cached_property
     def variants(self) -> pd.DataFrame:
-        """One row per variant, without numbers until it has been made.
+        """One row per variant; its numbers are missing until it has been run.
 
         Columns: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``, the other numbers of
         ``Reached``, ``zeros.<role>``, and the recorded facts (``seconds`` ...).

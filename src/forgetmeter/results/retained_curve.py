@@ -58,7 +58,7 @@ class Knee:
 
 @dataclass(frozen=True)
 class RetainedCurve:
-    """What a method retains of a task in one scope, by level.
+    """Retained share of a task by level, for one method and scope.
 
     Attributes:
         method: The method with its options.

@@ -19,7 +19,7 @@ from forgetmeter.statistics.resampling import hull, totals_by_cluster
 
 @dataclass(frozen=True)
 class TaskStanding:
-    """What a recipe retains of one task.
+    """Retained share of one task under a recipe.
 
     Attributes:
         retained: Share of the known items that are still right, with its 95% interval.
@@ -35,12 +35,12 @@ class TaskStanding:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a recipe retains.
+    """Retained share of all tasks under a recipe.
 
     Attributes:
         retained: Mean retained share over the tasks, with its 95% interval.
         tasks: The retained share of each task.
-        behind: Mean of the best one's retained share minus this one's on the same items, with its 95% interval;
+        behind: Mean of the best recipe's retained share minus this one's on the same items, with its 95% interval;
             ``None`` for the best.
     """
 
@@ -119,7 +119,7 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
-    """Return the best one's retained share of a task minus another's, on the items that both answered."""
+    """Return the best recipe's retained share of a task minus another's, on the items that both answered."""
     answers = evidence.answers
     one, two = answers.recipes.index(best), answers.recipes.index(other)
     asked = answers.known & answers.paired[one] & answers.paired[two]

@@ -139,7 +139,7 @@ class MethodDeclaration:
         return found
 
     def values(self, step: Step) -> dict[str, OptionValue]:
-        """Return the values of all options: the step's, else the defaults."""
+        """Return the values of all options: those of the step, or the defaults."""
         return {name: option.default for name, option in self.options.items()} | dict(step.options)
 
     def _level_fits(self, step: Step) -> bool:

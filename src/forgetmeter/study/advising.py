@@ -27,9 +27,9 @@ from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.preset import PREFIX
 from forgetmeter.specs.recipe import BASELINE, Recipe
+from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.installed import InstalledVocabulary
-from forgetmeter.study.prospect import Finished, Prospect
-from forgetmeter.study.running import look_at, reader, run_prospect
+from forgetmeter.study.running import check_study, reader, run_checked
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
@@ -65,7 +65,7 @@ def advise(
     request: AdviceRequest,
     *,
     listener: Progress | None = None,
-    complete: Callable[[Prospect], Finished] = run_prospect,
+    complete: Callable[[CheckedStudy], Finished] = run_checked,
 ) -> Advice:
     """Find the recipe that retains most of a model's knowledge within a size budget.
 
@@ -85,7 +85,9 @@ def advise(
 
 
 class _Advising:
-    def __init__(self, request: AdviceRequest, listener: Progress, complete: Callable[[Prospect], Finished]) -> None:
+    def __init__(
+        self, request: AdviceRequest, listener: Progress, complete: Callable[[CheckedStudy], Finished]
+    ) -> None:
         self._request, self._listener, self._complete = request, listener, complete
         self._options = {
             "models": [request.model],
@@ -206,8 +208,8 @@ class _Advising:
     def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
         options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
         opened = {self._study.models[0]: checkpoint}
-        prospect = look_at(reader(options), progress=self._listener, data=self._request.data, opened=opened)
-        self._complete(prospect)
+        checked = check_study(reader(options), progress=self._listener, data=self._request.data, opened=opened)
+        self._complete(checked)
         found = open_run(location).standings(names)
         self._unusable.update(found.failures)
         if not found.ranked:

@@ -21,7 +21,7 @@ from forgetmeter.scoring.asked import unaskable
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.study.prospect import Prospect, valid_items
+from forgetmeter.study.checked_study import CheckedStudy, valid_items
 
 
 def open_checked(
@@ -63,52 +63,52 @@ def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> It
             yield f"recipes '{other}' and '{recipe}' have the same effect on every model of the study; keep only one"
 
 
-def execute(prospect: Prospect, progress: Progress, executor: Executor | None) -> None:
+def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None) -> None:
     """Run the missing cells of a study.
 
     Raises:
         UserError: A task's data or the device is missing; raised before any work.
     """
-    study, store = prospect.plan.study, prospect.store
-    tasks = askable_tasks(prospect, progress)
+    study, store = checked.plan.study, checked.store
+    tasks = askable_tasks(checked, progress)
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
-    store.open_study({**prospect.document, "methods": recorded_facts(study.recipes)})
+    store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
         store.write_items(task.description, valid_items(task))
-    work = Work(prospect.missing, tasks, prospect.checkpoints, study.evaluation, store)
+    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 
 
-def askable_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
+def askable_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """Load the tasks of missing cells, and check that each model supports them.
 
     Raises:
         UserError: A task's data or the device is missing, or a model does not support a task.
     """
-    resolve_device(prospect.plan.study.evaluation.device)
-    tasks = _load_tasks(prospect, progress)
-    _check_askable(prospect, tasks)
+    resolve_device(checked.plan.study.evaluation.device)
+    tasks = _load_tasks(checked, progress)
+    _check_askable(checked, tasks)
     return tasks
 
 
-def _check_askable(prospect: Prospect, tasks: Mapping[str, Task]) -> None:
+def _check_askable(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     problems = []
-    for model in dict.fromkeys(cell.variant.model for cell in prospect.missing):
-        checkpoint = prospect.checkpoints[model]
-        wanted = dict.fromkeys(cell.task for cell in prospect.missing if cell.variant.model == model)
+    for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
+        checkpoint = checked.checkpoints[model]
+        wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.model == model)
         reasons = {name: unaskable(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted}
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
     if problems:
         raise ManyUserError(problems)
 
 
-def _load_tasks(prospect: Prospect, progress: Progress) -> dict[str, Task]:
-    wanted = dict.fromkeys(cell.task for cell in prospect.missing)
+def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
+    wanted = dict.fromkeys(cell.task for cell in checked.missing)
     tasks, problems = {}, []
     for name in wanted:
         progress.stage(f"reading task {name}")
         try:
-            tasks[name] = load_task(name, limit=prospect.plan.study.evaluation.limit, data=prospect.data)
+            tasks[name] = load_task(name, limit=checked.plan.study.evaluation.limit, data=checked.data)
         except UserError as error:
             problems.append(str(error))
     if problems:

@@ -17,8 +17,8 @@ from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.probes.registry import is_declared
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, valid_items
 from forgetmeter.study.installed import InstalledVocabulary
-from forgetmeter.study.prospect import Finished, Prospect, prospect_of, valid_items
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
@@ -45,39 +45,39 @@ def run(
     Raises:
         UserError: The study is not valid; raised before any work.
     """
-    prospect = look_at(reader(study), progress=progress, data=data)
-    return run_prospect(prospect, progress=progress, executor=executor)
+    checked = check_study(reader(study), progress=progress, data=data)
+    return run_checked(checked, progress=progress, executor=executor)
 
 
-def run_prospect(prospect: Prospect, *, progress: Progress | None = None, executor: Executor | None = None) -> Finished:
+def run_checked(
+    checked: CheckedStudy, *, progress: Progress | None = None, executor: Executor | None = None
+) -> Finished:
     """Run the missing cells of a checked study.
 
     Raises:
         UserError: A task's data or the device is missing; raised before any work.
     """
-    if prospect.missing:
+    if checked.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
-        execute(prospect, progress or Progress(), executor)
-    places = {(cell.variant.id, cell.task): place for place, cell in enumerate(prospect.plan.cells)}
-    failures = tuple(
-        sorted(prospect.store.failures(), key=lambda one: places.get((one.variant, one.task), len(places)))
-    )
-    return Finished(prospect.plan.study.output, len(prospect.plan.cells), len(prospect.missing), failures)
+        execute(checked, progress or Progress(), executor)
+    places = {(cell.variant.id, cell.task): place for place, cell in enumerate(checked.plan.cells)}
+    failures = tuple(sorted(checked.store.failures(), key=lambda one: places.get((one.variant, one.task), len(places))))
+    return Finished(checked.plan.study.output, len(checked.plan.cells), len(checked.missing), failures)
 
 
-def check_tasks(prospect: Prospect, progress: Progress) -> None:
-    """Run the checks of tasks that ``run_prospect`` starts with; nothing is written.
+def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
+    """Run the checks of tasks that ``run_checked`` starts with; nothing is written.
 
     Raises:
         UserError: A task's data or the device is missing, or a model does not support a task.
     """
-    if prospect.missing:
+    if checked.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import askable_tasks
 
-        askable_tasks(prospect, progress)
+        askable_tasks(checked, progress)
 
 
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
@@ -91,13 +91,13 @@ def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     return study
 
 
-def look_at(
+def check_study(
     read: ReadStudy,
     *,
     progress: Progress | None = None,
     data: Path | None = None,
     opened: Mapping[ModelReference, Checkpoint] | None = None,
-) -> Prospect:
+) -> CheckedStudy:
     """Check a study and find its missing cells; writes nothing except converted models to the cache.
 
     A finished study is recognized by its stored copy, without heavy imports.
@@ -109,17 +109,17 @@ def look_at(
     if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
-    prospect = prospect_of(study, {model: locations[model] for model in study.models})
-    _check_finished_tasks(prospect, data)
+    checked = plan_study(study, {model: locations[model] for model in study.models})
+    _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
     from forgetmeter.study.preparing import open_checked
 
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
-    return replace(prospect, checkpoints=checkpoints, data=data)
+    return replace(checked, checkpoints=checkpoints, data=data)
 
 
-def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> Prospect | None:
-    """Return the prospect of a study if its run is complete; it was checked when the run started."""
+def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:
+    """Return a checked study if its run is complete; it was checked when the run started."""
     try:
         study = read(None)
         if not RunStore(study.output).has_study():
@@ -128,23 +128,23 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
             locations[model] = locations.get(model) or locate(model)
     except UserError:
         return None
-    prospect = prospect_of(study, {model: locations[model] for model in study.models})
-    if prospect.missing:
+    checked = plan_study(study, {model: locations[model] for model in study.models})
+    if checked.missing:
         return None
-    _check_finished_tasks(prospect, data)
-    return prospect
+    _check_finished_tasks(checked, data)
+    return checked
 
 
-def _check_finished_tasks(prospect: Prospect, data: Path | None) -> None:
-    """Check that the data of tasks without missing cells is still what was asked, where it can be read at once.
+def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
+    """Check that the data of tasks without missing cells is still the same, if it can be read without a download.
 
-    lm-eval's tasks, which take a download, are not compared, nor are tasks whose data has been removed.
+    lm-eval's tasks are not compared, nor are tasks whose data has been removed.
 
     Raises:
         UserError: A task's data changed since the run started, or cannot be read.
     """
-    study, missing = prospect.plan.study, {cell.task for cell in prospect.missing}
+    study, missing = checked.plan.study, {cell.task for cell in checked.missing}
     for name in study.tasks:
         if name not in missing and is_declared(name) and not task_problems(name, data=data):
             task = load_task(name, limit=study.evaluation.limit, data=data)
-            prospect.store.check_items(name, valid_items(task))
+            checked.store.check_items(name, valid_items(task))

@@ -42,7 +42,7 @@ def compressed(recipe: str, name: str = "llama") -> Compressed:
 
 
 def integers_of(weight: Weight) -> Tensor:
-    bare = weight.taken_out()
+    bare = weight.standalone()
     assert isinstance(bare, Int8Weight)
     return bare.integers
 
@@ -212,7 +212,7 @@ def test_parts_of_a_fused_layer_keep_their_forms() -> None:
     result = compressed("dynamic_int8:attention.query+l1_unstructured:attention:0.5", "gpt_neox")
     for matrix, weight in result.weights.items():
         is_query = matrix.role.part == "query"
-        assert isinstance(weight.taken_out(), Int8Weight) == is_query
+        assert isinstance(weight.standalone(), Int8Weight) == is_query
     assert result.reached.selected_zeros == round(0.5 * result.reached.selected_weights)
 
 

@@ -39,7 +39,7 @@ def test_all_parts_of_a_weight_are_that_weight_again() -> None:
     whole = DenseWeight(TENSOR)
     (unit,) = joined(parts_of(whole))
     assert unit.weight is whole
-    (again,) = joined(unit.apart(unit.weight).items())
+    (again,) = joined(unit.split(unit.weight).items())
     assert again.weight is whole
 
 
@@ -49,7 +49,7 @@ def test_some_parts_are_in_the_order_of_the_parameter() -> None:
     (unit,) = joined([value, query])
     assert unit.ranges == ((0, 2), (4, 8), (10, 12))
     assert unit.weight.values().tolist() == TENSOR[[0, 1, 4, 5, 6, 7, 10, 11]].tolist()
-    apart = unit.apart(unit.weight)
+    apart = unit.split(unit.weight)
     assert torch.equal(apart[QUERY].values(), TENSOR[[0, 1, 6, 7]])
     assert torch.equal(apart[VALUE].values(), TENSOR[[4, 5, 10, 11]])
 
@@ -77,7 +77,7 @@ def test_splitting_undoes_joining_for_any_interleaving(owners: list[int], chosen
     (unit,) = joined(weights.items())
     rows = [at for at, owner in enumerate(owners) if owner in chosen]
     assert torch.equal(unit.weight.values(), tensor.index_select(axis, torch.tensor(rows)))
-    for matrix, weight in unit.apart(unit.weight).items():
+    for matrix, weight in unit.split(unit.weight).items():
         assert torch.equal(weight.values(), weights[matrix].values())
 
 

@@ -71,9 +71,9 @@ def test_scales_per_output_unit_match_quantize_dynamic(make_loaded, logits, scop
 def test_parts_of_a_weight_with_scales_per_unit_are_its_rows():
     weight = quantize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), "per_channel")
     upper, lower = weight.part(0, ((0, 2), (5, 6))), weight.part(0, ((2, 5),))
-    assert upper.joins(lower)
-    assert not upper.joins(quantize(torch.ones(3, 4)))
-    whole = upper.together(0, [(((0, 2), (5, 6)), upper), (((2, 5),), lower)])
+    assert upper.can_join(lower)
+    assert not upper.can_join(quantize(torch.ones(3, 4)))
+    whole = upper.join(0, [(((0, 2), (5, 6)), upper), (((2, 5),), lower)])
     assert torch.equal(whole.values(), weight.values())
     assert torch.equal(weight.transposed().part(1, ((2, 5),)).values(), lower.values().t())
     assert torch.equal(upper.masked(torch.zeros(3, 4, dtype=torch.bool)).factors, upper.factors)

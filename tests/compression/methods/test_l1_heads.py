@@ -139,18 +139,18 @@ def test_each_layer_keeps_its_strongest_head() -> None:
 def test_heads_of_quantized_layers_stay_8_bit() -> None:
     result = Compressor(loaded("llama")).compressed(parse_recipe("dynamic_int8:attention+l1_heads:attention:0.5"))
     for weight in result.weights.values():
-        assert isinstance(weight.taken_out(), Int8Weight)
+        assert isinstance(weight.standalone(), Int8Weight)
     assert result.reached.selected_zeros >= 0.5 * result.reached.selected_weights
 
 
 @pytest.mark.parametrize(
     ("name", "recipe", "says"),
     [
-        ("bert", "l1_heads:attention:0.9", "would leave a layer without heads: of 8 heads in 2 attentions"),
+        ("bert", "l1_heads:attention:0.9", "would leave a layer without heads: 2 attention modules have 8 heads"),
         (
             "llama",
             "l1_heads:attention:0.75",
-            "each attention keeps one and at most 2 can be removed",
+            "each must keep one, so at most 2 can be removed",
         ),
         ("falcon_multi_query", "l1_heads:attention:0.5", "at most 0 can be removed; choose a level of at most 0 ("),
         ("bert", "l1_heads:overall:0.5", "bert.encoder.layer.0.intermediate.dense.weight is not part of one"),

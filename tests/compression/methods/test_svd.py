@@ -59,7 +59,7 @@ def test_pruned_afterwards_it_is_plain_and_quantized_it_is_quantized() -> None:
     compressor = Compressor(loaded)
     pruned = compressor.compressed(parse_recipe("svd:overall:0.5+l1_unstructured:overall:0.3"))
     for weight in pruned.weights.values():
-        bare = weight.taken_out()
+        bare = weight.standalone()
         assert not isinstance(bare, LowRankWeight)
     assert pruned.reached.selected_zeros == round(0.3 * pruned.reached.selected_weights)
     assert compressor.check(parse_recipe("svd:overall:0.5+dynamic_int8:overall")) == []

@@ -27,8 +27,7 @@ def shown(*entries: LedgerEntry, status: Status = "forgotten", width: int = 140)
 def test_the_first_lines_are_the_answer() -> None:
     lines = shown(entry("forgotten", "a", "a", "b")).splitlines()
     assert lines[3] == (
-        "Of 3 items that the original gets right, of 10, 2 are forgotten and 1 kept (33.3%). 3 gained, "
-        "4 wrong before and after."
+        "The original gets 3 of 10 items right: 2 are forgotten and 1 kept (33.3%). 3 gained, 4 wrong before and after."
     )
     assert lines[4].startswith("Whether they are lost or only displaced is unknown")
 
@@ -40,8 +39,8 @@ def test_missing_items_are_reported() -> None:
 
 
 def test_a_redundant_column_is_left_out() -> None:
-    assert "right answer, as before  now   rank" in shown(entry("forgotten", "London", "london", "b"))
-    assert "right answer, as now  before  " in shown(entry("gained", "a", "b", "a"), status="gained")
+    assert "right answer (= before)  now   rank" in shown(entry("forgotten", "London", "london", "b"))
+    assert "right answer (= now)  before  " in shown(entry("gained", "a", "b", "a"), status="gained")
     assert "right answer  before  now" in shown(entry("wrong", "a", "b", "c"), status="wrong")
 
 

@@ -85,7 +85,7 @@ def test_the_page_refers_to_nothing_external(page):
 
 
 def test_the_style_sheet_knows_every_colour_of_the_charts():
-    style = page_module._own("style.css")
+    style = page_module._resource("style.css")
     colours = {
         theme.INK,
         theme.MUTED,

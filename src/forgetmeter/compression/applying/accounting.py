@@ -79,7 +79,7 @@ def account_unit(unit: Unit, weight_bytes: Mapping[Matrix, int]) -> UnitAccount:
     """Count a unit in the form the last step left it in."""
     plain = sum(matrix.size * weight_bytes[matrix] for matrix in unit.matrices)
     return UnitAccount(
-        zeros={matrix: _zeros(part.values()) for matrix, part in unit.apart(unit.weight).items()},
+        zeros={matrix: _zeros(part.values()) for matrix, part in unit.split(unit.weight).items()},
         quantized_bytes=unit.weight.quantized_bytes(plain),
         smallest_bytes=unit.weight.smallest_bytes(plain),
         simulated=unit.weight.is_simulated,

@@ -125,7 +125,7 @@ class Compressor:
         for unit, weight in unit_by_unit(
             units, prepare, step, model=self._loaded.name, stored=self._loaded.weight_bytes
         ):
-            done.update(unit.apart(weight))
+            done.update(unit.split(weight))
         return done
 
     def _shared(self, step: Step, units: Sequence[Unit]) -> AtLevel:
@@ -174,7 +174,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     Args:
         loaded: The model.
         recipe: The recipe, as a value or as text, such as ``l1_unstructured:overall:0.5``.
-        seed: For random methods.
+        seed: Seed of random methods.
         calibration: Inputs for methods that need activations, such as ``[{"input_ids": ids}]``.
 
     Raises:

@@ -68,7 +68,7 @@ class Unit:
         """Return a unit that belongs to no model, stored as in a linear layer, to use a method on its own."""
         return cls((Matrix("weight", Role("unknown"), weight.shape, "decoder"),), weight)
 
-    def apart(self, weight: Weight) -> dict[Matrix, Weight]:
+    def split(self, weight: Weight) -> dict[Matrix, Weight]:
         """Split a weight of this unit's shape, such as its compressed weight, by matrix, without a copy."""
         if len(self.matrices) == 1:
             return {self.matrices[0]: weight}
@@ -93,7 +93,7 @@ def _by_form(parts: Sequence[tuple[Matrix, Weight]]) -> list[list[tuple[Matrix, 
     groups: list[list[tuple[Matrix, Weight]]] = []
     for matrix, weight in parts:
         for group in groups:
-            if group[0][1].joins(weight) or weight.joins(group[0][1]):
+            if group[0][1].can_join(weight) or weight.can_join(group[0][1]):
                 group.append((matrix, weight))
                 break
         else:
@@ -108,7 +108,7 @@ def _unit(parts: Sequence[tuple[Matrix, Weight]]) -> Unit:
     if one is not None:
         return Unit(matrices, one.on_its_own() if isinstance(one, PartWeight) else one)
     axis = matrices[0].axis or 0
-    return Unit(matrices, weights[0].together(axis, list(zip(_positions(matrices), weights, strict=True))))
+    return Unit(matrices, weights[0].join(axis, list(zip(_positions(matrices), weights, strict=True))))
 
 
 def _of_one_whole(weights: Sequence[Weight]) -> Weight | None:

@@ -48,13 +48,13 @@ class CastWeight(Weight):
         """Return some of the weights."""
         return CastWeight(self.stored.part(axis, ranges))
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether the other has the same 16-bit dtype."""
-        return isinstance(other, CastWeight) and self.stored.joins(other.stored)
+        return isinstance(other, CastWeight) and self.stored.can_join(other.stored)
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> CastWeight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> CastWeight:
         """Return a new tensor."""
-        return CastWeight(self.stored.together(axis, parts))
+        return CastWeight(self.stored.join(axis, parts))
 
     def transposed(self) -> CastWeight:
         """Return a contiguous copy."""

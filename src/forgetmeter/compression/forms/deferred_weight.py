@@ -61,19 +61,19 @@ class DeferredWeight(Weight):
         """Return a lazily loaded part."""
         return DeferredWeight(self.meta.part(axis, ranges), lambda: self.load().part(axis, ranges))
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether the loaded weight joins the other."""
-        return self.meta.joins(_meta(other))
+        return self.meta.can_join(_meta(other))
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DeferredWeight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DeferredWeight:
         """Return a whole that is joined on access."""
         meta = [(ranges, _meta(part)) for ranges, part in parts]
 
         def load() -> Weight:
             loaded = [(ranges, part.loaded()) for ranges, part in parts]
-            return loaded[0][1].together(axis, loaded)
+            return loaded[0][1].join(axis, loaded)
 
-        return DeferredWeight(meta[0][1].together(axis, meta), load)
+        return DeferredWeight(meta[0][1].join(axis, meta), load)
 
     def transposed(self) -> DeferredWeight:
         """Return the other orientation, loaded on access."""
@@ -91,5 +91,5 @@ def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
 
 
 def _meta(weight: Weight) -> Weight:
-    own = weight.taken_out()
+    own = weight.standalone()
     return own.meta if isinstance(own, DeferredWeight) else own

@@ -54,11 +54,11 @@ class DroppedWeight(Weight):
         """Return a part, which is dropped too."""
         return DroppedWeight((*self.size[:axis], count(ranges), *self.size[axis + 1 :]), self.dtype)
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether the other is dropped too."""
         return isinstance(other, DroppedWeight)
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DroppedWeight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DroppedWeight:
         """Return the whole, which is dropped too."""
         length = sum(count(ranges) for ranges, _ in parts)
         return DroppedWeight((*self.size[:axis], length, *self.size[axis + 1 :]), self.dtype)

@@ -80,7 +80,7 @@ class Int8Weight(Weight):
         factors = self.factors if self.factors.shape[axis] == 1 else cut(self.factors, axis, ranges)
         return Int8Weight(cut(self.integers, axis, ranges), factors)
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether both have the same single scale, or both have one scale per output unit."""
         if not isinstance(other, Int8Weight):
             return False
@@ -88,7 +88,7 @@ class Int8Weight(Weight):
             return self.factors.shape == other.factors.shape and bool((self.factors == other.factors).all())
         return self._output_axis() == other._output_axis()
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
         """Return all integers with their scales."""
         bare = [(ranges, _bare(part)) for ranges, part in parts]
         integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
@@ -105,7 +105,7 @@ class Int8Weight(Weight):
 
 
 def _bare(weight: Weight) -> Int8Weight:
-    bare = weight.taken_out()
+    bare = weight.standalone()
     assert isinstance(bare, Int8Weight)
     return bare
 

@@ -54,11 +54,11 @@ class LowRankWeight(Weight):
         """Return some output units; their rank cannot be larger."""
         return LowRankWeight(cut(self.product, axis, ranges), self.rank)
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether it is the same weight: joining two low-rank matrices raises the rank."""
         return other is self
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
         """Return dense weights."""
         return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
 

@@ -59,7 +59,7 @@ class RoundedWeight(Weight):
         """Return some output units with their scales."""
         return self._with(cut(self.integers, axis, ranges), cut(self.factors, axis, ranges))
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether the other has the same bit width and number of groups per output unit."""
         return (
             isinstance(other, RoundedWeight)
@@ -67,7 +67,7 @@ class RoundedWeight(Weight):
             and other.factors.shape[self.input_axis] == self.factors.shape[self.input_axis]
         )
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> RoundedWeight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> RoundedWeight:
         """Return all output units with their scales."""
         bare = [(ranges, _bare(part)) for ranges, part in parts]
         integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
@@ -83,6 +83,6 @@ class RoundedWeight(Weight):
 
 
 def _bare(weight: Weight) -> RoundedWeight:
-    bare = weight.taken_out()
+    bare = weight.standalone()
     assert isinstance(bare, RoundedWeight)
     return bare

@@ -64,14 +64,14 @@ class TorchaoWeight(Weight):
         """Return dense weights, since torchao's tensors are whole layers."""
         return DenseWeight(cut(self.values(), axis, ranges))
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether it is the same weight."""
         return other is self
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
         """Return dense weights."""
-        plain = [(ranges, part.taken_out()) for ranges, part in parts]
-        return DenseWeight(plain[0][1].values()).together(axis, plain)
+        plain = [(ranges, part.standalone()) for ranges, part in parts]
+        return DenseWeight(plain[0][1].values()).join(axis, plain)
 
     def parameter(self, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
         """Return torchao's tensor; ``dtype`` is ignored."""

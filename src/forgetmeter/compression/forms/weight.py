@@ -72,11 +72,11 @@ class Weight(Protocol):
         """Return the weights at some indices of an axis, in the same form if possible."""
         ...
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether this weight and another can be joined into one of this form without changing either."""
         ...
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
         """Join parts into one weight; each of them joins this one, and their ranges cover the axis once."""
         ...
 
@@ -84,7 +84,7 @@ class Weight(Protocol):
         """Return the weight with its last two axes swapped, as between ``Conv1D`` and ``nn.Linear``."""
         ...
 
-    def taken_out(self) -> Weight:
+    def standalone(self) -> Weight:
         """Return a standalone weight: itself, unless it is part of another weight."""
         return self
 
@@ -153,11 +153,11 @@ class DenseWeight(Weight):
         """Return a view of one range, or a copy of several."""
         return DenseWeight(cut(self.tensor, axis, ranges))
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether the other is dense and has the same dtype."""
         return isinstance(other, DenseWeight) and other.tensor.dtype == self.tensor.dtype
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DenseWeight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DenseWeight:
         """Return a new tensor."""
         return DenseWeight(assembled(axis, [(ranges, part.values()) for ranges, part in parts]))
 
@@ -205,9 +205,9 @@ class PartWeight(Weight):
     @property
     def shape(self) -> tuple[int, ...]:
         """The part's shape."""
-        return self.taken_out().shape
+        return self.standalone().shape
 
-    def taken_out(self) -> Weight:
+    def standalone(self) -> Weight:
         """Return the part as a standalone weight in the form of the whole."""
         return self.whole.part(self.axis, self.ranges)
 
@@ -215,23 +215,23 @@ class PartWeight(Weight):
         """Return a weight in the form of the whole; part of a dense weight stays a part, to avoid a copy."""
         if count(self.ranges) == self.whole.shape[self.axis]:
             return self.whole
-        return self if isinstance(self.whole, DenseWeight) else self.taken_out()
+        return self if isinstance(self.whole, DenseWeight) else self.standalone()
 
     def loaded(self) -> Weight:
         """Return the loaded part if the whole is deferred."""
-        return self.taken_out().loaded() if self.is_deferred else self
+        return self.standalone().loaded() if self.is_deferred else self
 
     def smallest_bytes(self, plain_bytes: int) -> int:
         """Return the bytes of the part alone."""
-        return self.taken_out().smallest_bytes(plain_bytes)
+        return self.standalone().smallest_bytes(plain_bytes)
 
     def values(self) -> Tensor:
         """Return a view or a copy; must not be changed."""
-        return self.taken_out().values()
+        return self.standalone().values()
 
     def masked(self, keep: Tensor) -> Weight:
         """Return a standalone weight."""
-        return self.taken_out().masked(keep)
+        return self.standalone().masked(keep)
 
     def bits(self) -> int:
         """Return the bits of the whole."""
@@ -239,23 +239,23 @@ class PartWeight(Weight):
 
     def scales(self) -> int:
         """Return the number of scales of the part alone."""
-        return self.taken_out().scales()
+        return self.standalone().scales()
 
     def part(self, axis: int, ranges: Ranges) -> Weight:
         """Return a part of the part."""
-        return self.taken_out().part(axis, ranges)
+        return self.standalone().part(axis, ranges)
 
-    def joins(self, other: Weight) -> bool:
+    def can_join(self, other: Weight) -> bool:
         """Whether the whole joins the other."""
-        return self.whole.joins(other.whole if isinstance(other, PartWeight) else other)
+        return self.whole.can_join(other.whole if isinstance(other, PartWeight) else other)
 
-    def together(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
+    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Weight:
         """Return a weight in the form of the whole."""
-        return self.whole.together(axis, parts)
+        return self.whole.join(axis, parts)
 
     def transposed(self) -> Weight:
         """Return a standalone weight."""
-        return self.taken_out().transposed()
+        return self.standalone().transposed()
 
 
 def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:

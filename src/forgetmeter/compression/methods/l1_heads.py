@@ -109,15 +109,15 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
         most = total - len(pool)
         if round(level * total) > most:
             yield (
-                f"l1_heads at level {level:g} would leave a layer without heads: of {total} heads in {len(pool)} "
-                f"attentions, each attention keeps one and at most {most} can be removed; choose a level of at most "
+                f"l1_heads at level {level:g} would leave a layer without heads: {len(pool)} attention modules have "
+                f"{total} heads and each must keep one, so at most {most} can be removed; choose a level of at most "
                 f"{int(1000 * most / total) / 1000:g} (query heads that share a key and a value count as one)"
             )
             return
 
 
 def _scores(unit: Unit, groups: Mapping[Attention, int]) -> Iterator[tuple[Group, float]]:
-    for matrix, weight in unit.apart(unit.weight).items():
+    for matrix, weight in unit.split(unit.weight).items():
         values = _by_head(matrix, unit.turned(weight.values()), groups[_attention(matrix)])
         for index, score in enumerate(values.abs().sum(dim=(1, 2), dtype=torch.float64).tolist()):
             yield (_attention(matrix), index), score

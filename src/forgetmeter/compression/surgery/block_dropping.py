@@ -56,12 +56,12 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     for config, count in _counts(model, path, len(old)):
         _set(config, count, len(kept), undoing)
     for config in _configs(model, path):
-        for setting, value in settings_of_what_is_left(vars(config), len(old), kept).items():
+        for setting, value in remaining_settings(vars(config), len(old), kept).items():
             _set(config, setting, value, undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
 
 
-def settings_of_what_is_left(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
+def remaining_settings(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
     """Return the per-block settings of a configuration that change, updated for the remaining blocks.
 
     These are lists with one entry per block, lists of block numbers, the number of dense blocks at the beginning, and

@@ -44,7 +44,7 @@ def retained_figures(curves: Sequence[RetainedCurve], chance: float | None, alon
         if number > 1
     ]
     for scope in dict.fromkeys(curve.scope for curve in curves if scopes[curve.method] == 1):
-        # Methods with a figure of their own are repeated here for comparison.
+        # Methods with their own figure are repeated here for comparison.
         same = tuple(curve for curve in curves if curve.scope == scope)
         groups.append(_Group(scope, same, "method") if len(same) > 1 else _Group(same[0].method, same, "scope"))
     return [_figure(group, chance, along, is_only=len(groups) == 1) for group in groups]

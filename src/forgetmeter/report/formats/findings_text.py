@@ -19,10 +19,10 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
     "not tested": ("– not tested", "dim"),
 }
 _HOW_TO_READ = (
-    "Effects are in points (hundredths), with their 95% interval; above zero is as claimed, unless another threshold "
-    "is given. A verdict needs the whole interval on one side and p (Holm) below 0.05, corrected for all claims and "
-    "models tested in this run; if all resamples of the items are equal, there is no interval. docs/findings.md has "
-    "the formulas; --json has tests and recipes."
+    "Effects are in points (hundredths), with their 95% interval; positive values support the claim, unless another "
+    "threshold is given. A verdict needs the whole interval on one side and p (Holm) below 0.05, corrected for all "
+    "claims and models tested in this run; if all resamples of the items are equal, there is no interval. "
+    "docs/findings.md has the formulas; --json has tests and recipes."
 )
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.distinct_answers import distinct_answers
 from forgetmeter.report.words.numbers import MISSING, count, percent
-from forgetmeter.report.words.told_apart import told_apart
 from forgetmeter.results.ledger import ENOUGH_CHOICES, TOP, Fate, Ledger, LedgerCount, LedgerEntry, Status
 
 _COUNTED = (
@@ -68,9 +68,9 @@ def _answer(ledger: Ledger) -> Text:
     if not known:
         text.append(f"The original gets none of {count(total.items)} items right, so there is nothing to forget.\n")
     else:
-        text.append("Of ")
+        text.append("The original gets ")
         text.append(count(known), "bold")
-        text.append(f" items that the original gets right, of {count(total.items)}, ")
+        text.append(f" of {count(total.items)} items right: ")
         text.append(f"{count(total.forgotten)} {'is' if total.forgotten == 1 else 'are'} forgotten", "bold red")
         text.append(" and ")
         text.append(f"{count(total.kept)} kept", "bold green")
@@ -119,10 +119,10 @@ def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width:
     has_blanks = any("___" in entry.statement for entry in shown)
     # The end of a long question identifies it best, but the beginning of a sentence with a blank.
     columns = [Column("question", cut="end" if has_blanks else "start")]
-    texts = [told_apart((entry.gold, entry.before, entry.after)) for entry in shown]
+    texts = [distinct_answers((entry.gold, entry.before, entry.after)) for entry in shown]
     rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, texts, strict=True)]
     same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
-    as_well = {(True, False): ", as before", (False, True): ", as now", (True, True): ", as before and now"}
+    as_well = {(True, False): " (= before)", (False, True): " (= now)", (True, True): " (= before and now)"}
     columns.append(Column("right answer" + as_well.get((same_before, same_after), "")))
     for heading, is_same, place in (("before", same_before, 1), ("now", same_after, 2)):
         if not is_same:

@@ -14,7 +14,7 @@ from forgetmeter.report.table import Table, Term
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.results.summary import Summary
 
-_WIDTH_OF_A_FILE = 100
+_WIDTH_WITHOUT_TERMINAL = 100
 
 
 def show_text(summary: Summary, *, width: int | None = None) -> str:
@@ -38,7 +38,7 @@ def shifts_text(summary: Summary, *, width: int | None = None) -> Text:
 
 
 def _styled(whole: Sequence[Table], terms: Sequence[Term], said: Sequence[str], width: int | None) -> Text:
-    room = width or shutil.get_terminal_size((_WIDTH_OF_A_FILE, 24)).columns
+    room = width or shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns
     shown, left_out = _fitting(whole, room)
     notes = [*said, *left_out]
     text = Text()
@@ -69,7 +69,7 @@ def _fitting(whole: Sequence[Table], room: int) -> tuple[list[Table], list[str]]
         else:
             shown.append(table)
     names = ", ".join(dict.fromkeys(gone))
-    return shown, [f"Left out for lack of space: {names}; use a wider terminal or another --format."] if gone else []
+    return shown, [f"Omitted for lack of space: {names}; use a wider terminal or another --format."] if gone else []
 
 
 def _title(table: Table, room: int) -> Text:

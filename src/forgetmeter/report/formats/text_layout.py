@@ -119,7 +119,7 @@ def _column(name: str, values: Iterable[str]) -> Column:
 
 
 def _arranged(row: Row, interval: Interval) -> Row:
-    """Return a row, with its first value's interval on a line of its own if it goes below."""
+    """Return a row, with its first value's interval on a separate line if it goes below."""
     if interval == "beside" or not row.cells:
         return row
     return replace(row, cells=(row.cells[0].replace(" [", "\n[", 1), *row.cells[1:]))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.report.words.told_apart import told_apart
+from forgetmeter.report.words.distinct_answers import distinct_answers
 
 Given = tuple[list[str], NDArray[np.int64]]
 """Distinct texts, and for each item the index of its text."""
@@ -48,5 +48,5 @@ class LongAnswers:
         if item not in self._shortened:
             answers = list(self._given[item])
             is_long = any(len(each) > self._longest for each in answers)
-            self._shortened[item] = dict(zip(answers, told_apart(answers), strict=True)) if is_long else {}
+            self._shortened[item] = dict(zip(answers, distinct_answers(answers), strict=True)) if is_long else {}
         return self._shortened[item]

@@ -30,7 +30,7 @@ from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 
-_OWN = "forgetmeter.report.html"
+_PACKAGE = "forgetmeter.report.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class PageContent:
 def render_page(content: PageContent) -> str:
     """Return the whole document."""
     environment = Environment(
-        loader=PackageLoader(_OWN, "."),
+        loader=PackageLoader(_PACKAGE, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -74,11 +74,11 @@ def render_page(content: PageContent) -> str:
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
     hero, shifts = _hero(content), shift_tables(content.summary)
-    theme, script = _own("theme.js"), _own("page.js")
+    theme, script = _resource("theme.js"), _resource("page.js")
     page = environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
         location=content.run.location,
-        style=Markup(_own("style.css")),
+        style=Markup(_resource("style.css")),
         theme_script=Markup(theme),
         page_script=Markup(script),
         policy=_policy(theme, script),
@@ -114,7 +114,7 @@ class _Drawings:
 
 
 def _hero(content: PageContent) -> tuple[TaskFigures, ...]:
-    """Return the chart per model for the first screen: of the first task that a baseline knows something about."""
+    """Return one chart per model for the first screen, of the first task that a baseline knows anything about."""
     known = {each.task for each in content.headlines if each.has_knowledge}
     groups = sorted(content.figures.level, key=lambda group: group.task not in known)
     if not groups:
@@ -141,8 +141,8 @@ def _by_model(headlines: Sequence[Headline]) -> dict[str, list[Headline]]:
     return found
 
 
-def _own(name: str) -> str:
-    return (files(_OWN) / name).read_text(encoding="utf-8")
+def _resource(name: str) -> str:
+    return (files(_PACKAGE) / name).read_text(encoding="utf-8")
 
 
 def _policy(*scripts: str) -> str:

@@ -89,10 +89,10 @@ def _is_guessing(task: TaskSummary, baseline: CellSummary) -> bool:
 
 def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
     noun = things(task.task, baseline.items)
-    verb = "knows" if noun.startswith("fact") else "gets right"
     amount = share_or_all_but(known, baseline.items)
     of = "" if label.startswith(noun) else f" of {label}"
-    said = f"It {verb} {amount} of {count(baseline.items)} {noun}{of}"
+    whole = f"{amount} of {count(baseline.items)} {noun}{of}"
+    said = f"It knows {whole}" if noun.startswith("fact") else f"It answers {whole} correctly"
     if known and _is_guessing(task, baseline):
         return f"{said}, which is no better than guessing ({percent(task.chance)})."
     return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."

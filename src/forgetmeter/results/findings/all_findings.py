@@ -30,7 +30,7 @@ FINDINGS = (
     accuracy_hides_flips,
     rare_facts_first,
 )
-"""The paper's four findings (the fourth in two halves), then those of related work."""
+"""The paper's four findings (the fourth in two parts), then those of related work."""
 
 
 def find(run: Run, summary: Summary) -> tuple[Finding, ...]:

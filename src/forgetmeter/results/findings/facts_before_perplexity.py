@@ -22,7 +22,7 @@ CLAIM = Claim(
     question="Is a tenth of the facts forgotten at a lower pruning level than the one that raises perplexity by 10%?",
     test="Level at which perplexity is 1.1 times the baseline's, minus level at which 0.9 of the facts are retained, "
     "both interpolated linearly between measured levels; the last level if never reached. The mean over curves. "
-    "Perplexity has no interval of its own here.",
+    "Perplexity itself has no interval here.",
     unit="level",
 )
 

@@ -10,22 +10,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forgetmeter.report.html.long_answers import LongAnswers
-from forgetmeter.report.words.told_apart import told_apart
+from forgetmeter.report.words.distinct_answers import distinct_answers
 
 BEGINNING = "Provide the guinea pig with a cage full of bedding made of ripped "
 
 
 def test_a_long_shared_beginning_is_left_out() -> None:
-    assert told_apart([BEGINNING + "paper.", BEGINNING + "jeans."]) == ["…paper.", "…jeans."]
-    assert told_apart(["red paint", "red brush"]) == ["red paint", "red brush"]
-    assert told_apart([BEGINNING, BEGINNING]) == [BEGINNING.strip()] * 2
+    assert distinct_answers([BEGINNING + "paper.", BEGINNING + "jeans."]) == ["…paper.", "…jeans."]
+    assert distinct_answers(["red paint", "red brush"]) == ["red paint", "red brush"]
+    assert distinct_answers([BEGINNING, BEGINNING]) == [BEGINNING.strip()] * 2
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 @example(["0000000000000000000 0", "", "0"])
 @example([BEGINNING + "paper", BEGINNING.strip(), BEGINNING + "paper strips"])
 def test_different_answers_stay_different(answers: list[str]) -> None:
-    told = told_apart(answers)
+    told = distinct_answers(answers)
     assert len(set(told)) == len({" ".join(each.split()) for each in answers})
 
 

@@ -8,7 +8,7 @@ from os.path import commonprefix
 _LONG_BEGINNING = 20
 
 
-def told_apart(answers: Sequence[str]) -> list[str]:
+def distinct_answers(answers: Sequence[str]) -> list[str]:
     """Return answers as one line each, without a long common beginning unless all are equal.
 
     Args:

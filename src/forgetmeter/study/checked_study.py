@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prospect:
+class CheckedStudy:
     """A checked study, ready to run.
 
     Attributes:
@@ -60,11 +60,11 @@ class Finished:
 
 
 def valid_items(task: Task) -> list[Item]:
-    """Return the items to store: those that no model can be asked must not count for the rate of guessing."""
+    """Return the items to store: those that no model can be scored on must not count in the rate of guessing."""
     return [item for item in task.items if item.problem is None]
 
 
-def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> Prospect:
+def plan_study(study: Study, locations: Mapping[ModelReference, Location]) -> CheckedStudy:
     """Plan a study, and find its missing cells.
 
     Raises:
@@ -80,4 +80,4 @@ def prospect_of(study: Study, locations: Mapping[ModelReference, Location]) -> P
         for cell in plan.cells
         if not (store.is_done(cell) and store.has_records(cell)) or store.needs_noise(cell, is_wanted=wants_noise)
     )
-    return Prospect(plan, missing, document, store)
+    return CheckedStudy(plan, missing, document, store)
