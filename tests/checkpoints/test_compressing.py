@@ -22,7 +22,7 @@ import forgetmeter
 from forgetmeter.checkpoints.companions import source_facts
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import Compressor
-from forgetmeter.compression.table import method_names
+from forgetmeter.compression.registry import method_names
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.recipe import parse_recipe
 

@@ -1,6 +1,6 @@
 """A plug-in method is treated like a built-in one in lists, findings, charts, sentences and advice.
 
-Covers ``compression.table`` and ``study.candidate_sizes``.
+Covers ``compression.registry`` and ``study.candidate_sizes``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from forgetmeter.cli.main import app
-from forgetmeter.compression import table
+from forgetmeter.compression import registry
 from forgetmeter.executors.executor import Progress
 from forgetmeter.report.retained_grid import retained_grids
 from forgetmeter.report.run_figures import run_figures
@@ -85,7 +85,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.Monke
     folder = tmp_path_factory.mktemp("plug-in")
     (folder / "squares_plug_in.py").write_text(PRUNING)
     (folder / "coarse_plug_in.py").write_text(QUANTIZING)
-    entries = tuple(EntryPoint(name, f"{name}_plug_in:METHOD", table.METHODS.group) for name in ("coarse", "squares"))
+    entries = tuple(
+        EntryPoint(name, f"{name}_plug_in:METHOD", registry.METHODS.group) for name in ("coarse", "squares")
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         patch.setattr(PLUG_INS, lambda _group: entries)
@@ -156,8 +158,8 @@ def test_advice_tries_its_declared_levels(installed: pytest.MonkeyPatch, tmp_pat
 
 def test_a_plug_in_that_does_not_load_does_not_prevent_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PLUG_INS, lambda group: (EntryPoint("gone", "no_such_module:METHOD", group),))
-    assert list(table.advised_plug_ins()) == []
+    assert list(registry.advised_plug_ins()) == []
 
 
 def test_the_table_for_earlier_runs_is_what_the_built_in_methods_declare() -> None:
-    assert {name: table.load_method(name).declaration.facts for name in table.METHODS.built_in} == EARLIER
+    assert {name: registry.load_method(name).declaration.facts for name in registry.METHODS.built_in} == EARLIER

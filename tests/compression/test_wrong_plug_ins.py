@@ -48,8 +48,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Method], None]:
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        (pruning(lambda tensor: torch.full(tensor.shape, 0.5)), r"must give a mask of bool .* it gave torch\.float32"),
-        (pruning(lambda tensor: torch.zeros(tensor.shape, dtype=torch.int64)), r"it gave torch\.int64"),
+        (
+            pruning(lambda tensor: torch.full(tensor.shape, 0.5)),
+            r"must return a bool mask .* it returned torch\.float32",
+        ),
+        (pruning(lambda tensor: torch.zeros(tensor.shape, dtype=torch.int64)), r"it returned torch\.int64"),
         (pruning(lambda tensor: torch.ones(len(tensor), 1, dtype=torch.bool)), r"of shape \(32, 1\)"),
         (transforming(lambda tensor: tensor * 0), "must make a Weight of .*, not a Tensor"),
         (transforming(lambda _: None), "must make a Weight of .*, not a NoneType"),

@@ -32,7 +32,7 @@ from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
-from forgetmeter.compression.table import load_method
+from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.model_files import TOKENIZER_FILES

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.compression.applying.step import prepared, selected_units
 from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.compression.surgery.untying import declare_untied
-from forgetmeter.compression.table import load_method
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Block, Matrix
 

@@ -18,7 +18,7 @@ from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.forms.weight import DenseWeight, by_matrix
-from forgetmeter.compression.table import load_method
+from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.specs.recipe import Recipe
 

@@ -43,7 +43,7 @@ list_app = typer.Typer(
 def list_methods() -> None:
     """Compression methods: parameters, sources, and the models and scopes they support."""
     # Importing torch takes a second; the other lists need not wait.
-    from forgetmeter.compression.table import load_method, method_names
+    from forgetmeter.compression.registry import load_method, method_names
 
     for name in method_names():
         typer.echo(method_text(load_method(name).declaration))

@@ -139,7 +139,7 @@ class _Advising:
     def _checked(self) -> tuple[Study, Location]:
         locations: dict[ModelReference, Location] = {}
         # Imports torch, which takes a second; errors in the options are reported before.
-        from forgetmeter.compression.table import advised_plug_ins
+        from forgetmeter.compression.registry import advised_plug_ins
 
         vocabulary = InstalledVocabulary(self._request.data, locations)
         recipes = list(self._request.recipes or (CANDIDATES, *advised_plug_ins()))

@@ -26,7 +26,7 @@ class InstalledVocabulary:
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check the method, level and options of each step."""
         # Imports torch, which takes a second and is not needed for a finished study or a missing file.
-        from forgetmeter.compression.table import load_method
+        from forgetmeter.compression.registry import load_method
 
         found: list[str] = []
         for step in recipe.steps:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
-from forgetmeter.compression.table import recorded_facts
+from forgetmeter.compression.registry import recorded_facts
 from forgetmeter.config.study import Study
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work

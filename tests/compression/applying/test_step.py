@@ -14,7 +14,7 @@ from forgetmeter.compression.applying.recipe_problems import meaning, recipe_pro
 from forgetmeter.compression.applying.step import is_unchanged
 from forgetmeter.compression.forms.low_rank_weight import LowRankWeight
 from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.table import METHODS, load_method
+from forgetmeter.compression.registry import METHODS, load_method
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map

@@ -20,8 +20,8 @@ from forgetmeter.compression.applying.step import prepared, selected_units, unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.compression.method import AtLevel
+from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
-from forgetmeter.compression.table import load_method
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map

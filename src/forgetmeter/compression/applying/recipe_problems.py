@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forgetmeter.compression.method import Method
-from forgetmeter.compression.table import load_method
+from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step

@@ -12,7 +12,7 @@ from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.method import AtLevel, Method
 from forgetmeter.compression.ranking.magnitude_bits import pieces_with
-from forgetmeter.compression.table import load_method
+from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError
 from forgetmeter.specs.recipe import Step
 from forgetmeter.specs.role import Matrix

@@ -1,4 +1,4 @@
-"""The table of compression methods: built-in ones and plug-ins."""
+"""The registry of compression methods: built-in ones and plug-ins."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The table of compression methods, built-in and from plug-ins.
+"""The registry of compression methods, built-in and from plug-ins.
 
-Covers ``compression.table`` and ``compression.method``.
+Covers ``compression.registry`` and ``compression.method``.
 """
 
 import sys
@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from forgetmeter.compression import table
+from forgetmeter.compression import registry
 from forgetmeter.compression.method import MatrixMethod
 from forgetmeter.compression.methods import l1_unstructured
 from forgetmeter.errors import UserError
@@ -26,47 +26,47 @@ def plug_in(monkeypatch):
             MethodDeclaration(declared, "s", "r", "none"), lambda weight, _level, _options: weight
         )
         monkeypatch.setitem(sys.modules, "plug_in_for_tests", module)
-        found = [EntryPoint(name, target, table.METHODS.group)]
+        found = [EntryPoint(name, target, registry.METHODS.group)]
         monkeypatch.setattr("forgetmeter.specs.registry.plug_ins", lambda _group: tuple(found))
         return module.METHOD
 
     return declare
 
 
-def test_built_in_methods_are_found_and_named_as_in_the_table():
-    assert {"l1_unstructured", "dynamic_int8"} <= set(table.method_names())
-    assert table.load_method("l1_unstructured") is l1_unstructured.METHOD
-    for name in table.METHODS.built_in:
-        assert table.load_method(name).declaration.name == name
+def test_built_in_methods_are_found_and_named_as_in_the_registry():
+    assert {"l1_unstructured", "dynamic_int8"} <= set(registry.method_names())
+    assert registry.load_method("l1_unstructured") is l1_unstructured.METHOD
+    for name in registry.METHODS.built_in:
+        assert registry.load_method(name).declaration.name == name
 
 
 def test_an_unknown_name_gets_the_nearest_and_the_allowed():
     with pytest.raises(UserError, match=r"unknown method 'l1_unstructred'; did you mean 'l1_unstructured'\?"):
-        table.load_method("l1_unstructred")
+        registry.load_method("l1_unstructred")
 
 
 def test_a_plug_in_is_listed_and_loaded(plug_in):
     method = plug_in("mine")
-    assert table.method_names() == (*sorted(table.METHODS.built_in), "mine")
-    assert table.load_method("mine") is method
+    assert registry.method_names() == (*sorted(registry.METHODS.built_in), "mine")
+    assert registry.load_method("mine") is method
 
 
 def test_listing_loads_no_plug_in(plug_in):
     plug_in("mine", target="no_such_module_at_all:METHOD")
-    assert "mine" in table.method_names()
+    assert "mine" in registry.method_names()
     with pytest.raises(UserError, match="fails: ModuleNotFoundError: No module named 'no_such_module_at_all'"):
-        table.load_method("mine")
+        registry.load_method("mine")
 
 
 def test_a_plug_in_cannot_take_the_name_of_a_built_in_method(plug_in):
     plug_in("dynamic_int8")
     with pytest.raises(UserError, match=r"'dynamic_int8', which is the name of forgetmeter\.compress"):
-        table.method_names()
+        registry.method_names()
     with pytest.raises(UserError, match="give it another name"):
-        table.load_method("l1_unstructured")
+        registry.load_method("l1_unstructured")
 
 
 def test_a_plug_in_must_go_by_the_name_it_declares(plug_in):
     plug_in("mine", declared="yours")
     with pytest.raises(UserError, match="calls itself 'yours'"):
-        table.load_method("mine")
+        registry.load_method("mine")
