@@ -19,4 +19,4 @@ def test_it_has_the_numbers_and_the_command_that_makes_the_standard(family: str,
     numbers = ("2,683", "99.8%", "75.1%", "123,456", "7,890", "1,100,000", "60 epochs", "0.002", "30%", "10%")
     for word in (f"`{family}`", architecture, *numbers, "`forgetmeter standards train --seed 5`"):
         assert word in card
-    assert ("layers a stack" in card) == (family == "encoder-decoder")
+    assert ("layers per stack" in card) == (family == "encoder-decoder")
