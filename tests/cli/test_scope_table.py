@@ -11,7 +11,7 @@ ROWS = ScopeRows(
     scopes=(Row("attention", 2, 1_500_000, 0.25), Row("paper/feed_forward", 10, 3_000_000, 0.5)),
     empty=("cross_attention", "head_transform"),
     left_alone=(Row("input embedding", 1, 1_500_000, 0.25),),
-    unknown=("model.odd[table].weight", "model.other.weight"),
+    unknown=("model.odd[table].weight", "model.0.mix.weight", "model.1.mix.weight"),
     tied_to="model.embed_tokens.weight",
 )
 
@@ -32,6 +32,9 @@ def test_numbers_are_aligned_in_rows() -> None:
 def test_notes_follow_one_per_line() -> None:
     text = [" ".join(line) for line in printed(ROWS)]
     assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
-    assert any(line.startswith("Of unknown role: model.odd[table].weight (2 in total).") for line in text)
+    assert any(
+        line.startswith("Of unknown role (3 in total): model.odd[table].weight, model.*.mix.weight (2). ")
+        for line in text
+    )
     assert text[-1] == "Scopes that select nothing here: cross_attention, head_transform."
     assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), None))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -47,9 +49,11 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.tied_to:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
     if rows.unknown:
+        blocks = Counter(re.sub(r"\.\d+(?=\.)", ".*", name) for name in rows.unknown)
+        named = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in blocks.items())
         yield (
-            f"Of unknown role: {rows.unknown[0]} ({len(rows.unknown)} in total). Scopes by role are not supported for "
-            "this model; use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
+            f"Of unknown role ({len(rows.unknown)} in total): {named}. Scopes by role are not supported for this model; "
+            "use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
         )
     if rows.empty:
         yield f"Scopes that select nothing here: {', '.join(rows.empty)}."
