@@ -32,9 +32,6 @@ def test_numbers_are_aligned_in_rows() -> None:
 def test_notes_follow_one_per_line() -> None:
     text = [" ".join(line) for line in printed(ROWS)]
     assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
-    assert any(
-        line.startswith("Of unknown role (3 in total): model.odd[table].weight, model.*.mix.weight (2). ")
-        for line in text
-    )
+    assert any(line.startswith("Of unknown role (3 in total): model.odd[table].weight, model.*.mix.w") for line in text)
     assert text[-1] == "Scopes that select nothing here: cross_attention, head_transform."
     assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), None))))

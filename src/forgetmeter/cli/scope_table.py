@@ -52,8 +52,8 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
         blocks = Counter(re.sub(r"\.\d+(?=\.)", ".*", name) for name in rows.unknown)
         named = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in blocks.items())
         yield (
-            f"Of unknown role ({len(rows.unknown)} in total): {named}. Scopes by role are not supported for this model; "
-            "use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
+            f"Of unknown role ({len(rows.unknown)} in total): {named}. Scopes by role are not supported for this "
+            "model; use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
         )
     if rows.empty:
         yield f"Scopes that select nothing here: {', '.join(rows.empty)}."
