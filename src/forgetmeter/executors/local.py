@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import groupby
 
 import torch
@@ -21,6 +22,7 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Task, judged, not_numbers
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 
@@ -111,18 +113,18 @@ class _ModelWork:
         if scored and broken == scored:
             raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
         judgement = judged(task, answers)
-        facts = {
-            "seconds": seconds,
-            "tokens": prepared.tokens,
-            "batches": len(prepared.batches),
-            "metrics": dict(judgement.metrics),
-            "dropped": dict(prepared.dropped),
-            "left_out": prepared.first_dropped(),
-            "cut": prepared.cut,
-            "not_numbers": broken,
-            "items_hash": self._work.store.read_items_hash(cell.task),
-        }
-        self._work.store.write_outcomes(cell, judgement.outcomes, facts)
+        facts = CellFacts(
+            seconds=seconds,
+            tokens=prepared.tokens,
+            batches=len(prepared.batches),
+            metrics=dict(judgement.metrics),
+            dropped=dict(prepared.dropped),
+            left_out=prepared.first_dropped(),
+            cut=prepared.cut,
+            not_numbers=broken,
+            items_hash=self._work.store.read_items_hash(cell.task),
+        )
+        self._work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=seconds)
 

@@ -45,6 +45,33 @@ class StoredItems:
         return _counts(self.facts.get("filters"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellFacts:
+    """Facts that an executor records with a cell's outcomes; ``StoredCell`` reads them.
+
+    Attributes:
+        seconds: Time to score the items.
+        tokens: Tokens that the model read.
+        batches: Batches in which it read them.
+        metrics: The task's aggregated metrics by name.
+        dropped: Number of items the model could not be scored on, by reason.
+        left_out: The first of these items by their ids, as text, by reason.
+        cut: Number of items whose context was truncated.
+        not_numbers: Number of items whose answers were not numbers.
+        items_hash: Hash of the task's items.
+    """
+
+    seconds: float
+    tokens: int
+    batches: int
+    metrics: Mapping[str, float]
+    dropped: Mapping[str, int]
+    left_out: Mapping[str, str]
+    cut: int
+    not_numbers: int
+    items_hash: str | None
+
+
 @dataclass(frozen=True)
 class StoredCell:
     """A cell that is done.
