@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,18 +37,21 @@ ITEMS_SCHEMA = pa.schema([field for field in _SCHEMA if field.name not in ("befo
 
 def items_hash(items: Sequence[Item]) -> str:
     """Return the hexadecimal SHA-256 over the items' content hashes, in order."""
+    return _hash_of(item.content_hash for item in items)
+
+
+def _hash_of(content_hashes: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for item in items:
+    for content_hash in content_hashes:
         # The separator makes different lists of hashes different bytes.
-        digest.update(f"{item.content_hash}\n".encode())
+        digest.update(f"{content_hash}\n".encode())
     return digest.hexdigest()
 
 
 def stored_ids(content: bytes) -> tuple[Any, str]:
     """Return the ids in an items file, and the ``items_hash`` of its content hashes."""
     table = pq.read_table(io.BytesIO(content), columns=["item_id", "content_hash"])
-    lines = "".join(f"{each}\n" for each in table["content_hash"].to_pylist())
-    return table["item_id"].combine_chunks(), hashlib.sha256(lines.encode()).hexdigest()
+    return table["item_id"].combine_chunks(), _hash_of(table["content_hash"].to_pylist())
 
 
 def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:

@@ -46,6 +46,7 @@ class RunStore:
         except (ValueError, ImportError, OSError) as error:
             raise UserError(f"the location '{location}' cannot be used: {error}") from error
         self._intact = IntactFiles(self.folder)
+        self._listed: Names | None = None
 
     def has_study(self) -> bool:
         """Return whether a run has been started at the location."""
@@ -279,7 +280,10 @@ class RunStore:
         return found
 
     def _names(self) -> Names:
-        return names_of(self.read_study()) if self.has_study() else {}
+        # Read once: study.json is written once, before anything else.
+        if self._listed is None and self.has_study():
+            self._listed = names_of(self.read_study())
+        return self._listed or {}
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
         with suppress(ValueError):
@@ -301,7 +305,7 @@ class RunStore:
         different = differences(stored["identity"], requested["identity"])
         if different:
             raise UserError(f"'{self.location}' holds a run of another study ({'; '.join(different)}); {_START_ANEW}")
-        old, new = _ids(stored), _ids(requested)
+        old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
         changed = [
             f"'{model}' under '{recipe}'" for (model, recipe), id_ in new.items() if old.get((model, recipe)) != id_
         ]
@@ -331,10 +335,6 @@ def _are_texts(values: object) -> bool:
 def _mappings(document: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     yield from ((identity, key) for key in ("model_content", "evaluation"))
     yield from ((document, key) for key in ("hardware", "versions", "methods"))
-
-
-def _ids(study: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    return {(each["model"], each["recipe"]): each["id"] for each in study.get("variants", ())}
 
 
 def _is_of_cell(path: str) -> bool:
