@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forgetmeter.config.study import MAX_SEED
+
 if TYPE_CHECKING:
     from forgetmeter.checkpoints.written import Written
 
@@ -21,7 +23,7 @@ def compress_command(
         typer.Option(help="Cast to float32, bfloat16 or float16 first.", show_default="as stored"),
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="Maximum size of the weights in one file.")] = "5GB",
-    seed: Annotated[int, typer.Option(help="Seed of random methods.", min=0, max=2**63 - 1)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random methods.", min=0, max=MAX_SEED)] = 0,
     check: Annotated[
         bool | None,
         typer.Option(

@@ -9,6 +9,8 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
 DType = Literal["float32", "bfloat16", "float16"]
+MAX_SEED = 2**63 - 1
+"""The largest seed that every random generator accepts."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 

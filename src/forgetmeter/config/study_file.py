@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from forgetmeter.config.entries import recipes_of
-from forgetmeter.config.study import Device, DType, Evaluation, Study
+from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
 from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
@@ -113,7 +113,7 @@ class _EvaluationSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     limit: Annotated[int, Field(gt=0, le=_MOST_ITEMS)] | None = None
     precision: Annotated[None, BeforeValidator(_not_yet)] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=MAX_SEED + 1)] = 0
     dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None

@@ -52,7 +52,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     Raises:
         UserError: Its architecture or class is not supported, or the tokenizer belongs to another model.
     """
-    for given, needed in {model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase}.items():
+    for given, needed in ((model, PreTrainedModel), (tokenizer, PreTrainedTokenizerBase)):
         if not isinstance(given, needed):
             raise UserError(f"model '{name}': {type(given).__name__} is not a {needed.__name__} of transformers")
     family = family_of(model.config, name)

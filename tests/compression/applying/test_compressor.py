@@ -220,3 +220,11 @@ def test_saved_and_reloaded_models_give_the_same_logits(make_loaded, logits, tmp
     still_tied = tied and "head" not in recipe
     assert reloaded.config.tie_word_embeddings is still_tied
     assert (reloaded.lm_head.weight is reloaded.model.embed_tokens.weight) is still_tied
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": "l1_heads:attention:0.99"}, {"seed": -1}])
+def test_a_wrong_request_is_refused_before_the_model_is_copied(make_loaded, monkeypatch, wrong):
+    loaded = make_loaded()
+    monkeypatch.setattr("copy.deepcopy", lambda _: pytest.fail("copied"))
+    with pytest.raises(UserError):
+        compress(loaded, **{"recipe": "l1_unstructured:overall:0.5", **wrong})

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
+from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
@@ -33,7 +34,6 @@ Calibration = Sequence[Mapping[str, Tensor]]
 """The inputs of each call of the model, such as ``{"input_ids": ids}``, without padding."""
 
 _PREPARATIONS_KEPT = 4
-_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Compressor:
 
     def check(self, recipe: Recipe) -> list[str]:
         """Return the problems of a recipe for this model, as ``recipe_problems`` does."""
-        return recipe_problems(recipe, self._matrices, given="activations" if self._calibration else "weights")
+        return recipe_problems(recipe, self._matrices, given=_given(self._calibration))
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to the result of the previous ones. The model does not change.
@@ -149,14 +149,18 @@ class Compressor:
         return prepared(step, units, seed=self._seed, method=method)
 
 
+def _given(calibration: Calibration) -> Given:
+    return "activations" if calibration else "weights"
+
+
 def checked_seed(seed: int) -> int:
     """Return a seed that every random generator takes.
 
     Raises:
         UserError: It is not an integer from 0 to 2^63 - 1.
     """
-    if type(seed) is not int or not 0 <= seed < _SEEDS:
-        raise UserError(f"seed {seed!r} is not valid; it must be an integer from 0 to {_SEEDS - 1}")
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+        raise UserError(f"seed {seed!r} is not valid; it must be an integer from 0 to {MAX_SEED}")
     return seed
 
 
@@ -182,6 +186,9 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     """
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
+    # Before the model is copied.
+    refuse(recipe_problems(recipe, weight_map(loaded.model), given=_given(calibration)))
+    checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
     return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin
