@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from forgetmeter.cli.printing import text_width
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import CountsRelations, RelationCounts
 from forgetmeter.probes.loading import load_task, task_names
@@ -108,9 +109,7 @@ def list_relations(
         from forgetmeter.study.relations_for_model import relations_for_model
 
         relations = relations_for_model(relations, loaded.items, model)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+    console = Console(width=text_width(piped=_PIPED_WIDTH))
     console.print(f"{loaded.description.name}: {loaded.description.source}", highlight=False, style="bold")
     console.print(relations_table(relations))
 

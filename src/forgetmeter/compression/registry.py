@@ -69,7 +69,9 @@ def recorded_facts(recipes: Iterable[Recipe]) -> dict[str, dict[str, Any]]:
 
 def advised_plug_ins() -> Iterator[str]:
     """Yield the recipes that plug-ins suggest to ``advise``; plug-ins that cannot be loaded are left out."""
-    for name in [name for name in METHODS.entries() if name not in METHODS.built_in]:
+    for name in METHODS.entries():
+        if name in METHODS.built_in:
+            continue
         with suppress(UserError):
             for level in load_method(name).declaration.advised_levels:
                 yield f"{name}:overall{'' if level is None else f':{level}'}"

@@ -81,7 +81,7 @@ class BearTask:
         counts = []
         for relation in bear_relations(name, BEAR.found(data)):
             asking = _Asking(relation)
-            facts = [asking.fact(line) for line in read_json_lines(relation.path, mend=BEAR.fetch_again)]
+            facts = [asking.fact(line) for line in read_json_lines(relation.path, fix=BEAR.fetch_again)]
             prompt = " / ".join(relation.templates.values())
             counts.append(RelationCounts(relation.name, "", prompt, len(facts) * len(relation.templates), {}))
             items.extend(islice(asking.items(facts), limit))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 
 _KINDS = {str: "text", int: "an integer", list: "a list"}
 
@@ -22,13 +22,13 @@ class JsonLine:
         record: The JSON object.
         index: 0-based line number.
         path: The file.
-        mend: Advice for a damaged file, as the end of a message.
+        fix: Advice for a damaged file, as the end of a message.
     """
 
     record: dict[str, Any]
     index: int
     path: Path
-    mend: str
+    fix: str
 
     def text(self, key: str) -> str:
         """Return a required text.
@@ -92,15 +92,15 @@ class JsonLine:
 
     def wrong(self, what: str) -> UserError:
         """Return an error about this line."""
-        return UserError(f"'{self.path}' line {self.index + 1}: {what}; {self.mend}")
+        return UserError(f"'{self.path}' line {self.index + 1}: {what}; {self.fix}")
 
 
-def read_json_lines(path: Path, *, mend: str) -> Iterator[JsonLine]:
+def read_json_lines(path: Path, *, fix: str) -> Iterator[JsonLine]:
     """Read a JSON Lines file, skipping empty lines.
 
     Args:
         path: The file, in UTF-8.
-        mend: Advice for a damaged file, as the end of a message.
+        fix: Advice for a damaged file, as the end of a message.
 
     Raises:
         UserError: The file cannot be read or is empty, or a line is not a JSON object.
@@ -113,21 +113,21 @@ def read_json_lines(path: Path, *, mend: str) -> Iterator[JsonLine]:
                 if not (line.removeprefix(BOM_UTF8) if index == 0 else line).strip():
                     continue
                 found = True
-                yield JsonLine(_parsed(line, index, path, mend), index, path, mend)
+                yield JsonLine(_parsed(line, index, path, fix), index, path, fix)
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {mend}") from error
+        raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {fix}") from error
     if not found:
-        raise UserError(f"'{path}' is empty; {mend}")
+        raise UserError(f"'{path}' is empty; {fix}")
 
 
-def _parsed(line: bytes, index: int, path: Path, mend: str) -> dict[str, Any]:
+def _parsed(line: bytes, index: int, path: Path, fix: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        cause = f"not valid JSON ({' '.join(str(error).split())[:80]})"
-        raise UserError(f"'{path}' line {index + 1}: {cause}; {mend}") from error
+        cause = f"not valid JSON ({one_line(error, most=80)})"
+        raise UserError(f"'{path}' line {index + 1}: {cause}; {fix}") from error
     if not isinstance(record, dict):
         raise UserError(
-            f"'{path}' line {index + 1}: not a JSON object: {line.decode(errors='replace').strip()[:40]}; {mend}"
+            f"'{path}' line {index + 1}: not a JSON object: {line.decode(errors='replace').strip()[:40]}; {fix}"
         )
     return record

@@ -132,7 +132,7 @@ def read_text_file(path: Path) -> tuple[str, ...]:
         UserError: The file cannot be read, is not UTF-8, or contains no text.
     """
     if path.suffix == ".jsonl":
-        lines = read_json_lines(path, mend="write an object with 'text' in each line")
+        lines = read_json_lines(path, fix="write an object with 'text' in each line")
         found = [line.text("text") for line in lines]
     else:
         found = _BLANK_LINES.split(_content(path))

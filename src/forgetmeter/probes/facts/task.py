@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.errors import ManyUserError, UserError, one_line
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, template_judgement
 from forgetmeter.probes.cloze import (
     MRR,
@@ -178,13 +178,13 @@ def read_fact_file(path: Path = FACT_FILE) -> FactFile:
     except OSError as error:
         raise _damaged(path, f"cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"are not valid JSON ({' '.join(str(error).split())[:80]})") from error
+        raise _damaged(path, f"are not valid JSON ({one_line(error, most=80)})") from error
     try:
         return _fact_file(content)
     except KeyError as error:
         raise _damaged(path, f"lack {error}") from error
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise _damaged(path, f"are damaged ({' '.join(str(error).split())[:120]})") from error
+        raise _damaged(path, f"are damaged ({one_line(error, most=120)})") from error
 
 
 def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:

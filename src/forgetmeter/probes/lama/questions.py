@@ -84,7 +84,7 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
     objects: dict[str, None] = {}
     dropped = dict.fromkeys(_FILTERS[relation.asked_by], 0)
     facts: set[tuple[str, str]] = set()
-    for line in read_json_lines(relation.path, mend=LAMA.fetch_again):
+    for line in read_json_lines(relation.path, fix=LAMA.fetch_again):
         if line.optional_text("predicate_id") not in ("", relation.name):
             raise line.wrong(f"its predicate_id is {line.text('predicate_id')}, not {relation.name}")
         subject, answer = _pair(line, relation)

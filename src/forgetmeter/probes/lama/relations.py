@@ -131,7 +131,7 @@ def _check_complete(inside: Path, listed: Mapping[str, LamaRelation]) -> None:
 
 def _listed_relations(path: Path, inside: Path) -> dict[str, LamaRelation]:
     relations: dict[str, LamaRelation] = {}
-    for line in read_json_lines(path, mend=LAMA.fetch_again):
+    for line in read_json_lines(path, fix=LAMA.fetch_again):
         name = line.text("relation")
         if name in relations:
             raise line.wrong(f"duplicate relation {name}")
