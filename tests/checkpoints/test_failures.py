@@ -255,6 +255,8 @@ def test_weights_beyond_the_range_of_float16(llama_folder: Path, tmp_path: Path,
     shutil.copytree(llama_folder, tmp_path / "large")
     weights = load_file(llama_folder / "model.safetensors")
     weights["model.layers.1.mlp.up_proj.weight"][3, 2] = -1e5
+    # Others that are float16 already do not change what is too large.
+    weights["model.norm.weight"] = weights["model.norm.weight"].half()
     save_file(weights, tmp_path / "large" / "model.safetensors", metadata={"format": "pt"})
     said = refused(tmp_path / "large", recipe, tmp_path / "out", dtype="float16", check=check)
     assert "model.layers.1.mlp.up_proj.weight has weights that are too large for float16; choose bfloat16" in said

@@ -21,8 +21,6 @@ from transformers import (
     MambaConfig,
     MambaForCausalLM,
     PreTrainedModel,
-    XGLMConfig,
-    XGLMForCausalLM,
 )
 
 from forgetmeter.errors import UserError
@@ -172,13 +170,6 @@ def test_extra_tensors_of_a_block_are_not_ignored(llama_folder: Path, tmp_path: 
     assert f"the checkpoint holds {name}" in refused(folder)
 
 
-@pytest.mark.parametrize("left", ["self_attn.rotary_emb.inv_freq", "self_attn.masked_bias", "self_attn.bias"])
-def test_masks_and_positions_stored_by_old_releases_are_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
-    name = f"model.layers.0.{left}"
-    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {name: torch.ones(1, 1, 4, 4)})
-    assert load(str(folder)).family == "decoder"
-
-
 def test_integers_as_norms_are_refused(llama_folder: Path, tmp_path: Path) -> None:
     norm = "model.layers.0.input_layernorm.weight"
 
@@ -302,23 +293,11 @@ def test_tensors_between_text_and_logits_are_not_ignored(llama_folder: Path, tmp
         "model.vision_tower.layers.0.norm.weight",
         "multi_modal_projector.linear_1.weight",
         "mtp.layers.0.norm.weight",
-        "model.rotary_emb.inv_freq",
     ],
 )
 def test_tensors_aside_of_text_and_logits_are_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {left: torch.ones(32)})
     assert load(str(folder)).family == "decoder"
-
-
-def test_positions_that_a_model_computes_are_ignored(tmp_path: Path) -> None:
-    """Old releases of transformers stored them."""
-    config = XGLMConfig(
-        vocab_size=len(make_tokenizer()), d_model=32, ffn_dim=48, num_layers=1, attention_heads=2, pad_token_id=None
-    )
-    XGLMForCausalLM(config).save_pretrained(tmp_path / "xglm")
-    make_tokenizer().save_pretrained(tmp_path / "xglm")
-    left = {"model.embed_positions.weights": torch.ones(4, 32)}
-    assert load(str(changed(tmp_path / "xglm", tmp_path / "old", lambda tensors: tensors | left))).family == "decoder"
 
 
 def test_an_adapter_is_recognized(llama_folder: Path, tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ from forgetmeter.models.model_files import TensorHeader, raw_config, weight_file
 from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
 from forgetmeter.models.stored_weights import (
+    placed_tensors,
     quantization,
+    refuse_contradictions,
     refuse_doubled_tensors,
     refuse_misplaced_tensors,
     refuse_misread_weights,
-    refuse_overflow,
+    refuse_overflown,
     refuse_unread_tensors,
 )
 from forgetmeter.models.weight_map import weight_map
@@ -130,12 +132,13 @@ class Checkpoint:
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         _refuse_other_shapes(report["mismatched_keys"], self.name)
         refuse_missing(report["missing_keys"], self.name)
-        refuse_misplaced_tensors(self.headers, self.quantization, model, self.name)
+        placed = placed_tensors(self.headers, model)
+        refuse_misplaced_tensors(placed, self.quantization, model, self.name)
         refuse_unread_tensors(model, report["unexpected_keys"], self.name)
-        refuse_doubled_tensors(self.headers, model, self.name)
-        if options.get("dtype") == torch.float16 and all(header.dtype != "F16" for header in self.headers):
-            for name, parameter in model.named_parameters():
-                refuse_overflow(name, parameter)
+        refuse_contradictions(placed, model, self.name)
+        refuse_doubled_tensors(placed, model, self.name)
+        if options.get("dtype") == torch.float16:
+            refuse_overflown(placed, model)
         return model
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,12 @@ from transformers.core_model_loading import WeightConverter, WeightRenaming, ren
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.model_files import TensorHeader, read_tensor
+from forgetmeter.models.recomputed_tensors import RecomputedTensors, spellings
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
 _SCALE = "_scale_inv"
-# "version" is a marker of old fairseq checkpoints.
-_RECOMPUTED = ("inv_freq", "masked_bias", "position_ids", "token_type_ids", "version", "num_batches_tracked")
 # Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
 _ASIDE = re.compile(
     r"(^|\.)(pooler|classifier|score|seq_relationship|qa_outputs|(?!lm_)\w*head|\w*predictions?|"
@@ -52,6 +52,20 @@ def refuse_overflow(name: str, values: Tensor, before: Tensor | None = None) -> 
     if values.is_floating_point() and bool(values.isinf().any()) and (before is None or not before.isinf().any()):
         dtype = str(values.dtype).removeprefix("torch.")
         raise UserError(f"{name} has weights that are too large for {dtype}; choose bfloat16 or float32")
+
+
+def refuse_overflown(placed: Iterable[PlacedTensor], model: PreTrainedModel) -> None:
+    """Refuse a model with infinite weights that are finite in its checkpoint.
+
+    Raises:
+        UserError: It has such a weight.
+    """
+    infinite = {name: tensor for name, tensor in model.named_parameters() if bool(tensor.isinf().any())}
+    stored = [each for each in placed if each.key in infinite]
+    for name, tensor in infinite.items():
+        parts = [read_tensor(each.header) for each in stored if each.key == name]
+        if not any(bool(part.isinf().any()) for part in parts):
+            refuse_overflow(name, tensor)
 
 
 def stored_weight_bytes(
@@ -112,7 +126,7 @@ def _not_plain(key: str, tensors: Mapping[str, TensorHeader], name: str) -> User
 
 
 def refuse_misplaced_tensors(
-    headers: Iterable[TensorHeader], method: Mapping[str, Any] | None, model: PreTrainedModel, name: str
+    placed: Collection[PlacedTensor], method: Mapping[str, Any] | None, model: PreTrainedModel, name: str
 ) -> None:
     """Refuse integers in the place of floats, and numbered tensors with gaps, such as experts 0, 1 and 3.
 
@@ -121,14 +135,13 @@ def refuse_misplaced_tensors(
     Raises:
         UserError: There are such tensors.
     """
-    place_of, places = _place_in(model), model.state_dict()
-    tensors = {header.name: header for header in headers}
+    places, tensors = model.state_dict(), {each.header.name: each.header for each in placed}
     numbered: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
-    for stored, header in tensors.items():
-        key, pattern = place_of(stored)
+    for each in placed:
+        stored, key, pattern = each.header.name, each.key, each.pattern
         if key not in places:
             continue
-        if method is None and header.dtype not in _WIDTHS and places[key].is_floating_point():
+        if method is None and each.header.dtype not in _WIDTHS and places[key].is_floating_point():
             raise _not_plain(stored, tensors, name)
         merged = (Counter(stored.split(".")) - Counter(key.split("."))).elements()
         numbers = [part for part in merged if part.isdecimal()]
@@ -155,16 +168,14 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
     modules = dict(model.named_modules())
     owners = {path for path, module in modules.items() if any(True for _ in module.parameters(recurse=False))}
     layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
-    buffers = {key for key, _ in model.named_buffers()}
+    recomputed = RecomputedTensors(model)
 
     def matters(key: str) -> bool:
-        *parents, last = _unnumbered(key).split(".")
-        # Tensors recomputed from the configuration, and masks that old releases stored beside attention.
-        is_mask = last == "bias" and "*" in parents and key.rpartition(".")[0] in modules.keys() - owners
-        if last in _RECOMPUTED or is_mask or _spellings(key, prefix) & buffers:
+        if key in recomputed:
             return False
+        *parents, _ = _unnumbered(key).split(".")
         paths = [".".join(parents[:end]) for end in range(len(parents), 0, -1)]
-        return not _ASIDE.search(key) or any(_spellings(path, prefix) & layers for path in paths)
+        return not _ASIDE.search(key) or any(spellings(path, prefix) & layers for path in paths)
 
     found = sorted(filter(matters, unexpected))
     if found:
@@ -176,7 +187,23 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         )
 
 
-def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedModel, name: str) -> None:
+def refuse_contradictions(placed: Iterable[PlacedTensor], model: PreTrainedModel, name: str) -> None:
+    """Refuse a checkpoint with rotary frequencies, positions or masks that differ from the model's.
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    recomputed, places = RecomputedTensors(model), model.state_dict().keys()
+    for each in placed:
+        if each.key not in places and not recomputed.agrees(each.key, each.header):
+            raise UserError(
+                f"model '{name}': the checkpoint's {each.header.name} differs from the values that follow from its "
+                "config.json, and only these would be used; use the checkpoint's own config.json, or remove the tensor "
+                "if it is outdated"
+            )
+
+
+def refuse_doubled_tensors(placed: Iterable[PlacedTensor], model: PreTrainedModel, name: str) -> None:
     """Refuse a checkpoint with two versions of one tensor, such as with and without the ``model.`` prefix.
 
     transformers would read only one of them.
@@ -184,26 +211,19 @@ def refuse_doubled_tensors(headers: Iterable[TensorHeader], model: PreTrainedMod
     Raises:
         UserError: There is such a tensor.
     """
-    name_of, prefix = name_in(model), f"{model.base_model_prefix}."
-    places = model.state_dict().keys()
+    places, prefix = model.state_dict().keys(), f"{model.base_model_prefix}."
     seen: dict[str, tuple[str, Path]] = {}
-    for header in headers:
-        stored, file = header.name, header.file
-        key = name_of(stored)
-        if key is not None and key not in places:
+    for each in placed:
+        stored, file, is_same = each.header.name, each.header.file, each.pattern is None
+        if is_same and each.key not in places:
             continue
-        first, where = seen.setdefault(key or stored.removeprefix(prefix), (stored, file))
+        first, where = seen.setdefault(each.key if is_same else stored.removeprefix(prefix), (stored, file))
         if (first, where) != (stored, file):
             twice = f"{first} and {stored}" if first != stored else f"{stored} in {where.name} and {file.name}"
             raise UserError(
                 f"model '{name}': the checkpoint holds the same tensor twice ({twice}), and only one would be read; "
                 "remove the wrong one, or fetch the checkpoint again"
             )
-
-
-def _spellings(path: str, prefix: str) -> set[str]:
-    """Return a name with and without the prefix of the base model."""
-    return {path, path.removeprefix(prefix), f"{prefix}{path}"}
 
 
 def _unnumbered(path: str) -> str:
@@ -266,6 +286,27 @@ def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
         return False
     is_weight = key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
     return is_weight or tensor.dtype.startswith(("F8", "F4", "F6"))
+
+
+@dataclass(frozen=True)
+class PlacedTensor:
+    """A tensor of a checkpoint, and its place in the model.
+
+    Attributes:
+        header: The tensor.
+        key: Its name in the model, following ``from_pretrained``; the model may have no such tensor.
+        pattern: The pattern by which transformers merges, splits or transposes it, if it does.
+    """
+
+    header: TensorHeader
+    key: str
+    pattern: str | None
+
+
+def placed_tensors(headers: Iterable[TensorHeader], model: PreTrainedModel) -> tuple[PlacedTensor, ...]:
+    """Return a checkpoint's tensors with their places in a model."""
+    place_of = _place_in(model)
+    return tuple(PlacedTensor(header, *place_of(header.name)) for header in headers)
 
 
 def name_in(model: PreTrainedModel) -> Callable[[str], str | None]:
