@@ -11,7 +11,7 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Matrix, Role
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
@@ -158,10 +158,18 @@ def _effect(step: Step) -> Effect:
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
-    unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
-    if unknown and step.scope.selector not in _SURE_SELECTORS:
+    if step.scope.selector in _SURE_SELECTORS:
+        return
+    unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, step.scope.selector)]
+    if unknown:
         yield (
             f"scope '{step.scope}' is ambiguous: {len(unknown)} weights of the model have an unknown role, "
             f"the first is {unknown[0].parameter}; select weights by {{regex: PATTERN}} in the study file, "
             "or by regex(PATTERN) in a recipe's text"
         )
+
+
+def _is_unknown(role: Role, selector: str) -> bool:
+    """Whether a selector such as ``attention.query`` cannot tell if it selects a matrix."""
+    component, _, part = selector.partition(".")
+    return role.component == "unknown" or (bool(part) and role.component == component and role.part is None)

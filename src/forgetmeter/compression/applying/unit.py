@@ -53,7 +53,7 @@ class Unit:
     @property
     def is_turned(self) -> bool:
         """Whether the layer stores input units first."""
-        return self.matrices[0].form == "conv1d"
+        return self.matrices[0].has_inputs_first
 
     def turned(self, tensor: Tensor) -> Tensor:
         """Return a view in the other of two orientations: as stored, and ``(…, output units, input units)``."""
