@@ -26,7 +26,7 @@ SUMMARIES = {
 }
 
 
-def later(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
+def lazy(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
     """Return a stand-in for the function ``package.module:NAME``, which is imported when it is first called.
 
     With these, the help of a command waits for none of the libraries that the command needs.

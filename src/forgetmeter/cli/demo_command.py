@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forgetmeter.cli.commands import later
+from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
 from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from forgetmeter.results.results import open_run
     from forgetmeter.study.running import check_study, reader, run_checked
 else:
-    grid_text = later("forgetmeter.report.retained_grid:grid_text")
-    retained_grids = later("forgetmeter.report.retained_grid:retained_grids")
-    make_report = later("forgetmeter.report.written_report:make_report")
-    write_report = later("forgetmeter.report.written_report:write_report")
-    open_run = later("forgetmeter.results.results:open_run")
-    check_study = later("forgetmeter.study.running:check_study")
-    reader = later("forgetmeter.study.running:reader")
-    run_checked = later("forgetmeter.study.running:run_checked")
+    grid_text = lazy("forgetmeter.report.retained_grid:grid_text")
+    retained_grids = lazy("forgetmeter.report.retained_grid:retained_grids")
+    make_report = lazy("forgetmeter.report.written_report:make_report")
+    write_report = lazy("forgetmeter.report.written_report:write_report")
+    open_run = lazy("forgetmeter.results.results:open_run")
+    check_study = lazy("forgetmeter.study.running:check_study")
+    reader = lazy("forgetmeter.study.running:reader")
+    run_checked = lazy("forgetmeter.study.running:run_checked")
 
 
 def demo_command(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from forgetmeter.config.entries import recipes_of
 from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
-from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
+from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.registry import canonical_name, declarations, find_task
@@ -192,7 +192,7 @@ def study_from(
         ManyUserError: The study is not valid; each error has its location.
     """
     try:
-        section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or AnythingGoes()})
+        section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or PermissiveVocabulary()})
     except ValidationError as error:
         messages = [f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]
         raise ManyUserError(list(dict.fromkeys(messages))) from None

@@ -17,7 +17,7 @@ _MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class LinedYaml:
+class YamlWithLines:
     """A YAML document.
 
     Attributes:
@@ -35,7 +35,7 @@ class LinedYaml:
         return self.lines.get(path, 1)
 
 
-def read_yaml(text: str, name: str) -> LinedYaml:
+def read_yaml(text: str, name: str) -> YamlWithLines:
     """Read a YAML document safely (plain values only); ``name`` is its name in error messages.
 
     Raises:
@@ -66,7 +66,7 @@ def read_yaml(text: str, name: str) -> LinedYaml:
         loader.dispose()
     if walk.doubles:
         raise ManyUserError(walk.doubles)
-    return LinedYaml(data, walk.lines)
+    return YamlWithLines(data, walk.lines)
 
 
 class _Walk:

@@ -16,7 +16,7 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
-from forgetmeter.models.gguf_settings import differing_settings, settle, settle_tokenizer
+from forgetmeter.models.gguf_settings import apply_pre_tokenizer, apply_settings, differing_settings
 from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import open_gguf
 
@@ -124,20 +124,20 @@ def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTraine
     architecture = str(reader.fields["general.architecture"].contents())
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
     places = get_gguf_hf_weights_map(model, processor)
-    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _put_together(tensor.name)]
+    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _is_merged(tensor.name)]
     if unread:
         raise UserError(
             f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers ignores, such as "
             f"{unread[0]}, so that it would load as a different model; use the checkpoint that it was made from"
         )
     settings = _stated(reader, f"{architecture}.")
-    settle(model, architecture, settings)
+    apply_settings(model, architecture, settings)
     if problem := next(differing_settings(model, settings), None):
         raise UserError(
             f"model '{path}': the GGUF file specifies {problem}, which transformers ignores, so that it would load as "
             "a different model; use the checkpoint that it was made from"
         )
-    if problem := settle_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
+    if problem := apply_pre_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
         raise UserError(f"model '{path}': the GGUF file {problem}; use the checkpoint that it was made from")
 
 
@@ -150,7 +150,7 @@ def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
     }
 
 
-def _put_together(tensor: str) -> bool:
+def _is_merged(tensor: str) -> bool:
     """Whether transformers merges a tensor into another one by its own rules: experts, and GPT-2's head."""
     return "_exps." in tensor or tensor == "output.weight"
 

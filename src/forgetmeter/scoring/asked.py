@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedTokens:
     """The token ids a model has embeddings for; a tokenizer may have more, such as an image token.
 
     Attributes:
@@ -79,10 +79,10 @@ class Embedded:
         return asked if self.has(*contexts, *wanted) else Asked(reason=BEYOND_EMBEDDING)
 
 
-def embedded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Embedded:
+def embedded_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EmbeddedTokens:
     """Return the tokens a model has embeddings for."""
     rows = embedding_rows(model)
-    return Embedded(rows, max(tokenizer.get_vocab().values(), default=0) < rows)
+    return EmbeddedTokens(rows, max(tokenizer.get_vocab().values(), default=0) < rows)
 
 
 def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
@@ -118,7 +118,7 @@ def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tupl
     return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)
 
 
-def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+def unsupported_reason(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
     """Return why a model cannot be asked a task, as the end of a sentence about the model; ``None`` if it can.
 
     Reasons that affect single items, such as an answer of several tokens, do not count.

@@ -17,8 +17,8 @@ from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
-from forgetmeter.scoring.asked import unaskable
-from forgetmeter.scoring.company.limits import max_length
+from forgetmeter.scoring.asked import unsupported_reason
+from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
@@ -96,7 +96,9 @@ def _check_askable(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.model == model)
-        reasons = {name: unaskable(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted}
+        reasons = {
+            name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted
+        }
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
     if problems:
         raise ManyUserError(problems)
