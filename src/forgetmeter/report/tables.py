@@ -67,8 +67,8 @@ _TASK_TERMS = (
     ),
     Term(
         STAR,
-        "significant for these items: p below 0.05, and the whole interval beyond zero and the noise floor; p "
-        "(relations) in --format shifts tests whether the effect extends to other relations",
+        "significant for these items: p (Holm) below 0.05, and the whole interval beyond zero and the noise floor; "
+        "p (relations) in --format shifts tests whether the effect extends to other relations",
     ),
     Term("chance", "accuracy of random guessing"),
     Term(
