@@ -62,7 +62,7 @@ def advise_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find the recipe that keeps most of what a model knows within a size.
+    """Find the recipe that retains the most knowledge within a size limit.
 
     The size of every candidate is computed. Those that fit are evaluated on a few items, the better ones on more, and
     the best on all. Answers are stored; after an interruption, the same command continues.

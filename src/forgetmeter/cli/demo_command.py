@@ -34,7 +34,7 @@ def demo_command(
     *,
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
-    """Show what compression forgets: the paper's grid on three small models, in minutes and without a network."""
+    """Show what compressed models forget: the paper's grid on three small models, in minutes, offline."""
     checked = check_study(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, checked) as progress:
         finished = run_checked(checked, progress=progress)

@@ -90,7 +90,9 @@ def _one_of(kind: str, choices: tuple[str, ...]) -> Callable[[Any], Any]:
 
 def _not_yet(value: Any) -> None:  # noqa: ANN401
     if value is not None:
-        raise ValueError(f"precision {value}: this version scores every item; leave precision out or null")
+        raise ValueError(
+            f"precision {value} is not supported: this version scores every item; omit precision, or set it to null"
+        )
 
 
 def _output(value: Any) -> Any:  # noqa: ANN401

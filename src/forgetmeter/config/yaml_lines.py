@@ -61,7 +61,7 @@ def read_yaml(text: str, name: str) -> YamlWithLines:
         raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
     except (LookupError, AttributeError):
         # PyYAML's own, for a tag that does not fit its value, such as `!!bool x`.
-        raise UserError(f"{name}:1: not valid YAML: a value does not fit its tag; leave tags (!!…) out") from None
+        raise UserError(f"{name}:1: not valid YAML: a value does not match its tag; remove the tag (!!…)") from None
     finally:
         loader.dispose()
     if walk.doubles:

@@ -244,7 +244,7 @@ class Task(Protocol):
         """Judge the answered items.
 
         Args:
-            answers: The model's answer to each item, in order; ``None`` if it cannot be asked, such as for an answer
+            answers: The model's answer to each item, in order; ``None`` if it cannot be scored, such as for an answer
                 that is not one token of its vocabulary.
         """
         ...

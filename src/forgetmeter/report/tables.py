@@ -126,7 +126,7 @@ def remarks(summary: Summary) -> list[str]:
     if summary.failures:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")
-        found.append(f"{number} {cells} failed; run the study again to try {them} again.")
+        found.append(f"{number} {cells} failed; run the study again to retry {them}.")
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "

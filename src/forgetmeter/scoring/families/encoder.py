@@ -116,7 +116,7 @@ class EncoderScoring:
         )
 
     def _question(self, item: Item, drafts: _Drafts, masked: Iterator[tuple[int, ...]]) -> Question | str:
-        """Add an item to the drafts; return its question, or why it cannot be asked."""
+        """Add an item to the drafts; return its question, or why it cannot be scored."""
         match item.asks:
             case Cloze(among="vocabulary"):
                 return self._at_mask(item.asks, item.choices[item.gold[0]], drafts, next(masked))
@@ -127,7 +127,7 @@ class EncoderScoring:
             case Problem(reason):
                 return reason
             case _:
-                raise TypeError(f"item '{item.id}' cannot be asked of a masked language model")
+                raise TypeError(f"item '{item.id}' cannot be scored by a masked language model")
 
     def _with_mask(self, items: Sequence[Item]) -> list[tuple[int, ...]]:
         """Return the tokens, with one mask in the blank, of each cloze not scored as whole statements."""

@@ -96,7 +96,7 @@ class EncoderDecoderScoring:
                 case Problem(reason):
                     return Asked(reason=reason)
                 case _:
-                    raise TypeError(f"item '{item.id}' cannot be asked of an encoder-decoder")
+                    raise TypeError(f"item '{item.id}' cannot be scored by an encoder-decoder")
 
         return list(map(asked, items))
 

@@ -72,7 +72,7 @@ def tokenize_requests(
     context and continuation.
 
     Returns:
-        The requests; or why the item cannot be asked: a continuation has no tokens or more than ``max_length``, or the
+        The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, or the
         context is empty and the tokenizer has neither of these tokens.
     """
     prefix = first_token(tokenizer)
@@ -104,7 +104,7 @@ def tokenize_pairs(
     Trailing spaces of the context move to the continuation.
 
     Returns:
-        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be asked, as in
+        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be scored, as in
         ``tokenize_requests``.
     """
     prefix = first_token(tokenizer)
