@@ -35,7 +35,7 @@ _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
-    """Load a model, compress it, and save it by transformers in its original layout.
+    """Load a model, compress it, and save it with transformers in its original layout.
 
     Returns:
         The sparsity and size reached, and the weight files.
@@ -114,9 +114,9 @@ def check_tokenizer(request: Request, source: Source, folder: Path) -> None:
     """Check that a folder's tokenizer gives the same tokens as the source's, if that can be loaded.
 
     Args:
-        request: What was done.
-        source: The checkpoint that it was done to.
-        folder: What was written.
+        request: The request.
+        source: The source checkpoint.
+        folder: The written folder.
 
     Raises:
         UserError: It cannot be loaded, or gives other tokens.

@@ -29,7 +29,7 @@ SUMMARIES = {
 def lazy(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
     """Return a stand-in for the function ``package.module:NAME``, which is imported when it is first called.
 
-    With these, the help of a command waits for none of the libraries that the command needs.
+    This way, the help of a command does not wait for the libraries that the command needs.
     """
     module, _, name = target.partition(":")
 

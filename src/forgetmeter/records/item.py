@@ -251,7 +251,7 @@ class Task(Protocol):
 
 
 def check_task(task: Task, name: str) -> None:
-    """Check that a task, which may be a plug-in's, is what it must be.
+    """Check that a task, possibly from a plug-in, is well-formed.
 
     Args:
         task: The task.

@@ -70,7 +70,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
         UserError: A task's data or the device is missing; raised before any work.
     """
     study, store = checked.plan.study, checked.store
-    tasks = askable_tasks(checked, progress)
+    tasks = supported_tasks(checked, progress)
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
@@ -79,7 +79,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     (executor or LocalExecutor()).execute(work, progress)
 
 
-def askable_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
+def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """Load the tasks of missing cells, and check that each model supports them.
 
     Raises:
@@ -87,11 +87,11 @@ def askable_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """
     resolve_device(checked.plan.study.evaluation.device)
     tasks = _load_tasks(checked, progress)
-    _check_askable(checked, tasks)
+    _check_supported(checked, tasks)
     return tasks
 
 
-def _check_askable(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
+def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     problems = []
     for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
