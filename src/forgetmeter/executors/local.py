@@ -130,7 +130,7 @@ class _ModelWork:
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         if self._work.store.needs_noise(cell, is_wanted=self._work.evaluation.noise_floor):
-            self._progress.stage(f"asking {cell.task} again, for the noise floor")
+            self._progress.stage(f"scoring {cell.task} again for the noise floor")
             batch_tokens = self._work.evaluation.batch_tokens
             task = self._work.tasks[cell.task]
             noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)

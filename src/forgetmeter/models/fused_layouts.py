@@ -1,7 +1,7 @@
 """How architectures pack several projections into one parameter.
 
 Architectures with the same names can pack differently, and a wrong guess would silently compress the wrong weights. So
-only architectures whose modelling code was read are listed; fused parameters of others have the role unknown.
+only architectures whose modelling code was read are listed; fused parameters of others have an unknown role.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _refuse_own_code(folder: Path, name: str) -> None:
     if stored.get("transformers_weights") is not None:
         raise UserError(
             f"model '{name}': its config.json names a custom weight file (transformers_weights), which is not "
-            "supported; save the model again by save_pretrained"
+            "supported; save the model again with save_pretrained"
         )
 
 

@@ -244,14 +244,14 @@ class Task(Protocol):
         """Judge the answered items.
 
         Args:
-            answers: The model's answer to each item, in order; ``None`` if it cannot be asked, such as for an answer
+            answers: The model's answer to each item, in order; ``None`` if it cannot be scored, such as for an answer
                 that is not one token of its vocabulary.
         """
         ...
 
 
 def check_task(task: Task, name: str) -> None:
-    """Check that a task, which may be a plug-in's, is what it must be.
+    """Check that a task, possibly from a plug-in, is well-formed.
 
     Args:
         task: The task.

@@ -19,7 +19,7 @@ from forgetmeter.plan.halving import best, halving_rounds
 from forgetmeter.probes.loading import load_task
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
-from forgetmeter.results.advice import Advice, Left, Sized
+from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
 from forgetmeter.runs.run_store import RunStore
@@ -181,8 +181,8 @@ class _Advising:
 
     def _rounds(
         self, fits: Sequence[str], groups: Sequence[int], checkpoint: Checkpoint
-    ) -> tuple[Standings, list[Left], list[tuple[int, int]], list[str]]:
-        left: list[Left] = []
+    ) -> tuple[Standings, list[EliminatedCandidate], list[tuple[int, int]], list[str]]:
+        left: list[EliminatedCandidate] = []
         rounds: list[tuple[int, int]] = []
         runs: list[str] = []
         names = list(fits)
@@ -201,7 +201,7 @@ class _Advising:
                 scores = {standing.recipe: standing.retained.value for standing in found.ranked}
                 kept = best(scores, planned[place + 1].candidates)
                 gone = [standing for standing in found.ranked if standing.recipe not in kept]
-                left = [*(Left(one.recipe, one.retained.value, items) for one in gone), *left]
+                left = [*(EliminatedCandidate(one.recipe, one.retained.value, items) for one in gone), *left]
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs
 

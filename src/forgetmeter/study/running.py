@@ -75,9 +75,9 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
     """
     if checked.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
-        from forgetmeter.study.preparing import askable_tasks
+        from forgetmeter.study.preparing import supported_tasks
 
-        askable_tasks(checked, progress)
+        supported_tasks(checked, progress)
 
 
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
