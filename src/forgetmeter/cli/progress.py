@@ -59,6 +59,11 @@ class _Pace:
     def finish_cell(self) -> None:
         self.done, self.share = self.done + 1, 0.0
 
+    def keep_cell(self) -> None:
+        """Count a cell that took no scoring, so that it does not shorten the estimate."""
+        self._start_done += 1
+        self.finish_cell()
+
     @property
     def overall(self) -> float:
         return (self.done + self.share) / self.total if self.total else 1.0
@@ -99,6 +104,10 @@ class _LiveProgress(Listener):
         self._pace.finish_cell()
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
+    def cell_kept(self, cell: Cell) -> None:
+        self._pace.keep_cell()
+        self._update(f"{cell.variant.recipe} · {cell.task}")
+
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         self._pace.finish_cell()
         self._live.console.print(f"failed: {cell.variant.recipe} on {cell.task}: {error}", style="red", markup=False)
@@ -128,6 +137,12 @@ class _PlainProgress(Listener):
         self._say(
             f"{cell.variant.recipe} on {cell.task}: {self._pace.items} items in {seconds:.1f} s ({rate:.1f} items/s); "
             f"{self._pace.describe().split(', ')[0]}, {self._pace.describe().rsplit(', ', 1)[1]}"
+        )
+
+    def cell_kept(self, cell: Cell) -> None:
+        self._pace.keep_cell()
+        self._say(
+            f"{cell.variant.recipe} on {cell.task}: outcomes already stored; {self._pace.done}/{self._pace.total} cells"
         )
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
