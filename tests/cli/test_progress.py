@@ -110,3 +110,22 @@ def test_stages_are_a_line_each() -> None:
     lines.stage("reading tasks")
     lines.cell_started(CELL, items=3)
     assert stream.getvalue() == "reading tasks\n"
+
+
+def test_names_do_not_control_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "loading ./[red]tiny\x1b]0;pwned\x07\x9b2J"
+    shown = "loading ./[red]tiny\\x1b]0;pwned\\x07\\u009b2J"
+    plain, lines, live = io.StringIO(), io.StringIO(), Terminal()
+    StageLines(lines).stage(name)
+    with progress_on(plain, PROSPECT) as listener:
+        listener.stage(name)
+        listener.cell_failed(CELL, error=name)
+    assert lines.getvalue() == f"{shown}\n"
+    assert plain.getvalue() == f"{shown}\nfailed: {RECIPE} on piqa: {shown}\n"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress_on(live, PROSPECT) as listener:
+        listener.stage(name)
+        listener.cell_failed(CELL, error=name)
+    assert live.getvalue().count(shown) == 2
+    assert "\x07" not in live.getvalue()

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.checked_study import CheckedStudy
+from forgetmeter.visible_text import visible_line
 
 _PLAIN_EVERY = 15.0
 
@@ -25,7 +27,7 @@ class StageLines(Listener):
 
     def stage(self, text: str) -> None:
         """Print the stage."""
-        self._stream.write(f"{text}\n")
+        self._stream.write(f"{visible_line(text)}\n")
         self._stream.flush()
 
 
@@ -110,10 +112,13 @@ class _LiveProgress(Listener):
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         self._pace.finish_cell()
-        self._live.console.print(f"failed: {cell.variant.recipe} on {cell.task}: {error}", style="red", markup=False)
+        text = visible_line(f"failed: {cell.variant.recipe} on {cell.task}: {error}")
+        self._live.console.print(text, style="red", markup=False)
 
     def _update(self, text: str) -> None:
-        self._live.update(self._bar, description=text, completed=self._pace.overall, pace=self._pace.describe())
+        self._live.update(
+            self._bar, description=escape(visible_line(text)), completed=self._pace.overall, pace=self._pace.describe()
+        )
 
 
 class _PlainProgress(Listener):
@@ -151,4 +156,4 @@ class _PlainProgress(Listener):
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(visible_line(text), markup=False, soft_wrap=True)
