@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from models.witness import changed_at, first_effect, watched
-from scoring.company.configurations import CONFIGURATIONS
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 from transformers import PreTrainedModel
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from forgetmeter.cli.commands import lazy
-from forgetmeter.cli.printing import text_width
+from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import split
 from forgetmeter.specs.budget import parse_budget
@@ -85,10 +84,9 @@ def advise_command(
     )
     advice = advise(request, listener=StageLines(sys.stderr), complete=_complete)
     if json:
-        sys.stdout.write(advice_json(advice))
+        print_text(advice_json(advice))
         return
-    console = Console(highlight=False)
-    console.print(advice_text(advice, width=text_width()), soft_wrap=True)
+    print_text(advice_text(advice, width=text_width()))
 
 
 def _complete(checked: CheckedStudy) -> Finished:

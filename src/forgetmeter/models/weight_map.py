@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from forgetmeter.errors import UserError
 from forgetmeter.models.fused_layouts import bare_form, fused_parts, gate_and_up
 from forgetmeter.models.output_head import Head, find_head
 from forgetmeter.models.role_names import component_of, role_inside_block, role_outside_blocks
@@ -49,7 +50,12 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
 
     Args:
         model: A masked language model, an encoder-decoder or a decoder; may be on the ``meta`` device.
+
+    Raises:
+        UserError: It is not a model of transformers.
     """
+    if not isinstance(model, PreTrainedModel):
+        raise UserError(f"{type(model).__name__} is not a PreTrainedModel of transformers; give loaded.model")
     return _survey(model)[0]
 
 

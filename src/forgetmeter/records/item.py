@@ -250,22 +250,23 @@ class Task(Protocol):
         ...
 
 
-def check_task(task: Task, name: str) -> None:
+def check_task(task: Task, name: str | None = None) -> None:
     """Check that a task, possibly from a plug-in, is well-formed.
 
     Args:
         task: The task.
-        name: The name it was requested by.
+        name: The name it was requested by, if it was.
 
     Raises:
         UserError: It is not; the message names the first thing that is wrong.
     """
     description = getattr(task, "description", None)
     if not isinstance(description, TaskDescription):
-        raise UserError(f"task '{name}' has no TaskDescription as its description")
+        raise UserError(f"task '{name or type(task).__name__}' has no TaskDescription as its description")
+    name = name or description.name
     if description.name != name:
         raise UserError(f"task '{name}' describes itself as {description.name!r}; make the names agree")
-    if not task.items:
+    if not getattr(task, "items", None):
         raise UserError(f"task '{name}' has no items")
     seen: set[str] = set()
     for item in task.items:

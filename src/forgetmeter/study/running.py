@@ -138,7 +138,7 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
 def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
     """Check that the data of tasks without missing cells is still the same, if it can be read without a download.
 
-    lm-eval's tasks are not compared, nor are tasks whose data has been removed.
+    lm-eval's tasks, which take seconds to load, are not compared, nor are tasks whose data has been removed.
 
     Raises:
         UserError: A task's data changed since the run started, or cannot be read.
