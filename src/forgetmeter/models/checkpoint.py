@@ -106,7 +106,7 @@ class Checkpoint:
 
     def outline(self) -> PreTrainedModel:
         """Return the model built from the configuration alone, on the ``meta`` device; reads no weight files."""
-        return empty_model(self.name, auto_class(self.family), self.config)
+        return empty_model(self.name, auto_class(self.family, self.config.model_type), self.config)
 
     def check(self) -> None:
         """Run all checks that need no weights.
@@ -127,7 +127,7 @@ class Checkpoint:
         Raises:
             UserError: It is damaged, or its weights do not match its configuration.
         """
-        kind = auto_class(self.family)
+        kind = auto_class(self.family, self.config.model_type)
         refuse_misread_weights(self.headers, self.quantization, self.name)
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         _refuse_other_shapes(report["mismatched_keys"], self.name)

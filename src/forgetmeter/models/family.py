@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     PreTrainedConfig,
 )
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
@@ -34,6 +36,8 @@ _MODEL_TYPES: dict[Family, Any] = {
     "encoder-decoder": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     "decoder": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 }
+# Wrappers of a decoder that also reads images; they read texts without any as the decoder alone does.
+_WRAPPERS = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 # Classes with another task's head. Saved from a tied model, they would still load as a language model.
 _OTHER_HEADS = re.compile(r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$")
 _KNOWN = (
@@ -58,9 +62,12 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
                 f"model '{name}' was saved as {architecture}, whose head does not predict tokens; "
                 "use a checkpoint that was saved with a language model's head"
             )
-    for family in _candidates(config):
+    candidates = _candidates(config)
+    for family in candidates:
         if config.model_type in _MODEL_TYPES[family]:
             return family
+    if "decoder" in candidates and config.model_type in _WRAPPERS:
+        return "decoder"
     raise UserError(
         f"model '{name}' is of type '{config.model_type}', which is not supported; supported types: {_KNOWN}"
     )
@@ -72,19 +79,22 @@ def refuse_other_class(kind: type, family: Family, name: str) -> None:
     Raises:
         UserError: It does not predict tokens as its family does.
     """
-    allowed = set(_MODEL_TYPES[family].values())
+    allowed = {*_MODEL_TYPES[family].values(), *(_WRAPPERS.values() if family == "decoder" else ())}
     if not any(base.__name__ in allowed for base in kind.__mro__):
         raise UserError(
             f"model '{name}' is a {kind.__name__}, which does not predict tokens as {family}s do; "
-            f"load it with {auto_class(family).__name__}"
+            f"load it with {auto_class(family, '').__name__}"
         )
 
 
-def auto_class(family: Family) -> Any:  # noqa: ANN401 - transformers' auto classes share no type
-    """Return transformers' auto class for a family, with its language modelling head."""
+def auto_class(family: Family, model_type: str) -> Any:  # noqa: ANN401 - transformers' auto classes share no type
+    """Return transformers' auto class for an architecture of a family, with its language modelling head."""
     if family == "encoder":
         return AutoModelForMaskedLM
-    return AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
+    if family == "encoder-decoder":
+        return AutoModelForSeq2SeqLM
+    # Some wrappers can also be loaded as their decoder alone; their other weights would then be lost in a copy.
+    return AutoModelForImageTextToText if model_type in _WRAPPERS else AutoModelForCausalLM
 
 
 def _candidates(config: PreTrainedConfig) -> list[Family]:

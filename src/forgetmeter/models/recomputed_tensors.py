@@ -55,7 +55,7 @@ class RecomputedTensors:
 
         Only the part that both have is compared: a stored table of positions may be longer or shorter.
         """
-        stored, expected = stored.float(), self._expected(key)
+        stored, expected = _real(stored), self._expected(key)
         return expected is not None and any(_same(stored, each, key) for each in expected(stored))
 
     def _expected(self, key: str) -> Callable[[Tensor], Iterator[Tensor]] | None:
@@ -109,7 +109,7 @@ def _computed_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor | No
             values = _initialized(model, module, names)
         for name in names:
             value = values.get(name)
-            yield f"{path}.{name}" if path else name, None if value is None else value.cpu().float()
+            yield f"{path}.{name}" if path else name, None if value is None else _real(value.cpu())
 
 
 def _initialized(model: PreTrainedModel, module: Module, names: Collection[str]) -> dict[str, Tensor]:
@@ -131,6 +131,11 @@ def _initialized(model: PreTrainedModel, module: Module, names: Collection[str])
         for name in names
         if first[name] is not None and second[name] is not None and torch.equal(first[name], second[name])
     }
+
+
+def _real(values: Tensor) -> Tensor:
+    """Return values as float32; complex rotary factors as pairs."""
+    return (torch.view_as_real(values) if values.is_complex() else values).float()
 
 
 def _has_parameters(module: Module) -> bool:

@@ -32,6 +32,7 @@ QUANTIZED = "already quantized"
 NO_MATRIX = "bias, scale or state, not a matrix"
 RESIDUAL = "residual connection"
 NOT_USED = "not used to predict tokens"
+OTHER_MODALITY = "reads no text, but images or sound"
 
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
@@ -120,26 +121,43 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
     head = find_head(model)
     if head is not None and is_quantized(head.module.weight):
         head = None
-    only_stack = _only_stack(model)
+    only_stack, config, tower = _only_stack(model), text_config(model), _text_tower(model)
     matrices: list[Matrix] = []
     reasons: dict[str, str] = {}
     for name, tensor in model.named_parameters():
         if tensor.dim() < 2 or (head is not None and name == head.parameter):
+            continue
+        if not name.startswith(tower):
+            reasons[name] = OTHER_MODALITY
             continue
         reason = reason_to_leave_alone(model, modules, name)
         if reason is not None:
             reasons[name] = reason
             continue
         module = modules[name.rpartition(".")[0]]
-        place = _Place(name, tensor, module, only_stack or _stack(name), model.config, _classes(modules, name))
+        place = _Place(name, tensor, module, only_stack or _stack(name), config, _classes(modules, name))
         found = place.matrices()
         if only_stack is not None and any(each.role.attention == "cross" for each in found):
             reasons[name] = NOT_USED
             continue
-        matrices.extend(replace(each, heads=head_count(model.config, each)) for each in found)
+        matrices.extend(replace(each, heads=head_count(config, each)) for each in found)
     if head is not None:
         matrices.append(_head_matrix(head, model, only_stack or "decoder"))
     return tuple(matrices), reasons
+
+
+def text_config(model: PreTrainedModel) -> Any:  # noqa: ANN401 - each architecture has its own configuration
+    """Return the configuration of the part of a model that reads texts."""
+    is_whole = getattr(model.config, "is_encoder_decoder", False)
+    return model.config if is_whole else model.config.get_text_config()
+
+
+def _text_tower(model: PreTrainedModel) -> str:
+    """Return the beginning of the names of all parameters that read texts; empty if all of them do."""
+    if text_config(model) is model.config:
+        return ""
+    decoder = model.get_decoder()
+    return next((f"{name}." for name, module in model.named_modules() if module is decoder and name), "")
 
 
 def _head_matrix(head: Head, model: PreTrainedModel, stack: Stack) -> Matrix:
