@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
+from made_up_run import MadeUpTask, write_made_up_run
 
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.written_report import make_report
@@ -57,3 +59,22 @@ def test_a_third_recipe_of_the_first_run_is_kept(tmp_path):
     one = open_run(write_hostile_run(str(tmp_path / "one"), {**ONE, MOST: [False] * 24}))
     other = open_run(write_hostile_run(str(tmp_path / "other"), OTHER))
     assert [row.recipe for row in side_by_side(one, other).tables[0].rows] == ["baseline", HALF, MOST, INT8]
+
+
+def test_intervals_are_those_of_a_run_with_the_same_answers(tmp_path):
+    """Relations are the sampling unit in both, so the same answers have the same interval."""
+    task = MadeUpTask(items=240, relations=8)
+    before = np.arange(240) % 3 > 0
+    after = before & (task.relation > 2)
+
+    def results(name, **right):
+        run = write_made_up_run(
+            str(tmp_path / name), recipes=list(right), right=lambda _, recipe, __: right[recipe], tasks=[task]
+        )
+        return open_run(run)
+
+    (table,) = side_by_side(results("one", baseline=after), results("other", baseline=before)).tables
+    of_one_run = results("both", **{"baseline": before, HALF: after}).summary.cells[1]
+    assert of_one_run.relations == 8
+    assert table.rows[0].difference == of_one_run.drop
+    assert table.rows[0].p_value == of_one_run.p_value

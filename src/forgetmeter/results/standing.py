@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.clustered import paired_difference
 from forgetmeter.results.findings.evidence import Evidence, gather
-from forgetmeter.results.retained_draws import knowing_clusters
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
-from forgetmeter.statistics.clustered_proportion import difference_interval
-from forgetmeter.statistics.paired import Estimate, paired_drop
-from forgetmeter.statistics.resampling import hull, totals_by_cluster
+from forgetmeter.statistics.paired import Estimate
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,7 @@ def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
     asked = answers.known & answers.paired[one] & answers.paired[two]
     lost = asked & answers.correct[one] & ~answers.correct[two]
     won = asked & ~answers.correct[one] & answers.correct[two]
-    found = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
-    if knowing_clusters(answers) is None:
-        return found
-    return hull(
-        found,
-        difference_interval(*totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))),
-    )
+    return paired_difference(answers, lost=lost, won=won, asked=asked)
 
 
 def _retained(evidence: Evidence, recipe: str) -> Estimate:
