@@ -19,7 +19,7 @@ from forgetmeter.cli.main import app
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Progress
-from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED
 from forgetmeter.report.formats.advice_text import advice_text
@@ -28,6 +28,7 @@ from forgetmeter.results.results import open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.specs.role import Matrix, Role
 from forgetmeter.study.advising import AdviceRequest, advise, limit_for
 from forgetmeter.study.running import CheckedStudy, Finished, run, run_checked
 
@@ -239,6 +240,18 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
             advise(request(place), listener=listener, complete=listener.run)
     assert not listener.stages
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "last", "notes"]
+
+
+def test_a_model_with_weights_of_unknown_role_is_refused_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = (Matrix("strange.weight", Role("unknown"), (4, 2), "decoder"),)
+    monkeypatch.setattr(Checkpoint, "matrices", strange)
+    with pytest.raises(UserError) as caught:
+        advise(request(folder / "strange", recipes=None))
+    assert not isinstance(caught.value, ManyUserError)
+    assert "the first is strange.weight; name candidates with --recipes" in str(caught.value)
+    assert "regex(PATTERN)" in str(caught.value)
 
 
 def test_a_baseline_that_knows_nothing_is_reported(llama_folder: Path, folder: Path) -> None:

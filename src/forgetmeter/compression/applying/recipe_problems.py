@@ -158,10 +158,17 @@ def _effect(step: Step) -> Effect:
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
-    unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
-    if unknown and step.scope.selector not in _SURE_SELECTORS:
+    problem = unknown_role_problem(matrices)
+    if problem and step.scope.selector not in _SURE_SELECTORS:
         yield (
-            f"scope '{step.scope}' is ambiguous: {len(unknown)} weights of the model have an unknown role, "
-            f"the first is {unknown[0].parameter}; select weights by {{regex: PATTERN}} in the study file, "
+            f"scope '{step.scope}' is ambiguous: {problem}; select weights by {{regex: PATTERN}} in the study file, "
             "or by regex(PATTERN) in a recipe's text"
         )
+
+
+def unknown_role_problem(matrices: Sequence[Matrix]) -> str:
+    """Return why scopes by role cannot be used; empty if every weight has a known role."""
+    unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
+    if not unknown:
+        return ""
+    return f"{len(unknown)} weights of the model have an unknown role, the first is {unknown[0].parameter}"
