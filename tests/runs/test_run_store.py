@@ -65,8 +65,42 @@ class TestStudy:
         message = str(caught.value)
         assert message == (
             f"'{location}' holds a run of another study (evaluation.limit from 100 to 7; "
-            "tasks from 'lama/trex' to 'boolq'); choose another --out, or delete that run"
+            "tasks without 'lama/trex'); a run can gain recipes and tasks, but nothing else may differ: "
+            "choose another --out, or delete that run"
         )
+
+    def test_what_was_recorded_at_the_start_stays_when_a_run_gains_tasks(self, store: RunStore, study: dict) -> None:
+        store.open_study({**study, "hardware": {"processor": "one"}, "methods": {"mine": {"kind": "other"}}})
+        more = {**study, "identity": {**study["identity"], "tasks": ["boolq", "lama/trex", "piqa"]}}
+        new = {"hardware": {"processor": "two"}, "methods": {"mine": {"kind": "casts"}, "new": {"kind": "other"}}}
+        assert store.additions(more) == ["task 'boolq'"]
+        store.open_study({**more, **new})
+        found = store.read_study()
+        assert found["identity"]["tasks"] == ["boolq", "lama/trex", "piqa"]
+        assert found["hardware"] == {"processor": "one"}
+        assert found["methods"] == {"mine": {"kind": "other"}, "new": {"kind": "other"}}
+        assert store.additions(more) == []
+
+    def test_of_two_workers_that_extend_a_run_differently_the_later_is_refused(
+        self, store: RunStore, study: dict, location: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def with_task(name: str) -> dict:
+            return {**study, "identity": {**study["identity"], "tasks": ["piqa", "lama/trex", name]}}
+
+        store.open_study(study)
+        late = RunStore(location)
+        # Both have passed the check before either writes.
+        monkeypatch.setattr(late, "check_study", lambda _: store.open_study(with_task("boolq")))
+        with pytest.raises(UserError, match="tasks without 'boolq'"):
+            late.open_study(with_task("winogrande"))
+        assert store.read_study()["identity"]["tasks"] == ["piqa", "lama/trex", "boolq"]
+
+    def test_many_workers_can_extend_one_run(self, store: RunStore, location: str, study: dict) -> None:
+        store.open_study(study)
+        more = {**study, "identity": {**study["identity"], "tasks": ["piqa", "lama/trex", "boolq"]}}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: RunStore(location).open_study({**more, "worker": number}), range(16)))
+        assert store.read_study()["identity"] == more["identity"]
 
     def test_a_model_that_changed_since_is_refused(self, store: RunStore, study: dict) -> None:
         store.open_study(study)
