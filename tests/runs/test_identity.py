@@ -31,7 +31,7 @@ def test_each_difference_is_named(requested: dict, expected: list[str]) -> None:
 def test_more_recipes_and_tasks_are_additions(key: str) -> None:
     stored, requested = {**STORED, key: ["a", "b"]}, {**STORED, key: ["c", "b", "a"]}
     assert differences(stored, requested) == []
-    assert additions(stored, requested) == [f"{key[:-1]} 'c'"]
+    assert additions(stored, requested) == [f"{key} 'c'"]
     assert differences(requested, stored) == [f"{key} without 'c'"]
     assert additions(requested, stored) == []
 

@@ -73,7 +73,7 @@ class TestStudy:
         store.open_study({**study, "hardware": {"processor": "one"}, "methods": {"mine": {"kind": "other"}}})
         more = {**study, "identity": {**study["identity"], "tasks": ["boolq", "lama/trex", "piqa"]}}
         new = {"hardware": {"processor": "two"}, "methods": {"mine": {"kind": "casts"}, "new": {"kind": "other"}}}
-        assert store.additions(more) == ["task 'boolq'"]
+        assert store.additions(more) == ["tasks 'boolq'"]
         store.open_study({**more, **new})
         found = store.read_study()
         assert found["identity"]["tasks"] == ["boolq", "lama/trex", "piqa"]

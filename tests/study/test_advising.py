@@ -254,9 +254,35 @@ def test_a_model_with_weights_of_unknown_role_is_refused_in_one_line(
     assert "regex(PATTERN)" in str(caught.value)
 
 
-def test_a_baseline_that_knows_nothing_is_reported(llama_folder: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="no candidate can be ranked: .*guessing|items right"):
-        advise(request(folder / "ignorant", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
+def test_a_baseline_that_knows_nothing_is_reported_before_any_candidate_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forgetmeter.results.findings.evidence.FEWEST_KNOWN", 10_000)
+    asked = request(folder / "ignorant")
+    for cells in ([1, 1], [0, 0]):
+        listener = Counting()
+        with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|items right).*; choose other"):
+            advise(asked, listener=listener, complete=listener.run)
+        # The baseline in each of two rounds, because it might know enough of more items.
+        assert listener.computed == cells
+        assert any(stage.startswith("round 1 of 2 left out") for stage in listener.stages)
+
+
+def test_a_baseline_that_only_guesses_is_reported(llama_folder: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|items right)"):
+        advise(request(folder / "guessing", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
+
+
+def test_a_round_in_which_the_baseline_knows_too_little_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round's few items have too few right answers, the last one's have enough."""
+    monkeypatch.setattr("forgetmeter.results.findings.evidence.FEWEST_KNOWN", 1000)
+    found = advise(request(folder / "late", "0.75"))
+    assert [candidates for _, candidates in found.rounds] == [len(found.fits)]
+    assert found.runs == (str(folder / "late" / "last"),)
+    assert len(found.finalists) == len(found.fits)
+    assert open_run(str(folder / "late" / "round-1")).study["identity"]["recipes"] == ["baseline"]
 
 
 def test_the_limit_is_the_smallest_with_enough_items() -> None:

@@ -60,11 +60,13 @@ class Standings:
 
     Attributes:
         ranked: The recipes that have outcomes on every counted task.
+        counted: Tasks of which the baseline knows enough.
         not_counted: Tasks of which the baseline knows too little, with the reason.
         failures: Recipes that failed, with the error.
     """
 
     ranked: tuple[Standing, ...]
+    counted: tuple[str, ...]
     not_counted: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str], ...]
 
@@ -85,6 +87,7 @@ def standings(
     whole = [recipe for recipe in recipes if recipe not in failures and all(_cell(each, recipe) for each in counted)]
     return Standings(
         ranked=_ranked(counted, whole, sizes or {}) if counted else (),
+        counted=tuple(each.task for each in counted),
         not_counted=tuple((each.task, each.problem) for each in evidence if each.problem),
         failures=tuple((recipe, failures[recipe]) for recipe in recipes if recipe in failures),
     )

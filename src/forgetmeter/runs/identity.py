@@ -9,8 +9,8 @@ from typing import Any
 _LONGEST = 60
 _MOST = 3
 _NOTHING = "nothing"
-_GROWING = {"recipes": "recipe", "tasks": "task"}
-"""Lists to which a run can add, with what an entry is called."""
+_GROWING = ("recipes", "tasks")
+"""Lists to which a run can add."""
 
 
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
@@ -26,13 +26,9 @@ def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list
 
 
 def additions(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
-    """Return one phrase per recipe and task that a study adds to a run."""
-    return [
-        f"{noun} {_short(value)}"
-        for key, noun in _GROWING.items()
-        for value in requested.get(key, ())
-        if value not in stored.get(key, ())
-    ]
+    """Return one phrase with the recipes, and one with the tasks, that a study adds to a run, if it adds any."""
+    added = {key: [value for value in requested.get(key, ()) if value not in stored.get(key, ())] for key in _GROWING}
+    return [f"{key} {_listed(values)}" for key, values in added.items() if values]
 
 
 def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:

@@ -100,7 +100,7 @@ class RunStore:
         self._check_same(self.read_study(), document)
 
     def additions(self, document: Mapping[str, Any]) -> list[str]:
-        """Return one phrase per recipe and task that ``open_study`` would add to the existing run, if there is one."""
+        """Return phrases with the recipes and tasks that ``open_study`` would add to an existing run."""
         return additions(self.read_study()["identity"], document["identity"]) if self.has_study() else []
 
     def read_study(self) -> dict[str, Any]:

@@ -197,13 +197,17 @@ class _Advising:
         runs: list[str] = []
         names = list(fits)
         planned = halving_rounds(len(names), sum(groups))
-        found = Standings((), (), ())
+        found = Standings((), (), (), ())
         for place, each in enumerate(planned):
             is_last = place == len(planned) - 1
             limit = self._study.evaluation.limit if is_last else limit_for(groups, each.share)
             items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
-            self._listener.stage(f"round {place + 1} of {len(planned)}: {len(names)} candidates, {items:,} items each")
+            title = f"round {place + 1} of {len(planned)}"
+            self._listener.stage(f"{title}: {len(names)} candidates, {items:,} items each")
+            if not found.counted and not self._knows_enough(limit, location, checkpoint, is_last=is_last):
+                self._listener.stage(f"{title} left out: the baseline knows too little of its items")
+                continue
             found = self._asked(names, limit, location, checkpoint)
             rounds.append((items, len(names)))
             runs.append(location)
@@ -214,21 +218,32 @@ class _Advising:
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs
 
+    def _knows_enough(self, limit: int | None, location: str, checkpoint: Checkpoint, *, is_last: bool) -> bool:
+        """Evaluate the baseline alone, which shows whether candidates can be ranked, before any of them is asked.
+
+        Raises:
+            UserError: In the last round, it knows too little of all tasks.
+        """
+        store = RunStore(location)
+        if not store.has_study() or store.read_study()["identity"]["recipes"] == [BASELINE]:
+            self._run((), limit, location, checkpoint)
+        found = open_run(location).standings([BASELINE])
+        if is_last and not found.counted:
+            raise UserError(f"candidates cannot be ranked: {_reasons(found)}; choose other tasks or a larger --limit")
+        return bool(found.counted)
+
     def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
-        options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
-        opened = {self._study.models[0]: checkpoint}
-        checked = check_study(reader(options), progress=self._listener, data=self._request.data, opened=opened)
-        self._complete(checked)
+        self._run(names, limit, location, checkpoint)
         found = open_run(location).standings(names, sizes=self._sizes)
         self._unusable.update(found.failures)
         if not found.ranked:
-            reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
-            # Usually all fail for the same reason.
-            reasons += dict.fromkeys(error for _, error in found.failures)
-            raise UserError(
-                f"no candidate can be ranked: {'; '.join(reasons) or 'no outcomes'}; see the run at {location}"
-            )
+            raise UserError(f"no candidate can be ranked: {_reasons(found)}; see the run at {location}")
         return found
+
+    def _run(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> None:
+        options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
+        opened = {self._study.models[0]: checkpoint}
+        self._complete(check_study(reader(options), progress=self._listener, data=self._request.data, opened=opened))
 
     def _groups(self) -> list[int]:
         """Return the sizes of the groups that a limit applies to."""
@@ -261,6 +276,13 @@ def limit_for(groups: Sequence[int], share: float) -> int:
 
 def _group(item: Item) -> tuple[str | None, str | None]:
     return item.fields.get("relation"), item.fields.get("template")
+
+
+def _reasons(found: Standings) -> str:
+    reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
+    # Usually all fail for the same reason.
+    reasons += dict.fromkeys(error for _, error in found.failures)
+    return "; ".join(reasons) or "no outcomes"
 
 
 def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
