@@ -174,7 +174,7 @@ class _Advising:
         if store.folder.is_file() or files:
             raise UserError(f"'{self._output}' holds files other than runs of a search; choose another --out")
 
-    def _candidates(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str) -> list[Recipe]:
+    def _candidates(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str = "") -> list[Recipe]:
         usable = [recipe for recipe, found in problems.items() if not found]
         wrong = [f"{problem} (in '{recipe}')" for recipe, found in problems.items() for problem in found]
         self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)

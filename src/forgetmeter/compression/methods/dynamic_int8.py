@@ -10,6 +10,7 @@ slightly changes an item's result. The same holds for torch's own ``linear_dynam
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from forgetmeter.compression.forms.int8_weight import GRANULARITIES, Granularity, Int8Weight, quantize
@@ -17,11 +18,22 @@ from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import Matrix
 
 
 def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
-    """Quantize one matrix, ``(output units, input units)``."""
+    """Quantize one matrix, ``(output units, input units)``, or each expert's."""
     return quantize(weight.values(), cast(Granularity, options["granularity"]))
+
+
+def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:  # noqa: ARG001
+    """Refuse tensors that are not known to be used by linear layers."""
+    strange = next((each for each in matrices if each.form == "tensor" and each.role.component == "unknown"), None)
+    if strange is not None:
+        yield (
+            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} is not known to be of either; "
+            "choose a scope without it"
+        )
 
 
 METHOD = MatrixMethod(
@@ -35,10 +47,10 @@ METHOD = MatrixMethod(
         options={
             "granularity": Option("per_tensor", "One weight scale per matrix, or per output unit.", GRANULARITIES)
         },
-        forms=("linear", "conv1d"),
         effect="quantizes",
         needs_kernel=True,
     ),
     transform,
     orientation="outputs_first",
+    check=check,
 )
