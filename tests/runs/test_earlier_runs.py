@@ -78,6 +78,9 @@ def test_a_finished_run_gains_a_recipe(location: Path) -> None:
     after = contents(location)
     assert {path for path in before if after[path] != before[path]} == {"study.json"}
     results = open_run(str(location))
+    # Earlier versions must not read the new cell, whose file has further columns.
+    assert results.study["schema_version"] == SCHEMA_VERSION
+    assert set(results.outcomes["recipe"]) == {"baseline", QUANTIZED, PRUNED, "round_to_nearest:overall:8"}
     assert len(results.outcomes) == 4 * len(results.items) == 160
     assert [each.recipe for each in results.summary.cells] == [
         "baseline",

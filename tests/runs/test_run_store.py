@@ -123,7 +123,7 @@ class TestStudy:
     def test_a_newer_schema_is_refused(self, store: RunStore, study: dict) -> None:
         store.folder.write("study.json", json.dumps({**study, "schema_version": SCHEMA_VERSION + 1}).encode())
         for attempt in (store.read_study, lambda: store.open_study(study)):
-            with pytest.raises(UserError, match=r"newer forgetmeter \(schema 2"):
+            with pytest.raises(UserError, match=r"newer forgetmeter \(schema 3"):
                 attempt()
 
     @pytest.mark.parametrize("content", [b"", b'{"schema_version": 1, "ident', b"[]", b"\xff\xfe", b"{}"])
@@ -209,8 +209,8 @@ class TestOutcomes:
         file = pq.ParquetFile(Path(location) / "variants" / "bbbb" / "lama" / "trex.parquet")
         table = file.read()
         assert table.schema.names == [
-            "item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods",
-            "metric.acc", "metric.acc_norm",
+            "variant", "model", "recipe", "task", "item_id", "correct", "prediction", "gold", "rank", "margin",
+            "loglikelihoods", "metric.acc", "metric.acc_norm",
         ]  # fmt: skip
         typed = ("correct", "rank", "margin", "metric.acc")
         assert [str(table.schema.field(name).type) for name in typed] == [
@@ -219,7 +219,7 @@ class TestOutcomes:
         assert table["metric.acc_norm"].to_pylist() == [0.0, None, None]
         assert table["loglikelihoods"].to_pylist() == [[-1.0, -1.5], [-2.0, -1.5], []]
         assert table["rank"].to_pylist() == [1, 2, None]
-        column = file.metadata.row_group(0).column(3)
+        column = file.metadata.row_group(0).column(7)
         assert column.path_in_schema == "gold"
         assert column.compression == "ZSTD"
         assert column.has_dictionary_page

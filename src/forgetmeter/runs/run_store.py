@@ -24,7 +24,8 @@ from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 from forgetmeter.specs.recipe import BASELINE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2: files of outcomes have their variant, model, recipe and task as columns."""
 
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
@@ -91,7 +92,8 @@ class RunStore:
             if not self.folder.create(layout.STUDY, to_json(new)):
                 stored = self.read_study()
                 self._check_same(stored, document)
-                if additions(stored["identity"], document["identity"]):
+                is_older = stored["schema_version"] < SCHEMA_VERSION
+                if is_older or additions(stored["identity"], document["identity"]):
                     self.folder.write(layout.STUDY, to_json(_extended(stored, new)))
         except OSError as error:
             raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
@@ -331,7 +333,7 @@ class RunStore:
 
 
 def _extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the study of a run that gains recipes or tasks; what was recorded when it started stays."""
+    """Return the study of a run that gains cells of this version; what was recorded when it started stays."""
     methods = {**new.get("methods", {}), **stored.get("methods", {})}
     grown = {key: new[key] for key in ("schema_version", "identity", "variants") if key in new}
     return {**stored, **grown, **({"methods": methods} if methods else {})}
