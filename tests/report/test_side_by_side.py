@@ -7,9 +7,11 @@ import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
 from made_up_run import MadeUpTask, write_made_up_run
 
+from forgetmeter.json_text import to_json
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.statistics.paired import compare_paired
 
 ONE = {"baseline": [True] * 20 + [False] * 4, HALF: [True] * 10 + [False] * 14}
@@ -40,6 +42,26 @@ def test_models_with_different_names_are_compared(tmp_path):
     (table,) = side_by_side(*runs(tmp_path, model="org/large")).tables
     assert (table.one_model, table.other_model) == ("org/tiny", "org/large")
     assert table.rows[0].difference.value == 0
+
+
+def test_one_model_under_two_names_is_paired_with_itself(tmp_path):
+    def results(folder, content):
+        run = write_made_up_run(
+            str(tmp_path / folder),
+            recipes=[HALF],
+            right=lambda task, _, __: np.ones(task.items, bool),
+            models=list(content),
+        )
+        study = RunStore(run).read_study()
+        identity = {**study["identity"], "model_content": content}
+        listed = {key: value for key, value in study.items() if key != "variants"}
+        RunStore(run).folder.write("study.json", to_json({**listed, "identity": identity}))
+        return open_run(run)
+
+    one = results("one", {"./models/a": "aaaa", "./models/b": "bbbb"})
+    other = results("other", {"./b": "bbbb", "/models/a": "aaaa"})
+    pairs = [(table.one_model, table.other_model) for table in side_by_side(one, other).tables]
+    assert pairs == [("./models/a", "/models/a"), ("./models/b", "./b")]
 
 
 def test_runs_without_a_shared_task_are_reported(tmp_path):

@@ -6,6 +6,7 @@ Covers ``checkpoints.promise``, ``results.advice`` and ``study.candidate_sizes``
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -302,3 +303,14 @@ def test_the_same_request_has_the_same_folder_and_another_has_another(
     assert one == advise(request(tmp_path, output=None, recipes=RECIPES[:3], options=options)).runs
     assert one != advise(request(tmp_path, "0.9", output=None, recipes=RECIPES[:3], options=options)).runs
     assert all(each.startswith("runs/advice-standard-decoder-") for each in one)
+
+
+def test_a_model_has_the_same_folder_by_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SHIPPED / "decoder", tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        request(tmp_path, output=None, model=model, recipes=RECIPES[2:3], options={"evaluation.limit": 2})
+        for model in ("./tiny", str(tmp_path / "tiny"))
+    ]
+    assert advise(asked[0]).runs == advise(asked[1]).runs
+    assert len(list((tmp_path / "runs").iterdir())) == 1

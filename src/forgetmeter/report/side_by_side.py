@@ -54,7 +54,8 @@ class SideBySide:
     Attributes:
         one: Location of the first run.
         other: Location of the second run.
-        tables: One per shared task and pair of models: models of the same name if there are any, else all pairs.
+        tables: One per shared task and pair of models: models of the same content or name if there are any, else all
+            pairs.
         notes: What cannot be compared, one sentence each.
     """
 
@@ -86,8 +87,13 @@ def side_by_side(one: Results, other: Results) -> SideBySide:
 
 def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
     mine, theirs = (list(dict.fromkeys(cell.model for cell in summary.cells)) for summary in (one, other))
-    shared = [(model, model) for model in mine if model in theirs]
-    return shared or [(left, right) for left in mine for right in theirs]
+    contents = [summary.study["identity"].get("model_content") or {} for summary in (one, other)]
+    every = [(left, right) for left in mine for right in theirs]
+
+    def are_one(left: str, right: str) -> bool:
+        return left == right or contents[0].get(left, left) == contents[1].get(right, right)
+
+    return [pair for pair in every if are_one(*pair)] or every
 
 
 def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:

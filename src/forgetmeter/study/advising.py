@@ -155,9 +155,12 @@ class _Advising:
         return study, locations[study.models[0]]
 
     def _name(self) -> str:
-        study = replace(self._study, output="")
+        model = self._study.models[0]
+        if model.source in ("folder", "gguf"):
+            model = replace(model, place=str(self._location.path.resolve()))
+        study = replace(self._study, output="", models=(model,))
         content = json.dumps([str(study), self._location.identity, str(self._request.budget)])
-        slug = "".join(each if each.isalnum() else "-" for each in self._request.model).strip("-").lower()[-40:]
+        slug = "".join(each if each.isalnum() else "-" for each in str(model)).strip("-").lower()[-40:]
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def _check_output(self) -> None:
