@@ -31,6 +31,18 @@ def additions(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[s
     return [f"{key} {_listed(values)}" for key, values in added.items() if values]
 
 
+def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``study.json`` for a run that gains cells; what was recorded at its start stays.
+
+    Args:
+        stored: The content for the run so far.
+        new: The content for a run of the extended study.
+    """
+    methods = {**new.get("methods", {}), **stored.get("methods", {})}
+    grown = {key: new[key] for key in ("schema_version", "identity", "variants") if key in new}
+    return {**stored, **grown, **({"methods": methods} if methods else {})}
+
+
 def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:
     found: list[str] = []
     for key in sorted(stored.keys() | requested.keys()):

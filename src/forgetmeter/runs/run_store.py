@@ -16,7 +16,7 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.identity import additions, differences
+from forgetmeter.runs.identity import additions, differences, extended
 from forgetmeter.runs.intact import CELL, IntactFiles
 from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
@@ -80,7 +80,7 @@ class RunStore:
         """Start a run, or continue the existing one if the study is the same or adds recipes or tasks to it.
 
         Args:
-            document: The frozen study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
+            document: The study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
                 ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
 
         Raises:
@@ -94,7 +94,7 @@ class RunStore:
                 self._check_same(stored, document)
                 is_older = stored["schema_version"] < SCHEMA_VERSION
                 if is_older or additions(stored["identity"], document["identity"]):
-                    self.folder.write(layout.STUDY, to_json(_extended(stored, new)))
+                    self.folder.write(layout.STUDY, to_json(extended(stored, new)))
         except OSError as error:
             raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
         self._listed = None
@@ -106,7 +106,7 @@ class RunStore:
         return additions(self.read_study()["identity"], document["identity"]) if self.has_study() else []
 
     def read_study(self) -> dict[str, Any]:
-        """Return the frozen study.
+        """Return the study.
 
         Raises:
             UserError: The run does not exist, or this version cannot read it.
@@ -330,13 +330,6 @@ class RunStore:
                 f"the content of {changed[0]}{more} changed since the run at '{self.location}' started (its id "
                 f"differs); {_START_ANEW}"
             )
-
-
-def _extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the study of a run that gains cells of this version; what was recorded when it started stays."""
-    methods = {**new.get("methods", {}), **stored.get("methods", {})}
-    grown = {key: new[key] for key in ("schema_version", "identity", "variants") if key in new}
-    return {**stored, **grown, **({"methods": methods} if methods else {})}
 
 
 def _is_study(document: Mapping[str, Any]) -> bool:

@@ -208,7 +208,9 @@ class _Advising:
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
             title = f"round {place + 1} of {len(planned)}"
             self._listener.stage(f"{title}: {len(names)} candidates, {items:,} items each")
-            if not found.counted and not self._knows_enough(limit, location, checkpoint, is_last=is_last):
+            if not found.counted and not (alone := self._baseline(limit, location, checkpoint)).counted:
+                if is_last:
+                    raise UserError(self._nothing_to_rank(alone, location))
                 self._listener.stage(f"{title} left out: the baseline knows too little of its items")
                 continue
             found = self._asked(names, limit, location, checkpoint)
@@ -221,19 +223,16 @@ class _Advising:
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs
 
-    def _knows_enough(self, limit: int | None, location: str, checkpoint: Checkpoint, *, is_last: bool) -> bool:
-        """Evaluate the baseline alone, which shows whether candidates can be ranked, before any of them is asked.
-
-        Raises:
-            UserError: In the last round, it knows too little of all tasks.
-        """
+    def _baseline(self, limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
+        """Evaluate the baseline alone, which shows whether candidates can be ranked, before any of them is asked."""
         store = RunStore(location)
         if not store.has_study() or store.read_study()["identity"]["recipes"] == [BASELINE]:
             self._run((), limit, location, checkpoint)
-        found = open_run(location).standings([BASELINE])
-        if is_last and not found.counted:
-            raise UserError(f"candidates cannot be ranked: {_reasons(found)}; choose other tasks or a larger --limit")
-        return bool(found.counted)
+        return open_run(location).standings([BASELINE])
+
+    def _nothing_to_rank(self, found: Standings, location: str) -> str:
+        more = " or a larger --limit" if self._study.evaluation.limit else ""
+        return f"candidates cannot be ranked: {_reasons(found)} (run: {location}); choose other tasks{more}"
 
     def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
         self._run(names, limit, location, checkpoint)
