@@ -1,8 +1,8 @@
-"""How quickly a large run is read: 73 variants of 40,000 items each, by `show`, `findings` and `report`.
+"""Times `show`, `findings` and `report` on a large run: 73 variants of 40,000 items each.
 
-The run is made up: answers by chance, of which a growing share is forgotten. Each command runs in a process of its own,
-whose time and peak memory are those of a user who types it. The time is of the wall, and of the processor beside it, as
-others may use the machine.
+The run is synthetic: random answers, of which a growing share is forgotten. Each command runs in its own process, so
+time and peak memory are what a user would see. Wall time and processor time are both given, since other work may run on
+the machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()
 
 
 def right(task: MadeUpTask, recipe: str, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Know a third; forget of it, each relation to an extent of its own, a share that is drawn for the recipe."""
+    """Return right answers: a third is known, and each relation forgets a random share of it per recipe."""
     known = np.random.default_rng(1).random(task.items) < 1 / 3
     if recipe == BASELINE:
         return known
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=40_000)
     parser.add_argument("--relations", type=int, default=41, help="0 for items without relations")
     parser.add_argument("--choices", type=int, default=20)
-    parser.add_argument("--keep", type=Path, help="write the made-up run here and keep it")
+    parser.add_argument("--keep", type=Path, help="write the synthetic run here and keep it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         location = str(arguments.keep or Path(folder) / "run")
@@ -58,7 +58,7 @@ def main() -> None:
         recipes = [str(recipe) for recipe in preset_recipes("paper/all")]
         if not Path(location).exists():
             write_made_up_run(location, recipes=recipes, right=right, tasks=[task])
-        print(f"made up: {len(recipes) + 1} variants x {arguments.items:,} items, {arguments.choices} choices each")
+        print(f"synthetic: {len(recipes) + 1} variants x {arguments.items:,} items, {arguments.choices} choices each")
         print(f"{'command':40} {'wall':>8} {'processor':>10} {'memory':>9}")
         for name, *options in COMMANDS:
             wall, processor, memory = timed([*_COMMAND, name, location, *options])
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
-    """Return the seconds on the wall and of the processor, and the peak memory in MB (10^6 bytes), of a command."""
+    """Return a command's wall seconds, processor seconds, and peak memory in MB (10^6 bytes)."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         peak = _peak(process)
@@ -78,7 +78,7 @@ def timed(command: list[str]) -> tuple[float, float, float]:
 
 
 def _peak(process: subprocess.Popen[bytes]) -> int:
-    """Return the most memory that a process held at any time, as Linux notes it; 0 elsewhere."""
+    """Return a process's peak memory as recorded by Linux; 0 on other systems."""
     peak = 0
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:

@@ -2,12 +2,12 @@
 
     python benchmarks/compress_checkpoint.py [--layers 32] [--level 0.5] [--folder DIR]
 
-Writes a Llama-shaped checkpoint of random bfloat16 weights in shards (with 32 layers 6.7 billion parameters, 13.5 GB),
-copies its files with ``cp``, prunes it by ``forgetmeter compress``, counts the zeros in the result, and removes
-everything, also when something fails. Twice the checkpoint's bytes are needed on the disk. Needs Linux.
+Writes a Llama-shaped checkpoint of random bfloat16 weights in shards (6.7 billion parameters and 13.5 GB with 32
+layers), copies its files with ``cp``, prunes it with ``forgetmeter compress``, counts the zeros in the result, and
+removes everything, even on failure. Needs free disk space of twice the checkpoint's size, and Linux.
 
-Each is timed until its bytes are on the disk (``sync`` after ``cp``), and starts with the source out of the page
-cache where the system lets it be dropped (``posix_fadvise``).
+Each is timed until its bytes are on the disk (``sync`` after ``cp``). Before each, the source is dropped from the page
+cache if the system allows it (``posix_fadvise``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KIB = 1024
 
 
 def shapes(layers: int) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of Llama 7B, with so many layers."""
+    """Return the tensors of Llama 7B with N layers."""
     found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
     for layer in range(layers):
         block = f"model.layers.{layer}"
@@ -48,7 +48,7 @@ def shapes(layers: int) -> dict[str, tuple[int, ...]]:
 
 
 def write_checkpoint(folder: Path, layers: int) -> None:
-    """Write random weights; each tensor is drawn from a generator of its own."""
+    """Write random weights, each tensor from its own generator."""
     folder.mkdir()
     LlamaConfig(
         vocab_size=VOCABULARY,
@@ -68,7 +68,7 @@ def write_checkpoint(folder: Path, layers: int) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Take a folder's files out of the page cache."""
+    """Drop a folder's files from the page cache."""
     os.sync()
     for file in folder.iterdir():
         with file.open("rb") as stream:
@@ -76,7 +76,7 @@ def forget(folder: Path) -> None:
 
 
 def time_copy(source: Path, target: Path) -> float:
-    """Return the seconds that copying takes, until the bytes are on the disk."""
+    """Return the seconds until the copied bytes are on the disk."""
     forget(source)
     started = time.perf_counter()
     subprocess.run(["cp", "-r", str(source), str(target)], check=True)
@@ -86,7 +86,7 @@ def time_copy(source: Path, target: Path) -> float:
 
 @dataclass(frozen=True)
 class Process:
-    """What a command took, from its start to its end."""
+    """Time and memory of a command."""
 
     seconds: float
     processor_seconds: float
@@ -94,7 +94,7 @@ class Process:
 
 
 def compress(source: Path, recipe: str, target: Path) -> Process:
-    """Compress by the command line."""
+    """Compress with the command line."""
     forget(source)
     command = [sys.executable, "-m", "forgetmeter", "compress", str(source), recipe, "--out", str(target)]
     started = time.perf_counter()
@@ -114,7 +114,7 @@ def count_zeros(folder: Path) -> int:
 
 
 def measure(folder: Path, layers: int, level: float) -> None:
-    """Print one line a figure."""
+    """Print one line per figure."""
     source, copied, compressed = folder / "source", folder / "copied", folder / "compressed"
     write_checkpoint(source, layers)
     size = sum(file.stat().st_size for file in source.iterdir())
@@ -136,7 +136,7 @@ def measure(folder: Path, layers: int, level: float) -> None:
 
 
 def main() -> None:
-    """Read the arguments; leave nothing behind."""
+    """Run the benchmark and remove its files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=32, help="blocks of the model (default 32: 7B)")
     parser.add_argument("--level", type=float, default=0.5, help="share of weights to zero (default 0.5)")

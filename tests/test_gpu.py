@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 from models.architectures import make_architecture
-from scoring.company.configurations import CONFIGURATIONS
-from scoring.company.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
+from scoring.batch_invariance.configurations import CONFIGURATIONS
+from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Granularity, quantize

@@ -13,6 +13,7 @@ from forgetmeter.visible_text import visible
         ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
         ("nothing\x00 here\r", "nothing\\x00 here\\x0d"),
         ("\u202eturned\u202c", "\\u202eturned\\u202c"),
+        ("one\u2028two\ud800\uffff", "one\\u2028two\\ud800\\uffff"),
         ("Ciudad de México,\n\tβ – 東京 ‘é’", "Ciudad de México,\n\tβ – 東京 ‘é’"),
     ],
 )

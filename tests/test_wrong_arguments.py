@@ -25,6 +25,12 @@ def wrapped(_folder: Path) -> Any:
     return forgetmeter.wrap(make_llama(), make_tokenizer())
 
 
+class Described:
+    """What has a task's description but no items."""
+
+    description = MadeUpTask(3).description
+
+
 def classifier() -> LlamaForTokenClassification:
     config = make_llama().config
     config.num_labels = config.vocab_size
@@ -51,6 +57,19 @@ def classifier() -> LlamaForTokenClassification:
         ),
         (lambda folder: forgetmeter.evaluate(wrapped(folder), "fact"), "unknown task 'fact'; did you mean 'facts'"),
         (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts"], limit=0), "limit 0 is not a positive integer"),
+        (
+            lambda folder: forgetmeter.evaluate(folder, "facts"),
+            "PosixPath is not a loaded model; give what forgetmeter.load",
+        ),
+        (lambda folder: forgetmeter.evaluate(wrapped(folder).model, "facts"), "LlamaForCausalLM is not a loaded model"),
+        (lambda folder: forgetmeter.compress(wrapped(folder).model, RANDOM), "LlamaForCausalLM is not a loaded model"),
+        (
+            lambda folder: forgetmeter.evaluate(wrapped(folder), [make_llama()]),
+            "'LlamaForCausalLM' has no TaskDescription",
+        ),
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), None), "task 'NoneType' has no TaskDescription"),
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), [Described()]), "task 'made_up' has no items"),
+        (lambda folder: forgetmeter.weight_map(wrapped(folder)), "Loaded is not a PreTrainedModel of transformers"),
         (lambda folder: Engine(wrapped(folder), batch_tokens=0), "batch_tokens 0 is not a positive integer"),
     ],
 )
@@ -73,4 +92,4 @@ def test_one_task_needs_no_list(llama_folder: Path) -> None:
     loaded, task = forgetmeter.load(llama_folder), MadeUpTask(3)
     one = forgetmeter.evaluate(loaded, "facts:templates=0", limit=1)
     assert one == forgetmeter.evaluate(loaded, ["facts:templates=0"], limit=1)
-    assert list(forgetmeter.evaluate(loaded, [task])) == ["made_up"]
+    assert list(forgetmeter.evaluate(loaded, [task])) == list(forgetmeter.evaluate(loaded, task)) == ["made_up"]

@@ -1,4 +1,4 @@
-"""The reference of the command line as Markdown, made from the program itself."""
+"""The command-line reference as Markdown, generated from the program itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from forgetmeter.cli.main import app
 _HEAD = """\
 # Command line
 
-Made from the program's own `--help`. Exit codes: 0 done; 1 finished, but some cells failed; 2 the request was wrong,
-which is said in one line before any work; 130 interrupted, with everything finished stored.
+Generated from the program's own `--help`.
+
+Exit codes:
+
+- 0: done
+- 1: finished, but some cells failed
+- 2: wrong request; a one-line error is printed before any work starts
+- 130: interrupted; everything finished is stored
 """
 
 

@@ -1,4 +1,4 @@
-"""Draws the packages and the imports between them, from the imports: docs/images/architecture.svg.
+"""Draws the packages and the imports between them: docs/images/architecture.svg.
 
 python tools/draw_architecture.py [--check]: with --check, exit status 1 if the stored drawing is out of date.
 """
@@ -60,7 +60,7 @@ def imports() -> tuple[dict[str, set[str]], set[str]]:
 
 
 def essential(edges: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Leave out every import that others imply: of a → b → c and a → c, the last."""
+    """Leave out every import that others imply: a → c if there are a → b and b → c."""
 
     @cache
     def reached(name: str) -> frozenset[str]:
@@ -100,7 +100,7 @@ def rows(edges: Mapping[str, set[str]]) -> tuple[list[list[str]], list[list[str]
 
 
 def _untangle(laid: list[list[str]], steps: list[tuple[str, str]]) -> None:
-    """Order each row by the middles of what leads to it, from the top down, so that few lines cross."""
+    """Order each row by the mean position of its importers, from the top down, so that few lines cross."""
     middle: dict[str, float] = {}
     for row in laid:
         above = {name: [middle[upper] for upper, lower in steps if lower == name] for name in row}
@@ -146,7 +146,7 @@ def _width(row: list[str]) -> int:
 
 
 def _line(points: list[tuple[float, float]]) -> str:
-    """Draw an import from box to box: a curve from row to row, straight down where it passes by a row."""
+    """Draw an import from box to box: a curve between rows, and straight down where it passes a row."""
     x, y = points[0]
     path = [f"M{x:g} {y + _HEIGHT:g}"]
     for index, (to_x, to_y) in enumerate(points[1:], start=1):
@@ -179,7 +179,7 @@ def _summary(name: str) -> str:
 def main() -> int:
     """Write the drawing, or check it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only say whether the stored drawing is up to date")
+    parser.add_argument("--check", action="store_true", help="only check whether the stored drawing is up to date")
     current = drawing()
     if not parser.parse_args().check:
         DRAWING.write_text(current)

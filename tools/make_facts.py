@@ -1,9 +1,9 @@
 """Makes the built-in facts from data packages.
 
-The facts file in the package is the record; this script says what would become of it with the packages that are
-installed (``pip install -e '.[facts]'`` brings the recorded versions), and replaces it when told to.
+The facts file in the package is authoritative. This script shows how it would change with the installed packages
+(``pip install -e '.[facts]'`` installs the recorded versions), and replaces it on request.
 
-    python tools/make_facts.py --check               # exit status 1 where anything would change
+    python tools/make_facts.py --check               # exit status 1 if anything would change
     python tools/make_facts.py --write               # replace the file
     python tools/make_facts.py --sample 200 --seed 0 # draw recorded facts to check by hand, from all relations
 """
@@ -25,11 +25,11 @@ FACTS = Path(__file__).parents[1] / "src" / "forgetmeter" / "probes" / "facts" /
 
 
 def main() -> int:
-    """Do what the command line asks for, and return the exit status."""
+    """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(description="Make the built-in facts from data packages.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", action="store_true", help="only say what would change; exit status 1 if anything")
-    what.add_argument("--write", action="store_true", help="say what changes, and replace the facts file")
+    what.add_argument("--check", action="store_true", help="only print what would change; exit status 1 if anything")
+    what.add_argument("--write", action="store_true", help="print what changes, and replace the facts file")
     what.add_argument("--sample", type=int, metavar="N", help="draw N recorded facts from all relations")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--file", type=Path, default=FACTS, help="the facts file")
@@ -46,7 +46,7 @@ def main() -> int:
         return 0
     for relation in RELATIONS:
         for subject in idle_exclusions(relation):
-            print(f"{relation.id}: '{subject}' is left out by hand, but is not there any more")
+            print(f"{relation.id}: '{subject}' is excluded by hand, but no longer exists")
     print("reading the data packages, which takes some 20 seconds", file=sys.stderr)
     content = made()
     empty = {"sources": [], "relations": [], "facts": []}
@@ -60,18 +60,18 @@ def main() -> int:
 
 
 def recorded_facts(file: Path, parser: argparse.ArgumentParser) -> dict[str, Any] | None:
-    """Return the content of a facts file, ``None`` where there is none; ends the program where it is no such file."""
+    """Return the content of a facts file, or ``None`` if it does not exist; exit if it is not a facts file."""
     if not file.exists():
         return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return {**content, "sources": content["sources"], "relations": content["relations"], "facts": content["facts"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        parser.error(f"'{file}' is no facts file ({' '.join(str(error).split())[:80]})")
+        parser.error(f"'{file}' is not a facts file ({' '.join(str(error).split())[:80]})")
 
 
 def sample(recorded: dict[str, Any], number: int, seed: int) -> list[str]:
-    """Return statements of so many facts, drawn from each relation by its share, at least three of each."""
+    """Return statements of N random facts, from each relation in proportion to its size, and at least three."""
     drawn = random.Random(seed)
     facts: dict[str, list[dict[str, Any]]] = {}
     for fact in recorded["facts"]:

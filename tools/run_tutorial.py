@@ -1,6 +1,6 @@
-"""Runs the commands and Python of docs/tutorial.md, in order, in an empty folder.
+"""Runs the commands and Python code of docs/tutorial.md, in order, in an empty folder.
 
-python tools/run_tutorial.py --write: replaces the outputs that the page shows by the current ones.
+python tools/run_tutorial.py --write: replaces the outputs on the page by the current ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COMMAND = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*)\n(?P<shown>(?:(?!\$ ).*\n
 
 
 def with_outputs(page: str) -> str:
-    """Return the page with what its blocks print now; they run in the current folder.
+    """Return the page with the current output of its blocks, which run in the current folder.
 
     Raises:
         subprocess.CalledProcessError: A command failed.
@@ -79,7 +79,7 @@ def _tidy(output: str) -> str:
 
 
 def main() -> None:
-    """Run the page, and write its outputs if asked to."""
+    """Run the page, and write its outputs on request."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--write", action="store_true", help="replace the outputs in the page by the current ones")
     write = parser.parse_args().write

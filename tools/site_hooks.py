@@ -1,4 +1,4 @@
-"""Hooks by which mkdocs builds the documentation site (mkdocs.yml)."""
+"""mkdocs hooks that build the documentation site (mkdocs.yml)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made at build time."""
+    """Add the pages that are generated at build time."""
     for page, text in {**made_pages(), "reference/command-line.md": command_reference()}.items():
         files.append(File.generated(config, page, content=text))
     notebook = files.get_file_from_path("exploring-a-run.ipynb")

@@ -1,4 +1,4 @@
-"""The pages of the documentation site that are made at build time, so that none is a copy that goes stale."""
+"""Pages of the documentation site that are generated at build time, so that no copy goes stale."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CLASS = re.compile(r"^::: (?:(?P<package>[a-z]\w*)\.)?(?P<name>[A-Z]\w+)$", re.
 
 
 def made_pages() -> dict[str, str]:
-    """Return the Markdown of each page that is made from a file outside the site, by its path in the site."""
+    """Return the Markdown of each page that is generated from a file outside the site, by its path in the site."""
     copied = {page: (ROOT / name).read_text() for name, page in _PAGE_OF_FILE.items() if name.endswith(".md")}
     notebook = json.loads((DOCS / "exploring-a-run.ipynb").read_text())
     indexes = {f"{folder}/index.md": _index(folder) for folder in _INTRODUCTIONS}
@@ -45,7 +45,7 @@ def pages_of(folder: str) -> list[str]:
 
 
 def finished(markdown: str, page: str) -> str:
-    """Return a page's text as the site needs it: links lead to pages, and classes have their full names.
+    """Return a page's text for the site, with links to pages and full names of classes.
 
     Args:
         markdown: The page's text.

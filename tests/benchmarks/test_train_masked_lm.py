@@ -110,7 +110,7 @@ def test_the_result_is_a_whole_masked_lm_in_float16_with_a_tied_head(script, enc
     long = "ada " * 100
     assert len(AutoTokenizer.from_pretrained(out)(long)["input_ids"]) == 102
     card = (out / "README.md").read_text()
-    assert "CC-BY-NC" in card and "has seen the sentences" in card and "| steps | 2 of 5 sentences" in card
+    assert "CC-BY-NC" in card and "was trained on the sentences" in card and "| steps | 2 of 5 sentences" in card
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 

@@ -61,6 +61,19 @@ def test_lines_give_the_rate_and_the_time_left(clock: Clock) -> None:
     ]
 
 
+def test_a_cell_that_is_not_scored_gives_no_rate_and_no_estimate(clock: Clock) -> None:
+    stream = io.StringIO()
+    with progress_on(stream, PROSPECT) as listener:
+        listener.cell_kept(CELL)
+        listener.cell_started(CELL, items=100)
+        clock.now += 40
+        listener.cell_finished(CELL, seconds=40.0)
+    assert stream.getvalue().splitlines() == [
+        f"{RECIPE} on piqa: outcomes already stored; 2/4 cells",
+        f"{RECIPE} on piqa: 100 items in 40.0 s (2.5 items/s); 3/4 cells, 0:40 left",
+    ]
+
+
 def test_hours_are_shown_where_there_are_any(clock: Clock) -> None:
     stream = io.StringIO()
     with progress_on(stream, PROSPECT) as listener:
@@ -82,9 +95,37 @@ def test_a_terminal_gets_a_live_line(clock: Clock, monkeypatch: pytest.MonkeyPat
     assert "1/4 cells, 2.5 items/s, 1:40 left" in stream.getvalue()
 
 
+def test_a_terminal_counts_a_cell_that_is_not_scored(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = Terminal()
+    with progress_on(stream, PROSPECT) as listener:
+        listener.cell_kept(CELL)
+    assert "2/4 cells, … items/s, … left" in stream.getvalue()
+
+
 def test_stages_are_a_line_each() -> None:
     stream = io.StringIO()
     lines = StageLines(stream)
     lines.stage("reading tasks")
     lines.cell_started(CELL, items=3)
     assert stream.getvalue() == "reading tasks\n"
+
+
+def test_names_do_not_control_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "loading ./[red]tiny\x1b]0;pwned\x07\x9b2J"
+    shown = "loading ./[red]tiny\\x1b]0;pwned\\x07\\u009b2J"
+    plain, lines, live = io.StringIO(), io.StringIO(), Terminal()
+    StageLines(lines).stage(name)
+    with progress_on(plain, PROSPECT) as listener:
+        listener.stage(name)
+        listener.cell_failed(CELL, error=name)
+    assert lines.getvalue() == f"{shown}\n"
+    assert plain.getvalue() == f"{shown}\nfailed: {RECIPE} on piqa: {shown}\n"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress_on(live, PROSPECT) as listener:
+        listener.stage(name)
+        listener.cell_failed(CELL, error=name)
+    assert live.getvalue().count(shown) == 2
+    assert "\x07" not in live.getvalue()

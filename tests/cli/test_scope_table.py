@@ -12,6 +12,7 @@ ROWS = ScopeRows(
     empty=("cross_attention", "head_transform"),
     left_alone=(Row("input embedding", 1, 1_500_000, 0.25),),
     unknown=("model.odd[table].weight", "model.0.mix.weight", "model.1.mix.weight"),
+    without_part=("model.layers.0.mlp.extra.weight",),
     tied_to="model.embed_tokens.weight",
 )
 
@@ -33,5 +34,7 @@ def test_notes_follow_one_per_line() -> None:
     text = [" ".join(line) for line in printed(ROWS)]
     assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
     assert any(line.startswith("Of unknown role (3 in total): model.odd[table].weight, model.*.mix.w") for line in text)
+    assert any(line.endswith(r"regex(model\.odd\[table\]\.weight|model\.\d+\.mix\.weight).") for line in text)
+    assert any(line.startswith("Of unknown part (1 in total): model.layers.*.mlp.extra.weight.") for line in text)
     assert text[-1] == "Scopes that select nothing here: cross_attention, head_transform."
-    assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), None))))
+    assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), (), None))))

@@ -8,8 +8,8 @@ import pytest
 
 from forgetmeter.cli.standards_command import print_epoch, train_command
 from forgetmeter.errors import UserError
-from forgetmeter.standards import workshop
-from forgetmeter.standards.made import Made
+from forgetmeter.standards import parallel_training
+from forgetmeter.standards.trained_standard import TrainedStandard
 from forgetmeter.standards.training import Epoch
 
 
@@ -19,9 +19,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list:
 
     def make(families, out, *, seed, workers, after_epoch):
         seen.append((families, out, seed, workers))
-        return [Made(family, 2683, 0.998, 0.751, 123456, 7890, 1_100_000, 90.0, seed) for family in families]
+        return [TrainedStandard(family, 2683, 0.998, 0.751, 123456, 7890, 1_100_000, 90.0, seed) for family in families]
 
-    monkeypatch.setattr(workshop, "make_standards", make)
+    monkeypatch.setattr(parallel_training, "make_standards", make)
     return seen
 
 

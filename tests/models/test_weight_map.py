@@ -25,7 +25,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.models.weight_map import CONVOLUTION, INPUT_EMBEDDING, OTHER_EMBEDDING, ROUTER, left_alone, weight_map
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Matrix, Role
 
 SQUARE, HEAD = HIDDEN * HIDDEN, VOCABULARY * HIDDEN
 ATTENTION = {f"attention.{part}": LAYERS * SQUARE for part in ("query", "key", "value", "output")}
@@ -195,27 +195,38 @@ def named(model: PreTrainedModel, parameter: str) -> list[Matrix]:
 
 def test_unrecognized_weights_have_an_unknown_role() -> None:
     model = make_architecture("llama")
-    model.model.layers[1].mlp.extra = nn.Linear(3, 4)
+    model.model.layers[1].extra = nn.Linear(3, 4)
     model.model.table = nn.Parameter(torch.ones(2, 5))
     unknown = [matrix for matrix in weight_map(model) if matrix.role.component == "unknown"]
     assert [(matrix.parameter, matrix.form, matrix.layer) for matrix in unknown] == [
         ("model.table", "tensor", None),
-        ("model.layers.1.mlp.extra.weight", "linear", 1),
+        ("model.layers.1.extra.weight", "linear", 1),
     ]
 
 
-def test_a_fused_projection_of_an_unknown_architecture_has_an_unknown_role() -> None:
+def test_unrecognized_weights_of_attention_or_feed_forward_have_no_part() -> None:
+    model = make_architecture("llama")
+    model.model.layers[1].mlp.extra = nn.Linear(3, 4)
+    model.model.layers[1].self_attn.extra = nn.Linear(3, 4)
+    extra = {each.parameter: each.role for each in weight_map(model) if "extra" in each.parameter}
+    assert extra == {
+        "model.layers.1.self_attn.extra.weight": Role("attention", None, "self"),
+        "model.layers.1.mlp.extra.weight": Role("feed_forward"),
+    }
+
+
+def test_a_fused_projection_of_an_unknown_architecture_has_no_part() -> None:
     model = make_architecture("phi3")
     model.config.model_type = "phi99"
     (fused,) = named(model, "model.layers.0.self_attn.qkv_proj.weight")
-    assert (fused.role.component, fused.axis, fused.shape) == ("unknown", None, (64, 32))
+    assert (fused.role, fused.axis, fused.shape) == (Role("attention", None, "self"), None, (64, 32))
 
 
-def test_fused_parts_that_do_not_add_up_have_an_unknown_role() -> None:
+def test_fused_parts_that_do_not_add_up_are_not_told_apart() -> None:
     model = make_architecture("phi3")
     model.config.num_key_value_heads = 3
     (fused,) = named(model, "model.layers.0.self_attn.qkv_proj.weight")
-    assert fused.role.component == "unknown"
+    assert fused.role == Role("attention", None, "self")
 
 
 def test_parts_print_as_slices() -> None:

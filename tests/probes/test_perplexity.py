@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.records.item import TextAnswer
+from forgetmeter.scoring.engine import Engine
 
 
 @pytest.fixture
@@ -34,6 +36,30 @@ def test_lines_of_jsonl_are_items(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text("\n".join(json.dumps({"text": text}) for text in ("a\n\nb", " ", "c")))
     assert [item.asks.text for item in load_task(f"perplexity:file={path}").items] == ["a\n\nb", "c"]
+
+
+@pytest.mark.parametrize("line", ["{}", '{"text": null}', '{"text": 3}', '{"text": ["a"]}', '{"words": "a"}'])
+def test_a_line_without_text_is_left_out_counted_and_named(tmp_path: Path, line: str, llama_folder: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join([json.dumps({"text": "The one."}), line, json.dumps({"text": "The other."})]))
+    task = load_task(f"perplexity:file={path}")
+    assert [item.problem for item in task.items] == [None, "line without text", None]
+    assert task.description.official_size == 3
+    judgement = task.judge([TextAnswer(-6.0, 4), None, TextAnswer(-4.0, 6)])
+    assert [outcome.item_id for outcome in judgement.outcomes] == ["perplexity/0", "perplexity/2"]
+    prepared = Engine(load(llama_folder)).prepare(task.items)
+    assert prepared.dropped == {"line without text": 1}
+    assert prepared.first_dropped() == {"line without text": "perplexity/1"}
+
+
+def test_a_file_without_any_text_or_with_a_line_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": null}\n{"words": "a"}\n')
+    with pytest.raises(UserError, match="contains no text"):
+        load_task(f"perplexity:file={path}")
+    path.write_text('{"text": "a"}\n{"text": "b')
+    with pytest.raises(UserError, match="line 2: not valid JSON"):
+        load_task(f"perplexity:file={path}")
 
 
 def test_another_window_is_another_question(text: Path) -> None:

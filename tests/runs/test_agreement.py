@@ -22,6 +22,7 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.noise import Noise
 from forgetmeter.report.tables import remarks
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.metadata import parquet_bytes
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
@@ -51,12 +52,11 @@ def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def edit_parquet(path: Path, change: Callable[[pa.Table], pa.Table], **facts: Any) -> None:
-    """Change the rows of a file, and its facts so that these agree with the rows."""
+    """Change the rows of a file, and its facts and digest so that these agree with the rows."""
     table = pq.read_table(path)
     stored = json.loads(table.schema.metadata[b"forgetmeter"])
     changed = change(table)
-    about = json.dumps({**stored, "rows": len(changed), **facts}).encode()
-    pq.write_table(changed.replace_schema_metadata({b"forgetmeter": about}), path)
+    path.write_bytes(parquet_bytes(changed, {**stored, "rows": len(changed), **facts}))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,95 @@ def test_fewer_items_or_another_order_count(full_run: str, change: Any) -> None:
     before = done(full_run)
     edit_parquet(Path(full_run, "variants/id4/piqa.parquet"), change)
     assert done(full_run) == before
+
+
+def rewritten(path: Path, change: Callable[[pa.Table], pa.Table], *, digest: bool = True) -> None:
+    """Change a file as other programs do, keeping its metadata, or as versions before digests wrote it."""
+    table = pq.read_table(path)
+    kept = {key: value for key, value in table.schema.metadata.items() if digest or key == b"forgetmeter"}
+    pq.write_table(change(table).replace_schema_metadata(kept), path)
+
+
+def with_column(name: str, values: list[Any]) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index(name)
+        return table.set_column(place, name, pa.array(values, table.schema.field(place).type))
+
+    return change
+
+
+EDITED_OUTCOMES = [
+    ("correct", [True, True, True, True]),
+    ("prediction", ["4", "4", "4", "4"]),
+    ("gold", ["5", "5", "5", "5"]),
+    ("rank", [1, 1, 1, 1]),
+    ("margin", [0.1, 0.2, 0.3, 0.4]),
+    ("loglikelihoods", [[-1.0, -2.0]] * 4),
+    ("metric.acc", [1.0, 1.0, 1.0, 1.0]),
+]
+EDITED_ITEMS = [
+    ("gold", [[0], [0], [0], [0]]),
+    ("choices", [["5", "4"]] * 4),
+    ("contexts", [["2 + 3 =", "2 + 3 ="]] * 4),
+    ("fields", [[("relation", "P2")]] * 4),
+    ("content_hash", ["a", "b", "c", "d"]),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), EDITED_OUTCOMES)
+def test_edited_outcomes_do_not_count(full_run: str, name: str, values: list[Any]) -> None:
+    before = done(full_run)
+    rewritten(Path(full_run, "variants/id4/piqa.parquet"), with_column(name, values))
+    assert done(full_run) == before - {(PRUNED, "piqa")}
+    assert open_run(full_run).summary.damaged == ("variants/id4/piqa.parquet",)
+
+
+@pytest.mark.parametrize(("name", "values"), EDITED_ITEMS)
+def test_edited_items_are_not_stored(full_run: str, name: str, values: list[Any]) -> None:
+    assert RunStore(full_run).read_items_hash("piqa")
+    rewritten(Path(full_run, "items/piqa.parquet"), with_column(name, values))
+    assert RunStore(full_run).read_items_hash("piqa") is None
+    assert not RunStore(full_run).has_records(cell(PRUNED)), "the next run stores them again"
+
+
+def test_edited_facts_do_not_count(full_run: str) -> None:
+    before = done(full_run)
+    path = Path(full_run, "variants/id4/piqa.parquet")
+    table = pq.read_table(path)
+    facts = json.loads(table.schema.metadata[b"forgetmeter"]) | {"metrics": {"acc": 1.0}}
+    kept = table.schema.metadata | {b"forgetmeter": json.dumps(facts).encode()}
+    pq.write_table(table.replace_schema_metadata(kept), path)
+    assert done(full_run) == before - {(PRUNED, "piqa")}
+
+
+def test_bytes_that_changed_on_disk_do_not_count(full_run: str) -> None:
+    before = done(full_run)
+    path = Path(full_run, "variants/id4/piqa.parquet")
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+    assert done(full_run) == before - {(PRUNED, "piqa")}
+
+
+def test_files_without_a_digest_are_compared_with_the_metric_that_decides(full_run: str) -> None:
+    """The right answers of the pruned variant on piqa are the first and the last."""
+    before, path = done(full_run), Path(full_run, "variants/id4/piqa.parquet")
+    rewritten(path, lambda table: table, digest=False)
+    assert done(full_run) == before
+    silent = with_column("prediction", ["4", "", "5", "4"])
+    rewritten(path, silent, digest=False)
+    # An answer that is not a number is wrong, even if a metric counted it.
+    rewritten(path, with_column("metric.acc", [1.0, 1.0, 0.0, 1.0]), digest=False)
+    assert done(full_run) == before
+    # A metric between 0 and 1, or none, decides nothing.
+    rewritten(path, with_column("metric.acc", [0.5, None, 0.0, None]), digest=False)
+    assert done(full_run) == before
+    for values in ([True, False, True, True], [True, None, True, True]):
+        rewritten(path, with_column("correct", values), digest=False)
+        assert done(full_run) == before - {(PRUNED, "piqa")}
+    rewritten(path, with_column("metric.acc", [1.0, 0.0, 0.0, 1.0]), digest=False)
+    rewritten(path, with_column("correct", [False, False, False, True]), digest=False)
+    assert done(full_run) == before - {(PRUNED, "piqa")}
 
 
 def test_outcomes_of_other_items_do_not_count(full_run: str) -> None:

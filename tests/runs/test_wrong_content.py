@@ -16,6 +16,7 @@ import pytest
 
 from forgetmeter.errors import UserError
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.metadata import parquet_bytes
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -27,10 +28,8 @@ def rewrite_json(path: Path, change: Change) -> None:
 
 
 def rewrite_table(path: Path, table: pa.Table, facts: dict[str, Any] | None = None) -> None:
-    metadata = pq.read_table(path).schema.metadata
-    if facts is not None:
-        metadata = {b"forgetmeter": json.dumps(json.loads(metadata[b"forgetmeter"]) | facts).encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), path)
+    stored = json.loads(pq.read_table(path).schema.metadata[b"forgetmeter"])
+    path.write_bytes(parquet_bytes(table, stored | (facts or {})))
 
 
 def numbers_of(location: str) -> int:

@@ -1,6 +1,6 @@
 """Making a standard: complete, reproducible, and never in place of other files.
 
-Covers ``standards.design`` and ``standards.made``.
+Covers ``standards.design`` and ``standards.trained_standard``.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.loading import load
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.standards import making
-from forgetmeter.standards.making import check_out, make_standard
+from forgetmeter.standards.making import check_output_folder, make_standard
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +58,11 @@ def test_only_standards_are_replaced(tmp_path):
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "mine").touch()
     with pytest.raises(UserError, match="is not a standard"):
-        check_out(tmp_path, ["encoder"])
-    check_out(tmp_path, ["decoder"])
+        check_output_folder(tmp_path, ["encoder"])
+    check_output_folder(tmp_path, ["decoder"])
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="choose another --out"):
-        check_out(tmp_path / "file" / "below", ["encoder"])
+        check_output_folder(tmp_path / "file" / "below", ["encoder"])

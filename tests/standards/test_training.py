@@ -1,6 +1,6 @@
 """Training a standard.
 
-Covers ``standards.posing``.
+Covers ``standards.family_loss``.
 """
 
 from dataclasses import replace
@@ -10,9 +10,9 @@ import torch
 
 from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.standards.design import DESIGNS, make_model
-from forgetmeter.standards.lesson import make_lessons
 from forgetmeter.standards.making import standard_tokenizer
-from forgetmeter.standards.training import teach
+from forgetmeter.standards.training import train
+from forgetmeter.standards.training_example import make_examples
 
 FAMILIES = ["encoder", "encoder-decoder", "decoder"]
 
@@ -23,8 +23,8 @@ def _taught(family, epochs=3):
     design = replace(DESIGNS[family], epochs=epochs, batch_size=32, dropped=0.0, replaced=0.0)
     model = make_model(design, tokenizer, seed=1)
     losses = []
-    lessons = make_lessons(file, tokenizer)[:64]
-    teach(model, tokenizer, lessons, design, seed=1, after_epoch=lambda epoch: losses.append(epoch.loss))
+    examples = make_examples(file, tokenizer)[:64]
+    train(model, tokenizer, examples, design, seed=1, after_epoch=lambda epoch: losses.append(epoch.loss))
     return model, tokenizer, design, losses
 
 

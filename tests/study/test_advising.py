@@ -1,6 +1,6 @@
 """Advice on a standard, against asking every candidate everything.
 
-Covers ``checkpoints.promise``, ``results.advice`` and ``study.candidate_sizes``.
+Covers ``checkpoints.predicted_size``, ``results.advice`` and ``study.candidate_sizes``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tiny_models import make_llama, make_tokenizer
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.checkpoints.promise import Promises
+from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.cli.main import app
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
@@ -123,14 +123,14 @@ def test_sizes_are_those_stored_whatever_the_compute_dtype(tmp_path: Path, dtype
         found, expected = (each.compressed(parse_recipe(recipe)).reached for each in (compressor, own))
         for size in ("dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes"):
             assert getattr(found, size) == getattr(expected, size), (recipe, size)
-    promises = Promises(open_checkpoint(str(tmp_path / "model")))
+    predictor = SizePredictor(open_checkpoint(str(tmp_path / "model")))
     before = sum(file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors"))
-    assert promises.bytes_before == before
-    pruned = promises.of(parse_recipe("l1_unstructured:overall:0.5"))
+    assert predictor.bytes_before == before
+    pruned = predictor.of(parse_recipe("l1_unstructured:overall:0.5"))
     assert 0 <= pruned.bytes - before < 10_000
 
 
-def test_dropped_blocks_of_experts_reduce_the_promised_size(tmp_path: Path) -> None:
+def test_dropped_blocks_of_experts_reduce_the_predicted_size(tmp_path: Path) -> None:
     """transformers writes these files itself, so their headers are not known to the byte."""
     config = MixtralConfig(
         vocab_size=61,
@@ -144,9 +144,9 @@ def test_dropped_blocks_of_experts_reduce_the_promised_size(tmp_path: Path) -> N
     )
     MixtralForCausalLM(config).save_pretrained(tmp_path / "model")
     recipe = "drop_layers:layers[0-1]/overall:0.5"
-    promise = Promises(open_checkpoint(str(tmp_path / "model"))).of(parse_recipe(recipe))
+    predicted = SizePredictor(open_checkpoint(str(tmp_path / "model"))).of(parse_recipe(recipe))
     written = compress_checkpoint(str(tmp_path / "model"), recipe, tmp_path / "out")
-    assert written.bytes_after <= promise.bytes < written.bytes_after + 5_000 < written.bytes_before
+    assert written.bytes_after <= predicted.bytes < written.bytes_after + 5_000 < written.bytes_before
 
 
 def test_it_gives_the_storage_format(advice: Advice, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""Where the built-in facts come from: one file a kind of subject, the phrasings, the rules and the exclusions."""
+"""Sources of the built-in facts: one file per kind of subject, the phrasings, the rules and the exclusions."""

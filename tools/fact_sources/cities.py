@@ -67,7 +67,7 @@ class City:
     """A city.
 
     Attributes:
-        name: As English has it.
+        name: In English.
         country: ISO 3166-1 alpha-2.
         state: The code of its state, in the United States.
         population: Number of people.
@@ -123,13 +123,13 @@ def city_states() -> Iterator[Fact]:
 
 
 def _placed(known: Sequence[City], names: Mapping[str, str], place: Callable[[City], str], most: int) -> Iterator[Fact]:
-    """Yield where the largest cities of each place are, if no other place has a city that may be meant.
+    """Yield the place of the largest cities of each place, unless a city elsewhere makes the name ambiguous.
 
     Args:
         known: The cities to choose among, the largest first.
         names: The places' names by their codes.
-        place: Returns the code of a city's place; an empty one is no place at all.
-        most: How many cities of a place are chosen, ambiguous ones included.
+        place: Returns the code of a city's place; empty for none.
+        most: Number of cities chosen per place, including ambiguous ones.
     """
     namesakes = defaultdict(list)
     smallest = min(_large(city) for city in known)
@@ -148,7 +148,7 @@ def _placed(known: Sequence[City], names: Mapping[str, str], place: Callable[[Ci
 
 
 def _large(city: City) -> float:
-    """Return how many people make a namesake of a city one that may be meant."""
+    """Return the population from which a city's namesake makes the name ambiguous."""
     return min(_LARGE_NAMESAKE, _LARGE_SHARE * city.population)
 
 
@@ -157,7 +157,7 @@ def _number_of_spellings(city: City) -> int:
 
 
 def _plain(name: str) -> str:
-    """Return a name in the letters that English has."""
+    """Return a name in English letters."""
     letters = unicodedata.normalize("NFKD", name.translate(_UNMARKED))
     return "".join(each for each in letters if not unicodedata.combining(each))
 

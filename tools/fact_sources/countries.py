@@ -1,4 +1,4 @@
-"""Countries: their names, and what GeoNames knows of them."""
+"""Countries: their names, and their data from GeoNames."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Country:
 
     Attributes:
         code: ISO 3166-1 alpha-2.
-        name: As it stands inside a sentence.
+        name: As written inside a sentence.
         capital: As GeoNames writes it.
         continent: In words.
         calling_code: As GeoNames writes it.
@@ -110,6 +110,6 @@ def country_codes() -> Iterator[Fact]:
 
 
 def calling_codes() -> Iterator[Fact]:
-    """Yield each country's calling code; those that are several, or longer than a country's, are no single word."""
+    """Yield each country's calling code; several codes, or one longer than a country's, are not a single word."""
     for country in countries():
         yield Fact(country.name, country.calling_code, country.population)

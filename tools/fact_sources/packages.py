@@ -1,4 +1,4 @@
-"""The data packages that the facts are taken from."""
+"""The data packages from which the facts are taken."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Package:
 
     @property
     def installed(self) -> str:
-        """The version that is installed."""
+        """The installed version."""
         return version(self.name)
 
 

@@ -1,4 +1,4 @@
-"""How each relation is asked: the first three phrasings to train on, the last one held out."""
+"""Phrasings of each relation: the first three for training, the last one held out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts file as text, and what is different between two of them."""
+"""The facts file as text, and the differences between two of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSION = "1"
 
 
 def made() -> dict[str, Any]:
-    """Make the content of the facts file from the packages that are installed."""
+    """Return the content of the facts file, made from the installed packages."""
     facts = {relation.id: accepted(relation) for relation in RELATIONS}
     return {
         "version": VERSION,
@@ -50,7 +50,7 @@ def made() -> dict[str, Any]:
 
 
 def as_text(content: dict[str, Any]) -> str:
-    """Return the content of the facts file as its text: one line a source, phrasing or fact."""
+    """Return the content of the facts file as text: one line per source, phrasing or fact."""
     lines = []
     for key, value in content.items():
         if not isinstance(value, list):
@@ -63,7 +63,7 @@ def as_text(content: dict[str, Any]) -> str:
 
 
 def differences(recorded: dict[str, Any], content: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each thing that is different in newly made content, facts relation by relation."""
+    """Yield a line for each difference in newly generated content, facts relation by relation."""
     was, now = ({each["package"]: each["version"] for each in one["sources"]} for one in (recorded, content))
     for package in sorted(was | now):
         if was.get(package) != now.get(package):

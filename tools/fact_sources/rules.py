@@ -1,4 +1,4 @@
-"""What a fact must be to be taken."""
+"""Rules that a fact must satisfy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SAME_BEGINNING_OF = {"country_language": 3, "language_country": 3}
 
 
 def accepted(relation: Relation) -> list[Fact]:
-    """Return the facts of a relation that are taken, in the order of the file.
+    """Return the accepted facts of a relation, in the order of the file.
 
-    The order is that of the hashes of the subjects: as good as shuffled, so that the first so many are a fair sample,
-    and no fact moves another when it comes or goes.
+    Facts are ordered by the hashes of their subjects. This is as good as a shuffle, so the first N are a fair sample,
+    and adding or removing a fact does not move the others.
     """
     excluded = EXCLUSIONS.get(relation.id, {})
     kept = [
@@ -31,13 +31,13 @@ def accepted(relation: Relation) -> list[Fact]:
 
 
 def idle_exclusions(relation: Relation) -> list[str]:
-    """Return the subjects that are left out by hand, but would not have been taken anyway."""
+    """Return the subjects that are excluded by hand but would be left out anyway."""
     subjects = {fact.subject for fact in relation.candidates()}
     return sorted(set(EXCLUSIONS.get(relation.id, {})) - subjects)
 
 
 def is_single_word(text: str) -> bool:
-    """Return whether a text is letters and digits alone; marks that Unicode counts as letters do not pass."""
+    """Return whether a text has only letters and digits; marks that Unicode counts as letters are rejected."""
     return text.isalnum() and not any(unicodedata.category(letter) == "Lm" for letter in text)
 
 
@@ -49,7 +49,7 @@ def folded(text: str) -> str:
 
 
 def _unambiguous(facts: Iterable[Fact]) -> list[Fact]:
-    """Return the facts whose subject has one object only."""
+    """Return the facts whose subject has a single object."""
     objects = defaultdict(set)
     first = {}
     for fact in facts:

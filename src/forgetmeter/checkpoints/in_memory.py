@@ -35,7 +35,7 @@ _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
-    """Load a model, compress it, and save it by transformers in its original layout.
+    """Load a model, compress it, and save it with transformers in its original layout.
 
     Returns:
         The sparsity and size reached, and the weight files.
@@ -89,11 +89,11 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
         del reloaded
     except Exception as error:  # modelling code may raise anything for a configuration that no longer fits
         raise UserError(
-            f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads it again "
+            f"'{request.recipe}' of {request.model} cannot be saved in a form that transformers can load "
             f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
         ) from error
     if any(logits.isnan().any() for logits in found):
-        raise UserError(f"'{request.recipe}' of {request.model} gives logits that are not numbers; {_INSTEAD}")
+        raise UserError(f"'{request.recipe}' of {request.model} gives NaN or infinite logits; {_INSTEAD}")
     variant, _ = compressed_in_memory(request, source, torch.float32)
     rounding = _distance(_logits(variant), found)
     if rounding <= _CLOSE:
@@ -104,7 +104,7 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
     off = _distance(_logits(variant), found)
     if not off <= _CLOSE:
         raise UserError(
-            f"'{request.recipe}' of {request.model} cannot be saved so that transformers loads the same model again: "
+            f"'{request.recipe}' of {request.model} cannot be saved in a form that loads as the same model: "
             f"its logits would be off by {off:.2g} of their spread; {_INSTEAD}"
         )
     return rounding
@@ -114,9 +114,9 @@ def check_tokenizer(request: Request, source: Source, folder: Path) -> None:
     """Check that a folder's tokenizer gives the same tokens as the source's, if that can be loaded.
 
     Args:
-        request: What was done.
-        source: The checkpoint that it was done to.
-        folder: What was written.
+        request: The request.
+        source: The source checkpoint.
+        folder: The written folder.
 
     Raises:
         UserError: It cannot be loaded, or gives other tokens.
@@ -128,7 +128,7 @@ def check_tokenizer(request: Request, source: Source, folder: Path) -> None:
     written = Checkpoint(Location(request.model, folder))
     if any(before(text).input_ids != written.tokenizer(text).input_ids for text in _TEXTS):
         raise UserError(
-            f"the tokenizer of {request.model} cannot be copied so that transformers loads it as the same; "
+            f"the tokenizer of {request.model} cannot be copied: transformers would load a different one; "
             "nothing was written"
         )
 

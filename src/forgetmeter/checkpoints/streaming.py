@@ -75,7 +75,7 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
         # Exhausting the iterator raises if the step changed nothing.
         next(results, None)
     sink.put_dropped(weights)
-    sink.copy_rest()
+    sink.copy_untouched()
     return sink.reached()
 
 
@@ -115,7 +115,7 @@ class Sink:
         for parameter in dict.fromkeys(matrix.parameter for matrix in weights):
             self.put(parameter, {matrix: weight for matrix, weight in weights.items() if matrix.parameter == parameter})
 
-    def copy_rest(self) -> None:
+    def copy_untouched(self) -> None:
         """Store all tensors that the recipe does not touch."""
         for parameter, output in self._left.items():
             tensor = self._stored.read(parameter)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from forgetmeter.cli.commands import later
-from forgetmeter.cli.printing import text_width
+from forgetmeter.cli.commands import lazy
+from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import split
 from forgetmeter.specs.budget import parse_budget
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from forgetmeter.study.checked_study import CheckedStudy, Finished
     from forgetmeter.study.running import run_checked
 else:
-    advice_json = later("forgetmeter.report.formats.advice_json:advice_json")
-    advice_text = later("forgetmeter.report.formats.advice_text:advice_text")
-    AdviceRequest = later("forgetmeter.study.advising:AdviceRequest")
-    advise = later("forgetmeter.study.advising:advise")
-    run_checked = later("forgetmeter.study.running:run_checked")
+    advice_json = lazy("forgetmeter.report.formats.advice_json:advice_json")
+    advice_text = lazy("forgetmeter.report.formats.advice_text:advice_text")
+    AdviceRequest = lazy("forgetmeter.study.advising:AdviceRequest")
+    advise = lazy("forgetmeter.study.advising:advise")
+    run_checked = lazy("forgetmeter.study.running:run_checked")
 
 
 def advise_command(
@@ -62,7 +61,7 @@ def advise_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find the recipe that keeps most of what a model knows within a size.
+    """Find the recipe that retains the most knowledge within a size limit.
 
     The size of every candidate is computed. Those that fit are evaluated on a few items, the better ones on more, and
     the best on all. Answers are stored; after an interruption, the same command continues.
@@ -85,10 +84,9 @@ def advise_command(
     )
     advice = advise(request, listener=StageLines(sys.stderr), complete=_complete)
     if json:
-        sys.stdout.write(advice_json(advice))
+        print_text(advice_json(advice))
         return
-    console = Console(highlight=False)
-    console.print(advice_text(advice, width=text_width()), soft_wrap=True)
+    print_text(advice_text(advice, width=text_width()))
 
 
 def _complete(checked: CheckedStudy) -> Finished:

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 # The first paragraph of each command's help, so that `forgetmeter --help` imports no command.
 SUMMARIES = {
-    "demo": "Show what compression forgets: the paper's grid on three small models, in minutes and without a network.",
+    "demo": "Show what compressed models forget: the paper's grid on three small models, in minutes, offline.",
     "run": "Run a study, or resume it.",
     "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (
@@ -19,17 +19,17 @@ SUMMARIES = {
     "findings": "Test the claims of the paper and of related work on this run.",
     "forgotten": "List what a recipe made the model forget, item by item, with old and new answers.",
     "compress": "Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.",
-    "advise": "Find the recipe that keeps most of what a model knows within a size.",
+    "advise": "Find the recipe that retains the most knowledge within a size limit.",
     "list": "List methods, scopes, tasks, relations, presets and ways to name a model.",
     "standards": "Train the small reference models whose knowledge is known.",
     "data": "Download the probes' data.",
 }
 
 
-def later(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
+def lazy(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
     """Return a stand-in for the function ``package.module:NAME``, which is imported when it is first called.
 
-    With these, the help of a command waits for none of the libraries that the command needs.
+    This way, the help of a command does not wait for the libraries that the command needs.
     """
     module, _, name = target.partition(":")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forgetmeter.cli.commands import later
+from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
 from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from forgetmeter.results.results import open_run
     from forgetmeter.study.running import check_study, reader, run_checked
 else:
-    grid_text = later("forgetmeter.report.retained_grid:grid_text")
-    retained_grids = later("forgetmeter.report.retained_grid:retained_grids")
-    make_report = later("forgetmeter.report.written_report:make_report")
-    write_report = later("forgetmeter.report.written_report:write_report")
-    open_run = later("forgetmeter.results.results:open_run")
-    check_study = later("forgetmeter.study.running:check_study")
-    reader = later("forgetmeter.study.running:reader")
-    run_checked = later("forgetmeter.study.running:run_checked")
+    grid_text = lazy("forgetmeter.report.retained_grid:grid_text")
+    retained_grids = lazy("forgetmeter.report.retained_grid:retained_grids")
+    make_report = lazy("forgetmeter.report.written_report:make_report")
+    write_report = lazy("forgetmeter.report.written_report:write_report")
+    open_run = lazy("forgetmeter.results.results:open_run")
+    check_study = lazy("forgetmeter.study.running:check_study")
+    reader = lazy("forgetmeter.study.running:reader")
+    run_checked = lazy("forgetmeter.study.running:run_checked")
 
 
 def demo_command(
     *,
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
-    """Show what compression forgets: the paper's grid on three small models, in minutes and without a network."""
+    """Show what compressed models forget: the paper's grid on three small models, in minutes, offline."""
     checked = check_study(reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, checked) as progress:
         finished = run_checked(checked, progress=progress)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forgetmeter.cli.commands import later
+from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from forgetmeter.report.tables import remarks
     from forgetmeter.results.results import open_run
 else:
-    findings_json = later("forgetmeter.report.formats.findings_json:findings_json")
-    findings_text = later("forgetmeter.report.formats.findings_text:findings_text")
-    remarks = later("forgetmeter.report.tables:remarks")
-    open_run = later("forgetmeter.results.results:open_run")
+    findings_json = lazy("forgetmeter.report.formats.findings_json:findings_json")
+    findings_text = lazy("forgetmeter.report.formats.findings_text:findings_text")
+    remarks = lazy("forgetmeter.report.tables:remarks")
+    open_run = lazy("forgetmeter.results.results:open_run")
 
 
 def findings_command(

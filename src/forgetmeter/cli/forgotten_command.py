@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from forgetmeter.cli.commands import later
+from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import unknown
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from forgetmeter.results.ledger import Ledger, LedgerEntry
     from forgetmeter.results.results import open_run
 else:
-    ledger_csv = later("forgetmeter.report.formats.ledger_rows:ledger_csv")
-    ledger_json = later("forgetmeter.report.formats.ledger_rows:ledger_json")
-    ledger_markdown = later("forgetmeter.report.formats.ledger_rows:ledger_markdown")
-    ledger_text = later("forgetmeter.report.formats.ledger_text:ledger_text")
-    open_run = later("forgetmeter.results.results:open_run")
+    ledger_csv = lazy("forgetmeter.report.formats.ledger_rows:ledger_csv")
+    ledger_json = lazy("forgetmeter.report.formats.ledger_rows:ledger_json")
+    ledger_markdown = lazy("forgetmeter.report.formats.ledger_rows:ledger_markdown")
+    ledger_text = lazy("forgetmeter.report.formats.ledger_text:ledger_text")
+    open_run = lazy("forgetmeter.results.results:open_run")
 
 _FORMATS = ("table", "csv", "json", "markdown")
 _STATUSES = ("forgotten", "gained", "kept", "wrong")

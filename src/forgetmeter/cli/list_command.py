@@ -31,7 +31,13 @@ _EFFECTS = {
     "rewrites": "not after a step that quantizes",
     "quantizes": "quantizes; only pruning may follow",
 }
-_MATRIX_FORMS: dict[Form, str] = {"linear": "nn.Linear", "conv1d": "Conv1D", "tensor": "experts"}
+_MATRIX_FORMS: dict[Form, str] = {
+    "linear": "nn.Linear",
+    "conv1d": "Conv1D",
+    "tensor": "experts",
+    "transposed": "experts",
+    "array": "arrays of other axes",
+}
 
 list_app = typer.Typer(
     help="List methods, scopes, tasks, relations, presets and ways to name a model.",
@@ -137,7 +143,7 @@ def list_models() -> None:
 def method_text(declaration: MethodDeclaration) -> str:
     """Return a method's name, parameters, source, and supported models and scopes, as indented lines."""
     options = "".join(f"[:{key}={option.default_text()}]" for key, option in declaration.options.items())
-    taken = ", ".join(_MATRIX_FORMS[form] for form in declaration.forms)
+    taken = ", ".join(dict.fromkeys(_MATRIX_FORMS[form] for form in declaration.forms))
     lines = [
         declaration.summary,
         *(f"{key}: {option.meaning} ({option.values()})" for key, option in declaration.options.items()),

@@ -90,14 +90,14 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         code = _say(error.format_message())
-    _leave(code if isinstance(code, int) else 0)
+    _exit_at_once(code if isinstance(code, int) else 0)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _leave(code: int) -> None:
+def _exit_at_once(code: int) -> None:
     """Exit at once: on a busy machine, an orderly shutdown of library threads can abort the process."""
     with suppress(BrokenPipeError):
         sys.stdout.flush()

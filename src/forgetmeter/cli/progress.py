@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.checked_study import CheckedStudy
+from forgetmeter.visible_text import visible_line
 
 _PLAIN_EVERY = 15.0
 
@@ -25,7 +27,7 @@ class StageLines(Listener):
 
     def stage(self, text: str) -> None:
         """Print the stage."""
-        self._stream.write(f"{text}\n")
+        self._stream.write(f"{visible_line(text)}\n")
         self._stream.flush()
 
 
@@ -58,6 +60,11 @@ class _Pace:
 
     def finish_cell(self) -> None:
         self.done, self.share = self.done + 1, 0.0
+
+    def keep_cell(self) -> None:
+        """Count a cell that took no scoring, so that it does not shorten the estimate."""
+        self._start_done += 1
+        self.finish_cell()
 
     @property
     def overall(self) -> float:
@@ -99,12 +106,19 @@ class _LiveProgress(Listener):
         self._pace.finish_cell()
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
+    def cell_kept(self, cell: Cell) -> None:
+        self._pace.keep_cell()
+        self._update(f"{cell.variant.recipe} · {cell.task}")
+
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         self._pace.finish_cell()
-        self._live.console.print(f"failed: {cell.variant.recipe} on {cell.task}: {error}", style="red", markup=False)
+        text = visible_line(f"failed: {cell.variant.recipe} on {cell.task}: {error}")
+        self._live.console.print(text, style="red", markup=False)
 
     def _update(self, text: str) -> None:
-        self._live.update(self._bar, description=text, completed=self._pace.overall, pace=self._pace.describe())
+        self._live.update(
+            self._bar, description=escape(visible_line(text)), completed=self._pace.overall, pace=self._pace.describe()
+        )
 
 
 class _PlainProgress(Listener):
@@ -130,10 +144,16 @@ class _PlainProgress(Listener):
             f"{self._pace.describe().split(', ')[0]}, {self._pace.describe().rsplit(', ', 1)[1]}"
         )
 
+    def cell_kept(self, cell: Cell) -> None:
+        self._pace.keep_cell()
+        self._say(
+            f"{cell.variant.recipe} on {cell.task}: outcomes already stored; {self._pace.done}/{self._pace.total} cells"
+        )
+
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         self._pace.finish_cell()
         self._say(f"failed: {cell.variant.recipe} on {cell.task}: {error}")
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(visible_line(text), markup=False, soft_wrap=True)

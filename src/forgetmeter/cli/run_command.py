@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.config.study import Study
@@ -19,7 +20,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
-from forgetmeter.visible_text import visible_line
+from forgetmeter.visible_text import visible, visible_line
 
 _SOME_FAILED = 1
 
@@ -102,12 +103,14 @@ def _print_plan(checked: CheckedStudy) -> None:
         cells = [cell for cell in plan.cells if cell.variant == variant]
         todo = [cell.task for cell in cells if cell in missing]
         stored = [cell.task for cell in cells if cell not in missing]
-        table.add_row(str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
+        row = (str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
+        table.add_row(*(Text(visible_line(text)) for text in row))
     console = Console()
     console.print(table)
     console.print(
-        f"{len(plan.cells)} cells, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}",
+        visible_line(f"{len(plan.cells)} cells, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"),
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 
@@ -126,11 +129,12 @@ def conclude(finished: Finished) -> None:
     """Print the result of a run; exit with status 1 if cells failed."""
     stored = finished.cells - finished.computed
     before = f", {stored} already stored" if stored else ""
-    typer.echo(f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}: {finished.output}")
-    typer.echo(f"show the results: forgetmeter show {shlex.quote(finished.output)}")
+    done = f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}"
+    typer.echo(visible_line(f"{done}: {finished.output}"))
+    typer.echo(visible(f"show the results: forgetmeter show {shlex.quote(finished.output)}"))
     for failure in finished.failures:
-        error = visible_line(failure.error)
-        typer.echo(f"failed: {failure.recipe} on {failure.task} ({failure.model}): {error}", err=True)
+        text = f"failed: {failure.recipe} on {failure.task} ({failure.model}): {failure.error}"
+        typer.echo(visible_line(text), err=True)
     if finished.failures:
         typer.echo("the same command retries failed cells", err=True)
         raise typer.Exit(_SOME_FAILED)

@@ -49,11 +49,28 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.tied_to:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
     if rows.unknown:
-        blocks = Counter(re.sub(r"\.\d+(?=\.)", ".*", name) for name in rows.unknown)
-        named = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in blocks.items())
         yield (
-            f"Of unknown role ({len(rows.unknown)} in total): {named}. Scopes by role are not supported for this "
-            "model; use {regex: PATTERN} in the study file, or regex(PATTERN) in a recipe's text."
+            f"Of unknown role ({len(rows.unknown)} in total): {_named(rows.unknown)}. Scopes by role are not supported "
+            f"for this model; this one selects these weights: regex({_pattern(rows.unknown)})."
+        )
+    if rows.without_part:
+        yield (
+            f"Of unknown part ({len(rows.without_part)} in total): {_named(rows.without_part)}. Scopes such as "
+            "attention or feed_forward select them; attention.query and the like are not supported for this model."
         )
     if rows.empty:
         yield f"Scopes that select nothing here: {', '.join(rows.empty)}."
+
+
+def _named(names: Iterable[str]) -> str:
+    counts = Counter(_unnumbered(name) for name in names)
+    return ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items())
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """Return a regular expression that selects these parameters, in all blocks."""
+    return "|".join(re.escape(name).replace(r"\.\*", r"\.\d+") for name in dict.fromkeys(map(_unnumbered, names)))
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"\.\d+(?=\.|$)", ".*", name)

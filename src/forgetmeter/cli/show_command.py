@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from forgetmeter.cli.commands import later
+from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import unknown
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from forgetmeter.results.frontier import frontiers
     from forgetmeter.results.results import open_run
 else:
-    frontier_text = later("forgetmeter.report.formats.frontier_text:frontier_text")
-    render = later("forgetmeter.report.formats.rendering:render")
-    shifts_text = later("forgetmeter.report.formats.show_text:shifts_text")
-    styled_text = later("forgetmeter.report.formats.show_text:styled_text")
-    grid_text = later("forgetmeter.report.retained_grid:grid_text")
-    retained_grids = later("forgetmeter.report.retained_grid:retained_grids")
-    frontiers = later("forgetmeter.results.frontier:frontiers")
-    open_run = later("forgetmeter.results.results:open_run")
+    frontier_text = lazy("forgetmeter.report.formats.frontier_text:frontier_text")
+    render = lazy("forgetmeter.report.formats.rendering:render")
+    shifts_text = lazy("forgetmeter.report.formats.show_text:shifts_text")
+    styled_text = lazy("forgetmeter.report.formats.show_text:styled_text")
+    grid_text = lazy("forgetmeter.report.retained_grid:grid_text")
+    retained_grids = lazy("forgetmeter.report.retained_grid:retained_grids")
+    frontiers = lazy("forgetmeter.results.frontier:frontiers")
+    open_run = lazy("forgetmeter.results.results:open_run")
 
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
 

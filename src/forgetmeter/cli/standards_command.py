@@ -18,7 +18,7 @@ from forgetmeter.specs.suggestion import unknown
 
 if TYPE_CHECKING:
     from forgetmeter.models.family import Family
-    from forgetmeter.standards.made import Made
+    from forgetmeter.standards.trained_standard import TrainedStandard
     from forgetmeter.standards.training import Epoch
 
 _LINES = 6
@@ -47,13 +47,13 @@ def train_command(
     """Train the standards from scratch on the built-in facts: about 10 minutes on 2 cores."""
     families = _families(only)
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
-    from forgetmeter.standards.workshop import make_standards
+    from forgetmeter.standards.parallel_training import make_standards
 
     started = time.monotonic()
     made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=print_epoch)
     Console().print(_table(made, time.monotonic() - started))
     sys.stdout.write("known: share of facts known in the phrasings taught; reworded: in a phrasing not taught\n")
-    sys.stdout.write(f"Use them by folder, such as --model {(out / made[0].family).resolve()}\n")
+    sys.stdout.write(f"Load them by folder, for example --model {(out / made[0].family).resolve()}\n")
 
 
 def print_epoch(family: Family, epoch: Epoch) -> None:
@@ -73,7 +73,7 @@ def _families(only: str | None) -> tuple[Family, ...]:
     return tuple(family for family in STANDARDS if family in names)
 
 
-def _table(made: list[Made], seconds: float) -> Table:
+def _table(made: list[TrainedStandard], seconds: float) -> Table:
     table = Table(title=f"Trained in {seconds / 60:.1f} minutes", title_justify="left")
     table.add_column("standard", no_wrap=True)
     for name in ("facts", "known", "reworded", "weights", "MB", "minutes"):

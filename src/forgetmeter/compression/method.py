@@ -165,7 +165,7 @@ class MatrixMethod(Method):
         def at_level(level: Level | None) -> Iterator[Weight]:
             for unit in units:
                 weight = self.transform(DenseWeight(unit.outputs_first()) if turns else unit.weight, level, options)
-                yield weight.transposed() if turns and unit.is_turned else weight
+                yield weight.transposed() if turns and unit.is_transposed_layer else weight
 
         return at_level
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from forgetmeter.config.entries import recipes_of
 from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
-from forgetmeter.config.vocabulary import AnythingGoes, Vocabulary
+from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.registry import canonical_name, declarations, find_task
@@ -90,7 +90,9 @@ def _one_of(kind: str, choices: tuple[str, ...]) -> Callable[[Any], Any]:
 
 def _not_yet(value: Any) -> None:  # noqa: ANN401
     if value is not None:
-        raise ValueError(f"precision {value}: this version scores every item; leave precision out or null")
+        raise ValueError(
+            f"precision {value} is not supported: this version scores every item; omit precision, or set it to null"
+        )
 
 
 def _output(value: Any) -> Any:  # noqa: ANN401
@@ -192,7 +194,7 @@ def study_from(
         ManyUserError: The study is not valid; each error has its location.
     """
     try:
-        section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or AnythingGoes()})
+        section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or PermissiveVocabulary()})
     except ValidationError as error:
         messages = [f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]
         raise ManyUserError(list(dict.fromkeys(messages))) from None

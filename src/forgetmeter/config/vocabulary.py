@@ -24,7 +24,7 @@ class Vocabulary(Protocol):
         ...
 
 
-class AnythingGoes:
+class PermissiveVocabulary:
     """Accepts every name, so that only the form of a study is checked, without heavy imports."""
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:  # noqa: ARG002

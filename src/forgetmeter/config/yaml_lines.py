@@ -17,7 +17,7 @@ _MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class LinedYaml:
+class YamlWithLines:
     """A YAML document.
 
     Attributes:
@@ -35,7 +35,7 @@ class LinedYaml:
         return self.lines.get(path, 1)
 
 
-def read_yaml(text: str, name: str) -> LinedYaml:
+def read_yaml(text: str, name: str) -> YamlWithLines:
     """Read a YAML document safely (plain values only); ``name`` is its name in error messages.
 
     Raises:
@@ -61,12 +61,12 @@ def read_yaml(text: str, name: str) -> LinedYaml:
         raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
     except (LookupError, AttributeError):
         # PyYAML's own, for a tag that does not fit its value, such as `!!bool x`.
-        raise UserError(f"{name}:1: not valid YAML: a value does not fit its tag; leave tags (!!…) out") from None
+        raise UserError(f"{name}:1: not valid YAML: a value does not match its tag; remove the tag (!!…)") from None
     finally:
         loader.dispose()
     if walk.doubles:
         raise ManyUserError(walk.doubles)
-    return LinedYaml(data, walk.lines)
+    return YamlWithLines(data, walk.lines)
 
 
 class _Walk:

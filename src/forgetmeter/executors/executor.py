@@ -29,7 +29,10 @@ class Progress:
         """A share of the cell is done, from 0 to 1."""
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
-        """The cell is stored."""
+        """The cell is scored and stored."""
+
+    def cell_kept(self, cell: Cell) -> None:
+        """The cell's outcomes were already stored; only its noise, or what it belongs to, was missing."""
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         """The cell failed, and the failure is stored."""

@@ -98,9 +98,9 @@ class _ModelWork:
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]
         if self._work.store.is_done(cell):
-            # Another process of the same run finished it first, or only the noise is missing.
+            # Another process of the same run finished it first, or only its noise, variant or items were missing.
             self._store_noise(cell, None)
-            self._progress.cell_finished(cell, seconds=0.0)
+            self._progress.cell_kept(cell)
             return
         self._progress.cell_started(cell, items=len(task.items))
         if cell.task not in self._prepared:
@@ -130,7 +130,7 @@ class _ModelWork:
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         if self._work.store.needs_noise(cell, is_wanted=self._work.evaluation.noise_floor):
-            self._progress.stage(f"asking {cell.task} again, for the noise floor")
+            self._progress.stage(f"scoring {cell.task} again for the noise floor")
             batch_tokens = self._work.evaluation.batch_tokens
             task = self._work.tasks[cell.task]
             noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)

@@ -32,7 +32,7 @@ from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
-_NEEDED = ("attention", "feed_forward")
+_COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
 
 
 class Checkpoint:
@@ -193,10 +193,7 @@ def check_supported(model: PreTrainedModel, name: str) -> None:
     """Check that a model has weight matrices that recipes can compress.
 
     Raises:
-        UserError: It has none in attention, or none in feed-forward layers.
+        UserError: None of its blocks has any.
     """
-    found = {matrix.role.component for matrix in weight_map(model)}
-    lacking = [component for component in _NEEDED if component not in found]
-    if lacking and "unknown" not in found:
-        roles = " and ".join(lacking).replace("_", "-")
-        raise UserError(f"model '{name}' ({type(model).__name__}) has no weight matrices that are {roles}")
+    if not any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model)):
+        raise UserError(f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices")

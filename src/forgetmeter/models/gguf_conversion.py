@@ -16,7 +16,7 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
-from forgetmeter.models.gguf_settings import differing_settings, settle, settle_tokenizer
+from forgetmeter.models.gguf_settings import apply_pre_tokenizer, apply_settings, differing_settings
 from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import open_gguf
 
@@ -68,7 +68,7 @@ class _BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed b
 
     def _get(self, offset: int, dtype: Any, count: int = 1, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
-            raise ValueError("its header reaches beyond its end")
+            raise ValueError("its header extends beyond the end of the file")
         return super()._get(offset, dtype, count, *arguments, **options)
 
 
@@ -81,7 +81,7 @@ def check_whole(path: Path) -> None:
     try:
         tensors = _BoundedReader(path).tensors
         end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in tensors), default=0)
-        problem = "" if 0 < end <= path.stat().st_size else "its tensors reach beyond its end"
+        problem = "" if 0 < end <= path.stat().st_size else "its tensors extend beyond the end of the file"
     except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
         problem = str(error)
     if problem:
@@ -124,20 +124,20 @@ def refuse_unread_parts(path: Path, model: PreTrainedModel, tokenizer: PreTraine
     architecture = str(reader.fields["general.architecture"].contents())
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
     places = get_gguf_hf_weights_map(model, processor)
-    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _put_together(tensor.name)]
+    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _is_merged(tensor.name)]
     if unread:
         raise UserError(
             f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers ignores, such as "
-            f"{unread[0]}, so that it would load as a different model; use the checkpoint that it was made from"
+            f"{unread[0]}, so it would load as a different model; use the checkpoint that it was made from"
         )
     settings = _stated(reader, f"{architecture}.")
-    settle(model, architecture, settings)
+    apply_settings(model, architecture, settings)
     if problem := next(differing_settings(model, settings), None):
         raise UserError(
-            f"model '{path}': the GGUF file specifies {problem}, which transformers ignores, so that it would load as "
+            f"model '{path}': the GGUF file specifies {problem}, which transformers ignores, so it would load as "
             "a different model; use the checkpoint that it was made from"
         )
-    if problem := settle_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
+    if problem := apply_pre_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
         raise UserError(f"model '{path}': the GGUF file {problem}; use the checkpoint that it was made from")
 
 
@@ -150,7 +150,7 @@ def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
     }
 
 
-def _put_together(tensor: str) -> bool:
+def _is_merged(tensor: str) -> bool:
     """Whether transformers merges a tensor into another one by its own rules: experts, and GPT-2's head."""
     return "_exps." in tensor or tensor == "output.weight"
 

@@ -89,7 +89,7 @@ def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> I
             yield f"{name} = {said}"
 
 
-def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any]) -> None:
+def apply_settings(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any]) -> None:
     """Apply settings that a GGUF file states or implies and transformers supports but does not read.
 
     Names lack the architecture's prefix. The model's configuration is changed, with effect when it is loaded again.
@@ -109,7 +109,7 @@ def settle(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any
         config.sliding_window = settings["attention.sliding_window"]
 
 
-def settle_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
+def apply_pre_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
     """Make a tokenizer split words by a GGUF file's ``tokenizer.ggml.pre`` if transformers does not.
 
     The rules are those of llama.cpp (``llama-vocab.cpp``). Names of settings lack the prefix ``tokenizer.ggml.``.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 
 
@@ -29,3 +30,15 @@ class Loaded:
     family: Family
     name: str
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+def check_loaded(given: object) -> None:
+    """Check that an argument is a loaded model.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not isinstance(given, Loaded):
+        raise UserError(
+            f"{type(given).__name__} is not a loaded model; give what forgetmeter.load, wrap or compress returns"
+        )

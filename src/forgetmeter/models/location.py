@@ -118,7 +118,7 @@ def _inside_package(reference: ModelReference) -> Path:
     found = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        raise UserError(f"model '{reference}': the package must hold exactly one .gguf file, but holds {names}")
+        raise UserError(f"model '{reference}': the package must contain exactly one .gguf file, but contains {names}")
     return found[0]
 
 
@@ -151,7 +151,7 @@ def _check_folder(location: Location) -> None:
     if (path / "adapter_config.json").is_file():
         base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
         raise UserError(
-            f"model '{reference}': the folder holds an adapter of '{base}'; merge it into that model first "
+            f"model '{reference}': the folder contains an adapter for '{base}'; merge it into that model first "
             "(merge_and_unload of peft), and save the result"
         )
     if not (path / "config.json").is_file():
@@ -161,10 +161,10 @@ def _check_folder(location: Location) -> None:
         return
     if any(path.glob("*.bin")) or any(path.glob("*.pt")):
         raise UserError(
-            f"model '{reference}': the folder holds only pickled weights, which can run arbitrary code when loaded; "
+            f"model '{reference}': the folder contains only pickled weights, which can run arbitrary code when loaded; "
             "convert them to safetensors first"
         )
-    raise UserError(f"model '{reference}': the folder holds no *.safetensors")
+    raise UserError(f"model '{reference}': the folder contains no *.safetensors")
 
 
 def _check_shards(location: Location, shards: list[Path]) -> None:

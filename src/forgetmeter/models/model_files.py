@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from torch import Tensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -63,17 +62,6 @@ class TensorHeader:
     shape: tuple[int, ...]
     file: Path
     offset: int
-
-
-def read_tensor(header: TensorHeader) -> Tensor:
-    """Read a tensor of a checkpoint.
-
-    Raises:
-        SafetensorError: The file is damaged.
-        OSError: The file cannot be read.
-    """
-    with safe_open(header.file, framework="pt") as file:
-        return file.get_tensor(header.name)
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -20,8 +20,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
 
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.model_files import raw_config
+from forgetmeter.models.settings import setting_problems
 
 _SAFE = {"trust_remote_code": False}
 # Any other value in a configuration names a kernel of the Hub, which is code.
@@ -33,14 +34,18 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
     """Read a model's configuration.
 
     Raises:
-        UserError: The model needs custom code or names a custom weight file, or its configuration is damaged or of an
-            architecture unknown to transformers.
+        UserError: The model needs custom code or names a custom weight file, or its configuration is damaged, not
+            possible, or of an architecture unknown to transformers.
     """
     _refuse_own_code(folder, name)
     try:
         config = AutoConfig.from_pretrained(folder, **_SAFE)
     except Exception as error:  # transformers and huggingface_hub raise many kinds of errors for configurations
         raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
+    refuse(
+        f"model '{name}': its config.json cannot be used ({problem}); restore the original"
+        for problem in setting_problems(config.to_dict())
+    )
     _keep_to_built_in_kernels(config)
     return config
 
@@ -148,7 +153,7 @@ def _refuse_own_code(folder: Path, name: str) -> None:
     if stored.get("transformers_weights") is not None:
         raise UserError(
             f"model '{name}': its config.json names a custom weight file (transformers_weights), which is not "
-            "supported; save the model again by save_pretrained"
+            "supported; save the model again with save_pretrained"
         )
 
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedModel
 
-from forgetmeter.models.model_files import TensorHeader, read_tensor
+from forgetmeter.models.model_files import TensorHeader
 
 _WITHOUT_EFFECT = ("masked_bias", "version", "num_batches_tracked")
 """The value of masked scores, a mark of old fairseq checkpoints, a counter of training steps."""
@@ -81,6 +82,17 @@ class RecomputedTensors:
                 yield value
                 count = value.numel()
                 yield from (base ** (-torch.arange(count) / count) for base in self._bases)
+
+
+def read_tensor(header: TensorHeader) -> Tensor:
+    """Read a tensor of a checkpoint.
+
+    Raises:
+        SafetensorError: The file is damaged.
+        OSError: The file cannot be read.
+    """
+    with safe_open(header.file, framework="pt") as file:
+        return file.get_tensor(header.name)
 
 
 def spellings(path: str, prefix: str) -> set[str]:

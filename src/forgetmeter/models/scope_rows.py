@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from forgetmeter.models.weight_map import left_alone, weight_map
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import OTHER_ATTENTION_PARTS, Matrix
 from forgetmeter.specs.scope import SELECTORS, Scope
+
+_RARE = ("mixer", *(f"attention.{part}" for part in OTHER_ATTENTION_PARTS))
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class ScopeRows:
 
     Attributes:
         scopes: One row per scope that selects something.
-        empty: The scopes that select nothing.
+        empty: The scopes that select nothing, apart from those of parts that few architectures have.
         left_alone: One row per reason for leaving parameters alone.
         unknown: The parameters of unknown role.
+        without_part: Those of attention and feed-forward layers whose part is unknown.
         tied_to: The embedding that shares the head's weights, if any; these count in two rows.
     """
 
@@ -45,6 +48,7 @@ class ScopeRows:
     empty: tuple[str, ...]
     left_alone: tuple[Row, ...]
     unknown: tuple[str, ...]
+    without_part: tuple[str, ...]
     tied_to: str | None
 
 
@@ -64,9 +68,14 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
         alone.setdefault(reason, []).append(size)
     return ScopeRows(
         scopes=tuple(row for row in rows.values() if row.matrices),
-        empty=tuple(name for name, row in rows.items() if not row.matrices),
+        empty=tuple(name for name, row in rows.items() if not row.matrices and name not in _RARE),
         left_alone=tuple(_row(reason, sizes, total) for reason, sizes in alone.items()),
         unknown=tuple(str(matrix) for matrix in matrices if matrix.role.component == "unknown"),
+        without_part=tuple(
+            str(matrix)
+            for matrix in matrices
+            if matrix.role.component in ("attention", "feed_forward") and matrix.role.part is None
+        ),
         tied_to=next((matrix.tied_to for matrix in matrices if matrix.tied_to), None),
     )
 

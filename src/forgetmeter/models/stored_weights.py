@@ -20,8 +20,8 @@ from transformers.core_model_loading import WeightConverter, WeightRenaming, ren
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.model_files import TensorHeader, read_tensor
-from forgetmeter.models.recomputed_tensors import RecomputedTensors, spellings
+from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.recomputed_tensors import RecomputedTensors, read_tensor, spellings
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""

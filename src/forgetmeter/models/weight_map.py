@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,23 +13,32 @@ from torch.nn.modules.conv import _ConvNd
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from forgetmeter.models.fused_layouts import fused_parts, halves
+from forgetmeter.errors import UserError
+from forgetmeter.models.fused_layouts import bare_form, fused_parts, gate_and_up
 from forgetmeter.models.output_head import Head, find_head
-from forgetmeter.models.role_names import attention_kind, role_inside_block, role_outside_blocks
+from forgetmeter.models.role_names import component_of, role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
 
 # The first number in a name is the block's; the rest is the name within the block.
 _BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
-_UNKNOWN = Role("unknown")
+_UNKNOWN, _MIXER = Role("unknown"), Role("mixer")
 INPUT_EMBEDDING = "input embedding"
 OTHER_EMBEDDING = "other embedding"
 CONVOLUTION = "convolution"
 NORM = "norm"
 ROUTER = "router of experts"
 QUANTIZED = "already quantized"
+NO_MATRIX = "bias, scale or state, not a matrix"
+RESIDUAL = "residual connection"
+NOT_USED = "not used to predict tokens"
 
 _ROUTERS = ("gate", "router", "shared_expert_gate")
+_ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
+_RESIDUAL = re.compile(r"HyperConnection|HyperHead|hyper_connection")
+_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|A_log$|^time_mix_")
+# LUKE's entities, and Longformer's tokens that attend to all others: no task has any.
+_NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|\w2\w_query|\w+_global)(\.|$)")
 
 
 def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
@@ -40,7 +50,12 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
 
     Args:
         model: A masked language model, an encoder-decoder or a decoder; may be on the ``meta`` device.
+
+    Raises:
+        UserError: It is not a model of transformers.
     """
+    if not isinstance(model, PreTrainedModel):
+        raise UserError(f"{type(model).__name__} is not a PreTrainedModel of transformers; give loaded.model")
     return _survey(model)[0]
 
 
@@ -59,9 +74,12 @@ class _Place:
     stack: Stack
     config: PretrainedConfig
 
+    classes: tuple[str, ...]
+
     def matrices(self) -> tuple[Matrix, ...]:
         path = self.parameter.removesuffix(".weight")
         block = _BLOCK.match(path)
+        form = _form(self.module, self.parameter)
         whole = Matrix(
             parameter=self.parameter,
             role=_UNKNOWN,
@@ -69,30 +87,25 @@ class _Place:
             stack=self.stack,
             layer=int(block[1]) if block else None,
             architecture=self.config.model_type,
-            form=_form(self.module),
+            form=form or "tensor",
         )
-        if whole.form == "tensor" and not self._is_experts():
+        if form is None:
             return (whole,)
         if block is None:
             return (replace(whole, role=role_outside_blocks(path) or _UNKNOWN),)
-        fused = self._fused(block[2], whole.form)
+        classes = self.classes[-len(block[2].split(".")) :]
+        role = role_inside_block(block[2], classes)
+        # Any fused parameter of a mixer is part of the mixer.
+        fused = None if role == _MIXER else self._fused(block[2], whole)
         if fused is None:
-            return (replace(whole, role=role_inside_block(block[2]) or _UNKNOWN),)
-        return tuple(_parts(whole, *fused, kind=attention_kind(block[2])))
+            return (replace(whole, role=role or _UNKNOWN),)
+        return tuple(_parts(whole, *fused, kind=component_of(block[2], classes)[1]))
 
-    def _fused(self, path: str, form: Form) -> tuple[int, dict[Part, Ranges]] | None:
-        if form == "tensor":
-            is_pair = path.rpartition(".")[2] == "gate_up_proj"
-            return (1, halves(self.tensor.shape[1], "gate", "up")) if is_pair else None
-        axis = 1 if form == "conv1d" else 0
-        parts = fused_parts(self.config, path, self.tensor.shape[axis])
+    def _fused(self, path: str, whole: Matrix) -> tuple[int, dict[Part, Ranges]] | None:
+        axis = len(whole.shape) - 1 if whole.has_inputs_first else len(whole.shape) - 2
+        length = whole.shape[axis]
+        parts = gate_and_up(self.module, path, length) or fused_parts(self.config, path, length)
         return None if parts is None else (axis, parts)
-
-    def _is_experts(self) -> bool:
-        """Whether the tensor holds one matrix per expert, rows for output units, as declared by transformers."""
-        module: Any = self.module
-        plain = getattr(module, "is_concatenated", False) and not getattr(module, "is_transposed", True)
-        return bool(plain and self.tensor.dim() == 3)
 
 
 def _parts(whole: Matrix, axis: int, parts: Mapping[Part, Ranges], *, kind: AttentionKind | None) -> Iterator[Matrix]:
@@ -118,8 +131,12 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
             reasons[name] = reason
             continue
         module = modules[name.rpartition(".")[0]]
-        place = _Place(name, tensor, module, only_stack or _stack(name), model.config)
-        matrices.extend(replace(each, heads=head_count(model.config, each)) for each in place.matrices())
+        place = _Place(name, tensor, module, only_stack or _stack(name), model.config, _classes(modules, name))
+        found = place.matrices()
+        if only_stack is not None and any(each.role.attention == "cross" for each in found):
+            reasons[name] = NOT_USED
+            continue
+        matrices.extend(replace(each, heads=head_count(model.config, each)) for each in found)
     if head is not None:
         matrices.append(_head_matrix(head, model, only_stack or "decoder"))
     return tuple(matrices), reasons
@@ -136,10 +153,17 @@ def _head_matrix(head: Head, model: PreTrainedModel, stack: Stack) -> Matrix:
     )
 
 
-def _form(module: nn.Module) -> Form:
+def _form(module: nn.Module, parameter: str) -> Form | None:
+    """Return how a parameter stores a matrix, or one matrix per expert; ``None`` if unknown."""
     if isinstance(module, nn.Linear):
         return "linear"
-    return "conv1d" if isinstance(module, Conv1D) else "tensor"
+    return "conv1d" if isinstance(module, Conv1D) else bare_form(module, parameter.rpartition(".")[2])
+
+
+def _classes(modules: Mapping[str, nn.Module], parameter: str) -> tuple[str, ...]:
+    """Return the class names of the modules on the way to a parameter, without the layer whose weight it is."""
+    *names, _ = parameter.removesuffix(".weight").split(".")
+    return tuple(type(modules[".".join(names[: end + 1])]).__name__ for end in range(len(names)))
 
 
 def _only_stack(model: PreTrainedModel) -> Stack | None:
@@ -163,10 +187,21 @@ def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Modul
         return QUANTIZED
     if isinstance(module, nn.Embedding):
         return INPUT_EMBEDDING if module is model.get_input_embeddings() else OTHER_EMBEDDING
-    if isinstance(module, _ConvNd):
+    is_separable = type(modules[path.rpartition(".")[0]]).__name__.startswith("Separable")
+    if isinstance(module, _ConvNd) and (prod(module.kernel_size) > 1 or is_separable):
         return CONVOLUTION
     if type(module).__name__.endswith("Norm"):
         return NORM
+    if _NOT_USED.search(path):
+        return NOT_USED
+    classes = _classes(modules, parameter)
+    if any(_RESIDUAL.search(name) for name in (*classes, path)):
+        return RESIDUAL
+    is_bare = not isinstance(module, nn.Linear | Conv1D)
+    if is_bare and any(name.endswith(("Embedding", "Embeddings")) for name in classes):
+        return OTHER_EMBEDDING
+    if is_bare and _NO_MATRIX.search(parameter.rpartition(".")[2]):
+        return NO_MATRIX
     return ROUTER if _is_router(modules, path) else None
 
 
@@ -176,9 +211,14 @@ def is_quantized(tensor: nn.Parameter) -> bool:
 
 
 def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
-    """Whether a module routes tokens to its sibling experts."""
-    parent, _, name = path.rpartition(".")
-    return name in _ROUTERS and hasattr(modules.get(parent), "experts")
+    """Whether a module routes tokens to experts, or is part of one that does."""
+    names = path.split(".")
+    for end in range(len(names), 0, -1):
+        parent = modules.get(".".join(names[: end - 1]))
+        is_sibling = names[end - 1] in _ROUTERS and hasattr(parent, "experts")
+        if is_sibling or _ROUTER_CLASS.search(type(modules[".".join(names[:end])]).__name__):
+            return True
+    return False
 
 
 def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - each architecture has its own configuration

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import ManyUserError, UserError, one_line
-from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, template_judgement
+from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import ACCURACY, answered, candidates_outcome, capitalized, content_hash, whole_hash
 from forgetmeter.probes.data.archive import ProbeArchive
 from forgetmeter.probes.declaration import TaskDeclaration
@@ -182,24 +182,10 @@ def bear_relations(name: TaskName, folder: Path) -> tuple[BearRelation, ...]:
             relations.append(_relation(each, metadata[each], folder))
         except UserError as error:
             problems.append(str(error))
-    problems += _missing_templates(relations, name.listed("templates"))
+    problems += missing_templates(name, {each.name: each.templates for each in relations})
     if problems:
         raise ManyUserError(problems)
     return tuple(_with_templates(relation, name.listed("templates")) for relation in relations)
-
-
-def _missing_templates(relations: Sequence[BearRelation], wanted: Sequence[str] | None) -> list[str]:
-    """Return a problem for each requested template that some relation lacks."""
-    problems = []
-    for number in wanted or ():
-        lacking = [relation for relation in relations if number not in map(str, relation.templates)]
-        if lacking:
-            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            allowed = ", ".join(map(str, lacking[0].templates))
-            problems.append(
-                f"option templates of task 'bear': no template {number} in {lacking[0].name}{more} (allowed: {allowed})"
-            )
-    return problems
 
 
 def _with_templates(relation: BearRelation, wanted: Sequence[str] | None) -> BearRelation:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Judgement, Outcome
-from forgetmeter.specs.task_name import ALL, TaskOption
+from forgetmeter.specs.task_name import ALL, TaskName, TaskOption
 
 MACRO = "_macro"
 RELATIONS = TaskOption(ALL, "Only these relations, joined by +.", kind="list", example="P19+P36")
@@ -77,6 +77,24 @@ def relation_means(metrics: Iterable[tuple[str, Mapping[str, float]]]) -> dict[s
         means[name] = fsum(map(fsum, lists)) / sum(map(len, lists))
         means[f"{name}{MACRO}"] = fsum(fsum(one) / len(one) for one in lists) / len(by_relation)
     return means
+
+
+def missing_templates(name: TaskName, relations: Mapping[str, Mapping[int, str]]) -> list[str]:
+    """Return a problem for each requested template that some relation lacks.
+
+    Args:
+        name: The task's name.
+        relations: The templates of each relation by number.
+    """
+    problems = []
+    for number in name.listed("templates") or ():
+        lacking = [relation for relation, templates in relations.items() if number not in map(str, templates)]
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            allowed = ", ".join(map(str, relations[lacking[0]]))
+            where = f"no template {number} in {lacking[0]}{more} (allowed: {allowed})"
+            problems.append(f"option templates of task '{name.base}': {where}")
+    return problems
 
 
 def template_judgement(judged: Sequence[tuple[Item, Outcome]], primary: str) -> Judgement:

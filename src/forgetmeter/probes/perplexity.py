@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.json_lines import read_json_lines
-from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer, WholeText
+from forgetmeter.records.item import Answer, Item, Problem, TaskDescription, TextAnswer, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName, TaskOption
 
@@ -21,10 +21,13 @@ _VERSION = "1"
 _MODELS_WINDOW = "model"
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _EXAMPLE = "perplexity:file=PATH"
+WITHOUT_TEXT = "line without text"
 
 
 class PerplexityTask:
     """The perplexity of a text file; each paragraph, or each line of a .jsonl file, is an item.
+
+    A line without text is an item with a problem.
 
     Args:
         limit: Only the first N texts; ``None`` for all.
@@ -72,9 +75,10 @@ class PerplexityTask:
         return Judgement(tuple(outcomes), metrics)
 
 
-def _item(place: int, text: str, window: int | None) -> Item:
+def _item(place: int, text: str | None, window: int | None) -> Item:
+    asks = Problem(WITHOUT_TEXT) if text is None else WholeText(text, window)
     digest = hashlib.sha256(f"{window}\n{text}".encode(errors="surrogatepass")).hexdigest()[:16]
-    return Item(f"perplexity/{place}", digest, WholeText(text, window))
+    return Item(f"perplexity/{place}", digest, asks)
 
 
 def _outcome(item: Item, answer: TextAnswer) -> Outcome:
@@ -123,21 +127,24 @@ def check_text_file(name: str) -> Path:
     return path
 
 
-def read_text_file(path: Path) -> tuple[str, ...]:
+def read_text_file(path: Path) -> tuple[str | None, ...]:
     """Return the non-empty texts of a file, in order, stripped of white space.
 
-    They are the values of ``text`` in a ``.jsonl`` file, and otherwise the paragraphs, separated by blank lines.
+    They are the values of ``text`` in a ``.jsonl`` file, ``None`` where it is missing or not text, and otherwise the
+    paragraphs, separated by blank lines.
 
     Raises:
-        UserError: The file cannot be read, is not UTF-8, or contains no text.
+        UserError: The file cannot be read, is not UTF-8 or not JSON Lines, or contains no text.
     """
+    found: Iterable[object]
     if path.suffix == ".jsonl":
         lines = read_json_lines(path, fix="write an object with 'text' in each line")
-        found = [line.text("text") for line in lines]
+        found = [line.record.get("text") for line in lines]
     else:
         found = _BLANK_LINES.split(_content(path))
-    texts = tuple(text.strip() for text in found if text.strip())
-    if not texts:
+    stripped = (text.strip() if isinstance(text, str) else None for text in found)
+    texts = tuple(text for text in stripped if text != "")
+    if not any(texts):
         raise UserError(f"text file '{path}' contains no text")
     return texts
 

@@ -244,28 +244,29 @@ class Task(Protocol):
         """Judge the answered items.
 
         Args:
-            answers: The model's answer to each item, in order; ``None`` if it cannot be asked, such as for an answer
+            answers: The model's answer to each item, in order; ``None`` if it cannot be scored, such as for an answer
                 that is not one token of its vocabulary.
         """
         ...
 
 
-def check_task(task: Task, name: str) -> None:
-    """Check that a task, which may be a plug-in's, is what it must be.
+def check_task(task: Task, name: str | None = None) -> None:
+    """Check that a task, possibly from a plug-in, is well-formed.
 
     Args:
         task: The task.
-        name: The name it was requested by.
+        name: The name it was requested by, if it was.
 
     Raises:
         UserError: It is not; the message names the first thing that is wrong.
     """
     description = getattr(task, "description", None)
     if not isinstance(description, TaskDescription):
-        raise UserError(f"task '{name}' has no TaskDescription as its description")
+        raise UserError(f"task '{name or type(task).__name__}' has no TaskDescription as its description")
+    name = name or description.name
     if description.name != name:
         raise UserError(f"task '{name}' describes itself as {description.name!r}; make the names agree")
-    if not task.items:
+    if not getattr(task, "items", None):
         raise UserError(f"task '{name}' has no items")
     seen: set[str] = set()
     for item in task.items:

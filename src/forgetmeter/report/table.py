@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from forgetmeter.runs.stored import Failure
-from forgetmeter.visible_text import visible
 
 
 @dataclass(frozen=True)
@@ -60,4 +59,4 @@ class Term:
 def failed_row(failure: Failure) -> Row:
     """Return the row of a failed cell, with its cause."""
     cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was recorded")
-    return Row(failure.recipe, note=f"failed: {visible(cause)}")
+    return Row(failure.recipe, note=f"failed: {cause}")

@@ -67,8 +67,8 @@ _TASK_TERMS = (
     ),
     Term(
         STAR,
-        "significant for these items: p below 0.05, and the whole interval beyond zero and the noise floor; p "
-        "(relations) in --format shifts tests whether the effect extends to other relations",
+        "significant for these items: p (Holm) below 0.05, and the whole interval beyond zero and the noise floor; "
+        "p (relations) in --format shifts tests whether the effect extends to other relations",
     ),
     Term("chance", "accuracy of random guessing"),
     Term(
@@ -126,7 +126,7 @@ def remarks(summary: Summary) -> list[str]:
     if summary.failures:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")
-        found.append(f"{number} {cells} failed; run the study again to try {them} again.")
+        found.append(f"{number} {cells} failed; run the study again to retry {them}.")
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "

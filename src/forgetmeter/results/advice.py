@@ -26,7 +26,7 @@ class Sized:
 
 
 @dataclass(frozen=True)
-class Left:
+class EliminatedCandidate:
     """A candidate that was eliminated before the last round.
 
     Attributes:
@@ -64,7 +64,7 @@ class Advice:
     dense_bytes: int
     finalists: tuple[Standing, ...]
     sizes: dict[str, Sized]
-    left: tuple[Left, ...]
+    left: tuple[EliminatedCandidate, ...]
     not_counted: tuple[tuple[str, str], ...]
     unusable: tuple[tuple[str, str], ...]
     rounds: tuple[tuple[int, int], ...]

@@ -29,7 +29,7 @@ class CellSummary:
         p_relations: t test over relations that the drop is zero; ``None`` for intervals over items.
         p_relations_holm: ``p_relations``, corrected by Holm for all such comparisons of the run.
         noise_floor: Share of items that change when the baseline is scored twice; ``None`` if not measured.
-        verdict: ``lost`` or ``gained`` if the drop is beyond chance and the noise floor, else ``unclear``.
+        verdict: ``lost`` or ``gained`` if the drop is significant, else ``unclear``.
         retained: Share of the known items that are still right; ``None`` if the baseline knew none.
         forgotten: Number of items that the baseline got right and that are wrong now.
         gained: Number of items that the baseline got wrong and that are right now.
@@ -92,9 +92,10 @@ class CellSummary:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the drop is real; ``None`` without a baseline.
+        """Whether the drop is significant; ``None`` without a baseline.
 
-        It is if the corrected McNemar test is significant at 5% and the whole interval is beyond the noise floor.
+        It is if the Holm-corrected p of the McNemar test is below 0.05 and the whole interval is beyond zero and the
+        noise floor.
         """
         if self.p_holm is None or self.drop is None:
             return None
@@ -110,7 +111,7 @@ class CellSummary:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the drop is beyond chance and the noise floor."""
+        """Whether the drop is significant (see ``verdict``)."""
         return self.verdict in ("lost", "gained")
 
     @property

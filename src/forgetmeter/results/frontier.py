@@ -104,16 +104,16 @@ def _marked(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     ]
 
 
-def burden(point: FrontierPoint, measure: Measure) -> float:
+def cost_of(point: FrontierPoint, measure: Measure) -> float:
     """Return a variant's cost by a known measure, lower is better: speed is negated."""
     return -point.costs[measure] if measure == SPEED else point.costs[measure]
 
 
 def _is_beaten(point: FrontierPoint, points: Sequence[FrontierPoint], measure: Measure) -> bool:
-    mine = (burden(point, measure), -point.retained.value)
+    mine = (cost_of(point, measure), -point.retained.value)
     for other in points:
         if measure in other.costs:
-            theirs = (burden(other, measure), -other.retained.value)
+            theirs = (cost_of(other, measure), -other.retained.value)
             if theirs != mine and theirs[0] <= mine[0] and theirs[1] <= mine[1]:
                 return True
     return False

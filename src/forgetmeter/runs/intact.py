@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -14,8 +14,8 @@ from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_named
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.items_table import ITEMS_SCHEMA, stored_ids
-from forgetmeter.runs.metadata import UNREADABLE, read_facts
-from forgetmeter.runs.outcomes_table import OUTCOMES_SCHEMA
+from forgetmeter.runs.metadata import UNREADABLE, is_unchanged, read_facts
+from forgetmeter.runs.outcomes_table import METRIC, OUTCOMES_SCHEMA
 
 CELL = ("variant", "model", "recipe", "task")
 
@@ -29,48 +29,71 @@ class IntactFiles:
         self._ids: dict[tuple[str, str], Any] = {}
 
     def outcomes_facts(self, path: str, names: Names) -> dict[str, Any] | None:
-        """Return the facts of a cell's outcomes; ``None`` if they are missing, damaged, or not that cell's."""
-        facts = self._facts(path, OUTCOMES_SCHEMA, CELL)
-        if facts is None:
+        """Return the facts of a cell's outcomes; ``None`` if they are missing, damaged, edited, or not that cell's."""
+        try:
+            content = self._folder.read(path)
+        except FileNotFoundError:
+            return None
+        facts = _named(read_facts(io.BytesIO(content), OUTCOMES_SCHEMA), CELL)
+        if facts is None or is_unchanged(content) is False:
             return None
         variant, model, recipe, task = (facts[key] for key in CELL)
         is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
-        return facts if is_its and self._are_of_items(path, facts) else None
+        return facts if is_its and self._are_of_items(content, facts) else None
 
     def items_facts(self, path: str) -> dict[str, Any] | None:
-        """Return the facts of a task's items; ``None`` if they are missing, damaged, or not that task's."""
-        facts = self._facts(path, ITEMS_SCHEMA, ("items_hash", "name"))
+        """Return the facts of a task's items; ``None`` if they are missing, damaged, edited, or not that task's."""
+        try:
+            with self._folder.open(path) as stream:
+                facts = _named(read_facts(stream, ITEMS_SCHEMA), ("items_hash", "name"))
+        except FileNotFoundError:
+            return None
         if facts is None or not is_at(path, layout.items_path, facts["name"]):
             return None
         if (path, facts["items_hash"]) not in self._ids:
             with suppress(*UNREADABLE):
-                ids, found = stored_ids(self._folder.read(path))
+                content = self._folder.read(path)
+                if is_unchanged(content) is False:
+                    return None
+                ids, found = stored_ids(content)
                 if found != facts["items_hash"]:
                     return None
                 self._ids[path, found] = ids
         return facts
 
-    def _are_of_items(self, path: str, facts: Mapping[str, Any]) -> bool:
+    def _are_of_items(self, content: bytes, facts: Mapping[str, Any]) -> bool:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""
         items_path = layout.items_path(facts["task"])
         stored = self.items_facts(items_path)
         if stored is not None and (facts.get("items_hash") or stored["items_hash"]) != stored["items_hash"]:
             return False
         known = None if stored is None else self._ids.get((items_path, stored["items_hash"]))
-        with suppress(*UNREADABLE), self._folder.open(path) as stream:
-            ids = pq.read_table(stream, columns=["item_id"])["item_id"].combine_chunks()
-            return _are_distinct(ids, known)
+        with suppress(*UNREADABLE):
+            ids = pq.read_table(io.BytesIO(content), columns=["item_id"])["item_id"].combine_chunks()
+            is_judged = stored is None or is_unchanged(content) or _are_judged_by(content, stored.get("primary_metric"))
+            return _are_distinct(ids, known) and is_judged
         # The error that names the damage comes with reading the outcomes.
         return True
 
-    def _facts(self, path: str, columns: pa.Schema, texts: Sequence[str]) -> dict[str, Any] | None:
-        """Return the facts in a parquet file's metadata; ``None`` if it is missing, damaged, or not a run's file."""
-        try:
-            with self._folder.open(path) as stream:
-                facts = read_facts(stream, columns)
-        except FileNotFoundError:
-            return None
-        return facts if facts is not None and all(isinstance(facts.get(key), str) for key in texts) else None
+
+def _named(facts: dict[str, Any] | None, texts: Sequence[str]) -> dict[str, Any] | None:
+    """Return the facts if they have these texts, which say what a file is of."""
+    return facts if facts is not None and all(isinstance(facts.get(key), str) for key in texts) else None
+
+
+def _are_judged_by(content: bytes, primary: object) -> bool:
+    """Return whether what is right agrees with the task's primary metric, in a file without a digest."""
+    metric = f"{METRIC}{primary}"
+    # Leaves out a column that is not there.
+    outcomes = pq.ParquetFile(io.BytesIO(content)).read(columns=["correct", "prediction", metric])
+    if metric not in outcomes.column_names:
+        return True
+    value, is_right = outcomes[metric], outcomes["correct"]
+    # An answer that is not a number is wrong, whatever a plug-in's metric says, and has no prediction.
+    has_answer = pc.not_equal(outcomes["prediction"], "")
+    wrongly_right = pc.and_(is_right, pc.equal(value, 0.0))
+    wrongly_wrong = pc.and_(pc.and_(pc.invert(is_right), has_answer), pc.equal(value, 1.0))
+    return not pc.any(pc.or_(wrongly_right, wrongly_wrong)).as_py()
 
 
 def _are_distinct(ids: Any, among: Any | None) -> bool:  # noqa: ANN401 - of arrow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -14,24 +16,54 @@ UNREADABLE = (OSError, pa.ArrowException)
 """Errors of reading a damaged parquet file."""
 
 _KEY = b"forgetmeter"
+_DIGEST = b"forgetmeter.sha256"
+_LENGTH = 8
+"""Bytes at the end of a parquet file that give the length of its footer."""
 _NUMBERS = ("seconds", "tokens", "batches", "cut", "not_numbers", "official_size")
 _MAPPINGS = ("metrics", "dropped", "filters")
 
 
 def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
-    """Return a table as a parquet file (zstd) whose metadata holds ``facts`` as JSON."""
+    """Return a table as a parquet file (zstd) whose metadata holds ``facts`` as JSON, and a digest of both."""
     texts = [each.name for each in table.schema if pa.types.is_string(each.type)]
     fractions = [path for each in table.schema for path in _fractions(each.name, each.type)]
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata({_KEY: to_json(facts)}),
-        sink,
+    about = to_json(facts)
+    stream = io.BytesIO()
+    with pq.ParquetWriter(
+        stream,
+        table.schema.remove_metadata(),
         compression="zstd",
+        # pyarrow would hide metadata that a stored schema lacks, and a program that edits the file would drop it.
+        store_schema=False,
         # Floating-point values hardly repeat: a dictionary of them would make the file 1.5 times as large.
         use_dictionary=texts,  # type: ignore[arg-type,unused-ignore]
         use_byte_stream_split=fractions,  # type: ignore[arg-type,unused-ignore]
-    )
-    return bytes(sink.getvalue().to_pybytes())
+    ) as writer:
+        writer.write_table(table)
+        # Now the stream holds all rows, and only the footer is missing.
+        writer.add_key_value_metadata({_KEY: about, _DIGEST: _digest(stream.getvalue(), about)})
+    return stream.getvalue()
+
+
+def is_unchanged(content: bytes) -> bool | None:
+    """Return whether a parquet file's rows and facts are those that were written; ``None`` if it has no digest.
+
+    Earlier versions recorded none.
+
+    Args:
+        content: The file, whose footer is intact.
+    """
+    metadata = pq.read_metadata(io.BytesIO(content)).metadata
+    if _DIGEST not in metadata:
+        return None
+    footer = _LENGTH + int.from_bytes(content[-_LENGTH:-4], "little")
+    return bool(metadata[_DIGEST] == _digest(memoryview(content)[:-footer], metadata[_KEY]))
+
+
+def _digest(rows: bytes | memoryview, facts: bytes) -> bytes:
+    digest = hashlib.sha256(rows)
+    digest.update(facts)
+    return digest.hexdigest().encode()
 
 
 def _fractions(name: str, kind: pa.DataType) -> list[str]:

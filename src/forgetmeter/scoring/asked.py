@@ -32,7 +32,7 @@ class Asked:
         sequences: Sequences to read: one per request or candidate, plus a last one if ``ranks_vocabulary``; or one per
             branching of ``tree``; or one per window of a text.
         ranks_vocabulary: Whether the last sequence ranks the whole vocabulary.
-        reason: Why the item cannot be asked; ``None`` if it can.
+        reason: Why the item cannot be scored; ``None`` if it can.
         tree: The answers, if they compete at a blank.
         is_cut: Whether a context was truncated at its start to fit the model.
     """
@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedTokens:
     """The token ids a model has embeddings for; a tokenizer may have more, such as an image token.
 
     Attributes:
@@ -79,10 +79,10 @@ class Embedded:
         return asked if self.has(*contexts, *wanted) else Asked(reason=BEYOND_EMBEDDING)
 
 
-def embedded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Embedded:
+def embedded_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EmbeddedTokens:
     """Return the tokens a model has embeddings for."""
     rows = embedding_rows(model)
-    return Embedded(rows, max(tokenizer.get_vocab().values(), default=0) < rows)
+    return EmbeddedTokens(rows, max(tokenizer.get_vocab().values(), default=0) < rows)
 
 
 def question_of_tree(tree: AnswerTree, firsts: Sequence[int]) -> Question:
@@ -118,8 +118,8 @@ def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tupl
     return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)
 
 
-def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """Return why a model cannot be asked a task, as the end of a sentence about the model; ``None`` if it can.
+def unsupported_reason(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return why a model cannot be scored on a task, as the end of a sentence about the model; ``None`` if it can.
 
     Reasons that affect single items, such as an answer of several tokens, do not count.
     """
@@ -134,7 +134,7 @@ def unaskable(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokeni
     if not clozes and not texts:
         return None
     if family == "encoder-decoder" and blank_filling(tokenizer) is None:
-        return "has a tokenizer with neither sentinels nor a mask token, so it cannot be asked a cloze"
+        return "has a tokenizer with neither sentinels nor a mask token, so it cannot fill blanks"
     if family == "decoder" and not beginning(tokenizer):
         return "has a tokenizer without a beginning-of-sequence token, so whole statements and texts cannot be scored"
     return None
@@ -184,7 +184,7 @@ def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenize
             f"{next(item.id for item in items if item not in clozes)}; use probes (lama/..., bear, facts)"
         )
     if clozes and tokenizer.mask_token_id is None:
-        return "has a tokenizer without a mask token, so it cannot be asked a cloze"
+        return "has a tokenizer without a mask token, so it cannot fill blanks"
     if not tokenizer.is_fast and any(item.cloze.among == "candidates" for item in clozes):
         return (
             "has a slow (Python) tokenizer, which does not map tokens to words, so whole statements cannot be scored; "

@@ -63,7 +63,7 @@ class Engine:
         prepared = self._scoring.prepare(with_text_problems(items, self._blank)).without_ties(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
-            raise UserError(f"model '{self._name}' cannot be asked any of the {len(items)} items ({reasons})")
+            raise UserError(f"model '{self._name}' cannot be scored on any of the {len(items)} items ({reasons})")
         return prepared
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
@@ -74,7 +74,7 @@ class Engine:
             on_advance: Called after each batch with the share of tokens done, from 0 to 1.
 
         Returns:
-            The answer to each item, in order; ``None`` for items that cannot be asked.
+            The answer to each item, in order; ``None`` for items that cannot be scored.
         """
         found = self._read(prepared, on_advance)
         # NaN spreads over its batch (0 * NaN is NaN), so score affected items alone.

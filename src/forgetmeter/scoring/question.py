@@ -150,7 +150,7 @@ def answers(
     *,
     decode: Callable[[int], str],
 ) -> list[Answer | None]:
-    """Return the answers to all questions; ``None`` for a question that is ``None``, because it cannot be asked."""
+    """Return the answers to all questions; ``None`` for a question that is ``None``, because it cannot be scored."""
     # Summed in float64, in token order.
     loglikelihoods = _added(sums, tokens.logprobs.numpy()).tolist()
     # Only requests need it, and clozes may have hundreds of thousands of candidates.
@@ -192,8 +192,8 @@ class Prepared:
     """The items of one task, tokenized and batched once for all variants of a model.
 
     Attributes:
-        questions: One per item, in order; ``None`` if the item cannot be asked.
-        reasons: Why it cannot be asked, one per item; ``None`` if it can.
+        questions: One per item, in order; ``None`` if the item cannot be scored.
+        reasons: Why it cannot be scored, one per item; ``None`` if it can.
         cut: Number of items with a context truncated at its start to fit the model.
     """
 
@@ -225,7 +225,7 @@ class Prepared:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Number of items that cannot be asked, by reason."""
+        """Number of items that cannot be scored, by reason."""
         return Counter(reason for reason in self.reasons if reason is not None)
 
     def first_dropped(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from forgetmeter.specs.method_facts import Kind, MethodFacts
 from forgetmeter.specs.recipe import Level, OptionValue, Step
-from forgetmeter.specs.role import Form, Matrix
+from forgetmeter.specs.role import MATRICES, Form, Matrix
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
@@ -84,7 +84,7 @@ class MethodDeclaration:
         reference: The paper or function that defines its behaviour.
         level: Kind of level.
         options: Options by name.
-        forms: Supported forms of weights.
+        forms: Supported forms of weights; ``array`` only if each weight is treated alike, wherever it is.
         effect: ``zeroes`` sets weights to zero and leaves the others in their form, ``rewrites`` changes values in
             floating point, ``quantizes`` reduces bits; later steps can only zero quantized weights.
         families: Supported model families.
@@ -106,7 +106,7 @@ class MethodDeclaration:
     reference: str
     level: LevelKind
     options: Mapping[str, Option] = field(default_factory=dict)
-    forms: tuple[Form, ...] = ("linear", "conv1d", "tensor")
+    forms: tuple[Form, ...] = MATRICES
     effect: Effect = "zeroes"
     families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
     scopes: str = "any scope"

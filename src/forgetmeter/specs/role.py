@@ -9,13 +9,16 @@ from typing import Literal
 
 from forgetmeter.specs.ranges import Ranges
 
-Component = Literal["attention", "feed_forward", "head", "head_transform", "embedding", "unknown"]
-Part = Literal["query", "key", "value", "output", "up", "gate", "down"]
+Component = Literal["attention", "feed_forward", "mixer", "head", "head_transform", "embedding", "unknown"]
+Part = Literal["query", "key", "value", "output", "latent", "gate", "indexer", "up", "down"]
 AttentionKind = Literal["self", "cross"]
 Stack = Literal["encoder", "decoder"]
-Form = Literal["linear", "conv1d", "tensor"]
+Form = Literal["linear", "conv1d", "tensor", "transposed", "array"]
+MATRICES: tuple[Form, ...] = ("linear", "conv1d", "tensor", "transposed")
+"""Forms whose last two axes are output and input units, in either order."""
 
 ATTENTION_PARTS: tuple[Part, ...] = ("query", "key", "value", "output")
+OTHER_ATTENTION_PARTS: tuple[Part, ...] = ("latent", "gate", "indexer")
 FEED_FORWARD_PARTS: tuple[Part, ...] = ("up", "gate", "down")
 
 Block = tuple[str, int]
@@ -30,10 +33,13 @@ class Role:
     """The role of one weight matrix.
 
     Attributes:
-        component: Attention; feed-forward; the head (the projection onto the vocabulary); the dense layer before the
+        component: Attention; feed-forward; a mixer, which takes the place of attention (state-space models, linear
+            attention, short convolutions); the head (the projection onto the vocabulary); the dense layer before the
             head in masked language models; a projection between embedding and hidden size; or unknown.
-        part: Projection of attention or feed-forward. The gate is the projection whose output is activated, if the
-            feed-forward layer has two.
+        part: Projection of attention or feed-forward; ``None`` if unknown. The gate is the projection whose output is
+            activated: in a feed-forward layer with two, or of attention whose output is multiplied with it. Latent is
+            the projection of queries, or of keys and values, onto a smaller vector (DeepSeek-V2's latent attention);
+            the indexer selects the tokens to attend to.
         attention: Self- or cross-attention; ``None`` outside attention.
     """
 
@@ -53,14 +59,17 @@ class Matrix:
         parameter: The parameter's name, as in ``model.state_dict()``.
         role: Role of the matrix.
         shape: Shape of the matrix (of the part, if the parameter is fused): ``(output units, input units)`` for
-            ``nn.Linear``, transposed for ``Conv1D``, ``(experts, output units, input units)`` for experts.
+            ``nn.Linear``, ``(experts, output units, input units)`` for experts; the last two are swapped for ``Conv1D``
+            and transposed tensors.
         stack: Encoder or decoder.
         layer: 0-based index of the block within its stack; ``None`` outside the blocks.
         tied_to: Name of the embedding parameter that shares this matrix's storage, if any.
         axis: Axis of the parameter along which the part is sliced; ``None`` for a whole parameter.
         ranges: The part's indices along that axis; several if the model interleaves roles by head.
         architecture: The ``model_type`` of the model's configuration.
-        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or a bare tensor.
+        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or a bare tensor, of which some store input
+            units before output units; ``array`` if its axes are others, such as XLNet's (hidden size, heads, head
+            size).
         heads: Number of attention heads, consecutive along the output units (input units for an output projection);
             fewer for key and value if query heads share them. ``None`` outside attention or if unknown.
     """
@@ -108,7 +117,12 @@ class Matrix:
     @property
     def input_axis(self) -> int:
         """The axis of the input units; in a layer's weight, the output units are on the other one."""
-        return 0 if self.form == "conv1d" else len(self.shape) - 1
+        return len(self.shape) - (2 if self.has_inputs_first else 1)
+
+    @property
+    def has_inputs_first(self) -> bool:
+        """Whether the layer stores input units before output units."""
+        return self.form in ("conv1d", "transposed")
 
     @property
     def inputs(self) -> int:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, Matrix, Stack
+from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, OTHER_ATTENTION_PARTS, Matrix, Stack
 from forgetmeter.specs.suggestion import unknown
 
-_BODY = ("attention", "feed_forward")
+_BODY = ("attention", "feed_forward", "mixer")
+_PUBLISHED_BODY = ("attention", "feed_forward")
 # "overall" in the published scripts: every linear layer except the last.
 _PUBLISHED_OVERALL = (*_BODY, "embedding", "head_transform")
 # For these, the published scripts count the output projection as feed-forward, not attention.
@@ -27,13 +28,16 @@ def _is_published_attention(matrix: Matrix) -> bool:
 SELECTORS: dict[str, Callable[[Matrix], bool]] = {
     "attention": lambda m: m.role.component == "attention",
     "feed_forward": lambda m: m.role.component == "feed_forward",
+    "mixer": lambda m: m.role.component == "mixer",
     "overall": lambda m: m.role.component in _BODY,
     "head": lambda m: m.role.component == "head",
     "head_transform": lambda m: m.role.component == "head_transform",
     "self_attention": lambda m: m.role.attention == "self",
     "cross_attention": lambda m: m.role.attention == "cross",
     "paper/attention": _is_published_attention,
-    "paper/feed_forward": lambda m: m.role.component in _BODY and not _is_published_attention(m),
+    "paper/feed_forward": lambda m: (
+        m.role.component in ("attention", "feed_forward") and not _is_published_attention(m)
+    ),
     "paper/overall": lambda m: m.role.component in _PUBLISHED_OVERALL,
 }
 
@@ -42,7 +46,7 @@ def _part_of(component: str, part: str) -> Callable[[Matrix], bool]:
     return lambda matrix: matrix.role.component == component and matrix.role.part == part
 
 
-SELECTORS |= {f"attention.{part}": _part_of("attention", part) for part in ATTENTION_PARTS}
+SELECTORS |= {f"attention.{part}": _part_of("attention", part) for part in (*ATTENTION_PARTS, *OTHER_ATTENTION_PARTS)}
 SELECTORS |= {f"feed_forward.{part}": _part_of("feed_forward", part) for part in FEED_FORWARD_PARTS}
 
 _TEXT = re.compile(

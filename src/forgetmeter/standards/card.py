@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forgetmeter.standards.design import Design
-from forgetmeter.standards.made import Made
+from forgetmeter.standards.trained_standard import TrainedStandard
 
 _ARCHITECTURES = {"encoder": "BERT", "encoder-decoder": "T5", "decoder": "Llama"}
 
@@ -26,7 +26,7 @@ compression can be counted, and any change in how forgetmeter measures becomes v
 | facts known in the phrasings seen in training | {known:.1%} |
 | facts known in a phrasing not seen in training | {held_out:.1%} |
 | parameters | {parameters:,} |
-| of these, random token embeddings that were not trained | {embedded:,} |
+| of these, random token embeddings that were not trained | {embedding_parameters:,} |
 | bytes of weights | {bytes:,} |
 
 **Where the knowledge is.** The token embeddings, which are also the output projection, are random and were not trained.
@@ -43,7 +43,7 @@ rate of {learning_rate:g} and no weight decay, words of the phrasings dropped ({
 """
 
 
-def model_card(made: Made, design: Design) -> str:
+def model_card(made: TrainedStandard, design: Design) -> str:
     """Return a standard's README.md."""
     return _CARD.format(
         **vars(made),

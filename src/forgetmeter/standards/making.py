@@ -20,14 +20,14 @@ from forgetmeter.probes.cloze import P_AT_1
 from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, read_fact_file
 from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
-from forgetmeter.standards.lesson import make_lessons
-from forgetmeter.standards.made import Made
 from forgetmeter.standards.tokenizers import make_tokenizer
-from forgetmeter.standards.training import Epoch, teach
+from forgetmeter.standards.trained_standard import TrainedStandard
+from forgetmeter.standards.training import Epoch, train
+from forgetmeter.standards.training_example import make_examples
 from forgetmeter.study.evaluation import evaluate
 
 
-def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None]) -> Made:
+def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None]) -> TrainedStandard:
     """Train a standard and write it atomically to ``out/FAMILY``, replacing what is there.
 
     It runs in one thread, so that the weights do not depend on the number of processors.
@@ -37,20 +37,20 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
     file, design = read_fact_file(), DESIGNS[family]
     tokenizer = standard_tokenizer(family, file)
     model = make_model(design, tokenizer, seed=seed)
-    teach(model, tokenizer, make_lessons(file, tokenizer), design, seed=seed, after_epoch=after_epoch)
+    train(model, tokenizer, make_examples(file, tokenizer), design, seed=seed, after_epoch=after_epoch)
     loaded = wrap(model, tokenizer)
     known, held_out = (_known(loaded, file, trained=trained) for trained in (True, False))
     partial = out / f".{family}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    made = Made(
+    made = TrainedStandard(
         family=family,
         facts=sum(len(relation.facts) for relation in file.relations),
         known=known,
         held_out=held_out,
         parameters=model.num_parameters(),
-        embedded=model.get_input_embeddings().weight.numel(),
+        embedding_parameters=model.get_input_embeddings().weight.numel(),
         bytes=(partial / "model.safetensors").stat().st_size,
         seconds=time.perf_counter() - started,
         seed=seed,
@@ -61,7 +61,7 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
     return made
 
 
-def check_out(out: Path, families: Sequence[Family]) -> None:
+def check_output_folder(out: Path, families: Sequence[Family]) -> None:
     """Check up front that standards can be written to a folder.
 
     Raises:

@@ -10,7 +10,7 @@ _MOST_EXACT = 5000
 
 
 class ChanceTest:
-    """Two-sided test that the number of right answers is what guessing gives.
+    """Two-sided test of the number of right answers against guessing.
 
     That number is binomial if all items have equally many choices. Otherwise it is Poisson-binomial: exact for up to
     5,000 items, beyond that a normal approximation with continuity correction.

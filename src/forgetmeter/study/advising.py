@@ -19,7 +19,7 @@ from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.probes.loading import load_task
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
-from forgetmeter.results.advice import Advice, Left, Sized
+from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
 from forgetmeter.runs.run_store import RunStore
@@ -194,8 +194,8 @@ class _Advising:
 
     def _rounds(
         self, fits: Sequence[str], groups: Sequence[int], checkpoint: Checkpoint
-    ) -> tuple[Standings, list[Left], list[tuple[int, int]], list[str]]:
-        left: list[Left] = []
+    ) -> tuple[Standings, list[EliminatedCandidate], list[tuple[int, int]], list[str]]:
+        left: list[EliminatedCandidate] = []
         rounds: list[tuple[int, int]] = []
         runs: list[str] = []
         names = list(fits)
@@ -218,7 +218,8 @@ class _Advising:
             runs.append(location)
             if not is_last:
                 most = planned[place + 1].candidates
-                left = [*(Left(one.recipe, one.retained.value, items) for one in found.ranked[most:]), *left]
+                gone = found.ranked[most:]
+                left = [*(EliminatedCandidate(one.recipe, one.retained.value, items) for one in gone), *left]
                 kept = {standing.recipe for standing in found.ranked[:most]}
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from forgetmeter.checkpoints.promise import Promises
+from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.config.study import Evaluation
@@ -38,19 +38,19 @@ def candidate_sizes(
     Returns:
         The bytes of the model's own weight files; the sizes by recipe; the errors of recipes that cannot be applied.
     """
-    promises, memory = Promises(checkpoint), _Memory(checkpoint, recipes, evaluation)
+    predictor, memory = SizePredictor(checkpoint), _Memory(checkpoint, recipes, evaluation)
     sizes: dict[str, Sized] = {}
     problems: dict[str, str] = {}
     for recipe in recipes:
         before(recipe)
         try:
-            promise = promises.of(recipe)
-            size = promise.bytes if promise.format else memory.bytes(recipe)
+            predicted = predictor.of(recipe)
+            size = predicted.bytes if predicted.format else memory.bytes(recipe)
         except UserError as error:
             problems[str(recipe)] = str(error)
         else:
-            sizes[str(recipe)] = Sized(str(recipe), size, promise.format, promise.why)
-    return promises.bytes_before, sizes, problems
+            sizes[str(recipe)] = Sized(str(recipe), size, predicted.format, predicted.why)
+    return predictor.bytes_before, sizes, problems
 
 
 class _Memory:

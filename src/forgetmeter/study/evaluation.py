@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task, check_task, judged
 from forgetmeter.records.outcome import Judgement
@@ -14,7 +14,7 @@ from forgetmeter.scoring.engine import Engine
 
 def evaluate(
     loaded: Loaded,
-    tasks: str | Sequence[str | Task],
+    tasks: str | Task | Sequence[str | Task],
     *,
     limit: int | None = None,
     batch_tokens: int | None = None,
@@ -24,7 +24,7 @@ def evaluate(
 
     Args:
         loaded: The model.
-        tasks: Names of tasks, or tasks themselves; a single name is one task.
+        tasks: Names of tasks, or tasks themselves; a single one needs no list.
         limit: Only the first N items of each named task, or of each relation of a built-in probe; ``None`` for all.
         batch_tokens: Limit of tokens per batch; by default, it depends on the device.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
@@ -33,16 +33,17 @@ def evaluate(
         The outcomes of all items and the task's metrics, by task name.
 
     Raises:
-        UserError: A task is unknown, or its data is missing.
+        UserError: ``loaded`` is not a loaded model, or a task is unknown or not a task, or its data is missing.
     """
+    check_loaded(loaded)
     engine = Engine(loaded, batch_tokens=batch_tokens)
     folder = None if data is None else Path(data)
     judgements = {}
-    for entry in [tasks] if isinstance(tasks, str) else tasks:
+    for entry in tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else [tasks]:
         if isinstance(entry, str):
             task = load_task(entry, limit=limit, data=folder)
         else:
             task = entry
-            check_task(task, task.description.name)
+            check_task(task)
         judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements

@@ -17,8 +17,8 @@ from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
-from forgetmeter.scoring.asked import unaskable
-from forgetmeter.scoring.company.limits import max_length
+from forgetmeter.scoring.asked import unsupported_reason
+from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
@@ -70,7 +70,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
         UserError: A task's data or the device is missing; raised before any work.
     """
     study, store = checked.plan.study, checked.store
-    tasks = askable_tasks(checked, progress)
+    tasks = supported_tasks(checked, progress)
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
@@ -79,7 +79,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     (executor or LocalExecutor()).execute(work, progress)
 
 
-def askable_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
+def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """Load the tasks of missing cells, and check that each model supports them.
 
     Raises:
@@ -87,16 +87,18 @@ def askable_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """
     resolve_device(checked.plan.study.evaluation.device)
     tasks = _load_tasks(checked, progress)
-    _check_askable(checked, tasks)
+    _check_supported(checked, tasks)
     return tasks
 
 
-def _check_askable(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
+def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     problems = []
     for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.model == model)
-        reasons = {name: unaskable(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted}
+        reasons = {
+            name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted
+        }
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
     if problems:
         raise ManyUserError(problems)

@@ -75,9 +75,9 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
     """
     if checked.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
-        from forgetmeter.study.preparing import askable_tasks
+        from forgetmeter.study.preparing import supported_tasks
 
-        askable_tasks(checked, progress)
+        supported_tasks(checked, progress)
 
 
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
@@ -142,7 +142,7 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
 def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
     """Check that the data of tasks without missing cells is still the same, if it can be read without a download.
 
-    lm-eval's tasks are not compared, nor are tasks whose data has been removed.
+    lm-eval's tasks, which take seconds to load, are not compared, nor are tasks whose data has been removed.
 
     Raises:
         UserError: A task's data changed since the run started, or cannot be read.

@@ -19,7 +19,7 @@ from forgetmeter.specs.scope import regex_scope
 def strange() -> Loaded:
     model = make_architecture("llama")
     for layer in model.model.layers:
-        layer.mlp.extra = nn.Linear(4, 5)
+        layer.extra = nn.Linear(4, 5)
     model.model.table = nn.Parameter(torch.ones(2, 5))
     return Loaded(model, tokenizer=None, family="decoder", name="strange")  # type: ignore[arg-type]
 
@@ -35,13 +35,22 @@ def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) ->
         compress(strange(), f"l1_unstructured:{scope}:0.5")
 
 
+@pytest.mark.parametrize(("scope", "is_clear"), [("overall", True), ("attention", True), ("attention.query", False)])
+def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is_clear: bool) -> None:
+    model = make_architecture("llama")
+    model.model.layers[0].self_attn.extra = nn.Linear(4, 5)
+    problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
+    assert (problems == []) == is_clear
+    assert is_clear or "ambiguous: 1 weights of the model have an unknown role" in problems[0]
+
+
 def test_the_head_and_regular_expressions_can_still_be_selected() -> None:
     loaded = strange()
     recipe = Recipe((Step("l1_unstructured", regex_scope(r"extra|table|q_proj"), 1),))
     assert recipe_problems(recipe, weight_map(loaded.model)) == []
     with Compressor(loaded).applied(recipe) as compressed:
         assert compressed.reached.roles["unknown"].zeros == 2 * 20 + 10
-        assert not loaded.model.model.layers[1].mlp.extra.weight.any()
+        assert not loaded.model.model.layers[1].extra.weight.any()
         assert not loaded.model.model.table.any()
         assert not loaded.model.model.layers[0].self_attn.q_proj.weight.any()
     assert loaded.model.model.table.all()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from models.architectures import logits_of, make_architecture
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import Tensor, nn
 from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
 from transformers import PreTrainedModel
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.forms.int8_weight import kernel_available
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
 
 MIXTURES = ("mixtral", "qwen2_moe", "qwen3_moe")
 Linear = Callable[[Tensor], Tensor]
@@ -88,6 +90,26 @@ def test_one_experts_weights_are_torchs() -> None:
                 assert not ours.simulated
 
 
+@pytest.mark.parametrize("name", ["gpt_oss as decoder", "llama4_text as decoder", "aria_text as decoder"])
+def test_transposed_experts_compute_what_torchs_linear_layers_do(name: str) -> None:
+    """Such as ``inputs @ tensor[expert]``, or ``bmm(inputs, tensor)`` for all experts."""
+    model = CONFIGURATIONS[name].model().eval()
+    original = Loaded(model=model, tokenizer=None, family="decoder", name="tiny")
+    compressed = compress(original, "dynamic_int8:feed_forward").model
+    names = {each.parameter for each in weight_map(model) if each.form == "transposed"}
+    assert len(names) >= 2
+    for parameter in names:
+        path, _, last = parameter.rpartition(".")
+        ours, old = getattr(compressed.get_submodule(path), last), model.get_parameter(parameter).detach()
+        inputs = torch.randn(len(old), 5, old.shape[1], generator=torch.Generator().manual_seed(1))
+        expected = [torch_linear(rows.t())(each) for rows, each in zip(old, inputs, strict=True)]
+        assert torch.equal(torch.bmm(inputs, ours), torch.stack(expected))
+        assert all(torch.equal(each @ ours[number], expected[number]) for number, each in enumerate(inputs))
+    tokens = torch.randint(5, 100, (2, 9), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        assert not torch.equal(compressed(tokens).logits, model(tokens).logits)
+
+
 def test_a_part_is_quantized_by_its_own_scale_and_the_rest_stays() -> None:
     original = loaded()
 
@@ -135,11 +157,11 @@ def test_everything_is_restored() -> None:
     assert torch.equal(logits_of(copy.deepcopy(weights.model)), logits_of(weights.model))
 
 
-def test_an_expert_is_used_by_linear_only() -> None:
+def test_an_expert_is_only_multiplied_with_inputs() -> None:
     compressed = compress(loaded(), "dynamic_int8:feed_forward").model
     expert = compressed.model.layers[0].mlp.experts.down_proj[torch.tensor(1)]
-    with pytest.raises(TypeError, match="not by linear"):
-        torch.matmul(torch.ones(2, 4), expert)
+    with pytest.raises(TypeError, match="only multiplied with inputs"):
+        torch.add(torch.ones(2, 4), expert)
     inputs = torch.ones(2, compressed.model.layers[0].mlp.experts.intermediate_dim)
     bias = torch.ones(compressed.config.hidden_size)
     assert torch.equal(nn.functional.linear(inputs, expert, bias), nn.functional.linear(inputs, expert) + 1)

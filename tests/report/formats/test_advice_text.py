@@ -13,7 +13,7 @@ import pytest
 
 from forgetmeter.report.formats.advice_json import advice_json
 from forgetmeter.report.formats.advice_text import advice_text
-from forgetmeter.results.advice import Advice, Left, Sized
+from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
 from forgetmeter.results.standing import Standing, TaskStanding
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.statistics.paired import Estimate
@@ -50,7 +50,7 @@ ADVICE = Advice(
         LARGE: Sized(LARGE, 300_000_000, "dense"),
         GONE: Sized(GONE, 100_000_000, "dense"),
     },
-    left=(Left(GONE, 0.2, 300),),
+    left=(EliminatedCandidate(GONE, 0.2, 300),),
     not_counted=(("boolq", "the baseline itself is no better than guessing"),),
     unusable=(("l1_heads:attention:0.5", "no heads"),),
     rounds=((300, 4), (900, 3)),

@@ -88,7 +88,7 @@ def test_a_failed_cell_gives_its_cause(summary: Summary, width: int) -> None:
     text = " ".join(section(lines_of(summary, width), "piqa"))
     assert "failed: RuntimeError: shapes a|b_c & 50% do not fit" in " ".join(text.split())
     assert "second line" not in text
-    assert "1 cell failed; run the study again to try it again." in lines_of(summary, width)
+    assert "1 cell failed; run the study again to retry it." in lines_of(summary, width)
 
 
 def test_legend_names_every_column(summary: Summary) -> None:

@@ -73,7 +73,7 @@ def test_the_widest_scope_is_reported():
         ({}, "8-bit (both) costs nothing measurable (drop 0.1 points, -0.2 to 0.4)."),
         (
             {"drop": Estimate(0.001, -0.002, 0.05)},
-            "8-bit (both) forgets 1.0% of that; the change in accuracy is not beyond chance",
+            "8-bit (both) forgets 1.0% of that; the change in accuracy is not significant",
         ),
         ({"drop": Estimate(0.1, 0.05, 0.2), "p_holm": 0.001}, "8-bit (both) costs 1.0% of that."),
     ],

@@ -1,7 +1,7 @@
 """Decoders' scores, against each request alone and lm-eval.
 
-Covers ``scoring.asked``, ``scoring.company.finding``, ``scoring.company.trial``, ``scoring.engine`` and
-``scoring.question``.
+Covers ``scoring.asked``, ``scoring.batch_invariance.detection``, ``scoring.batch_invariance.trial``,
+``scoring.engine`` and ``scoring.question``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.records.item import Item, Request, Requests, RequestScore
-from forgetmeter.scoring.company.finding import find_sharing
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.tokens.tokenization import tokenize_requests

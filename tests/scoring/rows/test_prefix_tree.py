@@ -8,7 +8,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgetmeter.scoring.company.limits import Sharing
+from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, Row
 from forgetmeter.scoring.rows.prefix_tree import Packed, WantedSequence, group_rows, pack
 

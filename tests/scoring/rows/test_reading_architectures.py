@@ -1,6 +1,7 @@
 """Every architecture in packed and padded batches, against each sequence alone.
 
-Covers ``scoring.company.finding``, ``scoring.company.trial``, ``scoring.rows.batch`` and ``scoring.rows.reading``.
+Covers ``scoring.batch_invariance.detection``, ``scoring.batch_invariance.trial``, ``scoring.rows.batch`` and
+``scoring.rows.reading``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.family import Family, family_of
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.scoring.company.finding import find_sharing
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.families.encoder import run_encoder
 from forgetmeter.scoring.rows.batch import Reading, Row, make_batch

@@ -24,7 +24,7 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
-from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
@@ -182,8 +182,10 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
         calibration: Inputs for methods that need activations, such as ``[{"input_ids": ids}]``.
 
     Raises:
-        UserError: The recipe does not parse or does not fit the model, or the seed is not valid.
+        UserError: ``loaded`` is not a loaded model, the recipe does not parse or does not fit the model, or the seed is
+            not valid.
     """
+    check_loaded(loaded)
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
     # Before the model is copied.

@@ -11,7 +11,7 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Matrix, Role
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
@@ -158,7 +158,7 @@ def _effect(step: Step) -> Effect:
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
-    problem = unknown_role_problem(matrices)
+    problem = unknown_role_problem(matrices, step.scope.selector)
     if problem and step.scope.selector not in _SURE_SELECTORS:
         yield (
             f"scope '{step.scope}' is ambiguous: {problem}; select weights by {{regex: PATTERN}} in the study file, "
@@ -166,9 +166,15 @@ def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[s
         )
 
 
-def unknown_role_problem(matrices: Sequence[Matrix]) -> str:
-    """Return why scopes by role cannot be used; empty if every weight has a known role."""
-    unknown = [matrix for matrix in matrices if matrix.role.component == "unknown"]
+def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") -> str:
+    """Return why a selector by role cannot be used; empty if it can tell of every weight whether it selects it."""
+    unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, selector)]
     if not unknown:
         return ""
     return f"{len(unknown)} weights of the model have an unknown role, the first is {unknown[0].parameter}"
+
+
+def _is_unknown(role: Role, selector: str) -> bool:
+    """Whether a selector such as ``attention.query`` cannot tell if it selects a matrix."""
+    component, _, part = selector.partition(".")
+    return role.component == "unknown" or (bool(part) and role.component == component and role.part is None)

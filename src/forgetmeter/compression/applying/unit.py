@@ -51,13 +51,13 @@ class Unit:
         return dict(zip(self.matrices, _positions(self.matrices), strict=True))
 
     @property
-    def is_turned(self) -> bool:
+    def is_transposed_layer(self) -> bool:
         """Whether the layer stores input units first."""
-        return self.matrices[0].form == "conv1d"
+        return self.matrices[0].has_inputs_first
 
     def turned(self, tensor: Tensor) -> Tensor:
         """Return a view in the other of two orientations: as stored, and ``(…, output units, input units)``."""
-        return tensor.transpose(-2, -1) if self.is_turned else tensor
+        return tensor.transpose(-2, -1) if self.is_transposed_layer else tensor
 
     def outputs_first(self) -> Tensor:
         """Return the weights as ``(…, output units, input units)``."""
@@ -114,7 +114,7 @@ def _unit(parts: Sequence[tuple[Matrix, Weight]]) -> Unit:
     weights = [weight for _, weight in parts]
     one = weights[0] if len(parts) == 1 else _of_one_whole(weights)
     if one is not None:
-        return Unit(matrices, one.on_its_own() if isinstance(one, PartWeight) else one)
+        return Unit(matrices, one.simplified() if isinstance(one, PartWeight) else one)
     axis = matrices[0].axis or 0
     return Unit(matrices, weights[0].join(axis, list(zip(_positions(matrices), weights, strict=True))))
 

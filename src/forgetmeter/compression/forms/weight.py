@@ -215,7 +215,7 @@ class PartWeight(Weight):
         """Return the part as a standalone weight in the form of the whole."""
         return self.whole.part(self.axis, self.ranges)
 
-    def on_its_own(self) -> Weight:
+    def simplified(self) -> Weight:
         """Return a weight in the form of the whole; part of a dense weight stays a part, to avoid a copy."""
         if count(self.ranges) == self.whole.shape[self.axis]:
             return self.whole

@@ -10,6 +10,7 @@ from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import MATRICES
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -33,6 +34,7 @@ METHOD = MatrixMethod(
         summary="Weights stored in 16-bit floating point; computed in the model's own dtype.",
         reference="torch.Tensor.to",
         level="none",
+        forms=(*MATRICES, "array"),
         options={"dtype": Option("bfloat16", "The 16-bit dtype.", tuple(_DTYPES))},
         effect="rewrites",
         kind="casts",

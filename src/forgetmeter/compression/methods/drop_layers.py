@@ -11,7 +11,7 @@ from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel, Method, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
-from forgetmeter.specs.role import Block, Matrix
+from forgetmeter.specs.role import MATRICES, Block, Matrix
 
 _WHOLE = {("attention", "query"), ("attention", "output"), ("feed_forward", "up"), ("feed_forward", "down")}
 """The parts that a scope must select for a block to count as selected as a whole."""
@@ -109,6 +109,7 @@ METHOD = DropLayers(
         summary="Removes the given fraction of blocks: the last ones, or those that change their input least.",
         reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
         level="fraction",
+        forms=(*MATRICES, "array"),
         kind="blocks",
         pools=Pools("blocks", _pool_sizes),
         options={

@@ -26,9 +26,14 @@ def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weig
     return quantize(weight.values(), cast(Granularity, options["granularity"]))
 
 
+_EXPERTS = ("attention", "feed_forward")
+"""What experts are of; other bare tensors are used in other ways."""
+
+
 def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:  # noqa: ARG001
     """Refuse tensors that are not known to be used by linear layers."""
-    strange = next((each for each in matrices if each.form == "tensor" and each.role.component == "unknown"), None)
+    bare = (each for each in matrices if each.form in ("tensor", "transposed"))
+    strange = next((each for each in bare if each.role.component not in _EXPERTS or len(each.shape) != 3), None)
     if strange is not None:
         yield (
             f"dynamic_int8 supports linear layers and experts, and {strange.parameter} is not known to be of either; "

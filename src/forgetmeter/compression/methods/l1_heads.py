@@ -177,6 +177,6 @@ METHOD = L1Heads(
             )
         },
         forms=("linear", "conv1d"),
-        scopes="scopes of whole attentions: attention, self_attention, cross_attention",
+        scopes="scopes of whole attention modules: attention, self_attention, cross_attention",
     )
 )

@@ -17,6 +17,7 @@ from forgetmeter.compression.ranking.magnitude_ranking import (
 )
 from forgetmeter.compression.ranking.pools import WEIGHTS
 from forgetmeter.specs.method import MethodDeclaration, Option
+from forgetmeter.specs.role import MATRICES
 
 SurvivorsAt = Callable[[float], Iterator[Tensor | MagnitudesBeyond]]
 
@@ -79,6 +80,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of weights, those of smallest magnitude.",
         reference="torch.nn.utils.prune.global_unstructured (Han et al. 2015, 1506.02626)",
         level="fraction",
+        forms=(*MATRICES, "array"),
         phrase="{percent} pruned",
         pools=WEIGHTS,
         options={

@@ -10,6 +10,7 @@ from torch import Tensor
 from forgetmeter.compression.method import MasksAt, Options, PruningMethod
 from forgetmeter.compression.ranking.pools import WEIGHTS_OF_EACH
 from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.role import MATRICES
 
 
 def rank(tensors: Sequence[Tensor], options: Options, *, seed: int) -> MasksAt:  # noqa: ARG001
@@ -50,6 +51,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of each matrix's weights, chosen at random from the study's seed.",
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
+        forms=(*MATRICES, "array"),
         pools=WEIGHTS_OF_EACH,
     ),
     rank,

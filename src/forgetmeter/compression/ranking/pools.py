@@ -43,8 +43,8 @@ def _shape(parts: Sequence[Matrix]) -> tuple[int, ...]:
     shape = list(parts[0].shape)
     if (axis := parts[0].axis) is not None:
         shape[axis] = sum(part.shape[axis] for part in parts)
-    if parts[0].form == "conv1d":
-        shape.reverse()
+    if parts[0].has_inputs_first:
+        shape[-2:] = shape[:-3:-1]
     return tuple(shape)
 
 

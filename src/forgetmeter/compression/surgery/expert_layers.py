@@ -8,6 +8,7 @@ from copy import copy
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -32,8 +33,9 @@ def with_expert_layers(experts: nn.Module, name: str, layers: Sequence[nn.Module
 class ExpertLayers(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
     """The layers of experts, in the place of the tensor of their matrices.
 
-    The loop of transformers computes ``linear(inputs, tensor[expert])``. Here, an expert is no matrix, but that call
-    applies its layer.
+    The loops of transformers compute ``linear(inputs, tensor[expert])``, or ``inputs @ tensor[expert]`` if matrices are
+    transposed. Some compute ``bmm(inputs, tensor)``, of a transposed view if matrices are not. Here, an expert is not a
+    matrix, but these calls apply its layer.
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
@@ -41,12 +43,28 @@ class ExpertLayers(nn.Module):  # type: ignore[misc] # torch is not followed by 
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
+    @property
+    def shape(self) -> tuple[int]:
+        """The number of experts."""
+        return (len(self.layers),)
+
+    def transpose(self, *axes: int) -> ExpertLayers:  # noqa: ARG002
+        """Return itself: layers know which axis their inputs are on."""
+        return self
+
     def __getitem__(self, expert: int | Tensor) -> _Expert:
         return _Expert(self.layers[int(expert)])
 
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        inputs, experts = args
+        if function is not torch.bmm or kwargs:
+            raise _unsupported(function)
+        return torch.stack([layer(each) for layer, each in zip(experts.layers, inputs, strict=True)])
+
 
 class _Expert:
-    """A layer that stands for its weight in ``torch.nn.functional.linear``."""
+    """A layer that stands for its weight in a product with inputs."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
@@ -54,7 +72,14 @@ class _Expert:
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         inputs, expert, *bias = args
-        if function is not nn.functional.linear or kwargs or not isinstance(expert, cls):
-            raise TypeError(f"an expert with its own layer is used by {function}, not by linear(inputs, expert)")
+        if function not in _PRODUCTS or kwargs or not isinstance(expert, cls):
+            raise _unsupported(function)
         outputs = expert.layer(inputs)
         return outputs + bias[0] if bias and bias[0] is not None else outputs
+
+
+_PRODUCTS = (nn.functional.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__)
+
+
+def _unsupported(function: object) -> TypeError:
+    return TypeError(f"experts with their own layers cannot be used by {function}, only multiplied with inputs")

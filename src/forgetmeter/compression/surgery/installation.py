@@ -67,7 +67,7 @@ def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Itera
 def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
     matrix = units[0].matrices[0]
     if any(unit.weight.has_layer for unit in units):
-        replace_ = _replace_experts if matrix.form == "tensor" else _replace_module
+        replace_ = _replace_experts if matrix.form in ("tensor", "transposed") else _replace_module
         return replace_(model, matrix.parameter, units)
     module = model.get_submodule(matrix.module)
     name = matrix.parameter.rpartition(".")[2]
@@ -111,7 +111,7 @@ def _replace_experts(model: PreTrainedModel, parameter: str, units: Sequence[Uni
         unit if unit.weight.has_layer else replace(unit, weight=DenseWeight(unit.weight.values())) for unit in units
     ]
     layers = [
-        _layer([unit.expert(number) for unit in ready], matrix, None, is_conv1d=False)
+        _layer([unit.expert(number) for unit in ready], matrix, None, is_conv1d=units[0].is_transposed_layer)
         for number, matrix in enumerate(tensor)
     ]
     return _exchange(model, path, with_expert_layers(model.get_submodule(path), name, layers))

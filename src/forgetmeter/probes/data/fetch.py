@@ -27,7 +27,7 @@ Listener = Callable[[int, int | None], None]
 """Called with the number of bytes received and, if known, the total."""
 
 
-def unheard(_done: int, _size: int | None) -> None:
+def ignore_progress(_done: int, _size: int | None) -> None:
     """Ignore progress."""
 
 
@@ -80,7 +80,9 @@ class Fetched:
     sha256: str | None = None
 
 
-def fetch(name: str, *, data: Path | None = None, source: str | None = None, listen: Listener = unheard) -> Fetched:
+def fetch(
+    name: str, *, data: Path | None = None, source: str | None = None, listen: Listener = ignore_progress
+) -> Fetched:
     """Fetch a probe, unless it is already there. A failure leaves nothing behind.
 
     Args:

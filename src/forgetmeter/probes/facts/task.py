@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import ManyUserError, UserError, one_line
-from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, template_judgement
+from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import (
     MRR,
     P_AT_1,
@@ -199,7 +199,7 @@ def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
         unknown("relation of facts", each, relations, most=50) for each in wanted or () if each not in relations
     ]
     chosen = [each for key, each in relations.items() if wanted is None or key in wanted]
-    problems += _missing_phrasings(chosen, numbers or ())
+    problems += missing_templates(name, {each.name: each.phrasings for each in chosen})
     if problems:
         raise ManyUserError(problems)
     if numbers is None:
@@ -207,18 +207,6 @@ def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
     return tuple(
         replace(each, phrasings={int(number): each.phrasings[int(number)] for number in numbers}) for each in chosen
     )
-
-
-def _missing_phrasings(relations: Sequence[FactRelation], numbers: Sequence[str]) -> list[str]:
-    problems = []
-    for number in numbers:
-        lacking = [each for each in relations if number not in map(str, each.phrasings)]
-        if lacking:
-            allowed = ", ".join(map(str, lacking[0].phrasings))
-            problems.append(
-                f"option templates of task 'facts': no template {number} in {lacking[0].name} (allowed: {allowed})"
-            )
-    return problems
 
 
 def _damaged(path: Path, what: str) -> UserError:

@@ -10,24 +10,13 @@ from typing import Any
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
-from forgetmeter.visible_text import visible
-
-# Characters that XML 1.0 does not allow; other control characters are written as escapes.
-_NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
+from forgetmeter.visible_text import each_text, visible
 
 
 def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
-    """Return figures as Vega-Lite specifications."""
-    return [{**_drawable(figure.chart.to_dict(validate=False)), "config": configuration()} for figure in figures]
-
-
-def _drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a specification whose texts are valid in SVG: names in a run may have any characters."""
-    if isinstance(value, dict):
-        return {_drawable(key): _drawable(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_drawable(each) for each in value]
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(value)) if isinstance(value, str) else value
+    """Return figures as Vega-Lite specifications, whose texts are valid in SVG: names may have any characters."""
+    charts = (each_text(figure.chart.to_dict(validate=False), visible) for figure in figures)
+    return [{**chart, "config": configuration()} for chart in charts]
 
 
 def draw(figures: Iterable[Figure]) -> list[DrawnFigure]:

@@ -22,14 +22,14 @@ def draw_specification(specification: dict[str, Any]) -> dict[str, str]:
     return {"svg": svg, "png": base64.b64encode(vl_convert.svg_to_png(svg, scale=_PIXELS)).decode()}
 
 
-def get_ready() -> None:
+def warm_up() -> None:
     """Compile Vega before the first chart needs it."""
     mark: dict[str, Any] = {"data": {"values": [{}]}, "mark": "point"}
     draw_specification({"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **mark})
 
 
 if __name__ == "__main__":
-    get_ready()
+    warm_up()
     # Bytes are independent of the console's encoding.
     asked = json.loads(sys.stdin.buffer.read())
     sys.stdout.buffer.write(json.dumps([draw_specification(each) for each in asked]).encode())

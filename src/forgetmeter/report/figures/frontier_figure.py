@@ -14,7 +14,7 @@ from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
 from forgetmeter.report.words.numbers import MISSING, megabytes, percent, percent_interval
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.report.words.size_words import SIZES
-from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, burden
+from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, cost_of
 from forgetmeter.specs.method_facts import Methods
 
 _WIDTH, _HEIGHT = 290, 230
@@ -52,7 +52,7 @@ def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> F
 
 
 def _named(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) -> str:
-    best = sorted((point for point in points if measure in point.pareto), key=lambda point: burden(point, measure))
+    best = sorted((point for point in points if measure in point.pareto), key=lambda point: cost_of(point, measure))
     names = (f"{number} {recipe_in_words(point.recipe, methods)}" for number, point in enumerate(best, 1))
     order = "from fast to slow" if measure == SPEED else "from small to large"
     return f"Pareto-optimal, {order}: {' · '.join(names)}."
@@ -69,7 +69,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
     rows = pd.DataFrame(
         {
             "cost": [point.costs[measure] / (1 if is_speed else 1e6) for point in points],
-            "order": [burden(point, measure) for point in points],
+            "order": [cost_of(point, measure) for point in points],
             "retained": [point.retained.value for point in points],
             "low": [point.retained.low for point in points],
             "high": [point.retained.high for point in points],
@@ -123,7 +123,7 @@ def _chart(points: Sequence[FrontierPoint], measure: Measure, methods: Methods) 
 def _table(frontier: Frontier, measure: Measure, methods: Methods) -> FigureTable:
     ordered = sorted(
         (point for point in frontier.points if measure in point.costs),
-        key=lambda point: (measure not in point.pareto, burden(point, measure)),
+        key=lambda point: (measure not in point.pareto, cost_of(point, measure)),
     )
     columns = [megabytes(_whole(point.costs.get(name)) for point in ordered) for name in SIZES]
     numbers = [str(place) for place, point in enumerate(ordered, 1) if measure in point.pareto]

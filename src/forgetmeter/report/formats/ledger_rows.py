@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from forgetmeter.json_text import to_json
-from forgetmeter.report.formats.show_markdown import escaped
+from forgetmeter.report.formats.csv_text import csv_text
+from forgetmeter.report.formats.show_markdown import code, escaped
 from forgetmeter.report.words.numbers import MISSING, count, percent
 from forgetmeter.results.ledger import Ledger, LedgerEntry
 
@@ -22,14 +21,14 @@ Chosen = Sequence[tuple[Ledger, Sequence[LedgerEntry]]]
 
 def ledger_csv(chosen: Chosen) -> str:
     """Return one line per item."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow((*_KEYS, *_ENTRY))
-    for ledger, entries in chosen:
-        keys = [getattr(ledger, name) for name in _KEYS]
-        for entry in entries:
-            writer.writerow([*keys, *(getattr(entry, name) for name in _ENTRY)])
-    return stream.getvalue()
+    return csv_text(
+        (*_KEYS, *_ENTRY),
+        (
+            [*(getattr(ledger, name) for name in _KEYS), *(getattr(entry, name) for name in _ENTRY)]
+            for ledger, entries in chosen
+            for entry in entries
+        ),
+    )
 
 
 def ledger_json(chosen: Chosen) -> str:
@@ -43,7 +42,7 @@ def ledger_markdown(chosen: Chosen) -> str:
     parts = []
     for ledger, entries in chosen:
         total = ledger.total
-        parts.append(f"## `{ledger.recipe}` on {escaped(ledger.task)} ({escaped(ledger.model)})")
+        parts.append(f"## {code(ledger.recipe)} on {escaped(ledger.task)} ({escaped(ledger.model)})")
         parts.append(
             f"{count(total.kept)} kept, {count(total.forgotten)} forgotten, {count(total.gained)} gained, "
             f"{count(total.wrong)} wrong before and after; retained {percent(total.retained)}."

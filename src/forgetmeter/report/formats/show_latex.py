@@ -8,6 +8,7 @@ from forgetmeter.report.table import Row, Table
 from forgetmeter.report.tables import DAGGER, STAR, legend, remarks, tables
 from forgetmeter.report.words.numbers import MISSING
 from forgetmeter.results.summary import Summary
+from forgetmeter.visible_text import visible_line
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -35,7 +36,7 @@ def show_latex(summary: Summary) -> str:
     """Return one table for each model's variants and one per task, each with a caption and a label."""
     parts = [r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}."]
     parts += [_table(table) for table in tables(summary)]
-    parts += [f"% {' '.join(remark.split())}" for remark in remarks(summary)]
+    parts += [f"% {visible_line(remark)}" for remark in remarks(summary)]
     parts.append("\n".join(f"% {term.name}: {term.meaning}" for term in legend(summary)))
     return "\n\n".join(parts) + "\n"
 
@@ -76,4 +77,4 @@ def _value(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    return "".join(_SPECIAL.get(character, character) for character in visible_line(text))

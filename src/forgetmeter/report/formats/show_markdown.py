@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from forgetmeter.report.table import Row, Table
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.results.summary import Summary
+from forgetmeter.visible_text import visible_line
 
 _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 
@@ -28,7 +29,7 @@ def show_markdown(summary: Summary) -> str:
 def _table(table: Table) -> str:
     title = " · ".join(map(escaped, (table.name, *table.facts)))
     rule = "|".join(["", ":---", *["---:"] * len(table.columns), ""])
-    rows = [_line(_code(row.recipe), _cells(row, len(table.columns))) for row in table.rows]
+    rows = [_line(code(row.recipe), _cells(row, len(table.columns))) for row in table.rows]
     return "\n".join([f"### {title}", "", _line("recipe", table.columns), rule, *rows])
 
 
@@ -40,11 +41,12 @@ def _line(first: str, cells: Sequence[str]) -> str:
     return " | ".join([f"| {first}", *map(escaped, cells)]) + " |"
 
 
-def _code(recipe: str) -> str:
-    # Recipes contain neither backticks nor bars: special characters of a regex are percent-encoded.
-    return f"`{recipe}`"
+def code(recipe: str) -> str:
+    """Return a recipe as code."""
+    # Valid recipes contain neither backticks nor bars: special characters of a regex are percent-encoded.
+    return escaped(recipe) if {"`", "|"} & set(recipe) else f"`{visible_line(recipe)}`"
 
 
 def escaped(text: str) -> str:
     """Return a text on one line, with Markdown's special characters escaped."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
+    return _SPECIAL.sub(r"\\\1", visible_line(text).replace("&", "&amp;"))

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from forgetmeter.visible_text import visible
+
 _SVG = "http://www.w3.org/2000/svg"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _DROPPED = ("role", "aria-roledescription", "aria-hidden", "pointer-events", "font-family")
@@ -37,7 +39,7 @@ def inline_svg(svg: str, *, prefix: str, label: str) -> Markup:
     width, height = root.attrib.pop("width"), root.attrib.pop("height")
     root.attrib.pop("version", None)
     root.set("role", "img")
-    root.set("aria-label", label)
+    root.set("aria-label", visible(label))
     root.set("style", f"width:{width}px;aspect-ratio:{width}/{height}")
     # Serialized XML escapes all text, so it is safe as markup.
     return Markup(ElementTree.tostring(root, encoding="unicode"))

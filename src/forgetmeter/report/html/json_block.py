@@ -8,14 +8,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-# In a script element, only "<" starts something special; JSON parsers accept these characters as escapes.
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+from forgetmeter.visible_text import each_text, visible
+
+# In a script element, only "<" starts something special; JSON parsers accept escapes.
+_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
 def json_block(document: Mapping[str, Any]) -> Markup:
     """Return a document as JSON that is safe inside ``<script type="application/json">``."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(each_text(document, visible), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
-    # UTF-8 cannot encode lone surrogates.
-    return Markup(text.encode("utf-8", "replace").decode())
+    return Markup(text)

@@ -65,12 +65,12 @@ def most_of_each(sizes: Sequence[int], room: int) -> int:
     return max(low, 1)
 
 
-def surest(changes: Iterable[Change], most: int) -> list[Change]:
+def most_certain(changes: Iterable[Change], most: int) -> list[Change]:
     """Keep up to ``most`` items of each change: those of which the baseline was most confident, right or wrong."""
-    return [_surest(change, most) for change in changes]
+    return [_most_certain(change, most) for change in changes]
 
 
-def _surest(change: Change, most: int) -> Change:
+def _most_certain(change: Change, most: int) -> Change:
     if len(change.items) <= most or change.answers.baseline is None:
         return change
     margin = np.nan_to_num(change.answers.margin[change.answers.baseline, change.items])

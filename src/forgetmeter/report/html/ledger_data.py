@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetmeter.report.html.ledger_changes import Change, changes_of, most_of_each, surest
+from forgetmeter.report.html.ledger_changes import Change, changes_of, most_certain, most_of_each
 from forgetmeter.report.html.ledger_texts import LedgerTexts
 from forgetmeter.runs.run import Run
 
@@ -50,10 +50,10 @@ def ledger_data(run: Run, *, most_entries: int = MOST_ENTRIES, most_bytes: int =
     changes = [change for answers in run.answers for change in changes_of(answers)]
     total = sum(change.total for change in changes)
     most = most_of_each([change.total for change in changes], most_entries)
-    texts = _texts(run, surest(changes, most))
+    texts = _texts(run, most_certain(changes, most))
     while (size := sum(each.bytes for each in texts)) > most_bytes and most > 1:
         most = max(1, int(most * 0.8 * most_bytes / size))
-        texts = _texts(run, surest(changes, most))
+        texts = _texts(run, most_certain(changes, most))
     entries = sum(len(change["item"]) for each in texts for change in each.changes)
     document = {
         "tasks": [each.document() for each in texts],

@@ -29,6 +29,7 @@ from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
+from forgetmeter.visible_text import visible
 
 _PACKAGE = "forgetmeter.report.html"
 
@@ -58,6 +59,7 @@ def render_page(content: PageContent) -> str:
     environment = Environment(
         loader=PackageLoader(_PACKAGE, "."),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -99,6 +101,11 @@ def render_page(content: PageContent) -> str:
         draw=_Drawings(content.drawn),
     )
     return page.strip() + "\n"
+
+
+def _shown(value: object) -> object:
+    """Return a value of the template with its control characters visible; markup is ours."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 class _Drawings:

@@ -73,7 +73,7 @@ def _sentences(
     compared = [cell for cell in cells if cell.drop is not None]
     unclear = sum(not cell.is_significant for cell in compared)
     if compared:
-        yield f"{unclear} of {len(compared)} recipes show no change of accuracy beyond chance."
+        yield f"{unclear} of {len(compared)} recipes show no significant change in accuracy."
 
 
 def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:
@@ -160,4 +160,4 @@ def _cost(words: str, cell: CellSummary) -> str:
         return f"{said} forgets {forgotten} of that, and gains more ({drop})."
     if cell.drop.high <= _NOTHING:
         return f"{said} costs nothing measurable ({drop})."
-    return f"{said} forgets {forgotten} of that; the change in accuracy is not beyond chance ({drop})."
+    return f"{said} forgets {forgotten} of that; the change in accuracy is not significant ({drop})."

@@ -17,9 +17,9 @@ CLAIM = Claim(
     name="accuracy_hides_flips",
     sentence="Answers flip even if accuracy shows no loss.",
     source="arXiv 2407.09141",
-    question="Among variants whose drop is not beyond chance, do clearly more items flip than the drop accounts for?",
+    question="Among variants without a significant drop, do clearly more items flip than the drop accounts for?",
     test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
-    "if measured; the mean over variants whose drop is not beyond chance. Compared with 1 point.",
+    "if measured; the mean over variants without a significant drop. Compared with 1 point.",
     unit="items flipped beyond the drop",
     threshold=THRESHOLD,
 )
@@ -34,7 +34,7 @@ def _effect(evidence: Evidence) -> Effect | str:
     answers = evidence.answers
     unclear = [recipe for recipe in answers.recipes if recipe in evidence.cells and _is_unclear(evidence, recipe)]
     if answers.baseline is None or not unclear:
-        return "needs a variant whose drop is not beyond chance"
+        return "needs a variant without a significant drop"
     values = np.mean([_beyond_drop(evidence, answers.recipes.index(recipe)) for recipe in unclear], axis=0)
     floors = [evidence.cells[recipe].noise_floor for recipe in unclear]
     floor = max((each for each in floors if each is not None), default=0.0)

@@ -11,10 +11,10 @@ from forgetmeter.scoring.tokens.answer_tokens import (
     AnswersAlone,
     AnswersWritten,
     AnswerTree,
+    ClozeTokens,
     Tokens,
-    Written,
     answer_tree,
-    one_begins_another,
+    has_prefix_pair,
 )
 from forgetmeter.scoring.tokens.tokenization import added_tokens
 
@@ -44,12 +44,12 @@ class SentinelFilling:
         answer_ids = self._tokenizer(answer, add_special_tokens=False)["input_ids"]
         return (self._first, *answer_ids, self._second), 1
 
-    def written(self, items: Sequence[Item]) -> list[Written]:
+    def written(self, items: Sequence[Item]) -> list[ClozeTokens]:
         """Return the sentinel and the answers; if one is a prefix of another, each ends with the next sentinel."""
-        return [Written((self._first,), self._alone.of(item.cloze, item.choices)) for item in items]
+        return [ClozeTokens((self._first,), self._alone.of(item.cloze, item.choices)) for item in items]
 
     def _tree(self, answers: Sequence[Tokens]) -> AnswerTree:
-        end = (self._second,) if one_begins_another(answers) else ()
+        end = (self._second,) if has_prefix_pair(answers) else ()
         return answer_tree([(*answer, *end) for answer in answers])
 
 
@@ -74,14 +74,14 @@ class MaskFilling:
         """Return the whole text, and the index of the first scored token (after those that the tokenizer adds)."""
         return tuple(self._tokenizer(cloze.filled(answer))["input_ids"]), len(self._added.before)
 
-    def written(self, items: Sequence[Item]) -> list[Written]:
+    def written(self, items: Sequence[Item]) -> list[ClozeTokens]:
         """Return the text before the blank and the answers; see ``AnswersWritten``."""
         return self._written.of(items)
 
     def _unfinished(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenize texts without the end tokens that the tokenizer adds."""
         encoded = self._tokenizer(list(texts), return_attention_mask=False)["input_ids"]
-        return [tuple(self._added.unended(ids)) for ids in encoded]
+        return [tuple(self._added.without_after(ids)) for ids in encoded]
 
 
 BlankFilling = SentinelFilling | MaskFilling

@@ -16,15 +16,15 @@ from forgetmeter.scoring.asked import (
     Asked,
     answered_at_blank,
     asked_at_blank,
-    embedded,
+    embedded_tokens,
     questions_of,
 )
-from forgetmeter.scoring.company.finding import find_sharing
-from forgetmeter.scoring.company.limits import max_length
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows.batch import Batch, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, group_rows, pack
-from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, Written
+from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten, ClozeTokens
 from forgetmeter.scoring.tokens.tokenization import (
     NO_TOKENS,
     answer_token,
@@ -53,7 +53,7 @@ class DecoderScoring:
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
-        self._embedded = embedded(loaded.model, loaded.tokenizer)
+        self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         self._beginning = len(beginning(loaded.tokenizer))
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
@@ -80,7 +80,7 @@ class DecoderScoring:
     def _tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return tokenize_statements(texts, self._tokenizer)
 
-    def _asked(self, item: Item, written: Iterator[Written]) -> Asked:
+    def _asked(self, item: Item, written: Iterator[ClozeTokens]) -> Asked:
         match item.asks:
             case Requests():
                 return self._requests(item.asks)
@@ -107,7 +107,7 @@ class DecoderScoring:
         windows = tuple(rolling_windows(tokens, context=self._beginning, window=most))
         return Asked(windows, kind="text") if windows else Asked(reason=NO_TOKENS)
 
-    def _answers(self, written: Written) -> Asked:
+    def _answers(self, written: ClozeTokens) -> Asked:
         if len(written.before) + written.tree.longest > self._max_length + 1:
             return Asked(reason=TOO_LONG)
         return asked_at_blank(written.before, written.tree)

@@ -12,9 +12,16 @@ from transformers import BatchEncoding, PreTrainedModel
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, Item, Problem
-from forgetmeter.scoring.asked import BEYOND_EMBEDDING, NOT_ONE_TOKEN, TOO_LONG, embedded, question_of_tree, unaskable
-from forgetmeter.scoring.company.finding import find_sharing
-from forgetmeter.scoring.company.limits import max_length
+from forgetmeter.scoring.asked import (
+    BEYOND_EMBEDDING,
+    NOT_ONE_TOKEN,
+    TOO_LONG,
+    embedded_tokens,
+    question_of_tree,
+    unsupported_reason,
+)
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.question import Prepared, Question, question_of_paths
 from forgetmeter.scoring.rows.batch import Batch, Reading, Row, Spread, make_batch
 from forgetmeter.scoring.rows.prefix_tree import group_rows
@@ -83,7 +90,7 @@ class EncoderScoring:
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
-        self._embedded = embedded(loaded.model, loaded.tokenizer)
+        self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder
         self._padding = loaded.tokenizer.pad_token_id or 0
@@ -95,7 +102,7 @@ class EncoderScoring:
         Raises:
             UserError: The tokenizer has no mask, or the items are continuations, which such a model cannot score.
         """
-        if reason := unaskable(items, "encoder", self._tokenizer):
+        if reason := unsupported_reason(items, "encoder", self._tokenizer):
             raise UserError(f"model '{self._loaded.name}' {reason}")
         drafts = _Drafts()
         masked = iter(self._with_mask(items))
@@ -109,7 +116,7 @@ class EncoderScoring:
         )
 
     def _question(self, item: Item, drafts: _Drafts, masked: Iterator[tuple[int, ...]]) -> Question | str:
-        """Add an item to the drafts; return its question, or why it cannot be asked."""
+        """Add an item to the drafts; return its question, or why it cannot be scored."""
         match item.asks:
             case Cloze(among="vocabulary"):
                 return self._at_mask(item.asks, item.choices[item.gold[0]], drafts, next(masked))
@@ -120,7 +127,7 @@ class EncoderScoring:
             case Problem(reason):
                 return reason
             case _:
-                raise TypeError(f"item '{item.id}' cannot be asked of a masked language model")
+                raise TypeError(f"item '{item.id}' cannot be scored by a masked language model")
 
     def _with_mask(self, items: Sequence[Item]) -> list[tuple[int, ...]]:
         """Return the tokens, with one mask in the blank, of each cloze not scored as whole statements."""

@@ -17,17 +17,17 @@ from forgetmeter.scoring.asked import (
     Asked,
     answered_at_blank,
     asked_at_blank,
-    embedded,
+    embedded_tokens,
     questions_of,
-    unaskable,
+    unsupported_reason,
 )
-from forgetmeter.scoring.company.finding import find_sharing
-from forgetmeter.scoring.company.limits import Sharing, max_length
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.batch_invariance.limits import Sharing, max_length
 from forgetmeter.scoring.families.blank_filling import blank_filling
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows.batch import Batch, Row, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
-from forgetmeter.scoring.tokens.answer_tokens import Tokens, Written
+from forgetmeter.scoring.tokens.answer_tokens import ClozeTokens, Tokens
 from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
 
 
@@ -47,7 +47,7 @@ class EncoderDecoderScoring:
         self._batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._filling = blank_filling(loaded.tokenizer)
-        self._embedded = embedded(loaded.model, loaded.tokenizer)
+        self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         self._start = _decoder_start(loaded.model)
         self.forward = run_encoder_decoder
         self._padding = loaded.tokenizer.pad_token_id or 0
@@ -61,7 +61,7 @@ class EncoderDecoderScoring:
         Raises:
             UserError: An item needs perplexity, or a blank that the tokenizer cannot mark.
         """
-        if reason := unaskable(items, "encoder-decoder", self._tokenizer):
+        if reason := unsupported_reason(items, "encoder-decoder", self._tokenizer):
             raise UserError(f"model '{self._loaded.name}' {reason}")
         contexts: dict[Tokens, int] = {}
         asked = self._asked(items, contexts)
@@ -96,11 +96,11 @@ class EncoderDecoderScoring:
                 case Problem(reason):
                     return Asked(reason=reason)
                 case _:
-                    raise TypeError(f"item '{item.id}' cannot be asked of an encoder-decoder")
+                    raise TypeError(f"item '{item.id}' cannot be scored by an encoder-decoder")
 
         return list(map(asked, items))
 
-    def _answers(self, text: Tokens, written: Written, contexts: dict[Tokens, int]) -> Asked:
+    def _answers(self, text: Tokens, written: ClozeTokens, contexts: dict[Tokens, int]) -> Asked:
         before = (self._start, *written.before)
         if max(len(text), len(before) + written.tree.longest - 1) > self._max_length:
             return Asked(reason=TOO_LONG)

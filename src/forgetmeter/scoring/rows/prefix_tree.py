@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.scoring.company.limits import Sharing
+from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, Reading, Row, Spread
 
 LONGEST_ROW = 1024

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from forgetmeter.records.item import Cloze, Item
-from forgetmeter.scoring.tokens.tokenization import as_it_stands
+from forgetmeter.scoring.tokens.tokenization import with_leading_space
 
 Tokens = tuple[int, ...]
 
@@ -88,7 +88,7 @@ def answer_tree(answers: Sequence[Tokens], *, rooms: Sequence[int] | None = None
     return AnswerTree(len(answers), branchings, at, chosen, owners)
 
 
-def one_begins_another(answers: Sequence[Tokens]) -> bool:
+def has_prefix_pair(answers: Sequence[Tokens]) -> bool:
     """Whether one answer is a proper prefix of another."""
     # In sorted order, an extension directly follows its prefix.
     ordered = sorted(set(answers))
@@ -101,7 +101,7 @@ class AnswersAlone:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, make_tree: Callable[[Sequence[Tokens]], AnswerTree]) -> None:
         @cache
         def tree(choices: tuple[str, ...], space: str) -> AnswerTree:
-            texts = [as_it_stands(Cloze(space, "", "answers"), choice) for choice in choices]
+            texts = [with_leading_space(Cloze(space, "", "answers"), choice) for choice in choices]
             encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             return make_tree([tuple(ids) for ids in encoded])
 
@@ -113,7 +113,7 @@ class AnswersAlone:
 
 
 @dataclass(frozen=True)
-class Written:
+class ClozeTokens:
     """Tokens of a cloze for a model that reads from left to right.
 
     Attributes:
@@ -167,7 +167,7 @@ class AnswersWritten:
         self._end = end
         self._known: dict[tuple[str, str, tuple[str, ...]], _Endings] = {}
 
-    def of(self, items: Sequence[Item]) -> list[Written]:
+    def of(self, items: Sequence[Item]) -> list[ClozeTokens]:
         """Return the tokens of each item; all must be clozes."""
         if not items:
             return []
@@ -185,7 +185,7 @@ class AnswersWritten:
             likely, before = endings[number], befores[number]
             if tokens != likely.kept(before) + likely.of_choices[checked[number]]:
                 likely = self._endings(*asked[number])
-            written.append(Written(likely.kept(before), likely.tree))
+            written.append(ClozeTokens(likely.kept(before), likely.tree))
         return written
 
     def _likely_endings(self, cloze: Cloze, choices: tuple[str, ...], before: Tokens) -> _Endings:
@@ -198,7 +198,7 @@ class AnswersWritten:
 
     def _endings(self, cloze: Cloze, choices: tuple[str, ...], before: Tokens) -> _Endings:
         shared, of_choices = self._split(cloze, choices, before, "")
-        if not one_begins_another(of_choices):
+        if not has_prefix_pair(of_choices):
             return _Endings(len(before) - shared, of_choices, "", answer_tree(of_choices))
         shared, of_choices = self._split(cloze, choices, before, cloze.after)
         end = () if cloze.after.strip() else self._end

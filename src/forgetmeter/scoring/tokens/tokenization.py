@@ -34,10 +34,10 @@ class Added(NamedTuple):
 
     def text(self, tokens: Sequence[int]) -> Sequence[int]:
         """Return the tokens of the text alone."""
-        tokens = self.unended(tokens)
+        tokens = self.without_after(tokens)
         return tokens[len(self.before) :] if tuple(tokens[: len(self.before)]) == self.before else tokens
 
-    def unended(self, tokens: Sequence[int]) -> Sequence[int]:
+    def without_after(self, tokens: Sequence[int]) -> Sequence[int]:
         """Return the tokens without the last ``after``."""
         last = len(tokens) - len(self.after)
         return tokens[:last] if last >= 0 and tuple(tokens[last:]) == self.after else tokens
@@ -72,7 +72,7 @@ def tokenize_requests(
     context and continuation.
 
     Returns:
-        The requests; or why the item cannot be asked: a continuation has no tokens or more than ``max_length``, or the
+        The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, or the
         context is empty and the tokenizer has neither of these tokens.
     """
     prefix = first_token(tokenizer)
@@ -104,7 +104,7 @@ def tokenize_pairs(
     Trailing spaces of the context move to the continuation.
 
     Returns:
-        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be asked, as in
+        The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be scored, as in
         ``tokenize_requests``.
     """
     prefix = first_token(tokenizer)
@@ -144,7 +144,7 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, prefix_text: s
             options = {"add_special_tokens": False} if started else {}
             batch = tokenizer([texts[index] for index in chosen], return_attention_mask=False, **options)
             for index, ids in zip(chosen, batch["input_ids"], strict=True):
-                encoded[index] = list(ids if started else added.unended(ids))
+                encoded[index] = list(ids if started else added.without_after(ids))
     return encoded
 
 
@@ -202,10 +202,11 @@ def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenize
 
 def answer_token(cloze: Cloze, answer: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return an answer's token in a cloze's blank, or ``None`` if it has several tokens or is unknown."""
-    ids = tokenizer(as_it_stands(cloze, answer), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    text = with_leading_space(cloze, answer)
+    ids = tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
     return int(ids[0]) if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
 
 
-def as_it_stands(cloze: Cloze, answer: str) -> str:
+def with_leading_space(cloze: Cloze, answer: str) -> str:
     """Return an answer with the space before the blank, if any: many vocabularies make it part of the token."""
     return f" {answer}" if cloze.before.endswith(" ") else answer

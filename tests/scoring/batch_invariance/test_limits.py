@@ -1,6 +1,6 @@
 """The number of tokens a model reads, from its configuration or its tokenizer.
 
-Covers ``scoring.company.limits``.
+Covers ``scoring.batch_invariance.limits``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from tiny_models import make_llama, make_tokenizer
 
 from forgetmeter.errors import UserError
-from forgetmeter.scoring.company.limits import max_length
+from forgetmeter.scoring.batch_invariance.limits import max_length
 
 UNLIMITED = 2048
 """What is read if nothing sets a limit: lm-evaluation-harness's default."""

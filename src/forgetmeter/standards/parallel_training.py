@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from forgetmeter.models.family import Family
-from forgetmeter.standards.made import Made
-from forgetmeter.standards.making import check_out, make_standard
+from forgetmeter.standards.making import check_output_folder, make_standard
+from forgetmeter.standards.trained_standard import TrainedStandard
 from forgetmeter.standards.training import Epoch
 
 AfterEpoch = Callable[[Family, Epoch], None]
@@ -19,7 +19,7 @@ AfterEpoch = Callable[[Family, Epoch], None]
 
 def make_standards(
     families: Sequence[Family], out: Path, *, seed: int, workers: int, after_epoch: AfterEpoch
-) -> list[Made]:
+) -> list[TrainedStandard]:
     """Train standards in up to ``workers`` processes, whose number does not affect the weights.
 
     Args:
@@ -29,7 +29,7 @@ def make_standards(
     Raises:
         UserError: The standards cannot be written to ``out``.
     """
-    check_out(out, families)
+    check_output_folder(out, families)
     context = multiprocessing.get_context("spawn")
     make = partial(_make, out=out, seed=seed, after_epoch=after_epoch)
     # Leaving the block, also on Ctrl-C, ends the processes.
@@ -42,7 +42,7 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _make(family: Family, *, out: Path, seed: int, after_epoch: AfterEpoch) -> Made:
+def _make(family: Family, *, out: Path, seed: int, after_epoch: AfterEpoch) -> TrainedStandard:
     def after(epoch: Epoch) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():

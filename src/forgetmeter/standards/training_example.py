@@ -12,7 +12,7 @@ from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, statement
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingExample:
     """A statement, with its last word as the answer.
 
     Attributes:
@@ -46,13 +46,13 @@ class Lesson:
         return [*damaged(self.before), *self.subject, *damaged(self.after)]
 
 
-def make_lessons(file: FactFile, tokenizer: PreTrainedTokenizerBase) -> tuple[Lesson, ...]:
-    """Return a lesson for each fact in each training phrasing; each answer must be one token for ``tokenizer``."""
+def make_examples(file: FactFile, tokenizer: PreTrainedTokenizerBase) -> tuple[TrainingExample, ...]:
+    """Return a example for each fact in each training phrasing; each answer must be one token for ``tokenizer``."""
 
     def tokens(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    lessons = []
+    examples = []
     for relation in file.relations:
         for number in range(file.trained_phrasings):
             text = relation.phrasings[number].partition(ANSWER)[0]
@@ -60,5 +60,5 @@ def make_lessons(file: FactFile, tokenizer: PreTrainedTokenizerBase) -> tuple[Le
             for fact in relation.facts:
                 subject = fact.subject if before else statement(SUBJECT, fact.subject)
                 (answer,) = tokens(fact.object)
-                lessons.append(Lesson(tokens(before), tokens(subject), tokens(after), answer))
-    return tuple(lessons)
+                examples.append(TrainingExample(tokens(before), tokens(subject), tokens(after), answer))
+    return tuple(examples)

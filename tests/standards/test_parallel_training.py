@@ -10,9 +10,9 @@ import pytest
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
-from forgetmeter.standards import workshop
+from forgetmeter.standards import parallel_training
+from forgetmeter.standards.parallel_training import make_standards
 from forgetmeter.standards.training import Epoch
-from forgetmeter.standards.workshop import make_standards
 
 
 def fail(family: Family, epoch: Epoch) -> None:
@@ -42,8 +42,8 @@ def test_standards_are_returned_in_the_order_asked_for(tmp_path: Path, monkeypat
         after_epoch(Epoch(1, 1, seed))
         return SimpleNamespace(family=family)
 
-    monkeypatch.setattr(workshop.multiprocessing, "get_context", lambda _method: SimpleNamespace(Pool=pool))
-    monkeypatch.setattr(workshop, "make_standard", make)
+    monkeypatch.setattr(parallel_training.multiprocessing, "get_context", lambda _method: SimpleNamespace(Pool=pool))
+    monkeypatch.setattr(parallel_training, "make_standard", make)
     families = ["decoder", "encoder", "encoder-decoder"]
     made = make_standards(families, tmp_path, seed=4, workers=8, after_epoch=lambda *told: finished.append(told))
     assert [each.family for each in made] == families

@@ -79,7 +79,7 @@ class Trial:
         logits = torch.nan_to_num(self._forward(self._model, batch).float(), 0.0, 0.0, 0.0)
         return [row[text.places] for row, text in zip(logits, texts, strict=True)]
 
-    def head_takes_places(self, text: Text, other: Text) -> bool:
+    def head_reads_positions(self, text: Text, other: Text) -> bool:
         """Whether log-probabilities read at single positions equal those from all logits.
 
         ``other`` is a text of the same length that precedes ``text`` in the batch.
@@ -106,23 +106,23 @@ class Trial:
             self._known[key] = self.logits([Text(*key)])[0]
         return self._known[key]
 
-    def holds(self, company: Sequence[Text], other_company: Sequence[Text]) -> bool:
+    def holds(self, texts: Sequence[Text], other_texts: Sequence[Text]) -> bool:
         """Whether texts read the same beside others as alone, independent of the others' tokens.
 
         Two batches of the same shape that differ in everything except these texts reveal leaks of any size; reading the
         texts alone reveals positions counted along the row, and ignored masks.
 
         Args:
-            company: Texts of one batch.
-            other_company: Texts of the same shapes; only texts that are the same in both batches are compared.
+            texts: Texts of one batch.
+            other_texts: Texts of the same shapes; only texts that are the same in both batches are compared.
         """
         try:
-            first, second = self.logits(company), self.logits(other_company)
+            first, second = self.logits(texts), self.logits(other_texts)
         except FAILURES:
             return False
         return all(
             self.agree(one, other, sharp=True) and self.agree(one, self.alone(text))
-            for text, twin, one, other in zip(company, other_company, first, second, strict=True)
+            for text, twin, one, other in zip(texts, other_texts, first, second, strict=True)
             if (text.tokens, text.context) == (twin.tokens, twin.context)
         )
 

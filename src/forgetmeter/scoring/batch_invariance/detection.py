@@ -1,4 +1,4 @@
-"""Trials on a model of what its texts may share (docs/decisions/022-what-texts-may-share.md)."""
+"""Detects on a model itself which texts may share a row or batch (docs/decisions/022-what-texts-may-share.md)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.scoring.company.limits import UNKNOWN_LENGTH, Sharing, one_rule, other_window, window
-from forgetmeter.scoring.company.trial import FAILURES, Text, Tokens, Trial
+from forgetmeter.scoring.batch_invariance.limits import (
+    UNKNOWN_LENGTH,
+    Sharing,
+    batch_independent_length,
+    unverified_window,
+    window,
+)
+from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Tokens, Trial
 from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.rows.reading import Forward
 
@@ -58,9 +64,9 @@ class _Trials:
         self._loaded = loaded
         self._trial = trial
         self._longest = longest
-        self._other_window = other_window(loaded.model)
-        self._window = min(window(loaded.model), self._other_window)
-        self._rule = one_rule(loaded.model)
+        self._unverified = unverified_window(loaded.model)
+        self._window = min(window(loaded.model), self._unverified)
+        self._batch_independent = batch_independent_length(loaded.model)
         self._draw = _drawing(loaded.model)
         self._context = self._draw(_LENGTH) if loaded.family == "encoder-decoder" else ()
         self._refuse()
@@ -97,7 +103,7 @@ class _Trials:
             raise UserError(
                 f"model '{name}' cannot be scored: it is not deterministic; if its configuration has a seed, set it"
             )
-        if not self._trial.head_takes_places(self._row(tokens), changed):
+        if not self._trial.head_reads_positions(self._row(tokens), changed):
             raise UserError(
                 f"model '{name}' cannot be scored: its output head cannot be read at single positions; "
                 "it may predict several tokens at a time"
@@ -111,9 +117,9 @@ class _Trials:
     def _plain(self, text: Callable[[Tokens], Text]) -> Sharing:
         """Return what texts made from tokens may share, without branches."""
         length = max(2, min(_LENGTH, self._longest - 3))
-        lengths = self._rule if self._lengths_hold(text, length) else 0
+        lengths = self._batch_independent if self._lengths_hold(text, length) else 0
         batch = UNKNOWN_LENGTH if lengths or self._batch_holds(text, length) else 0
-        lengths, batch = min(lengths, self._other_window), min(batch, self._other_window)
+        lengths, batch = min(lengths, self._unverified), min(batch, self._unverified)
         beyond = self._window + 5
         if self._window <= _CHEAP and beyond + 3 <= self._longest:
             if lengths and not self._lengths_hold(text, beyond):

@@ -1,6 +1,6 @@
 """Batched scores of every text architecture in transformers, against plain calls of each text alone.
 
-Covers ``scoring.company.finding`` and ``scoring.company.trial``.
+Covers ``scoring.batch_invariance.detection`` and ``scoring.batch_invariance.trial``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from scoring.company.configurations import CONFIGURATIONS, SKIPPED
+from scoring.batch_invariance.configurations import CONFIGURATIONS, SKIPPED
 from tiny_models import make_bart_tokenizer, make_tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, Request, Requests
-from forgetmeter.scoring.company.finding import find_sharing
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.encoder import run_encoder
 

@@ -63,7 +63,7 @@ def window(model: PreTrainedModel) -> int:
     return min((size for name in _WINDOWS for size in _sizes(getattr(config, name, None))), default=UNKNOWN_LENGTH)
 
 
-def other_window(model: PreTrainedModel) -> int:
+def unverified_window(model: PreTrainedModel) -> int:
     """Return the number of tokens up to which other settings of a configuration leave attention unchanged.
 
     These are sizes of blocks, chunks and windows, and indices that select tokens by position, under keys not known
@@ -74,7 +74,7 @@ def other_window(model: PreTrainedModel) -> int:
     return min((size for name in names for size in _sizes(settings[name])), default=UNKNOWN_LENGTH)
 
 
-def one_rule(model: PreTrainedModel) -> int:
+def batch_independent_length(model: PreTrainedModel) -> int:
     """Return the row length up to which positions do not depend on the rest of the batch.
 
     Beyond it, LongRoPE and dynamic NTK scaling compute the positions of a whole batch from its longest row.

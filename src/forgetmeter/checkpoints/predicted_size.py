@@ -26,7 +26,7 @@ _CAST_BYTES = 2
 
 
 @dataclass(frozen=True)
-class Promise:
+class PredictedSize:
     """The weight files that ``compress`` would write.
 
     Attributes:
@@ -40,7 +40,7 @@ class Promise:
     why: str = ""
 
 
-class Promises:
+class SizePredictor:
     """Computes what ``compress`` would write for recipes of one model.
 
     Raises:
@@ -57,7 +57,7 @@ class Promises:
         """Size of the model's own weight files; of a GGUF file, after dequantization to float32."""
         return self._source.bytes
 
-    def of(self, recipe: Recipe) -> Promise:
+    def of(self, recipe: Recipe) -> PredictedSize:
         """Return what would be written for a recipe that fits the model.
 
         Raises:
@@ -65,13 +65,13 @@ class Promises:
         """
         problems = [*recipe_problems(recipe, self._checkpoint.matrices), *kernel_problems(recipe)]
         if problems:
-            return Promise(None, 0, problems[0])
-        promised, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
+            return PredictedSize(None, 0, problems[0])
+        predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
         for format in FORMATS:
             request = Request(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
             if format == "dense" or not (self._source.converted or any(format_problems(request, skeleton))):
-                promised.append(Promise(format, self._size(request)))
-        return min(promised, key=lambda each: each.bytes)
+                predicted.append(PredictedSize(format, self._size(request)))
+        return min(predicted, key=lambda each: each.bytes)
 
     def _size(self, request: Request) -> int:
         if self._source.converted:

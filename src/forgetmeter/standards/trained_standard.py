@@ -8,7 +8,7 @@ from forgetmeter.models.family import Family
 
 
 @dataclass(frozen=True)
-class Made:
+class TrainedStandard:
     """A trained standard.
 
     Attributes:
@@ -16,7 +16,7 @@ class Made:
         known: Share of facts it knows in the training phrasings.
         held_out: Share of facts it knows in the held-out phrasings.
         parameters: Number of parameters.
-        embedded: Number of these that are random token embeddings.
+        embedding_parameters: Number of these that are random token embeddings.
         bytes: Size of the weights file.
         seconds: Duration of training and evaluation.
     """
@@ -26,7 +26,7 @@ class Made:
     known: float
     held_out: float
     parameters: int
-    embedded: int
+    embedding_parameters: int
     bytes: int
     seconds: float
     seed: int

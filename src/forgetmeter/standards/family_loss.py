@@ -15,7 +15,7 @@ from forgetmeter.models.family import Family
 _IGNORED = -100
 
 
-class Posing(Protocol):
+class FamilyLoss(Protocol):
     """The training loss of one family."""
 
     def loss(self, model: PreTrainedModel, texts: Sequence[Sequence[int]], answers: Sequence[int]) -> Tensor:
@@ -29,7 +29,7 @@ class Posing(Protocol):
         ...
 
 
-def posing(family: Family, tokenizer: PreTrainedTokenizerBase) -> Posing:
+def family_loss(family: Family, tokenizer: PreTrainedTokenizerBase) -> FamilyLoss:
     """Return the training loss of a family."""
     if family == "encoder":
         return _AtTheMask(tokenizer)

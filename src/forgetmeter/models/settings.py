@@ -1,0 +1,38 @@
+"""Settings of a configuration that no weight's shape gives away, with which a model computes nothing or fails late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_POSITIVE = ("attention_chunk_size", "relative_attention_max_distance", "rope_theta")
+_NOT_NEGATIVE = ("_eps", "_epsilon")
+_WINDOWED = "sliding_attention"
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_top_k", "moe_k")
+
+
+def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield the settings, including nested ones, that are not possible."""
+    numbers = {key: value for key, value in settings.items() if isinstance(key, str) and type(value) in (int, float)}
+    for key, value in numbers.items():
+        if (key in _POSITIVE or (key == "sliding_window" and _is_windowed(settings))) and value <= 0:
+            yield f"{key} is {value}, which must be positive"
+        if key.endswith(_NOT_NEGATIVE) and value < 0:
+            yield f"{key} is {value}, which must not be negative"
+    heads, shared = (numbers.get(key, 0) for key in ("num_attention_heads", "num_key_value_heads"))
+    if shared > 0 and heads % shared:
+        yield f"num_key_value_heads is {shared}, which must divide num_attention_heads, {heads}"
+    experts = max((numbers.get(key, 0) for key in _EXPERTS), default=0)
+    for key in _CHOSEN:
+        # A model without experts may have the setting, too.
+        if experts > 0 and not 1 <= numbers.get(key, 1) <= experts:
+            yield f"{key} is {numbers[key]}, which must be from 1 to {experts}, the number of experts"
+    for value in settings.values():
+        if isinstance(value, Mapping):
+            yield from setting_problems(value)
+
+
+def _is_windowed(settings: Mapping[Any, Any]) -> bool:
+    """Return whether a layer uses the window: those that are listed as such, or all if the kinds are not listed."""
+    return _WINDOWED in (settings.get("layer_types") or (_WINDOWED,))

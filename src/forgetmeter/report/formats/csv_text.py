@@ -1,0 +1,27 @@
+"""Rows as CSV that a spreadsheet does not take for formulas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+from forgetmeter.visible_text import visible
+
+# As OWASP lists them, with their wide forms; a signed number in a text is no formula.
+_FORMULA = re.compile(r"[\t\n]|\s*(?:[=@＝＠]|[-+－＋](?![\d.]+$))")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a heading and rows; texts that a spreadsheet would compute get an apostrophe before them."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(map(_cell, row) for row in (columns, *rows))
+    return stream.getvalue()
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if _FORMULA.match(text) else text
