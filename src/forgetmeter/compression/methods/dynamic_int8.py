@@ -1,8 +1,9 @@
-"""Dynamic 8-bit quantization of linear layers.
+"""Dynamic 8-bit quantization of linear layers, and of experts.
 
 Matches ``torch.ao.quantization.quantize_dynamic`` in its default configuration: 8-bit integer weights with one
 symmetric scale per matrix, and activations quantized to 7 bits on each call, with one scale and zero point per tensor.
-With ``per_channel_dynamic_qconfig``, weights have one scale per output unit.
+With ``per_channel_dynamic_qconfig``, weights have one scale per output unit. An expert of a tensor of experts is
+quantized as a linear layer with its weights; torch leaves such tensors alone.
 
 Activations are scaled by the range of the *whole* input of a call, so the rest of the batch, including padding,
 slightly changes an item's result. The same holds for torch's own ``linear_dynamic``.
@@ -27,11 +28,11 @@ def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weig
 
 
 _EXPERTS = ("attention", "feed_forward")
-"""What experts are of; other bare tensors are used in other ways."""
+"""Components whose 3-dimensional tensors hold experts."""
 
 
 def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:  # noqa: ARG001
-    """Refuse tensors that are not known to be used by linear layers."""
+    """Refuse bare tensors that do not hold one matrix per expert."""
     bare = (each for each in matrices if each.form in ("tensor", "transposed"))
     strange = next((each for each in bare if each.role.component not in _EXPERTS or len(each.shape) != 3), None)
     if strange is not None:
