@@ -216,11 +216,14 @@ def test_quantized_parts_keep_their_own_scales() -> None:
     assert len({float(weight.factors) for weight in apart.weights.values() if isinstance(weight, Int8Weight)}) == 2 * 4
 
 
+@with_kernel
 @pytest.mark.parametrize("name", EXPERTS)
-def test_experts_are_pruned_and_not_quantized(name: str) -> None:
-    (problem,) = compressor_of(name).check(parse_recipe("dynamic_int8:overall"))
-    assert problem == (
-        "dynamic_int8 supports linear layers only, and model.layers.0.mlp.experts.gate_up_proj (the first of 4 such "
-        "weights) holds all experts of a block in one tensor; choose a scope without it"
-    )
-    assert compressor_of(name).check(parse_recipe("l1_unstructured:overall:0.5+dynamic_int8:attention")) == []
+@pytest.mark.parametrize("pruning", ["", "l1_unstructured:overall:0.5+"])
+def test_each_expert_has_its_own_scale(name: str, pruning: str) -> None:
+    """``tests/compression/surgery/test_expert_layers.py`` compares experts with torch's linear layers."""
+    selected = parse_scope("overall").select(weight_map(loaded(name).model))
+    tensors = {each.parameter: each.shape[0] if len(each.shape) == 3 else 1 for each in selected}
+    found = compressor_of(name).compressed(parse_recipe(f"{pruning}dynamic_int8:overall")).reached
+    saved = 3 * sum(each.size for each in selected)
+    assert found.quantized_bytes == found.dense_bytes - saved + 4 * sum(tensors.values())
+    assert not found.simulated

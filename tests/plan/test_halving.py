@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from forgetmeter.plan.halving import FEWEST_ITEMS, FINALISTS, best, halving_rounds
+from forgetmeter.plan.halving import FEWEST_ITEMS, FINALISTS, halving_rounds
 
 
 def test_a_third_of_the_candidates_gets_three_times_as_many_questions() -> None:
@@ -36,8 +36,3 @@ def test_laws(candidates: int, items: int) -> None:
         assert before.share * items >= FEWEST_ITEMS
     # No more questions than asking every candidate everything; with four candidates, a twelfth more.
     assert sum(each.candidates * each.share for each in rounds) <= candidates * (13 / 12 + 1e-9)
-
-
-def test_the_best_stay_in_order_and_ties_keep_the_earlier() -> None:
-    assert best({"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.5}, 2) == ("b", "c")
-    assert best({"a": 0.1}, 5) == ("a",)

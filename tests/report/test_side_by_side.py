@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
+from made_up_run import MadeUpTask, write_made_up_run
 
+from forgetmeter.json_text import to_json
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.statistics.paired import compare_paired
 
 ONE = {"baseline": [True] * 20 + [False] * 4, HALF: [True] * 10 + [False] * 14}
@@ -40,6 +44,26 @@ def test_models_with_different_names_are_compared(tmp_path):
     assert table.rows[0].difference.value == 0
 
 
+def test_one_model_under_two_names_is_paired_with_itself(tmp_path):
+    def results(folder, content):
+        run = write_made_up_run(
+            str(tmp_path / folder),
+            recipes=[HALF],
+            right=lambda task, _, __: np.ones(task.items, bool),
+            models=list(content),
+        )
+        study = RunStore(run).read_study()
+        identity = {**study["identity"], "model_content": content}
+        listed = {key: value for key, value in study.items() if key != "variants"}
+        RunStore(run).folder.write("study.json", to_json({**listed, "identity": identity}))
+        return open_run(run)
+
+    one = results("one", {"./models/a": "aaaa", "./models/b": "bbbb"})
+    other = results("other", {"./b": "bbbb", "/models/a": "aaaa"})
+    pairs = [(table.one_model, table.other_model) for table in side_by_side(one, other).tables]
+    assert pairs == [("./models/a", "/models/a"), ("./models/b", "./b")]
+
+
 def test_runs_without_a_shared_task_are_reported(tmp_path):
     found = side_by_side(*runs(tmp_path, task="facts"))
     assert not found.tables
@@ -57,3 +81,22 @@ def test_a_third_recipe_of_the_first_run_is_kept(tmp_path):
     one = open_run(write_hostile_run(str(tmp_path / "one"), {**ONE, MOST: [False] * 24}))
     other = open_run(write_hostile_run(str(tmp_path / "other"), OTHER))
     assert [row.recipe for row in side_by_side(one, other).tables[0].rows] == ["baseline", HALF, MOST, INT8]
+
+
+def test_intervals_are_those_of_a_run_with_the_same_answers(tmp_path):
+    """Relations are the sampling unit in both, so the same answers have the same interval."""
+    task = MadeUpTask(items=240, relations=8)
+    before = np.arange(240) % 3 > 0
+    after = before & (task.relation > 2)
+
+    def results(name, **right):
+        run = write_made_up_run(
+            str(tmp_path / name), recipes=list(right), right=lambda _, recipe, __: right[recipe], tasks=[task]
+        )
+        return open_run(run)
+
+    (table,) = side_by_side(results("one", baseline=after), results("other", baseline=before)).tables
+    of_one_run = results("both", **{"baseline": before, HALF: after}).summary.cells[1]
+    assert of_one_run.relations == 8
+    assert table.rows[0].difference == of_one_run.drop
+    assert table.rows[0].p_value == of_one_run.p_value

@@ -92,6 +92,29 @@ def test_ties_keep_the_earlier_recipe_first(tmp_path: Path) -> None:
     assert [each.recipe for each in run.standings((GOOD, SAME)).ranked] == [GOOD, SAME]
 
 
+def test_of_equal_sizes_the_simpler_comes_first_unless_it_is_clearly_worse(tmp_path: Path) -> None:
+    """Fewer steps, then fewer options; a smaller loss within chance does not make up for them."""
+    four, grouped = "round_to_nearest:overall:4", "round_to_nearest:overall:4:group_size=32"
+    pruned = f"l1_unstructured:overall:0.2+{four}"
+    forgets = {"baseline": 0, pruned: 2, grouped: 3, four: 4, BAD: 100}
+
+    def mostly(task: MadeUpTask, recipe: str, _random: np.random.Generator) -> np.ndarray:
+        return (np.arange(task.items) % 4 < 3) & (np.arange(task.items) >= forgets[recipe])
+
+    run = open_run(write_made_up_run(str(tmp_path / "run"), recipes=(pruned, grouped, four, BAD), right=mostly))
+    given = (pruned, grouped, four, BAD)
+
+    def order(**sizes: int) -> list[str]:
+        found = run.standings(given, sizes=dict(zip(given, sizes.values(), strict=True)))
+        assert found.ranked[0].behind is None
+        return [each.recipe for each in found.ranked]
+
+    assert [each.recipe for each in run.standings(given).ranked] == [pruned, grouped, four, BAD]
+    assert order(pruned=7, grouped=7, four=7, bad=7) == [four, grouped, pruned, BAD]
+    assert order(pruned=7, grouped=9, four=7, bad=7) == [four, pruned, grouped, BAD]
+    assert order(pruned=6, grouped=9, four=7, bad=7) == [pruned, grouped, four, BAD]
+
+
 def test_with_one_task_it_matches_the_tables(tmp_path: Path) -> None:
     location = write_made_up_run(str(tmp_path / "run"), recipes=(GOOD, BAD), right=right, tasks=TASKS[:1])
     run = open_run(location)

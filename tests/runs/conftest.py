@@ -7,6 +7,7 @@ import pytest
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.runs.run_store import SCHEMA_VERSION
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -16,7 +17,7 @@ MODEL = parse_model_reference("org/tiny")
 @pytest.fixture
 def study() -> dict:
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "identity": {
             "models": ["org/tiny"],
             "recipes": ["baseline", "l1_unstructured:overall:0.5"],

@@ -69,3 +69,22 @@ def test_a_finished_run_is_not_computed_again(location: Path) -> None:
     results = run(STUDY | {"output": str(location)})
     assert results.failures == ()
     assert contents(location) == before
+
+
+def test_a_finished_run_gains_a_recipe(location: Path) -> None:
+    before = contents(location)
+    finished = run(STUDY | {"output": str(location), "recipes": [QUANTIZED, PRUNED, "round_to_nearest:overall:8"]})
+    assert (finished.cells, finished.computed, finished.failures) == (4, 1, ())
+    after = contents(location)
+    assert {path for path in before if after[path] != before[path]} == {"study.json"}
+    results = open_run(str(location))
+    # Earlier versions must not read the new cell, whose file has further columns.
+    assert results.study["schema_version"] == SCHEMA_VERSION
+    assert set(results.outcomes["recipe"]) == {"baseline", QUANTIZED, PRUNED, "round_to_nearest:overall:8"}
+    assert len(results.outcomes) == 4 * len(results.items) == 160
+    assert [each.recipe for each in results.summary.cells] == [
+        "baseline",
+        QUANTIZED,
+        PRUNED,
+        "round_to_nearest:overall:8",
+    ]

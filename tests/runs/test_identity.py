@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.runs.identity import differences
+from forgetmeter.runs.identity import additions, differences
 
 STORED = {"models": ["a", "b"], "evaluation": {"limit": 100, "dtype": "float32"}}
 
@@ -25,6 +25,15 @@ STORED = {"models": ["a", "b"], "evaluation": {"limit": 100, "dtype": "float32"}
 )
 def test_each_difference_is_named(requested: dict, expected: list[str]) -> None:
     assert differences(STORED, requested) == expected
+
+
+@pytest.mark.parametrize("key", ["recipes", "tasks"])
+def test_more_recipes_and_tasks_are_additions(key: str) -> None:
+    stored, requested = {**STORED, key: ["a", "b"]}, {**STORED, key: ["c", "b", "a"]}
+    assert differences(stored, requested) == []
+    assert additions(stored, requested) == [f"{key} 'c'"]
+    assert differences(requested, stored) == [f"{key} without 'c'"]
+    assert additions(requested, stored) == []
 
 
 def test_long_values_are_shortened() -> None:

@@ -5,13 +5,16 @@ Covers ``runs.frames`` and ``runs.content.parquet_union``.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from pyarrow.dataset import dataset
 
 from forgetmeter.errors import UserError
 from forgetmeter.json_text import to_json
@@ -42,6 +45,20 @@ def test_outcomes(full_run: str) -> None:
     assert list(pruned["metric.acc"]) == [1, 0, 0, 1]
     assert pruned["metric.p_at_1"].isna().all()
     assert [list(each) for each in pruned["loglikelihoods"]] == [[-1.0, -1.5]] * 4
+
+
+def test_other_programs_need_only_the_files_of_outcomes(full_run: str) -> None:
+    """The README's query gives what forgetmeter reads, although the tasks have different metrics."""
+    readme = Path(__file__).parents[2] / "README.md"
+    (query,) = re.findall(r"```sql\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    found = duckdb.sql(query.replace("runs/mine", full_run)).df().sort_values(["recipe", "task"], ignore_index=True)
+    outcomes = open_run(full_run).outcomes
+    expected = outcomes.groupby(["recipe", "task"], as_index=False)["correct"].mean()
+    assert_frame_equal(found, expected.rename(columns={"correct": "accuracy"}), check_dtype=False)
+    stored = dataset(sorted(Path(full_run).glob("variants/**/*.parquet"))).to_table().to_pandas()
+    keys = ["variant", "model", "recipe", "task", "item_id"]
+    rows = [each[keys].sort_values(keys).to_numpy().tolist() for each in (stored, outcomes)]
+    assert rows[0] == rows[1]
 
 
 def test_items_and_tasks(full_run: str) -> None:

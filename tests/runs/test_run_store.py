@@ -65,8 +65,42 @@ class TestStudy:
         message = str(caught.value)
         assert message == (
             f"'{location}' holds a run of another study (evaluation.limit from 100 to 7; "
-            "tasks from 'lama/trex' to 'boolq'); choose another --out, or delete that run"
+            "tasks without 'lama/trex'); a run can gain recipes and tasks, but nothing else may differ: "
+            "choose another --out, or delete that run"
         )
+
+    def test_what_was_recorded_at_the_start_stays_when_a_run_gains_tasks(self, store: RunStore, study: dict) -> None:
+        store.open_study({**study, "hardware": {"processor": "one"}, "methods": {"mine": {"kind": "other"}}})
+        more = {**study, "identity": {**study["identity"], "tasks": ["boolq", "lama/trex", "piqa"]}}
+        new = {"hardware": {"processor": "two"}, "methods": {"mine": {"kind": "casts"}, "new": {"kind": "other"}}}
+        assert store.additions(more) == ["tasks 'boolq'"]
+        store.open_study({**more, **new})
+        found = store.read_study()
+        assert found["identity"]["tasks"] == ["boolq", "lama/trex", "piqa"]
+        assert found["hardware"] == {"processor": "one"}
+        assert found["methods"] == {"mine": {"kind": "other"}, "new": {"kind": "other"}}
+        assert store.additions(more) == []
+
+    def test_of_two_workers_that_extend_a_run_differently_the_later_is_refused(
+        self, store: RunStore, study: dict, location: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def with_task(name: str) -> dict:
+            return {**study, "identity": {**study["identity"], "tasks": ["piqa", "lama/trex", name]}}
+
+        store.open_study(study)
+        late = RunStore(location)
+        # Both have passed the check before either writes.
+        monkeypatch.setattr(late, "check_study", lambda _: store.open_study(with_task("boolq")))
+        with pytest.raises(UserError, match="tasks without 'boolq'"):
+            late.open_study(with_task("winogrande"))
+        assert store.read_study()["identity"]["tasks"] == ["piqa", "lama/trex", "boolq"]
+
+    def test_many_workers_can_extend_one_run(self, store: RunStore, location: str, study: dict) -> None:
+        store.open_study(study)
+        more = {**study, "identity": {**study["identity"], "tasks": ["piqa", "lama/trex", "boolq"]}}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: RunStore(location).open_study({**more, "worker": number}), range(16)))
+        assert store.read_study()["identity"] == more["identity"]
 
     def test_a_model_that_changed_since_is_refused(self, store: RunStore, study: dict) -> None:
         store.open_study(study)
@@ -89,7 +123,7 @@ class TestStudy:
     def test_a_newer_schema_is_refused(self, store: RunStore, study: dict) -> None:
         store.folder.write("study.json", json.dumps({**study, "schema_version": SCHEMA_VERSION + 1}).encode())
         for attempt in (store.read_study, lambda: store.open_study(study)):
-            with pytest.raises(UserError, match=r"newer forgetmeter \(schema 2"):
+            with pytest.raises(UserError, match=r"newer forgetmeter \(schema 3"):
                 attempt()
 
     @pytest.mark.parametrize("content", [b"", b'{"schema_version": 1, "ident', b"[]", b"\xff\xfe", b"{}"])
@@ -175,8 +209,8 @@ class TestOutcomes:
         file = pq.ParquetFile(Path(location) / "variants" / "bbbb" / "lama" / "trex.parquet")
         table = file.read()
         assert table.schema.names == [
-            "item_id", "correct", "prediction", "gold", "rank", "margin", "loglikelihoods",
-            "metric.acc", "metric.acc_norm",
+            "variant", "model", "recipe", "task", "item_id", "correct", "prediction", "gold", "rank", "margin",
+            "loglikelihoods", "metric.acc", "metric.acc_norm",
         ]  # fmt: skip
         typed = ("correct", "rank", "margin", "metric.acc")
         assert [str(table.schema.field(name).type) for name in typed] == [
@@ -185,7 +219,7 @@ class TestOutcomes:
         assert table["metric.acc_norm"].to_pylist() == [0.0, None, None]
         assert table["loglikelihoods"].to_pylist() == [[-1.0, -1.5], [-2.0, -1.5], []]
         assert table["rank"].to_pylist() == [1, 2, None]
-        column = file.metadata.row_group(0).column(3)
+        column = file.metadata.row_group(0).column(7)
         assert column.path_in_schema == "gold"
         assert column.compression == "ZSTD"
         assert column.has_dictionary_page

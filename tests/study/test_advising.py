@@ -6,6 +6,7 @@ Covers ``checkpoints.predicted_size``, ``results.advice`` and ``study.candidate_
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from forgetmeter.cli.main import app
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Progress
-from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED
 from forgetmeter.report.formats.advice_text import advice_text
@@ -28,6 +29,7 @@ from forgetmeter.results.results import open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.specs.role import Matrix, Role
 from forgetmeter.study.advising import AdviceRequest, advise, limit_for
 from forgetmeter.study.running import CheckedStudy, Finished, run, run_checked
 
@@ -241,9 +243,47 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "last", "notes"]
 
 
-def test_a_baseline_that_knows_nothing_is_reported(llama_folder: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="no candidate can be ranked: .*guessing|items right"):
-        advise(request(folder / "ignorant", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
+def test_a_model_with_weights_of_unknown_role_is_refused_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = (Matrix("strange.weight", Role("unknown"), (4, 2), "decoder"),)
+    monkeypatch.setattr(Checkpoint, "matrices", strange)
+    with pytest.raises(UserError) as caught:
+        advise(request(folder / "strange", recipes=None))
+    assert not isinstance(caught.value, ManyUserError)
+    assert "the first is strange.weight; name candidates with --recipes" in str(caught.value)
+    assert "regex(PATTERN)" in str(caught.value)
+
+
+def test_a_baseline_that_knows_nothing_is_reported_before_any_candidate_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forgetmeter.results.findings.evidence.FEWEST_KNOWN", 10_000)
+    asked = request(folder / "ignorant")
+    for cells in ([1, 1], [0, 0]):
+        listener = Counting()
+        with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|items right).*; choose other"):
+            advise(asked, listener=listener, complete=listener.run)
+        # The baseline in each of two rounds, because it might know enough of more items.
+        assert listener.computed == cells
+        assert any(stage.startswith("round 1 of 2 left out") for stage in listener.stages)
+
+
+def test_a_baseline_that_only_guesses_is_reported(llama_folder: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|items right)"):
+        advise(request(folder / "guessing", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
+
+
+def test_a_round_in_which_the_baseline_knows_too_little_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round's few items have too few right answers, the last one's have enough."""
+    monkeypatch.setattr("forgetmeter.results.findings.evidence.FEWEST_KNOWN", 1000)
+    found = advise(request(folder / "late", "0.75"))
+    assert [candidates for _, candidates in found.rounds] == [len(found.fits)]
+    assert found.runs == (str(folder / "late" / "last"),)
+    assert len(found.finalists) == len(found.fits)
+    assert open_run(str(folder / "late" / "round-1")).study["identity"]["recipes"] == ["baseline"]
 
 
 def test_the_limit_is_the_smallest_with_enough_items() -> None:
@@ -263,3 +303,14 @@ def test_the_same_request_has_the_same_folder_and_another_has_another(
     assert one == advise(request(tmp_path, output=None, recipes=RECIPES[:3], options=options)).runs
     assert one != advise(request(tmp_path, "0.9", output=None, recipes=RECIPES[:3], options=options)).runs
     assert all(each.startswith("runs/advice-standard-decoder-") for each in one)
+
+
+def test_a_model_has_the_same_folder_by_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SHIPPED / "decoder", tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        request(tmp_path, output=None, model=model, recipes=RECIPES[2:3], options={"evaluation.limit": 2})
+        for model in ("./tiny", str(tmp_path / "tiny"))
+    ]
+    assert advise(asked[0]).runs == advise(asked[1]).runs
+    assert len(list((tmp_path / "runs").iterdir())) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from made_up_task import SIZE, MadeUpTask, plug_in
@@ -304,11 +305,89 @@ def test_a_broken_file_counts_as_not_done(study: dict[str, Any]) -> None:
     assert outcomes(study["output"]) == before
 
 
+def first(study: dict[str, Any]) -> dict[str, Any]:
+    """Return a study with fewer recipes and tasks."""
+    return study | {"recipes": RECIPES[1:2], "tasks": ["made_up_2"]}
+
+
+def test_a_run_gains_recipes_and_tasks_and_equals_one_made_at_once(study: dict[str, Any], tmp_path: Path) -> None:
+    assert run(first(study)).computed == 2
+    times = {path: path.stat().st_mtime_ns for path in Path(study["output"]).rglob("*.parquet")}
+    progress = Remembering()
+    finished = run(study, progress=progress)
+    assert (finished.cells, finished.computed, finished.failures) == (8, 6, ())
+    assert set(progress.finished).isdisjoint({("baseline", "made_up_2"), (RECIPES[1], "made_up_2")})
+    assert {path: path.stat().st_mtime_ns for path in times} == times, "nothing is asked again"
+    at_once = study | {"output": str(tmp_path / "at_once")}
+    run(at_once)
+    assert outcomes(study["output"]) == outcomes(at_once["output"])
+    extended, whole = (open_run(each["output"]) for each in (study, at_once))
+    assert extended.study == whole.study
+    timed = ["seconds"]
+    pd.testing.assert_frame_equal(extended.comparisons.drop(columns=timed), whole.comparisons.drop(columns=timed))
+    assert run(study).computed == 0
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_run_interrupted_while_it_gains_cells_resumes(study: dict[str, Any], tmp_path: Path, after: int) -> None:
+    """After 0 cells, only study.json has changed; the run shows what is missing."""
+    run(first(study))
+    with pytest.raises(KeyboardInterrupt):
+        run(study, executor=Dying(after))
+    assert len(open_run(study["output"]).summary.missing) == 6 - after
+    with pytest.raises(UserError, match=f"recipes without '{RECIPES[0]}', '{RECIPES[2]}'; tasks without 'made_up'"):
+        run(first(study))
+    assert run(study).computed == 6 - after
+    undisturbed = study | {"output": str(tmp_path / "undisturbed")}
+    run(undisturbed)
+    assert outcomes(study["output"]) == outcomes(undisturbed["output"])
+
+
+def test_an_extended_run_may_not_differ_otherwise(study: dict[str, Any]) -> None:
+    run(first(study))
+    before = Path(study["output"], "study.json").read_bytes()
+    with pytest.raises(UserError, match="another study .*evaluation.seed from 0 to 1"):
+        run(study | {"evaluation.seed": 1})
+    with pytest.raises(UserError, match="unknown task 'made_upp'"):
+        run(study | {"tasks": ["made_up", "made_up_2", "made_upp"]})
+    assert Path(study["output"], "study.json").read_bytes() == before
+
+
+def test_a_model_is_the_same_by_any_path(
+    study: dict[str, Any], llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(llama_folder, tmp_path / "models" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    run(first(study) | {"models": ["./models/tiny"]})
+    monkeypatch.chdir(tmp_path / "models")
+    for name in ("./tiny", str(tmp_path / "models" / "tiny")):
+        assert run(first(study) | {"models": [name]}).computed == 0
+    # What it gains is stored under the model's first name.
+    assert run(study | {"models": ["./tiny"]}).computed == 6
+    assert set(open_run(study["output"]).outcomes["model"]) == {"./models/tiny"}
+    with pytest.raises(UserError, match="models './tiny' and '.*/tiny' have the same content"):
+        run(study | {"models": ["./tiny", str(tmp_path / "models" / "tiny")]})
+
+
+def test_another_model_of_the_same_path_is_refused(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        shutil.copytree(llama_folder, tmp_path / name)
+    study |= {"models": [str(tmp_path / "here")]}
+    run(study)
+    config = json.loads((tmp_path / "here" / "config.json").read_text())
+    (tmp_path / "here" / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.01}))
+    with pytest.raises(UserError, match="another study .*model_content"):
+        run(study)
+    with pytest.raises(UserError, match="another study .*models"):
+        run(study | {"models": [str(tmp_path / "here"), str(tmp_path / "there")]})
+    assert run(study | {"models": [str(tmp_path / "there")]}).computed == 0
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"tasks": ["made_up"]}, "another study .*tasks"),
-        ({"recipes": ["baseline"]}, "another study .*recipes"),
+        ({"tasks": ["made_up"]}, "another study .*tasks without 'made_up_2'"),
+        ({"recipes": ["baseline"]}, "another study .*recipes without"),
         ({"evaluation.limit": 3}, "another study .*limit"),
         ({"evaluation.dtype": "bfloat16"}, "another study .*dtype"),
     ],

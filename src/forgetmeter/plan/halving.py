@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 FACTOR = 3
@@ -39,10 +38,3 @@ def halving_rounds(candidates: int, items: int) -> tuple[Round, ...]:
     while numbers[-1] > FINALISTS and items / FACTOR ** len(numbers) >= FEWEST_ITEMS:
         numbers.append(max(FINALISTS, math.ceil(numbers[-1] / FACTOR)))
     return tuple(Round(1 / FACTOR ** (len(numbers) - place), number) for place, number in enumerate(numbers, 1))
-
-
-def best(scores: Mapping[str, float], number: int) -> tuple[str, ...]:
-    """Return the candidates with the highest scores, in their original order; ties go to the earlier one."""
-    order = sorted(scores, key=lambda each: -scores[each])
-    kept = set(order[:number])
-    return tuple(each for each in scores if each in kept)

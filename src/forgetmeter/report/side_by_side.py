@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.clustered import paired_difference
 from forgetmeter.results.results import Results
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
-from forgetmeter.statistics.paired import Estimate, compare_paired
+from forgetmeter.statistics.paired import Estimate, mcnemar_exact
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class SideRow:
         one: Its cell in the first run; ``None`` if missing.
         other: Its cell in the second run; ``None`` if missing.
         difference: Accuracy in the second run minus that in the first, on the items that are equal in both, with its
-            interval; ``None`` without such items.
+            interval, over relations if the task has enough, as in a run; ``None`` without such items.
         p_value: Exact McNemar test that the difference is zero, not corrected.
         items: Number of paired items.
     """
@@ -53,7 +54,8 @@ class SideBySide:
     Attributes:
         one: Location of the first run.
         other: Location of the second run.
-        tables: One per shared task and pair of models: models of the same name if there are any, else all pairs.
+        tables: One per shared task and pair of models: models of the same content or name if there are any, else all
+            pairs.
         notes: What cannot be compared, one sentence each.
     """
 
@@ -85,8 +87,13 @@ def side_by_side(one: Results, other: Results) -> SideBySide:
 
 def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
     mine, theirs = (list(dict.fromkeys(cell.model for cell in summary.cells)) for summary in (one, other))
-    shared = [(model, model) for model in mine if model in theirs]
-    return shared or [(left, right) for left in mine for right in theirs]
+    contents = [summary.study["identity"].get("model_content") or {} for summary in (one, other)]
+    every = [(left, right) for left in mine for right in theirs]
+
+    def are_one(left: str, right: str) -> bool:
+        return left == right or contents[0].get(left, left) == contents[1].get(right, right)
+
+    return [pair for pair in every if are_one(*pair)] or every
 
 
 def _same_items(one: Run, other: Run, task: str) -> frozenset[str]:
@@ -118,14 +125,20 @@ def _answers(run: Run, model: str, task: str) -> Answers | None:
 
 def _paired(row: SideRow, one: Answers, other: Answers, same: frozenset[str]) -> SideRow:
     mine, theirs = one.recipes.index(row.recipe), other.recipes.index(row.recipe)
-    places = {item: place for place, item in enumerate(other.items) if item in same and other.answered[theirs, place]}
-    both = [
-        (place, places[item]) for place, item in enumerate(one.items) if item in places and one.answered[mine, place]
-    ]
-    if not both:
+    right = {
+        item: bool(correct)
+        for item, answered, correct in zip(other.items, other.answered[theirs], other.correct[theirs], strict=True)
+        if answered and item in same
+    }
+    asked = one.answered[mine] & np.asarray([item in right for item in one.items], dtype=np.bool_)
+    if not asked.any():
         return row
-    here, there = np.asarray(both).T
-    paired = compare_paired(one.correct[mine, here], other.correct[theirs, there])
-    drop = paired.drop
-    gain = Estimate(-drop.value, -drop.high, -drop.low)
-    return SideRow(row.recipe, row.one, row.other, gain, paired.p_value, paired.items)
+    before, after = one.correct[mine], np.asarray([right.get(item, False) for item in one.items], dtype=np.bool_)
+    lost, won = asked & before & ~after, asked & ~before & after
+    return replace(
+        row,
+        # Second minus first: what the second run gets right and the first wrong counts first.
+        difference=paired_difference(one, lost=won, won=lost, asked=asked),
+        p_value=mcnemar_exact(forgotten=int(lost.sum()), gained=int(won.sum())),
+        items=int(asked.sum()),
+    )

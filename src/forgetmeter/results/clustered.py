@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.clustered_proportion import difference_interval, no_difference, share_interval
-from forgetmeter.statistics.paired import Estimate
-from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, totals_by_cluster
+from forgetmeter.statistics.paired import Estimate, paired_drop
+from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, hull, totals_by_cluster
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,8 @@ def compare_clustered(answers: Answers) -> list[Clustered | None]:
     Returns:
         One entry per variant; ``None`` without a baseline, with fewer than five relations, or if an item has none.
     """
-    nothing: list[Clustered | None] = [None] * len(answers.recipes)
-    if answers.baseline is None or (answers.relation < 0).any() or len(answers.relations) < FEWEST_CLUSTERS:
-        return nothing
+    if answers.baseline is None or not _has_clusters(answers):
+        return [None] * len(answers.recipes)
     paired, known = answers.paired, answers.known
     clusters = len(answers.relations)
 
@@ -53,6 +52,28 @@ def compare_clustered(answers: Answers) -> list[Clustered | None]:
         _one(items[row], knows[row], forgotten[row], gained[row]) if paired[row].any() else None
         for row in range(len(answers.recipes))
     ]
+
+
+def paired_difference(
+    answers: Answers, *, lost: NDArray[np.bool_], won: NDArray[np.bool_], asked: NDArray[np.bool_]
+) -> Estimate:
+    """Return the difference of two shares of the same items with its interval, as that of a run's drop.
+
+    Args:
+        answers: The outcomes of the items.
+        lost: Items counted by the first share only, shape ``(items,)``.
+        won: Items counted by the second share only.
+        asked: All items of both shares; at least one.
+    """
+    over_items = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
+    if not _has_clusters(answers):
+        return over_items
+    totals = totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))
+    return hull(over_items, difference_interval(*totals))
+
+
+def _has_clusters(answers: Answers) -> bool:
+    return bool((answers.relation >= 0).all()) and len(answers.relations) >= FEWEST_CLUSTERS
 
 
 def _one(

@@ -62,9 +62,15 @@ class Results:
         """
         return open_ledgers(self.run, recipe, task=task, model=model)
 
-    def standings(self, recipes: Sequence[str]) -> Standings:
-        """Rank recipes of a run of one model by what they retain; ties keep the given order."""
-        return standings(self.run, self.summary, recipes)
+    def standings(self, recipes: Sequence[str], *, sizes: Mapping[str, int] | None = None) -> Standings:
+        """Rank recipes of a run of one model by what they retain; ties keep the given order.
+
+        Args:
+            recipes: The recipes, without the baseline.
+            sizes: Bytes of each recipe. Of recipes with equal bytes that are statistically indistinguishable, the
+                simpler one comes first.
+        """
+        return standings(self.run, self.summary, recipes, sizes=sizes)
 
     # Data frames.
 

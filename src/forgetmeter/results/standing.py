@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.clustered import paired_difference
 from forgetmeter.results.findings.evidence import Evidence, gather
-from forgetmeter.results.retained_draws import knowing_clusters
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
-from forgetmeter.statistics.clustered_proportion import difference_interval
-from forgetmeter.statistics.paired import Estimate, paired_drop
-from forgetmeter.statistics.resampling import hull, totals_by_cluster
+from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.statistics.paired import Estimate
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Standing:
     Attributes:
         retained: Mean retained share over the tasks, with its 95% interval.
         tasks: The retained share of each task.
-        behind: Mean of the best recipe's retained share minus this one's on the same items, with its 95% interval;
-            ``None`` for the best.
+        behind: Mean of the first recipe's retained share minus this one's on the same items, with its 95% interval;
+            ``None`` for the first.
     """
 
     recipe: str
@@ -57,31 +56,38 @@ class Standing:
 
 @dataclass(frozen=True)
 class Standings:
-    """Recipes, ordered from most to least retained.
+    """Recipes, ordered from most to least retained; but a simpler one comes before one that is statistically alike.
 
     Attributes:
         ranked: The recipes that have outcomes on every counted task.
+        counted: Tasks of which the baseline knows enough.
         not_counted: Tasks of which the baseline knows too little, with the reason.
         failures: Recipes that failed, with the error.
     """
 
     ranked: tuple[Standing, ...]
+    counted: tuple[str, ...]
     not_counted: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str], ...]
 
 
-def standings(run: Run, summary: Summary, recipes: Sequence[str]) -> Standings:
+def standings(
+    run: Run, summary: Summary, recipes: Sequence[str], *, sizes: Mapping[str, int] | None = None
+) -> Standings:
     """Rank the recipes of a run of one model.
 
     Args:
         recipes: Recipes to rank, without the baseline; ties keep this order.
+        sizes: Bytes of each recipe. Of recipes with equal bytes that are statistically indistinguishable, the simpler
+            one comes first.
     """
     failures = {each.recipe: each.error for each in summary.failures}
     evidence = [each for model in gather(run, summary) for each in model.tasks]
     counted = [each for each in evidence if not each.problem]
     whole = [recipe for recipe in recipes if recipe not in failures and all(_cell(each, recipe) for each in counted)]
     return Standings(
-        ranked=_ranked(counted, whole) if counted else (),
+        ranked=_ranked(counted, whole, sizes or {}) if counted else (),
+        counted=tuple(each.task for each in counted),
         not_counted=tuple((each.task, each.problem) for each in evidence if each.problem),
         failures=tuple((recipe, failures[recipe]) for recipe in recipes if recipe in failures),
     )
@@ -92,18 +98,41 @@ def _cell(evidence: Evidence, recipe: str) -> CellSummary | None:
     return cell if cell is not None and cell.retained is not None else None
 
 
-def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str]) -> tuple[Standing, ...]:
+def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str], sizes: Mapping[str, int]) -> tuple[Standing, ...]:
     means = {recipe: _mean([_retained(each, recipe) for each in evidence]) for recipe in recipes}
-    order = sorted(recipes, key=lambda recipe: -means[recipe].value)
+    order = _simpler_first(evidence, sorted(recipes, key=lambda recipe: -means[recipe].value), sizes)
     return tuple(
         Standing(
             recipe=recipe,
             retained=means[recipe],
             tasks=tuple(_task(each, recipe) for each in evidence),
-            behind=None if recipe == order[0] else _mean([_behind(each, order[0], recipe) for each in evidence]),
+            behind=None if recipe == order[0] else _distance(evidence, order[0], recipe),
         )
         for recipe in order
     )
+
+
+def _simpler_first(evidence: Sequence[Evidence], order: Sequence[str], sizes: Mapping[str, int]) -> list[str]:
+    """Move each recipe before more complex ones of the same bytes that are not clearly better."""
+    complexity = {recipe: parse_recipe(recipe).complexity for recipe in order if recipe in sizes}
+    left, found = list(order), list[str]()
+    while left:
+        best = left[0]
+        alike = [
+            each
+            for each in left[1:]
+            if best in sizes
+            and sizes.get(each) == sizes[best]
+            and complexity[each] < complexity[best]
+            and _distance(evidence, best, each).low <= 0
+        ]
+        found.append(min(alike, key=complexity.__getitem__, default=best))
+        left.remove(found[-1])
+    return found
+
+
+def _distance(evidence: Sequence[Evidence], first: str, other: str) -> Estimate:
+    return _mean([_behind(each, first, other) for each in evidence])
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:
@@ -119,19 +148,13 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
-    """Return the best recipe's retained share of a task minus another's, on the items that both answered."""
+    """Return one recipe's retained share of a task minus another's, on the items that both answered."""
     answers = evidence.answers
     one, two = answers.recipes.index(best), answers.recipes.index(other)
     asked = answers.known & answers.paired[one] & answers.paired[two]
     lost = asked & answers.correct[one] & ~answers.correct[two]
     won = asked & ~answers.correct[one] & answers.correct[two]
-    found = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
-    if knowing_clusters(answers) is None:
-        return found
-    return hull(
-        found,
-        difference_interval(*totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))),
-    )
+    return paired_difference(answers, lost=lost, won=won, asked=asked)
 
 
 def _retained(evidence: Evidence, recipe: str) -> Estimate:

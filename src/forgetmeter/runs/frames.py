@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from forgetmeter.runs.outcomes_table import KEYS
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure
 
-_KEYS = ("variant", "model", "recipe", "task")
 _TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
 _FILTERS = "filters."
 _SPARSITY = ("sparsity", "weights", "zeros")
@@ -48,7 +48,7 @@ def cells_frame(run: Run) -> pd.DataFrame:
         {**flat(cell.facts), "variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task}
         for cell in run.cells
     ]
-    return frame(rows, list(dict.fromkeys([*_KEYS, "rows", *(name for row in rows for name in row)])))
+    return frame(rows, list(dict.fromkeys([*KEYS, "rows", *(name for row in rows for name in row)])))
 
 
 def tasks_frame(run: Run) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Differences between the identities of two studies; equal identities are the same run."""
+"""Differences between the identities of two studies: a run can gain recipes and tasks, and nothing else may differ."""
 
 from __future__ import annotations
 
@@ -9,16 +9,38 @@ from typing import Any
 _LONGEST = 60
 _MOST = 3
 _NOTHING = "nothing"
+_GROWING = ("recipes", "tasks")
+"""Lists to which a run can add."""
 
 
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Return one phrase per difference between two identities, with the key, the stored and the new value.
+
+    More recipes and tasks, and another order of them, are no difference.
 
     Args:
         stored: The identity in ``study.json``.
         requested: The identity of the study to run, as written to JSON.
     """
     return _differences(_as_json(stored), _as_json(requested), prefix="")
+
+
+def additions(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """Return one phrase with the recipes, and one with the tasks, that a study adds to a run, if it adds any."""
+    added = {key: [value for value in requested.get(key, ()) if value not in stored.get(key, ())] for key in _GROWING}
+    return [f"{key} {_listed(values)}" for key, values in added.items() if values]
+
+
+def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``study.json`` for a run that gains cells; what was recorded at its start stays.
+
+    Args:
+        stored: The content for the run so far.
+        new: The content for a run of the extended study.
+    """
+    methods = {**new.get("methods", {}), **stored.get("methods", {})}
+    grown = {key: new[key] for key in ("schema_version", "identity", "variants") if key in new}
+    return {**stored, **grown, **({"methods": methods} if methods else {})}
 
 
 def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:
@@ -30,10 +52,15 @@ def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, pre
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += _differences(old, new, prefix=f"{name}.")
         elif isinstance(old, list) and isinstance(new, list):
-            found.append(_lists(name, old, new))
+            found += _gone(name, old, new) if name in _GROWING else [_lists(name, old, new)]
         else:
             found.append(f"{name} from {_short(old)} to {_short(new)}")
     return found
+
+
+def _gone(name: str, old: Sequence[object], new: Sequence[object]) -> list[str]:
+    gone = [value for value in old if value not in new]
+    return [f"{name} without {_listed(gone)}"] if gone else []
 
 
 def _lists(name: str, old: Sequence[object], new: Sequence[object]) -> str:

@@ -13,6 +13,11 @@ from forgetmeter.runs.metadata import parquet_bytes
 from forgetmeter.runs.stored import JUDGED
 
 METRIC = "metric."
+KEYS = ("variant", "model", "recipe", "task")
+"""Columns with one value in all rows, for other programs: forgetmeter reads the same values from the metadata.
+
+Files of schema version 1 lack them.
+"""
 
 _FIELDS: list[tuple[str, pa.DataType]] = [
     ("item_id", pa.string()),
@@ -34,8 +39,15 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
 
     Each per-item metric has a column ``metric.<name>``, null for outcomes without it.
     """
+    keys = {
+        "variant": cell.variant.id,
+        "model": str(cell.variant.model),
+        "recipe": str(cell.variant.recipe),
+        "task": cell.task,
+    }
     names = sorted({name for outcome in outcomes for name in outcome.metrics})
     columns: dict[str, list[Any]] = {
+        **{name: [value] * len(outcomes) for name, value in keys.items()},
         "item_id": [outcome.item_id for outcome in outcomes],
         "correct": [outcome.correct for outcome in outcomes],
         "prediction": [outcome.prediction for outcome in outcomes],
@@ -45,15 +57,9 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
         "loglikelihoods": [list(outcome.loglikelihoods) for outcome in outcomes],
     }
     columns |= {f"{METRIC}{name}": [outcome.metrics.get(name) for outcome in outcomes] for name in names}
-    schema = pa.schema(_FIELDS + [(f"{METRIC}{name}", pa.float64()) for name in names])
-    about = {
-        **facts,
-        "variant": cell.variant.id,
-        "model": str(cell.variant.model),
-        "recipe": str(cell.variant.recipe),
-        "task": cell.task,
-        "rows": len(outcomes),
-    }
+    described = [(name, pa.string()) for name in KEYS]
+    schema = pa.schema(described + _FIELDS + [(f"{METRIC}{name}", pa.float64()) for name in names])
+    about = {**facts, **keys, "rows": len(outcomes)}
     if any(outcome.correct is None for outcome in outcomes):
         about[JUDGED] = False
     return parquet_bytes(pa.table(columns, schema=schema), about)

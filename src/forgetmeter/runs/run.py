@@ -20,13 +20,11 @@ from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
 from forgetmeter.runs.content.parquet_union import Part, read_union
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.items_table import ITEM_COLUMNS
-from forgetmeter.runs.outcomes_table import OUTCOME_COLUMNS
+from forgetmeter.runs.outcomes_table import KEYS, OUTCOME_COLUMNS
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
 from forgetmeter.specs.method_facts import Methods, recorded_methods
 from forgetmeter.specs.recipe import BASELINE
-
-_KEYS = ("variant", "model", "recipe", "task")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +108,7 @@ class Run:
             columns: Outcome columns to read; selecting some is much faster for a large run.
         """
         if not self.cells:
-            return _empty(*_KEYS, *(columns or OUTCOME_COLUMNS))
+            return _empty(*KEYS, *(columns or OUTCOME_COLUMNS))
         with self._damage_named():
             return read_union(self._folder, _outcome_parts(self.cells), columns)
 

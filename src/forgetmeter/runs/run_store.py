@@ -16,7 +16,7 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.identity import differences
+from forgetmeter.runs.identity import additions, differences, extended
 from forgetmeter.runs.intact import CELL, IntactFiles
 from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
@@ -24,7 +24,8 @@ from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 from forgetmeter.specs.recipe import BASELINE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2: files of outcomes have their variant, model, recipe and task as columns."""
 
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
@@ -76,24 +77,36 @@ class RunStore:
             )
 
     def open_study(self, document: Mapping[str, Any]) -> None:
-        """Start a run, or continue the existing one if it is of the same study.
+        """Start a run, or continue the existing one if the study is the same or adds recipes or tasks to it.
 
         Args:
-            document: The frozen study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
+            document: The study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
                 ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
 
         Raises:
             UserError: The location holds another study, a newer schema version, something unreadable, or not a run.
         """
         self.check_study(document)
+        new = {"schema_version": SCHEMA_VERSION, **document}
         try:
-            self.folder.create(layout.STUDY, to_json({"schema_version": SCHEMA_VERSION, **document}))
+            if not self.folder.create(layout.STUDY, to_json(new)):
+                stored = self.read_study()
+                self._check_same(stored, document)
+                is_older = stored["schema_version"] < SCHEMA_VERSION
+                if is_older or additions(stored["identity"], document["identity"]):
+                    self.folder.write(layout.STUDY, to_json(extended(stored, new)))
         except OSError as error:
             raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
+        self._listed = None
+        # Another worker may have started or extended the run at the same time.
         self._check_same(self.read_study(), document)
 
+    def additions(self, document: Mapping[str, Any]) -> list[str]:
+        """Return phrases with the recipes and tasks that ``open_study`` would add to an existing run."""
+        return additions(self.read_study()["identity"], document["identity"]) if self.has_study() else []
+
     def read_study(self) -> dict[str, Any]:
-        """Return the frozen study.
+        """Return the study.
 
         Raises:
             UserError: The run does not exist, or this version cannot read it.
@@ -280,7 +293,7 @@ class RunStore:
         return found
 
     def _names(self) -> Names:
-        # Read once: study.json is written once, before anything else.
+        # Read once: study.json is written before anything else, and another worker can only add variants to it.
         if self._listed is None and self.has_study():
             self._listed = names_of(self.read_study())
         return self._listed or {}
@@ -304,13 +317,15 @@ class RunStore:
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
         different = differences(stored["identity"], requested["identity"])
         if different:
-            raise UserError(f"'{self.location}' holds a run of another study ({'; '.join(different)}); {_START_ANEW}")
+            raise UserError(
+                f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes and "
+                f"tasks, but nothing else may differ: {_START_ANEW}"
+            )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
-        changed = [
-            f"'{model}' under '{recipe}'" for (model, recipe), id_ in new.items() if old.get((model, recipe)) != id_
-        ]
+        unlike = [pair for pair in old if new.get(pair, old[pair]) != old[pair]]
+        changed = [f"'{model}' under '{recipe}'" for model, recipe in unlike]
         more = f" and {len(changed) - 1} more variants" if len(changed) > 1 else ""
-        if old and changed:
+        if changed:
             raise UserError(
                 f"the content of {changed[0]}{more} changed since the run at '{self.location}' started (its id "
                 f"differs); {_START_ANEW}"

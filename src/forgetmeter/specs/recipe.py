@@ -51,6 +51,11 @@ class Recipe:
     def __str__(self) -> str:
         return "+".join(str(step) for step in self.steps) or BASELINE
 
+    @property
+    def complexity(self) -> tuple[int, int]:
+        """Number of steps, then of options: of two recipes that do the same, the lower one is simpler."""
+        return len(self.steps), sum(len(step.options) for step in self.steps)
+
     def selects(self, matrix: Matrix) -> bool:
         """Whether any step applies to a matrix."""
         return any(step.scope.selects(matrix) for step in self.steps)

@@ -15,7 +15,7 @@ from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import Location
-from forgetmeter.plan.halving import best, halving_rounds
+from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.probes.loading import load_task
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
@@ -26,7 +26,7 @@ from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.budget import Budget
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.preset import PREFIX
-from forgetmeter.specs.recipe import BASELINE, Recipe
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.running import check_study, reader, run_checked
@@ -97,14 +97,16 @@ class _Advising:
         self._study, self._location = self._checked()
         self._output = request.output or f"runs/advice-{self._name()}"
         self._unusable: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
 
     def advise(self) -> Advice:
         self._check_output()
         # Imports torch and transformers, which take seconds; invalid requests have failed before.
+        from forgetmeter.compression.applying.recipe_problems import unknown_role_problem
         from forgetmeter.study.candidate_sizes import candidate_sizes, checked_candidates
 
         checkpoint, problems = checked_candidates(self._location, self._study.recipes)
-        candidates = self._candidates(problems)
+        candidates = self._candidates(problems, unknown_role_problem(checkpoint.matrices))
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
         dense, sizes, unusable = candidate_sizes(
@@ -115,8 +117,9 @@ class _Advising:
         )
         self._unusable.update(unusable)
         most = self._request.budget.within(dense)
-        # Of candidates that retain the same, the smaller comes first.
-        by_size = sorted(sizes.values(), key=lambda each: each.bytes)
+        self._sizes = {recipe: each.bytes for recipe, each in sizes.items()}
+        # Of candidates that retain the same, the smaller comes first, then the simpler.
+        by_size = sorted(sizes.values(), key=lambda each: (each.bytes, parse_recipe(each.recipe).complexity))
         fits = [each.recipe for each in by_size if each.bytes <= most]
         if not fits:
             raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
@@ -152,9 +155,12 @@ class _Advising:
         return study, locations[study.models[0]]
 
     def _name(self) -> str:
-        study = replace(self._study, output="")
+        model = self._study.models[0]
+        if model.source in ("folder", "gguf"):
+            model = replace(model, place=str(self._location.path.resolve()))
+        study = replace(self._study, output="", models=(model,))
         content = json.dumps([str(study), self._location.identity, str(self._request.budget)])
-        slug = "".join(each if each.isalnum() else "-" for each in self._request.model).strip("-").lower()[-40:]
+        slug = "".join(each if each.isalnum() else "-" for each in str(model)).strip("-").lower()[-40:]
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def _check_output(self) -> None:
@@ -171,10 +177,17 @@ class _Advising:
         if store.folder.is_file() or files:
             raise UserError(f"'{self._output}' holds files other than runs of a search; choose another --out")
 
-    def _candidates(self, problems: Mapping[Recipe, Sequence[str]]) -> list[Recipe]:
+    def _candidates(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str = "") -> list[Recipe]:
         usable = [recipe for recipe, found in problems.items() if not found]
         wrong = [f"{problem} (in '{recipe}')" for recipe, found in problems.items() for problem in found]
         self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)
+        if self._request.recipes is None and not usable and unknown_role:
+            # The same for each candidate, whose other problems follow from it.
+            raise UserError(
+                f"no candidate of {CANDIDATES} fits model '{self._request.model}': {unknown_role}; name candidates "
+                "with --recipes that select weights by their names or the head, such as "
+                "'round_to_nearest:regex(PATTERN):8' and 'l1_unstructured:head:0.5'"
+            )
         if self._request.recipes is not None or not usable:
             refuse(wrong)
         return usable
@@ -187,39 +200,53 @@ class _Advising:
         runs: list[str] = []
         names = list(fits)
         planned = halving_rounds(len(names), sum(groups))
-        found = Standings((), (), ())
+        found = Standings((), (), (), ())
         for place, each in enumerate(planned):
             is_last = place == len(planned) - 1
             limit = self._study.evaluation.limit if is_last else limit_for(groups, each.share)
             items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
-            self._listener.stage(f"round {place + 1} of {len(planned)}: {len(names)} candidates, {items:,} items each")
+            title = f"round {place + 1} of {len(planned)}"
+            self._listener.stage(f"{title}: {len(names)} candidates, {items:,} items each")
+            if not found.counted and not (alone := self._baseline(limit, location, checkpoint)).counted:
+                if is_last:
+                    raise UserError(self._nothing_to_rank(alone, location))
+                self._listener.stage(f"{title} left out: the baseline knows too little of its items")
+                continue
             found = self._asked(names, limit, location, checkpoint)
             rounds.append((items, len(names)))
             runs.append(location)
             if not is_last:
-                scores = {standing.recipe: standing.retained.value for standing in found.ranked}
-                kept = best(scores, planned[place + 1].candidates)
-                gone = [standing for standing in found.ranked if standing.recipe not in kept]
+                most = planned[place + 1].candidates
+                gone = found.ranked[most:]
                 left = [*(EliminatedCandidate(one.recipe, one.retained.value, items) for one in gone), *left]
+                kept = {standing.recipe for standing in found.ranked[:most]}
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs
 
+    def _baseline(self, limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
+        """Evaluate the baseline alone, which shows whether candidates can be ranked, before any of them is asked."""
+        store = RunStore(location)
+        if not store.has_study() or store.read_study()["identity"]["recipes"] == [BASELINE]:
+            self._run((), limit, location, checkpoint)
+        return open_run(location).standings([BASELINE])
+
+    def _nothing_to_rank(self, found: Standings, location: str) -> str:
+        more = " or a larger --limit" if self._study.evaluation.limit else ""
+        return f"candidates cannot be ranked: {_reasons(found)} (run: {location}); choose other tasks{more}"
+
     def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
-        options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
-        opened = {self._study.models[0]: checkpoint}
-        checked = check_study(reader(options), progress=self._listener, data=self._request.data, opened=opened)
-        self._complete(checked)
-        found = open_run(location).standings(names)
+        self._run(names, limit, location, checkpoint)
+        found = open_run(location).standings(names, sizes=self._sizes)
         self._unusable.update(found.failures)
         if not found.ranked:
-            reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
-            # Usually all fail for the same reason.
-            reasons += dict.fromkeys(error for _, error in found.failures)
-            raise UserError(
-                f"no candidate can be ranked: {'; '.join(reasons) or 'no outcomes'}; see the run at {location}"
-            )
+            raise UserError(f"no candidate can be ranked: {_reasons(found)}; see the run at {location}")
         return found
+
+    def _run(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> None:
+        options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
+        opened = {self._study.models[0]: checkpoint}
+        self._complete(check_study(reader(options), progress=self._listener, data=self._request.data, opened=opened))
 
     def _groups(self) -> list[int]:
         """Return the sizes of the groups that a limit applies to."""
@@ -252,6 +279,13 @@ def limit_for(groups: Sequence[int], share: float) -> int:
 
 def _group(item: Item) -> tuple[str | None, str | None]:
     return item.fields.get("relation"), item.fields.get("template")
+
+
+def _reasons(found: Standings) -> str:
+    reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
+    # Usually all fail for the same reason.
+    reasons += dict.fromkeys(error for _, error in found.failures)
+    return "; ".join(reasons) or "no outcomes"
 
 
 def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Task
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure
-from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.study.document import study_document
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class CheckedStudy:
     """A checked study, ready to run.
 
     Attributes:
-        plan: Its cells.
+        plan: Its cells, with models as an existing run names them.
         missing: The cells that are not stored yet, or whose variant or items are not.
         document: The content of its run's ``study.json``.
         store: Its run.
@@ -67,11 +68,18 @@ def valid_items(task: Task) -> list[Item]:
 def plan_study(study: Study, locations: Mapping[ModelReference, Location]) -> CheckedStudy:
     """Plan a study, and find its missing cells.
 
+    A model whose content is that of one of an existing run keeps the name that it has there: the relative and the
+    absolute path of a folder are one model.
+
     Raises:
         UserError: Two models have the same content, or the output folder holds something else.
     """
     identities = {model: location.identity for model, location in locations.items()}
     plan, store = make_plan(study, identities), RunStore(study.output)
+    if renamed := _stored_names(store, {model: identities[model] for model in study.models}):
+        study = replace(study, models=tuple(renamed.get(model, model) for model in study.models))
+        identities |= {name: identities[model] for model, name in renamed.items()}
+        plan = make_plan(study, identities)
     document = study_document(plan, identities)
     store.check_study(document)
     wants_noise = study.evaluation.noise_floor
@@ -81,3 +89,19 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location]) -> Ch
         if not (store.is_done(cell) and store.has_records(cell)) or store.needs_noise(cell, is_wanted=wants_noise)
     )
     return CheckedStudy(plan, missing, document, store)
+
+
+def _stored_names(store: RunStore, identities: Mapping[ModelReference, str]) -> dict[ModelReference, ModelReference]:
+    """Return the names that an existing run gives to models of the same content, where they differ."""
+    # An output that cannot be read is reported by check_study.
+    with suppress(OSError, ValueError):
+        if store.has_study():
+            content = store.read_study()["identity"].get("model_content") or {}
+            names = {identity: name for name, identity in content.items()}
+            asked = set(map(str, identities))
+            return {
+                model: parse_model_reference(names[identity])
+                for model, identity in identities.items()
+                if names.get(identity, str(model)) not in asked
+            }
+    return {}

@@ -115,7 +115,11 @@ def check_study(
     from forgetmeter.study.preparing import open_checked
 
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
-    return replace(checked, checkpoints=checkpoints, data=data)
+    # The run may know a model by another name.
+    named = {name: checkpoints[model] for model, name in zip(study.models, checked.plan.study.models, strict=True)}
+    if added := checked.store.additions(checked.document):
+        (progress or Progress()).stage(f"adding to the run at {study.output}: {', '.join(added)}")
+    return replace(checked, checkpoints=named, data=data)
 
 
 def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:

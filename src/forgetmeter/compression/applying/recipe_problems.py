@@ -158,15 +158,20 @@ def _effect(step: Step) -> Effect:
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
-    if step.scope.selector in _SURE_SELECTORS:
-        return
-    unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, step.scope.selector)]
-    if unknown:
+    problem = unknown_role_problem(matrices, step.scope.selector)
+    if problem and step.scope.selector not in _SURE_SELECTORS:
         yield (
-            f"scope '{step.scope}' is ambiguous: {len(unknown)} weights of the model have an unknown role, "
-            f"the first is {unknown[0].parameter}; select weights by {{regex: PATTERN}} in the study file, "
+            f"scope '{step.scope}' is ambiguous: {problem}; select weights by {{regex: PATTERN}} in the study file, "
             "or by regex(PATTERN) in a recipe's text"
         )
+
+
+def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") -> str:
+    """Return why a selector by role cannot be used; empty if it can tell of every weight whether it selects it."""
+    unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, selector)]
+    if not unknown:
+        return ""
+    return f"{len(unknown)} weights of the model have an unknown role, the first is {unknown[0].parameter}"
 
 
 def _is_unknown(role: Role, selector: str) -> bool:

@@ -7,7 +7,7 @@ that a step selects are joined before the method sees them, and split afterwards
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -62,6 +62,14 @@ class Unit:
     def outputs_first(self) -> Tensor:
         """Return the weights as ``(…, output units, input units)``."""
         return self.turned(self.weight.values())
+
+    def expert(self, number: int) -> Unit:
+        """Return the matrix of one expert of a tensor of experts, as of a linear layer."""
+        matrices = (
+            replace(each, shape=each.shape[1:], axis=None if each.axis is None else each.axis - 1)
+            for each in self.matrices
+        )
+        return Unit(tuple(matrices), self.weight.expert(number))
 
     @classmethod
     def of(cls, weight: Weight) -> Unit:

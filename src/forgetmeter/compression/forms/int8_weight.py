@@ -36,9 +36,10 @@ class Int8Weight(Weight):
     """Integers times scales; the zero point is 0.
 
     Attributes:
-        integers: int8, shape ``(output units, input units)``, transposed for ``Conv1D``.
-        factors: float32 scales: one, shape ``(1, 1)``, or one per output unit, in the integers' shape except for the
-            input axis, which is 1.
+        integers: int8, shape ``(output units, input units)``, transposed for ``Conv1D``; ``(experts, output units,
+            input units)`` for experts.
+        factors: float32 scales: one per matrix, or one per output unit, in the integers' shape except for the axes that
+            share a scale, which are 1.
     """
 
     has_layer = True
@@ -84,7 +85,7 @@ class Int8Weight(Weight):
         """Whether both have the same single scale, or both have one scale per output unit."""
         if not isinstance(other, Int8Weight):
             return False
-        if self.factors.numel() == 1 or other.factors.numel() == 1:
+        if self._has_one_scale or other._has_one_scale:
             return self.factors.shape == other.factors.shape and bool((self.factors == other.factors).all())
         return self._output_axis() == other._output_axis()
 
@@ -92,16 +93,25 @@ class Int8Weight(Weight):
         """Return all integers with their scales."""
         bare = [(ranges, _bare(part)) for ranges, part in parts]
         integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
-        if self.factors.numel() == 1:
+        if self._has_one_scale:
             return Int8Weight(integers, self.factors)
         return Int8Weight(integers, assembled(axis, [(ranges, part.factors) for ranges, part in bare]))
 
     def transposed(self) -> Int8Weight:
         """Return the other orientation: ``Conv1D`` stores input units first, ``nn.Linear`` output units."""
-        return Int8Weight(self.integers.t().contiguous(), self.factors.t().contiguous())
+        return Int8Weight(*(each.transpose(-2, -1).contiguous() for each in (self.integers, self.factors)))
+
+    def expert(self, number: int) -> Int8Weight:
+        """Return the integers of one expert with their scales."""
+        return Int8Weight(self.integers[number], self.factors[number])
+
+    @property
+    def _has_one_scale(self) -> bool:
+        """Whether each matrix has a single scale."""
+        return tuple(self.factors.shape[-2:]) == (1, 1)
 
     def _output_axis(self) -> int:
-        return 0 if self.factors.shape[0] > 1 else 1
+        return -2 if self.factors.shape[-2] > 1 else -1
 
 
 def _bare(weight: Weight) -> Int8Weight:
@@ -116,16 +126,17 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
     A scale is the largest magnitude / 127.5, at least float32's epsilon.
 
     Args:
-        values: Floating-point, shape ``(output units, input units)``; converted to float32.
+        values: Floating-point, shape ``(…, output units, input units)``; converted to float32. Each expert is a matrix
+            of its own.
 
     Raises:
         UnusableWeightError: The weights hold NaN or infinity.
     """
     values = values.detach().to(torch.float32)
     if granularity == "per_channel":
-        smallest, largest = torch.aminmax(values, dim=1, keepdim=True)
+        smallest, largest = torch.aminmax(values, dim=-1, keepdim=True)
     else:
-        smallest, largest = (each.view(1, 1) for each in torch.aminmax(values))
+        smallest, largest = (each[..., None, None] for each in torch.aminmax(values.flatten(-2), dim=-1))
     magnitudes = torch.maximum(-smallest, largest)
     if not magnitudes.isfinite().all():
         raise UnusableWeightError("holds NaN or infinity and cannot be quantized; use an intact checkpoint")

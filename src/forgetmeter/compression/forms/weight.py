@@ -84,6 +84,10 @@ class Weight(Protocol):
         """Return the weight with its last two axes swapped, as between ``Conv1D`` and ``nn.Linear``."""
         ...
 
+    def expert(self, number: int) -> Weight:
+        """Return the matrix of one expert of a tensor of experts, in the same form if it has a layer."""
+        return DenseWeight(self.values()[number])
+
     def standalone(self) -> Weight:
         """Return a standalone weight: itself, unless it is part of another weight."""
         return self

@@ -1,8 +1,9 @@
-"""Dynamic 8-bit quantization of linear layers.
+"""Dynamic 8-bit quantization of linear layers, and of experts.
 
 Matches ``torch.ao.quantization.quantize_dynamic`` in its default configuration: 8-bit integer weights with one
 symmetric scale per matrix, and activations quantized to 7 bits on each call, with one scale and zero point per tensor.
-With ``per_channel_dynamic_qconfig``, weights have one scale per output unit.
+With ``per_channel_dynamic_qconfig``, weights have one scale per output unit. An expert of a tensor of experts is
+quantized as a linear layer with its weights; torch leaves such tensors alone.
 
 Activations are scaled by the range of the *whole* input of a call, so the rest of the batch, including padding,
 slightly changes an item's result. The same holds for torch's own ``linear_dynamic``.
@@ -10,6 +11,7 @@ slightly changes an item's result. The same holds for torch's own ``linear_dynam
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from forgetmeter.compression.forms.int8_weight import GRANULARITIES, Granularity, Int8Weight, quantize
@@ -17,11 +19,27 @@ from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import Matrix
 
 
 def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
-    """Quantize one matrix, ``(output units, input units)``."""
+    """Quantize one matrix, ``(output units, input units)``, or each expert's."""
     return quantize(weight.values(), cast(Granularity, options["granularity"]))
+
+
+_EXPERTS = ("attention", "feed_forward")
+"""Components whose 3-dimensional tensors hold experts."""
+
+
+def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:  # noqa: ARG001
+    """Refuse bare tensors that do not hold one matrix per expert."""
+    bare = (each for each in matrices if each.form in ("tensor", "transposed"))
+    strange = next((each for each in bare if each.role.component not in _EXPERTS or len(each.shape) != 3), None)
+    if strange is not None:
+        yield (
+            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} is not known to be of either; "
+            "choose a scope without it"
+        )
 
 
 METHOD = MatrixMethod(
@@ -35,10 +53,10 @@ METHOD = MatrixMethod(
         options={
             "granularity": Option("per_tensor", "One weight scale per matrix, or per output unit.", GRANULARITIES)
         },
-        forms=("linear", "conv1d"),
         effect="quantizes",
         needs_kernel=True,
     ),
     transform,
     orientation="outputs_first",
+    check=check,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import groupby
 
 import torch
@@ -12,8 +13,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.forms.weight import Weight, cut, put
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
+from forgetmeter.compression.surgery.expert_layers import with_expert_layers
 from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.specs.ranges import Ranges, count, without
 from forgetmeter.specs.role import Matrix
@@ -24,10 +26,10 @@ Undo = Callable[[], None]
 def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     """Replace the model's weights, keeping the originals to restore them.
 
-    Forms with their own layer replace the module. All others become a new parameter without gradient; simulated forms
-    become plain values in the dtype of the parameter they replace. Missing parts of a fused parameter keep the model's
-    own weights. A tied head stays untied until its installation is undone; the input embedding never changes. Blocks
-    with dropped weights are removed from the model.
+    Forms with their own layer replace the module, or the matrices of its experts. All others become a new parameter
+    without gradient; simulated forms become plain values in the dtype of the parameter they replace. Missing parts of a
+    fused parameter keep the model's own weights. A tied head stays untied until its installation is undone; the input
+    embedding never changes. Blocks with dropped weights are removed from the model.
 
     Args:
         weights: The weights to install, by matrix of ``weight_map(model)``. Copied only if parts of one parameter
@@ -65,7 +67,8 @@ def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Itera
 def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
     matrix = units[0].matrices[0]
     if any(unit.weight.has_layer for unit in units):
-        return _replace_module(model, matrix.module, units)
+        replace_ = _replace_experts if matrix.form in ("tensor", "transposed") else _replace_module
+        return replace_(model, matrix.parameter, units)
     module = model.get_submodule(matrix.module)
     name = matrix.parameter.rpartition(".")[2]
     old = module.get_parameter(name)
@@ -91,32 +94,51 @@ def _is_whole(units: Sequence[Unit], parameter: Tensor) -> bool:
     return len(units) == 1 and count(units[0].ranges) in (0, parameter.shape[units[0].axis])
 
 
-def _replace_module(model: PreTrainedModel, path: str, units: Sequence[Unit]) -> Undo:
+def _replace_module(model: PreTrainedModel, parameter: str, units: Sequence[Unit]) -> Undo:
+    path = parameter.rpartition(".")[0]
+    old = model.get_submodule(path)
+    if not isinstance(old, (nn.Linear, Conv1D)):
+        raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
+    new = _layer(units, old.weight, old.bias, is_conv1d=isinstance(old, Conv1D))
+    return _exchange(model, path, new.train(old.training))
+
+
+def _replace_experts(model: PreTrainedModel, parameter: str, units: Sequence[Unit]) -> Undo:
+    path, _, name = parameter.rpartition(".")
+    tensor = model.get_parameter(parameter).detach()
+    # Each expert takes its slice of these values.
+    ready = [
+        unit if unit.weight.has_layer else replace(unit, weight=DenseWeight(unit.weight.values())) for unit in units
+    ]
+    layers = [
+        _layer([unit.expert(number) for unit in ready], matrix, None, is_conv1d=units[0].is_transposed_layer)
+        for number, matrix in enumerate(tensor)
+    ]
+    return _exchange(model, path, with_expert_layers(model.get_submodule(path), name, layers))
+
+
+def _exchange(model: PreTrainedModel, path: str, new: nn.Module) -> Undo:
     parent_name, _, name = path.rpartition(".")
     parent = model.get_submodule(parent_name)
     old = parent.get_submodule(name)
-    if not isinstance(old, (nn.Linear, Conv1D)):
-        raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
-    new = _layer(units[0], old, old.bias) if _is_whole(units, old.weight) else _partwise(units, old)
-    setattr(parent, name, new.train(old.training))
+    setattr(parent, name, new)
     return lambda: setattr(parent, name, old)
 
 
-def _partwise(units: Sequence[Unit], old: nn.Linear | Conv1D) -> PartwiseLinear:
-    axis, outputs = units[0].axis, old.weight.shape[units[0].axis]
+def _layer(units: Sequence[Unit], weight: Tensor, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:
+    """Return the layer that replaces a linear one with these weights."""
+    if _is_whole(units, weight):
+        return units[0].weight.layer(bias, is_conv1d=is_conv1d)
+    axis = units[0].axis
     own = [unit for unit in units if unit.weight.has_layer]
-    parts = [(unit.ranges, _layer(unit, old, _rows(old.bias, unit.ranges))) for unit in own]
-    rest = without(outputs, [unit.ranges for unit in own])
+    parts = [(unit.ranges, unit.weight.layer(_rows(bias, unit.ranges), is_conv1d=is_conv1d)) for unit in own]
+    rest = without(weight.shape[axis], [unit.ranges for unit in own])
     if rest:
-        values = parameter_values(old.weight.detach(), [unit for unit in units if unit not in own])
+        values = parameter_values(weight.detach(), [unit for unit in units if unit not in own])
         rows = cut(values, axis, rest)
-        rows = rows.t() if isinstance(old, Conv1D) else rows
-        parts.append((rest, DenseRows(rows.contiguous(), _rows(old.bias, rest))))
+        rows = rows.t() if is_conv1d else rows
+        parts.append((rest, DenseRows(rows.contiguous(), _rows(bias, rest))))
     return PartwiseLinear(parts)
-
-
-def _layer(unit: Unit, old: nn.Linear | Conv1D, bias: Tensor | None) -> nn.Module:
-    return unit.weight.layer(bias, is_conv1d=isinstance(old, Conv1D))
 
 
 def _rows(bias: Tensor | None, ranges: Ranges) -> Tensor | None:

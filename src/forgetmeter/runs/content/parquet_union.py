@@ -14,6 +14,10 @@ import pyarrow.parquet as pq
 from forgetmeter.runs.filesystem import RunFolder
 
 _GLOB = frozenset("*?[{")
+_ADDED = ("filename", "file_row_number")
+_STORED = (
+    "read_parquet($paths, union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true)"
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Part:
 
     Attributes:
         path: Its path, relative to the run.
-        keys: Columns to put before its own, each with one value for all rows.
+        keys: Columns to put before its own, each with one value for all rows; replace columns of the same names.
     """
 
     path: str
@@ -51,20 +55,19 @@ def union_by_duckdb(paths: Sequence[str], parts: Sequence[Part], columns: Sequen
     """Return the rows of all parts by one SQL query over ``paths``, the files of ``parts`` in order."""
     keys = {key: [part.keys[key] for part in parts] for key in parts[0].keys}
     parts_table = pa.table({**keys, "filename": list(paths), "position": list(range(len(parts)))})
-    chosen = [f"stored.{_quoted(name)}" for name in columns or ()] or [
-        "stored.* EXCLUDE (filename, file_row_number)",
-    ]
-    query = f"""
-        SELECT {", ".join([f"parts.{_quoted(key)}" for key in keys] + chosen)}
-        FROM read_parquet($paths, union_by_name = true, hive_partitioning = false,
-                          filename = true, file_row_number = true) AS stored
-        JOIN parts USING (filename)
-        ORDER BY parts.position, stored.file_row_number
-    """
     # Reading parquet needs no extension, so DuckDB must not download one.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.register("parts", parts_table)
-        table: pa.Table = connection.sql(query, params={"paths": list(paths)}).to_arrow_table()
+        params = {"paths": list(paths)}
+        names = columns or connection.sql(f"FROM {_STORED}", params=params).columns
+        chosen = _others(names, [*keys, *_ADDED])
+        selected = [f"parts.{_quoted(key)}" for key in keys] + [f"stored.{_quoted(name)}" for name in chosen]
+        query = f"""
+            SELECT {", ".join(selected)}
+            FROM {_STORED} AS stored JOIN parts USING (filename)
+            ORDER BY parts.position, stored.file_row_number
+        """
+        table: pa.Table = connection.sql(query, params=params).to_arrow_table()
     return table
 
 
@@ -73,10 +76,15 @@ def union_by_pyarrow(folder: RunFolder, parts: Sequence[Part], columns: Sequence
     tables = []
     for part in parts:
         table = pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(columns) if columns else None)
+        table = table.select(_others(table.column_names, list(part.keys)))
         for place, (key, value) in enumerate(part.keys.items()):
             table = table.add_column(place, key, pa.array([value] * len(table), pa.string()))
         tables.append(table.replace_schema_metadata(None))
     return pa.concat_tables(tables, promote_options="default")
+
+
+def _others(names: Sequence[str], excluded: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in excluded]
 
 
 def _quoted(name: str) -> str:
