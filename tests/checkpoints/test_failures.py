@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scoring.batch_invariance.configurations import CONFIGURATIONS
+from tiny_models import make_bart_tokenizer, make_tokenizer
 
 from forgetmeter.checkpoints import compressing, output_folder
 from forgetmeter.checkpoints.companions import copy_companions
@@ -271,3 +273,15 @@ def test_weights_that_are_not_numbers(llama_folder: Path, tmp_path: Path) -> Non
     weights["model.norm.weight"][0] = torch.nan
     save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
     assert "gives NaN or infinite logits" in refused(tmp_path / "broken", PRUNE, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name", ["funnel as encoder", "gemma4_text as decoder", "olmo_hybrid as decoder", "prophetnet as decoder"]
+)
+def test_blocks_that_a_configuration_cannot_do_without(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "model"
+    CONFIGURATIONS[name].model().save_pretrained(source)
+    (make_bart_tokenizer() if name.startswith("funnel") else make_tokenizer()).save_pretrained(source)
+    said = refused(source, "drop_layers:overall:0.5", tmp_path / "out")
+    assert "configuration" in said
+    assert not (tmp_path / "out").exists()

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import make_bert, make_wordpiece_tokenizer
+from tiny_models import make_bert, make_tokenizer, make_wordpiece_tokenizer
+from transformers import RwkvConfig, RwkvForCausalLM
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
-from forgetmeter.models.loading import load
+from forgetmeter.models.loading import load, wrap
 
 
 def test_a_folder_loads_as_in_transformers(llama_folder: Path) -> None:
@@ -96,3 +97,15 @@ def test_a_checkpoint_without_a_head_is_refused_before_and_while_loading(tmp_pat
     for open_it in (Checkpoint.check, load):
         with pytest.raises(UserError, match=r"lacks \d weights, such as cls.* would be random; use a checkpoint"):
             open_it(checkpoint)
+
+
+def test_the_first_pass_does_not_divide_weights(tmp_path: Path) -> None:
+    """RWKV would, so that recipes saw other weights before a pass than after it."""
+    folder = tmp_path / "rwkv"
+    config = RwkvConfig(vocab_size=len(make_tokenizer()), hidden_size=32, num_hidden_layers=4, rescale_every=2)
+    RwkvForCausalLM(config).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    for model in (load(str(folder)).model, wrap(RwkvForCausalLM(config), make_tokenizer()).model):
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model(input_ids=torch.tensor([[5, 6, 7]]))
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

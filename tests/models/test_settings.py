@@ -73,6 +73,8 @@ def test_heads_that_cannot_share_are_refused(tmp_path: Path) -> None:
         ({"sliding_window": 0, "layer_types": ["full_attention"]}, 0),
         ({"sliding_window": 0, "layer_types": ["full_attention", "sliding_attention"]}, 1),
         ({"text_config": {"relative_attention_max_distance": 0}}, 1),
+        ({"routed_scaling_factor": 0.0, "topk_group": 0, "final_logit_softcapping": 0}, 3),
+        ({"routed_scaling_factor": 2.5, "topk_group": None, "final_logit_softcapping": 30}, 0),
         ({"num_attention_heads": 12, "num_key_value_heads": None}, 0),
         ({"moe_topk": 3, "n_routed_experts": 2, 0: "label"}, 1),
     ],

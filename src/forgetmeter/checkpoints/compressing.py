@@ -23,6 +23,7 @@ from forgetmeter.checkpoints.request import (
     Request,
     known_dtype,
     known_format,
+    refusing_settings,
     size_in_bytes,
 )
 from forgetmeter.checkpoints.scratch import Scratch
@@ -33,7 +34,7 @@ from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.registry import load_method
-from forgetmeter.errors import UserError, one_line, refuse
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.records.variant import Reached
@@ -162,14 +163,8 @@ def _write_streamed(request: Request, source: Source, partial: Path, small: int)
         model.config.dtype = request.dtype
     if (quantization_config := storage.quantization_config()) is not None:
         model.config.quantization_config = quantization_config
-    try:
+    with refusing_settings(request):
         model.config.save_pretrained(partial)
-    except (ValueError, TypeError, AttributeError) as error:
-        # transformers validates configurations, such as per-block settings, with several kinds of errors.
-        raise UserError(
-            f"the configuration of {request.model} cannot describe the blocks that '{request.recipe}' leaves "
-            f"({one_line(error)}); nothing was written; choose another recipe"
-        ) from error
     return reached, files
 
 

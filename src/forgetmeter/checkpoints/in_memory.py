@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from forgetmeter.checkpoints.request import Request
+from forgetmeter.checkpoints.request import Request, refusing_settings
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.surgery.installation import install
@@ -46,6 +46,8 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
     """
     model, reached = compressed_in_memory(request, source, computing_dtype(request, source))
     logging.disable_progress_bar()
+    with refusing_settings(request):
+        model.config.save_pretrained(partial)
     model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
     return reached, weight_files(partial)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
@@ -46,6 +48,23 @@ class Request:
     max_shard_bytes: int
     seed: int = 0
     check: bool | None = None
+
+
+@contextmanager
+def refusing_settings(request: Request) -> Iterator[None]:
+    """Refuse a recipe that leaves blocks which the model's configuration cannot describe.
+
+    Raises:
+        UserError: Saving the configuration failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        # transformers validates configurations, such as per-block settings, with several kinds of errors.
+        raise UserError(
+            f"the configuration of {request.model} cannot describe the blocks that '{request.recipe}' leaves "
+            f"({one_line(error)}); nothing was written; choose another recipe"
+        ) from error
 
 
 def known_format(text: str) -> Format:

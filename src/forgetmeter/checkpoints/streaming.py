@@ -116,11 +116,14 @@ class Sink:
             self.put(parameter, {matrix: weight for matrix, weight in weights.items() if matrix.parameter == parameter})
 
     def copy_untouched(self) -> None:
-        """Store all tensors that the recipe does not touch."""
+        """Store all tensors that the recipe does not touch, and count those that went with their blocks."""
         for parameter, output in self._left.items():
             tensor = self._stored.read(parameter)
             self._count(parameter, tensor)
             self._storage.copy(output, tensor, self._writer)
+        for matrix in self._stored.matrices:
+            if matrix not in self._zeros:
+                self._count(matrix.parameter, self._stored.read(matrix.parameter))
 
     def reached(self) -> Reached:
         """Return what was reached; call after all tensors are stored."""

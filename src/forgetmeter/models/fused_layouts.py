@@ -169,9 +169,8 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
 }
 # By class and, if its tensors differ, by parameter.
 _BARE_FORMS: Mapping[tuple[str, str], Form] = {
-    ("DbrxExpertGLU", "w1"): "tensor",
-    ("DbrxExpertGLU", "v1"): "tensor",
-    ("DbrxExpertGLU", "w2"): "transposed",
+    # All experts in one matrix.
+    **{("DbrxExpertGLU", name): "array" for name in ("w1", "v1", "w2")},
     **{("XLNetRelativeAttention", name): "array" for name in "qkvor"},
     ("FunnelRelMultiheadAttention", "r_kernel"): "array",
     ("InklingRelativeLogits", "proj"): "array",

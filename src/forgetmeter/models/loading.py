@@ -19,7 +19,7 @@ from forgetmeter.models.checkpoint import (
 )
 from forgetmeter.models.family import family_of, refuse_other_class
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.pretrained import without_dropout
+from forgetmeter.models.pretrained import keep_weights_in_place, without_dropout
 from forgetmeter.models.stored_weights import stored_weight_bytes
 from forgetmeter.specs.suggestion import unknown
 
@@ -59,6 +59,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     refuse_other_class(type(model), family, name)
     check_supported(model, name)
     refuse_tokens_beyond_embedding(model, tokenizer, name)
+    keep_weights_in_place(model)
     return Loaded(model.eval(), without_dropout(tokenizer), family, name)
 
 

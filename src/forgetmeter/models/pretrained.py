@@ -100,7 +100,17 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
         raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
     except Exception as error:  # libraries may raise anything for a checkpoint that they do not support
         raise UserError(f"model '{name}' cannot be loaded: {one_line(error)}") from error
+    keep_weights_in_place(model)
     return model, report
+
+
+def keep_weights_in_place(model: PreTrainedModel) -> None:
+    """Turn off RWKV's division of weights in its first pass, which protects float16 from overflow.
+
+    Recipes would otherwise see other weights before that pass than after it.
+    """
+    if not getattr(model.base_model, "layers_are_rescaled", True):
+        model.config.rescale_every = 0
 
 
 def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: ANN401

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_POSITIVE = ("attention_chunk_size", "relative_attention_max_distance", "rope_theta")
+_POSITIVE = (
+    "attention_chunk_size",
+    "attn_logit_softcapping",
+    "clip_qkv",
+    "embedding_multiplier",
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "n_group",
+    "relative_attention_max_distance",
+    "residual_multiplier",
+    "rope_theta",
+    "routed_scaling_factor",
+    "swiglu_limit",
+    "topk_group",
+)
 _NOT_NEGATIVE = ("_eps", "_epsilon")
 _WINDOWED = "sliding_attention"
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")

@@ -173,8 +173,10 @@ def _head_matrix(head: Head, model: PreTrainedModel, stack: Stack) -> Matrix:
 
 def _form(module: nn.Module, parameter: str) -> Form | None:
     """Return how a parameter stores a matrix, or one matrix per expert; ``None`` if unknown."""
+    module_name = parameter.split(".")[-2]
     if isinstance(module, nn.Linear):
-        return "linear"
+        # Mamba's mixers multiply with this weight themselves, so that no other layer can take its place.
+        return "tensor" if module_name == "dt_proj" else "linear"
     return "conv1d" if isinstance(module, Conv1D) else bare_form(module, parameter.rpartition(".")[2])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.specs.role import Block
 
 Undo = Callable[[], None]
@@ -31,13 +32,22 @@ def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
 
     Returns:
         A function that restores everything.
+
+    Raises:
+        UserError: The architecture's configuration does not allow it.
     """
     by_list: dict[str, set[int]] = {}
     for path, index in blocks:
         by_list.setdefault(path, set()).add(index)
     with ExitStack() as undoing:
         for path, dropped in by_list.items():
-            _drop(model, path, dropped, undoing)
+            try:
+                _drop(model, path, dropped, undoing)
+            except Exception as error:  # configurations refuse settings by many kinds of errors
+                raise UserError(
+                    f"drop_layers does not support models of type {model.config.model_type}: their configuration "
+                    f"cannot have these blocks only ({one_line(error)}); choose other blocks or another method"
+                ) from error
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
 
@@ -56,6 +66,8 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     for config, count in _counts(model, path, len(old)):
         _set(config, count, len(kept), undoing)
     for config in _configs(model, path):
+        if getattr(config, "per_layer_config", None):
+            raise ValueError("its per_layer_config numbers the blocks")
         for setting, value in remaining_settings(vars(config), len(old), kept).items():
             _set(config, setting, value, undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
