@@ -66,7 +66,7 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     for config, count in _counts(model, path, len(old)):
         _set(config, count, len(kept), undoing)
     for config in _configs(model, path):
-        if getattr(config, "per_layer_config", None):
+        if getattr(config, "is_heterogeneous", False):
             raise ValueError("its per_layer_config numbers the blocks")
         for setting, value in remaining_settings(vars(config), len(old), kept).items():
             _set(config, setting, value, undoing)
