@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
@@ -29,6 +29,11 @@ SCHEMA_VERSION = 1
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
 _START_ANEW = "choose another --out, or delete that run"
+_RECREATE = "delete it and run the study again, which recreates it"
+
+
+class UnwritableError(UserError):
+    """A file of a run cannot be written, as on a full disk; what was stored before is intact."""
 
 
 class RunStore:
@@ -69,7 +74,7 @@ class RunStore:
         except (OSError, ValueError) as error:
             raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
         # Another worker may have started the run since the check above.
-        if files and layout.STUDY not in files:
+        if files and layout.STUDY not in files and not _is_run_of(document, files):
             raise UserError(
                 f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "
                 f"{layout.STUDY}); choose another --out"
@@ -83,13 +88,11 @@ class RunStore:
                 ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
 
         Raises:
-            UserError: The location holds another study, a newer schema version, something unreadable, or not a run.
+            UserError: The location holds another study, a newer schema version, something unreadable, or not a run; or
+                it cannot be written to.
         """
         self.check_study(document)
-        try:
-            self.folder.create(layout.STUDY, to_json({"schema_version": SCHEMA_VERSION, **document}))
-        except OSError as error:
-            raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
+        self._create(layout.STUDY, to_json({"schema_version": SCHEMA_VERSION, **document}))
         self._check_same(self.read_study(), document)
 
     def read_study(self) -> dict[str, Any]:
@@ -115,7 +118,7 @@ class RunStore:
         if not is_consistent(study):
             raise UserError(
                 f"'{self.location}/{layout.STUDY}' was edited: its variants do not follow from its models, recipes and "
-                "evaluation; restore it, or choose another --out"
+                f"evaluation; restore it, or {_RECREATE}"
             )
         return study
 
@@ -127,10 +130,10 @@ class RunStore:
         """
         path = layout.items_path(description.name)
         content = items_parquet(description, items)
-        if self.folder.create(path, content):
+        if self._create(path, content):
             return
         if self.read_items_hash(description.name) is None:
-            self.folder.write(path, content)
+            self._write(path, content)
         self.check_items(description.name, items)
 
     def check_items(self, task: str, items: Sequence[Item]) -> None:
@@ -159,7 +162,7 @@ class RunStore:
             facts: ``seconds``, ``tokens``, ``items_hash``, aggregated ``metrics`` by name, and so on.
         """
         path = layout.outcomes_path(cell.variant.id, cell.task)
-        self.folder.write(path, outcomes_parquet(cell, outcomes, facts))
+        self._write(path, outcomes_parquet(cell, outcomes, facts))
         self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
 
     def is_done(self, cell: Cell) -> bool:
@@ -184,7 +187,7 @@ class RunStore:
             "reached": None if reached is None else reached_document(reached),
             "facts": facts,
         }
-        self.folder.write(layout.variant_path(variant.id), to_json(document))
+        self._write(layout.variant_path(variant.id), to_json(document))
 
     def write_failure(self, cell: Cell, error: str, traceback: str) -> None:
         """Store why a cell failed; the next run tries it again."""
@@ -196,11 +199,11 @@ class RunStore:
             "error": error,
             "traceback": traceback,
         }
-        self.folder.write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
+        self._write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
 
     def write_noise(self, cell: Cell, noise: Noise) -> None:
         """Store the difference between two scorings of a baseline's cell."""
-        self.folder.write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
+        self._write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
 
     def needs_noise(self, cell: Cell, *, is_wanted: bool) -> bool:
         """Return whether noise is wanted, the cell is a baseline's, and its noise is not stored yet."""
@@ -297,9 +300,25 @@ class RunStore:
             raise self._damaged(path, f"it is of '{model}' under '{recipe}', unlike in {layout.STUDY}")
 
     def _damaged(self, path: str, why: str = "truncated, or not written by forgetmeter") -> UserError:
-        return UserError(
-            f"'{self.location}/{path}' is damaged ({why}); delete it and run the study again, which recreates it"
-        )
+        return UserError(f"'{self.location}/{path}' is damaged ({why}); {_RECREATE}")
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self._named_if_unwritable(path):
+            self.folder.write(path, content)
+
+    def _create(self, path: str, content: bytes) -> bool:
+        with self._named_if_unwritable(path):
+            return self.folder.create(path, content)
+
+    @contextmanager
+    def _named_if_unwritable(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnwritableError(
+                f"'{self.location}/{path}' cannot be written ({error.strerror or one_line(error)}); once it can, "
+                "the same command continues with what is stored"
+            ) from error
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
         different = differences(stored["identity"], requested["identity"])
@@ -326,6 +345,12 @@ def _is_study(document: Mapping[str, Any]) -> bool:
         and isinstance(variants, list)
         and all(isinstance(each, dict) and _are_texts([each.get(key) for key in _VARIANT]) for each in variants)
     )
+
+
+def _is_run_of(study: Mapping[str, Any], files: Iterable[str]) -> bool:
+    """Return whether files of variants are there, all of a study's own: a run whose ``study.json`` was deleted."""
+    found = {variant for path in files if (variant := layout.variant_of(path))}
+    return bool(found) and found <= names_of(study).keys()
 
 
 def _are_texts(values: object) -> bool:

@@ -71,6 +71,8 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     """
     study, store = checked.plan.study, checked.store
     tasks = askable_tasks(checked, progress)
+    for task in tasks.values():
+        store.check_items(task.description.name, valid_items(task))
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
