@@ -38,7 +38,7 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
         yield _PlainProgress(console, pace)
         return
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[pace]}"),
         console=console,

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from forgetmeter.cli.printing import text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
@@ -22,6 +24,7 @@ from forgetmeter.study.running import check_study, check_tasks, run_checked
 from forgetmeter.visible_text import visible_line
 
 _SOME_FAILED = 1
+_UNLIMITED = 10**6
 
 
 def run_command(
@@ -96,17 +99,21 @@ def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_
 
 def _print_plan(checked: CheckedStudy) -> None:
     plan, missing = checked.plan, set(checked.missing)
-    table = Table("model", "recipe", "to do", "stored", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for heading in ("model", "recipe", "to do", "stored"):
+        table.add_column(heading, overflow="fold")
     for variant in plan.variants:
         cells = [cell for cell in plan.cells if cell.variant == variant]
         todo = [cell.task for cell in cells if cell in missing]
         stored = [cell.task for cell in cells if cell not in missing]
-        table.add_row(str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
-    console = Console()
+        row = (str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
+        table.add_row(*map(Text, row))
+    console = Console(width=text_width(piped=_UNLIMITED))
     console.print(table)
     console.print(
         f"{len(plan.cells)} cells, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 

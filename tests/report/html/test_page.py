@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
@@ -14,6 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.json_text import to_json
 from forgetmeter.report.figures import theme
 from forgetmeter.report.html import page as page_module
+from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
@@ -47,6 +49,12 @@ def page_of(location: str) -> str:
 @pytest.fixture
 def page(tmp_path) -> str:
     return page_of(write_hostile_run(str(tmp_path / "run"), ALL, failed={}))
+
+
+def test_the_command_for_what_is_left_out_can_be_copied(tmp_path, monkeypatch):
+    monkeypatch.setattr("forgetmeter.report.written_report.ledger_data", partial(ledger_data, most_entries=1))
+    page = page_of(write_hostile_run(str(tmp_path / "my run"), ALL, failed={}))
+    assert f"forgetmeter forgotten '{tmp_path}/my run' --recipe" in html.unescape(page)
 
 
 def test_the_first_screen_has_the_answer_and_one_chart(page):

@@ -109,6 +109,7 @@ METHOD = DropLayers(
         summary="Removes the given fraction of blocks: the last ones, or those that change their input least.",
         reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
         level="fraction",
+        phrase="{percent} of blocks dropped by {by=position}",
         kind="blocks",
         pools=Pools("blocks", _pool_sizes),
         options={

@@ -50,6 +50,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of each matrix's weights, chosen at random from the study's seed.",
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
+        phrase="{percent} pruned at random",
         pools=WEIGHTS_OF_EACH,
     ),
     rank,

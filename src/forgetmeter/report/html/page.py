@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -70,6 +71,7 @@ def render_page(content: PageContent) -> str:
         "probability": probability,
         "words": partial(recipe_in_words, methods=content.summary.methods),
         "effect": effect_text,
+        "quoted": shlex.quote,
     }
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
