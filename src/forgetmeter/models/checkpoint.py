@@ -28,6 +28,7 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
+from forgetmeter.models.torch_compression import torch_compression
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
@@ -193,10 +194,10 @@ def check_supported(model: PreTrainedModel, name: str) -> None:
     """Check that a model has weight matrices that recipes can compress.
 
     Raises:
-        UserError: It has none in attention, or none in feed-forward layers.
+        UserError: It has none in attention, or none in feed-forward layers, and not because torch has compressed them.
     """
     found = {matrix.role.component for matrix in weight_map(model)}
     lacking = [component for component in _NEEDED if component not in found]
-    if lacking and "unknown" not in found:
+    if lacking and "unknown" not in found and torch_compression(model) is None:
         roles = " and ".join(lacking).replace("_", "-")
         raise UserError(f"model '{name}' ({type(model).__name__}) has no weight matrices that are {roles}")
