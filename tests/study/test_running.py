@@ -33,6 +33,7 @@ from forgetmeter.results.results import open_run
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.specs.scope import Scope
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import check_study, reader, run
 
@@ -284,6 +285,29 @@ def test_a_copied_cell_and_a_record_of_another_variant_are_made_again(study: dic
     assert run(study).computed == 2
     assert outcomes(study["output"]) == before
     assert run(study).computed == 0
+
+
+def judged_unless_second(judge: Any) -> Any:
+    return lambda task, scores: judge(task, scores if task.description.name == "made_up" else scores[1:])
+
+
+def test_a_run_whose_regex_is_percent_encoded_is_recognized(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = r"l1_unstructured:regex(layers\.(0|1)\.self):0.5"
+    study |= {"recipes": [recipe, "l1_unstructured:head:0.9"]}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Scope, "__str__", lambda scope: scope.identity)
+        # The text of a failed cell is read, too.
+        earlier.setattr(MadeUpTask, "judge", judged_unless_second(MadeUpTask.judge))
+        assert len(run(study).failures) == 3
+    assert "%5C.%280%7C1%29" in Path(study["output"], "study.json").read_text()
+    assert [failure.recipe for failure in RunStore(study["output"]).failures()].count(recipe) == 1
+    assert run(study).computed == 3
+    assert run(study).computed == 0
+    found = open_run(study["output"])
+    assert recipe in {cell.recipe for cell in found.summary.cells}
+    assert len(found.forgotten(recipe))
 
 
 def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from forgetmeter.cli.commands import later
 from forgetmeter.cli.printing import text_width
 from forgetmeter.cli.progress import StageLines, progress_on
-from forgetmeter.cli.run_command import split
+from forgetmeter.cli.run_command import split, split_recipes
 from forgetmeter.specs.budget import parse_budget
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def advise_command(
         model=model,
         tasks=tuple(split(tasks)),
         budget=parse_budget(max_bytes),
-        recipes=None if recipes is None else tuple(split(recipes)),
+        recipes=None if recipes is None else tuple(split_recipes(recipes)),
         options={key: value for key, value in options.items() if value is not None},
         output=out,
         data=data,

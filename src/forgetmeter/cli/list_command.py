@@ -66,7 +66,9 @@ def list_scopes(
         print_scopes_of(model, sys.stdout)
         return
     typer.echo("\n".join(SELECTORS))
-    typer.echo("narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; in YAML also {regex: PATTERN}")
+    typer.echo(
+        "narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; by parameter names: regex(PATTERN), in YAML also {regex: PATTERN}"
+    )
 
 
 @list_app.command("tasks")

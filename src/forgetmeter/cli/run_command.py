@@ -19,6 +19,7 @@ from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
+from forgetmeter.specs.scope import split_at
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 from forgetmeter.visible_text import visible_line
@@ -65,7 +66,7 @@ def run_command(
     options = {
         "models": model,
         "tasks": None if tasks is None else split(tasks),
-        "recipes": None if recipes is None else split(recipes),
+        "recipes": None if recipes is None else split_recipes(recipes),
         "output": out,
         "evaluation.limit": limit,
         "evaluation.dtype": dtype,
@@ -140,6 +141,11 @@ def conclude(finished: Finished) -> None:
     if finished.failures:
         typer.echo("the same command retries failed cells", err=True)
         raise typer.Exit(_SOME_FAILED)
+
+
+def split_recipes(text: str) -> list[str]:
+    """Split an option's value at commas outside the parentheses of ``regex(PATTERN)``."""
+    return [part.strip() for part in split_at(text, ",")]
 
 
 def split(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.items_table import ITEMS_SCHEMA, stored_ids
 from forgetmeter.runs.metadata import UNREADABLE, read_facts
 from forgetmeter.runs.outcomes_table import OUTCOMES_SCHEMA
+from forgetmeter.specs.recipe import canonical
 
 CELL = ("variant", "model", "recipe", "task")
 
@@ -33,6 +34,7 @@ class IntactFiles:
         facts = self._facts(path, OUTCOMES_SCHEMA, CELL)
         if facts is None:
             return None
+        facts["recipe"] = canonical(facts["recipe"])
         variant, model, recipe, task = (facts[key] for key in CELL)
         is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
         return facts if is_its and self._are_of_items(path, facts) else None

@@ -22,7 +22,7 @@ from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
-from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.specs.recipe import BASELINE, canonical
 
 SCHEMA_VERSION = 1
 
@@ -120,7 +120,7 @@ class RunStore:
                 f"'{self.location}/{layout.STUDY}' was edited: its variants do not follow from its models, recipes and "
                 f"evaluation; restore it, or {_RECREATE}"
             )
-        return study
+        return _with_canonical_recipes(study)
 
     def write_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
         """Store a task's items, or check that the same items are already stored.
@@ -234,6 +234,7 @@ class RunStore:
             cell = layout.failed_cell(path)
             if cell and self._intact.outcomes_facts(layout.outcomes_path(*cell), names) is None:
                 stored = self._read_json(path, keys=_FAILURE)
+                stored["recipe"] = canonical(stored["recipe"])
                 failure = Failure(*(str(stored[key]) for key in _FAILURE))
                 if not is_at(path, layout.failure_path, failure.variant, failure.task):
                     raise self._damaged(path)
@@ -253,7 +254,7 @@ class RunStore:
         read = read_reached(reached)
         if (reached is not None and read is None) or not isinstance(facts, dict):
             raise self._damaged(path)
-        variant, model, recipe = (str(document[key]) for key in _VARIANT)
+        variant, model, recipe = document["id"], document["model"], canonical(document["recipe"])
         if not is_at(path, layout.variant_path, variant):
             raise self._damaged(path)
         self._check_named(path, names, variant, model, recipe)
@@ -345,6 +346,16 @@ def _is_study(document: Mapping[str, Any]) -> bool:
         and isinstance(variants, list)
         and all(isinstance(each, dict) and _are_texts([each.get(key) for key in _VARIANT]) for each in variants)
     )
+
+
+def _with_canonical_recipes(study: dict[str, Any]) -> dict[str, Any]:
+    """Return a study in whose texts of recipes no regular expression is percent-encoded, as in earlier versions."""
+    identity, variants = study["identity"], study.get("variants")
+    if "recipes" in identity:
+        study["identity"] = {**identity, "recipes": list(map(canonical, identity["recipes"]))}
+    if variants is not None:
+        study["variants"] = [{**each, "recipe": canonical(each["recipe"])} for each in variants]
+    return study
 
 
 def _is_run_of(study: Mapping[str, Any], files: Iterable[str]) -> bool:

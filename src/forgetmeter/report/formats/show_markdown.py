@@ -41,8 +41,8 @@ def _line(first: str, cells: Sequence[str]) -> str:
 
 
 def _code(recipe: str) -> str:
-    # Recipes contain neither backticks nor bars: special characters of a regex are percent-encoded.
-    return f"`{recipe}`"
+    # Recipes contain no backticks; a bar ends a cell, in code too.
+    return "`" + recipe.replace("|", r"\|") + "`"
 
 
 def escaped(text: str) -> str:
