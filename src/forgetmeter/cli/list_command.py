@@ -67,7 +67,8 @@ def list_scopes(
         return
     typer.echo("\n".join(SELECTORS))
     typer.echo(
-        "narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; by parameter names: regex(PATTERN), in YAML also {regex: PATTERN}"
+        "narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; by parameter names: regex(PATTERN), "
+        "in YAML also {regex: PATTERN}"
     )
 
 

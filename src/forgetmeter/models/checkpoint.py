@@ -30,6 +30,7 @@ from forgetmeter.models.stored_weights import (
 )
 from forgetmeter.models.torch_compression import torch_compression
 from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.wrapper_names import refuse_wrapper_names
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
@@ -129,6 +130,7 @@ class Checkpoint:
             UserError: It is damaged, or its weights do not match its configuration.
         """
         kind = auto_class(self.family)
+        refuse_wrapper_names((header.name for header in self.headers), self.name)
         refuse_misread_weights(self.headers, self.quantization, self.name)
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         _refuse_other_shapes(report["mismatched_keys"], self.name)
