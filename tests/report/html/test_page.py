@@ -107,6 +107,15 @@ def test_the_style_sheet_knows_every_colour_of_the_charts():
     assert not [colour for colour in colours if f'="{colour}"]' not in style]
 
 
+def test_a_baseline_alone_is_named_as_the_reason_that_nothing_is_compared(tmp_path):
+    text = " ".join(
+        Tags(page_of(write_hostile_run(str(tmp_path / "run"), {"baseline": KNOWN}, failed={}))).text.split()
+    )
+    for beginning in ("Nothing to draw", "Nothing to break down", "Nothing to list"):
+        assert f"{beginning}: the run has no outcomes of a recipe besides the baseline." in text
+    assert "without relations" not in text
+
+
 def test_an_unfinished_run_lists_what_is_missing(tmp_path):
     page = page_of(write_hostile_run(str(tmp_path / "run"), {"baseline": KNOWN, HALF: KNOWN}))
     assert "Not finished: 2 of 4 cells are done" in page

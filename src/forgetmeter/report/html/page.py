@@ -30,6 +30,7 @@ from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
+from forgetmeter.specs.recipe import BASELINE
 
 _PACKAGE = "forgetmeter.report.html"
 
@@ -89,6 +90,7 @@ def render_page(content: PageContent) -> str:
         hero=hero,
         level=_without(content.figures.level, hero),
         figures=content.figures,
+        uncompared=_uncompared(content.summary),
         findings=content.findings,
         verdicts=VERDICTS,
         ledger=content.ledger,
@@ -123,6 +125,15 @@ def _hero(content: PageContent) -> tuple[TaskFigures, ...]:
         return ()
     first = {figure.model: figure for figure in reversed(groups[0].figures)}
     return (TaskFigures(groups[0].task, tuple(figure for figure in groups[0].figures if figure in first.values())),)
+
+
+def _uncompared(summary: Summary) -> str:
+    """Return why no recipe is compared with a baseline; empty if one is."""
+    if any(cell.retained is not None for cell in summary.cells if cell.recipe != BASELINE):
+        return ""
+    if all(cell.recipe == BASELINE for cell in summary.cells):
+        return "the run has no outcomes of a recipe besides the baseline"
+    return "no recipe can be compared with a baseline that knows something"
 
 
 def _without(groups: Sequence[TaskFigures], shown: Sequence[TaskFigures]) -> list[TaskFigures]:
