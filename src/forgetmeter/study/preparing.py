@@ -21,6 +21,7 @@ from forgetmeter.scoring.asked import unaskable
 from forgetmeter.scoring.company.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
+from forgetmeter.study.amount import tokens_to_read
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
 
 
@@ -77,6 +78,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
         store.write_items(task.description, valid_items(task))
+    progress.amount(tokens_to_read(checked, tasks))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 

@@ -44,8 +44,8 @@ def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int
     """
     model = loaded.model
     if model.device.type == "meta":
-        # Without weights, batches are only counted.
-        return Sharing(), Sharing()
+        # Without weights, tokens are only counted, as for a model that can share everything.
+        return Sharing(min(LONGEST_ROW, longest) if loaded.family == "decoder" else 0), Sharing()
     if model not in _known:
         with torch.inference_mode(), _activations_not_quantized(model):
             trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
