@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
 from forgetmeter.records.cell import Cell
-from forgetmeter.report.words.numbers import count
 from forgetmeter.study.checked_study import CheckedStudy
 
 _PLAIN_EVERY = 15.0
@@ -46,7 +45,7 @@ def amount_in_words(tokens: Mapping[Cell, int]) -> str:
 
 
 def _about(number: float) -> str:
-    return count(round(float(f"{number:.2g}")))
+    return f"{round(float(f'{number:.2g}')):,}"
 
 
 @contextmanager
