@@ -173,6 +173,19 @@ def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path, options: tuple[str, 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_plan_in_a_pipe_shows_names_whole(tmp_path: Path) -> None:
+    recipe = (
+        "l1_unstructured:decoder/layers[0-1]/attention.query:0.55:pool=matrix+round_to_nearest:overall:4:group_size=32"
+    )
+    out = str(tmp_path / "[red]of mine")
+    request = ["run", "--model", "standard:decoder", "--tasks", "facts:templates=0", "--recipes", recipe, "--out", out]
+    planned = forgetmeter(*request, "--limit", "1", "--dry-run")
+    plan = planned.stdout
+    assert "tokens to read; per variant" in planned.stderr
+    assert any(line.split()[:2] == ["standard:decoder", recipe] for line in plan.splitlines())
+    assert plan.rstrip().endswith(f"into {out}")
+
+
 @pytest.mark.data
 def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "run")

@@ -74,6 +74,23 @@ def test_a_cell_that_is_not_scored_gives_no_rate_and_no_estimate(clock: Clock) -
     ]
 
 
+def test_the_amount_is_given_first_and_the_time_left_counts_tokens(clock: Clock) -> None:
+    short, long = CELL, Cell(CELL.variant, "bear")
+    tokens = {short: 1_234, long: 11_106}
+    stream = io.StringIO()
+    with progress_on(
+        stream, SimpleNamespace(plan=SimpleNamespace(cells=(short, long)), missing=(short, long))
+    ) as listener:
+        listener.amount(tokens)
+        listener.cell_started(short, items=10)
+        clock.now += 10
+        listener.cell_finished(short, seconds=10.0)
+    assert stream.getvalue().splitlines() == [
+        "about 12,000 tokens to read; per variant 1,200 on piqa, 11,000 on bear",
+        f"{RECIPE} on piqa: 10 items in 10.0 s (1.0 items/s); 1/2 cells, 1:30 left",
+    ]
+
+
 def test_hours_are_shown_where_there_are_any(clock: Clock) -> None:
     stream = io.StringIO()
     with progress_on(stream, PROSPECT) as listener:

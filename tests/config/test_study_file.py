@@ -70,7 +70,7 @@ def test_every_form_of_a_study(tmp_path: Path) -> None:
         "l1_unstructured:attention:0.3",
         "l1_unstructured:head:0.1",
         "l1_unstructured:head:0.3",
-        r"l1_unstructured:regex(layers%5C.0%5C.):0.5:pool=matrix",
+        r"l1_unstructured:regex(layers\.0\.):0.5:pool=matrix",
         "dynamic_int8:overall+l1_unstructured:overall:0.2",
     ]
     assert (study.evaluation.limit, study.evaluation.dtype, study.evaluation.batch_tokens) == (

@@ -16,13 +16,16 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, dequantize
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tiny_models import make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
-from forgetmeter.models.gguf_conversion import check_whole
+from forgetmeter.models.gguf_conversion import check_whole, converted
 from forgetmeter.models.loading import load
+from forgetmeter.models.location import locate
+from forgetmeter.specs.model_reference import parse_model_reference
 
 
 def write_gguf(path: Path) -> None:
@@ -260,6 +263,22 @@ def test_a_truncated_file_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match="truncated or damaged"):
         load(str(path))
     assert not (tmp_path / "cache" / "models").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("forgetmeter.models.gguf_conversion.check_whole", lambda _: None)
+    monkeypatch.setattr("forgetmeter.models.gguf_conversion._convert", full)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="the cache folder is not writable .*No space left on device"):
+        converted(locate(parse_model_reference(str(path))))
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
 
 
 @pytest.mark.data

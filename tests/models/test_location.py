@@ -61,6 +61,22 @@ def test_missing_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         locate(parse_model_reference("no-such-org/no-such-model"))
 
 
+@pytest.mark.parametrize("text", ["models/gpt2", "models/gpt2/", "gpt2-here", "a b"])
+def test_a_folder_named_without_its_dot_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    Path(text).mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"write \./{text.rstrip('/')}, if you mean the folder of that name$"):
+        locate(parse_model_reference(text))
+
+
+def test_a_part_of_a_split_gguf_is_named(tmp_path: Path) -> None:
+    part = tmp_path / "model-q8-00001-of-00003.gguf"
+    part.write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="is part 1 of 3 of a split GGUF; merge the parts"):
+        locate(parse_model_reference(str(part)))
+
+
 def test_a_file_that_is_not_a_gguf(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"something else")
     with pytest.raises(UserError, match="not a GGUF file"):

@@ -304,7 +304,7 @@ def test_an_adapter_is_recognized(llama_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "peft_type": "LORA"}')
-    with pytest.raises(UserError, match="contains an adapter for 'org/base'; merge it into that model first"):
+    with pytest.raises(UserError, match="contains an adapter for 'org/base', not a model; name 'org/base', or merge"):
         load(str(folder))
     shutil.copytree(llama_folder, folder, dirs_exist_ok=True)
     with pytest.raises(UserError, match="contains an adapter for 'org/base'"):

@@ -16,7 +16,9 @@ from made_up_task import MadeUpTask, plug_in
 
 from forgetmeter.report.formats.rendering import render
 from forgetmeter.report.measured_tables import measured_tables
+from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.tables import tables
+from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
 from forgetmeter.results.summary import Summary
 from forgetmeter.study.running import run
@@ -69,6 +71,16 @@ def test_show_has_its_perplexity_in_place_of_accuracy(measured: Summary, text: P
     assert [each.name for each in tables(measured)] == ["Variants", "made_up", f"perplexity:file={text}"]
     for kind in ("table", "markdown", "latex"):
         assert "word ppl" in render(measured, kind)
+
+
+def test_the_report_draws_what_is_retained_beside_perplexity(measured: Summary, tmp_path: Path) -> None:
+    location = str(tmp_path / "run")
+    (group,) = run_figures(open_run(location).run, measured, ()).perplexity
+    (figure,) = group.figures
+    assert group.task == "made_up"
+    assert len(figure.table.rows) == len(RECIPES) - 1
+    page = make_report(open_run(location))["report.html"].decode()
+    assert "<h3>Beside perplexity</h3>" in page
 
 
 def test_csv_and_json_have_it_too(measured: Summary, text: Path) -> None:

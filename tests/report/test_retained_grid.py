@@ -6,6 +6,7 @@ from forgetmeter.report.retained_grid import grid_text, retained_grids
 from forgetmeter.report.words.recipe_words import treatment
 from forgetmeter.specs.method_facts import EARLIER
 from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.statistics.paired import Estimate
 
 
 def test_treatments_in_words():
@@ -18,7 +19,7 @@ def test_treatments_in_words():
     def said(recipe):
         return treatment(parse_recipe(recipe), EARLIER)
 
-    assert said("l1_unstructured:overall:0.25:pool=matrix") == "l1_unstructured 0.25 pool=matrix"
+    assert said("l1_unstructured:overall:0.25:pool=matrix") == "25% pruned (pool matrix)"
 
 
 def test_a_grid_shows_what_is_retained_by_treatment_and_scope(summary):
@@ -32,9 +33,19 @@ def test_a_grid_shows_what_is_retained_by_treatment_and_scope(summary):
         "10% pruned",
         "30% pruned",
         "8-bit",
-        "round_to_nearest 4 group_size=64",
+        "rounded to 4 bits (group size 64)",
         "40% pruned, then 8-bit",
     )
+
+
+def test_recipes_of_the_same_words_are_rows_of_their_own(summary):
+    (cell, *_) = [each for each in summary.cells if each.recipe == "dynamic_int8:overall" and each.task == "piqa"]
+    other = replace(cell, recipe="dynamic_int8:overall:granularity=per_channel", retained=Estimate(0.5, 0.4, 0.6))
+    recorded = {"kind": "quantizes", "phrase": "8-bit", "unsaid": ["granularity"]}
+    study = {**summary.study, "methods": {"dynamic_int8": recorded}}
+    grid = retained_grids(replace(summary, study=study, cells=(*summary.cells, other)))[0]
+    shown = [row for name, row in zip(grid.treatments, grid.retained, strict=True) if name == "8-bit"]
+    assert shown == [(None, None, 0.912), (None, None, 0.5)]
 
 
 def test_a_grid_as_text_is_aligned(summary):

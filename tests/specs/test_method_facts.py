@@ -17,10 +17,14 @@ QUARTER = "squares:overall:0.25"
     ("facts", "step", "words"),
     [
         (MethodFacts(), QUARTER, "squares 0.25"),
+        (MethodFacts(), "least_squares:overall:4:in_pairs=true:by=row_sum", "least squares 4 (by row sum, in pairs)"),
         (MethodFacts(phrase="{percent} of squares gone"), QUARTER, "25% of squares gone"),
         (MethodFacts(phrase="{level}-bit"), "squares:overall:4", "4-bit"),
-        (MethodFacts(phrase="{percent} gone"), "squares:overall:1", "squares 1"),
-        (MethodFacts(phrase="{percent} gone"), f"{QUARTER}:by=sum", "squares 0.25 by=sum"),
+        (MethodFacts(phrase="{percent} gone"), "squares:overall:1", "100% gone"),
+        (MethodFacts(phrase="{percent} gone"), "squares:overall:0.125", "12.5% gone"),
+        (MethodFacts(phrase="{percent} gone"), f"{QUARTER}:by=sum", "25% gone (by sum)"),
+        (MethodFacts(phrase="{percent} gone by {by=place}"), QUARTER, "25% gone by place"),
+        (MethodFacts(phrase="{percent} gone by {by=place}"), f"{QUARTER}:by=sum", "25% gone by sum"),
         (MethodFacts(phrase="{percent} gone", unsaid=("by",)), f"{QUARTER}:by=sum", "25% gone"),
         (MethodFacts(phrase="{level.__class__}"), QUARTER, "{level.__class__}"),
     ],
@@ -33,6 +37,12 @@ def test_recorded_facts_are_read_back() -> None:
     facts = MethodFacts("structured", "{percent} of rows", ("dim",), "l1_unstructured")
     study = {"methods": {"rows": {**asdict(facts), "unsaid": ["dim"]}}}
     assert recorded_methods(study) == {**EARLIER, "rows": facts}
+
+
+def test_a_built_in_method_recorded_without_a_phrase_is_called_by_todays() -> None:
+    recorded = {"methods": {"svd": {"kind": "low_rank", "phrase": ""}, "n_m": {"phrase": "sparse"}}}
+    found = recorded_methods(recorded)
+    assert (found["svd"].phrase, found["n_m"].phrase) == (EARLIER["svd"].phrase, "sparse")
 
 
 def test_facts_of_other_versions_count_as_unknown() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.recipe import Recipe, make_step, parse_recipe
+from forgetmeter.specs.recipe import Recipe, canonical, make_step, parse_recipe
 from forgetmeter.specs.scope import SELECTORS, Scope, regex_scope
 
 layers = st.none() | st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: (min(pair), max(pair)))
@@ -17,7 +17,8 @@ named_scopes = st.builds(
     stack=st.sampled_from([None, "encoder", "decoder"]),
     layers=layers,
 )
-regex_scopes = st.sampled_from([r"layers\.[0-3]\.", "a+b", "q_proj|k_proj", "(x:y,z)", "50%", "é"]).map(regex_scope)
+patterns = [r"layers\.[0-3]\.", "a+b", "q_proj|k_proj", "(x:y,z)", "50%", "%41", "[(]", r"\(", "a b`", "é"]
+regex_scopes = st.sampled_from(patterns).map(regex_scope)
 values = st.booleans() | st.integers(-99, 99) | st.floats(-1e30, 1e30) | st.sampled_from(["matrix", "global", "cosine"])
 steps = st.builds(
     make_step,
@@ -60,6 +61,7 @@ def test_examples_of_the_design() -> None:
         ("L1:overall:0.5", "not a valid method name"),
         ("l1_unstructured:overall:1e999", "not finite"),
         ("l1_unstructured:layers[5-2]/overall:0.5", "ends before it starts"),
+        ("l1_unstructured:regex(layers.(0):0.5", "parentheses do not match"),
         ("l1_unstructured:layers[a]/overall:0.5", "unknown scope"),
     ],
 )
@@ -72,3 +74,22 @@ def test_parse_errors_give_a_reason(text: str, says: str) -> None:
 def test_option_values_that_would_not_round_trip_are_refused(value: str) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         make_step(method="some", scope=Scope("overall"), options=[("key", value)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"l1_unstructured:regex(layers\.(0|1)\.):0.5",
+        r"l1_unstructured:layers[0-1]/regex((q|k)_proj\.weight$):0.5:pool=matrix+dynamic_int8:regex(a+b{1,3}:\()",
+    ],
+)
+def test_a_regex_is_printed_as_typed_and_percent_encoded_in_ids(text: str) -> None:
+    recipe = parse_recipe(text)
+    assert str(recipe) == text
+    assert parse_recipe(recipe.identity) == recipe
+    assert not set("|\\(){}") & set(recipe.identity.replace("regex(", "").replace(")", ""))
+    assert canonical(recipe.identity) == text
+
+
+def test_a_text_that_is_no_recipe_is_canonical() -> None:
+    assert canonical("what a plug-in writes") == "what a plug-in writes"

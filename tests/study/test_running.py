@@ -6,6 +6,7 @@ Covers ``executors.calibration``, ``executors.executor``, ``executors.local``, `
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -30,8 +31,10 @@ from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.specs.scope import Scope
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import check_study, reader, run
 
@@ -199,7 +202,7 @@ def test_a_failed_cell_with_a_broken_file_is_not_done(study: dict[str, Any], mon
     assert len(run(study).failures) == 1
 
 
-@pytest.mark.parametrize("lost", ["variants/*/variant.json", "items/*.parquet"])
+@pytest.mark.parametrize("lost", ["variants/*/variant.json", "items/*.parquet", "study.json"])
 def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     run(study)
     before = outcomes(study["output"])
@@ -210,6 +213,40 @@ def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     assert not progress.finished
     assert outcomes(study["output"]) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times, "nothing needs to be asked again"
+
+
+def test_a_run_without_its_study_is_continued_by_the_same_study_only(study: dict[str, Any]) -> None:
+    run(study | {"evaluation.limit": 3})
+    Path(study["output"], "study.json").unlink()
+    before = outcomes(study["output"])
+    for change, says in (
+        ({"evaluation.limit": 2}, "the data of task 'made_up' changed"),
+        ({"recipes": RECIPES[:1]}, "is not empty and not a run"),
+    ):
+        with pytest.raises(UserError, match=says):
+            run(study | {"evaluation.limit": 3} | change)
+        assert not Path(study["output"], "study.json").exists()
+    assert outcomes(study["output"]) == before
+
+
+@pytest.mark.parametrize("suffix", ["variant.json", "made_up.parquet"])
+def test_a_full_disk_ends_the_run_in_one_line_and_the_next_continues(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    progress, write = Remembering(), RunFolder.write
+
+    def full_after_two(folder: RunFolder, path: str, content: bytes) -> None:
+        if len(progress.finished) >= 2 and path.endswith((suffix, ".failed.json")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(folder, path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write", full_after_two)
+        with pytest.raises(UserError, match=rf"{suffix}' cannot be written \(No space left on device\); once it can"):
+            run(study, progress=progress)
+    assert (len(progress.finished), progress.failed) == (2, [])
+    finished = run(study)
+    assert (finished.computed, finished.failures) == (6, ())
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
@@ -255,6 +292,29 @@ def test_a_copied_cell_and_a_record_of_another_variant_are_made_again(study: dic
     assert run(study).computed == 2
     assert outcomes(study["output"]) == before
     assert run(study).computed == 0
+
+
+def judged_unless_second(judge: Any) -> Any:
+    return lambda task, scores: judge(task, scores if task.description.name == "made_up" else scores[1:])
+
+
+def test_a_run_whose_regex_is_percent_encoded_is_recognized(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = r"l1_unstructured:regex(layers\.(0|1)\.self):0.5"
+    study |= {"recipes": [recipe, "l1_unstructured:head:0.9"]}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Scope, "__str__", lambda scope: scope.identity)
+        # The text of a failed cell is read, too.
+        earlier.setattr(MadeUpTask, "judge", judged_unless_second(MadeUpTask.judge))
+        assert len(run(study).failures) == 3
+    assert "%5C.%280%7C1%29" in Path(study["output"], "study.json").read_text()
+    assert [failure.recipe for failure in RunStore(study["output"]).failures()].count(recipe) == 1
+    assert run(study).computed == 3
+    assert run(study).computed == 0
+    found = open_run(study["output"])
+    assert recipe in {cell.recipe for cell in found.summary.cells}
+    assert len(found.forgotten(recipe))
 
 
 def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:

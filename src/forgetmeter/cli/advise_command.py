@@ -11,7 +11,7 @@ import typer
 from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.cli.progress import StageLines, progress_on
-from forgetmeter.cli.run_command import split
+from forgetmeter.cli.run_command import split, split_recipes
 from forgetmeter.specs.budget import parse_budget
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def advise_command(
         model=model,
         tasks=tuple(split(tasks)),
         budget=parse_budget(max_bytes),
-        recipes=None if recipes is None else tuple(split(recipes)),
+        recipes=None if recipes is None else tuple(split_recipes(recipes)),
         options={key: value for key, value in options.items() if value is not None},
         output=out,
         data=data,

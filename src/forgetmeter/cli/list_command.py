@@ -11,6 +11,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from forgetmeter.cli.printing import text_width
 from forgetmeter.errors import UserError
@@ -71,7 +72,10 @@ def list_scopes(
         print_scopes_of(model, sys.stdout)
         return
     typer.echo("\n".join(SELECTORS))
-    typer.echo("narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; in YAML also {regex: PATTERN}")
+    typer.echo(
+        "narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; by parameter names: regex(PATTERN), "
+        "in YAML also {regex: PATTERN}"
+    )
 
 
 @list_app.command("tasks")
@@ -116,7 +120,7 @@ def list_relations(
 
         relations = relations_for_model(relations, loaded.items, model)
     console = Console(width=text_width(piped=_PIPED_WIDTH))
-    console.print(f"{loaded.description.name}: {loaded.description.source}", highlight=False, style="bold")
+    console.print(Text(f"{loaded.description.name}: {loaded.description.source}", "bold"))
     console.print(relations_table(relations))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from statistics import mean
 from typing import TextIO
 
 from rich.console import Console
@@ -30,6 +31,24 @@ class StageLines(Listener):
         self._stream.write(f"{visible_line(text)}\n")
         self._stream.flush()
 
+    def amount(self, tokens: Mapping[Cell, int]) -> None:
+        """Print the amount."""
+        if tokens:
+            self.stage(amount_in_words(tokens))
+
+
+def amount_in_words(tokens: Mapping[Cell, int]) -> str:
+    """Return about how many tokens cells read: in total, and per variant on each task."""
+    by_task: dict[str, list[int]] = {}
+    for cell, number in tokens.items():
+        by_task.setdefault(cell.task, []).append(number)
+    each = ", ".join(f"{_about(mean(some))} on {task}" for task, some in by_task.items())
+    return f"about {_about(sum(tokens.values()))} tokens to read; per variant {each}"
+
+
+def _about(number: float) -> str:
+    return f"{round(float(f'{number:.2g}')):,}"
+
 
 @contextmanager
 def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
@@ -40,7 +59,7 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
         yield _PlainProgress(console, pace)
         return
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[pace]}"),
         console=console,
@@ -49,22 +68,32 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
 
 
 class _Pace:
+    """How much is done and left: cells count by the tokens they read, or all alike if those are unknown."""
+
     def __init__(self, *, total: int, done: int) -> None:
         self.total, self.done, self.items = total, done, 0
-        self._start_done = done
-        self._cell_start = self._begin = time.monotonic()
         self.share = 0.0
+        self._to_do = total - done
+        self._tokens: Mapping[Cell, int] = {}
+        self._work = self._current = 0.0
+        self._cell_start = self._begin = time.monotonic()
 
-    def start_cell(self, items: int) -> None:
+    def expect(self, tokens: Mapping[Cell, int]) -> None:
+        if len(tokens) == self._to_do:
+            self._tokens = tokens
+
+    def start_cell(self, cell: Cell, items: int) -> None:
         self.items, self.share, self._cell_start = items, 0.0, time.monotonic()
+        self._current = self._tokens.get(cell, 1)
 
-    def finish_cell(self) -> None:
-        self.done, self.share = self.done + 1, 0.0
+    def finish_cell(self, cell: Cell) -> None:
+        self.done, self.share, self._current = self.done + 1, 0.0, 0.0
+        self._work += self._tokens.get(cell, 1)
 
-    def keep_cell(self) -> None:
+    def keep_cell(self, cell: Cell) -> None:
         """Count a cell that took no scoring, so that it does not shorten the estimate."""
-        self._start_done += 1
-        self.finish_cell()
+        self.done, self._to_do = self.done + 1, self._to_do - 1
+        self._tokens = {each: tokens for each, tokens in self._tokens.items() if each != cell}
 
     @property
     def overall(self) -> float:
@@ -73,12 +102,12 @@ class _Pace:
     def describe(self) -> str:
         elapsed = time.monotonic() - self._cell_start
         rate = f"{self.items * self.share / elapsed:.1f} items/s" if self.share and elapsed else "… items/s"
-        fresh = self.done + self.share - self._start_done
-        left = "…"
-        if fresh > 0:
-            seconds = (time.monotonic() - self._begin) / fresh * (self.total - self.done - self.share)
-            left = _duration(seconds)
-        return f"{self.done}/{self.total} cells, {rate}, {left} left"
+        return f"{self.done}/{self.total} cells, {rate}, {self.left()} left"
+
+    def left(self) -> str:
+        work = self._work + self.share * self._current
+        whole = sum(self._tokens.values()) or self._to_do
+        return _duration((time.monotonic() - self._begin) / work * (whole - work)) if work else "…"
 
 
 def _duration(seconds: float) -> str:
@@ -94,8 +123,13 @@ class _LiveProgress(Listener):
     def stage(self, text: str) -> None:
         self._update(text)
 
+    def amount(self, tokens: Mapping[Cell, int]) -> None:
+        self._pace.expect(tokens)
+        if tokens:
+            self._live.console.print(amount_in_words(tokens), markup=False)
+
     def cell_started(self, cell: Cell, *, items: int) -> None:
-        self._pace.start_cell(items)
+        self._pace.start_cell(cell, items)
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
@@ -103,15 +137,15 @@ class _LiveProgress(Listener):
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:  # noqa: ARG002
-        self._pace.finish_cell()
+        self._pace.finish_cell(cell)
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_kept(self, cell: Cell) -> None:
-        self._pace.keep_cell()
+        self._pace.keep_cell(cell)
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
-        self._pace.finish_cell()
+        self._pace.finish_cell(cell)
         text = visible_line(f"failed: {cell.variant.recipe} on {cell.task}: {error}")
         self._live.console.print(text, style="red", markup=False)
 
@@ -128,8 +162,13 @@ class _PlainProgress(Listener):
     def stage(self, text: str) -> None:
         self._say(text)
 
-    def cell_started(self, cell: Cell, *, items: int) -> None:  # noqa: ARG002
-        self._pace.start_cell(items)
+    def amount(self, tokens: Mapping[Cell, int]) -> None:
+        self._pace.expect(tokens)
+        if tokens:
+            self._say(amount_in_words(tokens))
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        self._pace.start_cell(cell, items)
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
         self._pace.share = share
@@ -138,20 +177,20 @@ class _PlainProgress(Listener):
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
         rate = self._pace.items / seconds if seconds else 0.0
-        self._pace.finish_cell()
+        self._pace.finish_cell(cell)
         self._say(
             f"{cell.variant.recipe} on {cell.task}: {self._pace.items} items in {seconds:.1f} s ({rate:.1f} items/s); "
-            f"{self._pace.describe().split(', ')[0]}, {self._pace.describe().rsplit(', ', 1)[1]}"
+            f"{self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
         )
 
     def cell_kept(self, cell: Cell) -> None:
-        self._pace.keep_cell()
+        self._pace.keep_cell(cell)
         self._say(
             f"{cell.variant.recipe} on {cell.task}: outcomes already stored; {self._pace.done}/{self._pace.total} cells"
         )
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
-        self._pace.finish_cell()
+        self._pace.finish_cell(cell)
         self._say(f"failed: {cell.variant.recipe} on {cell.task}: {error}")
 
     def _say(self, text: str) -> None:

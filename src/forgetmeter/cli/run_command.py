@@ -12,17 +12,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from forgetmeter.cli.printing import text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
+from forgetmeter.specs.scope import split_at
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 from forgetmeter.visible_text import visible, visible_line
 
 _SOME_FAILED = 1
+_UNLIMITED = 10**6
 
 
 def run_command(
@@ -64,7 +67,7 @@ def run_command(
     options = {
         "models": model,
         "tasks": None if tasks is None else split(tasks),
-        "recipes": None if recipes is None else split(recipes),
+        "recipes": None if recipes is None else split_recipes(recipes),
         "output": out,
         "evaluation.limit": limit,
         "evaluation.dtype": dtype,
@@ -98,14 +101,16 @@ def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_
 
 def _print_plan(checked: CheckedStudy) -> None:
     plan, missing = checked.plan, set(checked.missing)
-    table = Table("model", "recipe", "to do", "stored", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for heading in ("model", "recipe", "to do", "stored"):
+        table.add_column(heading, overflow="fold")
     for variant in plan.variants:
         cells = [cell for cell in plan.cells if cell.variant == variant]
         todo = [cell.task for cell in cells if cell in missing]
         stored = [cell.task for cell in cells if cell not in missing]
         row = (str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
         table.add_row(*(Text(visible_line(text)) for text in row))
-    console = Console()
+    console = Console(width=text_width(piped=_UNLIMITED))
     console.print(table)
     console.print(
         visible_line(f"{len(plan.cells)} cells, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"),
@@ -138,6 +143,11 @@ def conclude(finished: Finished) -> None:
     if finished.failures:
         typer.echo("the same command retries failed cells", err=True)
         raise typer.Exit(_SOME_FAILED)
+
+
+def split_recipes(text: str) -> list[str]:
+    """Split an option's value at commas outside the parentheses of ``regex(PATTERN)``."""
+    return [part.strip() for part in split_at(text, ",")]
 
 
 def split(text: str) -> list[str]:

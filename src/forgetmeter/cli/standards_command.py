@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -53,7 +54,8 @@ def train_command(
     made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=print_epoch)
     Console().print(_table(made, time.monotonic() - started))
     sys.stdout.write("known: share of facts known in the phrasings taught; reworded: in a phrasing not taught\n")
-    sys.stdout.write(f"Load them by folder, for example --model {(out / made[0].family).resolve()}\n")
+    folder = shlex.quote(str((out / made[0].family).resolve()))
+    sys.stdout.write(f"Load them by folder, for example --model {folder}\n")
 
 
 def print_epoch(family: Family, epoch: Epoch) -> None:

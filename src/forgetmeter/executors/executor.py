@@ -22,6 +22,9 @@ class Progress:
     def stage(self, text: str) -> None:
         """Work other than a cell has started, such as loading a model."""
 
+    def amount(self, tokens: Mapping[Cell, int]) -> None:
+        """About how many tokens each cell is going to read, before the first one starts; some may be missing."""
+
     def cell_started(self, cell: Cell, *, items: int) -> None:
         """A cell with this number of items has started."""
 

@@ -22,6 +22,7 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Task, judged, not_numbers
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
@@ -39,7 +40,8 @@ class LocalExecutor:
         """Run all cells, model by model and variant by variant.
 
         Raises:
-            UserError: The only model cannot be loaded or scored; of several models, only its cells fail.
+            UserError: The only model cannot be loaded or scored; of several models, only its cells fail. Or the run
+                cannot be written to.
         """
         groups = {model: list(cells) for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model)}
         for model, cells in groups.items():
@@ -50,7 +52,7 @@ class LocalExecutor:
                 with threads_for(loaded.model):
                     _ModelWork(work, progress, loaded, cells).run()
             except UserError as error:
-                if len(groups) == 1:
+                if len(groups) == 1 or isinstance(error, UnwritableError):
                     raise
                 for cell in cells:
                     fail(work, progress, cell, error)
@@ -77,23 +79,25 @@ class _ModelWork:
 
     def _run_variant(self, variant: Variant, cells: Sequence[Cell]) -> None:
         self._progress.stage(f"compressing {variant.recipe}")
+        with self._stored_if_failed(cells), self._compressor.applied(variant.recipe) as compressed:
+            self._store_variant(variant, compressed)
+            for cell in cells:
+                with self._stored_if_failed([cell]):
+                    self._run_cell(cell)
+
+    @contextmanager
+    def _stored_if_failed(self, cells: Sequence[Cell]) -> Iterator[None]:
         try:
-            with self._compressor.applied(variant.recipe) as compressed:
-                self._store_variant(variant, compressed)
-                for cell in cells:
-                    self._try_cell(cell)
+            yield
+        except UnwritableError:
+            # Neither the failure nor any other cell could be stored.
+            raise
         except Exception as error:  # noqa: BLE001 - stored with the cells, reported at the end, retried next time
             for cell in cells:
                 fail(self._work, self._progress, cell, error)
 
     def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
         self._work.store.write_variant(variant, compressed.reached, {"compress_seconds": compressed.seconds})
-
-    def _try_cell(self, cell: Cell) -> None:
-        try:
-            self._run_cell(cell)
-        except Exception as error:  # noqa: BLE001 - the other cells go on
-            fail(self._work, self._progress, cell, error)
 
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]

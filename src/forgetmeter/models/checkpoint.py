@@ -28,7 +28,9 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
+from forgetmeter.models.torch_compression import torch_compression
 from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.wrapper_names import refuse_wrapper_names
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
@@ -128,6 +130,7 @@ class Checkpoint:
             UserError: It is damaged, or its weights do not match its configuration.
         """
         kind = auto_class(self.family, self.config.model_type)
+        refuse_wrapper_names((header.name for header in self.headers), self.name)
         refuse_misread_weights(self.headers, self.quantization, self.name)
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         _refuse_other_shapes(report["mismatched_keys"], self.name)
@@ -193,7 +196,8 @@ def check_supported(model: PreTrainedModel, name: str) -> None:
     """Check that a model has weight matrices that recipes can compress.
 
     Raises:
-        UserError: None of its blocks has any.
+        UserError: None of its blocks has any, and not because torch has compressed them.
     """
-    if not any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model)):
+    has_any = any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model))
+    if not has_any and torch_compression(model) is None:
         raise UserError(f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from gguf import GGUFReader
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.cache_folder import cache_folder
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.gguf_settings import apply_pre_tokenizer, apply_settings, differing_settings
 from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import open_gguf
@@ -35,14 +36,19 @@ def converted(location: Location) -> Path:
         return folder
     check_whole(location.path)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
-    except OSError as error:
+        _convert_into(folder, location.path)
+    except (OSError, SafetensorError) as error:
         raise UserError(
-            f"the cache folder is not writable ({error}); set FORGETMETER_CACHE to another folder"
+            f"the cache folder is not writable ({one_line(error)}); set FORGETMETER_CACHE to another folder"
         ) from error
+    return folder
+
+
+def _convert_into(folder: Path, path: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     try:
-        _convert(location.path, aside)
+        _convert(path, aside)
         try:
             aside.rename(folder)
         except OSError:
@@ -51,7 +57,6 @@ def converted(location: Location) -> Path:
                 raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return folder
 
 
 def is_converted(location: Location) -> bool:

@@ -19,7 +19,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
 from forgetmeter.models.model_files import INDEX, SINGLE, TOKENIZER_FILES, TensorHeader, raw_config, tensor_headers
 from forgetmeter.models.standard import standard_folder
-from forgetmeter.specs.model_reference import FORMS, ModelReference
+from forgetmeter.specs.model_reference import FORMS, ModelReference, existing_path
 
 CONVERSION = 3
 """Part of a GGUF model's identity: increase it whenever conversion yields a different model or tokenizer."""
@@ -30,6 +30,7 @@ _PARTS = (
     INDEX,
     *TOKENIZER_FILES,
 )
+_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 # In this order, none of the optional names can be exchanged for another without changing the order of the digests.
 _ORDINARY = re.compile(
@@ -150,9 +151,10 @@ def _check_folder(location: Location) -> None:
     check_utf8(path, f"model '{reference}'")
     if (path / "adapter_config.json").is_file():
         base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
+        of, that = (f" for '{base}'", f"'{base}'") if base else ("", "its base model")
         raise UserError(
-            f"model '{reference}': the folder contains an adapter for '{base}'; merge it into that model first "
-            "(merge_and_unload of peft), and save the result"
+            f"model '{reference}': the folder contains an adapter{of}, not a model; name {that}, or merge the adapter "
+            "into it (merge_and_unload of peft) and save the result"
         )
     if not (path / "config.json").is_file():
         raise UserError(f"model '{reference}': the folder has no config.json; use a folder written by save_pretrained")
@@ -188,6 +190,12 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
 
 
 def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
+    if split := _SPLIT.search(path.name):
+        part, parts = int(split[1]), int(split[2])
+        raise UserError(
+            f"model '{reference}': {path.name} is part {part} of {parts} of a split GGUF; merge the parts into one "
+            "file first, by llama-gguf-split --merge FIRST_PART OUT.gguf"
+        )
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
             raise UserError(f"model '{reference}': {path.name} is not a GGUF file (it does not start with GGUF)")
@@ -201,6 +209,8 @@ def _on_hub(reference: ModelReference) -> Path:
     try:
         folder = snapshot_download(reference.place, revision=reference.revision, allow_patterns=wanted)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        if path := existing_path(str(reference)):
+            raise UserError(f"model '{reference}' is not a model of the Hub that can be read; write {path}") from error
         cause = str(error).strip().splitlines()[0]
         raise UserError(
             f"model '{reference}' is neither in the local Hugging Face cache nor available from the Hub ({cause}); "

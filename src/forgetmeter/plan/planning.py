@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from forgetmeter.config.study import Study
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.recipe import parse_recipe
 
 # Part of every id: increase it whenever the same request would be answered differently, together with the schema
 # version of runs, because an id of an unknown engine is not recognized.
@@ -45,7 +47,9 @@ def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
             raise UserError(f"models '{other}' and '{model}' have the same content; keep only one")
     evaluation = study.evaluation
     variants = tuple(
-        Variant(_variant_id(_ENGINE, identities[model], str(recipe), evaluation.dtype, evaluation.seed), model, recipe)
+        Variant(
+            _variant_id(_ENGINE, identities[model], recipe.identity, evaluation.dtype, evaluation.seed), model, recipe
+        )
         for model in study.models
         for recipe in study.recipes
     )
@@ -54,6 +58,8 @@ def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
 
 def is_variant_id(found: str, identity: str, recipe: str, *, dtype: str, seed: int) -> bool:
     """Return whether this or an earlier version gives a variant this id; ``identity`` is its model's content hash."""
+    with suppress(UserError):
+        recipe = parse_recipe(recipe).identity
     return any(found == _variant_id(engine, identity, recipe, dtype, seed) for engine in range(1, _ENGINE + 1))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts
 from forgetmeter.report.words.numbers import MISSING, count
-from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.measured import COMPARED, MeasuredSummary
 from forgetmeter.results.summary import Summary
 
 _METRICS = {
@@ -16,7 +16,6 @@ _METRICS = {
     "bits_per_byte": "bits/byte",
     "token_perplexity": "token ppl",
 }
-_COMPARED = "word_perplexity"
 _COLUMNS = ("word ppl", "× baseline", "byte ppl", "bits/byte", "token ppl")
 _LARGE = 10_000
 
@@ -51,7 +50,7 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
 
 def _values(cell: MeasuredSummary) -> tuple[str, ...]:
     first, *others = (_number(cell.metrics.get(name)) for name in _METRICS)
-    return (first, _number(cell.ratios.get(_COMPARED)), *others)
+    return (first, _number(cell.ratios.get(COMPARED)), *others)
 
 
 def _number(value: float | None) -> str:

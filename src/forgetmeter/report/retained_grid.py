@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forgetmeter.report.words.numbers import MISSING, count, percent, share_or_all_but
 from forgetmeter.report.words.recipe_words import scope_in_words, treatment
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.method_facts import Methods
-from forgetmeter.specs.recipe import BASELINE, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.specs.scope import Scope
 from forgetmeter.statistics.paired import value
+
+_ANY = Scope("overall")
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,17 @@ def _row(texts: Iterable[str], widths: Sequence[int]) -> str:
 
 def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary], methods: Methods) -> RetainedGrid | None:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
-    values: dict[tuple[str, str], float | None] = {}
+    # By recipe without its scope: different ones may have the same words.
+    values: dict[tuple[Recipe, str], float | None] = {}
     for cell in cells:
         recipe = parse_recipe(cell.recipe)
         scopes = {str(step.scope) for step in recipe.steps}
         if len(scopes) == 1:
-            values[treatment(recipe, methods), scopes.pop()] = value(cell.retained)
+            bare = Recipe(tuple(replace(step, scope=_ANY) for step in recipe.steps))
+            values[bare, scopes.pop()] = value(cell.retained)
     if baseline is None or not values:
         return None
-    treatments = tuple(dict.fromkeys(name for name, _ in values))
+    treatments = tuple(dict.fromkeys(recipe for recipe, _ in values))
     scopes_found = tuple(dict.fromkeys(scope for _, scope in values))
     return RetainedGrid(
         model=model,
@@ -91,6 +96,6 @@ def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary], methods: 
         items=baseline.items,
         chance=task.chance,
         scopes=tuple(map(scope_in_words, scopes_found)),
-        treatments=treatments,
-        retained=tuple(tuple(values.get((name, scope)) for scope in scopes_found) for name in treatments),
+        treatments=tuple(treatment(recipe, methods) for recipe in treatments),
+        retained=tuple(tuple(values.get((recipe, scope)) for scope in scopes_found) for recipe in treatments),
     )

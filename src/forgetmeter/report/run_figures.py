@@ -12,11 +12,13 @@ from altair.utils.schemapi import debug_mode
 from forgetmeter.report.figures.figure import Figure
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
+from forgetmeter.report.figures.perplexity_figure import perplexity_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.frontier import MEASURES, frontiers
+from forgetmeter.results.measured import COMPARED
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary
@@ -43,6 +45,7 @@ class RunFigures:
         level: Retained share over pruned share, by task.
         removed: Retained share over removed weights, by task.
         recipes: Retained share of recipes that are on no curve, by task.
+        perplexity: Retained share over perplexity, by task; empty without a task that measures perplexity.
         tasks: Forgotten share, recipes by tasks; empty with a single model and task.
         relations: Forgotten share, recipes by relations, by task.
         frontier: Retained share over size or speed, by task.
@@ -51,13 +54,14 @@ class RunFigures:
     level: tuple[TaskFigures, ...]
     removed: tuple[TaskFigures, ...]
     recipes: tuple[TaskFigures, ...]
+    perplexity: tuple[TaskFigures, ...]
     tasks: tuple[TaskFigures, ...]
     relations: tuple[TaskFigures, ...]
     frontier: tuple[TaskFigures, ...]
 
     def all(self) -> Iterable[Figure]:
         """Return every figure, in order."""
-        groups = (self.level, self.removed, self.recipes, self.tasks, self.relations, self.frontier)
+        groups = (self.level, self.removed, self.recipes, self.perplexity, self.tasks, self.relations, self.frontier)
         return (figure for group in groups for each in group for figure in each.figures)
 
 
@@ -70,6 +74,7 @@ def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> 
             level=named(_curve_figures(summary, curves, "level")),
             removed=named(_curve_figures(summary, curves, "removed")),
             recipes=named(_recipe_figures(summary, curves)),
+            perplexity=named(_perplexity_figures(summary)),
             tasks=named(_task_figures(summary)),
             relations=named(_relation_figures(run)),
             frontier=named(_frontier_figures(summary)),
@@ -116,6 +121,23 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
                 if (cell.model, cell.task) == (model, task.task) and (model, task.task, cell.recipe) not in drawn
             ]
             figure = recipes_figure(others, task.chance, summary.methods)
+            if figure is not None:
+                found.setdefault(task.task, []).append(figure)
+    return _by_task(summary, found)
+
+
+def _perplexity_figures(summary: Summary) -> tuple[TaskFigures, ...]:
+    """Return one figure per judged task, model and task that measures perplexity."""
+    found: dict[str, list[Figure]] = {}
+    for model, measured in dict.fromkeys((cell.model, cell.task) for cell in summary.measured):
+        ratios = {
+            cell.recipe: cell.ratios[COMPARED]
+            for cell in summary.measured
+            if (cell.model, cell.task) == (model, measured) and COMPARED in cell.ratios
+        }
+        for task in summary.tasks:
+            cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
+            figure = perplexity_figure(cells, ratios, summary.methods)
             if figure is not None:
                 found.setdefault(task.task, []).append(figure)
     return _by_task(summary, found)

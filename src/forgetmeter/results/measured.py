@@ -9,6 +9,9 @@ from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.specs.recipe import BASELINE
 
+COMPARED = "word_perplexity"
+"""The metric of perplexity that variants are compared by."""
+
 
 @dataclass(frozen=True)
 class MeasuredSummary:

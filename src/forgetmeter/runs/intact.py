@@ -16,6 +16,7 @@ from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.items_table import ITEMS_SCHEMA, stored_ids
 from forgetmeter.runs.metadata import UNREADABLE, is_unchanged, read_facts
 from forgetmeter.runs.outcomes_table import METRIC, OUTCOMES_SCHEMA
+from forgetmeter.specs.recipe import canonical
 
 CELL = ("variant", "model", "recipe", "task")
 
@@ -37,6 +38,7 @@ class IntactFiles:
         facts = _named(read_facts(io.BytesIO(content), OUTCOMES_SCHEMA), CELL)
         if facts is None or is_unchanged(content) is False:
             return None
+        facts["recipe"] = canonical(facts["recipe"])
         variant, model, recipe, task = (facts[key] for key in CELL)
         is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
         return facts if is_its and self._are_of_items(content, facts) else None

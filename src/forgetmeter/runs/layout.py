@@ -68,6 +68,12 @@ def failed_cell(path: str) -> tuple[str, str] | None:
     return _cell(path, _FAILED)
 
 
+def variant_of(path: str) -> str | None:
+    """Return the id of the variant that a file belongs to; ``None`` if it belongs to none."""
+    folder, _, rest = path.partition("/")
+    return rest.partition("/")[0] if folder == VARIANTS and "/" in rest else None
+
+
 def is_variant(path: str) -> bool:
     """Return whether ``path`` is a ``variant.json``."""
     parts = path.split("/")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
@@ -22,7 +22,7 @@ from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
-from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.specs.recipe import BASELINE, canonical
 
 SCHEMA_VERSION = 2
 """Version 2: files of outcomes have their variant, model, recipe and task as columns."""
@@ -30,6 +30,11 @@ SCHEMA_VERSION = 2
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
 _START_ANEW = "choose another --out, or delete that run"
+_RECREATE = "delete it and run the study again, which recreates it"
+
+
+class UnwritableError(UserError):
+    """A file of a run cannot be written, as on a full disk; what was stored before is intact."""
 
 
 class RunStore:
@@ -70,7 +75,7 @@ class RunStore:
         except (OSError, ValueError) as error:
             raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
         # Another worker may have started the run since the check above.
-        if files and layout.STUDY not in files:
+        if files and layout.STUDY not in files and not _is_run_of(document, files):
             raise UserError(
                 f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "
                 f"{layout.STUDY}); choose another --out"
@@ -84,19 +89,17 @@ class RunStore:
                 ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
 
         Raises:
-            UserError: The location holds another study, a newer schema version, something unreadable, or not a run.
+            UserError: The location holds another study, a newer schema version, something unreadable, or not a run; or
+                it cannot be written to.
         """
         self.check_study(document)
         new = {"schema_version": SCHEMA_VERSION, **document}
-        try:
-            if not self.folder.create(layout.STUDY, to_json(new)):
-                stored = self.read_study()
-                self._check_same(stored, document)
-                is_older = stored["schema_version"] < SCHEMA_VERSION
-                if is_older or additions(stored["identity"], document["identity"]):
-                    self.folder.write(layout.STUDY, to_json(extended(stored, new)))
-        except OSError as error:
-            raise UserError(f"'{self.location}' cannot be written to ({error}); choose another --out") from error
+        if not self._create(layout.STUDY, to_json(new)):
+            stored = self.read_study()
+            self._check_same(stored, document)
+            is_older = stored["schema_version"] < SCHEMA_VERSION
+            if is_older or additions(stored["identity"], document["identity"]):
+                self._write(layout.STUDY, to_json(extended(stored, new)))
         self._listed = None
         # Another worker may have started or extended the run at the same time.
         self._check_same(self.read_study(), document)
@@ -128,9 +131,9 @@ class RunStore:
         if not is_consistent(study):
             raise UserError(
                 f"'{self.location}/{layout.STUDY}' was edited: its variants do not follow from its models, recipes and "
-                "evaluation; restore it, or choose another --out"
+                f"evaluation; restore it, or {_RECREATE}"
             )
-        return study
+        return _with_canonical_recipes(study)
 
     def write_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
         """Store a task's items, or check that the same items are already stored.
@@ -140,10 +143,10 @@ class RunStore:
         """
         path = layout.items_path(description.name)
         content = items_parquet(description, items)
-        if self.folder.create(path, content):
+        if self._create(path, content):
             return
         if self.read_items_hash(description.name) is None:
-            self.folder.write(path, content)
+            self._write(path, content)
         self.check_items(description.name, items)
 
     def check_items(self, task: str, items: Sequence[Item]) -> None:
@@ -172,7 +175,7 @@ class RunStore:
             facts: ``seconds``, ``tokens``, ``items_hash``, aggregated ``metrics`` by name, and so on.
         """
         path = layout.outcomes_path(cell.variant.id, cell.task)
-        self.folder.write(path, outcomes_parquet(cell, outcomes, facts))
+        self._write(path, outcomes_parquet(cell, outcomes, facts))
         self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
 
     def is_done(self, cell: Cell) -> bool:
@@ -197,7 +200,7 @@ class RunStore:
             "reached": None if reached is None else reached_document(reached),
             "facts": facts,
         }
-        self.folder.write(layout.variant_path(variant.id), to_json(document))
+        self._write(layout.variant_path(variant.id), to_json(document))
 
     def write_failure(self, cell: Cell, error: str, traceback: str) -> None:
         """Store why a cell failed; the next run tries it again."""
@@ -209,11 +212,11 @@ class RunStore:
             "error": error,
             "traceback": traceback,
         }
-        self.folder.write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
+        self._write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
 
     def write_noise(self, cell: Cell, noise: Noise) -> None:
         """Store the difference between two scorings of a baseline's cell."""
-        self.folder.write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
+        self._write(layout.noise_path(cell.variant.id, cell.task), noise_json(cell, noise))
 
     def needs_noise(self, cell: Cell, *, is_wanted: bool) -> bool:
         """Return whether noise is wanted, the cell is a baseline's, and its noise is not stored yet."""
@@ -244,6 +247,7 @@ class RunStore:
             cell = layout.failed_cell(path)
             if cell and self._intact.outcomes_facts(layout.outcomes_path(*cell), names) is None:
                 stored = self._read_json(path, keys=_FAILURE)
+                stored["recipe"] = canonical(stored["recipe"])
                 failure = Failure(*(str(stored[key]) for key in _FAILURE))
                 if not is_at(path, layout.failure_path, failure.variant, failure.task):
                     raise self._damaged(path)
@@ -263,7 +267,7 @@ class RunStore:
         read = read_reached(reached)
         if (reached is not None and read is None) or not isinstance(facts, dict):
             raise self._damaged(path)
-        variant, model, recipe = (str(document[key]) for key in _VARIANT)
+        variant, model, recipe = document["id"], document["model"], canonical(document["recipe"])
         if not is_at(path, layout.variant_path, variant):
             raise self._damaged(path)
         self._check_named(path, names, variant, model, recipe)
@@ -310,9 +314,25 @@ class RunStore:
             raise self._damaged(path, f"it is of '{model}' under '{recipe}', unlike in {layout.STUDY}")
 
     def _damaged(self, path: str, why: str = "truncated, or not written by forgetmeter") -> UserError:
-        return UserError(
-            f"'{self.location}/{path}' is damaged ({why}); delete it and run the study again, which recreates it"
-        )
+        return UserError(f"'{self.location}/{path}' is damaged ({why}); {_RECREATE}")
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self._named_if_unwritable(path):
+            self.folder.write(path, content)
+
+    def _create(self, path: str, content: bytes) -> bool:
+        with self._named_if_unwritable(path):
+            return self.folder.create(path, content)
+
+    @contextmanager
+    def _named_if_unwritable(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnwritableError(
+                f"'{self.location}/{path}' cannot be written ({error.strerror or one_line(error)}); once it can, "
+                "the same command continues with what is stored"
+            ) from error
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
         different = differences(stored["identity"], requested["identity"])
@@ -341,6 +361,22 @@ def _is_study(document: Mapping[str, Any]) -> bool:
         and isinstance(variants, list)
         and all(isinstance(each, dict) and _are_texts([each.get(key) for key in _VARIANT]) for each in variants)
     )
+
+
+def _with_canonical_recipes(study: dict[str, Any]) -> dict[str, Any]:
+    """Return a study in whose texts of recipes no regular expression is percent-encoded, as in earlier versions."""
+    identity, variants = study["identity"], study.get("variants")
+    if "recipes" in identity:
+        study["identity"] = {**identity, "recipes": list(map(canonical, identity["recipes"]))}
+    if variants is not None:
+        study["variants"] = [{**each, "recipe": canonical(each["recipe"])} for each in variants]
+    return study
+
+
+def _is_run_of(study: Mapping[str, Any], files: Iterable[str]) -> bool:
+    """Return whether files of variants are there, all of a study's own: a run whose ``study.json`` was deleted."""
+    found = {variant for path in files if (variant := layout.variant_of(path))}
+    return bool(found) and found <= names_of(study).keys()
 
 
 def _are_texts(values: object) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
-from forgetmeter.specs.recipe import Step
+from forgetmeter.specs.recipe import OptionValue, Step
 
 Kind = Literal[
     "unstructured", "semi_structured", "structured", "heads", "blocks", "low_rank", "quantizes", "casts", "other"
 ]
 """Category of a method: the first six prune, ``quantizes`` and ``casts`` store fewer bits."""
 
+_PLACE = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 _PRUNES: tuple[Kind, ...] = ("unstructured", "semi_structured", "structured", "heads", "blocks", "low_rank")
 
 
@@ -22,9 +24,9 @@ class MethodFacts:
 
     Attributes:
         kind: Category in findings and charts.
-        phrase: Wording of a step in sentences, with its level as ``{percent}`` or ``{level}``. If empty, the name with
-            level and options is used.
-        unsaid: Options that the phrase covers. A step with any other option is called by name, level and options.
+        phrase: Wording of a step in sentences: ``{percent}`` and ``{level}`` stand for its level, ``{by=position}`` for
+            the option ``by`` with its default. If empty, the method's name is used.
+        unsaid: Options that need not be named; others that a step sets follow in parentheses.
         counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
     """
 
@@ -44,13 +46,22 @@ class MethodFacts:
         return self.kind in ("quantizes", "casts")
 
     def in_words(self, step: Step) -> str:
-        """Return what a step does, without its scope: ``20% pruned``."""
-        covered = all(key in self.unsaid for key, _ in step.options)
-        if self.phrase and covered and ("{percent}" not in self.phrase or isinstance(step.level, float)):
-            level = step.level or 0
-            return self.phrase.replace("{percent}", f"{level:.0%}").replace("{level}", f"{level:g}")
-        level_text = "" if step.level is None else f" {step.level:g}"
-        return f"{step.method}{level_text}{''.join(f' {key}={value}' for key, value in step.options)}"
+        """Return what a step does, without its scope: ``20% pruned``, or ``rounded to 4 bits (group size 32)``."""
+        level = step.level or 0
+        values = {"percent": f"{100 * level:.6g}%", "level": f"{level:g}"}
+        values |= {key: str(value).replace("_", " ") for key, value in step.options}
+        phrase = self.phrase or step.method.replace("_", " ") + ("" if step.level is None else " {level}")
+        said = _PLACE.sub(lambda place: values.get(place[1], place[2] or place[0]), phrase)
+        covered = {*self.unsaid, *(place[1] for place in _PLACE.finditer(phrase))}
+        options = ", ".join(_option_in_words(key, value) for key, value in step.options if key not in covered)
+        return f"{said} ({options})" if options else said
+
+
+def _option_in_words(key: str, value: OptionValue) -> str:
+    name = key.replace("_", " ")
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    return f"{name} {str(value).replace('_', ' ')}"
 
 
 Methods = Mapping[str, MethodFacts]
@@ -61,28 +72,33 @@ BY_NAME = MethodFacts()
 
 
 EARLIER: Methods = {
-    "cast": MethodFacts("casts"),
-    "drop_layers": MethodFacts("blocks"),
-    "dynamic_int8": MethodFacts("quantizes", "8-bit", ("granularity",)),
-    "int4_weight_only_torchao": MethodFacts("quantizes"),
-    "int8_dynamic_torchao": MethodFacts("quantizes"),
-    "l1_heads": MethodFacts("heads"),
+    "cast": MethodFacts("casts", "cast to {dtype=bfloat16}"),
+    "drop_layers": MethodFacts("blocks", "{percent} of blocks dropped by {by=position}"),
+    "dynamic_int8": MethodFacts("quantizes", "8-bit"),
+    "int4_weight_only_torchao": MethodFacts("quantizes", "4-bit by torchao"),
+    "int8_dynamic_torchao": MethodFacts("quantizes", "8-bit by torchao"),
+    "l1_heads": MethodFacts("heads", "{percent} of heads pruned"),
     "l1_unstructured": MethodFacts("unstructured", "{percent} pruned"),
-    "ln_structured": MethodFacts("structured", counterpart="l1_unstructured"),
-    "n_m": MethodFacts("semi_structured"),
-    "random_structured": MethodFacts("structured", counterpart="random_unstructured"),
-    "random_unstructured": MethodFacts("unstructured"),
-    "round_to_nearest": MethodFacts("quantizes"),
-    "svd": MethodFacts("low_rank"),
+    "ln_structured": MethodFacts("structured", "{percent} of units pruned", counterpart="l1_unstructured"),
+    "n_m": MethodFacts("semi_structured", "{n=2} of every {m=4} pruned"),
+    "random_structured": MethodFacts(
+        "structured", "{percent} of units pruned at random", counterpart="random_unstructured"
+    ),
+    "random_unstructured": MethodFacts("unstructured", "{percent} pruned at random"),
+    "round_to_nearest": MethodFacts("quantizes", "rounded to {level} bits"),
+    "svd": MethodFacts("low_rank", "{percent} of the rank removed"),
 }
-"""Built-in methods, for runs of versions that did not record them; a test compares them with the declarations."""
+"""Built-in methods, for runs of versions that did not record them or had no phrase for them; a test compares them with
+the declarations."""
 
 
 def recorded_methods(study: Mapping[str, Any]) -> Methods:
     """Return the facts in a run's ``study.json`` and of built-in methods; malformed values count as unknown."""
     methods = study.get("methods")
     entries = methods.items() if isinstance(methods, dict) else ()
-    return {**EARLIER, **{str(name): _facts(entry) for name, entry in entries if isinstance(entry, dict)}}
+    found = {str(name): _facts(entry) for name, entry in entries if isinstance(entry, dict)}
+    unphrased = {name: EARLIER[name].phrase for name, facts in found.items() if name in EARLIER and not facts.phrase}
+    return {**EARLIER, **found, **{name: replace(found[name], phrase=phrase) for name, phrase in unphrased.items()}}
 
 
 def _facts(entry: Mapping[str, Any]) -> MethodFacts:

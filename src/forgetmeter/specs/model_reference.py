@@ -64,4 +64,12 @@ def parse_model_reference(text: str | Path) -> ModelReference:
     if _HUB.match(text):
         place, _, revision = text.partition("@")
         return ModelReference("hub", place, revision or None)
-    raise UserError(f"'{text}' is not a valid model; write {FORMS}")
+    raise UserError(f"'{text}' is not a valid model; write {existing_path(text) or FORMS}")
+
+
+def existing_path(text: str) -> str | None:
+    """Return advice for a reference that names a file or folder on this machine without saying so, or ``None``."""
+    path = Path(text)
+    if not text or not path.exists():
+        return None
+    return f"./{path}, if you mean the {'folder' if path.is_dir() else 'file'} of that name"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from forgetmeter.errors import UserError
 from forgetmeter.specs.role import Matrix
-from forgetmeter.specs.scope import Scope, parse_scope
+from forgetmeter.specs.scope import Scope, parse_scope, split_at
 
 Level = int | float
 OptionValue = bool | int | float | str
@@ -37,9 +37,17 @@ class Step:
     options: tuple[tuple[str, OptionValue], ...] = ()
 
     def __str__(self) -> str:
+        return self._written(str(self.scope))
+
+    @property
+    def identity(self) -> str:
+        """The text in the ids of variants; it differs from ``str`` only in the scope."""
+        return self._written(self.scope.identity)
+
+    def _written(self, scope: str) -> str:
         level = () if self.level is None else (_print_value(self.level),)
         options = (f"{key}={_print_value(value)}" for key, value in self.options)
-        return ":".join((self.method, str(self.scope), *level, *options))
+        return ":".join((self.method, scope, *level, *options))
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,11 @@ class Recipe:
     def complexity(self) -> tuple[int, int]:
         """Number of steps, then of options: of two recipes that do the same, the lower one is simpler."""
         return len(self.steps), sum(len(step.options) for step in self.steps)
+
+    @property
+    def identity(self) -> str:
+        """The text in the ids of variants; it differs from ``str`` only in the scopes."""
+        return "+".join(step.identity for step in self.steps) or BASELINE
 
     def selects(self, matrix: Matrix) -> bool:
         """Whether any step applies to a matrix."""
@@ -102,11 +115,19 @@ def parse_recipe(text: str) -> Recipe:
     text = text.strip()
     if text == BASELINE:
         return Recipe()
-    return Recipe(tuple(_parse_step(part.strip(), text) for part in text.split("+")))
+    return Recipe(tuple(_parse_step(part.strip(), text) for part in split_at(text, "+")))
+
+
+def canonical(text: str) -> str:
+    """Return a recipe's text as this version prints it; one that does not parse is returned unchanged."""
+    try:
+        return str(parse_recipe(text))
+    except UserError:
+        return text
 
 
 def _parse_step(text: str, recipe: str) -> Step:
-    method, *rest = text.split(":")
+    method, *rest = split_at(text, ":")
     if not rest or not method:
         where = "" if text == recipe else f" in recipe '{recipe}'"
         raise UserError(f"'{text}'{where} is not a valid compression step; write {STEP_FORM}, or baseline")

@@ -52,8 +52,10 @@ SELECTORS |= {f"feed_forward.{part}": _part_of("feed_forward", part) for part in
 _TEXT = re.compile(
     r"^(?:(?P<stack>encoder|decoder)/)?"
     r"(?:layers\[(?P<first>\d+)(?:-(?P<last>\d+))?\]/)?"
-    r"(?P<selector>regex\((?P<pattern>[^()]+)\)|[^\[\]()]+)$"
+    r"(?P<selector>regex\((?P<pattern>.*)\)|[^\[\]()]+)$"
 )
+# Neither printed as such nor part of any parameter's name.
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]|`")
 
 
 @dataclass(frozen=True)
@@ -90,22 +92,55 @@ class Scope:
         return tuple(matrix for matrix in matrices if self.selects(matrix))
 
     def __str__(self) -> str:
+        pattern = self.pattern or ""
+        is_clear = unquote(pattern) == pattern and not _UNPRINTABLE.search(pattern)
+        return self._written(pattern if is_clear and split_at(f"({pattern})x", "x") == [f"({pattern})", ""] else None)
+
+    @property
+    def identity(self) -> str:
+        """The text in the ids of variants, where a pattern is percent-encoded."""
+        return self._written(None)
+
+    def _written(self, pattern: str | None) -> str:
         stack = f"{self.stack}/" if self.stack else ""
         layers = ""
         if self.layers is not None:
             first, last = self.layers
             layers = f"layers[{first}]/" if first == last else f"layers[{first}-{last}]/"
-        selector = self.selector if self.pattern is None else f"regex({quote(self.pattern, safe='')})"
+        selector = self.selector
+        if self.pattern is not None:
+            selector = f"regex({quote(self.pattern, safe='') if pattern is None else pattern})"
         return f"{stack}{layers}{selector}"
 
 
+def split_at(text: str, separator: str) -> list[str]:
+    """Split a text at a separator (one character), but not inside parentheses, such as those of ``regex(a+b)``.
+
+    Parentheses after a backslash do not count.
+    """
+    parts, depth, is_escaped = [""], 0, False
+    for character in text:
+        if character == separator and depth <= 0:
+            parts.append("")
+            continue
+        if not is_escaped:
+            depth += (character == "(") - (character == ")")
+        is_escaped = character == "\\" and not is_escaped
+        parts[-1] += character
+    return parts
+
+
 def parse_scope(text: str) -> Scope:
-    """Read a scope such as ``attention``, ``encoder/layers[0-5]/feed_forward`` or ``head``.
+    """Read a scope such as ``attention``, ``encoder/layers[0-5]/feed_forward``, ``head`` or ``regex(PATTERN)``.
+
+    The pattern may be percent-encoded.
 
     Raises:
         UserError: The text is not a valid scope.
     """
     match = _TEXT.match(text)
+    if match is None and "regex(" in text:
+        raise UserError(f"scope '{text}': the parentheses do not match; write regex(PATTERN)")
     if match is None:
         raise UserError(unknown("scope", text, SELECTORS))
     layers = None

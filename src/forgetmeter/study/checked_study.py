@@ -28,7 +28,7 @@ class CheckedStudy:
 
     Attributes:
         plan: Its cells, with models as an existing run names them.
-        missing: The cells that are not stored yet, or whose variant or items are not.
+        missing: The cells that are not stored yet, or whose variant or items are not; all, if ``study.json`` is not.
         document: The content of its run's ``study.json``.
         store: Its run.
         checkpoints: Its models, opened and checked; empty if nothing is missing.
@@ -82,11 +82,12 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location]) -> Ch
         plan = make_plan(study, identities)
     document = study_document(plan, identities)
     store.check_study(document)
-    wants_noise = study.evaluation.noise_floor
+    is_begun, wants_noise = store.has_study(), study.evaluation.noise_floor
     missing = tuple(
         cell
         for cell in plan.cells
-        if not (store.is_done(cell) and store.has_records(cell)) or store.needs_noise(cell, is_wanted=wants_noise)
+        if not (is_begun and store.is_done(cell) and store.has_records(cell))
+        or store.needs_noise(cell, is_wanted=wants_noise)
     )
     return CheckedStudy(plan, missing, document, store)
 

@@ -21,6 +21,7 @@ from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
+from forgetmeter.study.amount import tokens_to_read
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
 
 
@@ -71,10 +72,13 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     """
     study, store = checked.plan.study, checked.store
     tasks = supported_tasks(checked, progress)
+    for task in tasks.values():
+        store.check_items(task.description.name, valid_items(task))
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
         store.write_items(task.description, valid_items(task))
+    progress.amount(tokens_to_read(checked, tasks))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
 

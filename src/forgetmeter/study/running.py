@@ -68,16 +68,17 @@ def run_checked(
 
 
 def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
-    """Run the checks of tasks that ``run_checked`` starts with; nothing is written.
+    """Run the checks of tasks that ``run_checked`` starts with, and estimate its amount; nothing is written.
 
     Raises:
         UserError: A task's data or the device is missing, or a model does not support a task.
     """
     if checked.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
+        from forgetmeter.study.amount import tokens_to_read
         from forgetmeter.study.preparing import supported_tasks
 
-        supported_tasks(checked, progress)
+        progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
 
 
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:

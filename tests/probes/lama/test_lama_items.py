@@ -179,7 +179,7 @@ def test_invalid_requests_are_refused_up_front(data: Path, name: str, says: str)
         (
             "lama/trex",
             "",
-            "'{lama}' does not exist; run 'forgetmeter data fetch lama' .*LAMA/data.zip.*FORGETMETER_DATA",
+            "'{lama}' does not exist; run forgetmeter data fetch lama --data {data} .*LAMA/data.zip.*FORGETMETER_DATA",
         ),
         ("lama/trex", "relations.jsonl", "'{lama}/relations.jsonl' cannot be read .*fetch it again from"),
         ("lama/trex", "TREx", "'{lama}/TREx' does not exist; fetch it again"),
@@ -198,7 +198,7 @@ def test_missing_files_are_named_up_front(data: Path, name: str, lost: str, says
     for path in lama_folder.glob(lost) if "*" in lost else [lama_folder / lost]:
         path.rename(data / f"lost-{path.name}")
     (problem,) = task_problems(name, data=data)
-    with pytest.raises(UserError, match=says.format(lama=lama_folder)):
+    with pytest.raises(UserError, match=says.format(lama=lama_folder, data=data)):
         raise UserError(problem)
 
 

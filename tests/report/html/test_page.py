@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
@@ -14,6 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.json_text import to_json
 from forgetmeter.report.figures import theme
 from forgetmeter.report.html import page as page_module
+from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
@@ -47,6 +49,12 @@ def page_of(location: str) -> str:
 @pytest.fixture
 def page(tmp_path) -> str:
     return page_of(write_hostile_run(str(tmp_path / "run"), ALL, failed={}))
+
+
+def test_the_command_for_what_is_left_out_can_be_copied(tmp_path, monkeypatch):
+    monkeypatch.setattr("forgetmeter.report.written_report.ledger_data", partial(ledger_data, most_entries=1))
+    page = page_of(write_hostile_run(str(tmp_path / "my run"), ALL, failed={}))
+    assert f"forgetmeter forgotten '{tmp_path}/my run' --recipe" in html.unescape(page)
 
 
 def test_the_first_screen_has_the_answer_and_one_chart(page):
@@ -97,6 +105,15 @@ def test_the_style_sheet_knows_every_colour_of_the_charts():
         *theme.HEAT,
     }
     assert not [colour for colour in colours if f'="{colour}"]' not in style]
+
+
+def test_a_baseline_alone_is_named_as_the_reason_that_nothing_is_compared(tmp_path):
+    text = " ".join(
+        Tags(page_of(write_hostile_run(str(tmp_path / "run"), {"baseline": KNOWN}, failed={}))).text.split()
+    )
+    for beginning in ("Nothing to draw", "Nothing to break down", "Nothing to list"):
+        assert f"{beginning}: the run has no outcomes of a recipe besides the baseline." in text
+    assert "the run has one task" not in text
 
 
 def test_an_unfinished_run_lists_what_is_missing(tmp_path):

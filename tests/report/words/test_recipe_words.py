@@ -14,6 +14,9 @@ from forgetmeter.specs.method_facts import EARLIER
         ("dynamic_int8:feed_forward", "feed-forward: 8-bit"),
         ("l1_unstructured:attention:0.2+dynamic_int8:attention", "attention: 20% pruned, then 8-bit"),
         ("dynamic_int8:overall+l1_unstructured:head:0.2", "both 8-bit, then head 20% pruned"),
+        ("round_to_nearest:overall:4:group_size=32", "both: rounded to 4 bits (group size 32)"),
+        ("drop_layers:overall:0.3:by=influence", "both: 30% of blocks dropped by influence"),
+        ("n_m:head", "head: 2 of every 4 pruned"),
         ("what a plug-in writes", "what a plug-in writes"),
     ],
 )

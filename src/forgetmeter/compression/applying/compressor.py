@@ -25,6 +25,7 @@ from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.loaded import Loaded, check_loaded
+from forgetmeter.models.torch_compression import refuse_torch_compression
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
@@ -62,8 +63,9 @@ class Compressor:
         """Take a model, in which nothing may be installed; ``calibration`` is for methods that need activations.
 
         Raises:
-            UserError: The seed is not an integer from 0 to 2^63 - 1.
+            UserError: The seed is not an integer from 0 to 2^63 - 1, or torch itself has compressed the model.
         """
+        refuse_torch_compression(loaded)
         self._calibration = calibration
         self._loaded = loaded
         self._seed = checked_seed(seed)
@@ -182,13 +184,14 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
         calibration: Inputs for methods that need activations, such as ``[{"input_ids": ids}]``.
 
     Raises:
-        UserError: ``loaded`` is not a loaded model, the recipe does not parse or does not fit the model, or the seed is
-            not valid.
+        UserError: ``loaded`` is not a loaded model, or torch itself has compressed it; the recipe does not parse or
+            does not fit the model; or the seed is not valid.
     """
     check_loaded(loaded)
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
     # Before the model is copied.
+    refuse_torch_compression(loaded)
     refuse(recipe_problems(recipe, weight_map(loaded.model), given=_given(calibration)))
     checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))

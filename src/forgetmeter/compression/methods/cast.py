@@ -35,6 +35,7 @@ METHOD = MatrixMethod(
         reference="torch.Tensor.to",
         level="none",
         forms=(*MATRICES, "array"),
+        phrase="cast to {dtype=bfloat16}",
         options={"dtype": Option("bfloat16", "The 16-bit dtype.", tuple(_DTYPES))},
         effect="rewrites",
         kind="casts",

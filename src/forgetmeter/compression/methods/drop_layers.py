@@ -110,6 +110,7 @@ METHOD = DropLayers(
         reference="ShortGPT (Men et al. 2024, 2403.03853); Gromov et al. 2024, 2403.17887",
         level="fraction",
         forms=(*MATRICES, "array"),
+        phrase="{percent} of blocks dropped by {by=position}",
         kind="blocks",
         pools=Pools("blocks", _pool_sizes),
         options={

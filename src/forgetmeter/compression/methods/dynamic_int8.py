@@ -49,7 +49,6 @@ METHOD = MatrixMethod(
         reference="torch.ao.quantization.quantize_dynamic, default and per_channel_dynamic_qconfig",
         level="none",
         phrase="8-bit",
-        unsaid=("granularity",),
         options={
             "granularity": Option("per_tensor", "One weight scale per matrix, or per output unit.", GRANULARITIES)
         },

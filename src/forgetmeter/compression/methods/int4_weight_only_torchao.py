@@ -60,6 +60,7 @@ METHOD = TorchaoMethod(
         summary="4-bit weights with a scale and a zero point per group of input units; torchao's CPU kernel.",
         reference="torchao.prototype.quantization.int4.PrototypeInt4WeightOnlyConfig (torchao 0.18)",
         level="none",
+        phrase="4-bit by torchao",
         options={"group_size": Option(32, "Number of input units per scale.", (32, 64, 128))},
         forms=("linear",),
         effect="quantizes",

@@ -28,6 +28,7 @@ METHOD = TorchaoMethod(
         summary="8-bit weights, one scale per output unit; 8-bit activations, one per position; torchao's kernels.",
         reference="torchao.quantization.Int8DynamicActivationInt8WeightConfig (torchao 0.18)",
         level="none",
+        phrase="8-bit by torchao",
         forms=("linear",),
         effect="quantizes",
         needs_kernel=True,

@@ -167,6 +167,7 @@ METHOD = L1Heads(
         summary="Zeroes the given fraction of whole attention heads, those with the smallest sum of magnitudes.",
         reference="heads as in Michel et al. 2019, 1905.10650, ranked by magnitude",
         level="fraction",
+        phrase="{percent} of heads pruned",
         kind="heads",
         pools=Pools("heads", _pool_sizes),
         options={

@@ -52,6 +52,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of each matrix's output units, those of smallest norm; biases stay.",
         reference="torch.nn.utils.prune.ln_structured",
         level="fraction",
+        phrase="{percent} of units pruned",
         kind="structured",
         counterpart="l1_unstructured",
         pools=UNITS,

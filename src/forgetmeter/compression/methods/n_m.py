@@ -73,6 +73,7 @@ METHOD = PruningMethod(
         summary="Zeroes the n smallest of every m neighbouring weights of an output unit; 2 of 4 by default.",
         reference="Zhou et al. 2021, 2102.04010; sparse tensor cores (Mishra et al. 2021, 2104.08378)",
         level="none",
+        phrase="{n=2} of every {m=4} pruned",
         kind="semi_structured",
         options={
             "n": Option(2, "Number of weights to zero per group.", least=1),

@@ -44,6 +44,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of each matrix's output units, chosen at random; biases stay.",
         reference="torch.nn.utils.prune.random_structured",
         level="fraction",
+        phrase="{percent} of units pruned at random",
         kind="structured",
         counterpart="random_unstructured",
         pools=UNITS,

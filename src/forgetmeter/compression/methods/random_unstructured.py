@@ -52,6 +52,7 @@ METHOD = PruningMethod(
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
         forms=(*MATRICES, "array"),
+        phrase="{percent} pruned at random",
         pools=WEIGHTS_OF_EACH,
     ),
     rank,

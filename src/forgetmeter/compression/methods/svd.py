@@ -40,6 +40,7 @@ METHOD = MatrixMethod(
         summary="Removes the given fraction of each matrix's rank, its smallest singular values.",
         reference="LASER (Sharma et al. 2023, 2312.13558)",
         level="fraction",
+        phrase="{percent} of the rank removed",
         pools=RANKS,
         effect="rewrites",
         kind="low_rank",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import re
+import shlex
 import shutil
 import zipfile
 import zlib
@@ -59,8 +60,9 @@ class ProbeArchive:
         """
         folder = data_folder(data) / self.folder
         if not folder.is_dir():
+            into = "" if data is None else f" --data {shlex.quote(str(data))}"
             raise UserError(
-                f"'{folder}' does not exist; run 'forgetmeter data fetch {self.name}' (from {self.source}), or set "
+                f"'{folder}' does not exist; run forgetmeter data fetch {self.name}{into} (from {self.source}), or set "
                 f"--data or {VARIABLE} to the folder that contains {self.folder}/ with {self.holds}"
             )
         return folder

@@ -36,7 +36,7 @@ def advice_text(advice: Advice, *, width: int) -> Text:
 def _command(advice: Advice) -> str:
     size = advice.best_size
     if size.format is None:
-        return f"forgetmeter.compress(loaded, '{advice.best.recipe}'), in Python ({size.no_format})"
+        return f"forgetmeter.compress(loaded, {advice.best.recipe!r}), in Python ({size.no_format})"
     stored = "" if size.format == "dense" else f" --format {size.format}"
     recipe = advice.best.recipe
     quoted = shlex.quote(recipe) if "'" in recipe else f"'{recipe}'"

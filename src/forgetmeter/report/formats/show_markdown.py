@@ -43,8 +43,8 @@ def _line(first: str, cells: Sequence[str]) -> str:
 
 def code(recipe: str) -> str:
     """Return a recipe as code."""
-    # Valid recipes contain neither backticks nor bars: special characters of a regex are percent-encoded.
-    return escaped(recipe) if {"`", "|"} & set(recipe) else f"`{visible_line(recipe)}`"
+    # A bar ends a cell, in code too.
+    return escaped(recipe) if "`" in recipe else "`" + visible_line(recipe).replace("|", r"\|") + "`"
 
 
 def escaped(text: str) -> str:

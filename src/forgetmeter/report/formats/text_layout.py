@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from forgetmeter.report.table import Row, Table
+from forgetmeter.specs.scope import split_at
 
 _GAP = "  "
 _HEADING = "recipe"
@@ -134,7 +135,7 @@ def _labels(recipe: str, width: int) -> list[str]:
 
 
 def _steps(recipe: str) -> list[str]:
-    first, *others = recipe.split("+")
+    first, *others = split_at(recipe, "+")
     return [first, *(f"  +{step}" for step in others)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +30,7 @@ from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
+from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.visible_text import visible
 
 _PACKAGE = "forgetmeter.report.html"
@@ -72,6 +74,7 @@ def render_page(content: PageContent) -> str:
         "probability": probability,
         "words": partial(recipe_in_words, methods=content.summary.methods),
         "effect": effect_text,
+        "quoted": shlex.quote,
     }
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
@@ -89,6 +92,7 @@ def render_page(content: PageContent) -> str:
         hero=hero,
         level=_without(content.figures.level, hero),
         figures=content.figures,
+        uncompared=_uncompared(content.summary),
         findings=content.findings,
         verdicts=VERDICTS,
         ledger=content.ledger,
@@ -128,6 +132,15 @@ def _hero(content: PageContent) -> tuple[TaskFigures, ...]:
         return ()
     first = {figure.model: figure for figure in reversed(groups[0].figures)}
     return (TaskFigures(groups[0].task, tuple(figure for figure in groups[0].figures if figure in first.values())),)
+
+
+def _uncompared(summary: Summary) -> str:
+    """Return why no recipe is compared with a baseline; empty if one is."""
+    if any(cell.retained is not None for cell in summary.cells if cell.recipe != BASELINE):
+        return ""
+    if all(cell.recipe == BASELINE for cell in summary.cells):
+        return "the run has no outcomes of a recipe besides the baseline"
+    return "no recipe can be compared with a baseline that knows something"
 
 
 def _without(groups: Sequence[TaskFigures], shown: Sequence[TaskFigures]) -> list[TaskFigures]:

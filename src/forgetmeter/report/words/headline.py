@@ -149,7 +149,8 @@ def _quantized(cells: Sequence[CellSummary], methods: Methods) -> Iterable[str]:
 
 def _cost(words: str, cell: CellSummary) -> str:
     scope, _, does = words.partition(": ")
-    said = f"{does[:1].upper()}{does[1:]} ({scope})"
+    does = f"{does[:1].upper()}{does[1:]}"
+    said = f"{does[:-1]}, {scope})" if does.endswith(")") else f"{does} ({scope})"
     assert cell.retained is not None
     assert cell.drop is not None
     forgotten = percent(1 - cell.retained.value)

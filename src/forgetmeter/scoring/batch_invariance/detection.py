@@ -50,8 +50,8 @@ def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int
     """
     model = loaded.model
     if model.device.type == "meta":
-        # Without weights, batches are only counted.
-        return Sharing(), Sharing()
+        # Without weights, tokens are only counted, as for a model that can share everything.
+        return Sharing(min(LONGEST_ROW, longest) if loaded.family == "decoder" else 0), Sharing()
     if model not in _known:
         with torch.inference_mode(), _activations_not_quantized(model):
             trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
@@ -173,12 +173,17 @@ def _drawing(model: PreTrainedModel) -> Callable[[int], Tokens]:
 def _activations_not_quantized(model: PreTrainedModel) -> Iterator[None]:
     """Disable activation quantization in dynamic int8 layers, whose ranges depend on the batch (decision 005)."""
 
-    def exactly(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
+    def ours(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
         weight = layer.weight.float() * layer.factors[:, None]
         return nn.functional.linear(inputs[0].float(), weight, layer.bias).to(inputs[0].dtype)
 
-    layers = [module for module in model.modules() if type(module).__name__ == "DynamicInt8Linear"]
-    hooks = [layer.register_forward_hook(exactly) for layer in layers]
+    def torchs(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
+        return nn.functional.linear(inputs[0].float(), layer.weight().dequantize(), layer.bias()).to(inputs[0].dtype)
+
+    exactly = {"DynamicInt8Linear": ours, "DynamicQuantizedLinear": torchs}
+    hooks = [
+        module.register_forward_hook(hook) for module in model.modules() if (hook := exactly.get(module._get_name()))
+    ]
     try:
         yield
     finally:

@@ -154,6 +154,7 @@ def make_batch(
     vocabulary = _readings((row.vocabulary for row in rows), wanted)
     columns = torch.tensor(list(wanted), dtype=torch.int64).view(-1, 2).T.contiguous().to(device)
     encoded = _encoded(rows, contexts, device) if contexts else None
+    read = [row.tokens for row in rows] + [contexts[which] for which in {row.context for row in rows} if contexts]
     return Batch(
         tokens=tokens.to(device),
         mask=None if bool(mask.all()) else mask.to(device),
@@ -164,7 +165,8 @@ def make_batch(
         single=Readings(*torch.from_numpy(single).to(device)),
         vocabulary=Readings(*torch.from_numpy(vocabulary).to(device)),
         encoded=encoded,
-        real_tokens=int(mask.sum()) + (0 if encoded is None else int(encoded.mask.sum())),
+        # Counted here, as a device may be without values (meta).
+        real_tokens=sum(map(len, read)),
     )
 
 

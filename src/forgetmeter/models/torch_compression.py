@@ -1,0 +1,44 @@
+"""Recognizes models that torch itself has compressed: they can be scored, but recipes cannot be applied to them."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.utils import parametrize, prune
+from transformers import PreTrainedModel
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import is_quantized
+
+
+def torch_compression(model: PreTrainedModel) -> str | None:
+    """Return which layer torch has compressed or reparametrized, and how; ``None`` if there is none."""
+    for name, module in model.named_modules():
+        how = _compression_of(module)
+        if how is not None:
+            return f"{name} {how}"
+    return None
+
+
+def refuse_torch_compression(loaded: Loaded) -> None:
+    """Check that torch itself has not compressed a model.
+
+    Raises:
+        UserError: It has; the message names the first layer, and what to do.
+    """
+    found = torch_compression(loaded.model)
+    if found is not None:
+        raise UserError(f"model '{loaded.name}' can be evaluated, but not compressed: {found}")
+
+
+def _compression_of(module: nn.Module) -> str | None:
+    # Not prune.is_pruned, which also looks at the modules below.
+    if any(isinstance(hook, prune.BasePruningMethod) for hook in module._forward_pre_hooks.values()):
+        return "has a pruning mask; make it permanent with torch.nn.utils.prune.remove"
+    if parametrize.is_parametrized(module):
+        return "has a parametrization; make it permanent with torch.nn.utils.parametrize.remove_parametrizations"
+    quantized = [parameter for parameter in module.parameters(recurse=False) if is_quantized(parameter)]
+    if quantized or type(module).__module__.startswith("torch.ao.nn."):
+        name = type(quantized[0]).__name__ if quantized else module._get_name()
+        return f"is quantized ({name}); compress the original model"
+    return None

@@ -1,0 +1,43 @@
+"""Estimates how much a study's cells have to read, before any of them starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import ceil
+
+from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.cell import Cell
+from forgetmeter.records.item import Item, Task
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.study.checked_study import CheckedStudy
+
+_SAMPLE, _RUN = 128, 16
+"""Number of a task's items to tokenize, in runs of neighbours, which often have words and so tokens in common."""
+
+
+def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cell, int]:
+    """Return about how many tokens each missing cell reads, from a sample of its task's items.
+
+    The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no estimate.
+    """
+    found: dict[tuple[Checkpoint, str], int] = {}
+    tokens = {}
+    for cell in checked.missing:
+        key = (checked.checkpoints[cell.variant.model], cell.task)
+        if key not in found:
+            found[key] = _tokens(key[0], tasks[cell.task].items)
+        if found[key]:
+            tokens[cell] = found[key]
+    return tokens
+
+
+def _tokens(checkpoint: Checkpoint, items: Sequence[Item]) -> int:
+    step = max(_RUN, ceil(len(items) * _RUN / _SAMPLE))
+    sample = [item for start in range(0, len(items), step) for item in items[start : start + _RUN]]
+    # An error comes again when the cell is scored, and is stored with it.
+    with suppress(Exception):
+        loaded = Loaded(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.family, checkpoint.name)
+        return round(Engine(loaded).prepare(sample).tokens * len(items) / len(sample))
+    return 0

@@ -1,0 +1,60 @@
+"""The estimate of a study's amount, against what its cells then read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_up_task import MadeUpTask, plug_in
+
+from forgetmeter.executors.executor import Progress
+from forgetmeter.records.cell import Cell
+from forgetmeter.records.item import Problem
+from forgetmeter.results.results import open_run
+from forgetmeter.study.running import check_study, check_tasks, reader, run
+
+
+class Amount(Progress):
+    def __init__(self) -> None:
+        self.tokens: dict[Cell, int] = {}
+
+    def amount(self, tokens: dict[Cell, int]) -> None:
+        self.tokens = tokens
+
+
+@pytest.mark.parametrize("family", ["encoder", "encoder-decoder", "decoder"])
+def test_the_estimate_is_near_what_is_read(family: str, tmp_path: Path) -> None:
+    study = {
+        "models": [f"standard:{family}"],
+        "recipes": ["l1_unstructured:overall:0.5"],
+        "tasks": ["facts:templates=0", "facts"],
+        "evaluation.limit": 20,
+        "output": str(tmp_path / "run"),
+    }
+    planned, ran = Amount(), Amount()
+    check_tasks(check_study(reader(study)), planned)
+    run(study, progress=ran)
+    assert planned.tokens == ran.tokens
+    read = {(cell.recipe, cell.task): cell.tokens for cell in open_run(study["output"]).run.cells}
+    found = {(str(cell.variant.recipe), cell.task): tokens for cell, tokens in ran.tokens.items()}
+    assert found == pytest.approx(read, rel=0.3)
+
+
+def test_a_task_that_cannot_be_asked_has_no_estimate(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unaskable(MadeUpTask):
+        def __init__(self, limit: int | None = None) -> None:
+            super().__init__(limit)
+            self.items = [item.__class__(**{**vars(item), "asks": Problem("no")}) for item in self.items]
+
+    plug_in(monkeypatch, {"made_up": Unaskable})
+    study = {
+        "models": [str(llama_folder)],
+        "recipes": ["baseline"],
+        "tasks": ["made_up"],
+        "output": str(tmp_path / "r"),
+    }
+    planned = Amount()
+    check_tasks(check_study(reader(study)), planned)
+    assert planned.tokens == {}
