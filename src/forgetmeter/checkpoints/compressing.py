@@ -36,6 +36,7 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.model_files import TOKENIZER_FILES
+from forgetmeter.models.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
@@ -103,7 +104,7 @@ def refuse_quantized(checkpoint: Checkpoint) -> None:
     """
     _ = checkpoint.config
     if checkpoint.quantization is not None:
-        raise UserError(f"model '{checkpoint.name}' is already quantized; use the checkpoint that it was made from")
+        raise UserError(quantized_problem(checkpoint.name, checkpoint.quantization))
 
 
 def _write(request: Request, checkpoint: Checkpoint) -> Written:

@@ -21,9 +21,10 @@ def print_scopes_of(model: str, stream: TextIO) -> None:
     """Print what each scope selects in a model, named as in a study.
 
     Raises:
-        UserError: The model does not exist or cannot be loaded.
+        UserError: The model does not exist, cannot be loaded, or is already quantized.
     """
     checkpoint = open_checkpoint(model)
+    checkpoint.refuse_quantized()
     checkpoint.check()
     print_scope_rows(rows_of_model(checkpoint.skeleton), stream)
 

@@ -18,9 +18,9 @@ from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
 from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.quantization import is_dequantized, quantization, quantized_problem
 from forgetmeter.models.stored_weights import (
     placed_tensors,
-    quantization,
     refuse_contradictions,
     refuse_doubled_tensors,
     refuse_misplaced_tensors,
@@ -88,6 +88,16 @@ class Checkpoint:
     def quantization(self) -> Mapping[str, Any] | None:
         """Its configuration's quantization method, or ``None``."""
         return quantization(raw_config(self.folder))
+
+    def refuse_quantized(self) -> None:
+        """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.
+
+        Raises:
+            UserError: They do, or the weights do not match the configuration.
+        """
+        refuse_misread_weights(self.headers, self.quantization, self.name)
+        if self.quantization is not None and not is_dequantized(self.quantization):
+            raise UserError(quantized_problem(self.name, self.quantization))
 
     @cached_property
     def skeleton(self) -> PreTrainedModel:
@@ -190,11 +200,13 @@ def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
 
 
 def check_supported(model: PreTrainedModel, name: str) -> None:
-    """Check that a model has weight matrices that recipes can compress.
+    """Check that a model has weight matrices that recipes can compress, or is already quantized.
 
     Raises:
         UserError: It has none in attention, or none in feed-forward layers.
     """
+    if getattr(model, "is_quantized", False):
+        return
     found = {matrix.role.component for matrix in weight_map(model)}
     lacking = [component for component in _NEEDED if component not in found]
     if lacking and "unknown" not in found:

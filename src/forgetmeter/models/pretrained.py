@@ -22,6 +22,7 @@ from transformers.utils import logging
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.model_files import raw_config
+from forgetmeter.models.quantization import is_dequantized
 
 _SAFE = {"trust_remote_code": False}
 # Any other value in a configuration names a kernel of the Hub, which is code.
@@ -42,6 +43,10 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
     except Exception as error:  # transformers and huggingface_hub raise many kinds of errors for configurations
         raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
     _keep_to_built_in_kernels(config)
+    method = getattr(config, "quantization_config", None)
+    if isinstance(method, dict) and is_dequantized(method):
+        # transformers' default depends on the device, and recipes need plain weights.
+        method["dequantize"] = True
     return config
 
 

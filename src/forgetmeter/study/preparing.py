@@ -42,6 +42,8 @@ def open_checked(
     for model, checkpoint in checkpoints.items():
         if not is_converted(checkpoint.location):
             progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
+        if any(recipe.steps for recipe in study.recipes):
+            checkpoint.refuse_quantized()
         checkpoint.check()
         max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
         for recipe in study.recipes:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
@@ -25,6 +25,7 @@ from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.quantization import quantization_in_memory, quantized_problem
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
@@ -78,7 +79,7 @@ class Compressor:
 
     def check(self, recipe: Recipe) -> list[str]:
         """Return the problems of a recipe for this model, as ``recipe_problems`` does."""
-        return recipe_problems(recipe, self._matrices, given=_given(self._calibration))
+        return _problems(recipe, self._loaded, self._matrices, self._calibration)
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to the result of the previous ones. The model does not change.
@@ -149,8 +150,11 @@ class Compressor:
         return prepared(step, units, seed=self._seed, method=method)
 
 
-def _given(calibration: Calibration) -> Given:
-    return "activations" if calibration else "weights"
+def _problems(recipe: Recipe, loaded: Loaded, matrices: Sequence[Matrix], calibration: Calibration) -> list[str]:
+    method = quantization_in_memory(loaded.model)
+    if recipe.steps and method is not None:
+        return [quantized_problem(loaded.name, method)]
+    return recipe_problems(recipe, matrices, given="activations" if calibration else "weights")
 
 
 def checked_seed(seed: int) -> int:
@@ -187,7 +191,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
     # Before the model is copied.
-    refuse(recipe_problems(recipe, weight_map(loaded.model), given=_given(calibration)))
+    refuse(_problems(recipe, loaded, weight_map(loaded.model), calibration))
     checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
