@@ -89,7 +89,7 @@ def compress_checkpoint(
     )
     check_output(request.out)
     checkpoint = open_checkpoint(model)
-    check_apart(request.out, checkpoint.folder)
+    check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
     refuse(recipe_problems(request.recipe, checkpoint.matrices))
     refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])

@@ -13,7 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family, auto_class, family_of
-from forgetmeter.models.gguf_conversion import converted, refuse_missing
+from forgetmeter.models.from_gguf.conversion import converted, described
+from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
 from forgetmeter.models.output_head import embedding_rows
@@ -36,7 +37,7 @@ _NEEDED = ("attention", "feed_forward")
 
 
 class Checkpoint:
-    """A model on this machine, whose parts are read once; a GGUF file is converted first.
+    """A model on this machine, whose parts are read once; a GGUF file is converted when its weights are needed.
 
     Every part may raise a ``UserError`` if its file is missing, damaged or not supported.
 
@@ -56,13 +57,18 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """A folder that ``from_pretrained`` reads."""
+        """A folder that ``from_pretrained`` reads; a GGUF file is converted first."""
         return self._stored.path
+
+    @cached_property
+    def _described(self) -> Path:
+        """A folder with its configuration and tokenizer, and weights unless it is a GGUF file."""
+        return self.location.path if self.location.path.is_dir() else described(self.location)
 
     @cached_property
     def config(self) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
         """Its configuration."""
-        return load_config(self.folder, self.name)
+        return load_config(self._described, self.name)
 
     @cached_property
     def family(self) -> Family:
@@ -72,7 +78,7 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""
-        return open_tokenizer(self.folder, self.name)
+        return open_tokenizer(self._described, self.name)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -87,7 +93,7 @@ class Checkpoint:
     @cached_property
     def quantization(self) -> Mapping[str, Any] | None:
         """Its configuration's quantization method, or ``None``."""
-        return quantization(raw_config(self.folder))
+        return quantization(raw_config(self._described))
 
     def refuse_quantized(self) -> None:
         """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.
@@ -95,17 +101,17 @@ class Checkpoint:
         Raises:
             UserError: They do, or the weights do not match the configuration.
         """
-        refuse_misread_weights(self.headers, self.quantization, self.name)
         if self.quantization is not None and not is_dequantized(self.quantization):
+            refuse_misread_weights(self.headers, self.quantization, self.name)
             raise UserError(quantized_problem(self.name, self.quantization))
 
     @cached_property
     def skeleton(self) -> PreTrainedModel:
         """The model without its weights (on the ``meta`` device), after checking its files against its configuration.
 
-        Always the same object: copy it before changing it.
+        Always the same object: copy it before changing it. A GGUF file's header has been checked by ``config``.
         """
-        shape = self.model(device_map="meta")
+        shape = self.model(device_map="meta") if self.location.path.is_dir() else self.outline().eval()
         check_supported(shape, self.name)
         return shape
 

@@ -118,28 +118,46 @@ def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: 
         raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
 
 
-def open_gguf(path: Path) -> tuple[PreTrainedModel, Any, PreTrainedTokenizerBase]:
-    """Read a GGUF file as a decoder in float32, ignoring all other files in its folder.
-
-    Returns:
-        The model, transformers' report of missing, unexpected and mismatched keys, and the tokenizer.
+def open_gguf_header(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read a GGUF file's header as a decoder without its weights, on the ``meta`` device, and its tokenizer.
 
     Raises:
         UserError: transformers cannot read it.
     """
+    with _alone(path) as (folder, name):
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, **_SAFE)
+        config = AutoConfig.from_pretrained(folder, gguf_file=name, **_SAFE)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, **_SAFE), tokenizer
+
+
+def open_gguf(path: Path, config: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
+    """Read a GGUF file as a decoder in float32.
+
+    Returns:
+        The model, and transformers' report of missing, unexpected and mismatched keys.
+
+    Raises:
+        UserError: transformers cannot read it.
+    """
+    with _alone(path) as (folder, name):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=name, config=config, dtype=torch.float32, output_loading_info=True, **_SAFE
+        )
+    return model, report
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield a folder that holds nothing but a link to a GGUF file, and its name: transformers reads neighbours, too."""
     try:
-        with _quiet(), tempfile.TemporaryDirectory() as alone:
-            link = Path(alone) / "model.gguf"
-            link.symlink_to(path.resolve())
-            tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=link.name, **_SAFE)
-            model, report = AutoModelForCausalLM.from_pretrained(
-                alone, gguf_file=link.name, dtype=torch.float32, output_loading_info=True, **_SAFE
-            )
+        with _quiet(), tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "model.gguf").symlink_to(path.resolve())
+            yield folder, "model.gguf"
     except Exception as error:
         raise UserError(
             f"model '{path}': transformers cannot read this GGUF as a decoder with its tokenizer ({one_line(error)})"
         ) from error
-    return model, report, tokenizer
 
 
 def _refuse_own_code(folder: Path, name: str) -> None:

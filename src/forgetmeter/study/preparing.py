@@ -12,7 +12,7 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.checkpoint import Checkpoint
-from forgetmeter.models.gguf_conversion import is_converted
+from forgetmeter.models.from_gguf.conversion import is_converted, is_described
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.probes.loading import load_task
@@ -40,8 +40,8 @@ def open_checked(
     # The effect of each recipe on each model in turn.
     meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model, checkpoint in checkpoints.items():
-        if not is_converted(checkpoint.location):
-            progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
+        if not is_described(checkpoint.location):
+            progress.stage(f"reading the header of {checkpoint.location.path.name}")
         if any(recipe.steps for recipe in study.recipes):
             checkpoint.refuse_quantized()
         checkpoint.check()
@@ -73,12 +73,26 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     """
     study, store = checked.plan.study, checked.store
     tasks = askable_tasks(checked, progress)
+    _convert(checked, progress)
     # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
     for task in tasks.values():
         store.write_items(task.description, valid_items(task))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
+
+
+def _convert(checked: CheckedStudy, progress: Progress) -> None:
+    """Convert the GGUF files among the models of missing cells.
+
+    Raises:
+        UserError: One of them cannot be converted.
+    """
+    for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
+        checkpoint = checked.checkpoints[model]
+        if not is_converted(checkpoint.location):
+            progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
+            _ = checkpoint.folder
 
 
 def askable_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:

@@ -1,0 +1,104 @@
+"""Converts a GGUF file into cached folders: its header at once, its weights as safetensors when they are needed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from forgetmeter.cache_folder import cache_folder
+from forgetmeter.errors import UserError
+from forgetmeter.models.from_gguf.header import refuse_missing, write_header
+from forgetmeter.models.location import CONVERSION, Location
+from forgetmeter.models.pretrained import load_config, open_gguf
+
+
+def described(location: Location) -> Path:
+    """Return a cached folder with a GGUF file's configuration and tokenizer; only the file's header is read.
+
+    Raises:
+        UserError: The file is truncated or lacks weights, or transformers cannot read all that its header says.
+    """
+    if is_converted(location):
+        return _folder(location)
+    return _made(_header_folder(location), lambda made: write_header(location.path, made))
+
+
+def converted(location: Location) -> Path:
+    """Return the cached folder of a GGUF file's model, dequantized to float32; convert it if missing.
+
+    Raises:
+        UserError: As ``described``.
+    """
+    folder = _folder(location)
+    if folder.is_dir():
+        return folder
+    header = described(location)
+    return _made(folder, lambda made: _convert(location.path, header, made))
+
+
+def is_converted(location: Location) -> bool:
+    """Whether a model needs no conversion or is already converted."""
+    return location.path.is_dir() or _folder(location).is_dir()
+
+
+def is_described(location: Location) -> bool:
+    """Whether a model's configuration and tokenizer can be read at once."""
+    return is_converted(location) or _header_folder(location).is_dir()
+
+
+def _folder(location: Location) -> Path:
+    return cache_folder() / "models" / f"{location.identity}-{CONVERSION}"
+
+
+def _header_folder(location: Location) -> Path:
+    return _folder(location).with_name(f"{_folder(location).name}-header")
+
+
+def _made(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Return a cached folder, which is either complete or absent; fill it if missing."""
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(
+            f"the cache folder is not writable ({error}); set FORGETMETER_CACHE to another folder"
+        ) from error
+    try:
+        fill(aside)
+        try:
+            aside.rename(folder)
+        except OSError:
+            # Another process finished first, with the same result.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _convert(path: Path, header: Path, folder: Path) -> None:
+    model, report = open_gguf(path, load_config(header, str(path)))
+    refuse_missing(report["missing_keys"], str(path))
+    without_quantization_marks(model).save_pretrained(folder)
+    shutil.copytree(header, folder, dirs_exist_ok=True)
+
+
+def without_quantization_marks(model: PreTrainedModel) -> PreTrainedModel:
+    """Remove the quantization marks of a model that was dequantized while loading.
+
+    transformers 5 leaves them on models from GGUF, and ``save_pretrained`` then refuses these.
+    """
+    unmarked: Any = model
+    unmarked.hf_quantizer = None
+    unmarked.is_quantized = False
+    unmarked.quantization_method = None
+    if hasattr(unmarked.config, "quantization_config"):
+        del unmarked.config.quantization_config
+    return model
