@@ -18,11 +18,11 @@ os.environ.setdefault("USE_HUB_KERNELS", "0")
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.utils import logging
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.model_files import raw_config
 from forgetmeter.models.quantization import is_dequantized
+from forgetmeter.quiet import quiet
 
 _SAFE = {"trust_remote_code": False}
 # Any other value in a configuration names a kernel of the Hub, which is code.
@@ -86,7 +86,7 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
         UserError: It cannot be read.
     """
     try:
-        with _quiet():
+        with quiet():
             model, report = kind.from_pretrained(
                 folder,
                 config=config,
@@ -110,7 +110,7 @@ def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: 
         UserError: The configuration cannot be used.
     """
     try:
-        with torch.device("meta"), _quiet():
+        with torch.device("meta"), quiet():
             return kind.from_config(config, **_SAFE)
     except ImportError as error:
         raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
@@ -151,7 +151,7 @@ def open_gguf(path: Path, config: Any) -> tuple[PreTrainedModel, Any]:  # noqa: 
 def _alone(path: Path) -> Iterator[tuple[str, str]]:
     """Yield a folder that holds nothing but a link to a GGUF file, and its name: transformers reads neighbours, too."""
     try:
-        with _quiet(), tempfile.TemporaryDirectory() as folder:
+        with quiet(), tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.gguf").symlink_to(path.resolve())
             yield folder, "model.gguf"
     except Exception as error:
@@ -184,14 +184,3 @@ def _keep_to_built_in_kernels(config: Any) -> None:  # noqa: ANN401
             part._attn_implementation = None
         if getattr(part, "_experts_implementation", None) not in _BUILT_IN_EXPERTS:
             part._experts_implementation = None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Progress transformers' reports; problems are raised as errors."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -15,6 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
 from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import load_config, open_gguf
+from forgetmeter.quiet import quiet
 
 
 def described(location: Location) -> Path:
@@ -86,7 +87,8 @@ def _made(folder: Path, fill: Callable[[Path], None]) -> Path:
 def _convert(path: Path, header: Path, folder: Path) -> None:
     model, report = open_gguf(path, load_config(header, str(path)))
     refuse_missing(report["missing_keys"], str(path))
-    without_quantization_marks(model).save_pretrained(folder)
+    with quiet():
+        without_quantization_marks(model).save_pretrained(folder)
     shutil.copytree(header, folder, dirs_exist_ok=True)
 
 
