@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from forgetmeter.cache_folder import cache_folder
+from forgetmeter.cache_folder import SOURCE, cache_folder, use
 from forgetmeter.errors import UserError
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
 from forgetmeter.models.location import CONVERSION, Location
@@ -25,8 +26,8 @@ def described(location: Location) -> Path:
         UserError: The file is truncated or lacks weights, or transformers cannot read all that its header says.
     """
     if is_converted(location):
-        return _folder(location)
-    return _made(_header_folder(location), lambda made: write_header(location.path, made))
+        return converted(location)
+    return _made(_header_folder(location), location, lambda made: write_header(location.path, made))
 
 
 def converted(location: Location) -> Path:
@@ -35,11 +36,7 @@ def converted(location: Location) -> Path:
     Raises:
         UserError: As ``described``.
     """
-    folder = _folder(location)
-    if folder.is_dir():
-        return folder
-    header = described(location)
-    return _made(folder, lambda made: _convert(location.path, header, made))
+    return _made(_folder(location), location, lambda made: _convert(location, made))
 
 
 def is_converted(location: Location) -> bool:
@@ -60,9 +57,10 @@ def _header_folder(location: Location) -> Path:
     return _folder(location).with_name(f"{_folder(location).name}-header")
 
 
-def _made(folder: Path, fill: Callable[[Path], None]) -> Path:
+def _made(folder: Path, location: Location, fill: Callable[[Path], None]) -> Path:
     """Return a cached folder, which is either complete or absent; fill it if missing."""
     if folder.is_dir():
+        use(folder)
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,8 +69,10 @@ def _made(folder: Path, fill: Callable[[Path], None]) -> Path:
         raise UserError(
             f"the cache folder is not writable ({error}); set FORGETMETER_CACHE to another folder"
         ) from error
+    use(aside)
     try:
         fill(aside)
+        (aside / SOURCE).write_text(json.dumps({"source": str(location.path.resolve())}), encoding="utf-8")
         try:
             aside.rename(folder)
         except OSError:
@@ -84,7 +84,8 @@ def _made(folder: Path, fill: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _convert(path: Path, header: Path, folder: Path) -> None:
+def _convert(location: Location, folder: Path) -> None:
+    path, header = location.path, described(location)
     model, report = open_gguf(path, load_config(header, str(path)))
     refuse_missing(report["missing_keys"], str(path))
     with quiet():
