@@ -1,7 +1,11 @@
-"""Checkpoints that are already quantized: what they are, what recipes on them say, and that they can be evaluated."""
+"""Checkpoints that are already quantized: what they are, their sizes, what recipes on them say, and their evaluation.
+
+Covers ``records.packed_source`` and ``report.words.size_words``.
+"""
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,14 +15,19 @@ import torch
 from models.test_stored_weights import Q_PROJ, changed, in_float8
 from torch import Tensor
 from transformers import AutoModelForCausalLM, TorchAoConfig
+from written_ggufs import write_llama_gguf
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.cli.scope_table import print_scopes_of
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
 from forgetmeter.models.quantization import described
-from forgetmeter.study.running import check_study, reader
+from forgetmeter.records.packed_source import PackedSource, recorded_sources
+from forgetmeter.report.formats.show_text import show_text
+from forgetmeter.results.results import open_run
+from forgetmeter.study.running import check_study, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 32}
@@ -134,3 +143,53 @@ def test_an_unknown_method_is_named_as_such(llama_folder: Path, tmp_path: Path) 
     folder = packed(llama_folder, tmp_path, {"quant_method": "superquant", "bits": 4})
     with pytest.raises(UserError, match="is quantized by 'superquant', which is not supported"):
         checked(folder, tmp_path, PRUNE)
+
+
+@pytest.fixture(params=["gguf", "fp8", "torchao", "compressed-tensors"])
+def small(request: pytest.FixtureRequest, llama_folder: Path, tmp_path: Path) -> tuple[Path, str, int]:
+    """A model, its format, and the bytes of its file."""
+    if request.param == "gguf":
+        write_llama_gguf(tmp_path / "model.gguf")
+        return tmp_path / "model.gguf", "GGUF", (tmp_path / "model.gguf").stat().st_size
+    folder = tmp_path / "small"
+    if request.param == "fp8":
+        method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+        changed(llama_folder, folder, lambda each: in_float8(each, suffix="_scale_inv"), quantization_config=method)
+    elif request.param == "torchao":
+        in_int8(llama_folder, folder)
+    else:
+        pytest.importorskip("compressed_tensors")
+        compress_checkpoint(llama_folder, "round_to_nearest:overall:4", folder, format="compressed-tensors")
+    form = {"fp8": "fp8, 8 bits", "torchao": "torchao, 8 bits"}.get(
+        request.param, "compressed-tensors, format pack-quantized, 4 bits"
+    )
+    return folder, form, sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
+    small: tuple[Path, str, int], llama_folder: Path, tmp_path: Path
+) -> None:
+    path, form, size = small
+    plain = load(llama_folder if path.is_dir() else path).model
+    dense = 4 * sum(parameter.numel() for parameter in plain.parameters())
+    assert open_checkpoint(path).packed == PackedSource(form, size, dense)
+    run({"models": [str(path)], "tasks": ["facts:templates=0"], "evaluation.limit": 1, "recipes": ["baseline"],
+         "output": str(tmp_path / "run")})  # fmt: skip
+    results = open_run(str(tmp_path / "run"))
+    assert list(results.variants["dense_bytes"]) == [dense]
+    said = " ".join(show_text(results.summary).split())
+    assert f"takes {size / 1e6:.3f} MB as it is stored ({form}), and {dense / 1e6:.3f} MB as the float32 it" in said
+    assert open_checkpoint(llama_folder).packed is None
+
+
+def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> None:
+    write_llama_gguf(tmp_path / "model.gguf")
+    stream = io.StringIO()
+    print_scopes_of(str(tmp_path / "model.gguf"), stream)
+    (said,) = [line for line in stream.getvalue().splitlines() if "as it is stored (GGUF)" in line]
+    assert said in compress_checkpoint(tmp_path / "model.gguf", PRUNE, tmp_path / "out").notes
+
+
+@pytest.mark.parametrize("said", [None, {}, {"m": 3}, {"m": {"bytes": "many", "dense_bytes": 4}}, {"m": {}}])
+def test_damaged_records_of_sizes_are_left_out(said: Any) -> None:
+    assert list(recorded_sources({"sources": said})) == []

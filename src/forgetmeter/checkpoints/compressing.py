@@ -38,6 +38,7 @@ from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.models.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
+from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
@@ -214,6 +215,8 @@ def notes(request: Request, source: Source) -> Iterator[str]:
         )
     if not companions(source.checkpoint.folder, TOKENIZER_FILES):
         yield "The source has no tokenizer, so none was copied."
+    if (packed := source.checkpoint.packed) is not None:
+        yield packed_sentence(source.checkpoint.name, packed)
     if source.converted:
         yield (
             "The whole model was in memory, since transformers converts weights of this architecture while loading "

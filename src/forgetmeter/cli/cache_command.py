@@ -25,7 +25,7 @@ cache_app = typer.Typer(add_completion=False)
 def list_command(context: typer.Context) -> None:
     """List what lies in the cache folder, or clear it.
 
-    GGUF files are converted once, and `data fetch` unpacks the probes' data; both are made again when they are needed.
+    GGUF files are converted once, and `data fetch` unpacks the probes' data; both can be made again.
     FORGETMETER_CACHE names another folder.
     """
     if context.invoked_subcommand is not None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
+from forgetmeter.report.words.size_words import packed_sentence
 
 _PIPED_WIDTH = 120
 
@@ -27,6 +28,8 @@ def print_scopes_of(model: str, stream: TextIO) -> None:
     checkpoint.refuse_quantized()
     checkpoint.check()
     print_scope_rows(rows_of_model(checkpoint.skeleton), stream)
+    if checkpoint.packed is not None:
+        stream.write(f"{packed_sentence(checkpoint.name, checkpoint.packed)}\n")
 
 
 def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:

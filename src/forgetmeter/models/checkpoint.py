@@ -19,7 +19,8 @@ from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
 from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
-from forgetmeter.models.quantization import is_dequantized, quantization, quantized_problem
+from forgetmeter.models.quantization import described as described_method
+from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.stored_weights import (
     placed_tensors,
     refuse_contradictions,
@@ -30,6 +31,7 @@ from forgetmeter.models.stored_weights import (
     refuse_unread_tensors,
 )
 from forgetmeter.models.weight_map import weight_map
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
@@ -94,6 +96,17 @@ class Checkpoint:
     def quantization(self) -> Mapping[str, Any] | None:
         """Its configuration's quantization method, or ``None``."""
         return quantization(raw_config(self._described))
+
+    @cached_property
+    def packed(self) -> PackedSource | None:
+        """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
+        is_gguf = self.location.path.is_file()
+        if not is_gguf and self.quantization is None:
+            return None
+        files = (self.location.path,) if is_gguf else self.files
+        stored = sum(file.stat().st_size for file in files)
+        form = "GGUF" if self.quantization is None else described_method(self.quantization)
+        return PackedSource(form, stored, float32_bytes(self.outline()))
 
     def refuse_quantized(self) -> None:
         """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.

@@ -35,6 +35,11 @@ def is_dequantized(method: Mapping[str, Any]) -> bool:
     return method.get("quant_method") in _DEQUANTIZED
 
 
+def float32_bytes(model: PreTrainedModel) -> int:
+    """Return the bytes of a model's weights as float32; shared ones count once."""
+    return int(sum(parameter.numel() for parameter in model.parameters())) * 4
+
+
 def described(method: Mapping[str, Any]) -> str:
     """Return a quantization method's name, storage format and bits, such as ``gptq, 4 bits``."""
     name = method.get("quant_method", "unnamed method")

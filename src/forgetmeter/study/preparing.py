@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.registry import recorded_facts
@@ -74,8 +75,10 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     study, store = checked.plan.study, checked.store
     tasks = askable_tasks(checked, progress)
     _convert(checked, progress)
-    # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
-    store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
+    packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
+    sources = {model: asdict(source) for model, source in packed.items() if source is not None}
+    # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
+    store.open_study({**checked.document, "methods": recorded_facts(study.recipes), "sources": sources})
     for task in tasks.values():
         store.write_items(task.description, valid_items(task))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)

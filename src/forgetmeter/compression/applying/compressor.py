@@ -24,8 +24,10 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
+from forgetmeter.models.family import auto_class
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.quantization import quantization_in_memory, quantized_problem
+from forgetmeter.models.pretrained import empty_model
+from forgetmeter.models.quantization import float32_bytes, quantization_in_memory, quantized_problem
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
@@ -75,6 +77,10 @@ class Compressor:
         self._own = [tensor for tensor in tensors if not tensor.is_inference()]
         self._versions = [tensor._version for tensor in self._own]
         self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
+        if quantization_in_memory(loaded.model) is not None:
+            # Packed integers are counted as the plain numbers that they stand for.
+            plain = empty_model(loaded.name, auto_class(loaded.family), loaded.model.config)
+            self._baseline = replace(self._baseline, total_bytes=float32_bytes(plain))
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
     def check(self, recipe: Recipe) -> list[str]:
