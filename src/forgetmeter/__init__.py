@@ -45,5 +45,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type depends on the name
     """Import a public name on first use."""
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        # Imports tqdm, which `import forgetmeter` need not wait for. transformers imports an installed torchao, which
+        # logs every kernel missing on this machine.
+        from forgetmeter.quiet import quiet
+
+        with quiet():
+            return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'forgetmeter' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_gguf_conversion import write_llama_gguf
+from written_ggufs import write_llama_gguf
 
 import forgetmeter
 from forgetmeter.cli.main import app

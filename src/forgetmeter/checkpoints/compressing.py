@@ -37,7 +37,9 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.model_files import TOKENIZER_FILES
+from forgetmeter.models.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
+from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 
@@ -89,7 +91,7 @@ def compress_checkpoint(
     )
     check_output(request.out)
     checkpoint = open_checkpoint(model)
-    check_apart(request.out, checkpoint.folder)
+    check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
     refuse(recipe_problems(request.recipe, checkpoint.matrices))
     refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])
@@ -104,7 +106,7 @@ def refuse_quantized(checkpoint: Checkpoint) -> None:
     """
     _ = checkpoint.config
     if checkpoint.quantization is not None:
-        raise UserError(f"model '{checkpoint.name}' is already quantized; use the checkpoint that it was made from")
+        raise UserError(quantized_problem(checkpoint.name, checkpoint.quantization))
 
 
 def _write(request: Request, checkpoint: Checkpoint) -> Written:
@@ -208,6 +210,8 @@ def notes(request: Request, source: Source) -> Iterator[str]:
         )
     if not companions(source.checkpoint.folder, TOKENIZER_FILES):
         yield "The source has no tokenizer, so none was copied."
+    if (packed := source.checkpoint.packed) is not None:
+        yield packed_sentence(source.checkpoint.name, packed)
     if source.converted:
         yield (
             "The whole model was in memory, since transformers converts weights of this architecture while loading "

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.utils import logging
 
 from forgetmeter.checkpoints.request import Request, refusing_settings
 from forgetmeter.checkpoints.source import Source
@@ -22,6 +21,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location
 from forgetmeter.models.model_files import weight_files
 from forgetmeter.models.stored_weights import name_in
+from forgetmeter.quiet import quiet
 from forgetmeter.records.variant import Reached
 
 MOST_CHECKED_BYTES = 1_000_000_000
@@ -45,10 +45,10 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
         OSError: The disk is full or fails.
     """
     model, reached = compressed_in_memory(request, source, computing_dtype(request, source))
-    logging.disable_progress_bar()
-    with refusing_settings(request):
-        model.config.save_pretrained(partial)
-    model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
+    with quiet():
+        with refusing_settings(request):
+            model.config.save_pretrained(partial)
+        model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
     return reached, weight_files(partial)
 
 
@@ -73,6 +73,7 @@ def computing_dtype(request: Request, source: Source) -> torch.dtype:
     return request.dtype or next(stored)
 
 
+@quiet()
 def check_reloaded(request: Request, source: Source, folder: Path) -> float:
     """Compare the model in a written folder with the variant that ``forgetmeter run`` scores, both in float32.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
 from forgetmeter.checkpoints.outputs import Output, dropped_blocks, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
@@ -41,14 +40,13 @@ class PredictedSize:
 
 
 class SizePredictor:
-    """Computes what ``compress`` would write for recipes of one model.
+    """Computes what ``compress`` would write for recipes of one model, which must not be quantized.
 
     Raises:
-        UserError: The model cannot be loaded, or is already quantized.
+        UserError: The model cannot be loaded.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        refuse_quantized(checkpoint)
         self._checkpoint = checkpoint
         self._source = open_source(checkpoint)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import typer
 from forgetmeter import __version__
 from forgetmeter.cli.commands import LazyGroup
 from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.quiet import quiet
 from forgetmeter.visible_text import visible_line
 
 _WRONG_REQUEST = 2
@@ -27,9 +27,6 @@ _INTERRUPTED_WORDS = {
     "compress": "interrupted: nothing was left behind",
     "data": "interrupted: nothing was left behind",
 }
-
-# transformers imports an installed torchao, which logs every kernel missing on this machine.
-_NOISY_LOGGERS = ("torchao", "torch.utils._pytree")
 
 app = typer.Typer(
     name="forgetmeter",
@@ -61,17 +58,12 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Large weights are allocated and freed often; huge pages make that several times as fast.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # The libraries' progress bars would garble ours.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DATASETS_VERBOSITY", "error")
     # On SIGTERM, from a job scheduler or `kill`, clean up half-written files as after Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
-    for name in _NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        code = app(standalone_mode=False)
+        # The libraries' progress bars would garble ours.
+        with quiet():
+            code = app(standalone_mode=False)
         if code == _INTERRUPTED:
             _say_interrupted()
     except ManyUserError as error:

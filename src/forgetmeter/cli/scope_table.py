@@ -13,6 +13,7 @@ from rich.table import Table
 
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
+from forgetmeter.report.words.size_words import packed_sentence
 
 _PIPED_WIDTH = 120
 
@@ -21,11 +22,14 @@ def print_scopes_of(model: str, stream: TextIO) -> None:
     """Print what each scope selects in a model, named as in a study.
 
     Raises:
-        UserError: The model does not exist or cannot be loaded.
+        UserError: The model does not exist, cannot be loaded, or is already quantized.
     """
     checkpoint = open_checkpoint(model)
+    checkpoint.refuse_quantized()
     checkpoint.check()
     print_scope_rows(rows_of_model(checkpoint.skeleton), stream)
+    if checkpoint.packed is not None:
+        stream.write(f"{packed_sentence(checkpoint.name, checkpoint.packed)}\n")
 
 
 def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:

@@ -13,14 +13,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family, auto_class, family_of
-from forgetmeter.models.gguf_conversion import converted, refuse_missing
+from forgetmeter.models.from_gguf.conversion import converted, described
+from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
 from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.quantization import described as described_method
+from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.stored_weights import (
     placed_tensors,
-    quantization,
     refuse_contradictions,
     refuse_doubled_tensors,
     refuse_misplaced_tensors,
@@ -31,6 +33,7 @@ from forgetmeter.models.stored_weights import (
 from forgetmeter.models.torch_compression import torch_compression
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
@@ -38,7 +41,7 @@ _COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
 
 
 class Checkpoint:
-    """A model on this machine, whose parts are read once; a GGUF file is converted first.
+    """A model on this machine, whose parts are read once; a GGUF file is converted when its weights are needed.
 
     Every part may raise a ``UserError`` if its file is missing, damaged or not supported.
 
@@ -58,13 +61,18 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """A folder that ``from_pretrained`` reads."""
+        """A folder that ``from_pretrained`` reads; a GGUF file is converted first."""
         return self._stored.path
+
+    @cached_property
+    def _described(self) -> Path:
+        """A folder with its configuration and tokenizer, and weights unless it is a GGUF file."""
+        return self.location.path if self.location.path.is_dir() else described(self.location)
 
     @cached_property
     def config(self) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
         """Its configuration."""
-        return load_config(self.folder, self.name)
+        return load_config(self._described, self.name)
 
     @cached_property
     def family(self) -> Family:
@@ -74,7 +82,7 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""
-        return open_tokenizer(self.folder, self.name)
+        return open_tokenizer(self._described, self.name)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -89,15 +97,36 @@ class Checkpoint:
     @cached_property
     def quantization(self) -> Mapping[str, Any] | None:
         """Its configuration's quantization method, or ``None``."""
-        return quantization(raw_config(self.folder))
+        return quantization(raw_config(self._described))
+
+    @cached_property
+    def packed(self) -> PackedSource | None:
+        """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
+        is_gguf = self.location.path.is_file()
+        if not is_gguf and self.quantization is None:
+            return None
+        files = (self.location.path,) if is_gguf else self.files
+        stored = sum(file.stat().st_size for file in files)
+        form = "GGUF" if self.quantization is None else described_method(self.quantization)
+        return PackedSource(form, stored, float32_bytes(self.outline()))
+
+    def refuse_quantized(self) -> None:
+        """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.
+
+        Raises:
+            UserError: They do, or the weights do not match the configuration.
+        """
+        if self.quantization is not None and not is_dequantized(self.quantization):
+            refuse_misread_weights(self.headers, self.quantization, self.name)
+            raise UserError(quantized_problem(self.name, self.quantization))
 
     @cached_property
     def skeleton(self) -> PreTrainedModel:
         """The model without its weights (on the ``meta`` device), after checking its files against its configuration.
 
-        Always the same object: copy it before changing it.
+        Always the same object: copy it before changing it. A GGUF file's header has been checked by ``config``.
         """
-        shape = self.model(device_map="meta")
+        shape = self.model(device_map="meta") if self.location.path.is_dir() else self.outline().eval()
         check_supported(shape, self.name)
         return shape
 
@@ -193,11 +222,13 @@ def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
 
 
 def check_supported(model: PreTrainedModel, name: str) -> None:
-    """Check that a model has weight matrices that recipes can compress.
+    """Check that a model has weight matrices that recipes can compress, or is already quantized.
 
     Raises:
         UserError: None of its blocks has any, and not because torch has compressed them.
     """
+    if getattr(model, "is_quantized", False):
+        return
     has_any = any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model))
     if not has_any and torch_compression(model) is None:
         raise UserError(f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices")

@@ -18,11 +18,12 @@ os.environ.setdefault("USE_HUB_KERNELS", "0")
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.utils import logging
 
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.model_files import raw_config
+from forgetmeter.models.quantization import is_dequantized
 from forgetmeter.models.settings import setting_problems
+from forgetmeter.quiet import quiet
 
 _SAFE = {"trust_remote_code": False}
 # Any other value in a configuration names a kernel of the Hub, which is code.
@@ -47,6 +48,10 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
         for problem in setting_problems(config.to_dict())
     )
     _keep_to_built_in_kernels(config)
+    method = getattr(config, "quantization_config", None)
+    if isinstance(method, dict) and is_dequantized(method):
+        # transformers' default depends on the device, and recipes need plain weights.
+        method["dequantize"] = True
     return config
 
 
@@ -86,7 +91,7 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
         UserError: It cannot be read.
     """
     try:
-        with _quiet():
+        with quiet():
             model, report = kind.from_pretrained(
                 folder,
                 config=config,
@@ -120,7 +125,7 @@ def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: 
         UserError: The configuration cannot be used.
     """
     try:
-        with torch.device("meta"), _quiet():
+        with torch.device("meta"), quiet():
             return kind.from_config(config, **_SAFE)
     except ImportError as error:
         raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
@@ -128,28 +133,46 @@ def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: 
         raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
 
 
-def open_gguf(path: Path) -> tuple[PreTrainedModel, Any, PreTrainedTokenizerBase]:
-    """Read a GGUF file as a decoder in float32, ignoring all other files in its folder.
-
-    Returns:
-        The model, transformers' report of missing, unexpected and mismatched keys, and the tokenizer.
+def open_gguf_header(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read a GGUF file's header as a decoder without its weights, on the ``meta`` device, and its tokenizer.
 
     Raises:
         UserError: transformers cannot read it.
     """
+    with _alone(path) as (folder, name):
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, **_SAFE)
+        config = AutoConfig.from_pretrained(folder, gguf_file=name, **_SAFE)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, **_SAFE), tokenizer
+
+
+def open_gguf(path: Path, config: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
+    """Read a GGUF file as a decoder in float32.
+
+    Returns:
+        The model, and transformers' report of missing, unexpected and mismatched keys.
+
+    Raises:
+        UserError: transformers cannot read it.
+    """
+    with _alone(path) as (folder, name):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=name, config=config, dtype=torch.float32, output_loading_info=True, **_SAFE
+        )
+    return model, report
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield a folder that holds nothing but a link to a GGUF file, and its name: transformers reads neighbours, too."""
     try:
-        with _quiet(), tempfile.TemporaryDirectory() as alone:
-            link = Path(alone) / "model.gguf"
-            link.symlink_to(path.resolve())
-            tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=link.name, **_SAFE)
-            model, report = AutoModelForCausalLM.from_pretrained(
-                alone, gguf_file=link.name, dtype=torch.float32, output_loading_info=True, **_SAFE
-            )
+        with quiet(), tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "model.gguf").symlink_to(path.resolve())
+            yield folder, "model.gguf"
     except Exception as error:
         raise UserError(
             f"model '{path}': transformers cannot read this GGUF as a decoder with its tokenizer ({one_line(error)})"
         ) from error
-    return model, report, tokenizer
 
 
 def _refuse_own_code(folder: Path, name: str) -> None:
@@ -176,14 +199,3 @@ def _keep_to_built_in_kernels(config: Any) -> None:  # noqa: ANN401
             part._attn_implementation = None
         if getattr(part, "_experts_implementation", None) not in _BUILT_IN_EXPERTS:
             part._experts_implementation = None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Progress transformers' reports; problems are raised as errors."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -231,15 +231,6 @@ def _unnumbered(path: str) -> str:
     return re.sub(r"\.\d+(?=\.|$)", ".*", path)
 
 
-def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the quantization method in a model's ``config.json`` as a mapping, or ``None``."""
-    for part in (stored, stored.get("text_config")):
-        for key in ("quantization_config", "compression_config", "quantization"):
-            if isinstance(part, dict) and part.get(key):
-                return part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
-    return None
-
-
 def _known_method(method: Mapping[str, Any], name: str) -> str:
     quant_method = str(method.get("quant_method"))
     try:

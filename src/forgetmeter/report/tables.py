@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
 from forgetmeter.report.measured_tables import measured_tables
 from forgetmeter.report.table import Row, Table, Term, failed_row
@@ -19,7 +20,7 @@ from forgetmeter.report.words.numbers import (
     points_interval,
     probability,
 )
-from forgetmeter.report.words.size_words import SIZES
+from forgetmeter.report.words.size_words import SIZES, packed_sentence
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -127,6 +128,7 @@ def remarks(summary: Summary) -> list[str]:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")
         found.append(f"{number} {cells} failed; run the study again to retry {them}.")
+    found += [visible_line(packed_sentence(model, source)) for model, source in recorded_sources(summary.study)]
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.results.standing import Standing
 from forgetmeter.specs.budget import Budget
 
@@ -55,6 +56,7 @@ class Advice:
         unusable: Candidates that cannot be applied to this model or that failed, with the reason.
         rounds: Number of items per candidate and number of candidates, for each round.
         runs: Locations of the rounds' runs, in order.
+        source: Both sizes of a model that is a GGUF file.
     """
 
     model: str
@@ -69,6 +71,7 @@ class Advice:
     unusable: tuple[tuple[str, str], ...]
     rounds: tuple[tuple[int, int], ...]
     runs: tuple[str, ...]
+    source: PackedSource | None = None
 
     @property
     def best(self) -> Standing:

@@ -11,6 +11,7 @@ from torch import Tensor
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.asked import blank_token, with_text_problems
 from forgetmeter.scoring.families.decoder import DecoderScoring
@@ -41,6 +42,7 @@ class Engine:
         batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device.
     """
 
+    @quiet()
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
         self._model = loaded.model
         self._name = loaded.name
@@ -54,6 +56,7 @@ class Engine:
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
 
+    @quiet()
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch the items of a task, once for all variants of the model.
 
@@ -96,7 +99,8 @@ class Engine:
         readings: list[BatchReadings] = []
         done = 0
         for batch in prepared.batches:
-            readings.append(read(self._model, batch, self._scoring.forward))
+            with quiet():
+                readings.append(read(self._model, batch, self._scoring.forward))
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)

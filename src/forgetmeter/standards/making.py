@@ -18,6 +18,7 @@ from forgetmeter.models.loading import wrap
 from forgetmeter.models.standard import write_checksums
 from forgetmeter.probes.cloze import P_AT_1
 from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, read_fact_file
+from forgetmeter.quiet import quiet
 from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
 from forgetmeter.standards.tokenizers import make_tokenizer
@@ -42,7 +43,8 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
     known, held_out = (_known(loaded, file, trained=trained) for trained in (True, False))
     partial = out / f".{family}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
+    with quiet():
+        model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     made = TrainedStandard(
         family=family,

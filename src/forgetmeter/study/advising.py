@@ -137,6 +137,7 @@ class _Advising:
             unusable=tuple(self._unusable.items()),
             rounds=tuple(rounds),
             runs=tuple(runs),
+            source=checkpoint.packed,
         )
 
     def _checked(self) -> tuple[Study, Location]:

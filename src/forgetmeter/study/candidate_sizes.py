@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
@@ -22,9 +23,10 @@ def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[C
     """Open a model, and return it with the problems of each recipe except the baseline.
 
     Raises:
-        UserError: The model cannot be loaded.
+        UserError: The model cannot be loaded, or is already quantized.
     """
     checkpoint = Checkpoint(location)
+    refuse_quantized(checkpoint)
     checkpoint.check()
     steps = (recipe for recipe in recipes if recipe.steps)
     return checkpoint, {recipe: recipe_problems(recipe, checkpoint.matrices, given="activations") for recipe in steps}

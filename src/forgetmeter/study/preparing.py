@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.registry import recorded_facts
@@ -12,7 +13,7 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.checkpoint import Checkpoint
-from forgetmeter.models.gguf_conversion import is_converted
+from forgetmeter.models.from_gguf.conversion import is_converted, is_described
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.probes.loading import load_task
@@ -41,8 +42,10 @@ def open_checked(
     # The effect of each recipe on each model in turn.
     meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model, checkpoint in checkpoints.items():
-        if not is_converted(checkpoint.location):
-            progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
+        if not is_described(checkpoint.location):
+            progress.stage(f"reading the header of {checkpoint.location.path.name}")
+        if any(recipe.steps for recipe in study.recipes):
+            checkpoint.refuse_quantized()
         checkpoint.check()
         max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
         for recipe in study.recipes:
@@ -74,13 +77,29 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     tasks = supported_tasks(checked, progress)
     for task in tasks.values():
         store.check_items(task.description.name, valid_items(task))
-    # Not part of ``identity``, so that finished runs of earlier versions, which lack methods, are recognized.
-    store.open_study({**checked.document, "methods": recorded_facts(study.recipes)})
+    _convert(checked, progress)
+    packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
+    sources = {model: asdict(source) for model, source in packed.items() if source is not None}
+    # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
+    store.open_study({**checked.document, "methods": recorded_facts(study.recipes), "sources": sources})
     for task in tasks.values():
         store.write_items(task.description, valid_items(task))
     progress.amount(tokens_to_read(checked, tasks))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
+
+
+def _convert(checked: CheckedStudy, progress: Progress) -> None:
+    """Convert the GGUF files among the models of missing cells.
+
+    Raises:
+        UserError: One of them cannot be converted.
+    """
+    for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
+        checkpoint = checked.checkpoints[model]
+        if not is_converted(checkpoint.location):
+            progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
+            _ = checkpoint.folder
 
 
 def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.report.formats.advice_json import advice_json
 from forgetmeter.report.formats.advice_text import advice_text
 from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
@@ -94,6 +95,13 @@ def test_the_command_depends_on_the_storage_format() -> None:
     assert "in Python (there is no file for it)" in alone
     assert f"Size in memory, because forgetmeter compress cannot write it: {BEST}." in alone
     assert "takes dequantized to float32" in made(ADVICE.sizes[BEST], model="./model.gguf")
+
+
+def test_both_sizes_of_a_gguf_are_given() -> None:
+    advice = replace(ADVICE, source=PackedSource("GGUF", 105_000_000, 538_000_000))
+    said = " ".join(advice_text(advice, width=100).plain.split())
+    assert "org/model takes 105.0 MB as it is stored (GGUF), and 538.0 MB as the float32 it is read as." in said
+    assert json.loads(advice_json(advice))["source"]["bytes"] == 105_000_000
 
 
 def test_json_is_complete() -> None:

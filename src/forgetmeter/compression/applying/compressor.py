@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
@@ -24,7 +24,10 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
+from forgetmeter.models.family import auto_class
 from forgetmeter.models.loaded import Loaded, check_loaded
+from forgetmeter.models.pretrained import empty_model
+from forgetmeter.models.quantization import float32_bytes, quantization_in_memory, quantized_problem
 from forgetmeter.models.torch_compression import refuse_torch_compression
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
@@ -65,7 +68,9 @@ class Compressor:
         Raises:
             UserError: The seed is not an integer from 0 to 2^63 - 1, or torch itself has compressed the model.
         """
-        refuse_torch_compression(loaded)
+        is_packed = quantization_in_memory(loaded.model) is not None
+        if not is_packed:
+            refuse_torch_compression(loaded)
         self._calibration = calibration
         self._loaded = loaded
         self._seed = checked_seed(seed)
@@ -76,11 +81,17 @@ class Compressor:
         self._own = [tensor for tensor in tensors if not tensor.is_inference()]
         self._versions = [tensor._version for tensor in self._own]
         self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
+        if is_packed:
+            # Packed integers are counted as the plain numbers that they stand for.
+            plain = empty_model(
+                loaded.name, auto_class(loaded.family, loaded.model.config.model_type), loaded.model.config
+            )
+            self._baseline = replace(self._baseline, total_bytes=float32_bytes(plain))
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
     def check(self, recipe: Recipe) -> list[str]:
         """Return the problems of a recipe for this model, as ``recipe_problems`` does."""
-        return recipe_problems(recipe, self._matrices, given=_given(self._calibration))
+        return _problems(recipe, self._loaded, self._matrices, self._calibration)
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to the result of the previous ones. The model does not change.
@@ -151,8 +162,11 @@ class Compressor:
         return prepared(step, units, seed=self._seed, method=method)
 
 
-def _given(calibration: Calibration) -> Given:
-    return "activations" if calibration else "weights"
+def _problems(recipe: Recipe, loaded: Loaded, matrices: Sequence[Matrix], calibration: Calibration) -> list[str]:
+    method = quantization_in_memory(loaded.model)
+    if recipe.steps and method is not None:
+        return [quantized_problem(loaded.name, method)]
+    return recipe_problems(recipe, matrices, given="activations" if calibration else "weights")
 
 
 def checked_seed(seed: int) -> int:
@@ -191,8 +205,9 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     if isinstance(recipe, str):
         recipe = parse_recipe(recipe)
     # Before the model is copied.
-    refuse_torch_compression(loaded)
-    refuse(recipe_problems(recipe, weight_map(loaded.model), given=_given(calibration)))
+    if quantization_in_memory(loaded.model) is None:
+        refuse_torch_compression(loaded)
+    refuse(_problems(recipe, loaded, weight_map(loaded.model), calibration))
     checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
@@ -59,18 +57,6 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
             f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
         )
     return found
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress the libraries' warnings and progress bars."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN401

@@ -16,8 +16,9 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
-from forgetmeter.probes.lm_eval.documents import documents, quiet
+from forgetmeter.probes.lm_eval.documents import documents
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
+from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 

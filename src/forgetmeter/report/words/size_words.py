@@ -1,7 +1,9 @@
-"""Names of a variant's sizes, in display order."""
+"""Names of a variant's sizes, in display order, and both sizes of a packed source."""
 
 from __future__ import annotations
 
+from forgetmeter.records.packed_source import PackedSource
+from forgetmeter.report.words.numbers import megabytes
 from forgetmeter.results.frontier import Measure
 
 SIZES: dict[Measure, str] = {
@@ -10,3 +12,9 @@ SIZES: dict[Measure, str] = {
     "quantized_bytes": "quantized",
     "smallest_bytes": "smallest",
 }
+
+
+def packed_sentence(model: str, source: PackedSource) -> str:
+    """Return both sizes of a model whose files store fewer bits than the numbers it is read as."""
+    (stored,), (dense,) = megabytes([source.bytes]), megabytes([source.dense_bytes])
+    return f"{model} takes {stored} MB as it is stored ({source.format}), and {dense} MB as the float32 it is read as."

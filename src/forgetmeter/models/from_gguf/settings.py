@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tokenizers import pre_tokenizers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -69,13 +69,12 @@ _BEGINS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral",
 """Vocabularies for which llama.cpp ignores merges for whole words, and adds BOS unless the file says otherwise."""
 
 
-def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the settings of a GGUF file that differ in its model, as ``name = value``.
+def differing_settings(config: Any, settings: Mapping[str, Any]) -> Iterator[str]:  # noqa: ANN401
+    """Yield the settings of a GGUF file that differ in its model's configuration, as ``name = value``.
 
     Names lack the architecture's prefix. Unknown settings count as different, since ignoring them could load a
     different model.
     """
-    config = model.config
     for name, said in settings.items():
         if name in _DESCRIPTIONS or (name in _NEUTRAL and said == _NEUTRAL[name]):
             continue
@@ -89,12 +88,11 @@ def differing_settings(model: PreTrainedModel, settings: Mapping[str, Any]) -> I
             yield f"{name} = {said}"
 
 
-def apply_settings(model: PreTrainedModel, architecture: str, settings: Mapping[str, Any]) -> None:
+def apply_settings(config: Any, architecture: str, settings: Mapping[str, Any]) -> None:  # noqa: ANN401
     """Apply settings that a GGUF file states or implies and transformers supports but does not read.
 
-    Names lack the architecture's prefix. The model's configuration is changed, with effect when it is loaded again.
+    Names lack the architecture's prefix. The configuration is changed.
     """
-    config = model.config
     if hasattr(config, "query_pre_attn_scalar"):
         # Gemma's attention scale is not in the file: llama.cpp derives it from the number of blocks.
         is_largest = config.num_hidden_layers == _LARGEST_GEMMAS.get(architecture)

@@ -1,0 +1,174 @@
+"""Reads a GGUF file's header: configuration, tokenizer, names and shapes; and what transformers would misread."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gguf import GGUFReader
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
+
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.from_gguf.settings import apply_pre_tokenizer, apply_settings, differing_settings
+from forgetmeter.models.pretrained import open_gguf_header
+
+_LONGEST_SETTING = 512
+"""Length limit of lists that are settings with one entry per block; longer lists are parts of the vocabulary."""
+_HEAD = "output.weight"
+
+
+class _BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed by mypy
+    """A reader that stops at the end of the file: gguf's own reads empty values there, as many as a header claims."""
+
+    def _get(self, offset: int, dtype: Any, count: int = 1, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
+            raise ValueError("its header extends beyond the end of the file")
+        return super()._get(offset, dtype, count, *arguments, **options)
+
+
+def whole(path: Path) -> GGUFReader:
+    """Open a GGUF file that holds all the tensors that its header lists.
+
+    Raises:
+        UserError: It does not.
+    """
+    try:
+        reader = _BoundedReader(path)
+        end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
+        problem = "" if 0 < end <= path.stat().st_size else "its tensors extend beyond the end of the file"
+    except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
+        problem = str(error)
+    if problem:
+        raise UserError(f"model '{path}': the GGUF file is truncated or damaged ({problem}); fetch it again")
+    return reader
+
+
+def write_header(path: Path, folder: Path) -> None:
+    """Write a GGUF file's configuration and tokenizer into a folder; its weights are not read.
+
+    Raises:
+        UserError: The file is truncated, transformers cannot read its architecture from GGUF, weights are missing, or
+            it has content that transformers ignores although it changes the model.
+    """
+    reader = whole(path)
+    model, tokenizer = open_gguf_header(path)
+    places = _places(path, reader, model)
+    _refuse_unread(path, reader, places)
+    _apply_settings(path, reader, model, tokenizer)
+    refuse_missing(_missing(reader, places, model), str(path))
+    _refuse_other_sizes(path, reader, places, model)
+    model.config.architectures = [type(model).__name__]
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def refuse_missing(missing: Iterable[str], name: str) -> None:
+    """Refuse a checkpoint with missing weights, which transformers would initialize at random.
+
+    Raises:
+        UserError: A weight is missing.
+    """
+    if names := sorted(missing):
+        raise UserError(
+            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}, which would be random; "
+            "use a checkpoint that was saved with its trained head"
+        )
+
+
+def _refuse_unread(path: Path, reader: GGUFReader, places: Mapping[str, str]) -> None:
+    """Refuse tensors that transformers silently ignores (``rope_freqs.weight`` of Llama 3.1, biases).
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _is_merged(tensor.name)]
+    if unread:
+        raise UserError(
+            f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers ignores, such as "
+            f"{unread[0]}, so it would load as a different model; use the checkpoint that it was made from"
+        )
+
+
+def _refuse_other_sizes(path: Path, reader: GGUFReader, places: Mapping[str, str], model: PreTrainedModel) -> None:
+    """Refuse tensors whose number of weights differs from the model's; transformers may transpose them.
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    parameters = dict(model.named_parameters())
+    for tensor in reader.tensors:
+        parameter = None if _is_merged(tensor.name) else parameters.get(places[tensor.name])
+        if parameter is not None and parameter.numel() != int(tensor.n_elements):
+            raise UserError(
+                f"model '{path}': {tensor.name} is {[int(size) for size in reversed(tensor.shape)]} in the GGUF file, "
+                f"but {list(parameter.shape)} by its settings, as transformers reads them; use the checkpoint that it "
+                "was made from"
+            )
+
+
+def _places(path: Path, reader: GGUFReader, model: PreTrainedModel) -> Mapping[str, str]:
+    """Return the names in the model of the tensors that transformers reads, by their names in GGUF files."""
+    processor = TENSOR_PROCESSORS.get(_architecture(reader), TensorProcessor)(config=model.config.to_dict())
+    try:
+        places: dict[str, str] = get_gguf_hf_weights_map(model, processor)
+    except NotImplementedError as error:
+        raise UserError(f"model '{path}': transformers cannot read this GGUF ({one_line(error)})") from error
+    return places
+
+
+def _missing(reader: GGUFReader, places: Mapping[str, str], model: PreTrainedModel) -> Iterator[str]:
+    """Yield the parameters that the file has no tensor for; merged ones are only known after the conversion."""
+    stored = {tensor.name for tensor in reader.tensors}
+    found = {places[name] for name in stored if name in places}
+    is_merged = any(_is_merged(name) for name in stored - {_HEAD})
+    optional = model._keys_to_ignore_on_load_missing or ()
+    for name, _ in model.named_parameters():
+        is_head = name == "lm_head.weight" and _HEAD in stored
+        is_optional = (is_merged and "expert" in name) or any(re.search(pattern, name) for pattern in optional)
+        if name not in found and not is_head and not is_optional:
+            yield name
+
+
+def _is_merged(tensor: str) -> bool:
+    """Whether transformers merges a tensor into another one by its own rules: experts, and GPT-2's head."""
+    return "_exps." in tensor or tensor == _HEAD
+
+
+def _apply_settings(path: Path, reader: GGUFReader, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse settings that transformers has no name for (scaled rotary embeddings, scales, windows).
+
+    A few of these settings are applied here, to the model's configuration and the tokenizer.
+
+    Raises:
+        UserError: There is such a setting, or the rules for splitting words are unknown.
+    """
+    architecture = _architecture(reader)
+    settings = _stated(reader, f"{architecture}.")
+    apply_settings(model.config, architecture, settings)
+    if problem := next(differing_settings(model.config, settings), None):
+        raise UserError(
+            f"model '{path}': the GGUF file specifies {problem}, which transformers ignores, so it would load as "
+            "a different model; use the checkpoint that it was made from"
+        )
+    if problem := apply_pre_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
+        raise UserError(f"model '{path}': the GGUF file {problem}; use the checkpoint that it was made from")
+
+
+def _architecture(reader: GGUFReader) -> str:
+    return str(reader.fields["general.architecture"].contents())
+
+
+def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
+    """Return the fields of a GGUF file with a prefix, keyed by the rest of their names, without long lists."""
+    return {
+        name.removeprefix(prefix): field.contents()
+        for name, field in reader.fields.items()
+        if name.startswith(prefix) and len(field.data) <= _LONGEST_SETTING
+    }

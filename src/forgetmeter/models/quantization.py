@@ -1,0 +1,83 @@
+"""Checkpoints that are already quantized: by which method, to how many bits, and what can be done with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transformers import PreTrainedModel
+
+_DEQUANTIZED = ("fp8", "mxfp4")
+"""Methods whose weights are always dequantized while loading: their kernels would run on some devices only."""
+_BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
+_LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}
+_NOT_OF_WEIGHTS = ("input_activations", "output_activations", "kv_cache_scheme")
+_NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
+
+
+def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the quantization method in a model's ``config.json`` as a mapping, or ``None``."""
+    for part in (stored, stored.get("text_config")):
+        for key in ("quantization_config", "compression_config", "quantization"):
+            if isinstance(part, dict) and part.get(key):
+                return part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
+    return None
+
+
+def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
+    """Return the method by which a loaded model's weights are quantized, or ``None`` if they are plain numbers."""
+    return quantization(model.config.to_dict()) or {} if getattr(model, "is_quantized", False) else None
+
+
+def is_dequantized(method: Mapping[str, Any]) -> bool:
+    """Whether the weights of a quantization method are plain numbers once they are loaded."""
+    return method.get("quant_method") in _DEQUANTIZED
+
+
+def float32_bytes(model: PreTrainedModel) -> int:
+    """Return the bytes of a model's weights as float32; shared ones count once."""
+    return int(sum(parameter.numel() for parameter in model.parameters())) * 4
+
+
+def described(method: Mapping[str, Any]) -> str:
+    """Return a quantization method's name, storage format and bits, such as ``gptq, 4 bits``."""
+    name = method.get("quant_method", "unnamed method")
+    parts = [str(getattr(name, "value", name)), *([f"format {method['format']}"] if method.get("format") else [])]
+    if found := sorted(set(_stated_bits(method)) or set(_named_bits(method))):
+        parts.append(f"{' and '.join(map(str, found))} bits")
+    return ", ".join(parts)
+
+
+def quantized_problem(name: str, method: Mapping[str, Any]) -> str:
+    """Return why a model that is already quantized cannot be compressed, and what can be done with it."""
+    instead = (
+        "apply recipes to its dequantized weights with 'forgetmeter run'"
+        if is_dequantized(method)
+        else "evaluate it as it is, with the recipe 'baseline' alone"
+    )
+    return (
+        f"model '{name}' is already quantized ({described(method)}), and only plain weights can be compressed; "
+        f"{instead}, or compress the checkpoint that it was made from"
+    )
+
+
+def _stated_bits(method: Mapping[str, Any]) -> Iterator[int]:
+    for key, value in method.items():
+        if isinstance(value, Mapping):
+            if key not in _NOT_OF_WEIGHTS:
+                yield from _stated_bits(value)
+        elif key in _BITS and isinstance(value, int):
+            yield value
+        elif key in _LOADED_IN and value is True:
+            yield _LOADED_IN[key]
+
+
+def _named_bits(method: Mapping[str, Any]) -> Iterator[int]:
+    """Yield the bits in names of types, such as ``fp8`` or torchao's ``Int4WeightOnlyConfig``."""
+    for key, value in method.items():
+        if isinstance(value, Mapping):
+            if key not in _NOT_OF_WEIGHTS:
+                yield from _named_bits(value)
+        elif isinstance(value, str):
+            yield from map(int, _NAMED_BITS.findall(value))

@@ -1,0 +1,37 @@
+"""Keeps libraries' progress bars and warnings out of the output."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+from tqdm import tqdm
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress progress bars of tqdm, logged and Python warnings; also a decorator. All are restored at the end.
+
+    Streams stay as they are: a library imported meanwhile may keep the one it finds. Problems are raised as errors.
+    """
+    bars: Any = tqdm
+    plain, disabled = bars.__init__, logging.root.manager.disable
+
+    # Some libraries turn their bars on explicitly, so tqdm's own environment variable does not suffice.
+    @wraps(plain)
+    def without_bar(self: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        plain(self, *arguments, **{**options, "disable": True})
+
+    logging.disable(max(disabled, logging.WARNING))
+    bars.__init__ = without_bar
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        bars.__init__ = plain
+        logging.disable(disabled)

@@ -1,0 +1,113 @@
+"""GGUF files of tiny random models, named and stored as by llama.cpp's converter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from gguf import GGUFWriter
+from numpy.typing import NDArray
+from tiny_models import make_tokenizer
+from transformers import PreTrainedModel
+
+
+def write_gguf(path: Path) -> None:
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_tensor("token_embd.weight", np.ones((64, 32), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_llama_gguf(
+    path: Path,
+    *,
+    tensors: Mapping[str, NDArray[np.float32] | None] | None = None,
+    pre: str | None = None,
+    **settings: Any,
+) -> None:
+    """Write a random one-layer Llama with a byte-level tokenizer.
+
+    ``tensors`` are added, or replace others; ``None`` leaves one out.
+    """
+    random = np.random.default_rng(0)
+    tokenizer = make_tokenizer()
+    vocabulary = [*sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__), "ĊĊ"]
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(48)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_rope_dimension_count(8)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(vocabulary))
+    for key, value in settings.items():
+        name = f"llama.{key.replace('__', '.')}"
+        (writer.add_string if isinstance(value, str) else writer.add_float32)(name, value)
+    writer.add_tokenizer_model("gpt2")
+    if pre is not None:
+        writer.add_tokenizer_pre(pre)
+    writer.add_token_list(vocabulary)
+    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he", "Ċ Ċ"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    shapes = {
+        "token_embd": (len(vocabulary), 32),
+        "output_norm": (32,),
+        "output": (len(vocabulary), 32),
+        "blk.0.attn_norm": (32,),
+        "blk.0.ffn_norm": (32,),
+        "blk.0.attn_q": (32, 32),
+        "blk.0.attn_k": (16, 32),
+        "blk.0.attn_v": (16, 32),
+        "blk.0.attn_output": (32, 32),
+        "blk.0.ffn_gate": (48, 32),
+        "blk.0.ffn_up": (48, 32),
+        "blk.0.ffn_down": (32, 48),
+    }
+    made = {f"{name}.weight": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, values in (made | dict(tensors or {})).items():
+        if values is not None:
+            writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapping[str, float]) -> None:
+    vocabulary = sorted(make_tokenizer().get_vocab(), key=make_tokenizer().get_vocab().__getitem__)
+    architecture = next(kind for kind, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
+    names = gguf.get_tensor_name_map(architecture, model.config.num_hidden_layers)
+    writer = GGUFWriter(path, name)
+    writer.add_block_count(2)
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(48)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_vocab_size(len(vocabulary))
+    for key, value in stated.items():
+        (writer.add_uint32 if isinstance(value, int) else writer.add_float32)(f"{name}.{key}", value)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(vocabulary)
+    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_pad_token_id(1)
+    for key, tensor in model.state_dict().items():
+        if not (key == "lm_head.weight" and model.config.tie_word_embeddings):
+            # GGUF stores Gemma's norms plus one.
+            values = tensor + 1 if name == "gemma2" and key.endswith("norm.weight") else tensor
+            writer.add_tensor(names.get_name(key, (".weight", ".bias")), values.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
