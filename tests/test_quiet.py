@@ -43,7 +43,7 @@ def models(llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_command_writes_its_own_progress_alone(models: list[str], tmp_path: Path) -> None:
     asked = ("--tasks", "facts:templates=0", "--limit", "1", "--out", str(tmp_path / "run"))
     lines = stderr(COMMAND, "run", *(f"--model={model}" for model in models), *asked)
-    ours = ("reading ", "converting ", "loading ", "compressing ", "baseline on ")
+    ours = ("reading ", "about ", "converting ", "loading ", "compressing ", "baseline on ")
     assert [line for line in lines if not line.startswith(ours)] == []
     assert "converting model.gguf to safetensors, once" in lines
 

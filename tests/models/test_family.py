@@ -43,7 +43,7 @@ from forgetmeter.models.family import auto_class, family_of
 )
 def test_masked_language_models(config: PreTrainedConfig) -> None:
     assert family_of(config, "m") == "encoder"
-    assert auto_class("encoder")._model_mapping[type(config)].__name__.endswith("ForMaskedLM")
+    assert auto_class("encoder", config.model_type)._model_mapping[type(config)].__name__.endswith("ForMaskedLM")
 
 
 @pytest.mark.parametrize("config", [T5Config(), MT5Config(), BartConfig()], ids=lambda config: config.model_type)
