@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_up_task import MadeUpTask
 from tiny_models import make_llama, make_tokenizer
 from transformers import LlamaForTokenClassification, LlamaModel
@@ -42,6 +43,26 @@ def classifier() -> LlamaForTokenClassification:
     [
         (lambda folder: forgetmeter.load(folder, dtype="bf16"), "unknown dtype 'bf16'; did you mean"),
         (lambda folder: forgetmeter.load(folder, device="cuda:0"), "unknown device 'cuda:0'; did you mean 'cuda'"),
+        (
+            lambda folder: forgetmeter.load(folder, dtype=torch.float16),
+            "unknown dtype 'torch.float16'; did",
+        ),
+        (lambda folder: forgetmeter.load(folder, device=5), "unknown device '5'"),
+        (lambda _: forgetmeter.load(None), "model is None, which is a NoneType; it must be a str or Path"),
+        (lambda folder: forgetmeter.compress(wrapped(folder), None), "recipe is None, which is a NoneType"),
+        (lambda folder: forgetmeter.compress(wrapped(folder), [RANDOM]), "which is a list; it must be a str"),
+        (lambda _: forgetmeter.open_run(5), "run is 5, which is a int; it must be a str or Path"),
+        (lambda _: forgetmeter.run(None), "study is None, which is a NoneType; it must be a str or Path or Mapping"),
+        (lambda folder: forgetmeter.compress_checkpoint(folder, RANDOM, None), "out is None, which is a NoneType"),
+        (lambda folder: forgetmeter.compress_checkpoint(None, RANDOM, folder / "out"), "model is None, which is a"),
+        (
+            lambda folder: forgetmeter.compress_checkpoint(folder, RANDOM, folder / "out", max_shard_size=5),
+            "--max-shard-size is 5, which is a int",
+        ),
+        (
+            lambda folder: forgetmeter.compress_checkpoint(folder, RANDOM, folder / "out", format=None),
+            "unknown format 'None'",
+        ),
         (lambda folder: forgetmeter.load(folder / "gone"), "gone': the folder does not exist"),
         (lambda _: forgetmeter.wrap(make_llama(), None), "NoneType is not a PreTrainedTokenizerBase"),
         (lambda _: forgetmeter.wrap("llama", make_tokenizer()), "str is not a PreTrainedModel"),

@@ -42,6 +42,7 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
+from forgetmeter.specs.suggestion import refuse_type
 
 _SMALL_FILES = 1_000_000
 """Bytes reserved for headers, configuration and card."""
@@ -79,9 +80,10 @@ def compress_checkpoint(
         UserError: The request is not valid, the checkpoint is damaged, the disk is full, or the written model differs
             from the compressed one. Nothing is left on disk in these cases.
     """
+    refuse_type("out", out, str, Path)
     request = Request(
         model=parse_model_reference(model),
-        recipe=parse_recipe(recipe) if isinstance(recipe, str) else recipe,
+        recipe=recipe if isinstance(recipe, Recipe) else parse_recipe(recipe),
         out=Path(os.path.abspath(out)),  # noqa: PTH100 - links in it stay as the user named them
         format=known_format(format),
         dtype=known_dtype(dtype),

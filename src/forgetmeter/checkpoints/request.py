@@ -14,7 +14,7 @@ import torch
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.specs.suggestion import unknown
+from forgetmeter.specs.suggestion import refuse_type, unknown
 
 Format = Literal["dense", "compressed-tensors"]
 FORMATS: tuple[Format, ...] = ("dense", "compressed-tensors")
@@ -96,6 +96,7 @@ def size_in_bytes(text: str) -> int:
     Raises:
         UserError: It is not a valid size.
     """
+    refuse_type("--max-shard-size", text, str)
     found = _SIZE.match(text.strip())
     size = round(float(found[1]) * _UNITS[(found[2] or "").upper()]) if found else 0
     if size < 1:

@@ -22,6 +22,7 @@ from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.preset import PRESETS
 from forgetmeter.specs.role import Form
 from forgetmeter.specs.scope import SELECTORS
+from forgetmeter.visible_text import visible_line
 
 _PIPED_WIDTH = 160
 _NOTHING = "—"
@@ -120,7 +121,7 @@ def list_relations(
 
         relations = relations_for_model(relations, loaded.items, model)
     console = Console(width=text_width(piped=_PIPED_WIDTH))
-    console.print(Text(f"{loaded.description.name}: {loaded.description.source}", "bold"))
+    console.print(Text(visible_line(f"{loaded.description.name}: {loaded.description.source}"), "bold"))
     console.print(relations_table(relations))
 
 
@@ -199,7 +200,7 @@ def relations_table(relations: Sequence[RelationCounts]) -> Table:
             overflow="fold",
         )
     for row in rows[:-1]:
-        table.add_row(*row)
+        table.add_row(*(Text(visible_line(text)) for text in row))
     return table
 
 

@@ -9,8 +9,10 @@ _POSITIVE = (
     "attention_chunk_size",
     "attn_logit_softcapping",
     "clip_qkv",
+    "expert_capacity",
     "embedding_multiplier",
     "final_logit_softcapping",
+    "local_radius",
     "logit_scale",
     "logits_scaling",
     "n_group",
@@ -18,9 +20,12 @@ _POSITIVE = (
     "residual_multiplier",
     "rope_theta",
     "routed_scaling_factor",
+    "router_scaling_factor",
+    "swiglu_alpha",
     "swiglu_limit",
     "topk_group",
 )
+_FACTORS = ("_alpha_factor", "_beta_factor")
 _NOT_NEGATIVE = ("_eps", "_epsilon")
 _WINDOWED = "sliding_attention"
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
@@ -31,7 +36,9 @@ def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
     """Yield the settings, including nested ones, that are not possible."""
     numbers = {key: value for key, value in settings.items() if isinstance(key, str) and type(value) in (int, float)}
     for key, value in numbers.items():
-        if (key in _POSITIVE or (key == "sliding_window" and _is_windowed(settings))) and value <= 0:
+        if (
+            key in _POSITIVE or key.endswith(_FACTORS) or (key == "sliding_window" and _is_windowed(settings))
+        ) and value <= 0:
             yield f"{key} is {value}, which must be positive"
         if key.endswith(_NOT_NEGATIVE) and value < 0:
             yield f"{key} is {value}, which must not be negative"

@@ -123,7 +123,9 @@ def remarks(summary: Summary) -> list[str]:
     if summary.damaged:
         shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
         more = f" and {len(summary.damaged) - _MOST_NAMED} more" if len(summary.damaged) > _MOST_NAMED else ""
-        found.append(f"Damaged or of another cell, so not counted: {shown}{more}; run the study again to replace them.")
+        found.append(
+            f"Damaged, edited or of another cell, so not counted: {shown}{more}; run the study again to replace them."
+        )
     if summary.failures:
         number = len(summary.failures)
         cells, them = ("cell", "it") if number == 1 else ("cells", "them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from forgetmeter.results.standing import Standings, standings
 from forgetmeter.results.summary import Summary, summarise
 from forgetmeter.runs.frames import cells_frame, failures_frame, tasks_frame, variants_frame
 from forgetmeter.runs.run import Run, read_run
+from forgetmeter.specs.suggestion import refuse_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +196,7 @@ class Results:
         return self.run.outcomes(columns)
 
 
-def open_run(location: str) -> Results:
+def open_run(location: str | Path) -> Results:
     """Open a run, finished or not; cells whose file is damaged count as not done.
 
     Args:
@@ -203,4 +205,5 @@ def open_run(location: str) -> Results:
     Raises:
         UserError: The run does not exist, or this version cannot read it.
     """
-    return Results(read_run(location))
+    refuse_type("run", location, str, Path)
+    return Results(read_run(str(location)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.suggestion import unknown
+from forgetmeter.specs.suggestion import refuse_type, unknown
 
 Source = Literal["hub", "folder", "gguf", "package", "standard"]
 Standard = Literal["encoder", "encoder-decoder", "decoder"]
@@ -47,6 +47,7 @@ def parse_model_reference(text: str | Path) -> ModelReference:
     Raises:
         UserError: The text is not a valid model reference.
     """
+    refuse_type("model", text, str, Path)
     text = (str(text) if text.is_absolute() else f"./{text}") if isinstance(text, Path) else text.strip()
     kind, colon, rest = text.partition(":")
     if colon and kind == "package":

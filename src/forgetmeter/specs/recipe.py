@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from forgetmeter.errors import UserError
 from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.scope import Scope, parse_scope, split_at
+from forgetmeter.specs.suggestion import refuse_type
 
 Level = int | float
 OptionValue = bool | int | float | str
@@ -112,6 +113,7 @@ def parse_recipe(text: str) -> Recipe:
     Raises:
         UserError: The text does not parse.
     """
+    refuse_type("recipe", text, str)
     text = text.strip()
     if text == BASELINE:
         return Recipe()

@@ -5,6 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from forgetmeter.errors import UserError
+
+
+def refuse_type(what: str, value: object, *kinds: type) -> None:
+    """Refuse a value that is of none of the types, as a caller from Python may pass.
+
+    Raises:
+        UserError: It is of another type.
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise UserError(f"{what} is {value!r}, which is a {type(value).__name__}; it must be a {wanted}")
+
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the allowed name closest to ``name``, or an empty string."""
@@ -13,7 +26,7 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{by_lowered[close[0]]}'?" if close else ""
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str], *, within: str = "", most: int = 12) -> str:
+def unknown(kind: str, name: object, allowed: Iterable[str], *, within: str = "", most: int = 12) -> str:
     """Return a one-line error message for an unknown name, with the nearest and the allowed names.
 
     Args:
@@ -24,4 +37,4 @@ def unknown(kind: str, name: str, allowed: Iterable[str], *, within: str = "", m
     names = list(allowed)
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
     place = f" in {within}" if within else ""
-    return f"unknown {kind} '{name}'{place}{did_you_mean(name, names)} (allowed: {listed})"
+    return f"unknown {kind} '{name}'{place}{did_you_mean(str(name), names)} (allowed: {listed})"

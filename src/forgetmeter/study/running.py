@@ -17,6 +17,7 @@ from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.probes.registry import is_declared
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.suggestion import refuse_type
 from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, valid_items
 from forgetmeter.study.installed import InstalledVocabulary
 
@@ -89,6 +90,8 @@ def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     if isinstance(study, (str, Path)):
         path = Path(study)
         return lambda vocabulary: read_study_file(path, vocabulary=vocabulary)
+    if not callable(study):
+        refuse_type("study", study, str, Path, Mapping)
     return study
 
 

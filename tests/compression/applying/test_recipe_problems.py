@@ -66,3 +66,10 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
         "dynamic_int8 supports linear layers and experts, and model.table is not known to be of either; "
         "choose a scope without it"
     )
+
+
+@pytest.mark.parametrize(("scope", "is_whole"), [("layers[0-1]/overall", True), ("layers[1-5]/attention", False)])
+def test_a_range_of_layers_beyond_the_last_is_a_problem(scope: str, is_whole: bool) -> None:
+    problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(make_architecture("llama")))
+    said = [] if is_whole else [f"scope '{scope}' ends at layer 5, but the model's last is 1; write layers[1-1]"]
+    assert problems == said

@@ -202,8 +202,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
             does not fit the model; or the seed is not valid.
     """
     check_loaded(loaded)
-    if isinstance(recipe, str):
-        recipe = parse_recipe(recipe)
+    recipe = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
     # Before the model is copied.
     if quantization_in_memory(loaded.model) is None:
         refuse_torch_compression(loaded)

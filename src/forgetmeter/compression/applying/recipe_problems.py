@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from forgetmeter.compression.method import Method
@@ -89,10 +89,22 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
             yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
             yield from _activation_problems(step, method, given)
             yield from _idle_problems(step, declaration, selected)
+            yield from _layer_problems(step, matrices)
     yield from _unknown_role_problems(step, matrices)
     if not selected:
         roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
         yield f"scope '{step.scope}' selects no weight matrix of the model (available: {roles})"
+
+
+def _layer_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
+    """Refuse a range of layers that ends beyond the model's last one."""
+    if step.scope.layers is None:
+        return
+    first, last = step.scope.layers
+    anywhere = replace(step.scope, layers=None, pattern=None, selector="overall")
+    most = max((matrix.layer for matrix in anywhere.select(matrices) if matrix.layer is not None), default=last)
+    if last > most:
+        yield f"scope '{step.scope}' ends at layer {last}, but the model's last is {most}; write layers[{first}-{most}]"
 
 
 def _activation_problems(step: Step, method: Method, given: Given) -> Iterator[str]:
