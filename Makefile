@@ -49,7 +49,8 @@ docs: install
 	$(MKDOCS) build
 
 architectures: install
-	$(PYTEST) -m 'architectures or not architectures' tests/scoring/batch_invariance/test_all_architectures.py
+	$(PYTEST) -m 'architectures or not architectures' \
+		tests/scoring/batch_invariance/test_all_architectures.py tests/models tests/tools/test_describe_architectures.py
 
 bench: install
 	$(OFFLINE) $(BIN)/python benchmarks/scoring.py

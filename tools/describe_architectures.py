@@ -1,0 +1,204 @@
+"""Tries everything on a tiny random model of each architecture, and writes docs/architectures.md.
+
+python tools/describe_architectures.py [NAME ...]: with names, only prints the rows of these configurations.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "architectures.md"
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import torch
+from models.wrappers import WRAPPERS, make_wrapper
+from scoring.batch_invariance.configurations import CONFIGURATIONS
+from tiny_models import make_bart_tokenizer, make_tokenizer
+from transformers import PreTrainedModel
+
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.errors import UserError
+from forgetmeter.models.family import Family
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.weight_map import weight_map
+from forgetmeter.quiet import quiet
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.families.decoder import run_decoder
+from forgetmeter.scoring.families.encoder import run_encoder
+from forgetmeter.scoring.families.encoder_decoder import run_encoder_decoder
+from forgetmeter.specs.recipe import parse_recipe
+
+PRUNE = "l1_unstructured:overall:0.5"
+RECIPES = (
+    PRUNE,
+    "l1_heads:attention:0.5",
+    "ln_structured:overall:0.5",
+    "n_m:overall",
+    "svd:overall:0.5",
+    "drop_layers:overall:0.5",
+    "round_to_nearest:overall:4",
+    "dynamic_int8:overall",
+    "cast:overall",
+)
+_LONGEST = 48
+_INTRODUCTION = """\
+# Architectures
+
+What works with which of transformers' text architectures, tried on a tiny random model of each by
+`python tools/describe_architectures.py`. `make architectures` tests the same, and that weights do what their role says
+and that batches change no log-likelihood.
+
+- **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and
+  `feed_forward` work, but not all of `attention.query` and the like.
+- **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Refused*: the model does not
+  predict tokens from the text before them, or its output head cannot be read at single positions.
+- **Methods**: those that are refused over `overall` (`l1_heads`: over `attention`), most often because a tiny model's
+  sizes do not divide. All others were applied, and the model ran.
+- **Copy**: whether `compress` writes a copy that transformers loads with the same logits.
+
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What works with one architecture."""
+
+    name: str
+    family: Family
+    roles: str
+    rows: str
+    methods: str
+    copy: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the cells of the table."""
+        return f"`{self.name}`", self.family, self.roles, self.rows, self.methods, self.copy
+
+
+def row(name: str, family: Family, model: PreTrainedModel) -> Row:
+    """Try everything on a model."""
+    tokenizer = make_tokenizer() if family == "decoder" else make_bart_tokenizer()
+    loaded = Loaded(model.eval(), tokenizer, family, name)
+    return Row(name, family, _roles(model), _sharing(loaded), _methods(loaded), _copy(loaded))
+
+
+def _roles(model: PreTrainedModel) -> str:
+    matrices = weight_map(model)
+    unknown = [each.parameter for each in matrices if each.role.component == "unknown"]
+    if unknown:
+        return f"unknown: {len(unknown)}, such as `{unknown[0]}`"
+    is_split = all(
+        each.role.part is not None for each in matrices if each.role.component in ("attention", "feed_forward")
+    )
+    return "all" if is_split else "all, some without part"
+
+
+def _sharing(loaded: Loaded) -> str:
+    run = {"decoder": run_decoder, "encoder": run_encoder, "encoder-decoder": run_encoder_decoder}[loaded.family]
+    try:
+        rows, texts = find_sharing(loaded, run, longest=_LONGEST)
+    except UserError:
+        return "refused"
+    return f"{rows.level}, {texts.level}" if loaded.family == "encoder-decoder" else rows.level
+
+
+def _methods(loaded: Loaded) -> str:
+    compressor = Compressor(loaded)
+    refused = []
+    for text in RECIPES:
+        recipe = parse_recipe(text)
+        if recipe_problems(recipe, weight_map(loaded.model)):
+            refused.append(f"`{recipe.steps[0].method}`")
+            continue
+        try:
+            with compressor.applied(recipe):
+                _run(loaded)
+        except UserError:
+            refused.append(f"`{recipe.steps[0].method}`")
+        except Exception as error:  # noqa: BLE001 - the page says what broke
+            refused.append(f"`{recipe.steps[0].method}` ({type(error).__name__})")
+    return f"not {', '.join(refused)}" if refused else "all"
+
+
+@torch.no_grad()
+def _run(loaded: Loaded) -> None:
+    ids = torch.tensor([[7, 9, 17, 33, 4, 20, 8]])
+    more = {"decoder_input_ids": ids[:, :4]} if loaded.family == "encoder-decoder" else {}
+    loaded.model(input_ids=ids, use_cache=False, **more) if loaded.family == "decoder" else loaded.model(
+        input_ids=ids, **more
+    )
+
+
+def _copy(loaded: Loaded) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "source", Path(folder) / "out"
+        try:
+            with quiet():
+                loaded.model.save_pretrained(source)
+                loaded.tokenizer.save_pretrained(source)
+            compress_checkpoint(source, PRUNE, out, check=True)
+        except UserError as error:
+            return _short(str(error).replace(str(source), "it"))
+        except Exception as error:  # noqa: BLE001 - the page says what broke
+            return f"broken ({type(error).__name__})"
+    return "same"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.replace("|", "/").split())
+    return text if len(text) < 90 else f"{text[:88]}…"
+
+
+def models(names: Iterable[str]) -> Iterator[tuple[str, Family, PreTrainedModel]]:
+    """Yield architecture, family and model of configurations."""
+    for name in names:
+        if name in CONFIGURATIONS:
+            yield name.partition(" as ")[0], CONFIGURATIONS[name].family, CONFIGURATIONS[name].model()
+        else:
+            yield name, "decoder", make_wrapper(name)
+
+
+def all_names() -> Iterator[str]:
+    """Yield the names of all configurations: one of each architecture and family."""
+    for name in CONFIGURATIONS:
+        if " as " in name and " with " not in name:
+            yield name
+    yield from WRAPPERS
+
+
+def page(rows: Iterable[Row]) -> str:
+    """Return the page."""
+    rows = sorted(rows, key=lambda each: (each.name.lower(), each.family))
+    complete = sum(each.roles.startswith("all") for each in rows)
+    lines = [
+        f"Of {len(rows)} rows, {complete} have a role for every weight, "
+        f"{sum(each.roles == 'all' for each in rows)} of these with every part. "
+        f"{sum(each.copy == 'same' for each in rows)} can be copied.",
+        "",
+        "| architecture | family | roles | rows | methods | copy |",
+        "|---|---|---|---|---|---|",
+        *(f"| {' | '.join(each.cells())} |" for each in rows),
+    ]
+    return _INTRODUCTION + "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the page, or print rows."""
+    asked = sys.argv[1:]
+    rows = []
+    for name, family, model in models(asked or all_names()):
+        rows.append(row(name, family, model))
+        sys.stderr.write(f"{' | '.join(rows[-1].cells())}\n")
+    if not asked:
+        PAGE.write_text(page(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
