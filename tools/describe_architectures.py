@@ -110,6 +110,10 @@ def _sharing(loaded: Loaded) -> str:
 
 
 def _methods(loaded: Loaded) -> str:
+    try:
+        _run(loaded)
+    except ValueError:
+        return "none: it does not run on token ids alone"
     compressor = Compressor(loaded)
     refused = []
     for text in RECIPES:

@@ -14,7 +14,8 @@ from forgetmeter.models.loaded import Loaded
 
 def loaded(folder: Path, **options: object) -> PreTrainedModel:
     """Load a model with plain ``from_pretrained``; weights must be neither missing nor unexpected."""
-    kind = auto_class(family_of(AutoConfig.from_pretrained(folder), folder.name))
+    config = AutoConfig.from_pretrained(folder)
+    kind = auto_class(family_of(config, folder.name), config.model_type)
     model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from describe_architectures import PAGE, all_names, models, row
 
 USUALLY_RUN = (
@@ -37,4 +38,4 @@ def test_nearly_all_have_roles() -> None:
     complete = sum(roles.startswith("all") for _, _, roles, *_ in rows)
     assert complete >= 195
     assert re.search(rf"Of {len(rows)} rows, {complete} have a role", PAGE.read_text(encoding="utf-8"))
-    assert not any("Error)" in line for row in rows for line in row)
+    assert not any("Error)" in line for each in rows for line in each)

@@ -9,7 +9,6 @@ from statistics import mean
 from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
@@ -151,7 +150,7 @@ class _LiveProgress(Listener):
 
     def _update(self, text: str) -> None:
         self._live.update(
-            self._bar, description=escape(visible_line(text)), completed=self._pace.overall, pace=self._pace.describe()
+            self._bar, description=visible_line(text), completed=self._pace.overall, pace=self._pace.describe()
         )
 
 

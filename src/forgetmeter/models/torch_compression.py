@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 from transformers import PreTrainedModel
 
-from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import is_quantized
 
@@ -20,15 +19,10 @@ def torch_compression(model: PreTrainedModel) -> str | None:
     return None
 
 
-def refuse_torch_compression(loaded: Loaded) -> None:
-    """Check that torch itself has not compressed a model.
-
-    Raises:
-        UserError: It has; the message names the first layer, and what to do.
-    """
+def torch_compression_problem(loaded: Loaded) -> str | None:
+    """Return why recipes cannot be applied to a model that torch has compressed, and what to do; else ``None``."""
     found = torch_compression(loaded.model)
-    if found is not None:
-        raise UserError(f"model '{loaded.name}' can be evaluated, but not compressed: {found}")
+    return found and f"model '{loaded.name}' can be evaluated, but not compressed: {found}"
 
 
 def _compression_of(module: nn.Module) -> str | None:

@@ -31,6 +31,8 @@ ROUTER = "router of experts"
 QUANTIZED = "already quantized"
 NO_MATRIX = "bias, scale or state, not a matrix"
 RESIDUAL = "residual connection"
+# Weights that Mamba and DeepSeek-V4 multiply with themselves, so that no other layer can take their place.
+_NO_LAYERS = ("dt_proj", "o_a_proj")
 NOT_USED = "not used to predict tokens"
 OTHER_MODALITY = "reads no text, but images or sound"
 
@@ -175,8 +177,7 @@ def _form(module: nn.Module, parameter: str) -> Form | None:
     """Return how a parameter stores a matrix, or one matrix per expert; ``None`` if unknown."""
     module_name = parameter.split(".")[-2]
     if isinstance(module, nn.Linear):
-        # Mamba's mixers multiply with this weight themselves, so that no other layer can take its place.
-        return "tensor" if module_name == "dt_proj" else "linear"
+        return "tensor" if module_name in _NO_LAYERS else "linear"
     return "conv1d" if isinstance(module, Conv1D) else bare_form(module, parameter.rpartition(".")[2])
 
 

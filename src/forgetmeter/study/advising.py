@@ -102,11 +102,10 @@ class _Advising:
     def advise(self) -> Advice:
         self._check_output()
         # Imports torch and transformers, which take seconds; invalid requests have failed before.
-        from forgetmeter.compression.applying.recipe_problems import unknown_role_problem
         from forgetmeter.study.candidate_sizes import candidate_sizes, checked_candidates
 
-        checkpoint, problems = checked_candidates(self._location, self._study.recipes)
-        candidates = self._candidates(problems, unknown_role_problem(checkpoint.matrices))
+        checkpoint, problems, unknown_role = checked_candidates(self._location, self._study.recipes)
+        candidates = self._candidates(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
         dense, sizes, unusable = candidate_sizes(

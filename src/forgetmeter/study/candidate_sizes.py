@@ -8,7 +8,7 @@ from functools import cached_property
 from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.compression.applying.compressor import Compressor
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems, unknown_role_problem
 from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
@@ -19,8 +19,10 @@ from forgetmeter.results.advice import Sized
 from forgetmeter.specs.recipe import Recipe
 
 
-def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]]]:
-    """Open a model, and return it with the problems of each recipe except the baseline.
+def checked_candidates(
+    location: Location, recipes: Sequence[Recipe]
+) -> tuple[Checkpoint, dict[Recipe, list[str]], str]:
+    """Open a model, and return it with the problems of each recipe except the baseline, and that of unknown roles.
 
     Raises:
         UserError: The model cannot be loaded, or is already quantized.
@@ -29,7 +31,8 @@ def checked_candidates(location: Location, recipes: Sequence[Recipe]) -> tuple[C
     refuse_quantized(checkpoint)
     checkpoint.check()
     steps = (recipe for recipe in recipes if recipe.steps)
-    return checkpoint, {recipe: recipe_problems(recipe, checkpoint.matrices, given="activations") for recipe in steps}
+    problems = {recipe: recipe_problems(recipe, checkpoint.matrices, given="activations") for recipe in steps}
+    return checkpoint, problems, unknown_role_problem(checkpoint.matrices)
 
 
 def candidate_sizes(

@@ -89,6 +89,15 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     (executor or LocalExecutor()).execute(work, progress)
 
 
+def estimate(checked: CheckedStudy, progress: Progress) -> None:
+    """Load the tasks of missing cells, check that each model supports them, and report the amount to read.
+
+    Raises:
+        UserError: As ``supported_tasks``.
+    """
+    progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
+
+
 def _convert(checked: CheckedStudy, progress: Progress) -> None:
     """Convert the GGUF files among the models of missing cells.
 

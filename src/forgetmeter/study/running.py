@@ -76,10 +76,9 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
     """
     if checked.missing:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
-        from forgetmeter.study.amount import tokens_to_read
-        from forgetmeter.study.preparing import supported_tasks
+        from forgetmeter.study.preparing import estimate
 
-        progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
+        estimate(checked, progress)
 
 
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 from models.architectures import ARCHITECTURES, logits_of, make_architecture, make_tokens
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
@@ -161,3 +163,10 @@ def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: 
     problems = Compressor(loaded(name)).check(parse_recipe(recipe))
     assert len(problems) == bool(says)
     assert says in "".join(problems)
+
+
+def test_blocks_that_are_spread_over_several_lists_are_refused() -> None:
+    """XLM holds attention and feed-forward layers in lists side by side."""
+    matrices = weight_map(CONFIGURATIONS["xlm as encoder"].model())
+    (problem,) = recipe_problems(parse_recipe("drop_layers:overall:0.5"), matrices)
+    assert problem.endswith("are spread over several lists: transformer.attentions, transformer.ffns")

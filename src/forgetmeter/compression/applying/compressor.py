@@ -28,7 +28,7 @@ from forgetmeter.models.family import auto_class
 from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.models.pretrained import empty_model
 from forgetmeter.models.quantization import float32_bytes, quantization_in_memory, quantized_problem
-from forgetmeter.models.torch_compression import refuse_torch_compression
+from forgetmeter.models.torch_compression import torch_compression_problem
 from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
@@ -69,8 +69,8 @@ class Compressor:
             UserError: The seed is not an integer from 0 to 2^63 - 1, or torch itself has compressed the model.
         """
         is_packed = quantization_in_memory(loaded.model) is not None
-        if not is_packed:
-            refuse_torch_compression(loaded)
+        if not is_packed and (problem := torch_compression_problem(loaded)):
+            raise UserError(problem)
         self._calibration = calibration
         self._loaded = loaded
         self._seed = checked_seed(seed)
@@ -166,6 +166,8 @@ def _problems(recipe: Recipe, loaded: Loaded, matrices: Sequence[Matrix], calibr
     method = quantization_in_memory(loaded.model)
     if recipe.steps and method is not None:
         return [quantized_problem(loaded.name, method)]
+    if recipe.steps and (problem := torch_compression_problem(loaded)):
+        return [problem]
     return recipe_problems(recipe, matrices, given="activations" if calibration else "weights")
 
 
@@ -204,13 +206,13 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     check_loaded(loaded)
     recipe = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
     # Before the model is copied.
-    if quantization_in_memory(loaded.model) is None:
-        refuse_torch_compression(loaded)
     refuse(_problems(recipe, loaded, weight_map(loaded.model), calibration))
     checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
+    if not recipe.steps:
+        return twin
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
-    return replace(twin, name=f"{loaded.name}+{recipe}") if recipe.steps else twin
+    return replace(twin, name=f"{loaded.name}+{recipe}")
 
 
 def block_influence(model: PreTrainedModel, blocks: Iterable[Block], calibration: Calibration) -> dict[Block, float]:

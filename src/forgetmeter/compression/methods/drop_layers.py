@@ -50,6 +50,11 @@ class DropLayers(Method):
                 f"drop_layers drops whole blocks, and {outside} belongs to none; choose overall or layers[0-5]/overall"
             )
             return
+        lists = {path for path, _ in _blocks(model)}
+        if len(lists) > len({path.rpartition(".")[0] for path in lists}):
+            spread = ", ".join(sorted(lists))
+            yield f"drop_layers drops whole blocks, and those of this model are spread over several lists: {spread}"
+            return
         for block in _blocks(matrices):
             parts = {(matrix.role.component, matrix.role.part) for matrix in matrices if matrix.block == block}
             if not parts >= _WHOLE & {(m.role.component, m.role.part) for m in model if m.block == block}:
