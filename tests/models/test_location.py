@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path, PurePath
@@ -66,7 +67,9 @@ def test_a_folder_named_without_its_dot_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     Path(text).mkdir(parents=True)
-    with pytest.raises(UserError, match=rf"write \./{text.rstrip('/')}, if you mean the folder of that name$"):
+    with pytest.raises(
+        UserError, match=rf"write {shlex.quote('./' + text.rstrip('/'))}, if you mean the folder of that name$"
+    ):
         locate(parse_model_reference(text))
 
 

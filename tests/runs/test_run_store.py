@@ -65,7 +65,8 @@ class TestStudy:
         message = str(caught.value)
         assert message == (
             f"'{location}' holds a run of another study (evaluation.limit from 100 to 7; "
-            "tasks without 'lama/trex'); a run can gain recipes and tasks, but nothing else may differ: "
+            "tasks without 'lama/trex'); a run can gain recipes and tasks if the command repeats those that it has, "
+            "but nothing else may differ: "
             "choose another --out, or delete that run"
         )
 

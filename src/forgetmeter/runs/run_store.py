@@ -339,7 +339,7 @@ class RunStore:
         if different:
             raise UserError(
                 f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes and "
-                f"tasks, but nothing else may differ: {_START_ANEW}"
+                f"tasks if the command repeats those that it has, but nothing else may differ: {_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
         unlike = [pair for pair in old if new.get(pair, old[pair]) != old[pair]]

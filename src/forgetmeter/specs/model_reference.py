@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,4 +74,4 @@ def existing_path(text: str) -> str | None:
     path = Path(text)
     if not text or not path.exists():
         return None
-    return f"./{path}, if you mean the {'folder' if path.is_dir() else 'file'} of that name"
+    return f"{shlex.quote(f'./{path}')}, if you mean the {'folder' if path.is_dir() else 'file'} of that name"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.results.cell_summary import SIGNIFICANT, CellSummary
-from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.measured import COMPARED, MeasuredSummary
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, treatments
@@ -151,10 +151,13 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
 
 
 def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> Mapping[str, float]:
-    """Return the perplexity by recipe from the first task that has one; it may be infinite for a ruined model."""
+    """Return the perplexity by recipe from the first task that has one; it may be infinite for a ruined model.
+
+    Of a task with several, it is the one that tables and charts compare, per word.
+    """
     found: dict[str, dict[str, float]] = {}
     for cell in cells:
-        for name, value in cell.metrics.items():
+        for name, value in sorted(cell.metrics.items(), key=lambda metric: metric[0] != COMPARED):
             if name.endswith("perplexity") and not np.isnan(value):
                 found.setdefault(f"{cell.task} {name}", {})[cell.recipe] = value
     return next((values for values in found.values() if np.isfinite(values.get(BASELINE, np.inf))), {})
