@@ -21,6 +21,7 @@ from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
 from forgetmeter.models.quantization import described as described_method
 from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
+from forgetmeter.models.recomputed_tensors import RecomputedTensors
 from forgetmeter.models.stored_weights import (
     placed_tensors,
     refuse_contradictions,
@@ -164,10 +165,10 @@ class Checkpoint:
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         _refuse_other_shapes(report["mismatched_keys"], self.name)
         refuse_missing(report["missing_keys"], self.name)
-        placed = placed_tensors(self.headers, model)
+        placed, recomputed = placed_tensors(self.headers, model), RecomputedTensors(model)
         refuse_misplaced_tensors(placed, self.quantization, model, self.name)
-        refuse_unread_tensors(model, report["unexpected_keys"], self.name)
-        refuse_contradictions(placed, model, self.name)
+        refuse_unread_tensors(model, report["unexpected_keys"], recomputed, self.name)
+        refuse_contradictions(placed, model, recomputed, self.name)
         refuse_doubled_tensors(placed, model, self.name)
         if options.get("dtype") == torch.float16:
             refuse_overflown(placed, model)

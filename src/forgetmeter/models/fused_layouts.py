@@ -6,8 +6,7 @@ only architectures whose modelling code was read are listed; fused parameters of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import cycle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch.nn.modules.conv import _ConvNd
@@ -71,6 +70,11 @@ def _one_after_another(*parts: Part) -> Layout:
     return layout
 
 
+def _in_turn(parts: Sequence[Part], times: int, length: int) -> Iterator[tuple[Part, int]]:
+    """Yield the parts in turn, all of the same size, as often as given."""
+    yield from ((part, length // (times * len(parts))) for _ in range(times) for part in parts)
+
+
 def _phi3_attention(config: Any, _length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     yield "query", config.num_attention_heads * head
@@ -80,37 +84,28 @@ def _phi3_attention(config: Any, _length: int) -> Iterator[tuple[Part, int]]:  #
 
 def _head_by_head(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
     """GPT-NeoX, BLOOM, the first Falcons: query, key and value of the first head, then of the second, and so on."""
-    count = 3 * config.num_attention_heads
-    parts: tuple[Part, ...] = ("query", "key", "value")
-    yield from ((part, length // count) for part, _ in zip(cycle(parts), range(count), strict=False))
+    yield from _in_turn(("query", "key", "value"), config.num_attention_heads, length)
 
 
 def _codegen(_config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
     """CodeGen: four shards, each with its queries, values and keys."""
-    parts: tuple[Part, ...] = ("query", "value", "key")
-    yield from ((part, length // 12) for part, _ in zip(cycle(parts), range(12), strict=False))
+    yield from _in_turn(("query", "value", "key"), 4, length)
 
 
-def _bigcode(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
-    if not config.multi_query:
-        yield from _head_by_head(config, length)
-        return
+def _queries_first(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
+    """DBRX: all queries, then fewer keys and as many values."""
     yield "query", config.hidden_size
     yield "key", (length - config.hidden_size) // 2
     yield "value", (length - config.hidden_size) // 2
 
 
-def _dbrx(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
-    yield "query", config.d_model
-    yield "key", (length - config.d_model) // 2
-    yield "value", (length - config.d_model) // 2
+def _bigcode(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
+    yield from (_queries_first if config.multi_query else _head_by_head)(config, length)
 
 
 def _queries_and_gates(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
     """Qwen3-Next: the query of the first head, then its gate, and so on."""
-    count = 2 * config.num_attention_heads
-    parts: tuple[Part, ...] = ("query", "gate")
-    yield from ((part, length // count) for part, _ in zip(cycle(parts), range(count), strict=False))
+    yield from _in_turn(("query", "gate"), config.num_attention_heads, length)
 
 
 def _from_latent(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
@@ -143,7 +138,7 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
     ("", "kv_b_proj"): _from_latent,
     ("bloom", "query_key_value"): _head_by_head,
     ("codegen", "qkv_proj"): _codegen,
-    ("dbrx", "Wqkv"): _dbrx,
+    ("dbrx", "Wqkv"): _queries_first,
     ("deberta", "in_proj"): _head_by_head,
     ("falcon", "query_key_value"): _falcon,
     ("gpt2", "attn.c_attn"): _QUERY_KEY_VALUE,

@@ -177,7 +177,7 @@ def role_inside_block(path: str, classes: Sequence[str]) -> Role | None:
         path: Its path in the block, such as ``mlp.up_proj``.
         classes: The names of the classes of the modules on the way, the block first: one per name in the path.
     """
-    component, kind = component_of(path, classes)
+    component, kind = _component_of(path, classes)
     parent, last = _last_two(path)
     if component == "mixer":
         return Role("mixer")
@@ -189,7 +189,7 @@ def role_inside_block(path: str, classes: Sequence[str]) -> Role | None:
     return Role("feed_forward", part) if part or component == "feed_forward" else None
 
 
-def component_of(path: str, classes: Sequence[str]) -> tuple[Component | None, AttentionKind | None]:
+def _component_of(path: str, classes: Sequence[str]) -> tuple[Component | None, AttentionKind | None]:
     """Return the component that the innermost known module on the way to a projection is, with the kind of attention.
 
     The arguments are those of ``role_inside_block``.

@@ -155,7 +155,9 @@ def refuse_misplaced_tensors(
             )
 
 
-def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], name: str) -> None:
+def refuse_unread_tensors(
+    model: PreTrainedModel, unexpected: Iterable[str], recomputed: RecomputedTensors, name: str
+) -> None:
     """Refuse a checkpoint with tensors that the model does not use, such as scales, a bias or another embedding.
 
     The same holds for more blocks or experts than the configuration counts. Other heads and towers for other modalities
@@ -168,7 +170,6 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
     modules = dict(model.named_modules())
     owners = {path for path, module in modules.items() if any(True for _ in module.parameters(recurse=False))}
     layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
-    recomputed = RecomputedTensors(model)
 
     def matters(key: str) -> bool:
         if key in recomputed:
@@ -187,13 +188,15 @@ def refuse_unread_tensors(model: PreTrainedModel, unexpected: Iterable[str], nam
         )
 
 
-def refuse_contradictions(placed: Iterable[PlacedTensor], model: PreTrainedModel, name: str) -> None:
+def refuse_contradictions(
+    placed: Iterable[PlacedTensor], model: PreTrainedModel, recomputed: RecomputedTensors, name: str
+) -> None:
     """Refuse a checkpoint with rotary frequencies, positions or masks that differ from the model's.
 
     Raises:
         UserError: There is such a tensor.
     """
-    recomputed, places = RecomputedTensors(model), model.state_dict().keys()
+    places = model.state_dict().keys()
     for each in placed:
         if each.key not in places and not recomputed.agrees(each.key, each.header):
             raise UserError(

@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from forgetmeter.errors import UserError
 from forgetmeter.models.fused_layouts import bare_form, fused_parts, gate_and_up
 from forgetmeter.models.output_head import Head, find_head
-from forgetmeter.models.role_names import component_of, role_inside_block, role_outside_blocks
+from forgetmeter.models.role_names import role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
 
@@ -76,7 +76,6 @@ class _Place:
     module: nn.Module
     stack: Stack
     config: PretrainedConfig
-
     classes: tuple[str, ...]
 
     def matrices(self) -> tuple[Matrix, ...]:
@@ -102,7 +101,7 @@ class _Place:
         fused = None if role == _MIXER else self._fused(block[2], whole)
         if fused is None:
             return (replace(whole, role=role or _UNKNOWN),)
-        return tuple(_parts(whole, *fused, kind=component_of(block[2], classes)[1]))
+        return tuple(_parts(whole, *fused, kind=None if role is None else role.attention))
 
     def _fused(self, path: str, whole: Matrix) -> tuple[int, dict[Part, Ranges]] | None:
         axis = len(whole.shape) - 1 if whole.has_inputs_first else len(whole.shape) - 2

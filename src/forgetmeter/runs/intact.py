@@ -36,12 +36,12 @@ class IntactFiles:
         except FileNotFoundError:
             return None
         facts = _named(read_facts(io.BytesIO(content), OUTCOMES_SCHEMA), CELL)
-        if facts is None or is_unchanged(content) is False:
+        if facts is None or (unchanged := is_unchanged(content)) is False:
             return None
         facts["recipe"] = canonical(facts["recipe"])
         variant, model, recipe, task = (facts[key] for key in CELL)
         is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
-        return facts if is_its and self._are_of_items(content, facts) else None
+        return facts if is_its and self._are_of_items(content, facts, has_digest=unchanged is True) else None
 
     def items_facts(self, path: str) -> dict[str, Any] | None:
         """Return the facts of a task's items; ``None`` if they are missing, damaged, edited, or not that task's."""
@@ -63,7 +63,7 @@ class IntactFiles:
                 self._ids[path, found] = ids
         return facts
 
-    def _are_of_items(self, content: bytes, facts: Mapping[str, Any]) -> bool:
+    def _are_of_items(self, content: bytes, facts: Mapping[str, Any], *, has_digest: bool) -> bool:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""
         items_path = layout.items_path(facts["task"])
         stored = self.items_facts(items_path)
@@ -72,7 +72,7 @@ class IntactFiles:
         known = None if stored is None else self._ids.get((items_path, stored["items_hash"]))
         with suppress(*UNREADABLE):
             ids = pq.read_table(io.BytesIO(content), columns=["item_id"])["item_id"].combine_chunks()
-            is_judged = stored is None or is_unchanged(content) or _are_judged_by(content, stored.get("primary_metric"))
+            is_judged = stored is None or has_digest or _are_judged_by(content, stored.get("primary_metric"))
             return _are_distinct(ids, known) and is_judged
         # The error that names the damage comes with reading the outcomes.
         return True
