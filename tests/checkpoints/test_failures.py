@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from tiny_models import make_bart_tokenizer, make_tokenizer
+from transformers import PretrainedConfig
 
 from forgetmeter.checkpoints import compressing, output_folder
 from forgetmeter.checkpoints.companions import copy_companions
@@ -285,3 +286,16 @@ def test_blocks_that_a_configuration_cannot_do_without(tmp_path: Path, name: str
     said = refused(source, "drop_layers:overall:0.5", tmp_path / "out")
     assert "configuration" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("recipe", [PRUNE, "drop_layers:overall:0.5"])
+def test_a_disk_that_is_full_when_the_configuration_is_written(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PretrainedConfig, "save_pretrained", full)
+    said = refused(llama_folder, recipe, tmp_path / "out")
+    assert "the disk is full; no files were left behind" in said
+    assert "configuration" not in said

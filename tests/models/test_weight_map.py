@@ -197,8 +197,10 @@ def test_unrecognized_weights_have_an_unknown_role() -> None:
     model = make_architecture("llama")
     model.model.layers[1].extra = nn.Linear(3, 4)
     model.model.table = nn.Parameter(torch.ones(2, 5))
+    model.own = nn.Parameter(torch.ones(3, 5))
     unknown = [matrix for matrix in weight_map(model) if matrix.role.component == "unknown"]
     assert [(matrix.parameter, matrix.form, matrix.layer) for matrix in unknown] == [
+        ("own", "tensor", None),
         ("model.table", "tensor", None),
         ("model.layers.1.extra.weight", "linear", 1),
     ]

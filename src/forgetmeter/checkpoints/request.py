@@ -55,10 +55,13 @@ def refusing_settings(request: Request) -> Iterator[None]:
     """Refuse a recipe that leaves blocks which the model's configuration cannot describe.
 
     Raises:
-        UserError: Saving the configuration failed.
+        UserError: The configuration is not valid.
+        OSError: The disk is full or fails.
     """
     try:
         yield
+    except OSError:
+        raise
     except Exception as error:
         # transformers validates configurations, such as per-block settings, with several kinds of errors.
         raise UserError(

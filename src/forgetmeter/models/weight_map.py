@@ -174,10 +174,10 @@ def _head_matrix(head: Head, model: PreTrainedModel, stack: Stack) -> Matrix:
 
 def _form(module: nn.Module, parameter: str) -> Form | None:
     """Return how a parameter stores a matrix, or one matrix per expert; ``None`` if unknown."""
-    module_name = parameter.split(".")[-2]
+    path, _, name = parameter.rpartition(".")
     if isinstance(module, nn.Linear):
-        return "tensor" if module_name in _NO_LAYERS else "linear"
-    return "conv1d" if isinstance(module, Conv1D) else bare_form(module, parameter.rpartition(".")[2])
+        return "tensor" if path.rpartition(".")[2] in _NO_LAYERS else "linear"
+    return "conv1d" if isinstance(module, Conv1D) else bare_form(module, name)
 
 
 def _classes(modules: Mapping[str, nn.Module], parameter: str) -> tuple[str, ...]:
