@@ -30,7 +30,7 @@ from torch import nn
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import RequestScore, RequestScores, Task
 from forgetmeter.scoring.engine import Engine

@@ -27,7 +27,7 @@ from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.quiet import quiet
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.families.decoder import run_decoder

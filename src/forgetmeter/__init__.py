@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from forgetmeter.compression.applying.compressor import compress as compress
     from forgetmeter.models.loading import load as load
     from forgetmeter.models.loading import wrap as wrap
-    from forgetmeter.models.weight_map import weight_map as weight_map
+    from forgetmeter.models.roles.weight_map import weight_map as weight_map
     from forgetmeter.results.results import open_run as open_run
     from forgetmeter.study.evaluation import evaluate as evaluate
     from forgetmeter.study.running import run as run
@@ -25,7 +25,7 @@ _PUBLIC = {
     "load": "forgetmeter.models.loading",
     "open_run": "forgetmeter.results.results",
     "run": "forgetmeter.study.running",
-    "weight_map": "forgetmeter.models.weight_map",
+    "weight_map": "forgetmeter.models.roles.weight_map",
     "wrap": "forgetmeter.models.loading",
 }
 

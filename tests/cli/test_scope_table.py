@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from forgetmeter.cli.scope_table import print_scope_rows
-from forgetmeter.models.scope_rows import Row, ScopeRows
+from forgetmeter.models.roles.scope_rows import Row, ScopeRows
 
 ROWS = ScopeRows(
     scopes=(Row("attention", 2, 1_500_000, 0.25), Row("paper/feed_forward", 10, 3_000_000, 0.5)),

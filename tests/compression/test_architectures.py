@@ -21,7 +21,7 @@ from forgetmeter.compression.forms.int8_weight import Int8Weight, kernel_availab
 from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.scope import parse_scope
 

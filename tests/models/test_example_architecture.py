@@ -1,6 +1,6 @@
 """The fused layout and the regular expression in docs/extending.md work as printed.
 
-Covers ``models.fused_layouts``.
+Covers ``models.roles.fused_layouts``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import nn
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.config.entries import recipes_of
 from forgetmeter.errors import UserError
-from forgetmeter.models import fused_layouts
 from forgetmeter.models.loading import wrap
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles import fused_layouts
+from forgetmeter.models.roles.weight_map import weight_map
 
 TEXT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 

@@ -13,7 +13,7 @@ from tiny_models import make_tokenizer
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import OTHER_MODALITY, left_alone, weight_map
+from forgetmeter.models.roles.weight_map import OTHER_MODALITY, left_alone, weight_map
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.specs.scope import parse_scope

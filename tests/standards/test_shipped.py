@@ -8,8 +8,8 @@ import torch
 
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.models.loading import load
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.standard import SHIPPED
-from forgetmeter.models.weight_map import weight_map
 from forgetmeter.probes.loading import load_task
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.model_reference import STANDARDS

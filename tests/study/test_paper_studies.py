@@ -20,7 +20,7 @@ from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file
 from forgetmeter.config.vocabulary import Vocabulary
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.results.results import open_run
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.study.running import run

@@ -13,7 +13,7 @@ from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
 from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.untying import stays_tied
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forgetmeter.models.checkpoint import open_checkpoint
-from forgetmeter.models.scope_rows import ScopeRows, rows_of_model
+from forgetmeter.models.roles.scope_rows import ScopeRows, rows_of_model
 from forgetmeter.report.words.size_words import packed_sentence
 
 _PIPED_WIDTH = 120

@@ -17,11 +17,12 @@ from forgetmeter.models.from_gguf.conversion import converted, described
 from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
-from forgetmeter.models.output_head import embedding_rows
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
 from forgetmeter.models.quantization import described as described_method
 from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
+from forgetmeter.models.roles.output_head import embedding_rows
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import (
     placed_tensors,
     refuse_contradictions,
@@ -32,7 +33,6 @@ from forgetmeter.models.stored_weights import (
     refuse_unread_tensors,
 )
 from forgetmeter.models.torch_compression import torch_compression
-from forgetmeter.models.weight_map import weight_map
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
 from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.specs.model_reference import parse_model_reference

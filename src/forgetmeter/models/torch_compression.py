@@ -7,7 +7,7 @@ from torch.nn.utils import parametrize, prune
 from transformers import PreTrainedModel
 
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import is_quantized
+from forgetmeter.models.roles.weight_map import is_quantized
 
 
 def torch_compression(model: PreTrainedModel) -> str | None:

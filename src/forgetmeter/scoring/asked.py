@@ -9,7 +9,7 @@ from itertools import chain
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.models.family import Family
-from forgetmeter.models.output_head import embedding_rows
+from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.records.item import Cloze, Item, Problem, Requests, WholeText
 from forgetmeter.scoring.families.blank_filling import FIRST_SENTINEL, SentinelFilling, blank_filling
 from forgetmeter.scoring.question import Kind, Question, question_of_paths

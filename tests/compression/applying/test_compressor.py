@@ -11,7 +11,7 @@ from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Int8Weight
 from forgetmeter.compression.method import PruningMethod
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import parse_recipe
 

@@ -11,7 +11,7 @@ from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.scope import regex_scope
 

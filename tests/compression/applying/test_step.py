@@ -17,7 +17,7 @@ from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.registry import METHODS, load_method
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 
 MODELS = [

@@ -13,7 +13,7 @@ from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight
 from forgetmeter.compression.surgery.installation import PartwiseLinear, install
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.ranges import Ranges
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix, Part, Role

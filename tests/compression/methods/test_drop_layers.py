@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 
 # ALBERT's blocks share their weights.

@@ -24,7 +24,7 @@ from forgetmeter.compression.forms.int8_weight import (
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight
 from forgetmeter.compression.methods.dynamic_int8 import METHOD
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.scope import parse_scope
 
 pytestmark = pytest.mark.skipif(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix
 

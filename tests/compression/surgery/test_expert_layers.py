@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.forms.int8_weight import kernel_available
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 
 MIXTURES = ("mixtral", "qwen2_moe", "qwen3_moe")
 Linear = Callable[[Tensor], Tensor]

@@ -10,7 +10,7 @@ from torch import nn
 from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, quantize
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import install, installed
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 
 
 def snapshot(model):

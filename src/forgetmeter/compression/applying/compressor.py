@@ -28,8 +28,8 @@ from forgetmeter.models.family import auto_class
 from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.models.pretrained import empty_model
 from forgetmeter.models.quantization import float32_bytes, quantization_in_memory, quantized_problem
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.torch_compression import torch_compression_problem
-from forgetmeter.models.weight_map import weight_map
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Block, Matrix

@@ -1,6 +1,6 @@
 """What the roles say against what the weights do, in every architecture of transformers.
 
-Covers ``models.role_names``.
+Covers ``models.roles.role_names``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from models.witness import changed_at, first_effect, watched
+from models.roles.witness import changed_at, first_effect, watched
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.models.weight_map import NOT_USED, left_alone, weight_map
+from forgetmeter.models.roles.weight_map import NOT_USED, left_alone, weight_map
 from forgetmeter.specs.role import Matrix
 
 EXPECTED = {"query": {"query"}, "key": {"key"}, "value": {"value"}, "latent": {"query", "key", "key and value"}}

@@ -14,9 +14,9 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.fused_layouts import bare_form, fused_parts, gate_and_up
-from forgetmeter.models.output_head import Head, find_head
-from forgetmeter.models.role_names import role_inside_block, role_outside_blocks
+from forgetmeter.models.roles.fused_layouts import bare_form, fused_parts, gate_and_up
+from forgetmeter.models.roles.output_head import Head, find_head
+from forgetmeter.models.roles.role_names import role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
 

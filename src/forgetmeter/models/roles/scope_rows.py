@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from forgetmeter.models.weight_map import left_alone, weight_map
+from forgetmeter.models.roles.weight_map import left_alone, weight_map
 from forgetmeter.specs.role import OTHER_ATTENTION_PARTS, Matrix
 from forgetmeter.specs.scope import SELECTORS, Scope
 

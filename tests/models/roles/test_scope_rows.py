@@ -6,7 +6,7 @@ import torch
 from models.architectures import HIDDEN, INNER, LAYERS, VOCABULARY, make_architecture
 from torch import nn
 
-from forgetmeter.models.scope_rows import Row, ScopeRows, rows_of_model, scope_rows
+from forgetmeter.models.roles.scope_rows import Row, ScopeRows, rows_of_model, scope_rows
 from forgetmeter.specs.role import Matrix, Role
 
 SQUARE = HIDDEN * HIDDEN

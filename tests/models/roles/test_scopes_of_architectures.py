@@ -1,6 +1,6 @@
 """What scopes select in real architectures, against the published scripts' selections by module name.
 
-Covers ``models.weight_map`` and ``specs.scope``.
+Covers ``models.roles.weight_map`` and ``specs.scope``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from models.architectures import ARCHITECTURES, ENCODER_DECODERS, make_architect
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.models.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.scope import SELECTORS, parse_scope, regex_scope
 

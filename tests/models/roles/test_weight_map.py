@@ -1,6 +1,6 @@
 """Roles of weights in every architecture, against configurations and module names.
 
-Covers ``models.output_head`` and ``models.role_names``.
+Covers ``models.roles.output_head`` and ``models.roles.role_names``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from models.architectures import (
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.models.weight_map import CONVOLUTION, INPUT_EMBEDDING, OTHER_EMBEDDING, ROUTER, left_alone, weight_map
+from forgetmeter.models.roles.weight_map import (
+    CONVOLUTION,
+    INPUT_EMBEDDING,
+    OTHER_EMBEDDING,
+    ROUTER,
+    left_alone,
+    weight_map,
+)
 from forgetmeter.specs.role import Matrix, Role
 
 SQUARE, HEAD = HIDDEN * HIDDEN, VOCABULARY * HIDDEN
