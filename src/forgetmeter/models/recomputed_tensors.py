@@ -24,7 +24,7 @@ _WITHOUT_EFFECT = ("masked_bias", "version", "num_batches_tracked")
 _FREQUENCIES = "inv_freq"
 _IN_BLOCK = re.compile(r"\.\d+\.")
 # Half-precision files round to 1/256; rotary frequencies span six orders of magnitude.
-_RELATIVE, _ABSOLUTE = 1e-2, {True: 1e-6, False: 1e-2}
+_RELATIVE, _ABSOLUTE, _ABSOLUTE_OF_FREQUENCIES = 1e-2, 1e-2, 1e-6
 
 
 class RecomputedTensors:
@@ -159,5 +159,5 @@ def _same(stored: Tensor, expected: Tensor, key: str) -> bool:
     if stored.dim() != expected.dim():
         return False
     common = tuple(slice(min(sizes)) for sizes in zip(stored.shape, expected.shape, strict=True))
-    absolute = _ABSOLUTE[key.endswith(_FREQUENCIES)]
+    absolute = _ABSOLUTE_OF_FREQUENCIES if key.endswith(_FREQUENCIES) else _ABSOLUTE
     return bool(torch.allclose(stored[common], expected[common], rtol=_RELATIVE, atol=absolute))

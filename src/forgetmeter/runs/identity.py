@@ -16,7 +16,7 @@ _GROWING = ("recipes", "tasks")
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Return one phrase per difference between two identities, with the key, the stored and the new value.
 
-    More recipes and tasks, and another order of them, are no difference.
+    Additional recipes and tasks, or another order, do not count as differences.
 
     Args:
         stored: The identity in ``study.json``.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from forgetmeter.visible_text import visible
 
-# As OWASP lists them, with their wide forms; a signed number in a text is no formula.
+# The characters that OWASP lists, and their full-width forms; a signed number is not a formula.
 _FORMULA = re.compile(r"[\t\n]|\s*(?:[=@＝＠]|[-+－＋](?![\d.]+$))")
 
 
