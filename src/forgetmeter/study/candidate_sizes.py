@@ -31,8 +31,9 @@ def checked_candidates(
     refuse_quantized(checkpoint)
     checkpoint.check()
     steps = (recipe for recipe in recipes if recipe.steps)
-    problems = {recipe: recipe_problems(recipe, checkpoint.matrices, given="activations") for recipe in steps}
-    return checkpoint, problems, unknown_role_problem(checkpoint.matrices)
+    matrices, skeleton = checkpoint.matrices, checkpoint.skeleton
+    problems = {recipe: recipe_problems(recipe, matrices, model=skeleton, given="activations") for recipe in steps}
+    return checkpoint, problems, unknown_role_problem(matrices)
 
 
 def candidate_sizes(

@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
-from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
+from forgetmeter.compression.applying.step import own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
@@ -75,7 +75,7 @@ class Compressor:
         self._loaded = loaded
         self._seed = checked_seed(seed)
         self._matrices = weight_map(loaded.model)
-        self._originals = _originals(loaded.model, self._matrices)
+        self._originals = own_weights(loaded.model, self._matrices)
         tensors = [parameter.detach() for parameter in loaded.model.parameters()]
         # Tensors that were made in inference mode count no changes.
         self._own = [tensor for tensor in tensors if not tensor.is_inference()]
@@ -168,7 +168,7 @@ def _problems(recipe: Recipe, loaded: Loaded, matrices: Sequence[Matrix], calibr
         return [quantized_problem(loaded.name, method)]
     if recipe.steps and (problem := torch_compression_problem(loaded)):
         return [problem]
-    return recipe_problems(recipe, matrices, given="activations" if calibration else "weights")
+    return recipe_problems(recipe, matrices, model=loaded.model, given="activations" if calibration else "weights")
 
 
 def checked_seed(seed: int) -> int:
@@ -180,11 +180,6 @@ def checked_seed(seed: int) -> int:
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed {seed!r} is not valid; it must be an integer from 0 to {MAX_SEED}")
     return seed
-
-
-def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
-    names = dict.fromkeys(matrix.parameter for matrix in matrices)
-    return by_matrix(matrices, {name: DenseWeight(model.get_parameter(name).detach()) for name in names})
 
 
 def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration: Calibration = ()) -> Loaded:

@@ -6,8 +6,12 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from transformers import PreTrainedModel
+
+from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.method import Method
 from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
@@ -21,13 +25,22 @@ Given = Literal["weights", "activations"]
 """What methods can see: weights alone, or activations too."""
 
 
-def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given = "weights") -> list[str]:
-    """Return one sentence per problem with a recipe for a model with these matrices.
+def recipe_problems(
+    recipe: Recipe, matrices: Sequence[Matrix], *, model: PreTrainedModel | None = None, given: Given = "weights"
+) -> list[str]:
+    """Return one sentence per problem with a recipe for a model with these matrices; nothing is computed.
 
-    Nothing is computed, and the model's ``weight_map`` suffices: it need not be loaded.
+    Args:
+        recipe: The recipe.
+        matrices: The model's ``weight_map``.
+        model: The model or its skeleton; if given, dropping blocks is tried and undone.
+        given: What methods will see.
     """
     problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
-    return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
+    problems += _order_problems(recipe, matrices)
+    if model is not None and not problems:
+        problems += _drop_problems(recipe, matrices, model)
+    return list(dict.fromkeys(problems))
 
 
 def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
@@ -160,6 +173,15 @@ def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping
             f"step '{step}' comes after '{quantized[first]}', which already quantizes {first}; quantized weights can "
             "only be pruned: put this step first, or choose scopes that do not overlap"
         )
+
+
+def _drop_problems(recipe: Recipe, matrices: Sequence[Matrix], model: PreTrainedModel) -> Iterator[str]:
+    """Report blocks that the model's configuration cannot lose, and steps whose blocks earlier ones drop."""
+    if any(load_method(step.method).declaration.kind == "blocks" for step in recipe.steps):
+        try:
+            drop_blocks(model, dropped_blocks(recipe, own_weights(model, matrices)))()
+        except UserError as error:
+            yield str(error)
 
 
 def _effect(step: Step) -> Effect:
