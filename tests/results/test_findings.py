@@ -218,6 +218,8 @@ def test_facts_and_perplexity(tmp_path: Path, perplexity: tuple[float, ...] | No
         metrics["baseline"] = {"byte_perplexity": 2.0, "word_perplexity": 10.0}
     found = run_of(tmp_path, dict(zip(recipes, shares, strict=True)), metrics=metrics)["facts_before_perplexity"]
     assert found.verdict == verdict
+    if perplexity:
+        assert found.results[0].tasks[0].detail == "compared with facts", "which of several texts counts"
 
 
 def test_models_that_disagree_are_inconclusive_together(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def _effect(evidence: Evidence) -> Effect | str:
         values.append(up - _fallen_level(levels, evidence.draws.retained[None, places])[0])
         draws.append(up - _fallen_level(levels, evidence.draws.draws[:, places]))
     recipes = tuple(each.recipe for group in groups for each in group)
-    return Effect(float(np.mean(values)), np.mean(draws, axis=0), evidence.draws.clusters, recipes)
+    detail = f"compared with {evidence.text}"
+    return Effect(float(np.mean(values)), np.mean(draws, axis=0), evidence.draws.clusters, recipes, detail)
 
 
 def _perplexity_level(
