@@ -80,7 +80,7 @@ def classifier() -> LlamaForTokenClassification:
         (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts"], limit=0), "limit 0 is not a positive integer"),
         (
             lambda folder: forgetmeter.evaluate(folder, "facts"),
-            "PosixPath is not a loaded model; give what forgetmeter.load",
+            "PosixPath is not a loaded model; pass what forgetmeter.load",
         ),
         (lambda folder: forgetmeter.evaluate(wrapped(folder).model, "facts"), "LlamaForCausalLM is not a loaded model"),
         (lambda folder: forgetmeter.compress(wrapped(folder).model, RANDOM), "LlamaForCausalLM is not a loaded model"),

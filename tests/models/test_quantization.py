@@ -178,7 +178,7 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     results = open_run(str(tmp_path / "run"))
     assert list(results.variants["dense_bytes"]) == [dense]
     said = " ".join(show_text(results.summary).split())
-    assert f"takes {size / 1e6:.3f} MB as it is stored ({form}), and {dense / 1e6:.3f} MB as the float32 it" in said
+    assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
     assert open_checkpoint(llama_folder).packed is None
 
 
@@ -186,7 +186,7 @@ def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> N
     write_llama_gguf(tmp_path / "model.gguf")
     stream = io.StringIO()
     print_scopes_of(str(tmp_path / "model.gguf"), stream)
-    (said,) = [line for line in stream.getvalue().splitlines() if "as it is stored (GGUF)" in line]
+    (said,) = [line for line in stream.getvalue().splitlines() if "as stored (GGUF)" in line]
     assert said in compress_checkpoint(tmp_path / "model.gguf", PRUNE, tmp_path / "out").notes
 
 

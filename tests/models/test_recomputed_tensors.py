@@ -26,7 +26,7 @@ def check(folder: Path, *, agrees: bool) -> None:
     if agrees:
         assert load(str(folder)).family
     else:
-        assert "differs from the values that follow from its config.json" in refused(folder)
+        assert "differs from the values computed from its config.json" in refused(folder)
 
 
 def with_tensor(folder: Path, name: str, value: Tensor, **settings: object) -> Path:

@@ -19,6 +19,6 @@ def test_every_reason_that_leaves_an_item_out_is_counted() -> None:
         "answer is not one token of the vocabulary": 0,
         "longer than the model reads": 0,
         "right and wrong answers are the same tokens": 1,
-        "text holds the token that the model fills in": 1,
+        "text contains the token that marks the blank": 1,
     }
     assert counts.items == 1

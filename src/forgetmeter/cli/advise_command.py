@@ -63,8 +63,9 @@ def advise_command(
 ) -> None:
     """Find the recipe that retains the most knowledge within a size limit.
 
-    The size of every candidate is computed. Those that fit are evaluated on a few items, the better ones on more, and
-    the best on all. Answers are stored; after an interruption, the same command continues.
+    The size of every candidate is computed. Those that fit are evaluated on a
+    few items, the better ones on more, and the best on all. Answers are stored;
+    after an interruption, the same command continues.
     """
     options = {
         "evaluation.limit": limit,

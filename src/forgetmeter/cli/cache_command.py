@@ -23,16 +23,16 @@ cache_app = typer.Typer(add_completion=False)
 
 @cache_app.callback(invoke_without_command=True)
 def list_command(context: typer.Context) -> None:
-    """List what lies in the cache folder, or clear it.
+    """List the contents of the cache folder, or clear it.
 
-    GGUF files are converted once, and `data fetch` unpacks the probes' data; both can be made again.
-    FORGETMETER_CACHE names another folder.
+    It holds converted GGUF files and the probes' data that `data fetch`
+    unpacks. Both can be recreated. FORGETMETER_CACHE names another folder.
     """
     if context.invoked_subcommand is not None:
         return
     found = entries()
     if not found:
-        typer.echo(f"{cache_folder()} holds nothing of forgetmeter's")
+        typer.echo(f"{cache_folder()} holds nothing that forgetmeter cached")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("name", "what", "from", "size", "last used"):
@@ -57,7 +57,7 @@ def clear_command(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Everything in the list.")] = False,
 ) -> None:
-    """Remove entries of the cache. Nothing else in its folder is touched, nor what links point to."""
+    """Remove entries of the cache; other files in its folder and the targets of links are kept."""
     found = {entry.name: entry for entry in entries()}
     if bool(names) == everything:
         raise UserError("name what to remove, or give --all; forgetmeter cache lists the names")
@@ -80,7 +80,7 @@ def _problem(entry: Entry) -> str | None:
         is_removed = remove(entry)
     except OSError as error:
         return f"{entry.name} cannot be removed ({error.strerror or error})"
-    return None if is_removed else f"{entry.name} is in use by another process; clear it when that has ended"
+    return None if is_removed else f"{entry.name} is in use by another process; clear it once that has ended"
 
 
 def _size(count: int) -> str:

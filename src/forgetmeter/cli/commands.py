@@ -23,7 +23,7 @@ SUMMARIES = {
     "list": "List methods, scopes, tasks, relations, presets and ways to name a model.",
     "standards": "Train the small reference models whose knowledge is known.",
     "data": "Download the probes' data.",
-    "cache": "List what lies in the cache folder, or clear it.",
+    "cache": "List the contents of the cache folder, or clear it.",
 }
 
 

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 
 def compress_command(
-    model: Annotated[str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf or package:MODULE.")],
+    model: Annotated[
+        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+    ],
     recipe: Annotated[str, typer.Argument(help="The recipe, such as l1_unstructured:overall:0.5.")],
     *,
     out: Annotated[str, typer.Option(help="Output folder; must be empty or not exist.")],
     format: Annotated[str, typer.Option("--format", help="dense or compressed-tensors.")] = "dense",
     dtype: Annotated[
         str | None,
-        typer.Option(help="Cast to float32, bfloat16 or float16 first.", show_default="as stored"),
+        typer.Option(help="Cast weights to float32, bfloat16 or float16 first.", show_default="as stored"),
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="Maximum size of the weights in one file.")] = "5GB",
     seed: Annotated[int, typer.Option(help="Seed of random methods.", min=0, max=MAX_SEED)] = 0,
@@ -35,7 +37,8 @@ def compress_command(
 ) -> None:
     """Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.
 
-    The whole model is in memory only while the result is checked.
+    The whole model is in memory only to check the result, to convert a GGUF
+    file, or if transformers converts the weights while loading (experts).
     """
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.checkpoints.compressing import compress_checkpoint

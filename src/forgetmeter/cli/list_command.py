@@ -38,7 +38,7 @@ _MATRIX_FORMS: dict[Form, str] = {
     "conv1d": "Conv1D",
     "tensor": "experts",
     "transposed": "experts",
-    "array": "arrays of other axes",
+    "array": "arrays with other axes",
 }
 
 list_app = typer.Typer(

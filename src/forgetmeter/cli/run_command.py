@@ -59,8 +59,9 @@ def run_command(
 ) -> None:
     """Run a study, or resume it.
 
-    Give a study file, or --model, --tasks, --recipes and --out. Options override the file. A study that also names
-    further recipes or tasks adds them to its run; stored answers are not computed again.
+    Give a study file, or --model, --tasks, --recipes and --out. Options
+    override the file. Recipes and tasks that the study has gained since are
+    added to its run; stored answers are not computed again.
     """
     if executor != "local":
         raise UserError(f"unknown executor '{executor}' (allowed: local)")

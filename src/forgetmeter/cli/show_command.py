@@ -40,9 +40,10 @@ def show_command(
 ) -> None:
     """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.
 
-    grid is the shortest: what is retained, by treatment and scope. frontier compares what is retained with size and
-    speed, and marks the variants that no other beats. shifts shows changes that accuracy hides: ranks, margins,
-    divergence, and what differs from guessing.
+    grid is the shortest: what is retained, by treatment and scope.
+    frontier compares what is retained with size and speed, and marks the
+    variants that no other beats. shifts shows changes that accuracy hides:
+    ranks, margins, divergence, and which variants differ from guessing.
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
@@ -50,7 +51,7 @@ def show_command(
     if format == "grid":
         grids = retained_grids(summary)
         if not grids:
-            raise UserError(f"{run} has no grid: it needs a baseline with right answers, and one-scope recipes")
+            raise UserError(f"{run} has no grid: it needs a baseline with right answers, and recipes of a single scope")
         print_text("\n".join(map(grid_text, grids)))
         return
     console = Console()

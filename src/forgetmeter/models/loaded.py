@@ -40,5 +40,5 @@ def check_loaded(given: object) -> None:
     """
     if not isinstance(given, Loaded):
         raise UserError(
-            f"{type(given).__name__} is not a loaded model; give what forgetmeter.load, wrap or compress returns"
+            f"{type(given).__name__} is not a loaded model; pass what forgetmeter.load, wrap or compress returns"
         )

@@ -150,8 +150,8 @@ def refuse_misplaced_tensors(
     for (key, _), parts in numbered.items():
         if missing := set(range(len(parts))) - parts.keys():
             raise UserError(
-                f"model '{name}': the checkpoint holds {parts[max(parts)]}, but lacks number {min(missing)}, so that "
-                f"transformers would number the parts of {key} anew; fetch the checkpoint again"
+                f"model '{name}': the checkpoint holds {parts[max(parts)]}, but lacks number {min(missing)}, so "
+                f"transformers would renumber the parts of {key}; fetch the checkpoint again"
             )
 
 
@@ -183,8 +183,8 @@ def refuse_unread_tensors(
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
             f"model '{name}': the checkpoint holds {found[0]}{more}, which the model of its config.json does not use, "
-            "so that it would compute something else; use the checkpoint's own config.json, or the original, "
-            "unquantized and merged checkpoint, or remove the tensors of another head"
+            "so it would load as a different model; use the checkpoint's own config.json, or the original, "
+            "unquantized and merged checkpoint, or remove the tensors if they are another head's"
         )
 
 
@@ -200,8 +200,8 @@ def refuse_contradictions(
     for each in placed:
         if each.key not in places and not recomputed.agrees(each.key, each.header):
             raise UserError(
-                f"model '{name}': the checkpoint's {each.header.name} differs from the values that follow from its "
-                "config.json, and only these would be used; use the checkpoint's own config.json, or remove the tensor "
+                f"model '{name}': the checkpoint's {each.header.name} differs from the values computed from its "
+                "config.json, which would be used instead; use the checkpoint's own config.json, or remove the tensor "
                 "if it is outdated"
             )
 

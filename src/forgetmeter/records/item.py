@@ -305,7 +305,7 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
     if [outcome.item_id for outcome in judgement.outcomes] != [item.id for item, _ in answered]:
         raise UserError(
             f"task '{task.description.name}' must judge the {len(answered)} items that were answered, in order; "
-            f"it judged {len(judgement.outcomes)}, or others"
+            f"it judged {len(judgement.outcomes)} items, or different ones"
         )
     said_nothing = {item.id for item, answer in answered if not answer.is_number}
     if not said_nothing:

@@ -20,7 +20,7 @@ from forgetmeter.scoring.tokens.tokenization import beginning
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
 BEYOND_EMBEDDING = "token beyond the model's embedding"
-BLANK_IN_TEXT = "text holds the token that the model fills in"
+BLANK_IN_TEXT = "text contains the token that marks the blank"
 NO_UNICODE = "text is not valid Unicode"
 
 

@@ -63,7 +63,7 @@ def test_the_head_and_regular_expressions_can_still_be_selected() -> None:
 def test_only_linear_layers_and_experts_are_quantized() -> None:
     (problem,) = recipe_problems(parse_recipe("dynamic_int8:regex(table)"), weight_map(strange().model))
     assert problem == (
-        "dynamic_int8 supports linear layers and experts, and model.table is not known to be of either; "
+        "dynamic_int8 supports linear layers and experts, and model.table is not known to be either; "
         "choose a scope without it"
     )
 

@@ -100,7 +100,7 @@ def test_the_command_depends_on_the_storage_format() -> None:
 def test_both_sizes_of_a_gguf_are_given() -> None:
     advice = replace(ADVICE, source=PackedSource("GGUF", 105_000_000, 538_000_000))
     said = " ".join(advice_text(advice, width=100).plain.split())
-    assert "org/model takes 105.0 MB as it is stored (GGUF), and 538.0 MB as the float32 it is read as." in said
+    assert "org/model takes 105.0 MB as stored (GGUF), and 538.0 MB as float32." in said
     assert json.loads(advice_json(advice))["source"]["bytes"] == 105_000_000
 
 

@@ -142,7 +142,7 @@ def test_a_text_with_a_mask_of_its_own_is_left_out(among: str) -> None:
     clozes = [("The capital of [MASK] is ", "."), ("The capital of France is ", ".")]
     asked = items(among, clozes, ("paris", "rome"))
     prepared = Engine(bert()).prepare(asked)
-    assert prepared.first_dropped() == {"text holds the token that the model fills in": "x/0"}
+    assert prepared.first_dropped() == {"text contains the token that marks the blank": "x/0"}
 
 
 def test_half_a_surrogate_pair_leaves_its_item_out() -> None:

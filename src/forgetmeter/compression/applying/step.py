@@ -119,7 +119,7 @@ def _check_form(method: str, unit: Unit, weight: Weight) -> None:
         UserError: It is not a weight, or has another shape or dtype.
     """
     if Weight not in type(weight).__mro__:
-        raise UserError(f"method '{method}' must make a Weight of {unit.parameter}, not a {type(weight).__name__}")
+        raise UserError(f"method '{method}' must return a Weight for {unit.parameter}, not a {type(weight).__name__}")
     if weight.shape != unit.weight.shape:
         raise UserError(
             f"method '{method}' changed the shape of {unit.parameter} from {unit.weight.shape} to {weight.shape}"
@@ -128,7 +128,7 @@ def _check_form(method: str, unit: Unit, weight: Weight) -> None:
     if isinstance(old, DenseWeight) and isinstance(new, DenseWeight) and old.tensor.dtype != new.tensor.dtype:
         raise UserError(
             f"method '{method}' changed the dtype of {unit.parameter} from {old.tensor.dtype} to {new.tensor.dtype}; "
-            "only forms of their own may do that"
+            "only weights of a custom form may have another dtype"
         )
 
 

@@ -37,7 +37,7 @@ def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> 
     strange = next((each for each in bare if each.role.component not in _EXPERTS or len(each.shape) != 3), None)
     if strange is not None:
         yield (
-            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} is not known to be of either; "
+            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} is not known to be either; "
             "choose a scope without it"
         )
 

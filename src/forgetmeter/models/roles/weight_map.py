@@ -34,7 +34,7 @@ RESIDUAL = "residual connection"
 # Weights that Mamba and DeepSeek-V4 multiply with themselves, so that no other layer can take their place.
 _NO_LAYERS = ("dt_proj", "o_a_proj")
 NOT_USED = "not used to predict tokens"
-OTHER_MODALITY = "reads no text, but images or sound"
+OTHER_MODALITY = "reads images or sound, not text"
 
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")

@@ -53,7 +53,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):
         raise UserError(
-            f"task '{name}': none of its {len(found)} documents can be asked "
+            f"task '{name}': none of its {len(found)} documents is valid "
             f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
         )
     return found

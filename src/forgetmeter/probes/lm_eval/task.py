@@ -185,7 +185,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     cause = one_line(first_error, most=300)
     if tried:
         raise UserError(
-            f"task '{name}': none of the first {len(tried)} documents can be asked "
+            f"task '{name}': none of the first {len(tried)} documents is valid "
             f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
         ) from first_error
     if not isinstance(first_error, OSError):

@@ -17,4 +17,4 @@ SIZES: dict[Measure, str] = {
 def packed_sentence(model: str, source: PackedSource) -> str:
     """Return both sizes of a model whose files store fewer bits than the numbers it is read as."""
     (stored,), (dense,) = megabytes([source.bytes]), megabytes([source.dense_bytes])
-    return f"{model} takes {stored} MB as it is stored ({source.format}), and {dense} MB as the float32 it is read as."
+    return f"{model} takes {stored} MB as stored ({source.format}), and {dense} MB as float32."

@@ -17,7 +17,7 @@ CLAIM = Claim(
     sentence="Past 50% sparsity, knowledge falls rapidly.",
     source="arXiv 2312.00960",
     question="Is more lost for each further 10% of sparsity past 50% than up to 50%?",
-    test="Retained lost per 10% of sparsity from 50% to the highest level, minus that from 0 to 50%; the mean over "
+    test="Loss of retained per 10% of sparsity from 50% to the highest level, minus that from 0 to 50%; the mean over "
     "methods and over the scopes attention, feed-forward and both.",
     unit="retained per 10% of sparsity",
 )

@@ -21,8 +21,9 @@ CLAIM = Claim(
     sentence="Rare facts are forgotten first.",
     source="arXiv 2212.10511, 2608.19670",
     question="Of two facts of a relation that the baseline knew, is the forgotten one rarer than the kept one?",
-    test="Probability that it is (ties count half) over all such pairs of all relations, minus one half; the mean over "
-    "variants that forget and keep at least ten facts each. Intervals are over relations.",
+    test="Share of all pairs of a forgotten and a kept fact of one relation in which the forgotten one is rarer (ties "
+    "count half), minus one half; the mean over variants that forget and keep at least ten facts each. Intervals are "
+    "over relations.",
     unit="probability",
 )
 
