@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean
 from typing import TextIO
@@ -52,7 +52,7 @@ def _about(number: float) -> str:
 @contextmanager
 def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
     """Yield a listener that shows a run's progress."""
-    pace = _Pace(total=len(checked.plan.cells), done=len(checked.plan.cells) - len(checked.missing))
+    pace = _Pace(total=len(checked.plan.cells), missing=len(checked.missing), to_score=checked.to_score())
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         yield _PlainProgress(console, pace)
@@ -69,16 +69,16 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
 class _Pace:
     """How much is done and left: cells count by the tokens they read, or all alike if those are unknown."""
 
-    def __init__(self, *, total: int, done: int) -> None:
-        self.total, self.done, self.items = total, done, 0
+    def __init__(self, *, total: int, missing: int, to_score: Sequence[Cell]) -> None:
+        self.total, self.done, self.items = total, total - missing, 0
         self.share = 0.0
-        self._to_do = total - done
+        self._to_do = list(to_score)
         self._tokens: Mapping[Cell, int] = {}
         self._work = self._current = 0.0
         self._cell_start = self._begin = time.monotonic()
 
     def expect(self, tokens: Mapping[Cell, int]) -> None:
-        if len(tokens) == self._to_do:
+        if tokens.keys() == set(self._to_do):
             self._tokens = tokens
 
     def start_cell(self, cell: Cell, items: int) -> None:
@@ -91,7 +91,9 @@ class _Pace:
 
     def keep_cell(self, cell: Cell) -> None:
         """Count a cell that took no scoring, so that it does not shorten the estimate."""
-        self.done, self._to_do = self.done + 1, self._to_do - 1
+        self.done += 1
+        if cell in self._to_do:
+            self._to_do.remove(cell)
         self._tokens = {each: tokens for each, tokens in self._tokens.items() if each != cell}
 
     @property
@@ -105,7 +107,7 @@ class _Pace:
 
     def left(self) -> str:
         work = self._work + self.share * self._current
-        whole = sum(self._tokens.values()) or self._to_do
+        whole = sum(self._tokens.values()) or len(self._to_do)
         return _duration((time.monotonic() - self._begin) / work * (whole - work)) if work else "…"
 
 
