@@ -61,7 +61,8 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        problems = [*recipe_problems(recipe, self._checkpoint.matrices), *kernel_problems(recipe)]
+        matrices, left_alone = self._checkpoint.matrices, self._checkpoint.left_alone
+        problems = [*recipe_problems(recipe, matrices, left_alone), *kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
         predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton

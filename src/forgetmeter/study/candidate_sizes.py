@@ -31,8 +31,9 @@ def checked_candidates(
     refuse_quantized(checkpoint)
     checkpoint.check()
     steps = (recipe for recipe in recipes if recipe.steps)
-    problems = {recipe: recipe_problems(recipe, checkpoint.matrices, given="activations") for recipe in steps}
-    return checkpoint, problems, unknown_role_problem(checkpoint.matrices)
+    matrices, left_alone = checkpoint.matrices, checkpoint.left_alone
+    problems = {recipe: recipe_problems(recipe, matrices, left_alone, given="activations") for recipe in steps}
+    return checkpoint, problems, unknown_role_problem(matrices)
 
 
 def candidate_sizes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,6 +13,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix, Role
+from forgetmeter.specs.scope import Scope
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
@@ -21,12 +23,28 @@ Given = Literal["weights", "activations"]
 """What methods can see: weights alone, or activations too."""
 
 
-def recipe_problems(recipe: Recipe, matrices: Sequence[Matrix], *, given: Given = "weights") -> list[str]:
+def recipe_problems(
+    recipe: Recipe,
+    matrices: Sequence[Matrix],
+    left_alone: Mapping[str, str] | None = None,
+    *,
+    given: Given = "weights",
+) -> list[str]:
     """Return one sentence per problem with a recipe for a model with these matrices.
 
     Nothing is computed, and the model's ``weight_map`` suffices: it need not be loaded.
+
+    Args:
+        recipe: The recipe.
+        matrices: The model's ``weight_map``.
+        left_alone: Why no recipe selects its other weights, by name, if known: the model's ``left_alone``.
+        given: What methods can see.
     """
-    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
+    problems: list[str] = []
+    for step in recipe.steps:
+        problems += _step_problems(step, matrices, given)
+        if not step.scope.select(matrices):
+            problems.append(_nothing_selected(step.scope, matrices, left_alone or {}))
     return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
 
 
@@ -91,9 +109,22 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
             yield from _idle_problems(step, declaration, selected)
             yield from _layer_problems(step, matrices)
     yield from _unknown_role_problems(step, matrices)
-    if not selected:
-        roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-        yield f"scope '{step.scope}' selects no weight matrix of the model (available: {roles})"
+
+
+def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], left_alone: Mapping[str, str]) -> str:
+    alone: dict[str, list[str]] = {}
+    for name, reason in left_alone.items():
+        if scope.pattern is not None and re.search(scope.pattern, name):
+            alone.setdefault(reason, []).append(name)
+    if alone:
+        named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
+        return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
+    roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
+    return f"scope '{scope}' selects no weight matrix of the model (available: {roles})"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _layer_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
