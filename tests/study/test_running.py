@@ -487,7 +487,7 @@ def test_another_model_of_the_same_path_is_refused(study: dict[str, Any], llama_
     run(study)
     config = json.loads((tmp_path / "here" / "config.json").read_text())
     (tmp_path / "here" / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.01}))
-    with pytest.raises(UserError, match="another study .*model_content"):
+    with pytest.raises(UserError, match=r"another study \(content of '.*/here' from '\w+' to '\w+'\)"):
         run(study)
     with pytest.raises(UserError, match="another study .*models"):
         run(study | {"models": [str(tmp_path / "here"), str(tmp_path / "there")]})
