@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
+from forgetmeter.plural import counted
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.checked_study import CheckedStudy
 from forgetmeter.visible_text import visible_line
@@ -180,8 +181,8 @@ class _PlainProgress(Listener):
         rate = self._pace.items / seconds if seconds else 0.0
         self._pace.finish_cell(cell)
         self._say(
-            f"{cell.variant.recipe} on {cell.task}: {self._pace.items} items in {seconds:.1f} s ({rate:.1f} items/s); "
-            f"{self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
+            f"{cell.variant.recipe} on {cell.task}: {counted(self._pace.items, 'item')} in {seconds:.1f} s "
+            f"({rate:.1f} items/s); {self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
         )
 
     def cell_kept(self, cell: Cell) -> None:

@@ -42,7 +42,7 @@ def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is
     model.model.layers[0].self_attn.extra = nn.Linear(4, 5)
     problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
     assert (problems == []) == is_clear
-    assert is_clear or "ambiguous: 1 weights of the model have an unknown role" in problems[0]
+    assert is_clear or "ambiguous: 1 weight of the model has an unknown role" in problems[0]
 
 
 def test_the_head_and_regular_expressions_can_still_be_selected() -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from forgetmeter.compression.method import Method
 from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix, Role
@@ -156,7 +157,8 @@ def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequenc
     if largest and not round(level * largest):
         things = declaration.pools.things
         several = "" if largest == 1 else f"; a level above 1/{2 * largest:,} removes some"
-        yield f"'{step}' changes nothing: level {level:g} of {largest:,} {things} rounds to 0 {things}{several}"
+        number = counted(largest, things.removesuffix("s"))
+        yield f"'{step}' changes nothing: level {level:g} of {number} rounds to 0 {things}{several}"
 
 
 def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
@@ -214,7 +216,9 @@ def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") 
     unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, selector)]
     if not unknown:
         return ""
-    return f"{len(unknown)} weights of the model have an unknown role, the first is {unknown[0].parameter}"
+    have = "has" if len(unknown) == 1 else "have"
+    number = counted(len(unknown), "weight")
+    return f"{number} of the model {have} an unknown role, the first is {unknown[0].parameter}"
 
 
 def _is_unknown(role: Role, selector: str) -> bool:

@@ -18,6 +18,7 @@ from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.settings import apply_pre_tokenizer, apply_settings, differing_settings
 from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import open_gguf_header
+from forgetmeter.plural import counted
 
 _LONGEST_SETTING = 512
 """Length limit of lists that are settings with one entry per block; longer lists are parts of the vocabulary."""
@@ -79,8 +80,8 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
     """
     if names := sorted(missing):
         raise UserError(
-            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}, which would be random; "
-            "use a checkpoint that was saved with its trained head"
+            f"model '{name}': the checkpoint lacks {counted(len(names), 'weight')}, such as {names[0]}, which would be "
+            "random; use a checkpoint that was saved with its trained head"
         )
 
 
@@ -93,8 +94,8 @@ def _refuse_unread(name: str, reader: GGUFReader, places: Mapping[str, str]) -> 
     unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _is_merged(tensor.name)]
     if unread:
         raise UserError(
-            f"model '{name}': the GGUF file holds {len(unread)} tensors that transformers ignores, such as "
-            f"{unread[0]}, so it would load as a different model; use the checkpoint that it was made from"
+            f"model '{name}': the GGUF file holds {counted(len(unread), 'tensor')} that transformers ignores, such "
+            f"as {unread[0]}, so it would load as a different model; use the checkpoint that it was made from"
         )
 
 
