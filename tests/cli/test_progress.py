@@ -147,6 +147,18 @@ def test_stages_are_a_line_each() -> None:
     assert stream.getvalue() == "reading tasks\n"
 
 
+def test_the_parts_of_a_stage_are_counted_in_place_on_a_terminal_only() -> None:
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        lines = StageLines(stream)
+        lines.stage("computing sizes")
+        for done in range(1, 4):
+            lines.stage_advanced(done, 3)
+        lines.stage("next")
+    assert plain.getvalue() == "computing sizes\nnext\n"
+    assert terminal.getvalue() == "computing sizes\n\r\x1b[K1 of 3\r\x1b[K2 of 3\r\x1b[Knext\n"
+
+
 def test_names_do_not_control_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "loading ./[red]tiny\x1b]0;pwned\x07\x9b2J"
     shown = "loading ./[red]tiny\\x1b]0;pwned\\x07\\u009b2J"

@@ -21,7 +21,7 @@ _PLAIN_EVERY = 15.0
 
 
 class StageLines(Listener):
-    """Prints one line per stage before the first cell."""
+    """Prints one line per stage before the first cell; on a terminal, the last one counts its parts."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -30,6 +30,12 @@ class StageLines(Listener):
         """Print the stage."""
         self._stream.write(f"{visible_line(text)}\n")
         self._stream.flush()
+
+    def stage_advanced(self, done: int, total: int) -> None:
+        """Print the number of parts on a line of their own, which the next number, or the next stage, replaces."""
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[K{f'{done:,} of {total:,}' if done < total else ''}")
+            self._stream.flush()
 
     def amount(self, tokens: Mapping[Cell, int]) -> None:
         """Print the amount."""

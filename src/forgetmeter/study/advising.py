@@ -109,11 +109,12 @@ class _Advising:
         candidates = self._candidates(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
+        self._listener.stage(f"computing the size of {counted(len(candidates), 'candidate')}")
         dense, sizes, unusable = candidate_sizes(
             checkpoint,
             candidates,
             self._study.evaluation,
-            before=lambda recipe: self._listener.stage(f"counting the bytes of {recipe}"),
+            on_advance=lambda done: self._listener.stage_advanced(done, len(candidates)),
         )
         self._unusable.update(unusable)
         most = self._request.budget.within(dense)
