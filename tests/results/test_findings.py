@@ -224,11 +224,12 @@ def test_facts_and_perplexity(tmp_path: Path, perplexity: tuple[float, ...] | No
     found = run_of(tmp_path, dict(zip(recipes, shares, strict=True)), metrics=metrics)["facts_before_perplexity"]
     assert found.verdict == verdict
     if perplexity and verdict == "not tested":
-        assert found.missing.startswith("perplexity falls by a tenth under pruning before it rises, so it does not")
+        assert found.missing.startswith("the perplexity of facts falls by a tenth under pruning before it rises")
     if perplexity and verdict != "not tested":
         (task,) = found.results[0].tasks
-        says = "on the only curve, perplexity never rises by a tenth, so the effect may be larger"
-        assert task.detail == (says if max(perplexity) < 11 else "")
+        never = "; on the only curve, perplexity never rises by a tenth, so the effect may be larger"
+        text = "compared with facts"  # Which of several texts counts.
+        assert task.detail == text + (never if max(perplexity) < 11 else "")
 
 
 def test_models_that_disagree_are_inconclusive_together(tmp_path: Path) -> None:

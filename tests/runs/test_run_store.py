@@ -65,22 +65,21 @@ class TestStudy:
         message = str(caught.value)
         assert message == (
             f"'{location}' holds a run of another study (evaluation.limit from 100 to 7; "
-            "tasks without 'lama/trex'); a run can gain recipes and tasks if the command repeats those that it has, "
-            "but nothing else may differ: "
-            "choose another --out, or delete that run"
+            "tasks without 'lama/trex'); a run can gain recipes and tasks if the command repeats those that it has "
+            "answers for, but nothing else may differ: choose another --out, or delete that run"
         )
 
     def test_what_was_recorded_at_the_start_stays_when_a_run_gains_tasks(self, store: RunStore, study: dict) -> None:
         store.open_study({**study, "hardware": {"processor": "one"}, "methods": {"mine": {"kind": "other"}}})
         more = {**study, "identity": {**study["identity"], "tasks": ["boolq", "lama/trex", "piqa"]}}
         new = {"hardware": {"processor": "two"}, "methods": {"mine": {"kind": "casts"}, "new": {"kind": "other"}}}
-        assert store.additions(more) == ["tasks 'boolq'"]
+        assert store.changes(more) == [f"adding to the run at {store.location}: tasks 'boolq'"]
         store.open_study({**more, **new})
         found = store.read_study()
         assert found["identity"]["tasks"] == ["boolq", "lama/trex", "piqa"]
         assert found["hardware"] == {"processor": "one"}
         assert found["methods"] == {"mine": {"kind": "other"}, "new": {"kind": "other"}}
-        assert store.additions(more) == []
+        assert store.changes(more) == []
 
     def test_of_two_workers_that_extend_a_run_differently_the_later_is_refused(
         self, store: RunStore, study: dict, location: str, monkeypatch: pytest.MonkeyPatch

@@ -366,6 +366,42 @@ def test_a_failing_recipe_costs_only_its_own_cells(study: dict[str, Any], monkey
     assert len(finished.failures) == 2
 
 
+def test_a_study_may_leave_out_what_only_failed(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Compressor.compressed
+
+    def broken(self: Compressor, recipe: Any) -> Any:
+        if "int8" in str(recipe):
+            raise RuntimeError("no kernel")
+        return whole(self, recipe)
+
+    monkeypatch.setattr(Compressor, "compressed", broken)
+    assert len(run(study).failures) == 2
+    before = outcomes(study["output"])
+    fewer = study | {"recipes": [recipe for recipe in RECIPES if "int8" not in recipe]}
+    finished = run(fewer)
+    assert (finished.cells, finished.computed, finished.failures) == (6, 0, ())
+    assert outcomes(study["output"]) == before
+    opened = RunStore(study["output"])
+    assert "dynamic_int8:attention" not in {variant.recipe for variant in opened.variants()}
+    assert opened.read_study()["identity"]["recipes"] == ["baseline", *fewer["recipes"]]
+    assert len(run(study).failures) == 2, "and add it again"
+
+
+def test_a_study_may_leave_out_a_task_that_only_failed(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Engine.prepare
+
+    def broken(self: Engine, items: Any) -> Any:
+        if items[0].id.startswith("made_up_2"):
+            raise RuntimeError("out of luck")
+        return whole(self, items)
+
+    monkeypatch.setattr(Engine, "prepare", broken)
+    assert len(run(study).failures) == 4
+    finished = run(study | {"tasks": ["made_up"]})
+    assert (finished.cells, finished.computed, finished.failures) == (4, 0, ())
+    assert [items.task for items in RunStore(study["output"]).items()] == ["made_up"]
+
+
 def test_a_broken_file_counts_as_not_done(study: dict[str, Any]) -> None:
     run(study)
     before = outcomes(study["output"])

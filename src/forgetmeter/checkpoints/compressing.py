@@ -96,7 +96,7 @@ def compress_checkpoint(
     checkpoint = open_checkpoint(model)
     check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
-    refuse(recipe_problems(request.recipe, checkpoint.matrices, checkpoint.left_alone))
+    refuse(recipe_problems(request.recipe, checkpoint.matrices, model=checkpoint.skeleton))
     refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])
     return _write(request, checkpoint)
 

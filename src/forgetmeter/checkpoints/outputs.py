@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.source import StoredModel
-from forgetmeter.compression.applying.step import prepared, selected_units
-from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.specs.role import Block, Matrix
 
 _BLOCK_NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.)")
 
@@ -52,7 +48,7 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     for head in heads:
         if head.tied_to is not None or head.parameter in model.all_tied_weights_keys:
             declare_untied(model, head)
-    blocks = dropped_blocks(recipe, stored.without_values())
+    blocks = dropped_blocks(recipe, own_weights(model, stored.matrices))
     if blocks:
         drop_blocks(model, blocks)
     after = model.state_dict(keep_vars=True)
@@ -68,22 +64,6 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
             if name is not None and name not in outputs:
                 outputs[name] = Output(name, name, name)
     return outputs
-
-
-def dropped_blocks(recipe: Recipe, meta: Mapping[Matrix, Weight]) -> set[Block]:
-    """Return the blocks that a recipe drops by position, which does not depend on weights.
-
-    Raises:
-        UserError: Earlier steps drop everything that a step selects.
-    """
-    dropped = dict[Matrix, Weight]()
-    for step in recipe.steps:
-        units = selected_units(step, meta, dropped)
-        if load_method(step.method).declaration.kind == "blocks":
-            results = zip(units, prepared(step, units, seed=0)(step.level), strict=True)
-            for unit, weight in results:
-                dropped.update(unit.split(weight) if weight.is_dropped else {})
-    return {block for matrix in dropped if (block := matrix.block) is not None}
 
 
 def _renumbered(stored_name: str, name_after: str) -> str:

@@ -9,14 +9,14 @@ from math import prod
 from pathlib import Path
 
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
-from forgetmeter.checkpoints.outputs import Output, dropped_blocks, plan_outputs
+from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
 from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
-from forgetmeter.compression.forms.weight import DenseWeight, by_matrix
+from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.specs.recipe import Recipe
@@ -61,8 +61,8 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        matrices, left_alone = self._checkpoint.matrices, self._checkpoint.left_alone
-        problems = [*recipe_problems(recipe, matrices, left_alone), *kernel_problems(recipe)]
+        found = recipe_problems(recipe, self._checkpoint.matrices, model=self._checkpoint.skeleton)
+        problems = [*found, *kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
         predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
@@ -84,10 +84,8 @@ class SizePredictor:
         return bytes_of_files(names, tensors, max_shard_bytes=request.max_shard_bytes)
 
     def _bytes_of_dropped(self, recipe: Recipe) -> int:
-        matrices, skeleton = self._checkpoint.matrices, self._checkpoint.skeleton
-        names = {matrix.parameter for matrix in matrices}
-        meta = by_matrix(matrices, {name: DenseWeight(skeleton.get_parameter(name)) for name in names})
-        prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, meta))
+        weights = own_weights(self._checkpoint.skeleton, self._checkpoint.matrices)
+        prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, weights))
         return sum(
             stored_tensor(header).bytes
             for header in self._checkpoint.headers

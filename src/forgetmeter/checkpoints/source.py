@@ -150,11 +150,6 @@ class StoredModel:
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
         return by_matrix(self.matrices, {name: self._deferred(name) for name in names})
 
-    def without_values(self) -> dict[Matrix, Weight]:
-        """Return the model's weights without values, for uses that need only shapes."""
-        names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
-        return by_matrix(self.matrices, {name: DenseWeight(self.meta_tensor(name)) for name in names})
-
     def _deferred(self, parameter: str) -> Weight:
         return DeferredWeight(DenseWeight(self.meta_tensor(parameter)), lambda: DenseWeight(self.read(parameter)))
 

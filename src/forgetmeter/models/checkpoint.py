@@ -22,7 +22,7 @@ from forgetmeter.models.quantization import described as described_method
 from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
 from forgetmeter.models.roles.output_head import embedding_rows
-from forgetmeter.models.roles.weight_map import left_alone, weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import (
     placed_tensors,
     refuse_contradictions,
@@ -136,11 +136,6 @@ class Checkpoint:
     def matrices(self) -> tuple[Matrix, ...]:
         """Its weight matrices."""
         return weight_map(self.skeleton)
-
-    @cached_property
-    def left_alone(self) -> dict[str, str]:
-        """Why recipes leave its other parameters of two or more dimensions alone, by name."""
-        return left_alone(self.skeleton)
 
     def outline(self) -> PreTrainedModel:
         """Return the model built from the configuration alone, on the ``meta`` device; reads no weight files."""

@@ -129,6 +129,7 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
 def _perplexity_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     """Return one figure per judged task, model and task that measures perplexity."""
     found: dict[str, list[Figure]] = {}
+    texts = list(dict.fromkeys(cell.task for cell in summary.measured if COMPARED in cell.metrics))
     for model, measured in dict.fromkeys((cell.model, cell.task) for cell in summary.measured):
         ratios = {
             cell.recipe: cell.ratios[COMPARED]
@@ -137,7 +138,8 @@ def _perplexity_figures(summary: Summary) -> tuple[TaskFigures, ...]:
         }
         for task in summary.tasks:
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
-            figure = perplexity_figure(cells, ratios, summary.methods)
+            text = task_label(measured, texts) if len(texts) > 1 else ""
+            figure = perplexity_figure(cells, ratios, summary.methods, text=text)
             if figure is not None:
                 found.setdefault(task.task, []).append(figure)
     return _by_task(summary, found)

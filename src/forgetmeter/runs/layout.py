@@ -21,7 +21,7 @@ _KEPT = 150
 
 def items_path(task: str) -> str:
     """Return the path of a task's items."""
-    return f"{ITEMS}/{_named(task)}{_PARQUET}"
+    return f"{ITEMS}/{file_name(task)}{_PARQUET}"
 
 
 def variant_path(variant_id: str) -> str:
@@ -31,17 +31,17 @@ def variant_path(variant_id: str) -> str:
 
 def outcomes_path(variant_id: str, task: str) -> str:
     """Return the path of a cell's outcomes."""
-    return f"{VARIANTS}/{variant_id}/{_named(task)}{_PARQUET}"
+    return f"{VARIANTS}/{variant_id}/{file_name(task)}{_PARQUET}"
 
 
 def failure_path(variant_id: str, task: str) -> str:
     """Return the path of a cell's error."""
-    return f"{VARIANTS}/{variant_id}/{_named(task)}{_FAILED}"
+    return f"{VARIANTS}/{variant_id}/{file_name(task)}{_FAILED}"
 
 
 def noise_path(variant_id: str, task: str) -> str:
     """Return the path of a baseline cell's noise."""
-    return f"{VARIANTS}/{variant_id}/{_named(task)}{_NOISE}"
+    return f"{VARIANTS}/{variant_id}/{file_name(task)}{_NOISE}"
 
 
 def is_noise(path: str) -> bool:
@@ -86,7 +86,7 @@ def _cell(path: str, suffix: str) -> tuple[str, str] | None:
     return (variant_id, name.removesuffix(suffix)) if folder == VARIANTS and name.endswith(suffix) else None
 
 
-def _named(task: str) -> str:
+def file_name(task: str) -> str:
     """Return the task's name as a relative path; a last part that is too long is truncated and ends in a hash.
 
     Slashes in the task's options are escaped, so that they create no folders.

@@ -19,6 +19,7 @@ from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.identity import additions, differences, extended
 from forgetmeter.runs.intact import CELL, IntactFiles
 from forgetmeter.runs.items_table import items_hash, items_parquet
+from forgetmeter.runs.leaving_out import obsolete_files, without_failed
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
@@ -84,6 +85,8 @@ class RunStore:
     def open_study(self, document: Mapping[str, Any]) -> None:
         """Start a run, or continue the existing one if the study is the same or adds recipes or tasks to it.
 
+        A study may leave out recipes and tasks that only failed; the errors stored for them are removed.
+
         Args:
             document: The study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
                 ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
@@ -98,15 +101,26 @@ class RunStore:
             stored = self.read_study()
             self._check_same(stored, document)
             is_older = stored["schema_version"] < SCHEMA_VERSION
-            if is_older or additions(stored["identity"], document["identity"]):
+            if is_older or self.changes(document):
+                # First, since errors of what no study lists could never be removed.
+                for path in obsolete_files(stored, document, self.folder.list()):
+                    self.folder.remove(path)
                 self._write(layout.STUDY, to_json(extended(stored, new)))
         self._listed = None
         # Another worker may have started or extended the run at the same time.
         self._check_same(self.read_study(), document)
 
-    def additions(self, document: Mapping[str, Any]) -> list[str]:
-        """Return phrases with the recipes and tasks that ``open_study`` would add to an existing run."""
-        return additions(self.read_study()["identity"], document["identity"]) if self.has_study() else []
+    def changes(self, document: Mapping[str, Any]) -> list[str]:
+        """Return one sentence with the recipes and tasks that ``open_study`` would add, and one with those left out."""
+        if not self.has_study():
+            return []
+        stored, asked = self.read_study()["identity"], document["identity"]
+        added, left_out = (", ".join(additions(*each)) for each in ((stored, asked), (asked, stored)))
+        sentences = {
+            f"adding to the run at {self.location}: {added}": added,
+            f"leaving out of the run at {self.location}, where only errors are stored: {left_out}": left_out,
+        }
+        return [sentence for sentence, names in sentences.items() if names]
 
     def read_study(self) -> dict[str, Any]:
         """Return the study.
@@ -335,11 +349,15 @@ class RunStore:
             ) from error
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
-        different = differences(stored["identity"], requested["identity"])
+        identity, asked = stored["identity"], requested["identity"]
+        if additions(asked, identity):
+            identity = without_failed(stored, asked, self.folder.list(layout.VARIANTS))
+        different = differences(identity, asked)
         if different:
             raise UserError(
                 f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes and "
-                f"tasks if the command repeats those that it has, but nothing else may differ: {_START_ANEW}"
+                "tasks if the command repeats those that it has answers for, but nothing else may differ: "
+                f"{_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
         unlike = [pair for pair in old if new.get(pair, old[pair]) != old[pair]]

@@ -31,8 +31,8 @@ def checked_candidates(
     refuse_quantized(checkpoint)
     checkpoint.check()
     steps = (recipe for recipe in recipes if recipe.steps)
-    matrices, left_alone = checkpoint.matrices, checkpoint.left_alone
-    problems = {recipe: recipe_problems(recipe, matrices, left_alone, given="activations") for recipe in steps}
+    matrices, skeleton = checkpoint.matrices, checkpoint.skeleton
+    problems = {recipe: recipe_problems(recipe, matrices, model=skeleton, given="activations") for recipe in steps}
     return checkpoint, problems, unknown_role_problem(matrices)
 
 

@@ -64,6 +64,9 @@ def run_checked(
         from forgetmeter.study.preparing import execute
 
         computed = execute(checked, progress or Progress(), executor)
+    elif checked.store.changes(checked.document):
+        # All that was missing is left out.
+        checked.store.open_study(checked.document)
     places = {(cell.variant.id, cell.task): place for place, cell in enumerate(checked.plan.cells)}
     failures = tuple(sorted(checked.store.failures(), key=lambda one: places.get((one.variant, one.task), len(places))))
     return Finished(checked.plan.study.output, len(checked.plan.cells), computed, failures)
@@ -121,8 +124,8 @@ def check_study(
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     # The run may know a model by another name.
     named = {name: checkpoints[model] for model, name in zip(study.models, checked.plan.study.models, strict=True)}
-    if added := checked.store.additions(checked.document):
-        (progress or Progress()).stage(f"adding to the run at {study.output}: {', '.join(added)}")
+    for change in checked.store.changes(checked.document):
+        (progress or Progress()).stage(change)
     return replace(checked, checkpoints=named)
 
 

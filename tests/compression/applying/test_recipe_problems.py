@@ -12,7 +12,7 @@ from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.roles.weight_map import left_alone, weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.scope import regex_scope
 
@@ -86,7 +86,7 @@ def test_a_scope_of_weights_that_are_left_alone_says_why(scope: str, says: str) 
     model = make_wrapper("qwen2_vl")
     loaded = Loaded(model, tokenizer=None, family="decoder", name="wrapper")  # type: ignore[arg-type]
     recipe = parse_recipe(f"l1_unstructured:{scope}:0.5")
-    (problem,) = recipe_problems(recipe, weight_map(model), left_alone(model))
+    (problem,) = recipe_problems(recipe, weight_map(model), model=model)
     assert problem.startswith(f"scope '{scope}' selects {says}")
     with pytest.raises(UserError) as refused:
         compress(loaded, recipe)

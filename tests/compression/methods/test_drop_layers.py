@@ -170,3 +170,20 @@ def test_blocks_that_are_spread_over_several_lists_are_refused() -> None:
     matrices = weight_map(CONFIGURATIONS["xlm as encoder"].model())
     (problem,) = recipe_problems(parse_recipe("drop_layers:overall:0.5"), matrices)
     assert problem.endswith("are spread over several lists: transformer.attentions, transformer.ffns")
+
+
+@pytest.mark.parametrize("by", ["position", "influence"])
+@pytest.mark.parametrize("name", ["funnel as encoder", "prophetnet as encoder-decoder"])
+def test_a_configuration_that_cannot_lose_blocks_is_refused_up_front(name: str, by: str) -> None:
+    model = CONFIGURATIONS[name].model()
+    before = {path: id(module) for path, module in model.named_modules()}
+    recipe = parse_recipe(f"drop_layers:overall:0.5:by={by}")
+    problems = recipe_problems(recipe, weight_map(model), model=model, given="activations")
+    assert "drop_layers does not support models of type" in problems[0]
+    assert {path: id(module) for path, module in model.named_modules()} == before
+
+
+def test_a_step_whose_blocks_an_earlier_one_drops_is_refused_up_front() -> None:
+    recipe = parse_recipe("drop_layers:layers[1]/overall:1+l1_unstructured:layers[1]/overall:0.5")
+    (problem,) = Compressor(loaded("llama")).check(recipe)
+    assert problem.startswith("nothing of scope 'layers[1]/overall' is left")

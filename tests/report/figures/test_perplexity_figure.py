@@ -54,3 +54,10 @@ def test_without_such_a_recipe_the_note_says_so() -> None:
 def test_recipes_without_a_finite_perplexity_are_left_out() -> None:
     assert perplexity_figure(cells(FACTS), {"dynamic_int8:overall": math.inf}, EARLIER) is None
     assert perplexity_figure(cells(FACTS), {}, EARLIER) is None
+
+
+def test_figures_of_several_texts_name_theirs() -> None:
+    figure = perplexity_figure(cells(FACTS), RATIOS, EARLIER, text="perplexity:file=news.txt")
+    assert figure is not None
+    assert figure.title == "org/tiny · perplexity:file=news.txt"
+    assert figure.alternative.startswith("Scatter chart of perplexity:file=news.txt against what org/tiny retains")

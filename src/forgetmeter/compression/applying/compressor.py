@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import Given, recipe_problems
-from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.step import own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
@@ -28,7 +28,7 @@ from forgetmeter.models.family import auto_class
 from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.models.pretrained import empty_model
 from forgetmeter.models.quantization import float32_bytes, quantization_in_memory, quantized_problem
-from forgetmeter.models.roles.weight_map import left_alone, weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.torch_compression import torch_compression_problem
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
@@ -74,8 +74,8 @@ class Compressor:
         self._calibration = calibration
         self._loaded = loaded
         self._seed = checked_seed(seed)
-        self._matrices, self._left_alone = weight_map(loaded.model), left_alone(loaded.model)
-        self._originals = _originals(loaded.model, self._matrices)
+        self._matrices = weight_map(loaded.model)
+        self._originals = own_weights(loaded.model, self._matrices)
         tensors = [parameter.detach() for parameter in loaded.model.parameters()]
         # Tensors that were made in inference mode count no changes.
         self._own = [tensor for tensor in tensors if not tensor.is_inference()]
@@ -91,7 +91,7 @@ class Compressor:
 
     def check(self, recipe: Recipe) -> list[str]:
         """Return the problems of a recipe for this model, as ``recipe_problems`` does."""
-        return _problems(recipe, self._loaded, self._matrices, self._left_alone, self._calibration)
+        return _problems(recipe, self._loaded, self._matrices, self._calibration)
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to the result of the previous ones. The model does not change.
@@ -162,20 +162,13 @@ class Compressor:
         return prepared(step, units, seed=self._seed, method=method)
 
 
-def _problems(
-    recipe: Recipe,
-    loaded: Loaded,
-    matrices: Sequence[Matrix],
-    alone: Mapping[str, str],
-    calibration: Calibration,
-) -> list[str]:
+def _problems(recipe: Recipe, loaded: Loaded, matrices: Sequence[Matrix], calibration: Calibration) -> list[str]:
     method = quantization_in_memory(loaded.model)
     if recipe.steps and method is not None:
         return [quantized_problem(loaded.name, method)]
     if recipe.steps and (problem := torch_compression_problem(loaded)):
         return [problem]
-    given: Given = "activations" if calibration else "weights"
-    return recipe_problems(recipe, matrices, alone, given=given)
+    return recipe_problems(recipe, matrices, model=loaded.model, given="activations" if calibration else "weights")
 
 
 def checked_seed(seed: int) -> int:
@@ -187,11 +180,6 @@ def checked_seed(seed: int) -> int:
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed {seed!r} is not valid; it must be an integer from 0 to {MAX_SEED}")
     return seed
-
-
-def _originals(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
-    names = dict.fromkeys(matrix.parameter for matrix in matrices)
-    return by_matrix(matrices, {name: DenseWeight(model.get_parameter(name).detach()) for name in names})
 
 
 def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration: Calibration = ()) -> Loaded:
@@ -213,7 +201,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     check_loaded(loaded)
     recipe = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
     # Before the model is copied.
-    refuse(_problems(recipe, loaded, weight_map(loaded.model), left_alone(loaded.model), calibration))
+    refuse(_problems(recipe, loaded, weight_map(loaded.model), calibration))
     checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     if not recipe.steps:

@@ -7,9 +7,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from transformers import PreTrainedModel
+
+from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.method import Method
 from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
+from forgetmeter.models.roles.weight_map import left_alone
 from forgetmeter.plural import counted
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
@@ -25,28 +30,26 @@ Given = Literal["weights", "activations"]
 
 
 def recipe_problems(
-    recipe: Recipe,
-    matrices: Sequence[Matrix],
-    left_alone: Mapping[str, str] | None = None,
-    *,
-    given: Given = "weights",
+    recipe: Recipe, matrices: Sequence[Matrix], *, model: PreTrainedModel | None = None, given: Given = "weights"
 ) -> list[str]:
-    """Return one sentence per problem with a recipe for a model with these matrices.
-
-    Nothing is computed, and the model's ``weight_map`` suffices: it need not be loaded.
+    """Return one sentence per problem with a recipe for a model with these matrices; nothing is computed.
 
     Args:
         recipe: The recipe.
         matrices: The model's ``weight_map``.
-        left_alone: Why no recipe selects its other weights, by name, if known: the model's ``left_alone``.
-        given: What methods can see.
+        model: The model or its skeleton; if given, dropping blocks is tried and undone, and a scope that selects
+            nothing is told what it would select if recipes did not leave it alone.
+        given: What methods will see.
     """
     problems: list[str] = []
     for step in recipe.steps:
         problems += _step_problems(step, matrices, given)
         if not step.scope.select(matrices):
-            problems.append(_nothing_selected(step.scope, matrices, left_alone or {}))
-    return list(dict.fromkeys([*problems, *_order_problems(recipe, matrices)]))
+            problems.append(_nothing_selected(step.scope, matrices, model))
+    problems += _order_problems(recipe, matrices)
+    if model is not None and not problems:
+        problems += _drop_problems(recipe, matrices, model)
+    return list(dict.fromkeys(problems))
 
 
 def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
@@ -112,10 +115,11 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
     yield from _unknown_role_problems(step, matrices)
 
 
-def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], left_alone: Mapping[str, str]) -> str:
+def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTrainedModel | None) -> str:
     alone: dict[str, list[str]] = {}
-    for name, reason in left_alone.items():
-        if scope.pattern is not None and re.search(scope.pattern, name):
+    reasons = {} if model is None or scope.pattern is None else left_alone(model)
+    for name, reason in reasons.items():
+        if re.search(scope.pattern or "", name):
             alone.setdefault(reason, []).append(name)
     if alone:
         named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
@@ -193,6 +197,15 @@ def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping
             f"step '{step}' comes after '{quantized[first]}', which already quantizes {first}; quantized weights can "
             "only be pruned: put this step first, or choose scopes that do not overlap"
         )
+
+
+def _drop_problems(recipe: Recipe, matrices: Sequence[Matrix], model: PreTrainedModel) -> Iterator[str]:
+    """Report blocks that the model's configuration cannot lose, and steps whose blocks earlier ones drop."""
+    if any(load_method(step.method).declaration.kind == "blocks" for step in recipe.steps):
+        try:
+            drop_blocks(model, dropped_blocks(recipe, own_weights(model, matrices)))()
+        except UserError as error:
+            yield str(error)
 
 
 def _effect(step: Step) -> Effect:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.compression.method import AtLevel, Method
 from forgetmeter.compression.ranking.magnitude_bits import pieces_with
 from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError
-from forgetmeter.specs.recipe import Step
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.recipe import Recipe, Step
+from forgetmeter.specs.role import Block, Matrix
 
 _COMPUTED_WITHIN = 64
 """Error of a decomposition on any device, relative to a matrix's norm, in units of the machine epsilon."""
@@ -36,6 +38,32 @@ def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapp
     if not selected:
         raise UserError(f"nothing of scope '{step.scope}' is left for '{step}': earlier steps dropped its layers")
     return joined((matrix, now[matrix]) for matrix in selected)
+
+
+def own_weights(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matrix, Weight]:
+    """Return a model's own weights by matrix; without values if it is a skeleton."""
+    names = dict.fromkeys(matrix.parameter for matrix in matrices)
+    return by_matrix(matrices, {name: DenseWeight(model.get_parameter(name).detach()) for name in names})
+
+
+def dropped_blocks(recipe: Recipe, originals: Mapping[Matrix, Weight]) -> set[Block]:
+    """Return the blocks that a recipe drops, without reading weights.
+
+    Blocks that activations choose are as many, but the last ones.
+
+    Raises:
+        UserError: Earlier steps drop everything that a step selects.
+    """
+    dropped = dict[Matrix, Weight]()
+    for step in recipe.steps:
+        units = selected_units(step, originals, dropped)
+        method = load_method(step.method)
+        if method.declaration.kind == "blocks":
+            uncalibrated = method.calibrated(defaultdict(float))
+            results = zip(units, prepared(step, units, seed=0, method=uncalibrated)(step.level), strict=True)
+            for unit, weight in results:
+                dropped.update(unit.split(weight) if weight.is_dropped else {})
+    return {block for matrix in dropped if (block := matrix.block) is not None}
 
 
 def prepared(step: Step, units: Sequence[Unit], *, seed: int, method: Method | None = None) -> AtLevel:

@@ -26,12 +26,15 @@ _Point = tuple[str, float, Estimate]
 """A recipe in words, its perplexity divided by the baseline's, and the share of the known items it retains."""
 
 
-def perplexity_figure(cells: Sequence[CellSummary], ratios: Mapping[str, float], methods: Methods) -> Figure | None:
+def perplexity_figure(
+    cells: Sequence[CellSummary], ratios: Mapping[str, float], methods: Methods, *, text: str = ""
+) -> Figure | None:
     """Return the figure of one model and task; ``None`` if no recipe has both a retained share and a perplexity.
 
     Args:
         cells: The cells of the model and task.
         ratios: Perplexity divided by the baseline's, by recipe.
+        text: The text's name, if there are several.
     """
     points = [
         (recipe_in_words(cell.recipe, methods), ratios[cell.recipe], cell.retained)
@@ -47,8 +50,9 @@ def perplexity_figure(cells: Sequence[CellSummary], ratios: Mapping[str, float],
     return Figure(
         name=file_name("perplexity", model, task),
         model=model,
-        title=model,
-        alternative=f"Scatter chart of perplexity against what {model} retains of {task} under {len(points)} recipes; "
+        title=f"{model} · {text}" if text else model,
+        alternative=f"Scatter chart of {text or 'perplexity'} against what {model} retains of {task} under "
+        f"{len(points)} recipes; "
         f"{len(hidden)} forget more than {TENTH:.0%} while perplexity rises by less. The table has all values.",
         chart=_chart(points),
         table=FigureTable(("recipe", "× perplexity", "retained [95%]"), rows),

@@ -35,12 +35,14 @@ class Evidence:
         cells: Cell summaries, by recipe.
         removed: Removed weights by recipe, if counted.
         perplexity: Perplexity of the model under each recipe, from another task of the run; empty if there is none.
+        text: Name of that task.
     """
 
     answers: Answers
     cells: Mapping[str, CellSummary]
     removed: Mapping[str, int]
     perplexity: Mapping[str, float]
+    text: str
     methods: Methods
 
     @property
@@ -134,7 +136,7 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
         if each.model == model and each.removed_weights is not None
     }
     measured = [cell for cell in summary.measured if cell.model == model]
-    perplexity = _perplexity([*measured, *cells])
+    text, perplexity = _perplexity([*measured, *cells])
     return ModelEvidence(
         model,
         tuple(
@@ -143,6 +145,7 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
                 {cell.recipe: cell for cell in cells if cell.task == each.task},
                 removed,
                 perplexity,
+                text,
                 summary.methods,
             )
             for each in answers
@@ -151,14 +154,15 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
     )
 
 
-def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> Mapping[str, float]:
-    """Return the perplexity by recipe from the first task that has one; it may be infinite for a ruined model.
+def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> tuple[str, Mapping[str, float]]:
+    """Return the first task that has a perplexity, and its perplexity by recipe, infinite for a ruined model.
 
     Of a task with several, it is the one that tables and charts compare, per word.
     """
-    found: dict[str, dict[str, float]] = {}
+    found: dict[tuple[str, str], dict[str, float]] = {}
     for cell in cells:
         for name, value in sorted(cell.metrics.items(), key=lambda metric: metric[0] != COMPARED):
             if name.endswith("perplexity") and not np.isnan(value):
-                found.setdefault(f"{cell.task} {name}", {})[cell.recipe] = value
-    return next((values for values in found.values() if np.isfinite(values.get(BASELINE, np.inf))), {})
+                found.setdefault((cell.task, name), {})[cell.recipe] = value
+    finite = ((task, each) for (task, _), each in found.items() if np.isfinite(each.get(BASELINE, np.inf)))
+    return next(finite, ("", {}))

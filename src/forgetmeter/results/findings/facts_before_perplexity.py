@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def _effect(evidence: Evidence) -> Effect | str:
         return "needs pruning at several levels, with facts and perplexity"
     groups = [group for group in every if not _falls_first(_rises(group, perplexity))]
     if not groups:
-        return "perplexity falls by a tenth under pruning before it rises, so it does not measure damage on this text"
+        return f"the perplexity of {evidence.text} falls by a tenth under pruning before it rises: no measure of damage"
     values, draws, unreached = [], [], 0
     for group in groups:
         levels = np.asarray([0.0, *(float(each.level or 0) for each in group)])
@@ -57,18 +57,16 @@ def _effect(evidence: Evidence) -> Effect | str:
         values.append(up - _fallen_level(levels, evidence.draws.retained[None, places])[0])
         draws.append(up - _fallen_level(levels, evidence.draws.draws[:, places]))
     recipes = tuple(each.recipe for group in groups for each in group)
-    detail = _detail(unreached, len(groups), len(every))
+    detail = "; ".join([f"compared with {evidence.text}", *_remarks(unreached, len(groups), len(every))])
     return Effect(float(np.mean(values)), np.mean(draws, axis=0), evidence.draws.clusters, recipes, detail)
 
 
-def _detail(unreached: int, used: int, number: int) -> str:
-    said = []
+def _remarks(unreached: int, used: int, number: int) -> Iterator[str]:
     if unreached:
         curve = "the only curve" if number == 1 else f"{unreached} of {counted(used, 'curve')}"
-        said.append(f"on {curve}, perplexity never rises by a tenth, so the effect may be larger")
+        yield f"on {curve}, perplexity never rises by a tenth, so the effect may be larger"
     if used < number:
-        said.append(f"{counted(number - used, 'curve')} left out, on which it falls by a tenth first")
-    return "; ".join(said)
+        yield f"{counted(number - used, 'curve')} left out, on which it falls by a tenth first"
 
 
 def _rises(group: Sequence[Treatment], perplexity: Mapping[str, float]) -> NDArray[np.float64]:

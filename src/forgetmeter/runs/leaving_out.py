@@ -1,0 +1,60 @@
+"""Recipes and tasks that a study may leave out of its run: those of which only errors are stored, and no answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from forgetmeter.runs import layout
+from forgetmeter.runs.agreement import names_of
+
+
+def without_failed(study: Mapping[str, Any], asked: Mapping[str, Any], files: Iterable[str]) -> dict[str, Any]:
+    """Return a run's identity without what the study that is asked for leaves out and may leave out.
+
+    Args:
+        study: The content of ``study.json``.
+        asked: The identity of the study that is asked for.
+        files: Paths of the files of the run's variants.
+    """
+    recipes = {variant: recipe for variant, (_, recipe) in names_of(study).items()}
+    tasks = {layout.file_name(task): task for task in study["identity"].get("tasks", ())}
+    paths = list(files)
+
+    def found(cell_of: Callable[[str], tuple[str, str] | None]) -> dict[str, set[str | None]]:
+        cells = [cell for path in paths if (cell := cell_of(path))]
+        return {
+            "recipes": {recipes.get(variant) for variant, _ in cells},
+            "tasks": {tasks.get(task) for _, task in cells},
+        }
+
+    answered, failed = found(layout.outcomes_cell), found(layout.failed_cell)
+    kept = {
+        key: [
+            value
+            for value in study["identity"].get(key, ())
+            if value in asked.get(key, ()) or value in answered[key] or value not in failed[key]
+        ]
+        for key in failed
+    }
+    return {**study["identity"], **kept}
+
+
+def obsolete_files(study: Mapping[str, Any], asked: Mapping[str, Any], files: Iterable[str]) -> list[str]:
+    """Return the paths of files that belong to recipes and tasks that ``asked`` leaves out.
+
+    Args:
+        study: The content of ``study.json``.
+        asked: That of the study that is asked for.
+        files: Paths of all files of the run.
+    """
+    variants = names_of(study).keys() - names_of(asked).keys()
+    old, new = (each["identity"].get("tasks", ()) for each in (study, asked))
+    tasks = {layout.file_name(task) for task in old if task not in new}
+    return [
+        path
+        for path in files
+        if layout.variant_of(path) in variants
+        or layout.items_task(path) in tasks
+        or ((cell := layout.failed_cell(path)) and cell[1] in tasks)
+    ]
