@@ -121,6 +121,6 @@ def test_an_unfinished_run_is_reported_as_unfinished(run: str, tmp_path: Path) -
     )
     for path in list((Path(location) / "variants").glob("*feed*/made_up.parquet")):
         path.unlink()
-    assert "Not finished: 3 of 4 cells are done" in forgetmeter("findings", location).stdout
+    assert "Not finished: 3 of 4 cells done" in forgetmeter("findings", location).stdout
     done = forgetmeter("forgotten", location, "--recipe", RECIPES[1], expect=2)
     assert f"the run has no outcomes of '{RECIPES[1]}' on made_up" in done.stderr

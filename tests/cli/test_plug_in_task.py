@@ -228,7 +228,7 @@ def test_a_judge_that_does_not_judge_each_item_in_order_fails_its_cells(
     asked = ("--model", "standard:decoder", "--tasks", "capitals", "--out", tmp_path / "run")
     done = forgetmeter("run", *asked)
     assert done.exit_code == 1
-    assert "task 'capitals' must judge the 4 items that were answered, in order" in " ".join(done.output.split())
+    assert "task 'capitals' must judge the 4 items that got an answer, in order" in " ".join(done.output.split())
 
 
 def test_two_tasks_with_the_same_name_are_refused(

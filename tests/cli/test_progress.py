@@ -15,8 +15,14 @@ from forgetmeter.specs.recipe import parse_recipe
 
 RECIPE = "l1_unstructured:overall:0.5"
 CELL = Cell(Variant("v", parse_model_reference("org/tiny"), parse_recipe(RECIPE)), "piqa")
+
+
+def prospect(cells: list[Cell], missing: list[Cell], to_score: list[Cell]) -> SimpleNamespace:
+    return SimpleNamespace(plan=SimpleNamespace(cells=cells), missing=missing, to_score=lambda: to_score)
+
+
 # Three cells to do of four.
-PROSPECT = SimpleNamespace(plan=SimpleNamespace(cells=(CELL,) * 4), missing=(CELL,) * 3)
+PROSPECT = prospect([CELL] * 4, [CELL] * 3, [CELL] * 3)
 
 
 class Clock:
@@ -78,9 +84,7 @@ def test_the_amount_is_given_first_and_the_time_left_counts_tokens(clock: Clock)
     short, long = CELL, Cell(CELL.variant, "bear")
     tokens = {short: 1_234, long: 11_106}
     stream = io.StringIO()
-    with progress_on(
-        stream, SimpleNamespace(plan=SimpleNamespace(cells=(short, long)), missing=(short, long))
-    ) as listener:
+    with progress_on(stream, prospect([short, long], [short, long], [short, long])) as listener:
         listener.amount(tokens)
         listener.cell_started(short, items=10)
         clock.now += 10
@@ -89,6 +93,20 @@ def test_the_amount_is_given_first_and_the_time_left_counts_tokens(clock: Clock)
         "about 12,000 tokens to read; per variant 1,200 on piqa, 11,000 on bear",
         f"{RECIPE} on piqa: 10 items in 10.0 s (1.0 items/s); 1/2 cells, 1:30 left",
     ]
+
+
+def test_a_cell_whose_answers_are_stored_does_not_count_in_the_time_left(clock: Clock) -> None:
+    """Its variant's record is missing, so it is visited, but not read."""
+    short, long, kept = (Cell(CELL.variant, task) for task in ("piqa", "bear", "boolq"))
+    stream = io.StringIO()
+    with progress_on(stream, prospect([short, long, kept], [short, long, kept], [short, long])) as listener:
+        listener.amount({short: 1_000, long: 3_000})
+        listener.cell_started(short, items=10)
+        clock.now += 10
+        listener.cell_finished(short, seconds=10.0)
+        listener.cell_kept(kept)
+    assert stream.getvalue().splitlines()[-1] == f"{RECIPE} on boolq: outcomes already stored; 2/3 cells"
+    assert "1/3 cells, 0:30 left" in stream.getvalue()
 
 
 def test_hours_are_shown_where_there_are_any(clock: Clock) -> None:
@@ -127,6 +145,18 @@ def test_stages_are_a_line_each() -> None:
     lines.stage("reading tasks")
     lines.cell_started(CELL, items=3)
     assert stream.getvalue() == "reading tasks\n"
+
+
+def test_the_parts_of_a_stage_are_counted_in_place_on_a_terminal_only() -> None:
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        lines = StageLines(stream)
+        lines.stage("computing sizes")
+        for done in range(1, 4):
+            lines.stage_advanced(done, 3)
+        lines.stage("next")
+    assert plain.getvalue() == "computing sizes\nnext\n"
+    assert terminal.getvalue() == "computing sizes\n\r\x1b[K1 of 3\r\x1b[K2 of 3\r\x1b[Knext\n"
 
 
 def test_names_do_not_control_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

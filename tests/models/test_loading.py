@@ -46,7 +46,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(llama_folder: Path, tmp_path
     weights = load_file(broken / "model.safetensors")
     weights.pop("model.layers.1.mlp.up_proj.weight")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"lacks 1 weights, such as model\.layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(UserError, match=r"lacks 1 weight, such as model\.layers\.1\.mlp\.up_proj\.weight"):
         load(str(broken))
 
 

@@ -26,6 +26,7 @@ from forgetmeter.models.loading import load
 from forgetmeter.models.quantization import described
 from forgetmeter.records.packed_source import PackedSource, recorded_sources
 from forgetmeter.report.formats.show_text import show_text
+from forgetmeter.results.frontier import frontiers
 from forgetmeter.results.results import open_run
 from forgetmeter.study.running import check_study, reader, run
 
@@ -179,6 +180,8 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     assert list(results.variants["dense_bytes"]) == [dense]
     said = " ".join(show_text(results.summary).split())
     assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
+    assert "Variants' sizes are counted from the latter." in said
+    assert [each.source for each in frontiers(results.summary)] == [PackedSource(form, size, dense)]
     assert open_checkpoint(llama_folder).packed is None
 
 

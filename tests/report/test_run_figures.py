@@ -56,6 +56,7 @@ def test_every_chart_is_valid_by_vega_lites_schema(figures):
 def test_curves_show_every_level_with_its_share(figures):
     shown = drawn(figures, "level")
     points = marks(shown.svg)
+    assert ": both from 80.0% at 50.0% pruned to 0.0% at 90.0%. " in shown.figure.alternative
     assert any(text.startswith("both, 50.0% pruned: 80.0% retained") for text in points)
     assert any(text.startswith("both, 90.0% pruned: 0.0% retained") for text in points)
     assert [row[:3] for row in shown.figure.table.rows] == [("both", "50.0%", "10"), ("both", "90.0%", "18")]
@@ -76,7 +77,9 @@ def test_points_are_drawn_at_their_values(figures):
 
 
 def test_recipes_on_no_curve_have_their_own_chart(figures):
-    assert [row[0] for row in figures.recipes[0].figures[0].table.rows] == ["both: 8-bit"]
+    (figure,) = figures.recipes[0].figures
+    assert [row[0] for row in figure.table.rows] == ["both: 8-bit"]
+    assert " under 1 recipe: 100.0%. " in figure.alternative
 
 
 def test_the_heat_map_shows_what_each_relation_forgets(figures, run):
@@ -135,6 +138,12 @@ def test_methods_in_one_scope_share_a_figure_and_are_distinguished(tmp_path):
     (group,) = run_figures(run.run, run.summary, run.retained_curves).level
     (figure,) = group.figures
     assert figure.title == "org/tiny: head"
+    # One level is described as such, and has neither an average nor a steepest fall.
+    assert figure.alternative == (
+        "Line chart of what org/tiny retains of lama/trex with head pruned, by share of the scope's weights pruned: "
+        "l1_unstructured 66.7% at 50.0% pruned; random_unstructured 0.0% at 50.0% pruned. The table has all values."
+    )
+    assert figure.note == ""
     assert [row[0] for row in figure.table.rows] == ["l1_unstructured", "random_unstructured"]
     assert {"l1_unstructured: baseline", "random_unstructured: baseline"} < set(marks(draw([figure])[0].svg))
 

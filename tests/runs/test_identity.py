@@ -27,6 +27,13 @@ def test_each_difference_is_named(requested: dict, expected: list[str]) -> None:
     assert differences(STORED, requested) == expected
 
 
+def test_a_models_content_is_named_by_the_model() -> None:
+    stored, requested = ({"models": [*hashes], "model_content": hashes} for hashes in ({"./x": "1a"}, {"./x": "2b"}))
+    assert differences(stored, requested) == ["content of './x' from '1a' to '2b'"]
+    other = {"models": ["./y"], "model_content": {"./y": "2b"}}
+    assert differences(stored, other) == ["models from './x' to './y'"]
+
+
 @pytest.mark.parametrize("key", ["recipes", "tasks"])
 def test_more_recipes_and_tasks_are_additions(key: str) -> None:
     stored, requested = {**STORED, key: ["a", "b"]}, {**STORED, key: ["c", "b", "a"]}

@@ -13,16 +13,19 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from made_up_run import RunBuilder
 from pandas.testing import assert_frame_equal
 from pyarrow.dataset import dataset
 
 from forgetmeter.errors import UserError
 from forgetmeter.json_text import to_json
+from forgetmeter.records.outcome import Outcome
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.content import parquet_union
 from forgetmeter.runs.run_store import RunStore
 
 PRUNED, QUANTIZED = "l1_unstructured:overall:0.5", "dynamic_int8:overall"
+GROUPS = ["model", "recipe", "task"]
 
 
 def test_outcomes(full_run: str) -> None:
@@ -47,18 +50,34 @@ def test_outcomes(full_run: str) -> None:
     assert [list(each) for each in pruned["loglikelihoods"]] == [[-1.0, -1.5]] * 4
 
 
-def test_other_programs_need_only_the_files_of_outcomes(full_run: str) -> None:
-    """The README's query gives what forgetmeter reads, although the tasks have different metrics."""
+def readme_query(location: str) -> pd.DataFrame:
     readme = Path(__file__).parents[2] / "README.md"
     (query,) = re.findall(r"```sql\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    found = duckdb.sql(query.replace("runs/mine", full_run)).df().sort_values(["recipe", "task"], ignore_index=True)
+    return duckdb.sql(query.replace("runs/mine", location)).df().sort_values(GROUPS, ignore_index=True)
+
+
+def test_other_programs_need_only_the_files_of_outcomes(full_run: str) -> None:
+    """The README's query gives what forgetmeter reads, although the tasks have different metrics."""
     outcomes = open_run(full_run).outcomes
-    expected = outcomes.groupby(["recipe", "task"], as_index=False)["correct"].mean()
-    assert_frame_equal(found, expected.rename(columns={"correct": "accuracy"}), check_dtype=False)
+    expected = outcomes.groupby(GROUPS, as_index=False)["correct"].mean().rename(columns={"correct": "accuracy"})
+    assert_frame_equal(readme_query(full_run), expected, check_dtype=False)
     stored = dataset(sorted(Path(full_run).glob("variants/**/*.parquet"))).to_table().to_pandas()
     keys = ["variant", "model", "recipe", "task", "item_id"]
     rows = [each[keys].sort_values(keys).to_numpy().tolist() for each in (stored, outcomes)]
     assert rows[0] == rows[1]
+
+
+def test_the_readmes_query_keeps_models_apart(tmp_path: Path) -> None:
+    right = {"org/a": [True, True], "org/b": [False, True]}
+    builder = RunBuilder(str(tmp_path / "run"), models=[*right], recipes=["baseline"], tasks=["piqa"])
+    for model, answers in right.items():
+        outcomes = [Outcome(f"piqa/{place}", each, "", "", 1, 0.1, (-1.0,)) for place, each in enumerate(answers)]
+        builder.store.write_outcomes(builder.cell("baseline", "piqa", model), outcomes, {})
+    found = readme_query(str(tmp_path / "run"))
+    assert found[[*GROUPS, "accuracy"]].to_numpy().tolist() == [
+        ["org/a", "baseline", "piqa", 1.0],
+        ["org/b", "baseline", "piqa", 0.5],
+    ]
 
 
 def test_items_and_tasks(full_run: str) -> None:

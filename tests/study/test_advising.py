@@ -49,9 +49,13 @@ class Counting(Progress):
     def __init__(self) -> None:
         self.computed: list[int] = []
         self.stages: list[str] = []
+        self.parts: list[tuple[int, int]] = []
 
     def stage(self, text: str) -> None:
         self.stages.append(text)
+
+    def stage_advanced(self, done: int, total: int) -> None:
+        self.parts.append((done, total))
 
     def run(self, checked: CheckedStudy) -> Finished:
         finished = run_checked(checked)
@@ -91,6 +95,12 @@ def test_it_matches_asking_every_candidate_everything(advice: Advice, folder: Pa
     best = max(fits, key=lambda cell: (cell.retained.value if cell.retained else 0, -sizes[cell.recipe]))
     assert advice.best.recipe == best.recipe
     assert advice.best.retained.value == pytest.approx(best.retained.value)
+
+
+def test_sizes_are_one_stage_whose_parts_are_counted(advice: Advice, listener: Counting) -> None:
+    said = f"computing the size of {len(RECIPES)} candidates"
+    assert [stage for stage in listener.stages if "size" in stage] == [said]
+    assert listener.parts == [(done, len(RECIPES)) for done in range(1, len(RECIPES) + 1)]
 
 
 def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: Path) -> None:

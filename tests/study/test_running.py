@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.scope import Scope
 from forgetmeter.study.evaluation import evaluate
-from forgetmeter.study.running import check_study, reader, run
+from forgetmeter.study.running import check_study, reader, run, run_checked
 
 RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstructured:head:0.9"]
 
@@ -64,6 +65,10 @@ class Remembering(Progress):
         self.finished: list[tuple[str, str]] = []
         self.kept: list[tuple[str, str]] = []
         self.failed: list[str] = []
+        self.to_read: Mapping[Cell, int] = {}
+
+    def amount(self, tokens: Mapping[Cell, int]) -> None:
+        self.to_read = tokens
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
         self.finished.append((str(cell.variant.recipe), cell.task))
@@ -209,8 +214,12 @@ def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     sorted(Path(study["output"]).glob(lost))[0].unlink()
     times = {path: path.stat().st_mtime_ns for path in Path(study["output"]).glob("variants/*/*.parquet")}
     progress = Remembering()
-    assert run(study, progress=progress).computed == len(progress.kept) > 0
-    assert not progress.finished
+    checked = check_study(reader(study))
+    assert checked.to_score() == []
+    finished = run_checked(checked, progress=progress)
+    assert (finished.cells, finished.computed) == (8, 0)
+    assert (progress.finished, progress.to_read) == ([], {})
+    assert Path(study["output"], "study.json").exists()
     assert outcomes(study["output"]) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times, "nothing needs to be asked again"
 
@@ -288,8 +297,9 @@ def test_a_copied_cell_and_a_record_of_another_variant_are_made_again(study: dic
     first, second = sorted(Path(study["output"]).glob("variants/*/made_up.parquet"))[:2]
     shutil.copy(first, second)
     shutil.copy(first.parent / "variant.json", second.parent / "variant.json")
-    # Its record is the other task's cell's, too.
-    assert run(study).computed == 2
+    # Its record is the other task's cell's, too, whose answers are its own.
+    assert len(check_study(reader(study)).missing) == 2
+    assert run(study).computed == 1
     assert outcomes(study["output"]) == before
     assert run(study).computed == 0
 
@@ -465,6 +475,47 @@ def test_a_model_is_the_same_by_any_path(
         run(study | {"models": ["./tiny", str(tmp_path / "models" / "tiny")]})
 
 
+def test_a_task_is_the_same_by_any_path_of_its_file(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "texts" / "one.txt"
+    text.parent.mkdir()
+    text.write_text("The one.\n\nAnd the other.\n")
+    first = "perplexity:file=texts/one.txt:window=8"
+    monkeypatch.chdir(tmp_path)
+    study |= {"recipes": RECIPES[:1], "tasks": [first]}
+    assert run(study).computed == 2
+    monkeypatch.chdir(text.parent)
+    for path in ("one.txt", text, "../texts/one.txt"):
+        assert run(study | {"tasks": [f"perplexity:window=8:file={path}"]}).computed == 0
+    # What the run gains is stored under the task's first name, though no file is there now.
+    grown = study | {"recipes": RECIPES[:2], "tasks": [f"perplexity:file={text}:window=8"]}
+    assert run(grown).computed == 1
+    assert set(open_run(study["output"]).outcomes["task"]) == {first}
+    assert [each.task for each in RunStore(study["output"]).items()] == [first]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "says"),
+    [
+        (["perplexity:file=one.txt", "perplexity:file={}/one.txt"], "tasks .* have the same items; keep only one"),
+        (["perplexity:file={}/other.txt"], "another study .*tasks without 'perplexity:file=one.txt'"),
+        (["perplexity:file=one.txt:window=8"], "another study .*tasks without 'perplexity:file=one.txt'"),
+        (["perplexity:file=gone.txt"], "text file 'gone.txt' does not exist"),
+    ],
+)
+def test_another_text_or_one_twice_is_refused(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tasks: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.txt").write_text(f"The {name}.\n")
+    study |= {"recipes": ["baseline"]}
+    run(study | {"tasks": ["perplexity:file=one.txt"]})
+    with pytest.raises(UserError, match=says):
+        run(study | {"tasks": [task.format(tmp_path) for task in tasks]})
+
+
 def test_another_model_of_the_same_path_is_refused(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:
     for name in ("here", "there"):
         shutil.copytree(llama_folder, tmp_path / name)
@@ -472,7 +523,7 @@ def test_another_model_of_the_same_path_is_refused(study: dict[str, Any], llama_
     run(study)
     config = json.loads((tmp_path / "here" / "config.json").read_text())
     (tmp_path / "here" / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.01}))
-    with pytest.raises(UserError, match="another study .*model_content"):
+    with pytest.raises(UserError, match=r"another study \(content of '.*/here' from '\w+' to '\w+'\)"):
         run(study)
     with pytest.raises(UserError, match="another study .*models"):
         run(study | {"models": [str(tmp_path / "here"), str(tmp_path / "there")]})

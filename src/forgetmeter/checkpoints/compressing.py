@@ -38,6 +38,7 @@ from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.models.quantization import quantized_problem
+from forgetmeter.plural import counted
 from forgetmeter.records.variant import Reached
 from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -222,6 +223,6 @@ def notes(request: Request, source: Source) -> Iterator[str]:
     if source.unused:
         more = " ..." if len(source.unused) > _UNUSED_SHOWN else ""
         yield (
-            f"{len(source.unused)} tensors that the model does not use were left out: "
+            f"Left out, since the model does not use them: {counted(len(source.unused), 'tensor')}, "
             f"{', '.join(source.unused[:_UNUSED_SHOWN])}{more}."
         )

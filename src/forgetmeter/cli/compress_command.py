@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetmeter.config.study import MAX_SEED
+from forgetmeter.plural import counted
 
 if TYPE_CHECKING:
     from forgetmeter.checkpoints.written import Written
@@ -52,7 +53,7 @@ def compress_command(
 
 def _lines(written: Written) -> list[str]:
     reached, before, after = written.reached, written.bytes_before, written.bytes_after
-    files = f"{len(written.files)} file{'' if len(written.files) == 1 else 's'}"
+    files = counted(len(written.files), "file")
     return [
         f"{written.model} + {written.recipe}",
         f"zeros in its scopes: {reached.selected_zeros:,} of {reached.selected_weights:,} ({reached.sparsity:.2%}); "

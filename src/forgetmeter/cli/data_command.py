@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 from forgetmeter.probes.data.fetch import Listener, fetch
 from forgetmeter.probes.registry import archives
 from forgetmeter.specs.suggestion import unknown
@@ -59,7 +60,7 @@ def fetch_command(
 def _relations(number: int | None) -> str:
     if number is None:
         return "not included"
-    return "1 relation" if number == 1 else f"{number} relations"
+    return counted(number, "relation")
 
 
 class _Announced:

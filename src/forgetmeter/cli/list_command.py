@@ -15,6 +15,7 @@ from rich.text import Text
 
 from forgetmeter.cli.printing import text_width
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 from forgetmeter.probes.by_relation import CountsRelations, RelationCounts
 from forgetmeter.probes.loading import load_task, task_names
 from forgetmeter.probes.registry import declarations, find_task
@@ -129,7 +130,7 @@ def list_relations(
 def list_presets() -> None:
     """Named lists of recipes."""
     for preset in PRESETS.values():
-        typer.echo(f"preset:{preset.name}  ({len(preset.recipes)} recipes)\n    {preset.summary}")
+        typer.echo(f"preset:{preset.name}  ({counted(len(preset.recipes), 'recipe')})\n    {preset.summary}")
 
 
 @list_app.command("models")
@@ -209,7 +210,7 @@ def _counts(numbers: Iterable[int]) -> list[str]:
 
 
 def _relations(number: int) -> str:
-    return f"{number} relation{'' if number == 1 else 's'}"
+    return counted(number, "relation")
 
 
 def _without_label(row: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean
 from typing import TextIO
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from forgetmeter.executors.executor import Progress as Listener
+from forgetmeter.plural import counted
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.checked_study import CheckedStudy
 from forgetmeter.visible_text import visible_line
@@ -20,7 +21,7 @@ _PLAIN_EVERY = 15.0
 
 
 class StageLines(Listener):
-    """Prints one line per stage before the first cell."""
+    """Prints one line per stage before the first cell; on a terminal, the last one counts its parts."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -29,6 +30,12 @@ class StageLines(Listener):
         """Print the stage."""
         self._stream.write(f"{visible_line(text)}\n")
         self._stream.flush()
+
+    def stage_advanced(self, done: int, total: int) -> None:
+        """Print the number of parts on a line of their own, which the next number, or the next stage, replaces."""
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[K{f'{done:,} of {total:,}' if done < total else ''}")
+            self._stream.flush()
 
     def amount(self, tokens: Mapping[Cell, int]) -> None:
         """Print the amount."""
@@ -52,7 +59,7 @@ def _about(number: float) -> str:
 @contextmanager
 def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
     """Yield a listener that shows a run's progress."""
-    pace = _Pace(total=len(checked.plan.cells), done=len(checked.plan.cells) - len(checked.missing))
+    pace = _Pace(total=len(checked.plan.cells), missing=len(checked.missing), to_score=checked.to_score())
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         yield _PlainProgress(console, pace)
@@ -69,16 +76,16 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
 class _Pace:
     """How much is done and left: cells count by the tokens they read, or all alike if those are unknown."""
 
-    def __init__(self, *, total: int, done: int) -> None:
-        self.total, self.done, self.items = total, done, 0
+    def __init__(self, *, total: int, missing: int, to_score: Sequence[Cell]) -> None:
+        self.total, self.done, self.items = total, total - missing, 0
         self.share = 0.0
-        self._to_do = total - done
+        self._to_do = list(to_score)
         self._tokens: Mapping[Cell, int] = {}
         self._work = self._current = 0.0
         self._cell_start = self._begin = time.monotonic()
 
     def expect(self, tokens: Mapping[Cell, int]) -> None:
-        if len(tokens) == self._to_do:
+        if tokens.keys() == set(self._to_do):
             self._tokens = tokens
 
     def start_cell(self, cell: Cell, items: int) -> None:
@@ -91,7 +98,9 @@ class _Pace:
 
     def keep_cell(self, cell: Cell) -> None:
         """Count a cell that took no scoring, so that it does not shorten the estimate."""
-        self.done, self._to_do = self.done + 1, self._to_do - 1
+        self.done += 1
+        if cell in self._to_do:
+            self._to_do.remove(cell)
         self._tokens = {each: tokens for each, tokens in self._tokens.items() if each != cell}
 
     @property
@@ -105,7 +114,7 @@ class _Pace:
 
     def left(self) -> str:
         work = self._work + self.share * self._current
-        whole = sum(self._tokens.values()) or self._to_do
+        whole = sum(self._tokens.values()) or len(self._to_do)
         return _duration((time.monotonic() - self._begin) / work * (whole - work)) if work else "…"
 
 
@@ -178,8 +187,8 @@ class _PlainProgress(Listener):
         rate = self._pace.items / seconds if seconds else 0.0
         self._pace.finish_cell(cell)
         self._say(
-            f"{cell.variant.recipe} on {cell.task}: {self._pace.items} items in {seconds:.1f} s ({rate:.1f} items/s); "
-            f"{self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
+            f"{cell.variant.recipe} on {cell.task}: {counted(self._pace.items, 'item')} in {seconds:.1f} s "
+            f"({rate:.1f} items/s); {self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
         )
 
     def cell_kept(self, cell: Cell) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from forgetmeter.plural import counted
 from forgetmeter.report.figures.drawer import Drawer
 
 
@@ -28,4 +29,4 @@ def report_command(
     page = write_report(files, out or run)
     charts = sum(path.endswith(".svg") for path in files)
     sys.stdout.write(f"{page} ({len(files['report.html']) / 1e6:.1f} MB)\n")
-    sys.stderr.write(f"also written: figures/ ({charts} charts as SVG and PNG), tables/ (Markdown, LaTeX)\n")
+    sys.stderr.write(f"also written: figures/ ({counted(charts, 'chart')} as SVG and PNG), tables/ (Markdown, LaTeX)\n")

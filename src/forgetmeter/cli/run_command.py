@@ -18,6 +18,7 @@ from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 from forgetmeter.probes.registry import find_task
 from forgetmeter.specs.scope import split_at
 from forgetmeter.study.checked_study import CheckedStudy, Finished
@@ -114,7 +115,9 @@ def _print_plan(checked: CheckedStudy) -> None:
     console = Console(width=text_width(piped=_UNLIMITED))
     console.print(table)
     console.print(
-        visible_line(f"{len(plan.cells)} cells, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"),
+        visible_line(
+            f"{counted(len(plan.cells), 'cell')}, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"
+        ),
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -128,14 +131,14 @@ def _amount(study: Study) -> str:
     relation = " (for probes: per relation)" if any("relation" in task.groups for task in declared) else ""
     phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
     phrasing = f", and per phrasing for {' and '.join(phrased)}" if phrased else ""
-    return f"{study.evaluation.limit} items per task{relation}{phrasing}"
+    return f"{counted(study.evaluation.limit, 'item')} per task{relation}{phrasing}"
 
 
 def conclude(finished: Finished) -> None:
     """Print the result of a run; exit with status 1 if cells failed."""
     stored = finished.cells - finished.computed
     before = f", {stored} already stored" if stored else ""
-    done = f"{finished.cells - len(finished.failures)} of {finished.cells} cells done{before}"
+    done = f"{finished.cells - len(finished.failures)} of {counted(finished.cells, 'cell')} done{before}"
     typer.echo(visible_line(f"{done}: {finished.output}"))
     typer.echo(visible(f"show the results: forgetmeter show {shlex.quote(finished.output)}"))
     for failure in finished.failures:

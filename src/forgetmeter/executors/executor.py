@@ -22,6 +22,9 @@ class Progress:
     def stage(self, text: str) -> None:
         """Work other than a cell has started, such as loading a model."""
 
+    def stage_advanced(self, done: int, total: int) -> None:
+        """Some of the parts of the last stage are done."""
+
     def amount(self, tokens: Mapping[Cell, int]) -> None:
         """About how many tokens each cell is going to read, before the first one starts; some may be missing."""
 

@@ -34,6 +34,7 @@ from forgetmeter.models.stored_weights import (
 )
 from forgetmeter.models.torch_compression import torch_compression
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
+from forgetmeter.plural import counted
 from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
@@ -209,8 +210,8 @@ def refuse_tokens_beyond_embedding(
     if beyond:
         token, number = min(beyond.items(), key=lambda each: each[1])
         raise UserError(
-            f"model '{name}': its tokenizer has {len(beyond)} tokens beyond the model's {rows:,} embeddings, such as "
-            f"{token!r} ({number}); use the tokenizer that the model was trained with"
+            f"model '{name}': its tokenizer has {counted(len(beyond), 'token')} beyond the model's {rows:,} "
+            f"embeddings, such as {token!r} ({number}); use the tokenizer that the model was trained with"
         )
 
 

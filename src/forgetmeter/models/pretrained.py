@@ -42,7 +42,7 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
     try:
         config = AutoConfig.from_pretrained(folder, **_SAFE)
     except Exception as error:  # transformers and huggingface_hub raise many kinds of errors for configurations
-        raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
+        raise UserError(f"model '{name}': its config.json cannot be used ({_cause(error, folder, name)})") from error
     refuse(
         f"model '{name}': its config.json cannot be used ({problem}); restore the original"
         for problem in setting_problems(config.to_dict())
@@ -70,7 +70,8 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
                 f"model '{name}': its tokenizer needs custom code (auto_map in tokenizer_config.json), which is never "
                 "run; use a model whose tokenizer is part of transformers"
             ) from error
-        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({one_line(error)})") from error
+        cause = _cause(error, folder, name)
+        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({cause})") from error
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -102,9 +103,10 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
                 **options,
             )
     except ImportError as error:
-        raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
+        cause = _cause(error, folder, name)
+        raise UserError(f"model '{name}' needs a library that is not installed: {cause}") from error
     except Exception as error:  # libraries may raise anything for a checkpoint that they do not support
-        raise UserError(f"model '{name}' cannot be loaded: {one_line(error)}") from error
+        raise UserError(f"model '{name}' cannot be loaded: {_cause(error, folder, name)}") from error
     keep_weights_in_place(model)
     return model, report
 
@@ -133,20 +135,20 @@ def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: 
         raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
 
 
-def open_gguf_header(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def open_gguf_header(path: Path, name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Read a GGUF file's header as a decoder without its weights, on the ``meta`` device, and its tokenizer.
 
     Raises:
         UserError: transformers cannot read it.
     """
-    with _alone(path) as (folder, name):
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, **_SAFE)
-        config = AutoConfig.from_pretrained(folder, gguf_file=name, **_SAFE)
+    with _alone(path, name) as (folder, file):
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, **_SAFE)
+        config = AutoConfig.from_pretrained(folder, gguf_file=file, **_SAFE)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, **_SAFE), tokenizer
 
 
-def open_gguf(path: Path, config: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
+def open_gguf(path: Path, name: str, config: Any) -> tuple[PreTrainedModel, Any]:  # noqa: ANN401
     """Read a GGUF file as a decoder in float32.
 
     Returns:
@@ -155,24 +157,34 @@ def open_gguf(path: Path, config: Any) -> tuple[PreTrainedModel, Any]:  # noqa: 
     Raises:
         UserError: transformers cannot read it.
     """
-    with _alone(path) as (folder, name):
+    with _alone(path, name) as (folder, file):
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file=name, config=config, dtype=torch.float32, output_loading_info=True, **_SAFE
+            folder, gguf_file=file, config=config, dtype=torch.float32, output_loading_info=True, **_SAFE
         )
     return model, report
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[tuple[str, str]]:
+def _alone(path: Path, name: str) -> Iterator[tuple[str, str]]:
     """Yield a folder that holds nothing but a link to a GGUF file, and its name: transformers reads neighbours, too."""
+    link = path
     try:
         with quiet(), tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "model.gguf").symlink_to(path.resolve())
-            yield folder, "model.gguf"
+            link = Path(folder) / "model.gguf"
+            link.symlink_to(path.resolve())
+            yield folder, link.name
     except Exception as error:
+        cause = _cause(error, link, name)
         raise UserError(
-            f"model '{path}': transformers cannot read this GGUF as a decoder with its tokenizer ({one_line(error)})"
+            f"model '{name}': transformers cannot read this GGUF as a decoder with its tokenizer ({cause})"
         ) from error
+
+
+def _cause(error: Exception, path: Path, name: str) -> str:
+    """Return a library's message on one line, with the model's name for its path in a cache or temporary folder."""
+    # A relative path is the user's own, and may be part of any word.
+    text = str(error).replace(str(path), name) if path.is_absolute() else ""
+    return one_line(UserError(text) if text else error)
 
 
 def _refuse_own_code(folder: Path, name: str) -> None:

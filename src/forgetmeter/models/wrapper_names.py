@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 
 # A part of a tensor's name, what the checkpoint was saved from, and what to save instead.
 _WRAPPERS = (
@@ -29,7 +30,7 @@ def refuse_wrapper_names(names: Iterable[str], model: str) -> None:
             part = pattern.search(found[0])
             assert part is not None
             raise UserError(
-                f"model '{model}': it was saved from {wrapper}: {len(found)} of {len(names)} tensors have "
+                f"model '{model}': it was saved from {wrapper}: {len(found)} of {counted(len(names), 'tensor')} have "
                 f"'{part[0].lstrip('.')}' in their names, such as {found[0]}; save {instead}, or remove that part "
                 "from the names"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +66,19 @@ def canonical_name(text: str) -> str:
     # Without options, there is nothing to check, so the plug-in is not imported.
     declared = find_task(text) if ":" in text and text not in TASKS.entries() else None
     return text if declared is None else str(declared.parse(text))
+
+
+def without_paths(text: str) -> str | None:
+    """Return a task's name without the options that are paths; ``None`` if it has none.
+
+    A task that is named by two paths of one file has this name in common.
+    """
+    with suppress(UserError):
+        if ":" in text and (declared := find_task(text)) is not None:
+            name = declared.parse(text)
+            others = tuple((key, value) for key, value in name.options if name.declared[key].kind != "path")
+            return str(replace(name, options=others)) if len(others) < len(name.options) else None
+    return None
 
 
 def declarations() -> Iterator[TaskDeclaration]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, get_args
 
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 from forgetmeter.records.outcome import Judgement, Outcome
 
 
@@ -287,11 +288,12 @@ def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
     if not all(isinstance(text, str) for text in (item.id, item.content_hash, *item.choices, *item.fields.values())):
         yield f"item '{item.id}' must have text as its id, content_hash, choices and fields"
     if not all(type(index) is int and 0 <= index < len(item.choices) for index in item.gold):
-        yield f"item '{item.id}' has gold {item.gold}, which must be indices of its {len(item.choices)} choices"
+        choices = counted(len(item.choices), "choice")
+        yield f"item '{item.id}' has gold {item.gold}, which must be indices of its {choices}"
     if isinstance(item.asks, Cloze) and not item.gold:
         yield f"item '{item.id}' is a cloze without a right answer"
     if isinstance(item.asks, Requests) and len(item.asks) < max(1, len(item.choices)):
-        yield f"item '{item.id}' has {len(item.choices)} choices but {len(item.asks)} requests"
+        yield f"item '{item.id}' has {counted(len(item.choices), 'choice')} but {counted(len(item.asks), 'request')}"
 
 
 def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
@@ -304,8 +306,8 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
     answered = [(item, answer) for item, answer in zip(task.items, answers, strict=True) if answer is not None]
     if [outcome.item_id for outcome in judgement.outcomes] != [item.id for item, _ in answered]:
         raise UserError(
-            f"task '{task.description.name}' must judge the {len(answered)} items that were answered, in order; "
-            f"it judged {len(judgement.outcomes)} items, or different ones"
+            f"task '{task.description.name}' must judge the {counted(len(answered), 'item')} that got an answer, in "
+            f"order; it judged {counted(len(judgement.outcomes), 'item')}, or different ones"
         )
     said_nothing = {item.id for item, answer in answered if not answer.is_number}
     if not said_nothing:

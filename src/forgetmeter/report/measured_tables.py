@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from forgetmeter.plural import counted
 from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts
-from forgetmeter.report.words.numbers import MISSING, count
+from forgetmeter.report.words.numbers import MISSING
 from forgetmeter.results.measured import COMPARED, MeasuredSummary
 from forgetmeter.results.summary import Summary
 
@@ -44,7 +45,7 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
         elif variant.model == model and variant.recipe in failed:
             rows.append(failed_row(failed[variant.recipe]))
     number = max(cell.items for cell in done.values())
-    facts = (f"{count(number)} {'text' if number == 1 else 'texts'}", *left_out_facts(list(done.values())))
+    facts = (counted(number, "text"), *left_out_facts(list(done.values())))
     return Table(model, task, facts, _COLUMNS, tuple(rows))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from forgetmeter.plural import counted
 from forgetmeter.report.words.numbers import MISSING, count, percent, share_or_all_but
 from forgetmeter.report.words.recipe_words import scope_in_words, treatment
 from forgetmeter.results.cell_summary import CellSummary
@@ -58,7 +59,7 @@ def grid_text(grid: RetainedGrid) -> str:
     columns = [max(len(name), 6) for name in grid.scopes]
     known = share_or_all_but(grid.known, grid.items)
     lines = [
-        f"{grid.model} answers {known} of {count(grid.items)} items of {grid.task} correctly.",
+        f"{grid.model} answers {known} of {counted(grid.items, 'item')} of {grid.task} correctly.",
         f"Share of these {count(grid.known)} still correct after compressing",
         "",
         "  " + " ".ljust(width) + _row(grid.scopes, columns),

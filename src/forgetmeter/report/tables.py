@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from forgetmeter.plural import counted
 from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
 from forgetmeter.report.measured_tables import measured_tables
@@ -20,7 +21,7 @@ from forgetmeter.report.words.numbers import (
     points_interval,
     probability,
 )
-from forgetmeter.report.words.size_words import SIZES, packed_sentence
+from forgetmeter.report.words.size_words import SIZES, packed_remark
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -119,7 +120,7 @@ def remarks(summary: Summary) -> list[str]:
     if summary.missing:
         done = len(summary.cells) + len(summary.measured)
         planned = len(summary.missing) + done + len(summary.failures)
-        found.append(f"Not finished: {done} of {planned} cells are done; run the study again to do the rest.")
+        found.append(f"Not finished: {done} of {counted(planned, 'cell')} done; run the study again to do the rest.")
     if summary.damaged:
         shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
         more = f" and {len(summary.damaged) - _MOST_NAMED} more" if len(summary.damaged) > _MOST_NAMED else ""
@@ -128,9 +129,9 @@ def remarks(summary: Summary) -> list[str]:
         )
     if summary.failures:
         number = len(summary.failures)
-        cells, them = ("cell", "it") if number == 1 else ("cells", "them")
-        found.append(f"{number} {cells} failed; run the study again to retry {them}.")
-    found += [visible_line(packed_sentence(model, source)) for model, source in recorded_sources(summary.study)]
+        them = "it" if number == 1 else "them"
+        found.append(f"{counted(number, 'cell')} failed; run the study again to retry {them}.")
+    found += [visible_line(packed_remark(model, source)) for model, source in recorded_sources(summary.study)]
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "
@@ -193,7 +194,7 @@ def _more_values(cell: CellSummary, metrics: Iterable[str]) -> tuple[str, ...]:
 def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, ...]:
     answered = {cell.items for cell in cells} or {task.items}
     number = max(answered)
-    facts = [f"{count(number)} {'item' if number == 1 else 'items'}"]
+    facts = [counted(number, "item")]
     facts += left_out_facts(cells, task.filters)
     facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
     facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import drawn, specifications
 from forgetmeter.report.formats.show_latex import show_latex
@@ -33,7 +34,7 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
     """
     run, summary, curves = results.run, results.summary, results.retained_curves
     if not run.cells:
-        reason = f"; {len(run.failures)} cells failed" if run.failures else ""
+        reason = f"; {counted(len(run.failures), 'cell')} failed" if run.failures else ""
         raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
     with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as pool:
         figures = run_figures(run, summary, curves)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from forgetmeter.records.packed_source import PackedSource, recorded_sources
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -48,11 +49,13 @@ class Frontier:
 
     Attributes:
         points: In the study's order, including the baseline.
+        source: Both sizes of a packed model; sizes of variants are of the numbers it is read as.
     """
 
     model: str
     task: str
     points: tuple[FrontierPoint, ...]
+    source: PackedSource | None = None
 
     def pareto_set(self, measure: Measure) -> tuple[str, ...]:
         """Return the recipes that no other beats by a measure, in the study's order."""
@@ -62,6 +65,7 @@ class Frontier:
 def frontiers(summary: Summary) -> tuple[Frontier, ...]:
     """Return the frontier of each model and task, over the variants with a retained share."""
     variants = {(each.model, each.recipe): each for each in summary.variants}
+    sources = dict(recorded_sources(summary.study))
     found = []
     for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task)]
@@ -73,7 +77,7 @@ def frontiers(summary: Summary) -> tuple[Frontier, ...]:
             ]
         )
         if any(cell.recipe == BASELINE and cell.right for cell in cells):
-            found.append(Frontier(model, task, tuple(points)))
+            found.append(Frontier(model, task, tuple(points), sources.get(model)))
     return tuple(found)
 
 

@@ -11,6 +11,8 @@ _MOST = 3
 _NOTHING = "nothing"
 _GROWING = ("recipes", "tasks")
 """Lists to which a run can add."""
+_CONTENT = "model_content"
+"""Hashes by model."""
 
 
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
@@ -49,7 +51,11 @@ def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, pre
         old, new, name = stored.get(key), requested.get(key), f"{prefix}{key}"
         if old == new:
             continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if key == _CONTENT and isinstance(old, Mapping) and isinstance(new, Mapping):
+            # Other models are a difference of their own.
+            changed = [model for model in old if model in new and old[model] != new[model]]
+            found += [f"content of '{model}' from {_short(old[model])} to {_short(new[model])}" for model in changed]
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
             found += _differences(old, new, prefix=f"{name}.")
         elif isinstance(old, list) and isinstance(new, list):
             found += _gone(name, old, new) if name in _GROWING else [_lists(name, old, new)]

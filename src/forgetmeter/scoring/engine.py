@@ -11,6 +11,7 @@ from torch import Tensor
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.plural import counted
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.asked import blank_token, with_text_problems
@@ -66,7 +67,9 @@ class Engine:
         prepared = self._scoring.prepare(with_text_problems(items, self._blank)).without_ties(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
-            raise UserError(f"model '{self._name}' cannot be scored on any of the {len(items)} items ({reasons})")
+            raise UserError(
+                f"model '{self._name}' cannot be scored on any of {counted(len(items), 'item')} ({reasons})"
+            )
         return prepared
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:

@@ -32,6 +32,7 @@ SELECTORS: dict[str, Callable[[Matrix], bool]] = {
     "overall": lambda m: m.role.component in _BODY,
     "head": lambda m: m.role.component == "head",
     "head_transform": lambda m: m.role.component == "head_transform",
+    "embedding_projection": lambda m: m.role.component == "embedding",
     "self_attention": lambda m: m.role.attention == "self",
     "cross_attention": lambda m: m.role.attention == "cross",
     "paper/attention": _is_published_attention,

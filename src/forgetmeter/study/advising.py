@@ -16,6 +16,7 @@ from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import halving_rounds
+from forgetmeter.plural import counted
 from forgetmeter.probes.loading import load_task
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
@@ -108,11 +109,12 @@ class _Advising:
         candidates = self._candidates(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
+        self._listener.stage(f"computing the size of {counted(len(candidates), 'candidate')}")
         dense, sizes, unusable = candidate_sizes(
             checkpoint,
             candidates,
             self._study.evaluation,
-            before=lambda recipe: self._listener.stage(f"counting the bytes of {recipe}"),
+            on_advance=lambda done: self._listener.stage_advanced(done, len(candidates)),
         )
         self._unusable.update(unusable)
         most = self._request.budget.within(dense)
@@ -207,7 +209,7 @@ class _Advising:
             items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
             title = f"round {place + 1} of {len(planned)}"
-            self._listener.stage(f"{title}: {len(names)} candidates, {items:,} items each")
+            self._listener.stage(f"{title}: {counted(len(names), 'candidate')}, {counted(items, 'item')} each")
             if not found.counted and not (alone := self._baseline(limit, location, checkpoint)).counted:
                 if is_last:
                     raise UserError(self._nothing_to_rank(alone, location))

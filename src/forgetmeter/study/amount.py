@@ -18,13 +18,13 @@ _SAMPLE, _RUN = 128, 16
 
 
 def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cell, int]:
-    """Return about how many tokens each missing cell reads, from a sample of its task's items.
+    """Return about how many tokens each cell to score reads, from a sample of its task's items.
 
     The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no estimate.
     """
     found: dict[tuple[Checkpoint, str], int] = {}
     tokens = {}
-    for cell in checked.missing:
+    for cell in checked.to_score():
         key = (checked.checkpoints[cell.variant.model], cell.task)
         if key not in found:
             found[key] = _tokens(key[0], tasks[cell.task].items)

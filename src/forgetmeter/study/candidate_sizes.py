@@ -37,9 +37,15 @@ def checked_candidates(
 
 
 def candidate_sizes(
-    checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation, *, before: Callable[[Recipe], None]
+    checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation, *, on_advance: Callable[[int], None]
 ) -> tuple[int, dict[str, Sized], dict[str, str]]:
     """Compute the size that ``compress`` would write for each recipe, or the size in memory if it cannot write it.
+
+    Args:
+        checkpoint: The model.
+        recipes: The recipes.
+        evaluation: How variants in memory are loaded.
+        on_advance: Receives the number of recipes that are done.
 
     Returns:
         The bytes of the model's own weight files; the sizes by recipe; the errors of recipes that cannot be applied.
@@ -47,8 +53,7 @@ def candidate_sizes(
     predictor, memory = SizePredictor(checkpoint), _Memory(checkpoint, recipes, evaluation)
     sizes: dict[str, Sized] = {}
     problems: dict[str, str] = {}
-    for recipe in recipes:
-        before(recipe)
+    for done, recipe in enumerate(recipes, 1):
         try:
             predicted = predictor.of(recipe)
             size = predicted.bytes if predicted.format else memory.bytes(recipe)
@@ -56,6 +61,7 @@ def candidate_sizes(
             problems[str(recipe)] = str(error)
         else:
             sizes[str(recipe)] = Sized(str(recipe), size, predicted.format, predicted.why)
+        on_advance(done)
     return predictor.bytes_before, sizes, problems
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgetmeter.config.study import Study
+from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location
 from forgetmeter.plan.planning import Plan, make_plan
+from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.registry import without_paths
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Task
+from forgetmeter.runs.items_table import items_hash
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
@@ -27,20 +32,33 @@ class CheckedStudy:
     """A checked study, ready to run.
 
     Attributes:
-        plan: Its cells, with models as an existing run names them.
-        missing: The cells that are not stored yet, or whose variant or items are not; all, if ``study.json`` is not.
+        plan: Its cells, with models and tasks as an existing run names them.
+        missing: The cells that are not stored yet, or whose variant, items or noise are not.
+        unread: The tasks to load: those of missing cells, or all if ``study.json`` is missing, to compare their items.
         document: The content of its run's ``study.json``.
         store: Its run.
         checkpoints: Its models, opened and checked; empty if nothing is missing.
         data: Data folder of the probes, if given.
+        paths: The names to load tasks by, where an existing run names a file by another path.
     """
 
     plan: Plan
     missing: tuple[Cell, ...]
+    unread: tuple[str, ...]
     document: Mapping[str, Any]
     store: RunStore
     checkpoints: Mapping[ModelReference, Checkpoint] = field(default_factory=dict)
     data: Path | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    def to_score(self) -> list[Cell]:
+        """Return the missing cells that still have to be scored; of the others, only records are missing."""
+        wants_noise = self.plan.study.evaluation.noise_floor
+        return [
+            cell
+            for cell in self.missing
+            if not self.store.is_done(cell) or self.store.needs_noise(cell, is_wanted=wants_noise)
+        ]
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,7 @@ class Finished:
     Attributes:
         output: The run's folder or URL.
         cells: Number of cells of the study.
-        computed: Number of cells that were computed now; the others were already stored.
+        computed: Number of cells that were scored now; the answers of the others were already stored.
         failures: The cells that failed.
     """
 
@@ -65,44 +83,88 @@ def valid_items(task: Task) -> list[Item]:
     return [item for item in task.items if item.problem is None]
 
 
-def plan_study(study: Study, locations: Mapping[ModelReference, Location]) -> CheckedStudy:
+def plan_study(study: Study, locations: Mapping[ModelReference, Location], data: Path | None) -> CheckedStudy:
     """Plan a study, and find its missing cells.
 
-    A model whose content is that of one of an existing run keeps the name that it has there: the relative and the
-    absolute path of a folder are one model.
+    A model whose content is that of one of an existing run keeps the name that it has there, and so does a task whose
+    name differs in a path only and whose items are the same: the relative and the absolute path are one.
 
     Raises:
-        UserError: Two models have the same content, or the output folder holds something else.
+        UserError: Two models have the same content, two paths of a task the same items, or the output folder holds
+            something else.
     """
     identities = {model: location.identity for model, location in locations.items()}
     plan, store = make_plan(study, identities), RunStore(study.output)
-    if renamed := _stored_names(store, {model: identities[model] for model in study.models}):
-        study = replace(study, models=tuple(renamed.get(model, model) for model in study.models))
-        identities |= {name: identities[model] for model, name in renamed.items()}
+    models = _stored_models(store, {model: identities[model] for model in study.models})
+    tasks = _stored_tasks(store, study, data)
+    if models or tasks:
+        study = replace(
+            study,
+            models=tuple(models.get(model, model) for model in study.models),
+            tasks=tuple(tasks.get(task, task) for task in study.tasks),
+        )
+        identities |= {name: identities[model] for model, name in models.items()}
         plan = make_plan(study, identities)
     document = study_document(plan, identities)
     store.check_study(document)
     is_begun, wants_noise = store.has_study(), study.evaluation.noise_floor
+    is_empty = not is_begun and not store.folder.list()
     missing = tuple(
         cell
         for cell in plan.cells
-        if not (is_begun and store.is_done(cell) and store.has_records(cell))
+        if is_empty
+        or not (store.is_done(cell) and store.has_records(cell))
         or store.needs_noise(cell, is_wanted=wants_noise)
     )
-    return CheckedStudy(plan, missing, document, store)
+    unread = tuple(dict.fromkeys(cell.task for cell in missing)) if is_begun else study.tasks
+    paths = {name: task for task, name in tasks.items()}
+    return CheckedStudy(plan, missing, unread, document, store, data=data, paths=paths)
 
 
-def _stored_names(store: RunStore, identities: Mapping[ModelReference, str]) -> dict[ModelReference, ModelReference]:
+def _stored_models(store: RunStore, identities: Mapping[ModelReference, str]) -> dict[ModelReference, ModelReference]:
     """Return the names that an existing run gives to models of the same content, where they differ."""
+    content = _stored_identity(store).get("model_content") or {}
+    names = {identity: name for name, identity in content.items()}
+    asked = set(map(str, identities))
+    return {
+        model: parse_model_reference(names[identity])
+        for model, identity in identities.items()
+        if names.get(identity, str(model)) not in asked
+    }
+
+
+def _stored_tasks(store: RunStore, study: Study, data: Path | None) -> dict[str, str]:
+    """Return the names that an existing run gives to tasks of the same items, where they differ in paths only.
+
+    Raises:
+        UserError: A file cannot be read, or two paths have the same items.
+    """
+    stored = _stored_identity(store).get("tasks") or ()
+
+    @cache
+    def content(task: str) -> str | None:
+        if task in stored:
+            return store.read_items_hash(task)
+        return items_hash(valid_items(load_task(task, limit=study.evaluation.limit, data=data)))
+
+    names = {}
+    for task in study.tasks:
+        alike = without_paths(task)
+        if task in stored or alike is None:
+            continue
+        others = [other for other in (*study.tasks, *stored) if other != task and without_paths(other) == alike]
+        same = next((other for other in others if content(other) == content(task)), task)
+        if same in study.tasks and same != task:
+            raise UserError(f"tasks '{same}' and '{task}' have the same items; keep only one")
+        names[task] = same
+    return {task: name for task, name in names.items() if name != task}
+
+
+def _stored_identity(store: RunStore) -> Mapping[str, Any]:
+    """Return the identity of an existing run's study; empty if there is none."""
     # An output that cannot be read is reported by check_study.
     with suppress(OSError, ValueError):
         if store.has_study():
-            content = store.read_study()["identity"].get("model_content") or {}
-            names = {identity: name for name, identity in content.items()}
-            asked = set(map(str, identities))
-            return {
-                model: parse_model_reference(names[identity])
-                for model, identity in identities.items()
-                if names.get(identity, str(model)) not in asked
-            }
+            identity: Mapping[str, Any] = store.read_study()["identity"]
+            return identity
     return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.registry import recorded_facts
@@ -67,26 +67,28 @@ def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> It
             yield f"recipes '{other}' and '{recipe}' have the same effect on every model of the study; keep only one"
 
 
-def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None) -> None:
-    """Run the missing cells of a study.
+def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None) -> int:
+    """Run the missing cells of a study, and return how many of them had to be scored.
 
     Raises:
         UserError: A task's data or the device is missing; raised before any work.
     """
     study, store = checked.plan.study, checked.store
     tasks = supported_tasks(checked, progress)
-    for task in tasks.values():
-        store.check_items(task.description.name, valid_items(task))
+    for name, task in tasks.items():
+        store.check_items(name, valid_items(task))
     _convert(checked, progress)
     packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
     sources = {model: asdict(source) for model, source in packed.items() if source is not None}
     # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
     store.open_study({**checked.document, "methods": recorded_facts(study.recipes), "sources": sources})
-    for task in tasks.values():
-        store.write_items(task.description, valid_items(task))
+    for name, task in tasks.items():
+        store.write_items(replace(task.description, name=name), valid_items(task))
+    to_score = checked.to_score()
     progress.amount(tokens_to_read(checked, tasks))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
     (executor or LocalExecutor()).execute(work, progress)
+    return len(to_score)
 
 
 def estimate(checked: CheckedStudy, progress: Progress) -> None:
@@ -112,7 +114,7 @@ def _convert(checked: CheckedStudy, progress: Progress) -> None:
 
 
 def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
-    """Load the tasks of missing cells, and check that each model supports them.
+    """Load the tasks of a checked study, and check that each model supports those of its missing cells.
 
     Raises:
         UserError: A task's data or the device is missing, or a model does not support a task.
@@ -137,12 +139,13 @@ def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
 
 
 def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
-    wanted = dict.fromkeys(cell.task for cell in checked.missing)
     tasks, problems = {}, []
-    for name in wanted:
+    for name in checked.unread:
         progress.stage(f"reading task {name}")
         try:
-            tasks[name] = load_task(name, limit=checked.plan.study.evaluation.limit, data=checked.data)
+            tasks[name] = load_task(
+                checked.paths.get(name, name), limit=checked.plan.study.evaluation.limit, data=checked.data
+            )
         except UserError as error:
             problems.append(str(error))
     if problems:

@@ -58,17 +58,18 @@ def run_checked(
     Raises:
         UserError: A task's data or the device is missing; raised before any work.
     """
-    if checked.missing:
+    computed = 0
+    if checked.unread:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
-        execute(checked, progress or Progress(), executor)
+        computed = execute(checked, progress or Progress(), executor)
     elif checked.store.changes(checked.document):
         # All that was missing is left out.
         checked.store.open_study(checked.document)
     places = {(cell.variant.id, cell.task): place for place, cell in enumerate(checked.plan.cells)}
     failures = tuple(sorted(checked.store.failures(), key=lambda one: places.get((one.variant, one.task), len(places))))
-    return Finished(checked.plan.study.output, len(checked.plan.cells), len(checked.missing), failures)
+    return Finished(checked.plan.study.output, len(checked.plan.cells), computed, failures)
 
 
 def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
@@ -77,7 +78,7 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
     Raises:
         UserError: A task's data or the device is missing, or a model does not support a task.
     """
-    if checked.missing:
+    if checked.unread:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import estimate
 
@@ -115,7 +116,7 @@ def check_study(
     if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
-    checked = plan_study(study, {model: locations[model] for model in study.models})
+    checked = plan_study(study, {model: locations[model] for model in study.models}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
     from forgetmeter.study.preparing import open_checked
@@ -125,7 +126,7 @@ def check_study(
     named = {name: checkpoints[model] for model, name in zip(study.models, checked.plan.study.models, strict=True)}
     for change in checked.store.changes(checked.document):
         (progress or Progress()).stage(change)
-    return replace(checked, checkpoints=named, data=data)
+    return replace(checked, checkpoints=named)
 
 
 def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:
@@ -138,7 +139,7 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
             locations[model] = locations.get(model) or locate(model)
     except UserError:
         return None
-    checked = plan_study(study, {model: locations[model] for model in study.models})
+    checked = plan_study(study, {model: locations[model] for model in study.models}, data)
     if checked.missing:
         return None
     _check_finished_tasks(checked, data)
@@ -153,8 +154,9 @@ def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
     Raises:
         UserError: A task's data changed since the run started, or cannot be read.
     """
-    study, missing = checked.plan.study, {cell.task for cell in checked.missing}
+    study = checked.plan.study
     for name in study.tasks:
-        if name not in missing and is_declared(name) and not task_problems(name, data=data):
-            task = load_task(name, limit=study.evaluation.limit, data=data)
+        path = checked.paths.get(name, name)
+        if name not in checked.unread and is_declared(path) and not task_problems(path, data=data):
+            task = load_task(path, limit=study.evaluation.limit, data=data)
             checked.store.check_items(name, valid_items(task))

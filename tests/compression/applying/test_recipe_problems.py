@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from models.architectures import make_architecture
+from models.wrappers import make_wrapper
 from torch import nn
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
@@ -41,7 +42,7 @@ def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is
     model.model.layers[0].self_attn.extra = nn.Linear(4, 5)
     problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
     assert (problems == []) == is_clear
-    assert is_clear or "ambiguous: 1 weights of the model have an unknown role" in problems[0]
+    assert is_clear or "ambiguous: 1 weight of the model has an unknown role" in problems[0]
 
 
 def test_the_head_and_regular_expressions_can_still_be_selected() -> None:
@@ -66,6 +67,30 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
         "dynamic_int8 supports linear layers and experts, and model.table is not known to be either; "
         "choose a scope without it"
     )
+
+
+@pytest.mark.parametrize(
+    ("scope", "says"),
+    [
+        (
+            "regex(visual)",
+            "only weights that recipes leave alone: model.visual.patch_embed.proj.weight and 10 more (reads no text, "
+            "but images or sound)",
+        ),
+        ("regex(embed_tokens)", "only weights that recipes leave alone: model.language_model.embed_tokens.weight"),
+        ("regex(nothing)", "no weight matrix of the model (available: attention.query, "),
+        ("cross_attention", "no weight matrix of the model (available: attention.query, "),
+    ],
+)
+def test_a_scope_of_weights_that_are_left_alone_says_why(scope: str, says: str) -> None:
+    model = make_wrapper("qwen2_vl")
+    loaded = Loaded(model, tokenizer=None, family="decoder", name="wrapper")  # type: ignore[arg-type]
+    recipe = parse_recipe(f"l1_unstructured:{scope}:0.5")
+    (problem,) = recipe_problems(recipe, weight_map(model), model=model)
+    assert problem.startswith(f"scope '{scope}' selects {says}")
+    with pytest.raises(UserError) as refused:
+        compress(loaded, recipe)
+    assert str(refused.value) == problem
 
 
 @pytest.mark.parametrize(("scope", "is_whole"), [("layers[0-1]/overall", True), ("layers[1-5]/attention", False)])

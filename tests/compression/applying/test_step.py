@@ -103,7 +103,7 @@ def test_one_key_value_head_cannot_lose_half_of_it() -> None:
         num_key_value_heads=1,
     )
     problems = recipe_problems(parse_recipe("l1_heads:attention:0.5:pool=layer"), weight_map(LlamaForCausalLM(config)))
-    assert problems == ["'l1_heads:attention:0.5:pool=layer' changes nothing: level 0.5 of 1 heads rounds to 0 heads"]
+    assert problems == ["'l1_heads:attention:0.5:pool=layer' changes nothing: level 0.5 of 1 head rounds to 0 heads"]
 
 
 @pytest.mark.parametrize(

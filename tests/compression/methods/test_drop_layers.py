@@ -152,7 +152,7 @@ def test_later_steps_see_the_remaining_blocks() -> None:
     [
         ("llama", "drop_layers:overall:0.5:by=influence", "needs activations: pass token ids to calibrate on"),
         ("llama", "drop_layers:overall:1", "would drop all 2 blocks of model.layers"),
-        ("albert", "drop_layers:overall:0.5:by=position", "level 0.5 of 1 blocks rounds to 0 blocks"),
+        ("albert", "drop_layers:overall:0.5:by=position", "level 0.5 of 1 block rounds to 0 blocks"),
         ("albert", "drop_layers:overall:1", "blocks that share weights, as in ALBERT, count as one"),
         ("t5", "drop_layers:encoder/overall:0.9", "would drop all 2 blocks of encoder.block"),
         ("llama", "drop_layers:attention:0.5", "the scope selects only part of model.layers.0"),

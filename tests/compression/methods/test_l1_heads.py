@@ -146,7 +146,11 @@ def test_heads_of_quantized_layers_stay_8_bit() -> None:
 @pytest.mark.parametrize(
     ("name", "recipe", "says"),
     [
-        ("bert", "l1_heads:attention:0.9", "would leave a layer without heads: 2 attention modules have 8 heads"),
+        (
+            "bert",
+            "l1_heads:attention:0.9",
+            "would leave a layer without heads: 2 attention modules with 8 heads must keep one",
+        ),
         (
             "llama",
             "l1_heads:attention:0.75",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,8 @@ def test_a_file_that_transformers_reads_only_in_part_is_refused(
 @pytest.mark.parametrize(
     ("tensor", "says"),
     [
-        ("blk.0.ffn_down.weight", r"lacks 1 weights, such as model\.layers\.0\.mlp\.down_proj\.weight"),
-        ("output_norm.weight", r"lacks 1 weights, such as model\.norm\.weight"),
+        ("blk.0.ffn_down.weight", r"lacks 1 weight, such as model\.layers\.0\.mlp\.down_proj\.weight"),
+        ("output_norm.weight", r"lacks 1 weight, such as model\.norm\.weight"),
         ("blk.0.attn_q.weight", r"attn_q\.weight is \[8, 32\] in the GGUF file, but \[32, 32\] by its settings"),
     ],
 )
@@ -126,12 +127,12 @@ def test_unknown_rules_for_words_are_refused(tmp_path: Path) -> None:
 def test_a_whole_file_passes_and_any_truncation_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_gguf(path)
-    whole(path)
+    whole(path, "./model.gguf")
     content = path.read_bytes()
     for length in (5, 30, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(UserError, match="truncated or damaged"):
-            whole(path)
+        with pytest.raises(UserError, match=r"model './model\.gguf': the GGUF file is truncated or damaged"):
+            whole(path, "./model.gguf")
 
 
 @pytest.mark.timeout(20)
@@ -152,4 +153,25 @@ def test_lengths_beyond_the_file_are_refused_at_once(tmp_path: Path, kind: str) 
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, *counts) + rest)
     with pytest.raises(UserError, match="truncated or damaged"):
-        whole(path)
+        whole(path, "./model.gguf")
+
+
+@pytest.mark.parametrize("damage", ["bias", "no tokenizer", "truncated", "cached"])
+def test_errors_name_the_model_as_the_user_did(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its place inside a package, nor the folders in which it is read and cached."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "made_up_package" / "model.gguf"
+    path.parent.mkdir()
+    bias = {"blk.0.attn_q.bias": np.ones(32, dtype=np.float32)} if damage == "bias" else None
+    write_gguf(path) if damage == "no tokenizer" else write_llama_gguf(path, tensors=bias)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    if damage == "cached":
+        open_checkpoint("package:made_up_package").check()
+        for file in (tmp_path / "cache").rglob("tokenizer*"):
+            file.unlink()
+    with pytest.raises(UserError, match="^model 'package:made_up_package': ") as refused:
+        open_checkpoint("package:made_up_package").check()
+    assert str(tmp_path) not in str(refused.value)
+    assert tempfile.gettempdir() not in str(refused.value)

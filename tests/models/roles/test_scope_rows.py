@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from models.architectures import HIDDEN, INNER, LAYERS, VOCABULARY, make_architecture
+from models.architectures import ARCHITECTURES, HIDDEN, INNER, LAYERS, VOCABULARY, make_architecture
+from models.wrappers import WRAPPERS, make_wrapper
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 
 from forgetmeter.models.roles.scope_rows import Row, ScopeRows, rows_of_model, scope_rows
@@ -47,6 +50,32 @@ def test_two_stacks_are_counted_separately() -> None:
 
 def test_parts_of_fused_parameters_are_counted_as_matrices() -> None:
     assert weights(rows_of("gpt2").scopes)["attention.query"] == (LAYERS, LAYERS * SQUARE)
+
+
+ROWS = ("attention", "feed_forward", "mixer", "head", "head_transform", "embedding_projection")
+"""The scopes that select different weights, and together all of known role."""
+
+
+HEAD_FIRST = "xlm-roberta as encoder"
+"""It lists the weight that head and embedding share under the head's name."""
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *WRAPPERS, HEAD_FIRST])
+def test_each_matrix_is_in_one_row_or_left_alone(name: str) -> None:
+    with torch.device("meta"):
+        make = make_wrapper if name in WRAPPERS else make_architecture
+        model = CONFIGURATIONS[name].model() if name == HEAD_FIRST else make(name)
+    rows = rows_of_model(model)
+    counted = weights(rows.scopes)
+    found = sum(counted[row][1] for row in ROWS if row in counted) + sum(row.weights for row in rows.left_alone)
+    tied = counted["head"][1] if rows.tied_to else 0
+    assert rows.unknown == ()
+    assert found - tied == sum(each.numel() for each in model.parameters() if each.dim() > 1)
+
+
+def test_projections_between_embedding_and_hidden_size_have_a_scope() -> None:
+    assert weights(rows_of("albert").scopes)["embedding_projection"] == (1, 16 * HIDDEN)
+    assert "embedding_projection" not in rows_of("bert").empty
 
 
 def test_unknown_weights_are_named() -> None:

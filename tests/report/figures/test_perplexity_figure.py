@@ -39,6 +39,12 @@ def test_recipes_that_forget_behind_perplexity_are_named() -> None:
     assert [(row["ratio"], row["hidden"]) for row in rows] == [(1.01, False), (1.02, True), (1e5, False)]
 
 
+def test_a_fall_is_called_one() -> None:
+    figure = perplexity_figure(cells(FACTS), RATIOS | {"l1_unstructured:overall:0.3": 0.7}, EARLIER)
+    assert figure is not None
+    assert figure.note.startswith("More than 10% forgotten while perplexity rises by less than 10% or falls: both: 30%")
+
+
 def test_without_such_a_recipe_the_note_says_so() -> None:
     figure = perplexity_figure(cells({"dynamic_int8:overall": 0.99}), RATIOS, EARLIER)
     assert figure is not None

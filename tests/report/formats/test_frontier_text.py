@@ -5,6 +5,7 @@ Covers ``report.words.size_words``.
 
 from __future__ import annotations
 
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.report.formats.frontier_text import frontier_text
 from forgetmeter.results.clustered import Estimate
 from forgetmeter.results.frontier import Frontier, FrontierPoint
@@ -20,7 +21,8 @@ def test_variants_are_sorted_by_what_they_retain_and_the_undominated_marked():
     small = point("dynamic_int8:overall", 0.5, (4e6, 4e6, 1e6, 1e6), 50.0, ("quantized_bytes",), simulated=True)
     pruned = point("l1_unstructured:overall:0.3", 0.7, (4e6, 3e6, 4e6), None, ("bitmask_bytes",))
     whole = point("baseline", 1.0, (4e6, 4e6, 4e6, 4e6), 1234.0, ("dense_bytes", "tokens_per_second"))
-    lines = str(frontier_text(Frontier("m", "t", (small, pruned, whole)), width=140)).splitlines()
+    text = str(frontier_text(Frontier("m", "t", (small, pruned, whole)), width=140))
+    lines = text.splitlines()
     assert lines[0] == "m · t · sizes in MB"
     rows = [line.split() for line in lines[3:6]]
     assert [row[0] for row in rows] == ["baseline", "l1_unstructured:overall:0.3", "dynamic_int8:overall"]
@@ -29,3 +31,13 @@ def test_variants_are_sorted_by_what_they_retain_and_the_undominated_marked():
     assert rows[1][4:] == ["4.00", "3.00", "*", "4.00", "—", "—"]
     assert rows[2][4:] == ["4.00", "4.00", "1.00", "*", "1.00", "—"]
     assert len({len(line.rstrip()) for line in lines[3:6]}) <= 3
+    assert "as it is stored" not in text
+
+
+def test_a_packed_source_is_named_with_its_own_size():
+    whole = point("baseline", 1.0, (4e6, 4e6, 4e6, 4e6), None, ("dense_bytes",))
+    text = str(frontier_text(Frontier("m", "t", (whole,), PackedSource("GGUF", 500_000, 4_000_000)), width=200))
+    assert text.splitlines()[-1] == (
+        "m takes 0.500 MB as it is stored (GGUF), and 4.00 MB as the float32 it is read as. "
+        "Variants' sizes are counted from the latter."
+    )

@@ -127,7 +127,7 @@ def test_a_run_that_has_just_started(summary: Summary) -> None:
     missing = tuple((each.model, each.recipe, "piqa") for each in summary.variants)
     begun = replace(summary, tasks=(), cells=(), failures=(), missing=missing)
     text = render(begun, "table", width=100)
-    assert "Not finished: 0 of 10 cells are done; run the study again to do the rest." in text
+    assert "Not finished: 0 of 10 cells done; run the study again to do the rest." in text
     assert "accuracy" not in text
 
 

@@ -118,7 +118,7 @@ def test_a_baseline_alone_is_named_as_the_reason_that_nothing_is_compared(tmp_pa
 
 def test_an_unfinished_run_lists_what_is_missing(tmp_path):
     page = page_of(write_hostile_run(str(tmp_path / "run"), {"baseline": KNOWN, HALF: KNOWN}))
-    assert "Not finished: 2 of 4 cells are done" in page
+    assert "Not finished: 2 of 4 cells done" in page
     assert f"missing: org/tiny, {TASK}" in page
 
 
@@ -160,7 +160,7 @@ def test_extreme_tasks_are_shown(tmp_path, answers, said):
 
 def test_a_run_without_outcomes_gives_a_one_line_error(tmp_path):
     run = open_run(write_hostile_run(str(tmp_path / "run"), {}, failed={HALF: "no room"}))
-    with pytest.raises(UserError, match="has no outcomes to report; 1 cells? failed; run the study first"):
+    with pytest.raises(UserError, match="has no outcomes to report; 1 cell failed; run the study first"):
         make_report(run)
 
 

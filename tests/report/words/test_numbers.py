@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.report.words.numbers import count, interval, magnitude, megabytes, percent, points, probability
+from forgetmeter.report.words.numbers import (
+    count,
+    interval,
+    magnitude,
+    megabytes,
+    percent,
+    percent_range,
+    points,
+    probability,
+)
 from forgetmeter.statistics.paired import Estimate
 
 
@@ -13,6 +22,9 @@ from forgetmeter.statistics.paired import Estimate
     [
         (percent(0.7125), "71.2%"),
         (percent(None), "—"),
+        (percent_range([0.05, 0.2, 0.1]), "from 5.0% to 20.0%"),
+        (percent_range([0.05]), "5.0%"),
+        (percent_range([0.05, 0.05001]), "5.0%"),
         (points(-0.0001), "0.0"),
         (points(-0.012), "-1.2"),
         (interval(Estimate(0, -0.0004, 0.1)), "[0.0, 10.0]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,9 +14,12 @@ from forgetmeter.compression.method import Method
 from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
+from forgetmeter.models.roles.weight_map import left_alone
+from forgetmeter.plural import counted
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix, Role
+from forgetmeter.specs.scope import Scope
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
@@ -33,10 +37,15 @@ def recipe_problems(
     Args:
         recipe: The recipe.
         matrices: The model's ``weight_map``.
-        model: The model or its skeleton; if given, dropping blocks is tried and undone.
+        model: The model or its skeleton; if given, dropping blocks is tried and undone, and a scope that selects
+            nothing is told what it would select if recipes did not leave it alone.
         given: What methods will see.
     """
-    problems = [problem for step in recipe.steps for problem in _step_problems(step, matrices, given)]
+    problems: list[str] = []
+    for step in recipe.steps:
+        problems += _step_problems(step, matrices, given)
+        if not step.scope.select(matrices):
+            problems.append(_nothing_selected(step.scope, matrices, model))
     problems += _order_problems(recipe, matrices)
     if model is not None and not problems:
         problems += _drop_problems(recipe, matrices, model)
@@ -104,9 +113,23 @@ def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iter
             yield from _idle_problems(step, declaration, selected)
             yield from _layer_problems(step, matrices)
     yield from _unknown_role_problems(step, matrices)
-    if not selected:
-        roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-        yield f"scope '{step.scope}' selects no weight matrix of the model (available: {roles})"
+
+
+def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTrainedModel | None) -> str:
+    alone: dict[str, list[str]] = {}
+    reasons = {} if model is None or scope.pattern is None else left_alone(model)
+    for name, reason in reasons.items():
+        if re.search(scope.pattern or "", name):
+            alone.setdefault(reason, []).append(name)
+    if alone:
+        named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
+        return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
+    roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
+    return f"scope '{scope}' selects no weight matrix of the model (available: {roles})"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _layer_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
@@ -138,7 +161,8 @@ def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequenc
     if largest and not round(level * largest):
         things = declaration.pools.things
         several = "" if largest == 1 else f"; a level above 1/{2 * largest:,} removes some"
-        yield f"'{step}' changes nothing: level {level:g} of {largest:,} {things} rounds to 0 {things}{several}"
+        number = counted(largest, things.removesuffix("s"))
+        yield f"'{step}' changes nothing: level {level:g} of {number} rounds to 0 {things}{several}"
 
 
 def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
@@ -205,7 +229,9 @@ def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") 
     unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, selector)]
     if not unknown:
         return ""
-    return f"{len(unknown)} weights of the model have an unknown role, the first is {unknown[0].parameter}"
+    have = "has" if len(unknown) == 1 else "have"
+    number = counted(len(unknown), "weight")
+    return f"{number} of the model {have} an unknown role, the first is {unknown[0].parameter}"
 
 
 def _is_unknown(role: Role, selector: str) -> bool:

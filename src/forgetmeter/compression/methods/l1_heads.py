@@ -12,6 +12,7 @@ from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight, put
 from forgetmeter.compression.method import AtLevel, Method, Options
+from forgetmeter.plural import counted
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix
@@ -109,9 +110,10 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
         most = total - len(pool)
         if round(level * total) > most:
             yield (
-                f"l1_heads at level {level:g} would leave a layer without heads: {len(pool)} attention modules have "
-                f"{total} heads and each must keep one, so at most {most} can be removed; choose a level of at most "
-                f"{int(1000 * most / total) / 1000:g} (query heads that share a key and a value count as one)"
+                f"l1_heads at level {level:g} would leave a layer without heads: "
+                f"{counted(len(pool), 'attention module')} with {total} heads must keep one each, so at most {most} "
+                f"can be removed; choose a level of at most {int(1000 * most / total) / 1000:g} "
+                "(query heads that share a key and a value count as one)"
             )
             return
 

@@ -28,7 +28,7 @@ def described(location: Location) -> Path:
     """
     if is_converted(location):
         return converted(location)
-    return _made(_header_folder(location), location, lambda made: write_header(location.path, made))
+    return _made(_header_folder(location), location, lambda made: write_header(location, made))
 
 
 def converted(location: Location) -> Path:
@@ -90,9 +90,9 @@ def _make(folder: Path, location: Location, fill: Callable[[Path], None]) -> Non
 
 
 def _convert(location: Location, folder: Path) -> None:
-    path, header = location.path, described(location)
-    model, report = open_gguf(path, load_config(header, str(path)))
-    refuse_missing(report["missing_keys"], str(path))
+    name, header = str(location.reference), described(location)
+    model, report = open_gguf(location.path, name, load_config(header, name))
+    refuse_missing(report["missing_keys"], name)
     with quiet():
         without_quantization_marks(model).save_pretrained(folder)
     shutil.copytree(header, folder, dirs_exist_ok=True)

@@ -16,7 +16,9 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.settings import apply_pre_tokenizer, apply_settings, differing_settings
+from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import open_gguf_header
+from forgetmeter.plural import counted
 
 _LONGEST_SETTING = 512
 """Length limit of lists that are settings with one entry per block; longer lists are parts of the vocabulary."""
@@ -32,8 +34,8 @@ class _BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed b
         return super()._get(offset, dtype, count, *arguments, **options)
 
 
-def whole(path: Path) -> GGUFReader:
-    """Open a GGUF file that holds all the tensors that its header lists.
+def whole(path: Path, name: str) -> GGUFReader:
+    """Open a GGUF file that holds all the tensors that its header lists; errors call it by its name.
 
     Raises:
         UserError: It does not.
@@ -45,24 +47,25 @@ def whole(path: Path) -> GGUFReader:
     except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
         problem = str(error)
     if problem:
-        raise UserError(f"model '{path}': the GGUF file is truncated or damaged ({problem}); fetch it again")
+        raise UserError(f"model '{name}': the GGUF file is truncated or damaged ({problem}); fetch it again")
     return reader
 
 
-def write_header(path: Path, folder: Path) -> None:
+def write_header(location: Location, folder: Path) -> None:
     """Write a GGUF file's configuration and tokenizer into a folder; its weights are not read.
 
     Raises:
         UserError: The file is truncated, transformers cannot read its architecture from GGUF, weights are missing, or
             it has content that transformers ignores although it changes the model.
     """
-    reader = whole(path)
-    model, tokenizer = open_gguf_header(path)
-    places = _places(path, reader, model)
-    _refuse_unread(path, reader, places)
-    _apply_settings(path, reader, model, tokenizer)
-    refuse_missing(_missing(reader, places, model), str(path))
-    _refuse_other_sizes(path, reader, places, model)
+    path, name = location.path, str(location.reference)
+    reader = whole(path, name)
+    model, tokenizer = open_gguf_header(path, name)
+    places = _places(name, reader, model)
+    _refuse_unread(name, reader, places)
+    _apply_settings(name, reader, model, tokenizer)
+    refuse_missing(_missing(reader, places, model), name)
+    _refuse_other_sizes(name, reader, places, model)
     model.config.architectures = [type(model).__name__]
     model.config.dtype = torch.float32
     model.config.save_pretrained(folder)
@@ -77,12 +80,12 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
     """
     if names := sorted(missing):
         raise UserError(
-            f"model '{name}': the checkpoint lacks {len(names)} weights, such as {names[0]}, which would be random; "
-            "use a checkpoint that was saved with its trained head"
+            f"model '{name}': the checkpoint lacks {counted(len(names), 'weight')}, such as {names[0]}, which would be "
+            "random; use a checkpoint that was saved with its trained head"
         )
 
 
-def _refuse_unread(path: Path, reader: GGUFReader, places: Mapping[str, str]) -> None:
+def _refuse_unread(name: str, reader: GGUFReader, places: Mapping[str, str]) -> None:
     """Refuse tensors that transformers silently ignores (``rope_freqs.weight`` of Llama 3.1, biases).
 
     Raises:
@@ -91,12 +94,12 @@ def _refuse_unread(path: Path, reader: GGUFReader, places: Mapping[str, str]) ->
     unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _is_merged(tensor.name)]
     if unread:
         raise UserError(
-            f"model '{path}': the GGUF file holds {len(unread)} tensors that transformers ignores, such as "
-            f"{unread[0]}, so it would load as a different model; use the checkpoint that it was made from"
+            f"model '{name}': the GGUF file holds {counted(len(unread), 'tensor')} that transformers ignores, such "
+            f"as {unread[0]}, so it would load as a different model; use the checkpoint that it was made from"
         )
 
 
-def _refuse_other_sizes(path: Path, reader: GGUFReader, places: Mapping[str, str], model: PreTrainedModel) -> None:
+def _refuse_other_sizes(name: str, reader: GGUFReader, places: Mapping[str, str], model: PreTrainedModel) -> None:
     """Refuse tensors whose number of weights differs from the model's; transformers may transpose them.
 
     Raises:
@@ -107,19 +110,19 @@ def _refuse_other_sizes(path: Path, reader: GGUFReader, places: Mapping[str, str
         parameter = None if _is_merged(tensor.name) else parameters.get(places[tensor.name])
         if parameter is not None and parameter.numel() != int(tensor.n_elements):
             raise UserError(
-                f"model '{path}': {tensor.name} is {[int(size) for size in reversed(tensor.shape)]} in the GGUF file, "
+                f"model '{name}': {tensor.name} is {[int(size) for size in reversed(tensor.shape)]} in the GGUF file, "
                 f"but {list(parameter.shape)} by its settings, as transformers reads them; use the checkpoint that it "
                 "was made from"
             )
 
 
-def _places(path: Path, reader: GGUFReader, model: PreTrainedModel) -> Mapping[str, str]:
+def _places(name: str, reader: GGUFReader, model: PreTrainedModel) -> Mapping[str, str]:
     """Return the names in the model of the tensors that transformers reads, by their names in GGUF files."""
     processor = TENSOR_PROCESSORS.get(_architecture(reader), TensorProcessor)(config=model.config.to_dict())
     try:
         places: dict[str, str] = get_gguf_hf_weights_map(model, processor)
     except NotImplementedError as error:
-        raise UserError(f"model '{path}': transformers cannot read this GGUF ({one_line(error)})") from error
+        raise UserError(f"model '{name}': transformers cannot read this GGUF ({one_line(error)})") from error
     return places
 
 
@@ -141,7 +144,7 @@ def _is_merged(tensor: str) -> bool:
     return "_exps." in tensor or tensor == _HEAD
 
 
-def _apply_settings(path: Path, reader: GGUFReader, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def _apply_settings(name: str, reader: GGUFReader, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse settings that transformers has no name for (scaled rotary embeddings, scales, windows).
 
     A few of these settings are applied here, to the model's configuration and the tokenizer.
@@ -154,11 +157,11 @@ def _apply_settings(path: Path, reader: GGUFReader, model: PreTrainedModel, toke
     apply_settings(model.config, architecture, settings)
     if problem := next(differing_settings(model.config, settings), None):
         raise UserError(
-            f"model '{path}': the GGUF file specifies {problem}, which transformers ignores, so it would load as "
+            f"model '{name}': the GGUF file specifies {problem}, which transformers ignores, so it would load as "
             "a different model; use the checkpoint that it was made from"
         )
     if problem := apply_pre_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
-        raise UserError(f"model '{path}': the GGUF file {problem}; use the checkpoint that it was made from")
+        raise UserError(f"model '{name}': the GGUF file {problem}; use the checkpoint that it was made from")
 
 
 def _architecture(reader: GGUFReader) -> str:

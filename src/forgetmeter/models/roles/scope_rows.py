@@ -11,7 +11,7 @@ from forgetmeter.models.roles.weight_map import left_alone, weight_map
 from forgetmeter.specs.role import OTHER_ATTENTION_PARTS, Matrix
 from forgetmeter.specs.scope import SELECTORS, Scope
 
-_RARE = ("mixer", *(f"attention.{part}" for part in OTHER_ATTENTION_PARTS))
+_RARE = ("mixer", "embedding_projection", *(f"attention.{part}" for part in OTHER_ATTENTION_PARTS))
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class ScopeRows:
         unknown: The parameters of unknown role.
         without_part: Those of attention and feed-forward layers whose part is unknown.
         tied_to: The embedding that shares the head's weights, if any; these count in two rows.
+
+    Each parameter of two or more dimensions is in a row of ``scopes`` or ``left_alone``, or of unknown role.
     """
 
     scopes: tuple[Row, ...]
@@ -86,6 +88,5 @@ def _row(name: str, sizes: Sequence[int], total: int) -> Row:
 
 def rows_of_model(model: PreTrainedModel) -> ScopeRows:
     """Count the weights that each scope selects in a model; values are not read."""
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    reasons = [(reason, sizes[name]) for name, reason in left_alone(model).items()]
-    return scope_rows(weight_map(model), reasons, sum(sizes.values()))
+    reasons = [(reason, model.get_parameter(name).numel()) for name, reason in left_alone(model).items()]
+    return scope_rows(weight_map(model), reasons, sum(parameter.numel() for parameter in model.parameters()))

@@ -126,7 +126,12 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
     matrices: list[Matrix] = []
     reasons: dict[str, str] = {}
     for name, tensor in model.named_parameters():
-        if tensor.dim() < 2 or (head is not None and name == head.parameter):
+        if tensor.dim() < 2:
+            continue
+        if head is not None and name == head.parameter:
+            if head.tied_to is not None:
+                # XLM-RoBERTa lists the weight that both share under the head's name.
+                reasons[head.tied_to] = INPUT_EMBEDDING
             continue
         if not name.startswith(tower):
             reasons[name] = OTHER_MODALITY

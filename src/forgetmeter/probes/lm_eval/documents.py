@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.plural import counted
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
@@ -53,7 +54,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):
         raise UserError(
-            f"task '{name}': none of its {len(found)} documents is valid "
+            f"task '{name}': none of its {counted(len(found), 'document')} is valid "
             f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
         )
     return found

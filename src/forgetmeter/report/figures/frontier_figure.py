@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from forgetmeter.plural import counted
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
@@ -43,7 +44,7 @@ def frontier_figure(frontier: Frontier, measure: Measure, methods: Methods) -> F
         model=frontier.model,
         title=f"{frontier.model}: {name}",
         alternative=f"Scatter chart of {name} against what {frontier.model} retains of {frontier.task}; "
-        f"{len(best)} of {len(points)} variants are Pareto-optimal: "
+        f"Pareto-optimal, {len(best)} of {counted(len(points), 'variant')}: "
         f"{', '.join(recipe_in_words(recipe, methods) for recipe in best)}. The table has all values.",
         chart=_chart(points, measure, methods),
         table=_table(frontier, measure, methods),

@@ -9,10 +9,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from forgetmeter.plural import counted
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import HEAT, NO_VALUE, PAPER
-from forgetmeter.report.words.numbers import MISSING, percent
+from forgetmeter.report.words.numbers import MISSING, percent, percent_range
 
 _CELL_WIDTH, _CELL_HEIGHT = 24, 17
 _LABEL = 230
@@ -42,7 +43,7 @@ class HeatGrid:
 def heat_figure(grid: HeatGrid) -> Figure:
     """Return a grid as a heat map."""
     values = [value for row in grid.forgotten for value in row if value is not None]
-    span = f"from {percent(min(values))} to {percent(max(values))}" if values else "without any value"
+    span = percent_range(values) if values else "without any value"
     headings = tuple(f"{name} ({known:,})" for name, known in grid.columns)
     rows = tuple(
         (recipe, *(MISSING if value is None else percent(value) for value in shares))
@@ -52,8 +53,9 @@ def heat_figure(grid: HeatGrid) -> Figure:
         name=file_name("forgotten-by", grid.kind, grid.model, grid.subject),
         model=grid.model,
         title=grid.model,
-        alternative=f"Heat map of the share of known items that {grid.model} forgets: {len(grid.recipes)} recipes by "
-        f"{len(grid.columns)} {grid.kind}s, {span}. The table has all values.",
+        alternative=f"Heat map of the share of known items that {grid.model} forgets: "
+        f"{counted(len(grid.recipes), 'recipe')} by {counted(len(grid.columns), grid.kind)}, {span}. "
+        "The table has all values.",
         chart=_chart(grid),
         table=FigureTable((f"recipe / {grid.kind} (known)", *headings), rows),
     )

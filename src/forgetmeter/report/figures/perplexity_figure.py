@@ -66,7 +66,8 @@ def _note(hidden: Sequence[_Point]) -> str:
     worst = sorted(hidden, key=lambda point: point[2].value)[:_MOST_NAMED]
     named = " · ".join(f"{words} (× {ratio:.3g}, {percent(kept.value)} retained)" for words, ratio, kept in worst)
     more = f" · and {len(hidden) - len(worst)} more" if len(hidden) > len(worst) else ""
-    return f"More than {TENTH:.0%} forgotten while perplexity rises by less than {TENTH:.0%}: {named}{more}."
+    falls = " or falls" if any(ratio < 1 for _, ratio, _ in hidden) else ""
+    return f"More than {TENTH:.0%} forgotten while perplexity rises by less than {TENTH:.0%}{falls}: {named}{more}."
 
 
 def _chart(points: Sequence[_Point]) -> Any:  # noqa: ANN401 - of Altair

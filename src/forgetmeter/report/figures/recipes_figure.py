@@ -8,10 +8,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from forgetmeter.plural import counted
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
-from forgetmeter.report.words.numbers import percent, percent_interval
+from forgetmeter.report.words.numbers import percent, percent_interval, percent_range
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.specs.method_facts import Methods
@@ -41,8 +42,8 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None, methods: 
         name=file_name("recipes", first.model, first.task),
         model=first.model,
         title=first.model,
-        alternative=f"Dot chart of what {first.model} retains of {first.task} under {len(shown)} recipes, from "
-        f"{percent(min(values))} to {percent(max(values))}. The table has all values.",
+        alternative=f"Dot chart of what {first.model} retains of {first.task} under {counted(len(shown), 'recipe')}: "
+        f"{percent_range(values)}. The table has all values.",
         chart=_chart(names, [retained for _, retained in shown], chance),
         table=FigureTable(("recipe", "retained [95%]", "forgotten", "flips"), rows),
         note=f"The first {_MOST} of {len(cells)} recipes." if len(cells) > _MOST else "",

@@ -94,17 +94,17 @@ def _figure(group: _Group, chance: float | None, along: Along, *, is_only: bool)
 
 
 def _averages(group: _Group) -> str:
-    """Return a note with the mean retained share over all levels, and where it falls fastest."""
+    """Return a note with the mean retained share over all levels, and where it falls fastest; with one level, empty."""
     said = []
     for curve in group.curves:
         area, knee = curve.area, curve.knee
-        text = f"{group.line(curve)} {percent_interval(area)}"
-        if knee is not None:
-            text += f", falling fastest from {knee.low:.0%} to {knee.high:.0%}"
-            if (knee.interval_low, knee.interval_high) != (knee.low, knee.high):
-                text += f" (95% interval {knee.interval_low:.0%} to {knee.interval_high:.0%})"
+        if knee is None:
+            continue
+        text = f"{group.line(curve)} {percent_interval(area)}, falling fastest from {knee.low:.0%} to {knee.high:.0%}"
+        if (knee.interval_low, knee.interval_high) != (knee.low, knee.high):
+            text += f" (95% interval {knee.interval_low:.0%} to {knee.interval_high:.0%})"
         said.append(text)
-    return f"On average over the levels: {' · '.join(said)}."
+    return f"On average over the levels: {' · '.join(said)}." if said else ""
 
 
 def _rows(group: _Group, along: Along) -> list[dict[str, Any]]:
@@ -178,17 +178,22 @@ def _guessing(chance: float) -> list[Any]:
 
 def _alternative(group: _Group, along: Along) -> str:
     first = group.curves[0]
-    parts = []
-    for curve in group.curves:
-        start, end = curve.points[0], curve.points[-1]
-        parts.append(
-            f"{group.line(curve)} from {percent(start.retained.value)} at {percent(start.level)} pruned to "
-            f"{percent(end.retained.value)} at {percent(end.level)}"
-        )
+    lines = "; ".join(f"{group.line(curve)} {_course(curve)}" for curve in group.curves)
+    scope = "attention and feed-forward" if group.shared == "overall" else group.title
+    shared = f"under {group.title}" if group.by == "scope" else f"with {scope} pruned"
     return (
-        f"Line chart of what {first.model} retains of {first.task} under {group.title}, by {_AXES[along]}: "
-        f"{'; '.join(parts)}. The table has all values."
+        f"Line chart of what {first.model} retains of {first.task} {shared}, by {_AXES[along]}: {lines}. "
+        "The table has all values."
     )
+
+
+def _course(curve: RetainedCurve) -> str:
+    """Return where a curve starts and ends, or its only point."""
+    start, end = curve.points[0], curve.points[-1]
+    to = f"{percent(end.retained.value)} at {percent(end.level)}"
+    if start is end:
+        return f"{to} pruned"
+    return f"from {percent(start.retained.value)} at {percent(start.level)} pruned to {to}"
 
 
 def _table(group: _Group) -> FigureTable:

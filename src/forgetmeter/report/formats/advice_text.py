@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
+from forgetmeter.plural import counted
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, megabytes, percent, percent_interval, points_interval
 from forgetmeter.report.words.size_words import packed_sentence
@@ -115,9 +116,10 @@ def _remarks(advice: Advice) -> Iterable[str]:
     in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
     if in_memory:
         yield f"Size in memory, because forgetmeter compress cannot write it: {_names(in_memory)}."
-    yield f"Rounds: {'; '.join(f'{number} candidates, {count(items)} items each' for items, number in advice.rounds)}."
+    rounds = (f"{counted(number, 'candidate')}, {counted(items, 'item')} each" for items, number in advice.rounds)
+    yield f"Rounds: {'; '.join(rounds)}."
     if advice.left:
-        shown = [f"{each.recipe} ({percent(each.retained)} on {count(each.items)} items)" for each in advice.left]
+        shown = [f"{each.recipe} ({percent(each.retained)} on {counted(each.items, 'item')})" for each in advice.left]
         yield f"Eliminated in earlier rounds, with what they retained there: {_names(shown)}."
     if advice.too_large:
         yield f"Too large, not evaluated: {_names(_with_size(advice.too_large))}."

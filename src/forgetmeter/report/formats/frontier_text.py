@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import MISSING, megabytes, percent_interval
-from forgetmeter.report.words.size_words import SIZES
+from forgetmeter.report.words.size_words import SIZES, packed_remark
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure
+from forgetmeter.visible_text import visible_line
 
 _UNBEATEN = " *"
 _BEATEN = "  "
@@ -39,6 +41,9 @@ def frontier_text(frontier: Frontier, *, width: int) -> Text:
         "their bit width; with each matrix in its smallest form. Speed was measured while this task was scored.\n",
         "dim",
     )
+    if frontier.source is not None:
+        said = visible_line(packed_remark(frontier.model, frontier.source))
+        text.append(textwrap.fill(said, width) + "\n", "yellow")
     return text
 
 

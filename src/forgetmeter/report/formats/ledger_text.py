@@ -7,6 +7,7 @@ from typing import Literal
 
 from rich.text import Text
 
+from forgetmeter.plural import counted
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.distinct_answers import distinct_answers
 from forgetmeter.report.words.numbers import MISSING, count, percent
@@ -66,11 +67,11 @@ def _answer(ledger: Ledger) -> Text:
     known = total.kept + total.forgotten
     text = Text()
     if not known:
-        text.append(f"The original gets none of {count(total.items)} items right, so there is nothing to forget.\n")
+        text.append(f"The original gets none of {counted(total.items, 'item')} right, so there is nothing to forget.\n")
     else:
         text.append("The original gets ")
         text.append(count(known), "bold")
-        text.append(f" of {count(total.items)} items right: ")
+        text.append(f" of {counted(total.items, 'item')} right: ")
         text.append(f"{count(total.forgotten)} {'is' if total.forgotten == 1 else 'are'} forgotten", "bold red")
         text.append(" and ")
         text.append(f"{count(total.kept)} kept", "bold green")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from forgetmeter.plural import counted
 from forgetmeter.report.words.numbers import count, percent, points, share_or_all_but
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things
 from forgetmeter.results.cell_summary import CellSummary
@@ -58,7 +59,7 @@ def _sentences(
     if baseline is None:
         best, worst = max(cell.accuracy.value for cell in cells), min(cell.accuracy.value for cell in cells)
         yield f"The baseline has no outcomes on {label}, so what was forgotten is unknown."
-        yield f"The {len(cells)} variants that answered get {percent(worst)} to {percent(best)} right."
+        yield f"{counted(len(cells), 'variant')} answered, with {percent(worst)} to {percent(best)} right."
         return
     known = baseline.right
     yield _known(task, label, baseline, known)
@@ -73,7 +74,8 @@ def _sentences(
     compared = [cell for cell in cells if cell.drop is not None]
     unclear = sum(not cell.is_significant for cell in compared)
     if compared:
-        yield f"{unclear} of {len(compared)} recipes show no significant change in accuracy."
+        show = "shows" if unclear == 1 else "show"
+        yield f"{unclear} of {counted(len(compared), 'recipe')} {show} no significant change in accuracy."
 
 
 def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:

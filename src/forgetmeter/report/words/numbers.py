@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from forgetmeter.statistics.paired import Estimate
 
@@ -12,6 +12,12 @@ MISSING = "—"
 def percent(share: float | None) -> str:
     """Return a share as a percentage with one decimal."""
     return MISSING if share is None else f"{_signless(100 * share, 1)}%"
+
+
+def percent_range(shares: Sequence[float]) -> str:
+    """Return the smallest and the largest share as percentages, or the only one: ``from 5.0% to 10.0%``, ``5.0%``."""
+    low, high = percent(min(shares)), percent(max(shares))
+    return low if low == high else f"from {low} to {high}"
 
 
 def share_or_all_but(number: int, total: int) -> str:

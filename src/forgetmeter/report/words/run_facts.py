@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from forgetmeter.plural import counted
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.summary import Summary
@@ -51,7 +52,7 @@ def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
     stored = {each.task: each.facts for each in run.tasks}
     for task in summary.tasks:
         row = stored.get(task.task, {})
-        said = [f"{count(task.items)} items"]
+        said = [counted(task.items, "item")]
         official = row.get("official_size")
         if official is not None and official != task.items:
             said.append(f"of {count(official)} in total")
@@ -95,10 +96,13 @@ def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
     if summary.missing:
         missing = Counter((model, task) for model, _, task in summary.missing)
         for (model, task), number in missing.items():
-            yield f"missing: {model}, {task}", f"{count(number)} recipes; run the study again to do the rest"
+            yield f"missing: {model}, {task}", f"{counted(number, 'recipe')}; run the study again to do the rest"
     simulated = [each for each in summary.variants if each.simulated]
     if simulated:
-        yield "simulated", f"{count(len(simulated))} variants, in floating point: same arithmetic, not the same speed"
+        yield (
+            "simulated",
+            f"{counted(len(simulated), 'variant')}, in floating point: same arithmetic, not the same speed",
+        )
 
 
 def _failures(summary: Summary) -> Iterable[tuple[str, str]]:
@@ -106,4 +110,4 @@ def _failures(summary: Summary) -> Iterable[tuple[str, str]]:
         name = f"{failure.model}, {failure.task}: {recipe_in_words(failure.recipe, summary.methods)}"
         yield name, visible_line(failure.error) or "no cause was recorded"
     if len(summary.failures) > _MOST_FAILURES:
-        yield "and more", f"{count(len(summary.failures) - _MOST_FAILURES)} failures"
+        yield "and more", counted(len(summary.failures) - _MOST_FAILURES, "failure")

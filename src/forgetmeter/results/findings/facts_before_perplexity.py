@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetmeter.plural import counted
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
@@ -21,7 +22,8 @@ CLAIM = Claim(
     source="arXiv 2310.01382",
     question="Is a tenth of the facts forgotten at a lower pruning level than the one that raises perplexity by 10%?",
     test="Level at which perplexity is 1.1 times the baseline's, minus level at which 0.9 of the facts are retained, "
-    "both interpolated linearly between measured levels; the last level if never reached. The mean over curves. "
+    "both interpolated linearly between measured levels; the last level if never reached. The mean over curves, "
+    "without those on which perplexity falls by a tenth before it rises by one: there it does not measure damage. "
     "Perplexity itself has no interval here.",
     unit="level",
 )
@@ -39,26 +41,44 @@ def _effect(evidence: Evidence) -> Effect | str:
     if not evidence.answers.relations:
         return "the task does not ask for facts"
     wanted = [each for each in evidence.pruned if each.recipe in perplexity]
-    groups = list(curves(wanted).values())
-    if not groups:
+    every = list(curves(wanted).values())
+    if not every:
         return "needs pruning at several levels, with facts and perplexity"
-    values, draws = [], []
+    groups = [group for group in every if not _falls_first(_rises(group, perplexity))]
+    if not groups:
+        return f"the perplexity of {evidence.text} falls by a tenth under pruning before it rises: no measure of damage"
+    values, draws, unreached = [], [], 0
     for group in groups:
         levels = np.asarray([0.0, *(float(each.level or 0) for each in group)])
-        up = _perplexity_level(levels, group, perplexity)
+        rises = _rises(group, perplexity)
+        up = float(_first_crossing(levels, rises[None, :])[0])
+        unreached += bool(rises.max() < TENTH)
         places = [evidence.draws.recipes.index(each.recipe) for each in group]
         values.append(up - _fallen_level(levels, evidence.draws.retained[None, places])[0])
         draws.append(up - _fallen_level(levels, evidence.draws.draws[:, places]))
     recipes = tuple(each.recipe for group in groups for each in group)
-    detail = f"compared with {evidence.text}"
+    detail = "; ".join([f"compared with {evidence.text}", *_remarks(unreached, len(groups), len(every))])
     return Effect(float(np.mean(values)), np.mean(draws, axis=0), evidence.draws.clusters, recipes, detail)
 
 
-def _perplexity_level(
-    levels: NDArray[np.float64], group: Sequence[Treatment], perplexity: Mapping[str, float]
-) -> float:
-    rises = np.asarray([1.0, *(perplexity[each.recipe] / perplexity[BASELINE] for each in group)])
-    return float(_first_crossing(levels, rises[None, :] - 1.0)[0])
+def _remarks(unreached: int, used: int, number: int) -> Iterator[str]:
+    if unreached:
+        curve = "the only curve" if number == 1 else f"{unreached} of {counted(used, 'curve')}"
+        yield f"on {curve}, perplexity never rises by a tenth, so the effect may be larger"
+    if used < number:
+        yield f"{counted(number - used, 'curve')} left out, on which it falls by a tenth first"
+
+
+def _rises(group: Sequence[Treatment], perplexity: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return by how much perplexity rises from the baseline's at each level, relative to it; 0 at level 0."""
+    return np.asarray([0.0, *(perplexity[each.recipe] / perplexity[BASELINE] - 1.0 for each in group)])
+
+
+def _falls_first(rises: NDArray[np.float64]) -> bool:
+    """Return whether perplexity falls by a tenth, as a factor, at a level before any at which it rises by one."""
+    reached = rises >= TENTH
+    before = rises[: int(reached.argmax())] if reached.any() else rises
+    return bool(before.min() <= 1 / (1 + TENTH) - 1)
 
 
 def _fallen_level(levels: NDArray[np.float64], retained: NDArray[np.float64]) -> NDArray[np.float64]:

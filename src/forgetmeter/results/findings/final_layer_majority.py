@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from forgetmeter.plural import counted
 from forgetmeter.results.cell_summary import SIGNIFICANT
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
@@ -44,4 +45,4 @@ def _effect(evidence: Evidence) -> Effect | str:
     rows = [evidence.answers.recipes.index(recipe) for recipe in pruned]
     correct = np.where(evidence.answers.answered[rows], evidence.answers.correct[rows], np.nan).mean(axis=0)
     value, draws, clusters = evidence.mean_draws(evidence.answers.majority - correct)
-    return Effect(value, draws, clusters, tuple(pruned), f"{len(pruned)} variants")
+    return Effect(value, draws, clusters, tuple(pruned), counted(len(pruned), "variant"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetmeter.plural import counted
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
@@ -40,7 +41,7 @@ def _effect(evidence: Evidence) -> Effect | str:
     floor = max((each for each in floors if each is not None), default=0.0)
     value, draws, clusters = evidence.mean_draws(values)
     drops = [abs(drop.value) for recipe in unclear if (drop := evidence.cells[recipe].drop)]
-    detail = f"{len(unclear)} variants, whose accuracy changes by {np.mean(drops):.1%} on average"
+    detail = f"{counted(len(unclear), 'variant')}, whose accuracy changes by {np.mean(drops):.1%} on average"
     return Effect(value - floor, draws - floor, clusters, tuple(unclear), detail)
 
 

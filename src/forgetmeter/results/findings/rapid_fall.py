@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from forgetmeter.plural import counted
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
@@ -44,7 +45,7 @@ def _effect(evidence: Evidence) -> Effect | str:
         constant -= before
     value, draws = evidence.draws.contrast(coefficients, constant)
     highest = max(float(group[-1].level or 0) for group in usable)
-    detail = f"{len(usable)} curve{'s' if len(usable) > 1 else ''}, up to {highest:.0%}"
+    detail = f"{counted(len(usable), 'curve')}, up to {highest:.0%}"
     return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
 
 

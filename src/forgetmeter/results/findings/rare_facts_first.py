@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from forgetmeter.plural import counted
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding
@@ -54,7 +55,8 @@ def _effect(evidence: Evidence) -> Effect | str:
     wins, pairs = (np.asarray([each[side] for each in found]) for side in (0, 1))
     telling = int((pairs.sum(axis=0) > 0).sum())
     if telling < FEWEST_CLUSTERS:
-        return f"only {telling} relations with known popularity have both forgotten and kept facts; a test needs 5"
+        relations_with_both = counted(telling, "relation")
+        return f"only {relations_with_both} of known popularity with both forgotten and kept facts; a test needs 5"
     weights = cluster_weights(relations, seed=evidence.seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = np.nanmean((weights @ wins.T) / (weights @ pairs.T), axis=1) - 0.5
