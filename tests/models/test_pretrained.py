@@ -1,4 +1,7 @@
-"""Loading a model never runs its code, and only one module opens models."""
+"""Loading a model never runs its code, and only one module opens models.
+
+Covers ``models.own_code``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from written_ggufs import write_llama_gguf
@@ -134,7 +138,7 @@ def test_a_model_that_needs_its_own_code_is_refused_in_one_line(
             app(COMMANDS[what](str(strange), str(out)), standalone_mode=False)
         else:
             CALLS[what](str(strange), str(out))
-    assert "needs custom code (auto_map in config.json)" in str(refused.value)
+    assert "needs custom code (auto_map in its configuration or tokenizer), which is never run" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not proof.exists()
     assert not out.exists()
@@ -144,8 +148,80 @@ def test_a_tokenizer_that_needs_its_own_code_is_refused(llama_folder: Path, tmp_
     strange = with_own_code(
         llama_folder, tmp_path / "strange", proof, model_type="llama", tokenizer_class="StrangeTokenizer"
     )
-    with pytest.raises(UserError, match="its tokenizer needs custom code"):
+    with pytest.raises(UserError, match="needs custom code .auto_map in its configuration or tokenizer"):
         load(str(strange))
+    assert not proof.exists()
+
+
+def evil(folder: Path, proof: Path) -> dict[str, Any]:
+    """Return settings of a part of a model whose class is code in the folder."""
+    (folder / "evil.py").write_text(f"open({str(proof)!r}, 'w').close()\n")
+    classes = ("AutoModel", "AutoModelForCausalLM", "AutoTokenizer", "AutoConfig")
+    return {"auto_map": dict.fromkeys(classes, "evil.Evil"), "name_or_path": str(folder)}
+
+
+def llava(folder: Path, proof: Path) -> None:
+    """A wrapper whose vision tower is code: transformers builds it without asking for ``trust_remote_code``."""
+    text = json.loads((folder / "config.json").read_text())
+    vision = {"model_type": "siglip_text_model", **evil(folder, proof)}
+    config = {"model_type": "llava", "text_config": text, "vision_config": vision}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def encoder_decoder(folder: Path, proof: Path) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    encoder = {"model_type": "blip_text_model", **sizes, **evil(folder, proof)}
+    decoder = {"model_type": "bert", **sizes, "is_decoder": True, "add_cross_attention": True}
+    config = {"model_type": "encoder-decoder", "is_encoder_decoder": True, "encoder": encoder, "decoder": decoder}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def rag(folder: Path, proof: Path) -> None:
+    """A tokenizer that opens others in subfolders."""
+    config = json.loads((folder / "config.json").read_text())
+    part = {"model_type": "siglip_vision_model"}
+    (folder / "config.json").write_text(json.dumps({**config, "question_encoder": part, "generator": part}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "RagTokenizer"}))
+    for name in ("question_encoder_tokenizer", "generator_tokenizer"):
+        (folder / name).mkdir()
+        settings = {"tokenizer_class": "Strange", **evil(folder / name, proof)}
+        (folder / name / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("hide", [llava, encoder_decoder, rag])
+def test_code_of_a_part_is_neither_asked_for_nor_run(
+    hide: Callable[[Path, Path], None],
+    llama_folder: Path,
+    tmp_path: Path,
+    proof: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(llama_folder, folder)
+    hide(folder, proof)
+    for command in (COMMANDS["scopes"], COMMANDS["plan"]):
+        with pytest.raises(UserError, match="needs custom code"):
+            app(command(str(folder), str(tmp_path / "out")), standalone_mode=False)
+    assert not proof.exists()
+    assert "[y/N]" not in "".join(capfd.readouterr())
+
+
+def test_elsewhere_transformers_asks_and_runs_code_as_ever(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
+    from transformers import AutoTokenizer
+
+    strange = with_own_code(
+        llama_folder, tmp_path / "strange", proof, model_type="strange", tokenizer_class="StrangeTokenizer"
+    )
+    with pytest.raises(UserError):
+        load(str(strange))
+    AutoTokenizer.from_pretrained(strange)
+    assert proof.exists(), "the answer was yes"
+
+
+def test_a_compressed_copy_names_no_code(llama_folder: Path, tmp_path: Path, proof: Path) -> None:
+    known = with_own_code(llama_folder, tmp_path / "known", proof, model_type="llama", tokenizer_class=None)
+    forgetmeter.compress_checkpoint(str(known), "l1_unstructured:overall:0.5", str(tmp_path / "out"))
+    assert [file for file in (tmp_path / "out").glob("*.json") if "auto_map" in file.read_text()] == []
     assert not proof.exists()
 
 

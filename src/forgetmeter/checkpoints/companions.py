@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from forgetmeter import __version__
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.errors import UserError
-from forgetmeter.models.model_files import TOKENIZER_FILES
+from forgetmeter.models.model_files import TOKENIZER_FILES, raw_config
 from forgetmeter.specs.model_reference import parse_model_reference
 
 PATTERNS = (
@@ -54,6 +56,20 @@ def copy_companions(source: Path, target: Path) -> None:
             shutil.copytree(file, target / file.name)
         else:
             shutil.copyfile(file, target / file.name)
+
+
+def name_no_code(folder: Path) -> None:
+    """Remove references to a repository's code, which is not copied, from a checkpoint's JSON files."""
+    for name in ("config.json", "tokenizer_config.json"):
+        stored = raw_config(folder, name)
+        if (without := _without_code(stored)) != stored:
+            (folder / name).write_text(json.dumps(without, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _without_code(value: Any) -> Any:  # noqa: ANN401 - of JSON
+    if isinstance(value, dict):
+        return {key: _without_code(each) for key, each in value.items() if key != "auto_map"}
+    return [_without_code(each) for each in value] if isinstance(value, list) else value
 
 
 def model_card(written: Written, source: Mapping[str, str]) -> str:

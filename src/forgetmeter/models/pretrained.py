@@ -21,11 +21,19 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.model_files import raw_config
+from forgetmeter.models.own_code import is_about_own_code, without_own_code
 from forgetmeter.models.quantization import is_dequantized
 from forgetmeter.models.settings import setting_problems
 from forgetmeter.quiet import quiet
 
 _SAFE = {"trust_remote_code": False}
+_CONFIG = "model '{name}': its config.json cannot be used ({cause})"
+_TOKENIZER = "model '{name}': its tokenizer is missing or damaged ({cause})"
+_GGUF = "model '{name}': transformers cannot read this GGUF as a decoder with its tokenizer ({cause})"
+_OWN_CODE = (
+    "model '{name}' needs custom code (auto_map in its configuration or tokenizer), which is never run; use a model "
+    "whose architecture and tokenizer are part of transformers"
+)
 # Any other value in a configuration names a kernel of the Hub, which is code.
 _ATTENTION = (None, "eager", "sdpa")
 _BUILT_IN_EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
@@ -39,10 +47,8 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
             possible, or of an architecture unknown to transformers.
     """
     _refuse_own_code(folder, name)
-    try:
+    with _opening(_CONFIG, name, folder):
         config = AutoConfig.from_pretrained(folder, **_SAFE)
-    except Exception as error:  # transformers and huggingface_hub raise many kinds of errors for configurations
-        raise UserError(f"model '{name}': its config.json cannot be used ({_cause(error, folder, name)})") from error
     refuse(
         f"model '{name}': its config.json cannot be used ({problem}); restore the original"
         for problem in setting_problems(config.to_dict())
@@ -61,17 +67,11 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     Raises:
         UserError: It is missing or damaged, or needs custom code.
     """
-    mapped = raw_config(folder, "tokenizer_config.json").get("auto_map")
-    try:
-        return without_dropout(AutoTokenizer.from_pretrained(folder, **_SAFE))
-    except Exception as error:  # tokenizers raise bare Exceptions for damaged files
-        if mapped:
-            raise UserError(
-                f"model '{name}': its tokenizer needs custom code (auto_map in tokenizer_config.json), which is never "
-                "run; use a model whose tokenizer is part of transformers"
-            ) from error
-        cause = _cause(error, folder, name)
-        raise UserError(f"model '{name}': its tokenizer is missing or damaged ({cause})") from error
+    with _opening(_TOKENIZER, name, folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
+    return without_dropout(tokenizer)
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -91,22 +91,16 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
     Raises:
         UserError: It cannot be read.
     """
-    try:
-        with quiet():
-            model, report = kind.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **_SAFE,
-                **options,
-            )
-    except ImportError as error:
-        cause = _cause(error, folder, name)
-        raise UserError(f"model '{name}' needs a library that is not installed: {cause}") from error
-    except Exception as error:  # libraries may raise anything for a checkpoint that they do not support
-        raise UserError(f"model '{name}' cannot be loaded: {_cause(error, folder, name)}") from error
+    with _opening("model '{name}' cannot be loaded: {cause}", name, folder):
+        model, report = kind.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **_SAFE,
+            **options,
+        )
     keep_weights_in_place(model)
     return model, report
 
@@ -126,13 +120,9 @@ def empty_model(name: str, kind: Any, config: Any) -> PreTrainedModel:  # noqa: 
     Raises:
         UserError: The configuration cannot be used.
     """
-    try:
-        with torch.device("meta"), quiet():
-            return kind.from_config(config, **_SAFE)
-    except ImportError as error:
-        raise UserError(f"model '{name}' needs a library that is not installed: {one_line(error)}") from error
-    except Exception as error:  # modelling code computes with arbitrary values of the file
-        raise UserError(f"model '{name}': its config.json cannot be used ({one_line(error)})") from error
+    with _opening(_CONFIG, name), torch.device("meta"):
+        return kind.from_config(config, **_SAFE)
+    raise AssertionError("unreachable: the block above returns or raises")
 
 
 def open_gguf_header(path: Path, name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -167,34 +157,43 @@ def open_gguf(path: Path, name: str, config: Any) -> tuple[PreTrainedModel, Any]
 @contextmanager
 def _alone(path: Path, name: str) -> Iterator[tuple[str, str]]:
     """Yield a folder that holds nothing but a link to a GGUF file, and its name: transformers reads neighbours, too."""
-    link = path
-    try:
-        with quiet(), tempfile.TemporaryDirectory() as folder:
-            link = Path(folder) / "model.gguf"
-            link.symlink_to(path.resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "model.gguf"
+        link.symlink_to(path.resolve())
+        with _opening(_GGUF, name, link):
             yield folder, link.name
-    except Exception as error:
-        cause = _cause(error, link, name)
-        raise UserError(
-            f"model '{name}': transformers cannot read this GGUF as a decoder with its tokenizer ({cause})"
-        ) from error
 
 
-def _cause(error: Exception, path: Path, name: str) -> str:
-    """Return a library's message on one line, with the model's name for its path in a cache or temporary folder."""
-    # A relative path is the user's own, and may be part of any word.
-    text = str(error).replace(str(path), name) if path.is_absolute() else ""
-    return one_line(UserError(text) if text else error)
+@contextmanager
+def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None]:
+    """Let libraries open a part of a model without running its code; whatever they raise becomes one line.
+
+    Args:
+        problem: The line, with ``{name}`` and ``{cause}``.
+        name: The model's name, which takes the place of ``path``, in a cache or temporary folder, in the cause.
+
+    Raises:
+        UserError: They raise anything.
+    """
+    try:
+        with quiet(), without_own_code():
+            yield
+    except Exception as error:  # libraries may raise anything for files that they do not support
+        # A relative path is the user's own, and may be part of any word.
+        text = str(error).replace(str(path), name) if path is not None and path.is_absolute() else ""
+        cause = one_line(UserError(text) if text else error)
+        if is_about_own_code(error):
+            problem = _OWN_CODE
+        elif isinstance(error, ImportError):
+            problem = "model '{name}' needs a library that is not installed: {cause}"
+        raise UserError(problem.format(name=name, cause=cause)) from error
 
 
 def _refuse_own_code(folder: Path, name: str) -> None:
     stored = raw_config(folder)
     known = stored.get("model_type") in CONFIG_MAPPING
     if stored.get("auto_map") and not known:
-        raise UserError(
-            f"model '{name}' needs custom code (auto_map in config.json), which is never run; "
-            "use a model whose architecture is part of transformers"
-        )
+        raise UserError(_OWN_CODE.format(name=name))
     if stored.get("transformers_weights") is not None:
         raise UserError(
             f"model '{name}': its config.json names a custom weight file (transformers_weights), which is not "

@@ -244,7 +244,7 @@ def test_an_unsupported_metric_is_refused_up_front(made_up: Path) -> None:
 
 
 def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
-    with pytest.raises(UserError, match="none of its 2 documents is valid") as refused:
+    with pytest.raises(UserError, match="2 documents tried, none is valid") as refused:
         own_task(made_up, [GOOD | {"label": "none"}] * 2)
     assert "\n" not in str(refused.value)
 
@@ -252,7 +252,7 @@ def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
 @pytest.mark.parametrize("count", [1, 8])
 def test_a_task_whose_first_documents_cannot_be_read_names_the_first(made_up: Path, count: int) -> None:
     tried = min(count, 6)
-    with pytest.raises(UserError, match=rf"none of the first {tried} documents is valid \(own/0: ") as refused:
+    with pytest.raises(UserError, match=rf"{tried} documents? tried, none is valid \(own/0: ") as refused:
         own_task(made_up, [GOOD | {"choices": ["", "y"]}] * count)
     assert "\n" not in str(refused.value)
 
@@ -348,6 +348,6 @@ def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
 def test_a_template_can_only_use_its_document(made_up: Path) -> None:
     run = f"touch {made_up}/ran"
     template = "{{ cycler.__init__.__globals__.os.system('" + run + "') }}{{q}}"
-    with pytest.raises(UserError, match="documents is valid"):
+    with pytest.raises(UserError, match="documents tried, none is valid"):
         own_task(made_up, [GOOD] * 2, more=f'doc_to_text: "{template}"\n')
     assert not (made_up / "ran").exists()

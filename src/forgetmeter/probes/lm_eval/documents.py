@@ -54,7 +54,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):
         raise UserError(
-            f"task '{name}': none of its {counted(len(found), 'document')} is valid "
+            f"task '{name}': {counted(len(found), 'document')} tried, none is valid "
             f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
         )
     return found

@@ -18,6 +18,7 @@ from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
 from forgetmeter.probes.lm_eval.documents import documents
+from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
@@ -43,10 +44,12 @@ class LmEvalTask:
     """
 
     def __init__(self, name: str, *, limit: int | None = None) -> None:
+        self._name = name
         self._task = _load(name)
         if self._task.OUTPUT_TYPE not in SCORED:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
-        self._documents = documents(self._task, name, limit)
+        with without_fetched_metrics(name):
+            self._documents = documents(self._task, name, limit)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
@@ -66,7 +69,7 @@ class LmEvalTask:
         """
         collected: dict[str, list[Any]] = {}
         outcomes = []
-        with quiet():
+        with quiet(), without_fetched_metrics(self._name):
             for document, answer in zip(self._documents, answers, strict=True):
                 if not isinstance(answer, RequestScores):
                     continue
@@ -90,6 +93,8 @@ class LmEvalTask:
         ]
         try:
             self.judge(made_up)
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(
                 f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
@@ -186,7 +191,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     cause = one_line(first_error, most=300)
     if tried:
         raise UserError(
-            f"task '{name}': none of the first {counted(len(tried), 'document')} is valid "
+            f"task '{name}': {counted(len(tried), 'document')} tried, none is valid "
             f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
         ) from first_error
     if not isinstance(first_error, OSError):
@@ -228,6 +233,7 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
     with (
         patch.object(ConfigurableTask, "eval_docs", property(without_first)),
         patch.object(ConfigurableTask, "download", not_from_here),
+        without_fetched_metrics(name),
     ):
         task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
     task.task_docs = task.eval_docs

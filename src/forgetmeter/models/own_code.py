@@ -1,0 +1,56 @@
+"""Keeps transformers from asking for, and running, the code of model repositories.
+
+``trust_remote_code=False`` covers only the model that is opened: for one in a nested configuration or a subfolder,
+transformers still asks on standard input, and takes "y" for consent.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from transformers import dynamic_module_utils
+
+REFUSED = "needs custom code, which is never run"
+
+_REFUSES: ContextVar[bool] = ContextVar("refuses own code", default=False)
+_utils: Any = dynamic_module_utils
+_load_class = _utils.get_class_in_module
+
+
+@contextmanager
+def without_own_code() -> Iterator[None]:
+    """Refuse all code of model repositories in this thread; also a decorator."""
+    token = _REFUSES.set(True)
+    try:
+        yield
+    finally:
+        _REFUSES.reset(token)
+
+
+def is_about_own_code(error: BaseException) -> bool:
+    """Return whether transformers raised an error, or a cause of it, because it was not allowed to run code."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if REFUSED in str(cause) or "trust_remote_code" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _answer(prompt: str = "") -> str:
+    return "n" if _REFUSES.get() else builtins.input(prompt)
+
+
+def _load_class_if_allowed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    if _REFUSES.get():
+        raise ImportError(REFUSED)
+    return _load_class(*arguments, **options)
+
+
+# For good, since threads may load models at the same time; both do as before outside of without_own_code.
+_utils.input = _answer
+_utils.get_class_in_module = _load_class_if_allowed
