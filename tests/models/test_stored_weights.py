@@ -320,7 +320,7 @@ def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: P
         | {"normalized": False, "single_word": False}
     )
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    assert f"1 tokens beyond the model's {size} embeddings, such as 'Paris' ({size})" in refused(folder)
+    assert f"1 token beyond the model's {size} embeddings, such as 'Paris' ({size})" in refused(folder)
     # Special tokens, such as Gemma 3's image token, may be out of range.
     tokenizer["added_tokens"][-1]["special"] = True
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
