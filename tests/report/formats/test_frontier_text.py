@@ -31,13 +31,12 @@ def test_variants_are_sorted_by_what_they_retain_and_the_undominated_marked():
     assert rows[1][4:] == ["4.00", "3.00", "*", "4.00", "—", "—"]
     assert rows[2][4:] == ["4.00", "4.00", "1.00", "*", "1.00", "—"]
     assert len({len(line.rstrip()) for line in lines[3:6]}) <= 3
-    assert "as it is stored" not in text
+    assert "as stored" not in text
 
 
 def test_a_packed_source_is_named_with_its_own_size():
     whole = point("baseline", 1.0, (4e6, 4e6, 4e6, 4e6), None, ("dense_bytes",))
     text = str(frontier_text(Frontier("m", "t", (whole,), PackedSource("GGUF", 500_000, 4_000_000)), width=200))
     assert text.splitlines()[-1] == (
-        "m takes 0.500 MB as it is stored (GGUF), and 4.00 MB as the float32 it is read as. "
-        "Variants' sizes are counted from the latter."
+        "m takes 0.500 MB as stored (GGUF), and 4.00 MB as float32. Variants' sizes are counted from the latter."
     )
