@@ -15,6 +15,7 @@ from jinja2 import BaseLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.plural import counted
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
 from forgetmeter.probes.lm_eval.documents import documents
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
@@ -190,7 +191,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     cause = one_line(first_error, most=300)
     if tried:
         raise UserError(
-            f"task '{name}': no valid document among the first {len(tried)} "
+            f"task '{name}': {counted(len(tried), 'document')} tried, none is valid "
             f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
         ) from first_error
     if not isinstance(first_error, OSError):
