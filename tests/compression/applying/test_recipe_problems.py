@@ -74,8 +74,8 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
     [
         (
             "regex(visual)",
-            "only weights that recipes leave alone: model.visual.patch_embed.proj.weight and 10 more (reads no text, "
-            "but images or sound)",
+            "only weights that recipes leave alone: model.visual.patch_embed.proj.weight and 10 more (reads images or "
+            "sound, not text)",
         ),
         ("regex(embed_tokens)", "only weights that recipes leave alone: model.language_model.embed_tokens.weight"),
         ("regex(nothing)", "no weight matrix of the model (available: attention.query, "),
