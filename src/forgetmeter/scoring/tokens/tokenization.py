@@ -14,6 +14,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.records.item import Cloze, Request
 
 NO_TOKENS = "an answer has no tokens"
+SPANS_CONTEXT = "a token is part of both the context and an answer"
 ANSWER_TOO_LONG = "an answer is longer than the model reads"
 NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 _PROBES = 64
@@ -72,8 +73,9 @@ def tokenize_requests(
     context and continuation.
 
     Returns:
-        The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, or the
-        context is empty and the tokenizer has neither of these tokens.
+        The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, a
+        token spans the end of the context, so that the tokens read would be another text, or the context is empty and
+        the tokenizer has neither of these tokens.
     """
     prefix = first_token(tokenizer)
     prefix_text = None if prefix is None else tokenizer.decode([prefix])
@@ -89,6 +91,8 @@ def tokenize_requests(
             before, targets = _without_context(request, tokenizer, prefix)
         if reason := _unfit(targets, max_length):
             return reason
+        if request.context.strip() and whole[: len(ids)] != ids:
+            return SPANS_CONTEXT
         sequence = before + targets
         kept = sequence[-(max_length + 1) :]
         tokenized.append(TokenizedRequest(tuple(kept[:-1]), tuple(targets), len(kept) < len(sequence)))
