@@ -63,7 +63,9 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     """
     mapped = raw_config(folder, "tokenizer_config.json").get("auto_map")
     try:
-        return without_dropout(AutoTokenizer.from_pretrained(folder, **_SAFE))
+        tokenizer = without_dropout(AutoTokenizer.from_pretrained(folder, **_SAFE))
+        # Fails for classes that do not fit the files, or read pages or questions instead of texts.
+        _ = tokenizer(""), tokenizer.added_tokens_decoder
     except Exception as error:  # tokenizers raise bare Exceptions for damaged files
         if mapped:
             raise UserError(
@@ -71,6 +73,7 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
                 "run; use a model whose tokenizer is part of transformers"
             ) from error
         raise UserError(f"model '{name}': its tokenizer is missing or damaged ({one_line(error)})") from error
+    return tokenizer
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -177,7 +180,7 @@ def _alone(path: Path) -> Iterator[tuple[str, str]]:
 
 def _refuse_own_code(folder: Path, name: str) -> None:
     stored = raw_config(folder)
-    known = stored.get("model_type") in CONFIG_MAPPING
+    known = str(stored.get("model_type")) in CONFIG_MAPPING
     if stored.get("auto_map") and not known:
         raise UserError(
             f"model '{name}' needs custom code (auto_map in config.json), which is never run; "
