@@ -1,6 +1,6 @@
 """Intact files with content that no version wrote are refused or ignored, never counted.
 
-Covers ``runs.stored`` and ``runs.run``.
+Covers ``runs.stored``, ``runs.record_json`` and ``runs.run``.
 """
 
 from __future__ import annotations
