@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_up_run import RunBuilder
@@ -20,6 +22,14 @@ RECIPES = ("baseline", PRUNED, QUANTIZED)
 TASKS = ("piqa", "lama/trex")
 
 Right = Mapping[tuple[str, str], Sequence[bool]]
+
+
+def rewrite_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a JSON file of a run and remove its digest, as in files of earlier versions."""
+    document = json.loads(path.read_text())
+    document.pop("sha256", None)
+    change(document)
+    path.write_text(json.dumps(document))
 
 
 def builder(location: str) -> RunBuilder:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
 from typer.testing import CliRunner
+from written_runs import rewrite_json
 
 from forgetmeter.cli.main import app
 
@@ -45,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 def disfigure(folder: Path) -> None:
     for file in folder.rglob("*.json"):
-        file.write_text(json.dumps(disfigured(json.loads(file.read_text()))))
+        rewrite_json(file, lambda document: document.update(disfigured(document)))
     for file in folder.rglob("*.parquet"):
         table = pq.read_table(file)
         facts = disfigured(json.loads(table.schema.metadata[b"forgetmeter"]))
@@ -81,14 +82,16 @@ def test_forgotten_items_with_control_characters_do_not_either(folder: Path, for
 def test_a_name_with_parent_folders_reads_and_writes_nothing_outside(folder: Path) -> None:
     outside = folder.parent / "outside.parquet"
     outside.write_bytes(next(folder.rglob("items/**/*.parquet")).read_bytes())
-    study = json.loads((folder / "study.json").read_text())
-    study["identity"]["models"].append("org/../../x")
-    study["variants"] += [
-        {"id": f"../../outside{place or ''}", "model": "org/../../x", "recipe": recipe}
-        for place, recipe in enumerate(study["identity"]["recipes"])
-    ]
-    study["identity"]["tasks"] += ["../../outside", "/etc/passwd"]
-    (folder / "study.json").write_text(json.dumps(study))
+
+    def lead_outside(study: dict[str, Any]) -> None:
+        study["identity"]["models"].append("org/../../x")
+        study["variants"] += [
+            {"id": f"../../outside{place or ''}", "model": "org/../../x", "recipe": recipe}
+            for place, recipe in enumerate(study["identity"]["recipes"])
+        ]
+        study["identity"]["tasks"] += ["../../outside", "/etc/passwd"]
+
+    rewrite_json(folder / "study.json", lead_outside)
     before = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}
     for command in (["show"], ["findings"], ["forgotten", "--recipe", HALF]):
         result = CliRunner().invoke(app, [command[0], str(folder), *command[1:]])

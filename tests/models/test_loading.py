@@ -109,3 +109,22 @@ def test_the_first_pass_does_not_divide_weights(tmp_path: Path) -> None:
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         model(input_ids=torch.tensor([[5, 6, 7]]))
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tokenizer_class": "LayoutLMv3Tokenizer"},
+        {"tokenizer_class": "RagTokenizer"},
+        {"tokenizer_class": 3},
+        {"model_max_length": "512"},
+    ],
+)
+def test_a_tokenizer_that_cannot_read_texts_is_refused_in_one_line(
+    llama_folder: Path, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    copy = shutil.copytree(llama_folder, tmp_path / "copy")
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(UserError, match=r"copy': its tokenizer is missing or damaged \(.+\)$"):
+        load(copy)

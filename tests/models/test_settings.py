@@ -42,6 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"num_attention_heads": 0}, "in the checkpoint, but .* in its config.json"),
         ({"num_key_value_heads": 0}, "cannot be loaded"),
         ({"num_hidden_layers": 0}, "which the model of its config.json does not use"),
+        ({"architectures": 3}, "architectures is 3, which must be a list of names"),
+        ({"architectures": [3]}, "architectures is \\[3\\], which must be a list of names"),
+        ({"model_type": []}, "its config.json cannot be used"),
         ({"vocab_size": 10}, "is \\[262, 32\\] in the checkpoint, but \\[10, 32\\]"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from models.architectures import make_architecture
 from safetensors.torch import load_file, save_file
-from tiny_models import make_tokenizer
+from tiny_models import make_llama, make_tokenizer
 from torch import Tensor
 from transformers import (
     GptOssConfig,
@@ -282,6 +282,23 @@ def test_the_layers_of_another_head_are_ignored(llama_folder: Path, tmp_path: Pa
 def test_tensors_between_text_and_logits_are_not_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {left: torch.ones(32)})
     assert f"the checkpoint holds {left}" in refused(folder)
+
+
+@pytest.mark.parametrize("left", ["head.weight", "decoder_head.weight", "model.head.weight", "score.weight"])
+def test_a_head_of_its_own_is_not_replaced_by_the_embedding(tmp_path: Path, left: str) -> None:
+    for is_tied in (True, False):
+        folder = tmp_path / f"tied-{is_tied}"
+        model = make_llama(tied=is_tied)
+        model.save_pretrained(folder)
+        make_tokenizer().save_pretrained(folder)
+        head = torch.randn_like(model.lm_head.weight)
+        found = changed(folder, tmp_path / f"more-{is_tied}", lambda tensors, head=head: tensors | {left: head})
+        if is_tied:
+            assert f"the checkpoint holds {left}" in refused(found)
+        else:
+            assert load(str(found)).family == "decoder"
+    aside = changed(tmp_path / "tied-True", tmp_path / "mtp", lambda tensors: tensors | {"mtp.head.weight": head})
+    assert load(str(aside)).family == "decoder"
 
 
 @pytest.mark.parametrize(

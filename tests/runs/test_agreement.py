@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from written_runs import rewrite_json
 
 from forgetmeter.errors import UserError
 from forgetmeter.plan.planning import is_variant_id
@@ -43,12 +44,6 @@ def done(location: str) -> set[tuple[str, str]]:
     every = {(recipe, task) for recipe in IDS for task in ("piqa", "lama/trex")}
     assert {(recipe, task) for recipe, task in every if store.is_done(cell(recipe, task))} == found
     return found
-
-
-def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
 
 
 def edit_parquet(path: Path, change: Callable[[pa.Table], pa.Table], **facts: Any) -> None:
@@ -88,7 +83,7 @@ def test_outcomes_that_name_another_cell_do_not_count(full_run: str, facts: dict
 def test_a_variant_of_another_run_with_the_same_names_does_not_count_twice(full_run: str) -> None:
     before = done(full_run)
     shutil.copytree(Path(full_run, "variants/id4"), Path(full_run, "variants/other"))
-    edit_json(Path(full_run, "variants/other/variant.json"), lambda variant: variant.update(id="other"))
+    rewrite_json(Path(full_run, "variants/other/variant.json"), lambda variant: variant.update(id="other"))
     for path in Path(full_run, "variants/other").rglob("*.parquet"):
         edit_parquet(path, lambda table: table, variant="other")
     with pytest.raises(UserError, match=r"other/variant\.json' is damaged .*unlike in study\.json"):
@@ -237,7 +232,7 @@ def test_items_with_the_same_id_are_damaged(full_run: str) -> None:
 @pytest.mark.parametrize("change", [{"id": "id3"}, {"recipe": QUANTIZED}, {"model": "org/other"}])
 def test_a_variant_record_of_another_variant_is_damaged(full_run: str, change: dict[str, str]) -> None:
     assert RunStore(full_run).has_records(cell(PRUNED))
-    edit_json(Path(full_run, "variants/id4/variant.json"), lambda variant: variant.update(change))
+    rewrite_json(Path(full_run, "variants/id4/variant.json"), lambda variant: variant.update(change))
     with pytest.raises(UserError, match=r"id4/variant\.json' is damaged"):
         open_run(full_run)
     assert not RunStore(full_run).has_records(cell(PRUNED)), "the next run makes it again"
@@ -245,7 +240,7 @@ def test_a_variant_record_of_another_variant_is_damaged(full_run: str, change: d
 
 @pytest.mark.parametrize("change", [{"variant": "id4"}, {"recipe": PRUNED}, {"model": "org/other"}, {"task": "piqa"}])
 def test_a_failure_of_another_cell_is_damaged(full_run: str, change: dict[str, str]) -> None:
-    edit_json(Path(full_run, "variants/id3/lama/trex.failed.json"), lambda failure: failure.update(change))
+    rewrite_json(Path(full_run, "variants/id3/lama/trex.failed.json"), lambda failure: failure.update(change))
     with pytest.raises(UserError, match=r"id3/lama/trex\.failed\.json' is damaged"):
         open_run(full_run)
 
@@ -256,7 +251,7 @@ def test_noise_of_another_cell_is_measured_again(full_run: str, change: dict[str
     store.write_noise(baseline, Noise(4, 1, 1, 3, 0.25, (1024, 256)))
     assert open_run(full_run).noise
     assert not store.needs_noise(baseline, is_wanted=True)
-    edit_json(Path(full_run, "variants/id5/piqa.noise.json"), lambda noise: noise.update(change))
+    rewrite_json(Path(full_run, "variants/id5/piqa.noise.json"), lambda noise: noise.update(change))
     assert open_run(full_run).noise == {}
     assert open_run(full_run).summary.damaged == ("variants/id5/piqa.noise.json",)
     assert store.needs_noise(baseline, is_wanted=True)
@@ -267,7 +262,7 @@ def test_a_study_whose_variants_swapped_their_ids_disagrees_with_their_records(f
         first, second, _ = study["variants"]
         first["id"], second["id"] = second["id"], first["id"]
 
-    edit_json(Path(full_run, "study.json"), swap)
+    rewrite_json(Path(full_run, "study.json"), swap)
     with pytest.raises(UserError, match=r"variant\.json' is damaged \(it is of 'org/tiny' under '.*', unlike in study"):
         open_run(full_run)
     for path in Path(full_run).rglob("variant.json"):
@@ -287,7 +282,7 @@ def test_a_study_whose_variants_swapped_their_ids_disagrees_with_their_records(f
     ],
 )
 def test_a_study_that_disagrees_with_itself_is_refused(full_run: str, change: Callable[[dict[str, Any]], Any]) -> None:
-    edit_json(Path(full_run, "study.json"), change)
+    rewrite_json(Path(full_run, "study.json"), change)
     with pytest.raises(UserError, match=r"study\.json' was edited: its variants do not follow from its models"):
         open_run(full_run)
 
@@ -305,10 +300,10 @@ def test_ids_are_compared_with_what_they_are_made_of(full_run: str) -> None:
         study["variants"] = [{"id": "eefba3390918", "model": "org/tiny", "recipe": "baseline"}]
 
     shutil.rmtree(Path(full_run, "variants"))
-    edit_json(Path(full_run, "study.json"), real)
+    rewrite_json(Path(full_run, "study.json"), real)
     assert len(open_run(full_run).variants) == 1
     for changes in ({"seed": 1}, {"dtype": "float16"}):
-        edit_json(Path(full_run, "study.json"), lambda study, changes=changes: real(study, **changes))
+        rewrite_json(Path(full_run, "study.json"), lambda study, changes=changes: real(study, **changes))
         with pytest.raises(UserError, match=r"study\.json' was edited"):
             open_run(full_run)
 

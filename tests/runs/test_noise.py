@@ -64,3 +64,12 @@ def test_a_broken_one_is_measured_again(tmp_path: Path, content: bytes) -> None:
     next((tmp_path / "run").rglob("*.noise.json")).write_bytes(content)
     assert store.noises() == []
     assert store.needs_noise(cell(), is_wanted=True)
+
+
+def test_an_edited_one_is_measured_again(tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path / "run"))
+    store.write_noise(cell(), NOISE)
+    path = next((tmp_path / "run").rglob("*.noise.json"))
+    path.write_text(path.read_text().replace('"changed": 3', '"changed": 2'))
+    assert store.noises() == []
+    assert store.needs_noise(cell(), is_wanted=True)

@@ -1,6 +1,6 @@
 """Intact files with content that no version wrote are refused or ignored, never counted.
 
-Covers ``runs.stored`` and ``runs.run``.
+Covers ``runs.stored``, ``runs.record_json`` and ``runs.run``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from written_runs import rewrite_json
 
 from forgetmeter.errors import UserError
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.metadata import parquet_bytes
 
 Change = Callable[[dict[str, Any]], None]
-
-
-def rewrite_json(path: Path, change: Change) -> None:
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
 
 
 def rewrite_table(path: Path, table: pa.Table, facts: dict[str, Any] | None = None) -> None:
@@ -73,6 +68,28 @@ def test_a_variant_record_of_another_form_is_damaged(full_run: str, change: Chan
     )
     rewrite_json(path, change)
     with pytest.raises(UserError, match=r"variant\.json' is damaged"):
+        open_run(full_run)
+
+
+def edit_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("study.json", '"piqa"', '"pi"'),
+        ("study.json", '"schema_version": 2', '"schema_version": 1'),
+        ("variants/id4/variant.json", '"dense_bytes": ', '"dense_bytes": 1'),
+        ("variants/id4/variant.json", '"weights": ', '"weights": 1'),
+        ("variants/id3/lama/trex.failed.json", "no room", "no disk"),
+    ],
+)
+def test_an_edited_json_file_is_damaged(full_run: str, name: str, old: str, new: str) -> None:
+    edit_text(Path(full_run, name), old, new)
+    with pytest.raises(UserError, match=rf"{name}' is damaged \(edited since it was written\)"):
         open_run(full_run)
 
 

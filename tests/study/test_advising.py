@@ -5,14 +5,16 @@ Covers ``checkpoints.predicted_size``, ``results.advice`` and ``study.candidate_
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_models import make_llama, make_tokenizer
-from transformers import MixtralConfig, MixtralForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.predicted_size import SizePredictor
@@ -140,8 +142,7 @@ def test_sizes_are_those_stored_whatever_the_compute_dtype(tmp_path: Path, dtype
     assert 0 <= pruned.bytes - before < 10_000
 
 
-def test_dropped_blocks_of_experts_reduce_the_predicted_size(tmp_path: Path) -> None:
-    """transformers writes these files itself, so their headers are not known to the byte."""
+def make_mixtral() -> MixtralForCausalLM:
     config = MixtralConfig(
         vocab_size=61,
         hidden_size=32,
@@ -152,11 +153,46 @@ def test_dropped_blocks_of_experts_reduce_the_predicted_size(tmp_path: Path) -> 
         num_local_experts=4,
         pad_token_id=0,
     )
-    MixtralForCausalLM(config).save_pretrained(tmp_path / "model")
+    return MixtralForCausalLM(config)
+
+
+def test_dropped_blocks_of_experts_reduce_the_predicted_size(tmp_path: Path) -> None:
+    """transformers writes these files itself, so their headers are not known to the byte."""
+    make_mixtral().save_pretrained(tmp_path / "model")
     recipe = "drop_layers:layers[0-1]/overall:0.5"
     predicted = SizePredictor(open_checkpoint(str(tmp_path / "model"))).of(parse_recipe(recipe))
     written = compress_checkpoint(str(tmp_path / "model"), recipe, tmp_path / "out")
     assert written.bytes_after <= predicted.bytes < written.bytes_after + 5_000 < written.bytes_before
+
+
+def test_casts_halve_experts_that_transformers_converts(tmp_path: Path) -> None:
+    make_mixtral().save_pretrained(tmp_path / "model")
+    before = (tmp_path / "model" / "model.safetensors").stat().st_size
+    for recipe in ("cast:overall", "cast:feed_forward.gate", "drop_layers:layers[0-1]/overall:0.5+cast:overall"):
+        predicted = SizePredictor(open_checkpoint(str(tmp_path / "model"))).of(parse_recipe(recipe))
+        written = compress_checkpoint(str(tmp_path / "model"), recipe, tmp_path / "out" / recipe.replace("/", "-"))
+        assert written.is_checked
+        assert abs(written.bytes_after - predicted.bytes) < 5_000
+        kinds = {
+            (name.endswith(("proj.weight", "w1.weight", "w2.weight", "w3.weight")), tensor.dtype)
+            for file in written.files
+            for name, tensor in load_file(written.folder / file).items()
+        }
+        if recipe != "cast:feed_forward.gate":
+            assert written.bytes_after < 0.6 * before
+            assert kinds == {(True, torch.bfloat16), (False, torch.float32)}
+        config = json.loads((written.folder / "config.json").read_text())
+        assert config["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    "recipe", ["cast:attention.query", "cast:attention.query+cast:attention.key", "cast:attention"]
+)
+def test_part_of_a_fused_parameter_is_not_stored_in_16_bits(tmp_path: Path, recipe: str) -> None:
+    config = GPT2Config(vocab_size=61, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "model")
+    predicted = SizePredictor(open_checkpoint(str(tmp_path / "model"))).of(parse_recipe(recipe))
+    assert compress_checkpoint(str(tmp_path / "model"), recipe, tmp_path / "out").bytes_after == predicted.bytes
 
 
 def test_it_gives_the_storage_format(advice: Advice, folder: Path) -> None:

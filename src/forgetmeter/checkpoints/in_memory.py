@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.request import Request, refusing_settings
 from forgetmeter.checkpoints.source import Source
-from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.compression.applying.unit import joined
 from forgetmeter.compression.surgery.installation import install
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.checkpoint import Checkpoint
@@ -37,6 +38,8 @@ _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
     """Load a model, compress it, and save it with transformers in its original layout.
 
+    Parameters whose weights are all cast to 16 bits are stored in 16 bits, as in ``DenseStorage``.
+
     Returns:
         The sparsity and size reached, and the weight files.
 
@@ -44,16 +47,30 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
         UserError: A matrix holds values that a method cannot work on.
         OSError: The disk is full or fails.
     """
-    model, reached = compressed_in_memory(request, source, computing_dtype(request, source))
+    model, compressed = _compressed(request, source, computing_dtype(request, source))
+    dtype = model.config.dtype
+    # Found first, because installing may rename blocks.
+    narrow = [
+        (model.get_submodule(unit.matrices[0].module), unit.parameter.rpartition(".")[2], unit.weight.values().dtype)
+        for unit in joined(compressed.weights.items())
+        if unit.weight.keeps_dtype and unit.weight.shape == model.get_parameter(unit.parameter).shape
+    ]
+    install(model, compressed.weights)
+    for module, name, stored in narrow:
+        parameter = module.get_parameter(name)
+        parameter.data = parameter.data.to(stored)
     with quiet():
         with refusing_settings(request):
             model.config.save_pretrained(partial)
         model.save_pretrained(partial, max_shard_size=request.max_shard_bytes)
-    return reached, weight_files(partial)
+        # transformers records the dtype of the first parameter, in which all of them would be read.
+        model.config.dtype = dtype
+        model.config.save_pretrained(partial)
+    return compressed.reached, weight_files(partial)
 
 
-def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Reached]:
-    """Load a whole model in a dtype, and compress it.
+def _compressed(request: Request, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Compressed]:
+    """Load a whole model in a dtype, and compress its weights without installing them.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
@@ -62,9 +79,7 @@ def compressed_in_memory(request: Request, source: Source, dtype: torch.dtype) -
     model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
     tokenizer: Any = None  # not needed for compression
     loaded = Loaded(model.eval(), tokenizer, source.checkpoint.family, name)
-    compressed = Compressor(loaded, seed=request.seed).compressed(request.recipe)
-    install(model, compressed.weights)
-    return model, compressed.reached
+    return model, Compressor(loaded, seed=request.seed).compressed(request.recipe)
 
 
 def computing_dtype(request: Request, source: Source) -> torch.dtype:
@@ -97,7 +112,8 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
         ) from error
     if any(logits.isnan().any() for logits in found):
         raise UserError(f"'{request.recipe}' of {request.model} gives NaN or infinite logits; {_INSTEAD}")
-    variant, _ = compressed_in_memory(request, source, torch.float32)
+    variant, compressed = _compressed(request, source, torch.float32)
+    install(variant, compressed.weights)
     rounding = _distance(_logits(variant), found)
     if rounding <= _CLOSE:
         return 0.0

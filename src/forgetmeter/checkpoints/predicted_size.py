@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
+from forgetmeter.checkpoints.in_memory import computing_dtype
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
 from forgetmeter.checkpoints.safetensors_file import stored_tensor
@@ -20,6 +21,7 @@ from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.specs.recipe import Recipe
+from forgetmeter.specs.role import Matrix
 
 _CAST_BYTES = 2
 
@@ -75,7 +77,7 @@ class SizePredictor:
     def _size(self, request: Request) -> int:
         if self._source.converted:
             # transformers writes these in their original layout, in its own files.
-            return self._source.bytes - self._bytes_of_dropped(request.recipe)
+            return self._source.bytes - self._bytes_of_dropped(request.recipe) - self._bytes_cast(request)
         model = deepcopy(self._checkpoint.skeleton)
         stored = stored_model(model, self._source, str(request.model))
         outputs = plan_outputs(stored, model, request.recipe)
@@ -92,17 +94,35 @@ class SizePredictor:
             if prefixes and header.name.startswith(prefixes)
         )
 
+    def _bytes_cast(self, request: Request) -> int:
+        """Return the bytes that casts save in the blocks that remain."""
+        weights = own_weights(self._checkpoint.skeleton, self._checkpoint.matrices)
+        dropped = dropped_blocks(request.recipe, weights)
+        left = [matrix for matrix in self._checkpoint.matrices if matrix.block not in dropped]
+        width = computing_dtype(request, self._source).itemsize
+        return sum(
+            prod(self._checkpoint.skeleton.get_parameter(name).shape) * (width - _CAST_BYTES)
+            for name in dict.fromkeys(matrix.parameter for matrix in left)
+            if _is_cast(request.recipe, [matrix for matrix in left if matrix.parameter == name])
+        )
+
+
+def _is_cast(recipe: Recipe, of_parameter: Sequence[Matrix]) -> bool:
+    """Return whether a recipe stores all matrices of a parameter in 16 bits."""
+    casts = [step for step in recipe.steps if load_method(step.method).declaration.kind == "casts"]
+    is_rounded = any(step.scope.select(of_parameter) for step in quantizing(recipe))
+    return not is_rounded and all(any(step.scope.selects(matrix) for step in casts) for matrix in of_parameter)
+
 
 def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[tuple[int, int]]:
     """Yield the dtype's width and the size, both in bytes, of each tensor that stores a parameter."""
     entry = stored.source.entries[stored.keys[output.parameter]]
     of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]
     rounding = [step for step in quantizing(request.recipe) if any(map(step.scope.selects, of_parameter))]
-    casts = [step for step in request.recipe.steps if load_method(step.method).declaration.kind == "casts"]
-    is_cast = any(step.scope.select(of_parameter) for step in casts)
     if rounding and request.format != "dense":
         group = load_method(rounding[-1].method).declaration.values(rounding[-1])["group_size"]
         yield from packed_sizes(entry.stored.shape, int(rounding[-1].level or 0), int(group))
     else:
-        width = _CAST_BYTES if is_cast and not rounding and request.format == "dense" else entry.dtype.itemsize
+        is_cast = bool(of_parameter) and _is_cast(request.recipe, of_parameter)
+        width = _CAST_BYTES if is_cast and request.format == "dense" else entry.dtype.itemsize
         yield width, prod(entry.stored.shape) * width

@@ -168,7 +168,7 @@ class Checkpoint:
         refuse_missing(report["missing_keys"], self.name)
         placed, recomputed = placed_tensors(self.headers, model), RecomputedTensors(model)
         refuse_misplaced_tensors(placed, self.quantization, model, self.name)
-        refuse_unread_tensors(model, report["unexpected_keys"], recomputed, self.name)
+        refuse_unread_tensors(model, report["unexpected_keys"], placed, recomputed, self.name)
         refuse_contradictions(placed, model, recomputed, self.name)
         refuse_doubled_tensors(placed, model, self.name)
         if options.get("dtype") == torch.float16:

@@ -71,7 +71,9 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
-    return without_dropout(tokenizer)
+        # Fails for classes that do not fit the files, or read pages or questions instead of texts.
+        _ = without_dropout(tokenizer)(""), tokenizer.added_tokens_decoder
+    return tokenizer
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -191,7 +193,7 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
 
 def _refuse_own_code(folder: Path, name: str) -> None:
     stored = raw_config(folder)
-    known = stored.get("model_type") in CONFIG_MAPPING
+    known = str(stored.get("model_type")) in CONFIG_MAPPING
     if stored.get("auto_map") and not known:
         raise UserError(_OWN_CODE.format(name=name))
     if stored.get("transformers_weights") is not None:

@@ -34,6 +34,9 @@ _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe
 
 def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
     """Yield the settings, including nested ones, that are not possible."""
+    names = settings.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        yield f"architectures is {names!r:.60}, which must be a list of names"
     numbers = {key: value for key, value in settings.items() if isinstance(key, str) and type(value) in (int, float)}
     for key, value in numbers.items():
         if (

@@ -22,15 +22,17 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoH
 from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.recomputed_tensors import RecomputedTensors, read_tensor, spellings
+from forgetmeter.models.roles.output_head import find_head
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
 _SCALE = "_scale_inv"
 # Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
+_TOWERS = r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*"
+_TOWER = re.compile(rf"(^|\.){_TOWERS}\.")
 _ASIDE = re.compile(
     r"(^|\.)(pooler|classifier|score|seq_relationship|qa_outputs|(?!lm_)\w*head|\w*predictions?|"
-    r"\w*(projector|aligner|connector|resampler)|"
-    r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*)\."
+    rf"\w*(projector|aligner|connector|resampler)|{_TOWERS})\."
 )
 # Name endings of the tensors stored beside quantized weights, across formats.
 _BESIDE_QUANTIZED = re.compile(
@@ -156,12 +158,17 @@ def refuse_misplaced_tensors(
 
 
 def refuse_unread_tensors(
-    model: PreTrainedModel, unexpected: Iterable[str], recomputed: RecomputedTensors, name: str
+    model: PreTrainedModel,
+    unexpected: Iterable[str],
+    placed: Collection[PlacedTensor],
+    recomputed: RecomputedTensors,
+    name: str,
 ) -> None:
     """Refuse a checkpoint with tensors that the model does not use, such as scales, a bias or another embedding.
 
     The same holds for more blocks or experts than the configuration counts. Other heads and towers for other modalities
-    are harmless and ignored, as is what the model computes from its configuration.
+    are harmless and ignored, as is what the model computes from its configuration. But a matrix as large as the
+    embedding is the model's own head, under another name, if the model would use its embedding instead.
 
     Raises:
         UserError: There is such a tensor.
@@ -169,11 +176,14 @@ def refuse_unread_tensors(
     prefix = f"{model.base_model_prefix}."
     modules = dict(model.named_modules())
     owners = {path for path, module in modules.items() if any(True for _ in module.parameters(recurse=False))}
+    heads = _own_heads(model, placed)
     layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
 
     def matters(key: str) -> bool:
         if key in recomputed:
             return False
+        if key in heads:
+            return True
         *parents, _ = _unnumbered(key).split(".")
         paths = [".".join(parents[:end]) for end in range(len(parents), 0, -1)]
         return not _ASIDE.search(key) or any(spellings(path, prefix) & layers for path in paths)
@@ -186,6 +196,19 @@ def refuse_unread_tensors(
             "so it would load as a different model; use the checkpoint's own config.json, or the original, "
             "unquantized and merged checkpoint, or remove the tensors if they are another head's"
         )
+
+
+def _own_heads(model: PreTrainedModel, placed: Iterable[PlacedTensor]) -> set[str]:
+    """Return the names of matrices that can be the head of a model that uses its embedding as one."""
+    head = find_head(model)
+    if head is None or head.tied_to is None:
+        return set()
+    places, shape = model.state_dict().keys(), tuple(head.module.weight.shape)
+    return {
+        each.key
+        for each in placed
+        if each.key not in places and tuple(each.header.shape) == shape and not _TOWER.search(each.key)
+    }
 
 
 def refuse_contradictions(

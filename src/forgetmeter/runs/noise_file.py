@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.noise import Noise
 from forgetmeter.runs import layout
+from forgetmeter.runs.record_json import read_record, record_json
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class StoredNoise:
 def noise_json(cell: Cell, noise: Noise) -> bytes:
     """Return a cell's noise as JSON."""
     about = {"variant": cell.variant.id, "model": str(cell.variant.model), "task": cell.task}
-    return to_json({**about, "noise": asdict(noise)})
+    return record_json({**about, "noise": asdict(noise)})
 
 
 def read_noise(content: bytes) -> StoredNoise | None:
     """Return the stored noise; ``None`` if the file is damaged, as it can simply be measured again."""
     try:
-        document = read_json(content)
+        document = read_record(content)
         numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
         first, second = map(int, numbers.pop("batch_tokens"))
         variant, model, task = (str(document[key]) for key in ("variant", "model", "task"))

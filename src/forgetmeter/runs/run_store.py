@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.json_text import read_json, to_json
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
 from forgetmeter.records.noise import Noise
@@ -22,6 +21,7 @@ from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.runs.outcomes_table import outcomes_parquet
+from forgetmeter.runs.record_json import EditedError, read_record, record_json
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 from forgetmeter.specs.recipe import BASELINE, canonical
 
@@ -97,7 +97,7 @@ class RunStore:
         """
         self.check_study(document)
         new = {"schema_version": SCHEMA_VERSION, **document}
-        if not self._create(layout.STUDY, to_json(new)):
+        if not self._create(layout.STUDY, record_json(new)):
             stored = self.read_study()
             self._check_same(stored, document)
             is_older = stored["schema_version"] < SCHEMA_VERSION
@@ -105,7 +105,7 @@ class RunStore:
                 # First, since errors of what no study lists could never be removed.
                 for path in obsolete_files(stored, document, self.folder.list()):
                     self.folder.remove(path)
-                self._write(layout.STUDY, to_json(extended(stored, new)))
+                self._write(layout.STUDY, record_json(extended(stored, new)))
         self._listed = None
         # Another worker may have started or extended the run at the same time.
         self._check_same(self.read_study(), document)
@@ -214,7 +214,7 @@ class RunStore:
             "reached": None if reached is None else reached_document(reached),
             "facts": facts,
         }
-        self._write(layout.variant_path(variant.id), to_json(document))
+        self._write(layout.variant_path(variant.id), record_json(document))
 
     def write_failure(self, cell: Cell, error: str, traceback: str) -> None:
         """Store why a cell failed; the next run tries it again."""
@@ -226,7 +226,7 @@ class RunStore:
             "error": error,
             "traceback": traceback,
         }
-        self._write(layout.failure_path(cell.variant.id, cell.task), to_json(document))
+        self._write(layout.failure_path(cell.variant.id, cell.task), record_json(document))
 
     def write_noise(self, cell: Cell, noise: Noise) -> None:
         """Store the difference between two scorings of a baseline's cell."""
@@ -317,11 +317,15 @@ class RunStore:
         return self._listed or {}
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
-        with suppress(ValueError):
-            document = read_json(self.folder.read(path))
-            if all(isinstance(document.get(key), str) for key in keys):
-                return document
-        raise self._damaged(path)
+        try:
+            document = read_record(self.folder.read(path))
+        except EditedError as error:
+            raise self._damaged(path, str(error)) from error
+        except ValueError as error:
+            raise self._damaged(path) from error
+        if not all(isinstance(document.get(key), str) for key in keys):
+            raise self._damaged(path)
+        return document
 
     def _check_named(self, path: str, names: Names, variant_id: str, model: str, recipe: str) -> None:
         if not is_named(names, variant_id, model, recipe):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -13,13 +14,14 @@ from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.plural import counted
 from forgetmeter.quiet import quiet
-from forgetmeter.records.item import Answer, Item
+from forgetmeter.records.item import Answer, Item, Problem
 from forgetmeter.scoring.asked import blank_token, with_text_problems
 from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
 from forgetmeter.scoring.question import Prepared, TokenReadings, VocabularyReadings, answers
 from forgetmeter.scoring.rows.reading import BatchReadings, read
+from forgetmeter.scoring.tokens.tokenization import UNENCODABLE, is_unencodable
 
 # Measured on 2 cores (docs/decisions/002-own-scoring-lm-evals-tasks.md) and on a GPU (docs/results/gpu.md).
 _AUTO_BATCH_TOKENS = {"cpu": 1024}
@@ -64,13 +66,30 @@ class Engine:
         Raises:
             UserError: The model's family does not support a kind of item, or none of the items can be asked.
         """
-        prepared = self._scoring.prepare(with_text_problems(items, self._blank)).without_ties(items)
+        asked = with_text_problems(items, self._blank)
+        try:
+            prepared = self._scoring.prepare(asked)
+        except Exception as error:
+            if not is_unencodable(error):
+                raise
+            prepared = self._scoring.prepare([self._encodable(item) for item in asked])
+        prepared = prepared.without_ties(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
             raise UserError(
                 f"model '{self._name}' cannot be scored on any of {counted(len(items), 'item')} ({reasons})"
             )
         return prepared
+
+    def _encodable(self, item: Item) -> Item:
+        """Return the item, with a problem in place of its question if the tokenizer has no tokens for its texts."""
+        try:
+            self._scoring.prepare([item])
+        except Exception as error:
+            if not is_unencodable(error):
+                raise
+            return replace(item, asks=Problem(UNENCODABLE))
+        return item
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Score the items with the model in its current state.

@@ -197,6 +197,9 @@ GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
     [
         ({"label": "z"}, "right answer is none of the choices"),
         ({"label": 2}, "right answer is none of the choices"),
+        ({"label": math.nan}, "ValueError where its prompt is made"),
+        ({"label": None}, "TypeError where its prompt is made"),
+        ({"q": None}, "a field of its prompt is missing or null"),
         ({"label": -1}, "right answer is none of the choices"),
         ({"choices": None}, "TypeError where its prompt is made"),
         ({"choices": []}, "right answer is none of the choices"),
@@ -214,6 +217,30 @@ def test_one_bad_document_is_one_bad_item(made_up: Path, bad: dict[str, Any], sa
     assert [question is None for question in prepared.questions] == [place == 0, place == 1]
     outcomes = task.judge(Engine(tiny_loaded()).score(prepared)).outcomes
     assert [outcome.item_id for outcome in outcomes] == [f"own/{1 - place}"]
+
+
+@pytest.mark.parametrize("target", ["label", "{{label}}"])
+def test_one_right_answer_that_is_no_number_leaves_its_item_out(made_up: Path, target: str) -> None:
+    """``datasets`` reads the others as decimals, which lm-eval's templates take for texts."""
+    task = own_task(made_up, [GOOD, GOOD | {"label": math.nan}, GOOD | {"label": 0}], target=target)
+    assert [item.problem is None for item in task.items] == [True, False, True]
+    assert [item.gold for item in task.items if item.problem is None] == [(1,), (0,)]
+    outcomes = task.judge([*scored((-2.0, -1.0)), None, *scored((-1.0, -2.0))]).outcomes
+    assert [outcome.correct for outcome in outcomes] == [True, True]
+
+
+def test_a_template_may_handle_a_missing_field(made_up: Path) -> None:
+    documents = [GOOD, {key: value for key, value in GOOD.items() if key != "q"}]
+    task = own_task(made_up, documents, more="doc_to_text: '{{q or choices[0]}}'\n")
+    assert [item.problem for item in task.items] == [None, None]
+
+
+def test_a_bad_line_of_its_file_is_named(made_up: Path) -> None:
+    own_task(made_up, [GOOD])
+    with (made_up / "own.json").open("a") as stream:
+        stream.write("\n[1, 2]")
+    with pytest.raises(UserError, match=r"^task 'own': '.*own\.json' line 2 cannot be read \(.*object to array\)"):
+        load_task("own")
 
 
 def test_an_empty_choice_leaves_its_item_out_even_at_the_beginning(made_up: Path) -> None:

@@ -14,6 +14,7 @@ from forgetmeter.scoring.tokens.tokenization import (
     ANSWER_TOO_LONG,
     NO_CONTEXT,
     NO_TOKENS,
+    SPANS_CONTEXT,
     tokenize_pairs,
     tokenize_requests,
 )
@@ -67,6 +68,13 @@ def test_continuations_that_cannot_be_scored_give_a_reason(continuation: str, sa
 def test_a_continuation_merged_into_its_context_has_no_tokens() -> None:
     """The tokenizer merges ``i`` and ``n``."""
     assert tokenize_requests([Request("the i", "n")], make_tokenizer(), max_length=10) == NO_TOKENS
+
+
+def test_a_continuation_whose_first_token_begins_in_the_context_cannot_be_scored() -> None:
+    """Reading ``the i`` and scoring ``g`` would leave out the ``n`` of ``the ing``."""
+    requests = [Request("the i", "s"), Request("the i", "ng")]
+    assert isinstance(tokenize_requests(requests[:1], make_tokenizer(), max_length=10), list)
+    assert tokenize_requests(requests, make_tokenizer(), max_length=10) == SPANS_CONTEXT
 
 
 def test_an_empty_context_needs_a_beginning_token() -> None:

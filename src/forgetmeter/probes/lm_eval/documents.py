@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,22 @@ from forgetmeter.records.item import Item, Problem, Request, Requests
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
 NO_RIGHT_CHOICE = "right answer is none of the choices"
 BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
+MISSING = "a field of its prompt is missing or null"
+
+
+class MissingFieldError(ValueError):
+    """A template writes a field that is missing or null."""
+
+
+def not_null(value: object) -> object:
+    """Return what a template writes; Jinja would write ``None`` for a field without a value.
+
+    Raises:
+        MissingFieldError: It is ``None``.
+    """
+    if value is None:
+        raise MissingFieldError(MISSING)
+    return value
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,23 @@ class Document:
 
     doc: Any
     item: Item
+
+
+def read_whole_numbers(task: Any) -> None:  # noqa: ANN401
+    """Let a task give the place of the right choice as ``1.0``.
+
+    ``datasets`` reads a field of integers as decimals if one of them is NaN or a decimal.
+    """
+    own = task.doc_to_target
+
+    def target_of(doc: Any, doc_to_target: Any = None) -> Any:  # noqa: ANN401
+        target = own(doc, doc_to_target)
+        is_whole = isinstance(target, (str, float)) and re.fullmatch(r"\d+\.0", str(target))
+        if is_whole and task.config.doc_to_choice is not None and target not in task.doc_to_choice(doc):
+            return int(float(target))
+        return target
+
+    task.doc_to_target = target_of
 
 
 def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noqa: ANN401
@@ -49,7 +83,8 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
                 item = _item(task, item_id, doc, index)
             except Exception as error:  # noqa: BLE001 - definitions contain arbitrary templates and code
                 first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
-                problem = f"{type(error).__name__} where its prompt is made"
+                is_missing = isinstance(error, MissingFieldError)
+                problem = MISSING if is_missing else f"{type(error).__name__} where its prompt is made"
                 item = Item(item_id, _digest(str(doc)), Problem(problem))
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):

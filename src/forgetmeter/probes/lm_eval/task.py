@@ -17,9 +17,10 @@ from jinja2.sandbox import SandboxedEnvironment
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
-from forgetmeter.probes.lm_eval.documents import documents
+from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
+from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -195,7 +196,9 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
             f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
         ) from first_error
     if not isinstance(first_error, OSError):
-        raise UserError(f"task '{name}' cannot be loaded: {type(first_error).__name__}: {cause}") from first_error
+        # datasets says what is wrong only in the cause of its error.
+        why = first_error.__cause__ or first_error
+        raise UserError(f"task '{name}' cannot be loaded: {type(why).__name__}: {one_line(why)}") from first_error
     raise UserError(
         f"task '{name}': its data set is not in the datasets cache and cannot be downloaded ({cause}); "
         f"run once with network access, or set HF_DATASETS_CACHE to a folder that contains it"
@@ -215,7 +218,9 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
         # Templates must not reach anything except the document.
         filters, utils.env = (
             utils.env.filters,
-            SandboxedEnvironment(loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True),
+            SandboxedEnvironment(
+                loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True, finalize=not_null
+            ),
         )
         utils.env.filters.update(filters)
 
@@ -227,7 +232,11 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
 
     def not_from_here(task: ConfigurableTask, dataset_kwargs: Any = None, **more: Any) -> None:  # noqa: ANN401
         _check_not_here(name, task.DATASET_PATH or "", dataset_kwargs or {})
-        download(task, dataset_kwargs, **more)
+        try:
+            download(task, dataset_kwargs, **more)
+        except Exception:
+            refuse_bad_lines(name, dataset_kwargs or {})
+            raise
 
     own, download = ConfigurableTask.eval_docs, ConfigurableTask.download
     with (
@@ -237,6 +246,7 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
     ):
         task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
     task.task_docs = task.eval_docs
+    read_whole_numbers(task)
     return task
 
 

@@ -14,7 +14,9 @@ from forgetmeter.errors import UserError
 from forgetmeter.records.item import Cloze, Request
 
 NO_TOKENS = "an answer has no tokens"
+SPANS_CONTEXT = "a token is part of both the context and an answer"
 ANSWER_TOO_LONG = "an answer is longer than the model reads"
+UNENCODABLE = "the tokenizer has no tokens for a text"
 NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 _PROBES = 64
 
@@ -72,8 +74,9 @@ def tokenize_requests(
     context and continuation.
 
     Returns:
-        The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, or the
-        context is empty and the tokenizer has neither of these tokens.
+        The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, a
+        token spans the end of the context, so that the tokens read would be another text, or the context is empty and
+        the tokenizer has neither of these tokens.
     """
     prefix = first_token(tokenizer)
     prefix_text = None if prefix is None else tokenizer.decode([prefix])
@@ -89,6 +92,8 @@ def tokenize_requests(
             before, targets = _without_context(request, tokenizer, prefix)
         if reason := _unfit(targets, max_length):
             return reason
+        if request.context.strip() and whole[: len(ids)] != ids:
+            return SPANS_CONTEXT
         sequence = before + targets
         kept = sequence[-(max_length + 1) :]
         tokenized.append(TokenizedRequest(tuple(kept[:-1]), tuple(targets), len(kept) < len(sequence)))
@@ -171,13 +176,24 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> Added:
     return _added[tokenizer]
 
 
+def is_unencodable(error: Exception) -> bool:
+    """Return whether a fast tokenizer raised it for a text with letters or words that it has no tokens for."""
+    # The library raises bare exceptions.
+    return type(error) is Exception
+
+
 def _find_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Added:
     special = set(tokenizer.all_special_ids)
     ordinary = (token for token in range(len(tokenizer)) if token not in special)
     # "a" works for most tokenizers; some have few letters.
     for text in ("a", *(tokenizer.decode([token]) for token in islice(ordinary, _PROBES))):
-        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
-        whole = tokenizer(text)["input_ids"]
+        try:
+            plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+            whole = tokenizer(text)["input_ids"]
+        except Exception as error:
+            if not is_unencodable(error):
+                raise
+            continue
         starts = [start for start in range(len(whole) - len(plain) + 1) if whole[start : start + len(plain)] == plain]
         if plain and starts:
             return Added(tuple(whole[: starts[-1]]), tuple(whole[starts[-1] + len(plain) :]))

@@ -1,0 +1,58 @@
+"""Bad lines in the JSON Lines files of a task, which ``datasets`` reports without file and line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from forgetmeter.errors import UserError, one_line
+
+_ROW = " in row 0"
+
+
+def refuse_bad_lines(task: str, dataset_kwargs: Mapping[str, Any]) -> None:
+    """Refuse a task with a line in its local files that ``datasets``, by pyarrow, cannot read.
+
+    Args:
+        task: The task's name.
+        dataset_kwargs: Arguments of ``load_dataset``; ``data_files`` names the files.
+
+    Raises:
+        UserError: There is such a line.
+    """
+    for path in _files(dataset_kwargs.get("data_files")):
+        if path.is_file() and not _is_one_document(path):
+            for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+                if why := _problem(line):
+                    raise UserError(f"task '{task}': '{path}' line {number} cannot be read ({why}); fix or remove it")
+
+
+def _files(named: Any) -> Iterator[Path]:  # noqa: ANN401 - from a task's definition
+    if isinstance(named, str):
+        yield Path(named)
+    elif isinstance(named, (list, Mapping)):
+        for each in named.values() if isinstance(named, Mapping) else named:
+            yield from _files(each)
+
+
+def _is_one_document(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _problem(line: bytes) -> str | None:
+    try:
+        if line.strip():
+            pyarrow.json.read_json(io.BytesIO(line))
+    except (pa.ArrowException, ValueError) as error:
+        return one_line(error).removesuffix(_ROW)
+    return None
