@@ -124,10 +124,28 @@ def test_a_terminal_gets_a_live_line(clock: Clock, monkeypatch: pytest.MonkeyPat
     stream = Terminal()
     with progress_on(stream, PROSPECT) as listener:
         listener.cell_started(CELL, items=100)
-        clock.now += 20
+        clock.now += 4
+        listener.cell_advanced(CELL, share=0.1)
+        clock.now += 16
         listener.cell_advanced(CELL, share=0.5)
     assert f"{RECIPE} · piqa" in stream.getvalue()
     assert "1/4 cells, 2.5 items/s, 1:40 left" in stream.getvalue()
+
+
+def test_preparation_does_not_count_in_the_first_estimate(clock: Clock) -> None:
+    """Tokenizing a large task takes minutes, before the first of many batches."""
+    stream = io.StringIO()
+    with progress_on(stream, PROSPECT) as listener:
+        clock.now += 20
+        listener.cell_started(CELL, items=1000)
+        clock.now += 120
+        listener.cell_advanced(CELL, share=0.001)
+        clock.now += 20
+        listener.cell_advanced(CELL, share=0.021)
+    assert stream.getvalue().splitlines() == [
+        f"{RECIPE} on piqa: 0%; 1/4 cells, 0.0 items/s, … left",
+        f"{RECIPE} on piqa: 2%; 1/4 cells, 0.1 items/s, 49:39 left",
+    ]
 
 
 def test_a_terminal_counts_a_cell_that_is_not_scored(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,14 +83,19 @@ class _Pace:
         self._tokens: Mapping[Cell, int] = {}
         self._work = self._current = 0.0
         self._cell_start = self._begin = time.monotonic()
+        # When the first batch of a cell was done, and its share: tokenizing and loading come before.
+        self._first: tuple[float, float] | None = None
 
     def expect(self, tokens: Mapping[Cell, int]) -> None:
         if tokens.keys() == set(self._to_do):
             self._tokens = tokens
 
     def start_cell(self, cell: Cell, items: int) -> None:
-        self.items, self.share, self._cell_start = items, 0.0, time.monotonic()
+        self.items, self.share, self._cell_start, self._first = items, 0.0, time.monotonic(), None
         self._current = self._tokens.get(cell, 1)
+
+    def advance(self, share: float) -> None:
+        self.share, self._first = share, self._first or (time.monotonic(), share)
 
     def finish_cell(self, cell: Cell) -> None:
         self.done, self.share, self._current = self.done + 1, 0.0, 0.0
@@ -113,9 +118,13 @@ class _Pace:
         return f"{self.done}/{self.total} cells, {rate}, {self.left()} left"
 
     def left(self) -> str:
-        work = self._work + self.share * self._current
-        whole = sum(self._tokens.values()) or len(self._to_do)
-        return _duration((time.monotonic() - self._begin) / work * (whole - work)) if work else "…"
+        whole, done = sum(self._tokens.values()) or len(self._to_do), self._work + self.share * self._current
+        since, before = self._begin, 0.0
+        if not self._work and self._first is not None:
+            # The first cell's share of preparation says nothing about the rest.
+            since, before = self._first[0], self._first[1] * self._current
+        work = done - before
+        return _duration((time.monotonic() - since) / work * (whole - done)) if work > 0 else "…"
 
 
 def _duration(seconds: float) -> str:
@@ -141,7 +150,7 @@ class _LiveProgress(Listener):
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        self._pace.share = share
+        self._pace.advance(share)
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:  # noqa: ARG002
@@ -179,7 +188,7 @@ class _PlainProgress(Listener):
         self._pace.start_cell(cell, items)
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        self._pace.share = share
+        self._pace.advance(share)
         if time.monotonic() - self._said > _PLAIN_EVERY:
             self._say(f"{cell.variant.recipe} on {cell.task}: {share:.0%}; {self._pace.describe()}")
 

@@ -135,7 +135,8 @@ def remarks(summary: Summary) -> list[str]:
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "
-        "unknown; run the study again to store them."
+        "unknown, and intervals are over items, which is too narrow for a task with relations; run the study again to "
+        "store them."
         for task in summary.tasks
         if not task.has_items
     ]

@@ -375,6 +375,6 @@ def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
 def test_a_template_can_only_use_its_document(made_up: Path) -> None:
     run = f"touch {made_up}/ran"
     template = "{{ cycler.__init__.__globals__.os.system('" + run + "') }}{{q}}"
-    with pytest.raises(UserError, match="no valid document among the first 2"):
+    with pytest.raises(UserError, match="2 documents tried, none is valid"):
         own_task(made_up, [GOOD] * 2, more=f'doc_to_text: "{template}"\n')
     assert not (made_up / "ran").exists()
