@@ -52,3 +52,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type depends on the nam
         with quiet():
             return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'forgetmeter' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, which are imported only on first use."""
+    return __all__

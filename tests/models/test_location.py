@@ -164,3 +164,15 @@ def test_a_file_of_the_same_size_and_time_is_another(llama_folder: Path, tmp_pat
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(weights, (315532800, 315532800))
     assert locate(folder(tmp_path / "model")).identity != before
+
+
+def test_a_pointer_of_git_lfs_is_named(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(UserError, match="pointers of Git LFS; fetch the files by git lfs pull"):
+        locate(parse_model_reference(str(tmp_path / "model")))
+
+
+def test_a_file_of_weights_is_no_model(llama_folder: Path) -> None:
+    with pytest.raises(UserError, match="not a GGUF file .*; name its folder instead"):
+        locate(parse_model_reference(str(llama_folder / "model.safetensors")))

@@ -31,6 +31,7 @@ _PARTS = (
     *TOKENIZER_FILES,
 )
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+_LFS = b"version https://git-lfs"
 _TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 # In this order, none of the optional names can be exchanged for another without changing the order of the digests.
 _ORDINARY = re.compile(
@@ -186,7 +187,16 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
     try:
         _ = location.headers
     except (SafetensorError, OSError) as error:
+        if any(_is_pointer(shard) for shard in shards):
+            raise UserError(
+                f"model '{reference}': its safetensors are pointers of Git LFS; fetch the files by git lfs pull"
+            ) from None
         raise UserError(f"model '{reference}': its safetensors are truncated or damaged ({error})") from None
+
+
+def _is_pointer(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(_LFS)) == _LFS
 
 
 def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
@@ -198,7 +208,10 @@ def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
         )
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
-            raise UserError(f"model '{reference}': {path.name} is not a GGUF file (it does not start with GGUF)")
+            instead = "; name its folder instead" if path.suffix == ".safetensors" else ""
+            raise UserError(
+                f"model '{reference}': {path.name} is not a GGUF file (it does not start with GGUF){instead}"
+            )
 
 
 def _on_hub(reference: ModelReference) -> Path:

@@ -136,7 +136,10 @@ class RunStore:
         study = self._read_json(layout.STUDY)
         version = study.get("schema_version")
         if not isinstance(version, int) or not _is_study(study):
-            raise UserError(f"'{self.location}/{layout.STUDY}' is not a forgetmeter study; choose another --out")
+            raise UserError(
+                f"'{self.location}/{layout.STUDY}' is not a forgetmeter study; if it was one, {_RECREATE}; else choose "
+                "another --out"
+            )
         if version > SCHEMA_VERSION:
             raise UserError(
                 f"the run at '{self.location}' was written by a newer forgetmeter (schema {version}; this version "

@@ -49,8 +49,8 @@ def _order(tensor: Tensor, order: float, dim: int, position: int) -> Tensor:
 METHOD = PruningMethod(
     MethodDeclaration(
         name="ln_structured",
-        summary="Zeroes the given fraction of each matrix's output units, those of smallest norm; biases stay. Experts in "
-        "one tensor are ranked together.",
+        summary="Zeroes the given fraction of each matrix's output units, those of smallest norm; biases stay. "
+        "Experts in one tensor are ranked together.",
         reference="torch.nn.utils.prune.ln_structured",
         level="fraction",
         phrase="{percent} of units pruned",

@@ -81,7 +81,7 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
     if names := sorted(missing):
         raise UserError(
             f"model '{name}': the checkpoint lacks {counted(len(names), 'weight')}, such as {names[0]}, which would be "
-            "random; use a checkpoint that was saved with its trained head"
+            "random; use a complete checkpoint, saved with the head that it was trained with"
         )
 
 

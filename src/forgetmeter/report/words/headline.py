@@ -72,10 +72,10 @@ def _sentences(
     yield from _pruned(curves)
     yield from _quantized([cell for cell in cells if cell.retained is not None], methods)
     compared = [cell for cell in cells if cell.drop is not None]
-    unclear = sum(not cell.is_significant for cell in compared)
+    clear = sum(cell.is_significant for cell in compared)
     if compared:
-        show = "shows" if unclear == 1 else "show"
-        yield f"{unclear} of {counted(len(compared), 'recipe')} {show} no significant change in accuracy."
+        change = "changes" if clear == 1 else "change"
+        yield f"{clear} of {counted(len(compared), 'recipe')} {change} accuracy significantly."
 
 
 def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:

@@ -111,7 +111,7 @@ class _Trials:
         if self._loaded.family != "encoder" and not self._trial.agree(first[:cut], other[:cut]):
             raise UserError(
                 f"model '{name}' cannot be scored: it is loaded as a causal model, but its logits depend on later "
-                "tokens; if it is a masked language model, its config.json must name its class (...ForMaskedLM)"
+                "tokens; a masked language model is scored as one if its config.json names its class (...ForMaskedLM)"
             )
 
     def _plain(self, text: Callable[[Tokens], Text]) -> Sharing:
