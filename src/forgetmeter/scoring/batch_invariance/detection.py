@@ -73,6 +73,8 @@ class _Trials:
 
     def rows(self) -> Sharing:
         found = self._plain(self._row)
+        if not self._trial.is_exact:
+            return found
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
             return Sharing(branches, found.lengths, found.batch)
@@ -95,6 +97,9 @@ class _Trials:
                 self._trial.logits([text]) for text in (self._row(tokens), self._row(tokens), changed)
             )
         except FAILURES as error:
+            if self._trial.use_own_dtype():
+                self._refuse()
+                return
             reason = f"{type(error).__name__}: {one_line(error)}"
             raise UserError(
                 f"model '{name}' cannot be scored: it does not run on token ids alone ({reason})"
@@ -116,6 +121,8 @@ class _Trials:
 
     def _plain(self, text: Callable[[Tokens], Text]) -> Sharing:
         """Return what texts made from tokens may share, without branches."""
+        if not self._trial.is_exact:
+            return Sharing(0, 0, 0)
         length = max(2, min(_LENGTH, self._longest - 3))
         lengths = self._batch_independent if self._lengths_hold(text, length) else 0
         batch = UNKNOWN_LENGTH if lengths or self._batch_holds(text, length) else 0
