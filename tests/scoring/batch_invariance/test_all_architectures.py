@@ -150,11 +150,11 @@ WITNESSES = {
 }
 
 
-def farthest(name: str) -> tuple[str, float]:
+def farthest(name: str, dtype: torch.dtype = torch.float32) -> tuple[str, float]:
     """Return what rows share, and the largest error of a log-likelihood in nats."""
     configuration = CONFIGURATIONS[name]
     make, items_of, expected_of = WITNESSES[configuration.family]
-    model, tokenizer, items = configuration.model(), make(), items_of()
+    model, tokenizer, items = configuration.model().to(dtype), make(), items_of()
     loaded = Loaded(model, tokenizer, configuration.family, name)
     engines = [Engine(loaded, batch_tokens=batch_tokens) for batch_tokens in (200, 4096)]
     found = [[x for answer in engine.score(engine.prepare(items)) for x in numbers(answer)] for engine in engines]

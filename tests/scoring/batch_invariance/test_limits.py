@@ -8,11 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny_models import make_llama, make_tokenizer
+import torch
+from scoring.batch_invariance.configurations import CONFIGURATIONS
+from tiny_models import make_bart_tokenizer, make_llama, make_tokenizer
+from transformers import LEDConfig, LEDForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.family import Family
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.item import Item, Request, Requests
 from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.tokens.tokenization import ANSWER_TOO_LONG
 
+WITH_TABLES = ("gpt2", "opt", "bert", "xlm-roberta", "bart", "openai-gpt", "biogpt", "fsmt", "led")
 UNLIMITED = 2048
 """What is read if nothing sets a limit: lm-evaluation-harness's default."""
 
@@ -48,3 +57,38 @@ def test_a_setting_that_is_not_a_number_of_tokens_is_refused(said: Any) -> None:
 @pytest.mark.parametrize("none", [None, 0, -1])
 def test_a_configuration_may_set_no_limit(none: int | None) -> None:
     assert longest(tokenizer_says=64, max_position_embeddings=none, n_ctx=none) == 64
+
+
+def scored(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, family: Family, *requests: Request) -> list[Any]:
+    engine = Engine(Loaded(model, tokenizer, family, "m"), batch_tokens=512)
+    items = [Item(f"x/{n}", "", Requests([request])) for n, request in enumerate(requests)]
+    prepared = engine.prepare(items)
+    return [*prepared.reasons, prepared.cut, *(answer is not None for answer in engine.score(prepared))]
+
+
+def test_a_table_of_biases_limits_a_decoder() -> None:
+    model = CONFIGURATIONS["mpt as decoder"].model()
+    assert max_length(model, make_tokenizer(), "m") == 128
+    assert scored(model, make_tokenizer(), "decoder", Request("a " * 200, " b")) == [None, 1, True]
+
+
+def test_an_encoder_and_its_decoder_have_limits_of_their_own() -> None:
+    torch.manual_seed(0)
+    sizes = {"max_encoder_position_embeddings": 64, "max_decoder_position_embeddings": 32, "vocab_size": 270}
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    tokens = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+    model = LEDForConditionalGeneration(LEDConfig(d_model=16, attention_window=8, **sizes, **layers, **tokens)).eval()
+    tokenizer = make_bart_tokenizer()
+    parts = (model.get_encoder(), model.get_decoder())
+    assert [max_length(model, tokenizer, "m", part=part) for part in parts] == [64, 32]
+    requests = [Request("a" + " b" * 22, " b"), Request("a" + " b" * 100, " b"), Request("a", " b" * 50)]
+    assert scored(model, tokenizer, "encoder-decoder", *requests) == [None, None, ANSWER_TOO_LONG, 1, True, True, False]
+
+
+@pytest.mark.parametrize("name", [name for name, each in CONFIGURATIONS.items() if each.model_type in WITH_TABLES])
+def test_position_tables_are_as_long_as_their_configuration_says(name: str) -> None:
+    """So that architectures whose configuration has another name for the length are limited alike."""
+    model = CONFIGURATIONS[name].model()
+    limit = max_length(model, make_tokenizer(), "m")
+    vars(model.config).update(max_position_embeddings=None, n_positions=None, n_ctx=None)
+    assert max_length(model, make_tokenizer(), "m") == limit

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests, RequestScore
+from forgetmeter.scoring.asked import TOO_LONG
 from forgetmeter.scoring.engine import Engine
 
 ANSWERS = ("the", "thin tea", "in", "nine")
@@ -117,6 +118,14 @@ def test_bart_ranks_whole_texts() -> None:
             logprobs = decoded(loaded.model, context, written[:-1])
             expected = sum(float(logprobs[place - 1, written[place]]) for place in range(2, len(written)))
             assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("loaded", [t5(), bart()], ids=lambda loaded: loaded.name)
+def test_a_candidate_longer_than_the_decoder_reads_is_left_out(loaded: Loaded) -> None:
+    # The question has one mask for it, so it is short.
+    loaded.model.config.max_position_embeddings = 20
+    item = replace(cloze_items(among="candidates")[0], choices=("the", "nine tea " * 20))
+    assert Engine(loaded).prepare([item, *cloze_items(among="candidates")]).reasons == (TOO_LONG, None, None)
 
 
 @pytest.mark.parametrize(("before", "after"), [([3], [2]), ([], [2, 3])], ids=["language-first", "language-last"])

@@ -35,13 +35,16 @@ _CHEAP = 256
 _known: WeakKeyDictionary[PreTrainedModel, tuple[Sharing, Sharing]] = WeakKeyDictionary()
 
 
-def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int = 0) -> tuple[Sharing, Sharing]:
+def find_sharing(
+    loaded: Loaded, forward: Forward, *, longest: int, longest_text: int = 0, padding: int = 0
+) -> tuple[Sharing, Sharing]:
     """Return what a model's rows may share, and what the texts of an encoder-decoder's encoder may share.
 
     Each model is tried only once, when it is first used, because its variants are scored in the same batches.
 
     Args:
-        longest: Maximum number of tokens the model reads.
+        longest: Maximum number of tokens of a row.
+        longest_text: Maximum number of tokens of an encoder-decoder's encoder; by default that of a row.
         padding: The padding token.
 
     Raises:
@@ -55,7 +58,7 @@ def find_sharing(loaded: Loaded, forward: Forward, *, longest: int, padding: int
     if model not in _known:
         with torch.inference_mode(), _activations_not_quantized(model):
             trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
-            _known[model] = trials.rows(), trials.texts()
+            _known[model] = trials.rows(), trials.texts(longest_text or longest)
     return _known[model]
 
 
@@ -72,15 +75,17 @@ class _Trials:
         self._refuse()
 
     def rows(self) -> Sharing:
-        found = self._plain(self._row)
+        found = self._plain(self._row, self._longest)
+        if not self._trial.is_exact:
+            return found
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
             return Sharing(branches, found.lengths, found.batch)
         return found
 
-    def texts(self) -> Sharing:
+    def texts(self, longest: int) -> Sharing:
         written = self._draw(4)
-        return self._plain(lambda tokens: Text(written, context=tokens)) if self._context else Sharing()
+        return self._plain(lambda tokens: Text(written, context=tokens), longest) if self._context else Sharing()
 
     def _row(self, tokens: Tokens) -> Text:
         return Text(tokens, self._context)
@@ -95,6 +100,9 @@ class _Trials:
                 self._trial.logits([text]) for text in (self._row(tokens), self._row(tokens), changed)
             )
         except FAILURES as error:
+            if self._trial.use_own_dtype():
+                self._refuse()
+                return
             reason = f"{type(error).__name__}: {one_line(error)}"
             raise UserError(
                 f"model '{name}' cannot be scored: it does not run on token ids alone ({reason})"
@@ -114,24 +122,27 @@ class _Trials:
                 "tokens; a masked language model is scored as one if its config.json names its class (...ForMaskedLM)"
             )
 
-    def _plain(self, text: Callable[[Tokens], Text]) -> Sharing:
-        """Return what texts made from tokens may share, without branches."""
-        length = max(2, min(_LENGTH, self._longest - 3))
-        lengths = self._batch_independent if self._lengths_hold(text, length) else 0
+    def _plain(self, text: Callable[[Tokens], Text], longest: int) -> Sharing:
+        """Return what texts made from up to ``longest`` tokens may share, without branches."""
+        if not self._trial.is_exact:
+            return Sharing(0, 0, 0)
+        length = max(2, min(_LENGTH, longest - 3))
+        longer = min(length + _LONGER_BY, longest)
+        lengths = self._batch_independent if self._lengths_hold(text, length, longer) else 0
         batch = UNKNOWN_LENGTH if lengths or self._batch_holds(text, length) else 0
         lengths, batch = min(lengths, self._unverified), min(batch, self._unverified)
         beyond = self._window + 5
-        if self._window <= _CHEAP and beyond + 3 <= self._longest:
-            if lengths and not self._lengths_hold(text, beyond):
+        if self._window <= _CHEAP and beyond + 3 <= longest:
+            longer = min(beyond + _LONGER_BY, longest)
+            if lengths and not self._lengths_hold(text, beyond, longer):
                 lengths = min(lengths, self._window)
             if batch and lengths < beyond and not self._batch_holds(text, beyond):
                 batch = self._window
         return Sharing(0, lengths, batch)
 
-    def _lengths_hold(self, text: Callable[[Tokens], Text], length: int) -> bool:
-        """Whether texts read the same in a batch with longer texts as alone."""
+    def _lengths_hold(self, text: Callable[[Tokens], Text], length: int, longer: int) -> bool:
+        """Whether texts read the same in a batch with a longer text as alone."""
         watched = [text(self._draw(length)), text(self._repeated(length - 1)), text(self._repeated(min(length - 1, 4)))]
-        longer = min(length + _LONGER_BY, self._longest)
         return self._trial.holds([*watched, text(self._draw(longer))], [*watched, text(self._draw(longer))])
 
     def _batch_holds(self, text: Callable[[Tokens], Text], length: int) -> bool:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 
 UNKNOWN_LENGTH = 1 << 20
 _DEFAULT_LENGTH = 2048
+
+_POSITION_TABLE = re.compile(r"wpe|(embed_)?pos(ition)?s?(_embed(ding)?s?)?")
 
 _WINDOWS = (
     "sliding_window",
@@ -30,14 +33,21 @@ _OTHER_WINDOWS = re.compile(r"window(?!.*(layers|pattern))|chunk|block_size|bloc
 _NO_WINDOWS = ("chunk_size", "mamba_chunk_size", "chunk_size_feed_forward")
 
 
-def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> int:
-    """Return the maximum number of tokens a model reads: from its configuration, else from its tokenizer.
+def max_length(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str, *, part: nn.Module | None = None
+) -> int:
+    """Return the maximum number of tokens a model reads.
+
+    It is that of its configuration, else of its position tables, else of its tokenizer.
+
+    Args:
+        part: The encoder or decoder of an encoder-decoder, whose limits may differ; by default the whole model.
 
     Raises:
         UserError: It is not a number of tokens; ``name`` is the model's name in the error.
     """
     config = model.config.get_text_config()
-    for key in ("max_position_embeddings", "n_positions", "n_ctx"):
+    for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         length = getattr(config, key, None)
         # Some configurations write -1 for no limit.
         if length not in (None, 0, -1):
@@ -45,9 +55,20 @@ def max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name:
             is_offset = key == "max_position_embeddings" and _counts_from_padding(model)
             limit = _tokens(length, f"model '{name}': {key} in config.json")
             return limit - int(config.pad_token_id) - 1 if is_offset else limit
+    if tables := list(_position_tables(part or model)):
+        return min(tables)
     limit = _tokens(tokenizer.model_max_length, f"model '{name}': model_max_length in tokenizer_config.json")
     # The default of lm-evaluation-harness; without a limit, a long text would exhaust memory.
     return limit if limit < UNKNOWN_LENGTH else _DEFAULT_LENGTH
+
+
+def _position_tables(module: nn.Module) -> Iterator[int]:
+    """Yield the sizes of a model's tables of absolute positions, for configurations with names of their own (LED)."""
+    for name, table in module.named_modules():
+        if isinstance(table, nn.Embedding) and _POSITION_TABLE.fullmatch(name.rpartition(".")[2]):
+            # Padding tokens have a position of their own, after which the others are counted.
+            start = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
+            yield table.num_embeddings - int(start)
 
 
 def _tokens(length: Any, where: str) -> int:  # noqa: ANN401 - as in a file

@@ -45,14 +45,21 @@ class EncoderDecoderScoring:
         self._loaded = loaded
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
-        self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
+        self._max_length, self._max_written = (
+            max_length(loaded.model, loaded.tokenizer, loaded.name, part=part)
+            for part in (loaded.model.get_encoder(), loaded.model.get_decoder())
+        )
         self._filling = blank_filling(loaded.tokenizer)
         self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         self._start = _decoder_start(loaded.model)
         self.forward = run_encoder_decoder
         self._padding = loaded.tokenizer.pad_token_id or 0
         self._sharing, self._text_sharing = find_sharing(
-            loaded, run_encoder_decoder, longest=self._max_length, padding=self._padding
+            loaded,
+            run_encoder_decoder,
+            longest=self._max_written,
+            longest_text=self._max_length,
+            padding=self._padding,
         )
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
@@ -102,12 +109,12 @@ class EncoderDecoderScoring:
 
     def _answers(self, text: Tokens, written: ClozeTokens, contexts: dict[Tokens, int]) -> Asked:
         before = (self._start, *written.before)
-        if max(len(text), len(before) + written.tree.longest - 1) > self._max_length:
+        if self._is_too_long(text, len(before) + written.tree.longest):
             return Asked(reason=TOO_LONG)
         return asked_at_blank(before, written.tree, context=contexts.setdefault(text, len(contexts)))
 
     def _requests(self, requests: Requests, contexts: dict[Tokens, int]) -> Asked:
-        pairs = tokenize_pairs(requests, self._tokenizer, max_length=self._max_length)
+        pairs = tokenize_pairs(requests, self._tokenizer, max_length=self._max_length, max_written=self._max_written)
         if isinstance(pairs, str):
             return Asked(reason=pairs)
         sequences = (
@@ -118,20 +125,26 @@ class EncoderDecoderScoring:
 
     def _cloze(self, item: Item, cloze: Cloze, text: Tokens, contexts: dict[Tokens, int]) -> Asked:
         assert self._filling is not None
-        if len(text) > self._max_length:
-            return Asked(reason=TOO_LONG)
         if cloze.among == "candidates":
-            context = contexts.setdefault(text, len(contexts))
             written = [self._filling.with_answer(cloze, choice) for choice in item.choices]
+            if self._is_too_long(text, 1 + max(len(ids) for ids, _ in written)):
+                return Asked(reason=TOO_LONG)
+            context = contexts.setdefault(text, len(contexts))
             sequences = (WantedSequence((self._start, *ids), 1 + first, context=context) for ids, first in written)
             return Asked(tuple(sequences), kind="cloze")
         token = answer_token(cloze, item.choices[item.gold[0]], self._tokenizer)
         if token is None:
             return Asked(reason=NOT_ONE_TOKEN)
         before = (self._start, *self._filling.before_answer(cloze))
+        if self._is_too_long(text, len(before) + 1):
+            return Asked(reason=TOO_LONG)
         context = contexts.setdefault(text, len(contexts))
         wanted = WantedSequence((*before, token), len(before), ranks_vocabulary=True, context=context)
         return Asked((wanted,), ranks_vocabulary=True, kind="cloze")
+
+    def _is_too_long(self, text: Tokens, written: int) -> bool:
+        """Whether a text, or ``written`` tokens of the decoder, the last of which is not read, exceed the model."""
+        return len(text) > self._max_length or written - 1 > self._max_written
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

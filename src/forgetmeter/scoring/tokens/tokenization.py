@@ -101,7 +101,7 @@ def tokenize_requests(
 
 
 def tokenize_pairs(
-    requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+    requests: Sequence[Request], tokenizer: PreTrainedTokenizerBase, *, max_length: int, max_written: int | None = None
 ) -> list[TokenizedRequest] | str:
     """Tokenize an item's requests as lm-evaluation-harness does for encoder-decoders (``_encode_pair``, 0.4.13).
 
@@ -110,7 +110,7 @@ def tokenize_pairs(
 
     Returns:
         The requests, each with the last ``max_length`` tokens of its context; or why the item cannot be scored, as in
-        ``tokenize_requests``.
+        ``tokenize_requests``, but with the limit ``max_written`` if it is given.
     """
     prefix = first_token(tokenizer)
     pairs = []
@@ -125,7 +125,7 @@ def tokenize_pairs(
         targets = list(tokenizer(continuation, add_special_tokens=False)["input_ids"])
         if not request.context and targets[:1] == before:
             targets = targets[1:]
-        if reason := _unfit(targets, max_length):
+        if reason := _unfit(targets, max_written or max_length):
             return reason
         kept = before[-max_length:]
         pairs.append(TokenizedRequest(tuple(kept), tuple(targets), len(kept) < len(before)))
