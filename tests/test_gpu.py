@@ -8,6 +8,7 @@ import pytest
 import torch
 from models.architectures import make_architecture
 from scoring.batch_invariance.configurations import CONFIGURATIONS
+from scoring.batch_invariance.test_16_bits import found
 from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 
 from forgetmeter.compression.applying.compressor import Compressor
@@ -118,3 +119,17 @@ def test_a_standard_knows_its_facts_on_the_gpu(dtype: str) -> None:
         said[device] = {outcome.item_id: outcome.prediction for outcome in judged.outcomes}
     same = sum(said["cuda"][item] == prediction for item, prediction in said["cpu"].items())
     assert same / len(said["cpu"]) >= (1.0 if dtype == "float32" else 0.98)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
+        for name in CONFIGURATIONS
+    ],
+)
+def test_what_texts_may_share_is_decided_as_on_the_cpu(name: str) -> None:
+    """In 16 bits on the GPU and in float32 on the CPU."""
+    model = CONFIGURATIONS[name].model()
+    expected = found(name, model)
+    assert found(name, model.to("cuda", torch.bfloat16)) == expected

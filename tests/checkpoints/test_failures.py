@@ -176,7 +176,7 @@ def test_too_little_disk_space_is_reported_up_front(
     monkeypatch.setattr(output_folder.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(SafetensorsWriter, "append", lambda *_: pytest.fail("work was done"))
     says = refused(source, PRUNE, tmp_path / "out")
-    assert "bytes are needed and the disk has 70,000 free" in says
+    assert "bytes are needed, but the disk has 70,000 free" in says
 
 
 @pytest.mark.parametrize("recipe", [PRUNE, f"svd:attention:0.5+{PRUNE}"])

@@ -64,9 +64,9 @@ class TestStudy:
             store.open_study({**study, "identity": identity})
         message = str(caught.value)
         assert message == (
-            f"'{location}' holds a run of another study (evaluation.limit from 100 to 7; "
-            "tasks without 'lama/trex'); a run can gain recipes and tasks if the command repeats those that it has "
-            "answers for, but nothing else may differ: choose another --out, or delete that run"
+            f"'{location}' holds a run of another study (evaluation.limit: 100 in the run, 7 now; "
+            "tasks lack 'lama/trex'); a run can gain recipes and tasks if the command repeats those that the run "
+            "has answers for, but nothing else may differ: choose another --out, or delete that run"
         )
 
     def test_what_was_recorded_at_the_start_stays_when_a_run_gains_tasks(self, store: RunStore, study: dict) -> None:
@@ -91,7 +91,7 @@ class TestStudy:
         late = RunStore(location)
         # Both have passed the check before either writes.
         monkeypatch.setattr(late, "check_study", lambda _: store.open_study(with_task("boolq")))
-        with pytest.raises(UserError, match="tasks without 'boolq'"):
+        with pytest.raises(UserError, match="tasks lack 'boolq'"):
             late.open_study(with_task("winogrande"))
         assert store.read_study()["identity"]["tasks"] == ["piqa", "lama/trex", "boolq"]
 

@@ -441,7 +441,7 @@ def test_a_run_interrupted_while_it_gains_cells_resumes(study: dict[str, Any], t
     with pytest.raises(KeyboardInterrupt):
         run(study, executor=Dying(after))
     assert len(open_run(study["output"]).summary.missing) == 6 - after
-    with pytest.raises(UserError, match=f"recipes without '{RECIPES[0]}', '{RECIPES[2]}'; tasks without 'made_up'"):
+    with pytest.raises(UserError, match=f"recipes lack '{RECIPES[0]}', '{RECIPES[2]}'; tasks lack 'made_up'"):
         run(first(study))
     assert run(study).computed == 6 - after
     undisturbed = study | {"output": str(tmp_path / "undisturbed")}
@@ -452,7 +452,7 @@ def test_a_run_interrupted_while_it_gains_cells_resumes(study: dict[str, Any], t
 def test_an_extended_run_may_not_differ_otherwise(study: dict[str, Any]) -> None:
     run(first(study))
     before = Path(study["output"], "study.json").read_bytes()
-    with pytest.raises(UserError, match="another study .*evaluation.seed from 0 to 1"):
+    with pytest.raises(UserError, match="another study .*evaluation.seed: 0 in the run, 1 now"):
         run(study | {"evaluation.seed": 1})
     with pytest.raises(UserError, match="unknown task 'made_upp'"):
         run(study | {"tasks": ["made_up", "made_up_2", "made_upp"]})
@@ -499,8 +499,8 @@ def test_a_task_is_the_same_by_any_path_of_its_file(
     ("tasks", "says"),
     [
         (["perplexity:file=one.txt", "perplexity:file={}/one.txt"], "tasks .* have the same items; keep only one"),
-        (["perplexity:file={}/other.txt"], "another study .*tasks without 'perplexity:file=one.txt'"),
-        (["perplexity:file=one.txt:window=8"], "another study .*tasks without 'perplexity:file=one.txt'"),
+        (["perplexity:file={}/other.txt"], "another study .*tasks lack 'perplexity:file=one.txt'"),
+        (["perplexity:file=one.txt:window=8"], "another study .*tasks lack 'perplexity:file=one.txt'"),
         (["perplexity:file=gone.txt"], "text file 'gone.txt' does not exist"),
     ],
 )
@@ -523,7 +523,7 @@ def test_another_model_of_the_same_path_is_refused(study: dict[str, Any], llama_
     run(study)
     config = json.loads((tmp_path / "here" / "config.json").read_text())
     (tmp_path / "here" / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.01}))
-    with pytest.raises(UserError, match=r"another study \(content of '.*/here' from '\w+' to '\w+'\)"):
+    with pytest.raises(UserError, match=r"another study \(content of '.*/here': '\w+' in the run, '\w+' now\)"):
         run(study)
     with pytest.raises(UserError, match="another study .*models"):
         run(study | {"models": [str(tmp_path / "here"), str(tmp_path / "there")]})
@@ -533,8 +533,8 @@ def test_another_model_of_the_same_path_is_refused(study: dict[str, Any], llama_
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"tasks": ["made_up"]}, "another study .*tasks without 'made_up_2'"),
-        ({"recipes": ["baseline"]}, "another study .*recipes without"),
+        ({"tasks": ["made_up"]}, "another study .*tasks lack 'made_up_2'"),
+        ({"recipes": ["baseline"]}, "another study .*recipes lack"),
         ({"evaluation.limit": 3}, "another study .*limit"),
         ({"evaluation.dtype": "bfloat16"}, "another study .*dtype"),
     ],

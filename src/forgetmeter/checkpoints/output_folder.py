@@ -52,7 +52,7 @@ def check_room(out: Path, needed: int) -> None:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise UserError(
-            f"--out '{out}': {needed:,} bytes are needed and the disk has {free:,} free; "
+            f"--out '{out}': {needed:,} bytes are needed, but the disk has {free:,} free; "
             "free some space, or name a folder on another disk"
         )
 

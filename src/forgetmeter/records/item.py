@@ -256,10 +256,10 @@ def check_task(task: Task, name: str | None = None) -> None:
 
     Args:
         task: The task.
-        name: The name it was requested by, if it was.
+        name: The requested name, if any.
 
     Raises:
-        UserError: It is not; the message names the first thing that is wrong.
+        UserError: The task is not well-formed; the message names the first fault.
     """
     description = getattr(task, "description", None)
     if not isinstance(description, TaskDescription):

@@ -54,27 +54,29 @@ def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, pre
         if key == _CONTENT and isinstance(old, Mapping) and isinstance(new, Mapping):
             # Other models are a difference of their own.
             changed = [model for model in old if model in new and old[model] != new[model]]
-            found += [f"content of '{model}' from {_short(old[model])} to {_short(new[model])}" for model in changed]
+            found += [
+                f"content of '{model}': {_short(old[model])} in the run, {_short(new[model])} now" for model in changed
+            ]
         elif isinstance(old, Mapping) and isinstance(new, Mapping):
             found += _differences(old, new, prefix=f"{name}.")
         elif isinstance(old, list) and isinstance(new, list):
             found += _gone(name, old, new) if name in _GROWING else [_lists(name, old, new)]
         else:
-            found.append(f"{name} from {_short(old)} to {_short(new)}")
+            found.append(f"{name}: {_short(old)} in the run, {_short(new)} now")
     return found
 
 
 def _gone(name: str, old: Sequence[object], new: Sequence[object]) -> list[str]:
     gone = [value for value in old if value not in new]
-    return [f"{name} without {_listed(gone)}"] if gone else []
+    return [f"{name} lack {_listed(gone)}"] if gone else []
 
 
 def _lists(name: str, old: Sequence[object], new: Sequence[object]) -> str:
     gone = [value for value in old if value not in new]
     added = [value for value in new if value not in old]
     if not gone and not added:
-        return f"{name} in another order: from {_listed(old)} to {_listed(new)}"
-    return f"{name} from {_listed(gone)} to {_listed(added)}"
+        return f"{name} in another order: {_listed(old)} in the run, {_listed(new)} now"
+    return f"{name}: {_listed(gone)} in the run, {_listed(added)} now"
 
 
 def _listed(values: Sequence[object]) -> str:

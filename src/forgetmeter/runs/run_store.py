@@ -363,7 +363,7 @@ class RunStore:
         if different:
             raise UserError(
                 f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes and "
-                "tasks if the command repeats those that it has answers for, but nothing else may differ: "
+                "tasks if the command repeats those that the run has answers for, but nothing else may differ: "
                 f"{_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))

@@ -124,7 +124,7 @@ class StoredCell:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Number of items that the model could not be asked, by reason."""
+        """Number of items that the model could not be scored on, by reason."""
         return _counts(self.facts.get("dropped"))
 
     @property

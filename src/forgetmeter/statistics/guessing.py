@@ -37,7 +37,7 @@ class ChanceTest:
         return float(min(1.0, 2 * min(self._tails(right))))
 
     def _tails(self, right: int) -> tuple[float, float]:
-        """Return the probabilities of at most and of at least this many right answers."""
+        """Return the probabilities of at most, and of at least, this many right answers."""
         if self._single is not None:
             return (
                 float(binom.cdf(right, self._items, self._single)),

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.families.encoder import run_encoder
 from forgetmeter.scoring.families.encoder_decoder import run_encoder_decoder
@@ -30,7 +31,9 @@ def found(name: str, model: PreTrainedModel) -> str:
     family = CONFIGURATIONS[name].family
     loaded = Loaded(model, WITNESSES[family][0](), family, name)
     try:
-        return str(find_sharing(loaded, RUNS[family], longest=128, padding=1))
+        # Beyond a position table, a GPU stops for good.
+        longest = min(128, max_length(model, loaded.tokenizer, name))
+        return str(find_sharing(loaded, RUNS[family], longest=longest, padding=1))
     except UserError as error:
         return str(error)
 

@@ -37,8 +37,8 @@ def recipe_problems(
     Args:
         recipe: The recipe.
         matrices: The model's ``weight_map``.
-        model: The model or its skeleton; if given, dropping blocks is tried and undone, and a scope that selects
-            nothing is told what it would select if recipes did not leave it alone.
+        model: The model or its skeleton; if given, dropping blocks is tried and undone, and for a scope
+            that selects nothing, the problem says what it would select if recipes did not leave it alone.
         given: What methods will see.
     """
     problems: list[str] = []

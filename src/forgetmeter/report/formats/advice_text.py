@@ -128,7 +128,7 @@ def _remarks(advice: Advice) -> Iterable[str]:
     for task, reason in advice.not_counted:
         yield f"Not counted: {task}, because {reason}."
     for recipe, reason in advice.unusable:
-        yield f"Not a candidate: {recipe}: {reason}."
+        yield f"Not a candidate: {reason if recipe in reason else f'{recipe}: {reason}'}."
 
 
 def _with_size(candidates: Sequence[Sized]) -> list[str]:
