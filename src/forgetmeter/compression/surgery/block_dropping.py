@@ -45,8 +45,9 @@ def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
                 _drop(model, path, dropped, undoing)
             except Exception as error:  # configurations refuse settings by many kinds of errors
                 raise UserError(
-                    f"drop_layers does not support models of type {model.config.model_type}: their configuration cannot "
-                    f"describe a model with only these blocks ({one_line(error)}); choose other blocks or another method"
+                    f"drop_layers does not support models of type {model.config.model_type}: their configuration "
+                    f"cannot describe a model with only these blocks ({one_line(error)}); choose other blocks or "
+                    "another method"
                 ) from error
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
