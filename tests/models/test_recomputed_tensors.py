@@ -132,6 +132,26 @@ def test_every_configuration_agrees_with_itself(name: str) -> None:
     assert all(agree_without_weights(CONFIGURATIONS[name].model()).values())
 
 
+def test_what_transformers_fails_to_initialize_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_architecture("llama")
+
+    def fail(*_: object) -> None:
+        raise AttributeError("hidden_size")
+
+    monkeypatch.setattr(type(model), "_init_weights", fail)
+    with torch.device("meta"):
+        skeleton = type(model)(model.config)
+    recomputed = RecomputedTensors(skeleton)
+    # No frequencies are known to compare a stored tensor with.
+    assert not recomputed.has("model.rotary_emb.inv_freq", torch.ones(77))
+
+
+def test_gemma_3n_is_loaded(tmp_path: Path) -> None:
+    """Its own initialization in transformers fails without the images' part."""
+    folder = saved(CONFIGURATIONS["gemma3n_text as decoder"].model(), tmp_path / "plain")
+    assert load(str(folder)).family == "decoder"
+
+
 def test_the_skeleton_computes_without_drawing_random_numbers() -> None:
     model = make_architecture("llama")
     before = torch.get_rng_state()

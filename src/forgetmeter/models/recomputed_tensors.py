@@ -115,15 +115,19 @@ def _computed_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor | No
 def _initialized(model: PreTrainedModel, module: Module, names: Collection[str]) -> dict[str, Tensor]:
     """Return a module's buffers as ``_init_weights`` computes them; its parameters must be on the ``meta`` device.
 
-    A buffer that ends up the same whatever it held before has been computed.
+    A buffer that ends up the same whatever it held before has been computed. If transformers' own code fails, as with
+    Gemma 3n on its own, it is not known what it computes.
     """
     filled = []
     for filling in (0, 1):
         bare = copy.copy(module)
         fresh = {name: torch.full_like(module._buffers[name], filling, device="cpu") for name in names}
         bare._buffers = {**module._buffers, **fresh}
-        with torch.random.fork_rng(devices=[]):
-            model._init_weights(bare)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model._init_weights(bare)
+        except Exception:  # noqa: BLE001 - each architecture has its own code
+            return {}
         filled.append(bare._buffers)
     first, second = filled
     return {

@@ -6,6 +6,7 @@ import pytest
 import torch
 from models.architectures import make_architecture
 from models.wrappers import make_wrapper
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
@@ -42,7 +43,7 @@ def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is
     model.model.layers[0].self_attn.extra = nn.Linear(4, 5)
     problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
     assert (problems == []) == is_clear
-    assert is_clear or "ambiguous: 1 weight of the model has an unknown role" in problems[0]
+    assert is_clear or "ambiguous: 1 weight of the model has an unknown part" in problems[0]
 
 
 def test_the_head_and_regular_expressions_can_still_be_selected() -> None:
@@ -98,3 +99,26 @@ def test_a_range_of_layers_beyond_the_last_is_a_problem(scope: str, is_whole: bo
     problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(make_architecture("llama")))
     said = [] if is_whole else [f"scope '{scope}' ends at layer 5, but the model's last is 1; write layers[1-1]"]
     assert problems == said
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "says"),
+    [
+        (
+            "xlnet as decoder",
+            "round_to_nearest:overall:4",
+            "supports linear layers and experts, and transformer.layer.0.rel_attn.q (the first of 10 such weights) "
+            "is an array, not a matrix of outputs and inputs",
+        ),
+        ("dbrx as decoder", "round_to_nearest:overall:4", "is an array, not a matrix of outputs and inputs"),
+        ("mamba as decoder", "l1_heads:mixer:0.5", "is read by its block's own code, not through a linear layer"),
+        (
+            "mamba as decoder",
+            "dynamic_int8:mixer",
+            "dt_proj.weight is read by its block's own code, not through a layer",
+        ),
+    ],
+)
+def test_a_refused_form_is_named_for_what_it_is(name: str, recipe: str, says: str) -> None:
+    problems = recipe_problems(parse_recipe(recipe), weight_map(CONFIGURATIONS[name].model()))
+    assert any(says in problem for problem in problems), problems

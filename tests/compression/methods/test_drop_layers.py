@@ -173,7 +173,7 @@ def test_blocks_that_are_spread_over_several_lists_are_refused() -> None:
 
 
 @pytest.mark.parametrize("by", ["position", "influence"])
-@pytest.mark.parametrize("name", ["funnel as encoder", "prophetnet as encoder-decoder"])
+@pytest.mark.parametrize("name", ["funnel as encoder", "gemma3n_text as decoder", "prophetnet as encoder-decoder"])
 def test_a_configuration_that_cannot_lose_blocks_is_refused_up_front(name: str, by: str) -> None:
     model = CONFIGURATIONS[name].model()
     before = {path: id(module) for path, module in model.named_modules()}

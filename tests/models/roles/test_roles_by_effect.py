@@ -14,7 +14,7 @@ from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.models.roles.weight_map import NOT_USED, left_alone, weight_map
+from forgetmeter.models.roles.weight_map import NOT_USED, RESIDUAL, left_alone, weight_map
 from forgetmeter.specs.role import Matrix
 
 EXPECTED = {"query": {"query"}, "key": {"key"}, "value": {"value"}, "latent": {"query", "key", "key and value"}}
@@ -25,6 +25,7 @@ UNWATCHED = {
     "doge": "the values also decide which tokens are attended to",
     "fnet": "it has no attention",
     "funnel": "products with relative positions come first",
+    "gemma3n_text": "its blocks have a second gate",
     "gemma4_text": "its blocks have a second gate",
     "ibert": "its layers are of its own kind",
     "inkling2_text": "it has more gates than its layers",
@@ -35,6 +36,7 @@ UNWATCHED = {
     "squeezebert": "its products are computed in another way",
     "xlstm": "it has no attention",
     "xmod": "it does not run on token ids alone",
+    "zamba2": "a Mamba layer follows the feed-forward layer in the same block",
     "zaya": "keys are made from queries",
 }
 """Architectures whose weights act in ways that the witness does not see, and why."""
@@ -169,3 +171,27 @@ def test_an_experts_weights_change_this_expert_alone(name: str) -> None:
                 rows.copy_(kept)
         # Each token is moved by as many experts as it is routed to.
         assert torch.stack(moved).sum(0).tolist() == [2] * ids.numel(), matrix
+
+
+@pytest.mark.parametrize("name", ["gemma3n_text as decoder", "zamba2 as decoder"])
+def test_every_weight_beside_attention_has_a_role(name: str) -> None:
+    """Gemma 3n's blocks keep several residual streams; Zamba's pass attention's output on to a Mamba layer."""
+    model = CONFIGURATIONS[name].model()
+    roles = {each.parameter: each.role.component for each in weight_map(model)}
+    assert "unknown" not in roles.values()
+    if "zamba" in name:
+        assert roles["model.layers.1.linear.weight"] == "mixer"
+    else:
+        reasons = left_alone(model)
+        assert reasons["model.layers.0.altup.prediction_coefs.weight"] == RESIDUAL
+        assert reasons["model.layers.0.laurel.linear_left.weight"] == RESIDUAL
+        assert reasons["model.altup_projections.0.weight"] == RESIDUAL
+
+
+def test_projections_of_positions_have_a_part() -> None:
+    """DeBERTa's as it is published: one makes keys of positions, one queries of positions."""
+    parts = {
+        each.module.rpartition(".")[2]: each.role.part
+        for each in weight_map(CONFIGURATIONS["deberta as encoder"].model())
+    }
+    assert (parts["pos_proj"], parts["pos_q_proj"]) == ("key", "query")

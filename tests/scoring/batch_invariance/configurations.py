@@ -54,6 +54,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
         "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
         "ffn_config": {"ffn_hidden_size": 48},
     },
+    "deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "deepseek_v2": _LATENT,
     "deepseek_v3": _LATENT,
     "deepseek_v32": _LATENT,
@@ -61,6 +62,12 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "falcon": {"head_dim": _NO},
     "falcon_h1": {**_MAMBA, "mamba_d_ssm": 64},
     "funnel": {"num_hidden_layers": _NO, "block_sizes": [1, 1], "num_decoder_layers": 1},
+    "gemma3n_text": {
+        "activation_sparsity_pattern": [0.0, 0.0],
+        "laurel_rank": 4,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "num_kv_shared_layers": 0,
+    },
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": _LATENT,
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 16},
@@ -90,6 +97,15 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "xlnet": {"max_position_embeddings": _NO},
     "xlstm": {"v_head_dim": _NO},
     "youtu": _LATENT,
+    "zamba2": {
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "layer_types": ["mamba", "hybrid"],
+        "mamba_headdim": 16,
+        "mamba_ngroups": 1,
+        "n_mamba_heads": 4,
+        "num_mem_blocks": 1,
+    },
     "zaya": {"num_experts_per_tok": 1},
 }
 _REASONS = {
@@ -103,7 +119,7 @@ _REASONS = {
     "reads bytes through a second model of 4.6 billion parameters whose size cannot be set": "blt",
     "is put together from two other configurations": "encoder-decoder t5gemma t5gemma2",
     "has a default configuration that transformers itself cannot build small": (
-        "cohere_compass_text dots3_note_text gemma3n_text zamba zamba2"
+        "cohere_compass_text dots3_note_text zamba"
     ),
 }
 SKIPPED = {architecture: reason for reason, names in _REASONS.items() for architecture in names.split()}
@@ -184,11 +200,7 @@ _VARIANTS: dict[str, tuple[Family, str, dict[str, Any]]] = {
     "bert of relative positions": ("encoder", "bert", {"position_embedding_type": "relative_key"}),
     "roberta with 64 positions": ("encoder", "roberta", {"max_position_embeddings": 66}),
     "modernbert with a window": ("encoder", "modernbert", {"local_attention": 8}),
-    "deberta of relative positions": (
-        "encoder",
-        "deberta",
-        {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    ),
+    "deberta of absolute positions": ("encoder", "deberta", {"relative_attention": False}),
     "deberta-v2 with a convolution": (
         "encoder",
         "deberta-v2",

@@ -170,12 +170,21 @@ def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -
     if refused:
         parameters = dict.fromkeys(matrix.parameter for matrix in refused)
         others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
-        is_experts = len(refused[0].shape) == 3
-        why = "holds all experts of a block in one tensor" if is_experts else "is not the weight of a linear layer"
+        supported = "linear layers and experts" if "tensor" in declaration.forms else "linear layers only"
         yield (
-            f"{declaration.name} supports linear layers only, and {refused[0].parameter}{others} {why}; "
+            f"{declaration.name} supports {supported}, and {refused[0].parameter}{others} {_why_refused(refused[0])}; "
             "choose a scope without it"
         )
+
+
+def _why_refused(matrix: Matrix) -> str:
+    if matrix.form == "array":
+        return "is an array, not a matrix of outputs and inputs"
+    if matrix.form == "conv1d":
+        return "belongs to a Conv1D, which holds inputs before outputs"
+    if len(matrix.shape) == 3:
+        return "holds all experts of a block in one tensor"
+    return "is read by its block's own code, not through a linear layer"
 
 
 def _order_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[str]:
@@ -231,7 +240,8 @@ def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") 
         return ""
     have = "has" if len(unknown) == 1 else "have"
     number = counted(len(unknown), "weight")
-    return f"{number} of the model {have} an unknown role, the first is {unknown[0].parameter}"
+    what = "role" if any(each.role.component == "unknown" for each in unknown) else "part"
+    return f"{number} of the model {have} an unknown {what}, the first is {unknown[0].parameter}"
 
 
 def _is_unknown(role: Role, selector: str) -> bool:

@@ -36,9 +36,10 @@ def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> 
     bare = (each for each in matrices if each.form in ("tensor", "transposed"))
     strange = next((each for each in bare if each.role.component not in _EXPERTS or len(each.shape) != 3), None)
     if strange is not None:
+        is_mixer = strange.role.component == "mixer"
+        why = "is read by its block's own code, not through a layer" if is_mixer else "is not known to be either"
         yield (
-            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} is not known to be either; "
-            "choose a scope without it"
+            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} {why}; choose a scope without it"
         )
 
 

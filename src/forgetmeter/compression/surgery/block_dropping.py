@@ -69,6 +69,8 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     for config in _configs(model, path):
         if getattr(config, "is_heterogeneous", False):
             raise ValueError("its per_layer_config numbers the blocks")
+        if getattr(config, "hidden_size_per_layer_input", 0):
+            raise ValueError("its second embedding holds an input for each block")
         for setting, value in remaining_settings(vars(config), len(old), kept).items():
             _set(config, setting, value, undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)

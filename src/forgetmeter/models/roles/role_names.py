@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from forgetmeter.specs.role import AttentionKind, Component, Part, Role
 
-# In this order: a mixer may be called attention, as in linear attention.
+# In this order: a mixer may be called attention, as in linear attention. Zamba's hybrid layer itself holds a layer:
+# it maps the output of the shared attention block, which is added to the input of the Mamba layer.
 _CLASSES: tuple[tuple[Component, re.Pattern[str]], ...] = (
     (
         "mixer",
         re.compile(
-            r"(Mixer|MambaLayer|DeltaNet|DeltaAttention|LightningAttention|ShortConv|RecurrentBlock|xLSTMLayer)$|"
+            r"(Mixer|MambaLayer|DeltaNet|DeltaAttention|LightningAttention|ShortConv|RecurrentBlock|xLSTMLayer|HybridLayer)$|"
             r"^Rwkv\w*Attention$"
         ),
     ),
@@ -48,6 +49,7 @@ _ATTENTION: dict[str, Part] = {
             "query",
             "query_proj",
             "pos_query_proj",
+            "pos_q_proj",
             "q_lin",
             "q",
             "q_attn",
@@ -65,6 +67,7 @@ _ATTENTION: dict[str, Part] = {
             "key",
             "key_proj",
             "pos_key_proj",
+            "pos_proj",
             "k_lin",
             "k",
             "k_head",

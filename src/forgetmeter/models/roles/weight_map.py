@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -22,6 +22,7 @@ from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stac
 
 # The first number in a name is the block's; the rest is the name within the block.
 _BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
+_CROSS_BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.cross_attn\.")
 _UNKNOWN, _MIXER = Role("unknown"), Role("mixer")
 INPUT_EMBEDDING = "input embedding"
 OTHER_EMBEDDING = "other embedding"
@@ -38,7 +39,8 @@ OTHER_MODALITY = "reads images or sound, not text"
 
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
-_RESIDUAL = re.compile(r"HyperConnection|HyperHead|hyper_connection")
+# AltUp and LAuReL are Gemma 3n's.
+_RESIDUAL = re.compile(r"HyperConnection|HyperHead|hyper_connection|AltUp|altup|Laurel")
 _NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|A_log$|^time_mix_")
 # LUKE's entities, and Longformer's tokens that attend to all others: no task has any.
 _NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|\w2\w_query|\w+_global)(\.|$)")
@@ -147,9 +149,20 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
             reasons[name] = NOT_USED
             continue
         matrices.extend(replace(each, heads=head_count(config, each)) for each in found)
+    not_run = _layers_not_run(matrices, reasons)
+    reasons.update((each.parameter, NOT_USED) for each in matrices if each.layer in not_run)
+    matrices = [each for each in matrices if each.parameter not in reasons]
     if head is not None:
         matrices.append(_head_matrix(head, model, only_stack or "decoder"))
     return tuple(matrices), reasons
+
+
+def _layers_not_run(matrices: Sequence[Matrix], reasons: Mapping[str, str]) -> set[int]:
+    """Return the layers whose only attention is cross-attention to what no task has: Mllama skips them on text."""
+    numbers = {
+        int(block[1]) for name, why in reasons.items() if why == NOT_USED and (block := _CROSS_BLOCK.match(name))
+    }
+    return numbers - {each.layer for each in matrices if each.role.component in ("attention", "mixer")}
 
 
 def text_config(model: PreTrainedModel) -> Any:  # noqa: ANN401 - each architecture has its own configuration
