@@ -6,22 +6,31 @@ Covers ``checkpoints.storage`` and ``checkpoints.formats``.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from checkpoints.reloading import assert_same, in_memory, loaded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models.architectures import logits_of
+from models.architectures import logits_of, make_architecture
 from safetensors.torch import load_file
-from transformers import CompressedTensorsConfig
+from transformers import CompressedTensorsConfig, LlamaForCausalLM
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.checkpoints.storage import packed
+from forgetmeter.compression.methods import dynamic_int8, round_to_nearest
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.specs.method import Packing
+from forgetmeter.specs.recipe import parse_recipe
 
 pytest.importorskip("compressed_tensors")
 
@@ -53,13 +62,71 @@ def test_packing_matches_the_library(bits: int, rows: int, columns: int, seed: i
     ],
 )
 def test_transformers_reads_packed_integers(checkpoint: Save, tmp_path: Path, name: str, recipe: str) -> None:
-    source = checkpoint(name)
-    compress_checkpoint(str(source), recipe, tmp_path / "out", format="compressed-tensors")
+    assert_reads_packed(checkpoint(name), recipe, tmp_path / "out")
+
+
+def assert_reads_packed(source: Path, recipe: str, out: Path) -> None:
+    compress_checkpoint(str(source), recipe, out, format="compressed-tensors")
     expected = in_memory(source, recipe)
     # From the file itself: a configuration passed by argument replaces the stored one.
-    config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    config = json.loads((out / "config.json").read_text())["quantization_config"]
     dequantizing = CompressedTensorsConfig(**config, dequantize=True)
-    assert_same(loaded(tmp_path / "out", quantization_config=dequantizing), expected)
+    assert_same(loaded(out, quantization_config=dequantizing), expected)
+
+
+def test_a_group_may_be_all_inputs_of_some_layers(tmp_path: Path) -> None:
+    config = make_architecture("llama").config
+    # The layer that is stored last has a single group.
+    size = config.intermediate_size = config.hidden_size // 2
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "source")
+    assert_reads_packed(tmp_path / "source", f"round_to_nearest:feed_forward:4:group_size={size}", tmp_path / "out")
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, **declared: Any) -> None:
+    """Install a plug-in ``mine`` that rounds like the built-in method."""
+    module = ModuleType("packing_plug_in")
+    own = round_to_nearest.METHOD
+    module.METHOD = replace(own, declaration=replace(own.declaration, name="mine", **declared))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    points = (EntryPoint("mine", "packing_plug_in:METHOD", "forgetmeter.methods"),)
+    monkeypatch.setattr("forgetmeter.specs.registry.plug_ins", lambda _group: points)
+
+
+@pytest.mark.parametrize("recipe", ["mine:overall:4:group_size=16", "mine:attention:4+round_to_nearest:feed_forward:4"])
+def test_weights_of_a_plug_in_are_packed(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    plug_in(monkeypatch)
+    source = checkpoint("llama")
+    assert_reads_packed(source, recipe, tmp_path / "out")
+    predicted = SizePredictor(open_checkpoint(str(source))).of(parse_recipe(recipe))
+    assert predicted.format == "compressed-tensors"
+    assert predicted.bytes == sum(file.stat().st_size for file in (tmp_path / "out").glob("*.safetensors"))
+
+
+def test_the_refusal_names_the_methods_that_can_be_packed(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = checkpoint("llama")
+    plug_in(monkeypatch, packs=None)
+    with pytest.raises(UserError, match="supports round_to_nearest only, not 'mine:overall:4'"):
+        compress_checkpoint(str(source), "mine:overall:4", tmp_path / "out", format="compressed-tensors")
+    plug_in(monkeypatch)
+    own = replace(dynamic_int8.METHOD.declaration, needs_kernel=False)
+    monkeypatch.setattr(dynamic_int8, "METHOD", replace(dynamic_int8.METHOD, declaration=own))
+    with pytest.raises(UserError, match="supports round_to_nearest and mine only, not 'dynamic_int8:overall'"):
+        compress_checkpoint(str(source), "dynamic_int8:overall", tmp_path / "out", format="compressed-tensors")
+
+
+@pytest.mark.parametrize("declared", [Packing(bits=3, group_size=0), Packing(bits=4, group_size=8)])
+def test_a_wrong_declaration_is_refused(
+    checkpoint: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: Packing
+) -> None:
+    plug_in(monkeypatch, packs=lambda _level, _options: declared)
+    source = checkpoint("llama")
+    with pytest.raises(UserError, match="'mine' did not make .* as its declaration says .* correct its 'packs'"):
+        compress_checkpoint(str(source), "mine:attention:4", tmp_path / "out", format="compressed-tensors")
+    assert {path.name for path in tmp_path.iterdir()} == {source.name}
 
 
 def test_integers_take_only_their_bits(checkpoint: Save, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 import statsmodels.api
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest, norm, t, ttest_1samp
+from statsmodels.stats.proportion import proportion_confint
 
 from forgetmeter.statistics.clustered_proportion import (
     difference_interval,
@@ -86,6 +87,16 @@ def test_independent_items_have_clopper_and_pearsons_interval() -> None:
     found = share_interval(np.full(40, 3.0), np.full(40, 10.0))
     exact = binomtest(120, 400).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_the_interval_is_statsmodels_for_the_effective_number_of_items() -> None:
+    counts, members = drawn(7, 30)
+    ratio, found = ratio_over_clusters(counts, members), share_interval(counts, members)
+    spread = ratio.standard_error * t.ppf(0.975, ratio.degrees_of_freedom) / norm.ppf(0.975)
+    effective = ratio.value * (1 - ratio.value) / spread**2
+    assert effective < members.sum()
+    expected = proportion_confint(ratio.value * effective, effective, method="beta")
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

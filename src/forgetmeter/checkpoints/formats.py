@@ -11,20 +11,22 @@ from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints.request import Request
 from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
-from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.registry import load_method, packing_methods
 from forgetmeter.compression.surgery.untying import stays_tied
 from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.specs.method import Packing
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
-
-_PACKED = "round_to_nearest"
 
 
 def storage_for(request: Request) -> Storage:
     """Return the storage for a checked request."""
     if request.format == "dense":
         return DenseStorage()
-    return PackQuantizedStorage()
+    steps = quantizing(request.recipe)
+    packing = packing_of(steps[0])
+    assert packing is not None
+    return PackQuantizedStorage(packing, steps)
 
 
 def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
@@ -55,7 +57,7 @@ def kernel_problems(recipe: Recipe) -> Iterator[str]:
         if load_method(step.method).declaration.needs_kernel:
             yield (
                 f"'{step}' needs its own kernel, and a checkpoint holds only weights: it would load as a different "
-                f"model than the one measured; for low-bit weights choose round_to_nearest:{step.scope}:8"
+                f"model than the one measured; for low-bit weights choose {next(packing_methods())}:{step.scope}:8"
             )
 
 
@@ -95,11 +97,11 @@ def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bo
 
 
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:
-    foreign = next((step for step in steps if step.method != _PACKED), None)
+    foreign = next((step for step in steps if packing_of(step) is None), None)
     if foreign is not None:
-        yield f"--format compressed-tensors supports {_PACKED} only, not '{foreign}'; choose --format dense"
-    schemes = {(step.level, load_method(step.method).declaration.values(step).get("group_size")) for step in steps}
-    if len(schemes) > 1:
+        supported = " and ".join(packing_methods())
+        yield f"--format compressed-tensors supports {supported} only, not '{foreign}'; choose --format dense"
+    if len({packing_of(step) for step in steps}) > 1:
         yield (
             "--format compressed-tensors needs the same bits and group size in all layers; "
             "use one of each, or choose --format dense"
@@ -118,3 +120,8 @@ def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) ->
 def quantizing(recipe: Recipe) -> list[Step]:
     """Return the steps that quantize weights."""
     return [step for step in recipe.steps if load_method(step.method).declaration.effect == "quantizes"]
+
+
+def packing_of(step: Step) -> Packing | None:
+    """Return the layout of a step's integers; ``None`` if they cannot be packed."""
+    return load_method(step.method).declaration.packing(step)

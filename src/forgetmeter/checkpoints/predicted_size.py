@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from forgetmeter.checkpoints.formats import format_problems, kernel_problems, quantizing, storage_for
+from forgetmeter.checkpoints.formats import format_problems, kernel_problems, packing_of, quantizing, storage_for
 from forgetmeter.checkpoints.in_memory import computing_dtype
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
@@ -119,9 +119,8 @@ def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[
     entry = stored.source.entries[stored.keys[output.parameter]]
     of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]
     rounding = [step for step in quantizing(request.recipe) if any(map(step.scope.selects, of_parameter))]
-    if rounding and request.format != "dense":
-        group = load_method(rounding[-1].method).declaration.values(rounding[-1])["group_size"]
-        yield from packed_sizes(entry.stored.shape, int(rounding[-1].level or 0), int(group))
+    if request.format != "dense" and rounding and (packing := packing_of(rounding[-1])) is not None:
+        yield from packed_sizes(entry.stored.shape, packing)
     else:
         is_cast = bool(of_parameter) and _is_cast(request.recipe, of_parameter)
         width = _CAST_BYTES if is_cast and request.format == "dense" else entry.dtype.itemsize

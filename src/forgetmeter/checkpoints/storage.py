@@ -12,8 +12,11 @@ from torch import Tensor
 from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.rounded_weight import RoundedWeight
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.surgery.installation import parameter_values
+from forgetmeter.errors import UserError
+from forgetmeter.specs.method import Packing
+from forgetmeter.specs.recipe import Step
 
 _WORD_BITS = 32
 _ROWS = 256
@@ -65,25 +68,43 @@ class DenseStorage:
 
 
 class PackQuantizedStorage:
-    """Integers and scales for linear layers quantized by ``round_to_nearest``, plain tensors for the rest."""
+    """Integers and scales for quantized linear layers, plain tensors for the rest.
 
-    def __init__(self) -> None:
+    Args:
+        packing: The layout of all quantized layers.
+        steps: The steps that quantize.
+    """
+
+    def __init__(self, packing: Packing, steps: Sequence[Step]) -> None:
+        self._packing = packing
+        self._steps = steps
         self._modules: list[str] = []
-        self._bits = 0
-        self._group_size: int | None = None
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
-        """Store integers and scales, or plain values if the parameter was not quantized."""
-        weight = units[0].weight
-        if not isinstance(weight, RoundedWeight):
+        """Store integers and scales, or plain values if the parameter was not quantized.
+
+        Raises:
+            UserError: A plug-in made weights of another layout than it declares.
+        """
+        step = next((step for step in self._steps if any(map(step.scope.selects, units[0].matrices))), None)
+        if step is None:
             writer.append(output.name_after, parameter_values(old, units))
             return
-        groups = weight.factors.shape[-1]
-        self._bits, self._group_size = weight.bit_width, None if groups == 1 else weight.shape[-1] // groups
+        integers, scales = self._checked(step, output, units[0].weight)
         self._modules.append(output.name_after.removesuffix(".weight"))
-        writer.append(f"{output.name_after}_packed", packed(weight.integers, weight.bit_width))
-        writer.append(f"{output.name_after}_scale", weight.factors)
-        writer.append(f"{output.name_after}_shape", torch.tensor(weight.shape))
+        writer.append(f"{output.name_after}_packed", packed(integers, self._packing.bits))
+        writer.append(f"{output.name_after}_scale", scales)
+        writer.append(f"{output.name_after}_shape", torch.tensor(integers.shape))
+
+    def _checked(self, step: Step, output: Output, weight: Weight) -> tuple[Tensor, Tensor]:
+        bits, (rows, columns) = self._packing.bits, weight.shape
+        found = weight.integers_and_scales()
+        if found is None or weight.bits() != bits or found[1].shape != (rows, self._packing.groups(columns)):
+            raise UserError(
+                f"method '{step.method}' did not make {output.parameter} as its declaration says ({bits}-bit integers, "
+                f"group size {self._packing.group_size}); correct its 'packs', or choose --format dense"
+            )
+        return found
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
         """Store an unchanged tensor."""
@@ -98,11 +119,11 @@ class PackQuantizedStorage:
     def quantization_config(self) -> dict[str, Any]:
         """Return the quantization scheme and the layers it applies to."""
         weights = {
-            "num_bits": self._bits,
+            "num_bits": self._packing.bits,
             "type": "int",
             "symmetric": True,
-            "strategy": "channel" if self._group_size is None else "group",
-            "group_size": self._group_size,
+            "strategy": "group" if self._packing.group_size else "channel",
+            "group_size": self._packing.group_size or None,
             "dynamic": False,
         }
         return {
@@ -114,14 +135,14 @@ class PackQuantizedStorage:
         }
 
 
-def packed_sizes(shape: Sequence[int], bits: int, group_size: int) -> Iterator[tuple[int, int]]:
+def packed_sizes(shape: Sequence[int], packing: Packing) -> Iterator[tuple[int, int]]:
     """Yield the dtype's width and the size, both in bytes, of each tensor that stores a layer's weight.
 
-    ``shape`` is ``(output units, input units)``; a ``group_size`` of 0 stands for all input units.
+    ``shape`` is ``(output units, input units)``.
     """
     rows, columns = shape
-    yield 4, rows * _words(columns, bits) * 4
-    yield 4, rows * (columns // (group_size or columns)) * 4
+    yield 4, rows * _words(columns, packing.bits) * 4
+    yield 4, rows * packing.groups(columns) * 4
     yield 8, len(shape) * 8
 
 

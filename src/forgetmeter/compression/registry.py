@@ -61,6 +61,14 @@ def load_method(name: str) -> Method:
     return method
 
 
+def packing_methods() -> Iterator[str]:
+    """Yield the methods whose weights a checkpoint can store as packed integers; broken plug-ins are left out."""
+    for name in METHODS.entries():
+        with suppress(UserError):
+            if load_method(name).declaration.packs is not None:
+                yield name
+
+
 def recorded_facts(recipes: Iterable[Recipe]) -> dict[str, dict[str, Any]]:
     """Return the facts about the recipes' methods for ``study.json``, so that a run can be read without them."""
     names = dict.fromkeys(step.method for recipe in recipes for step in recipe.steps)

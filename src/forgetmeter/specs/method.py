@@ -75,6 +75,23 @@ class Pools:
 
 
 @dataclass(frozen=True)
+class Packing:
+    """A layout of packed integers, times one scale per group of input units.
+
+    Attributes:
+        bits: Bits per integer, from 2 to 8.
+        group_size: Number of input units per scale; 0 for all.
+    """
+
+    bits: int
+    group_size: int
+
+    def groups(self, inputs: int) -> int:
+        """Return the number of scales per output unit."""
+        return inputs // (self.group_size or inputs)
+
+
+@dataclass(frozen=True)
 class MethodDeclaration:
     """A method's name, parameters and source.
 
@@ -91,6 +108,8 @@ class MethodDeclaration:
         scopes: Supported scopes, in words.
         needs_kernel: Whether the answers depend on a kernel, such as one that quantizes activations on each call, so
             that a checkpoint's weights do not fully describe the result.
+        packs: For a method whose weights are symmetric integers times scales (``Weight.integers_and_scales``): returns
+            their layout for a level and all options. ``None`` if checkpoints cannot store its weights as integers.
         pools: The pools that a fraction applies to; ``None`` if there are none or they depend on the weights.
         kind: Category in findings and charts. By default it follows from ``effect``: unstructured pruning for
             ``zeroes``, quantization for ``quantizes``, neither for ``rewrites``.
@@ -111,6 +130,7 @@ class MethodDeclaration:
     families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
     scopes: str = "any scope"
     needs_kernel: bool = False
+    packs: Callable[[Level | None, Mapping[str, OptionValue]], Packing] | None = None
     pools: Pools | None = None
     kind: Kind | None = None
     phrase: str = ""
@@ -141,6 +161,10 @@ class MethodDeclaration:
     def values(self, step: Step) -> dict[str, OptionValue]:
         """Return the values of all options: those of the step, or the defaults."""
         return {name: option.default for name, option in self.options.items()} | dict(step.options)
+
+    def packing(self, step: Step) -> Packing | None:
+        """Return the layout of a step's integers; ``None`` if checkpoints cannot store its weights as integers."""
+        return None if self.packs is None else self.packs(step.level, self.values(step))
 
     def _level_fits(self, step: Step) -> bool:
         if self.level == "none" or step.level is None:

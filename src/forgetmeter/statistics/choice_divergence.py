@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -15,34 +12,35 @@ class ChoiceDistributions:
     Items with a single stored value, such as those answered from the whole vocabulary, have no distribution.
 
     Args:
-        loglikelihoods: The baseline's log-likelihoods, an array with one list per item.
+        loglikelihoods: The baseline's log-likelihoods, one item after the other.
+        lengths: The number of choices per item, shape ``(items,)``; 0 if they were not stored.
     """
 
-    def __init__(self, loglikelihoods: Any) -> None:  # noqa: ANN401 - of arrow
-        self._lengths = _lengths(loglikelihoods)
+    def __init__(self, loglikelihoods: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+        self._lengths = lengths
         self.has_any = bool((self._lengths > 1).any()) and bool((self._lengths > 0).all())
         if self.has_any:
             self._starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])
-            self._values = _values(loglikelihoods)
+            self._values = loglikelihoods
             self._log_sums = self._log_sum(self._values)
             self._shares = np.exp(self._values - np.repeat(self._log_sums, self._lengths))
 
-    def divergence(self, loglikelihoods: Any) -> NDArray[np.float32] | None:  # noqa: ANN401
+    def divergence(self, loglikelihoods: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Return the Kullback-Leibler divergence of a variant's distributions from the baseline's, in nats.
 
         Args:
             loglikelihoods: The variant's log-likelihoods, for the same items in the same order.
+            lengths: The number of choices per item.
 
         Returns:
             ``sum p log(p / q)`` per item, where ``p`` is the baseline's distribution; NaN if an item has a single value
             or a NaN. ``None`` if the choices differ.
         """
-        if not self.has_any or not np.array_equal(_lengths(loglikelihoods), self._lengths):
+        if not self.has_any or not np.array_equal(lengths, self._lengths):
             return None
-        values = _values(loglikelihoods)
         with np.errstate(invalid="ignore"):
-            crossed = np.add.reduceat(self._shares * (self._values - values), self._starts)
-            divergence = crossed - self._log_sums + self._log_sum(values)
+            crossed = np.add.reduceat(self._shares * (self._values - loglikelihoods), self._starts)
+            divergence = crossed - self._log_sums + self._log_sum(loglikelihoods)
         divergence[self._lengths < 2] = np.nan
         # Rounding can make the divergence of equal distributions slightly negative.
         return np.where(np.isfinite(divergence), np.maximum(divergence, 0), np.nan).astype(np.float32)
@@ -52,11 +50,3 @@ class ChoiceDistributions:
             largest = np.maximum.reduceat(values, self._starts)
             sums = np.add.reduceat(np.exp(values - np.repeat(largest, self._lengths)), self._starts)
             return np.asarray(largest + np.log(sums))
-
-
-def _lengths(lists: Any) -> NDArray[np.int64]:  # noqa: ANN401
-    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _values(lists: Any) -> NDArray[np.float64]:  # noqa: ANN401
-    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
-from statsmodels.stats.proportion import proportion_confint
+from scipy.stats import beta, norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
@@ -75,7 +74,9 @@ def _share_interval(share: RatioOverClusters, items: float) -> Estimate:
     value = share.value
     spread = share.standard_error * t.ppf(_TAIL, share.degrees_of_freedom) / norm.ppf(_TAIL)
     effective = min(items, value * (1 - value) / spread**2) if spread else items
-    low, high = proportion_confint(value * effective, effective, alpha=1 - CONFIDENCE, method="beta")
+    marked = value * effective
+    low = beta.ppf(_TAIL, marked, effective - marked + 1) if value > 0 else 0.0
+    high = beta.isf(_TAIL, marked + 1, effective - marked) if value < 1 else 1.0
     # At 0 and 1, rounding can leave the proportion just outside its interval.
     return Estimate(value, min(float(low), value), max(float(high), value))
 

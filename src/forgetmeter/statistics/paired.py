@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
-from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
+_QUANTILE = float(norm.isf((1 - CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,17 @@ def accuracy(correct: ArrayLike) -> Estimate:
 
 
 def proportion(count: int, total: int) -> Estimate:
-    """Return a proportion with its 95% Wilson interval; ``total`` must be at least 1."""
-    low, high = proportion_confint(count, total, alpha=1 - CONFIDENCE, method="wilson")
-    share = count / total
+    """Return a proportion with its 95% Wilson interval; ``total`` must be at least 1.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American Statistical
+    Association 22(158), 1927, 209-212.
+    """
+    share, squared = count / total, _QUANTILE**2
+    scale = 1 + squared / total
+    centre = (share + squared / (2 * total)) / scale
+    half = _QUANTILE * math.sqrt(share * (1 - share) / total + squared / (4 * total**2)) / scale
     # At 0 and 1, rounding can leave the share just outside its interval.
-    return Estimate(share, min(float(low), share), max(float(high), share))
+    return Estimate(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
 
 
 def paired_drop(*, forgotten: int, gained: int, items: int) -> Estimate:

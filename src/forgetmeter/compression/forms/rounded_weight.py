@@ -55,6 +55,10 @@ class RoundedWeight(Weight):
         """Return the number of scales."""
         return int(self.factors.numel())
 
+    def integers_and_scales(self) -> tuple[Tensor, Tensor] | None:
+        """Return the integers and scales of a matrix whose output units come first."""
+        return (self.integers, self.factors) if self.integers.dim() == 2 and self.input_axis == -1 else None
+
     def part(self, axis: int, ranges: Ranges) -> RoundedWeight:
         """Return some output units with their scales."""
         return self._with(cut(self.integers, axis, ranges), cut(self.factors, axis, ranges))

@@ -104,6 +104,15 @@ class Weight(Protocol):
         """Return the layer that replaces an ``nn.Linear`` or ``Conv1D``; only if ``has_layer``."""
         raise TypeError(f"{type(self).__name__} is installed as a parameter")
 
+    def integers_and_scales(self) -> tuple[Tensor, Tensor] | None:
+        """Return what a checkpoint of packed integers stores of a linear layer; ``None`` if it cannot store this form.
+
+        Returns:
+            int8 from ``-2**(bits-1)`` to ``2**(bits-1) - 1``, ``(output units, input units)``, and float32 scales,
+            ``(output units, groups of input units)``. Their product is the weight.
+        """
+        return None
+
     def quantized_bytes(self, plain_bytes: int) -> int:
         """Return the bytes of the weight at its bit width, including scales.
 

@@ -10,7 +10,7 @@ from forgetmeter.compression.forms.rounded_weight import RoundedWeight
 from forgetmeter.compression.forms.unusable_weight import refuse_not_finite
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import MatrixMethod, Options
-from forgetmeter.specs.method import MethodDeclaration, Option
+from forgetmeter.specs.method import MethodDeclaration, Option, Packing
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import Matrix
 
@@ -64,6 +64,7 @@ METHOD = MatrixMethod(
         phrase="rounded to {level} bits",
         options={"group_size": Option(0, "Number of input units per scale; 0 for all.", least=0)},
         effect="quantizes",
+        packs=lambda level, options: Packing(int(level or 0), int(options["group_size"])),
     ),
     transform,
     check=check,

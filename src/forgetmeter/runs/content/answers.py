@@ -132,7 +132,7 @@ class _Rows:
     def __init__(self, first: pa.Table) -> None:
         self.ids: Any = first["item_id"].combine_chunks()
         self.first: Any = first["prediction"].combine_chunks()
-        self.distributions = ChoiceDistributions(first["loglikelihoods"].combine_chunks())
+        self.distributions = ChoiceDistributions(*_flat(first["loglikelihoods"].combine_chunks()))
         self._places: dict[str, int] | None = None
         self.rows: list[dict[str, NDArray[np.generic]]] = []
         self.more: list[str] = []
@@ -149,7 +149,7 @@ class _Rows:
         if places is not None:
             values["places"] = places
         else:
-            divergence = self.distributions.divergence(table["loglikelihoods"].combine_chunks())
+            divergence = self.distributions.divergence(*_flat(table["loglikelihoods"].combine_chunks()))
             values |= {} if divergence is None else {"divergence": divergence}
         self.rows.append(values)
 
@@ -212,6 +212,15 @@ def _matrices(rows: _Rows) -> Mapping[str, NDArray[np.generic]]:
 
 def _floats(column: Any) -> NDArray[np.float32]:  # noqa: ANN401 - of arrow
     return np.asarray(column.cast(pa.float32()).to_numpy(zero_copy_only=False), dtype=np.float32)
+
+
+def _flat(lists: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:  # noqa: ANN401
+    """Return the values of all lists one after the other, and the lists' lengths."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0)
+    return (
+        np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64),
+        np.asarray(lengths.to_numpy(zero_copy_only=False), dtype=np.int64),
+    )
 
 
 def _different(first: Any, texts: Any, places: NDArray[np.int64] | None) -> NDArray[np.bool_]:  # noqa: ANN401
