@@ -18,6 +18,25 @@ def _nothing_to_check(_name: TaskName) -> None:
     pass
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A metric over all items of a task.
+
+    Attributes:
+        name: Its key in ``Judgement.metrics``.
+        heading: Heading of its column in tables; its name if empty.
+        meaning: Explanation of the heading, for the legend; may be empty.
+        ratio: Explanation of its ratio to the baseline's value, which tables show if there is one.
+        is_perplexity: Whether charts and findings use it as a model's perplexity; of several, they use the first.
+    """
+
+    name: str
+    heading: str = ""
+    meaning: str = ""
+    ratio: str = ""
+    is_perplexity: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskDeclaration:
     """A task, before any of its items is read.
@@ -29,11 +48,14 @@ class TaskDeclaration:
         check: Raises a ``UserError`` for requests ``load`` would refuse, without reading items; same arguments except
             ``limit``.
         options: Its options by name.
-        thing: Word for an item in sentences: a fact that the model knows, or an item that it gets right.
+        thing: Singular noun for an item in sentences and tables, with a plural in *s*: a ``fact`` that the model knows,
+            or an ``item`` (or any other noun) that it gets right.
         phrasings: The option that selects the phrasings of each fact; empty if each fact is asked once. With several
             phrasings, sentences call the items questions.
         groups: Groups to which a limit applies. A task with relations must implement ``CountsRelations``.
         is_measured: Whether answers are measured rather than right or wrong, so that nothing can be retained.
+        metrics: The metrics of a measured task, in the order of the table's columns; others are shown after these, by
+            their names. Of a judged task, only perplexities need to be declared.
         data: The published data it needs; ``forgetmeter data fetch`` downloads it.
     """
 
@@ -41,10 +63,11 @@ class TaskDeclaration:
     load: Callable[..., Task]
     check: Callable[..., object] = _nothing_to_check
     options: Mapping[str, TaskOption] = field(default_factory=dict)
-    thing: Literal["fact", "item"] = "item"
+    thing: str = "item"
     phrasings: str = ""
     groups: tuple[Literal["relation", "phrasing"], ...] = ()
     is_measured: bool = False
+    metrics: tuple[Metric, ...] = ()
     data: ProbeArchive | None = None
 
     def parse(self, text: str) -> TaskName:

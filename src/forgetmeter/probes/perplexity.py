@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.declaration import Metric, TaskDeclaration
 from forgetmeter.probes.json_lines import read_json_lines
 from forgetmeter.records.item import Answer, Item, Problem, TaskDescription, TextAnswer, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -169,5 +169,25 @@ TASK = TaskDeclaration(
             _MODELS_WINDOW, "Maximum number of tokens per window; by default, the model's maximum.", kind="number"
         ),
     },
+    thing="text",
     is_measured=True,
+    metrics=(
+        Metric(
+            WORD_PERPLEXITY,
+            "word ppl",
+            "perplexity per word: exp of the mean negative log-likelihood per word in nats; lower is better",
+            ratio="ratio to the baseline's perplexity on the same text",
+            is_perplexity=True,
+        ),
+        Metric(
+            "byte_perplexity",
+            "byte ppl",
+            "perplexity per byte of UTF-8, which is comparable between models with different tokenizers",
+            is_perplexity=True,
+        ),
+        Metric(BITS_PER_BYTE, "bits/byte", "its base-2 logarithm: bits per byte of text"),
+        Metric(
+            "token_perplexity", "token ppl", "perplexity per token of the model's own tokenizer", is_perplexity=True
+        ),
+    ),
 )

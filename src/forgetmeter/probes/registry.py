@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.data.archive import ProbeArchive
-from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.declaration import Metric, TaskDeclaration
 from forgetmeter.specs.registry import Registry
 
 GROUP = "forgetmeter.tasks"
@@ -28,6 +28,8 @@ TASKS = Registry(
         "perplexity": "forgetmeter.probes.perplexity:TASK",
     },
 )
+
+_LM_EVALS_PERPLEXITY = Metric("perplexity", is_perplexity=True)
 
 
 def find_task(text: str) -> TaskDeclaration | None:
@@ -81,6 +83,25 @@ def without_paths(text: str) -> str | None:
     return None
 
 
+def metrics_of(task: str, names: Iterable[str]) -> tuple[Metric, ...]:
+    """Return a task's metrics: those it declares, in order, then the others among ``names``.
+
+    The others, such as those of an lm-eval task or of a plug-in that is no longer installed, are declared as the
+    metrics of the same name of ``perplexity`` and of lm-eval, else by their name alone.
+    """
+    declared, shared = _declared_metrics(task), (*_declared_metrics("perplexity"), _LM_EVALS_PERPLEXITY)
+    others = dict.fromkeys(name for name in names if name not in {each.name for each in declared})
+    known = [each for each in shared if each.name in others]
+    return (*declared, *known, *(Metric(name) for name in others if name not in {each.name for each in known}))
+
+
+def _declared_metrics(task: str) -> tuple[Metric, ...]:
+    with suppress(UserError):
+        if (declared := find_task(task)) is not None:
+            return declared.metrics
+    return ()
+
+
 def declarations() -> Iterator[TaskDeclaration]:
     """Yield all declarations except those of broken plug-ins, which fail when they are used by name."""
     for name in TASKS.entries():
@@ -104,4 +125,6 @@ def _plug_in(name: str, loaded: Any) -> TaskDeclaration:  # noqa: ANN401 - whate
             raise TASKS.failure(name, "is neither a TaskDeclaration nor a function")
         return TaskDeclaration(name=name, load=TASKS.guarded(name, lambda _, *, limit: loaded(limit)))
     TASKS.check_name(name, loaded.name)
+    if not all(isinstance(metric, Metric) for metric in loaded.metrics):
+        raise TASKS.failure(name, "has metrics that are not Metric objects")
     return replace(loaded, load=TASKS.guarded(name, loaded.load), check=TASKS.guarded(name, loaded.check))

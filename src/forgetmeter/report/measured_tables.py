@@ -4,57 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetmeter.plural import counted
+from forgetmeter.probes.declaration import Metric
+from forgetmeter.probes.registry import metrics_of
 from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts
-from forgetmeter.report.words.numbers import MISSING
-from forgetmeter.results.measured import COMPARED, MeasuredSummary
+from forgetmeter.report.words.numbers import MISSING, count
+from forgetmeter.report.words.recipe_words import things
+from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary
 
-_METRICS = {
-    "word_perplexity": "word ppl",
-    "byte_perplexity": "byte ppl",
-    "bits_per_byte": "bits/byte",
-    "token_perplexity": "token ppl",
-}
-_COLUMNS = ("word ppl", "× baseline", "byte ppl", "bits/byte", "token ppl")
-_LARGE = 10_000
-
-TERMS = (
-    Term("word ppl", "perplexity per word: exp of the mean negative log-likelihood per word in nats; lower is better"),
-    Term("× baseline", "ratio to the baseline's perplexity on the same text"),
-    Term("byte ppl", "perplexity per byte of UTF-8, which is comparable between models with different tokenizers"),
-    Term("bits/byte", "its base-2 logarithm: bits per byte of text"),
-    Term("token ppl", "perplexity per token of the model's own tokenizer"),
-)
+_RATIO = "× baseline"
+_LARGE, _SMALL = 10_000, 0.001
 
 
 def measured_tables(model: str, summary: Summary) -> list[Table]:
     """Return a table for each task without right answers that a model was evaluated on."""
     cells = [cell for cell in summary.measured if cell.model == model]
-    return [_table(model, task, cells, summary) for task in dict.fromkeys(cell.task for cell in cells)]
+    return [_table(model, task, cells, summary) for task in _tasks(cells)]
+
+
+def measured_terms(summary: Summary) -> list[Term]:
+    """Return the terms that explain the columns of these tables, as the tasks declare them."""
+    metrics = [metric for task in _tasks(summary.measured) for metric in _metrics(task, summary.measured)]
+    columns = [column for metric in metrics for column in ((_heading(metric), metric.meaning), (_RATIO, metric.ratio))]
+    return [Term(heading, meaning) for heading, meaning in dict.fromkeys(columns) if meaning]
+
+
+def _tasks(cells: Sequence[MeasuredSummary]) -> list[str]:
+    return list(dict.fromkeys(cell.task for cell in cells))
+
+
+def _metrics(task: str, cells: Sequence[MeasuredSummary]) -> tuple[Metric, ...]:
+    return metrics_of(task, [name for cell in cells if cell.task == task for name in cell.metrics])
+
+
+def _heading(metric: Metric) -> str:
+    return metric.heading or metric.name
 
 
 def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Summary) -> Table:
     done = {cell.recipe: cell for cell in cells if cell.task == task}
     failed = {each.recipe: each for each in summary.failures if (each.model, each.task) == (model, task)}
+    metrics = _metrics(task, cells)
     rows = []
     for variant in summary.variants:
         if variant.model == model and variant.recipe in done:
-            rows.append(Row(variant.recipe, _values(done[variant.recipe])))
+            rows.append(Row(variant.recipe, _values(metrics, done[variant.recipe])))
         elif variant.model == model and variant.recipe in failed:
             rows.append(failed_row(failed[variant.recipe]))
     number = max(cell.items for cell in done.values())
-    facts = (counted(number, "text"), *left_out_facts(list(done.values())))
-    return Table(model, task, facts, _COLUMNS, tuple(rows))
+    facts = (f"{count(number)} {things(task, number)}", *left_out_facts(list(done.values())))
+    columns = tuple(name for metric in metrics for name in (_heading(metric), *([_RATIO] if metric.ratio else [])))
+    return Table(model, task, facts, columns, tuple(rows))
 
 
-def _values(cell: MeasuredSummary) -> tuple[str, ...]:
-    first, *others = (_number(cell.metrics.get(name)) for name in _METRICS)
-    return (first, _number(cell.ratios.get(COMPARED)), *others)
+def _values(metrics: Sequence[Metric], cell: MeasuredSummary) -> tuple[str, ...]:
+    return tuple(
+        _number(values.get(metric.name))
+        for metric in metrics
+        for values in (cell.metrics, *([cell.ratios] if metric.ratio else []))
+    )
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return MISSING
-    return f"{value:.3g}" if value >= _LARGE else f"{value:.3f}"
+    return f"{value:.3f}" if value == 0 or _SMALL <= abs(value) < _LARGE else f"{value:.3g}"

@@ -18,7 +18,7 @@ from forgetmeter.report.figures.retained_figure import Along, retained_figures
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.frontier import MEASURES, frontiers
-from forgetmeter.results.measured import COMPARED
+from forgetmeter.results.measured import perplexity_names
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary
@@ -129,12 +129,14 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
 def _perplexity_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     """Return one figure per judged task, model and task that measures perplexity."""
     found: dict[str, list[Figure]] = {}
-    texts = list(dict.fromkeys(cell.task for cell in summary.measured if COMPARED in cell.metrics))
+    compared = {cell.task: perplexity_names(cell.task, cell.metrics)[:1] for cell in summary.measured}
+    texts = [task for task, names in compared.items() if names]
     for model, measured in dict.fromkeys((cell.model, cell.task) for cell in summary.measured):
         ratios = {
-            cell.recipe: cell.ratios[COMPARED]
+            cell.recipe: cell.ratios[name]
             for cell in summary.measured
-            if (cell.model, cell.task) == (model, measured) and COMPARED in cell.ratios
+            for name in compared[measured]
+            if (cell.model, cell.task) == (model, measured) and name in cell.ratios
         }
         for task in summary.tasks:
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]

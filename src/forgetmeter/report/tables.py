@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from forgetmeter.plural import counted
 from forgetmeter.records.packed_source import recorded_sources
-from forgetmeter.report.measured_tables import TERMS as MEASURED_TERMS
-from forgetmeter.report.measured_tables import measured_tables
+from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Row, Table, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts, not_numbers_remarks
 from forgetmeter.report.words.numbers import (
@@ -111,7 +110,7 @@ def legend(summary: Summary) -> list[Term]:
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
     noise = [_NOISE] if any(cell.noise_floor is not None for cell in summary.cells) else []
     terms += [*_TASK_TERMS, *noise, *more] if summary.cells else []
-    return terms + (list(MEASURED_TERMS) if summary.measured else [])
+    return terms + measured_terms(summary)
 
 
 def remarks(summary: Summary) -> list[str]:

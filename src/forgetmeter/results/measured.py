@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from forgetmeter.probes.registry import metrics_of
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.specs.recipe import BASELINE
-
-COMPARED = "word_perplexity"
-"""The metric of perplexity that variants are compared by."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,11 @@ class MeasuredSummary:
     named: Mapping[str, str] = field(default_factory=dict)
     cut: int = 0
     not_numbers: int = 0
+
+
+def perplexity_names(task: str, metrics: Iterable[str]) -> list[str]:
+    """Return which of a task's metrics are perplexities; the first is the one that charts and findings use."""
+    return [metric.name for metric in metrics_of(task, metrics) if metric.is_perplexity]
 
 
 def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from forgetmeter.plural import counted
 from forgetmeter.results.cell_summary import SIGNIFICANT, CellSummary
-from forgetmeter.results.measured import COMPARED, MeasuredSummary
+from forgetmeter.results.measured import MeasuredSummary, perplexity_names
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, treatments
@@ -157,12 +157,12 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
 def _perplexity(cells: Sequence[CellSummary | MeasuredSummary]) -> tuple[str, Mapping[str, float]]:
     """Return the first task that has a perplexity, and its perplexity by recipe, infinite for a ruined model.
 
-    Of a task with several, it is the one that tables and charts compare, per word.
+    Of a task with several, it is the first that it declares, which charts use too.
     """
     found: dict[tuple[str, str], dict[str, float]] = {}
     for cell in cells:
-        for name, value in sorted(cell.metrics.items(), key=lambda metric: metric[0] != COMPARED):
-            if name.endswith("perplexity") and not np.isnan(value):
+        for name in perplexity_names(cell.task, cell.metrics):
+            if not np.isnan(value := cell.metrics.get(name, np.nan)):
                 found.setdefault((cell.task, name), {})[cell.recipe] = value
     finite = ((task, each) for (task, _), each in found.items() if np.isfinite(each.get(BASELINE, np.inf)))
     return next(finite, ("", {}))
