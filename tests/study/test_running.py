@@ -333,7 +333,18 @@ def test_the_same_model_twice_is_refused(study: dict[str, Any], llama_folder: Pa
         run(study | {"models": [str(llama_folder), str(tmp_path / "copy")]})
 
 
-def test_a_failed_cell_is_stored_named_and_retried(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def break_int8(patch: pytest.MonkeyPatch) -> None:
+    whole = Compressor.compressed
+
+    def broken(self: Compressor, recipe: Any) -> Any:
+        if "int8" in str(recipe):
+            raise RuntimeError("no kernel")
+        return whole(self, recipe)
+
+    patch.setattr(Compressor, "compressed", broken)
+
+
+def break_second_task(patch: pytest.MonkeyPatch) -> None:
     whole = Engine.prepare
 
     def broken(self: Engine, items: Any) -> Any:
@@ -341,8 +352,12 @@ def test_a_failed_cell_is_stored_named_and_retried(study: dict[str, Any], monkey
             raise RuntimeError("out of luck")
         return whole(self, items)
 
+    patch.setattr(Engine, "prepare", broken)
+
+
+def test_a_failed_cell_is_stored_named_and_retried(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "prepare", broken)
+        break_second_task(patch)
         finished = run(study)
     assert len(finished.failures) == 4
     assert {failure.task for failure in finished.failures} == {"made_up_2"}
@@ -353,28 +368,14 @@ def test_a_failed_cell_is_stored_named_and_retried(study: dict[str, Any], monkey
 
 
 def test_a_failing_recipe_costs_only_its_own_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Compressor.compressed
-
-    def broken(self: Compressor, recipe: Any) -> Any:
-        if "int8" in str(recipe):
-            raise RuntimeError("no kernel")
-        return whole(self, recipe)
-
-    monkeypatch.setattr(Compressor, "compressed", broken)
+    break_int8(monkeypatch)
     finished = run(study)
     assert {failure.recipe for failure in finished.failures} == {"dynamic_int8:attention"}
     assert len(finished.failures) == 2
 
 
 def test_a_study_may_leave_out_what_only_failed(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Compressor.compressed
-
-    def broken(self: Compressor, recipe: Any) -> Any:
-        if "int8" in str(recipe):
-            raise RuntimeError("no kernel")
-        return whole(self, recipe)
-
-    monkeypatch.setattr(Compressor, "compressed", broken)
+    break_int8(monkeypatch)
     assert len(run(study).failures) == 2
     before = outcomes(study["output"])
     fewer = study | {"recipes": [recipe for recipe in RECIPES if "int8" not in recipe]}
@@ -388,14 +389,7 @@ def test_a_study_may_leave_out_what_only_failed(study: dict[str, Any], monkeypat
 
 
 def test_a_study_may_leave_out_a_task_that_only_failed(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Engine.prepare
-
-    def broken(self: Engine, items: Any) -> Any:
-        if items[0].id.startswith("made_up_2"):
-            raise RuntimeError("out of luck")
-        return whole(self, items)
-
-    monkeypatch.setattr(Engine, "prepare", broken)
+    break_second_task(monkeypatch)
     assert len(run(study).failures) == 4
     finished = run(study | {"tasks": ["made_up"]})
     assert (finished.cells, finished.computed, finished.failures) == (4, 0, ())

@@ -58,7 +58,7 @@ def copy_companions(source: Path, target: Path) -> None:
             shutil.copyfile(file, target / file.name)
 
 
-def name_no_code(folder: Path) -> None:
+def remove_code_references(folder: Path) -> None:
     """Remove references to a repository's code, which is not copied, from a checkpoint's JSON files."""
     for name in ("config.json", "tokenizer_config.json"):
         stored = raw_config(folder, name)

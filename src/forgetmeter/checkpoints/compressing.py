@@ -11,7 +11,7 @@ from forgetmeter.checkpoints.companions import (
     companions,
     copy_companions,
     model_card,
-    name_no_code,
+    remove_code_references,
     size_of,
     source_facts,
 )
@@ -128,7 +128,7 @@ def _write(request: Request, checkpoint: Checkpoint) -> Written:
             reached, files = write_whole(request, source, partial)
         else:
             reached, files = _write_streamed(request, source, partial, small)
-        name_no_code(partial)
+        remove_code_references(partial)
         check_tokenizer(request, source, partial)
         is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
         rounding = check_reloaded(request, source, partial) if is_checked else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
@@ -21,7 +21,7 @@ from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.specs.recipe import Recipe
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Block, Matrix
 
 _CAST_BYTES = 2
 
@@ -77,7 +77,8 @@ class SizePredictor:
     def _size(self, request: Request) -> int:
         if self._source.converted:
             # transformers writes these in their original layout, in its own files.
-            return self._source.bytes - self._bytes_of_dropped(request.recipe) - self._bytes_cast(request)
+            dropped = dropped_blocks(request.recipe, own_weights(self._checkpoint.skeleton, self._checkpoint.matrices))
+            return self._source.bytes - self._bytes_of(dropped) - self._bytes_cast(request, dropped)
         model = deepcopy(self._checkpoint.skeleton)
         stored = stored_model(model, self._source, str(request.model))
         outputs = plan_outputs(stored, model, request.recipe)
@@ -85,25 +86,25 @@ class SizePredictor:
         tensors = (size for output in outputs.values() for size in _tensors(output, stored, request))
         return bytes_of_files(names, tensors, max_shard_bytes=request.max_shard_bytes)
 
-    def _bytes_of_dropped(self, recipe: Recipe) -> int:
-        weights = own_weights(self._checkpoint.skeleton, self._checkpoint.matrices)
-        prefixes = tuple(f"{path}.{number}." for path, number in dropped_blocks(recipe, weights))
+    def _bytes_of(self, blocks: Set[Block]) -> int:
+        prefixes = tuple(f"{path}.{number}." for path, number in blocks)
         return sum(
             stored_tensor(header).bytes
             for header in self._checkpoint.headers
             if prefixes and header.name.startswith(prefixes)
         )
 
-    def _bytes_cast(self, request: Request) -> int:
+    def _bytes_cast(self, request: Request, dropped: Set[Block]) -> int:
         """Return the bytes that casts save in the blocks that remain."""
-        weights = own_weights(self._checkpoint.skeleton, self._checkpoint.matrices)
-        dropped = dropped_blocks(request.recipe, weights)
-        left = [matrix for matrix in self._checkpoint.matrices if matrix.block not in dropped]
+        left: dict[str, list[Matrix]] = {}
+        for matrix in self._checkpoint.matrices:
+            if matrix.block not in dropped:
+                left.setdefault(matrix.parameter, []).append(matrix)
         width = computing_dtype(request, self._source).itemsize
         return sum(
-            prod(self._checkpoint.skeleton.get_parameter(name).shape) * (width - _CAST_BYTES)
-            for name in dict.fromkeys(matrix.parameter for matrix in left)
-            if _is_cast(request.recipe, [matrix for matrix in left if matrix.parameter == name])
+            self._checkpoint.skeleton.get_parameter(name).numel() * (width - _CAST_BYTES)
+            for name, matrices in left.items()
+            if _is_cast(request.recipe, matrices)
         )
 
 

@@ -101,7 +101,7 @@ class RunStore:
             stored = self.read_study()
             self._check_same(stored, document)
             is_older = stored["schema_version"] < SCHEMA_VERSION
-            if is_older or self.changes(document):
+            if is_older or any(_changes(stored, document)):
                 # First, since errors of what no study lists could never be removed.
                 for path in obsolete_files(stored, document, self.folder.list()):
                     self.folder.remove(path)
@@ -114,13 +114,14 @@ class RunStore:
         """Return one sentence with the recipes and tasks that ``open_study`` would add, and one with those left out."""
         if not self.has_study():
             return []
-        stored, asked = self.read_study()["identity"], document["identity"]
-        added, left_out = (", ".join(additions(*each)) for each in ((stored, asked), (asked, stored)))
-        sentences = {
-            f"adding to the run at {self.location}: {added}": added,
-            f"leaving out of the run at {self.location}, where only errors are stored: {left_out}": left_out,
-        }
-        return [sentence for sentence, names in sentences.items() if names]
+        added, left_out = _changes(self.read_study(), document)
+        sentences = []
+        if added:
+            sentences.append(f"adding to the run at {self.location}: {', '.join(added)}")
+        if left_out:
+            left = ", ".join(left_out)
+            sentences.append(f"leaving out of the run at {self.location}, where only errors are stored: {left}")
+        return sentences
 
     def read_study(self) -> dict[str, Any]:
         """Return the study.
@@ -375,6 +376,12 @@ class RunStore:
                 f"the content of {changed[0]}{more} changed since the run at '{self.location}' started (its id "
                 f"differs); {_START_ANEW}"
             )
+
+
+def _changes(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return phrases with the recipes and tasks that a study adds to a run, and with those that it leaves out."""
+    old, new = stored["identity"], asked["identity"]
+    return additions(old, new), additions(new, old)
 
 
 def _is_study(document: Mapping[str, Any]) -> bool:
