@@ -75,14 +75,13 @@ class Trial:
         self._model = model
         self._forward = forward
         self._padding = padding
-        self._in_float32 = InFloat32(model) if has_half(model) else None
+        self._converts = has_half(model)
         self.is_exact = True
         self._known: dict[tuple[Tokens, Tokens], Tensor] = {}
 
     def use_own_dtype(self) -> bool:
         """Compute in the model's dtype from now on, as some kernels need it; return whether that is a change."""
-        is_change = self._in_float32 is not None
-        self._in_float32, self.is_exact = None, not is_change
+        is_change, self._converts, self.is_exact = self._converts, False, not self._converts
         return is_change
 
     def logits(self, texts: Sequence[Text]) -> list[Tensor]:
@@ -163,4 +162,4 @@ class Trial:
         return bool((difference <= tolerance * (high - low)).all())
 
     def _arithmetic(self) -> AbstractContextManager[object]:
-        return self._in_float32 or nullcontext()
+        return InFloat32() if self._converts else nullcontext()
