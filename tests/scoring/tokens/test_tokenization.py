@@ -6,7 +6,7 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tiny_models import make_llama, make_tokenizer
-from tokenizers import Tokenizer, models, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from forgetmeter.records.item import Request
@@ -75,6 +75,16 @@ def test_a_continuation_whose_first_token_begins_in_the_context_cannot_be_scored
     requests = [Request("the i", "s"), Request("the i", "ng")]
     assert isinstance(tokenize_requests(requests[:1], make_tokenizer(), max_length=10), list)
     assert tokenize_requests(requests, make_tokenizer(), max_length=10) == SPANS_CONTEXT
+
+
+def test_an_unknown_word_that_begins_in_the_context_cannot_be_scored() -> None:
+    backend = Tokenizer(models.WordLevel({"<unk>": 0, "the": 1, "cat": 2}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    # "the u" and "the unicorn" both are (1, 0), so " cat" is all that would be scored.
+    assert tokenize_requests([Request("the u", "nicorn cat")], tokenizer, max_length=10) == SPANS_CONTEXT
+    (apart,) = tokenize_requests([Request("the unicorn", " cat")], tokenizer, max_length=10)
+    assert (apart.inputs, apart.targets) == ((1, 0), (2,))
 
 
 def test_an_empty_context_needs_a_beginning_token() -> None:

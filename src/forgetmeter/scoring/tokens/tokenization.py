@@ -92,7 +92,7 @@ def tokenize_requests(
             before, targets = _without_context(request, tokenizer, prefix)
         if reason := _unfit(targets, max_length):
             return reason
-        if request.context.strip() and whole[: len(ids)] != ids:
+        if request.context.strip() and (whole[: len(ids)] != ids or _unknown_spans_context(request, ids, tokenizer)):
             return SPANS_CONTEXT
         sequence = before + targets
         kept = sequence[-(max_length + 1) :]
@@ -130,6 +130,16 @@ def tokenize_pairs(
         kept = before[-max_length:]
         pairs.append(TokenizedRequest(tuple(kept), tuple(targets), len(kept) < len(before)))
     return pairs
+
+
+def _unknown_spans_context(request: Request, context: list[int], tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the context's last token is unknown and, with the continuation, is the same token of more text."""
+    if context[-1] != tokenizer.unk_token_id or not tokenizer.is_fast:
+        return False
+    border = len(request.context.rstrip())
+    text = request.context + request.continuation
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return any(start < border < end for start, end in offsets)
 
 
 def _unfit(targets: Sequence[int], max_length: int) -> str | None:
