@@ -65,8 +65,8 @@ class TestStudy:
         message = str(caught.value)
         assert message == (
             f"'{location}' holds a run of another study (evaluation.limit: 100 in the run, 7 now; "
-            "tasks lack 'lama/trex'); a run can gain recipes and tasks if the command repeats those that the run "
-            "has answers for, but nothing else may differ: choose another --out, or delete that run"
+            "tasks lack 'lama/trex'); a run can gain recipes, candidates and tasks if the command repeats those "
+            "that the run has answers for, but nothing else may differ: choose another --out, or delete that run"
         )
 
     def test_what_was_recorded_at_the_start_stays_when_a_run_gains_tasks(self, store: RunStore, study: dict) -> None:
@@ -123,7 +123,7 @@ class TestStudy:
     def test_a_newer_schema_is_refused(self, store: RunStore, study: dict) -> None:
         store.folder.write("study.json", json.dumps({**study, "schema_version": SCHEMA_VERSION + 1}).encode())
         for attempt in (store.read_study, lambda: store.open_study(study)):
-            with pytest.raises(UserError, match=r"newer forgetmeter \(schema 3"):
+            with pytest.raises(UserError, match=r"newer forgetmeter \(schema 4"):
                 attempt()
 
     @pytest.mark.parametrize("content", [b"", b'{"schema_version": 1, "ident', b"[]", b"\xff\xfe", b"{}"])

@@ -81,7 +81,7 @@ def edit_text(path: Path, old: str, new: str) -> None:
     ("name", "old", "new"),
     [
         ("study.json", '"piqa"', '"pi"'),
-        ("study.json", '"schema_version": 2', '"schema_version": 1'),
+        ("study.json", '"schema_version": 3', '"schema_version": 2'),
         ("variants/id4/variant.json", '"dense_bytes": ', '"dense_bytes": 1'),
         ("variants/id4/variant.json", '"weights": ', '"weights": 1'),
         ("variants/id3/lama/trex.failed.json", "no room", "no disk"),

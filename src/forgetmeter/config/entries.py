@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.specs.preset import PREFIX, preset_recipes
 from forgetmeter.specs.recipe import Recipe, Step, make_step, parse_recipe
 from forgetmeter.specs.scope import Scope, parse_scope, regex_scope
-from forgetmeter.specs.suggestion import did_you_mean
+from forgetmeter.specs.suggestion import did_you_mean, unknown
 
 _FORMS = "text, {grid: …}, {steps: […]} or {method: …, scope: …, level: …}"
 _KINDS = ("grid", "steps", "method")
+_OF, _IS, _RECIPES = _CANDIDATE_KEYS = ("of", "is", "recipes")
+_CANDIDATE_FORMS = "a model, or {of: BASELINE, is: [MODEL, …], recipes: [RECIPE, …]}"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """One entry of a study's list of candidates.
+
+    Attributes:
+        of: The baseline; ``None`` for the study's only model.
+        recipes: Each candidate as it is, and under each recipe given for it.
+    """
+
+    of: ModelReference | None
+    recipes: tuple[Recipe, ...]
+
+    @property
+    def references(self) -> tuple[ModelReference, ...]:
+        """The candidates' models."""
+        return tuple(dict.fromkeys(recipe.candidate for recipe in self.recipes if recipe.candidate is not None))
 
 
 def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - any YAML value
@@ -40,6 +62,32 @@ def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - any YAML val
         return (Recipe((_step(entry),)),)
     key = next(iter(entry), "")
     raise UserError(f"unknown key '{key}' in a recipe{did_you_mean(str(key), _KINDS)} (allowed: {', '.join(_KINDS)})")
+
+
+def candidates_of(entry: Any) -> Candidates:  # noqa: ANN401 - any YAML value
+    """Return the candidates of one entry.
+
+    Raises:
+        UserError: The entry is not valid.
+    """
+    if isinstance(entry, str):
+        return Candidates(None, (Recipe(candidate=parse_model_reference(entry)),))
+    if not isinstance(entry, Mapping) or _IS not in entry:
+        raise UserError(f"'{entry}' is not a valid candidate; write {_CANDIDATE_FORMS}")
+    for key in entry:
+        if key not in _CANDIDATE_KEYS:
+            raise UserError(unknown("key", str(key), _CANDIDATE_KEYS, within="a candidate"))
+    of, made = entry.get(_OF), entry[_IS] if isinstance(entry[_IS], list) else [entry[_IS]]
+    on_top = entry.get(_RECIPES, [])
+    if not made or not all(isinstance(each, str) for each in (*made, *([] if of is None else [of]))):
+        raise UserError(f"'{entry}' is not a valid candidate; write {_CANDIDATE_FORMS}")
+    if not isinstance(on_top, list):
+        raise UserError(f"recipes of a candidate: '{on_top}' must be a list")
+    steps = dict.fromkeys([(), *(recipe.steps for each in on_top for recipe in recipes_of(each))])
+    return Candidates(
+        None if of is None else parse_model_reference(of),
+        tuple(Recipe(each, reference) for reference in map(parse_model_reference, made) for each in steps),
+    )
 
 
 def _only(entry: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

@@ -37,12 +37,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Study:
-    """Models × recipes × tasks, each in order and without duplicates.
+    """Models × (recipes + candidates) × tasks, each in order and without duplicates.
 
     Attributes:
-        recipes: The recipes; the baseline always comes first.
+        recipes: The recipes applied to every model; the baseline always comes first.
         tasks: Canonical task names.
         output: Folder or URL of the run.
+        candidates: Recipes that start with a checkpoint made by other means, each with its baseline among the models.
     """
 
     models: tuple[ModelReference, ...]
@@ -50,3 +51,14 @@ class Study:
     tasks: tuple[str, ...]
     evaluation: Evaluation
     output: str
+    candidates: tuple[tuple[ModelReference, Recipe], ...] = ()
+
+    def recipes_of(self, model: ModelReference) -> tuple[Recipe, ...]:
+        """Return the recipes and candidates of a model; the baseline comes first."""
+        return (*self.recipes, *(recipe for of, recipe in self.candidates if of == model))
+
+    @property
+    def references(self) -> tuple[ModelReference, ...]:
+        """The models, then the candidates."""
+        made = (recipe.candidate for _, recipe in self.candidates if recipe.candidate is not None)
+        return tuple(dict.fromkeys([*self.models, *made]))

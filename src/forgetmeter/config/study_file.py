@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from forgetmeter.config.entries import recipes_of
+from forgetmeter.config.entries import Candidates, candidates_of, recipes_of
 from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
 from forgetmeter.config.yaml_lines import read_yaml
@@ -50,11 +50,22 @@ def _complain(problems: list[str]) -> None:
 
 def _recipes(entry: Any, info: ValidationInfo) -> tuple[Recipe, ...]:  # noqa: ANN401
     recipes = _checked(recipes_of, entry)
-    # A grid repeats the same problem for each level.
-    _complain(
-        list(dict.fromkeys(problem for recipe in recipes for problem in _vocabulary(info).recipe_problems(recipe)))
-    )
+    if any(recipe.candidate for recipe in recipes):
+        raise ValueError("a candidate belongs in candidates, not in recipes")
+    _complain(_problems(recipes, info))
     return recipes
+
+
+def _candidates(entry: Any, info: ValidationInfo) -> Candidates:  # noqa: ANN401
+    candidates = _checked(candidates_of, entry)
+    found = [problem for each in candidates.references for problem in _vocabulary(info).model_problems(each)]
+    _complain(found + _problems(candidates.recipes, info))
+    return candidates
+
+
+def _problems(recipes: Iterable[Recipe], info: ValidationInfo) -> list[str]:
+    # A grid repeats the same problem for each level.
+    return list(dict.fromkeys(problem for recipe in recipes for problem in _vocabulary(info).recipe_problems(recipe)))
 
 
 def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
@@ -125,7 +136,8 @@ class _EvaluationSection(BaseModel):
 class _StudySection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
     models: Annotated[list[Annotated[ModelReference, BeforeValidator(_model)]], Field(min_length=1)]
-    recipes: Annotated[list[Annotated[tuple[Recipe, ...], BeforeValidator(_recipes)]], Field(min_length=1)]
+    recipes: Annotated[list[Annotated[tuple[Recipe, ...], BeforeValidator(_recipes)]], Field(min_length=1)] = []
+    candidates: Annotated[list[Annotated[Candidates, BeforeValidator(_candidates)]], Field(min_length=1)] = []
     tasks: Annotated[list[Annotated[str, BeforeValidator(_task)]], Field(min_length=1)]
     evaluation: Annotated[_EvaluationSection, BeforeValidator(_section)] = _EvaluationSection()
     output: Annotated[str, BeforeValidator(_output)]
@@ -199,6 +211,8 @@ def study_from(
         messages = [f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]
         raise ManyUserError(list(dict.fromkeys(messages))) from None
     recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
+    if misplaced := [f"{place(('candidates', index))}: {problem}" for index, problem in _misplaced(section)]:
+        raise ManyUserError(misplaced)
     evaluation = section.evaluation.model_dump(exclude={"precision"})
     return Study(
         models=tuple(dict.fromkeys(section.models)),
@@ -206,7 +220,24 @@ def study_from(
         tasks=tuple(dict.fromkeys(section.tasks)),
         evaluation=Evaluation(**evaluation),
         output=section.output,
+        candidates=tuple(
+            dict.fromkeys(
+                (each.of or section.models[0], recipe) for each in section.candidates for recipe in each.recipes
+            )
+        ),
     )
+
+
+def _misplaced(section: _StudySection) -> Iterator[tuple[int, str]]:
+    """Yield index and problem of each entry of candidates whose baseline is unclear, or not a model of the study."""
+    if not section.recipes and not section.candidates:
+        yield 0, "a study needs recipes, candidates or both"
+    models = dict.fromkeys(section.models)
+    for index, each in enumerate(section.candidates):
+        if each.of is None and len(models) > 1:
+            yield index, f"the study has {len(models)} models; write {{of: BASELINE, is: [{each.references[0]}]}}"
+        elif each.of is not None and each.of not in models:
+            yield index, f"of '{each.of}': the baseline must be one of the models ({', '.join(map(str, models))})"
 
 
 def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 
 import torch
@@ -26,6 +26,7 @@ from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
+from forgetmeter.specs.model_reference import ModelReference
 
 # A quarter: rows get different neighbours, and usually matrices of a different height.
 _SHARE = 4
@@ -37,13 +38,15 @@ class LocalExecutor:
     """Runs cells in this process."""
 
     def execute(self, work: Work, progress: Progress) -> None:
-        """Run all cells, model by model and variant by variant.
+        """Run all cells, model by model and variant by variant; a candidate is a model of its own.
 
         Raises:
             UserError: The only model cannot be loaded or scored; of several models, only its cells fail. Or the run
                 cannot be written to.
         """
-        groups = {model: list(cells) for model, cells in groupby(work.cells, key=lambda cell: cell.variant.model)}
+        groups: dict[ModelReference, list[Cell]] = {}
+        for cell in work.cells:
+            groups.setdefault(cell.variant.source, []).append(cell)
         for model, cells in groups.items():
             progress.stage(f"loading {model}")
             evaluation = work.evaluation
@@ -97,7 +100,11 @@ class _ModelWork:
                 fail(self._work, self._progress, cell, error)
 
     def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
-        self._work.store.write_variant(variant, compressed.reached, {"compress_seconds": compressed.seconds})
+        reached = compressed.reached
+        if variant.recipe.candidate is not None and not variant.recipe.steps:
+            stored = self._work.checkpoints[variant.source].stored_bytes
+            reached = replace(reached, quantized_bytes=stored, smallest_bytes=stored)
+        self._work.store.write_variant(variant, reached, {"compress_seconds": compressed.seconds})
 
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]

@@ -104,13 +104,16 @@ class Checkpoint:
     @cached_property
     def packed(self) -> PackedSource | None:
         """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
-        is_gguf = self.location.path.is_file()
-        if not is_gguf and self.quantization is None:
+        if self.location.path.is_dir() and self.quantization is None:
             return None
-        files = (self.location.path,) if is_gguf else self.files
-        stored = sum(file.stat().st_size for file in files)
         form = "GGUF" if self.quantization is None else described_method(self.quantization)
-        return PackedSource(form, stored, float32_bytes(self.outline()))
+        return PackedSource(form, self.stored_bytes, float32_bytes(self.outline()))
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its weight files: of a GGUF file, all of it."""
+        files = self.files if self.location.path.is_dir() else (self.location.path,)
+        return sum(file.stat().st_size for file in files)
 
     def refuse_quantized(self) -> None:
         """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Plan:
 
     Attributes:
         study: The study.
-        variants: Every model under every recipe, model by model.
+        variants: Every model under every recipe, then its candidates, model by model.
         cells: Every variant on every task, variant by variant.
     """
 
@@ -36,30 +36,54 @@ class Plan:
 
 
 def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
-    """Plan a study, given the content hash of each model.
+    """Plan a study, given the content hash of each model and candidate.
 
     Raises:
-        UserError: Two models have the same content.
+        UserError: Two models, or a candidate and its baseline or another of its candidates, have the same content.
     """
-    names: dict[str, ModelReference] = {}
+    _refuse_same(study.models, identities)
     for model in study.models:
-        if (other := names.setdefault(identities[model], model)) != model:
-            raise UserError(f"models '{other}' and '{model}' have the same content; keep only one")
+        of = (recipe.candidate for recipe in study.recipes_of(model) if recipe.candidate is not None)
+        _refuse_same((model, *dict.fromkeys(of)), identities)
     evaluation = study.evaluation
     variants = tuple(
         Variant(
-            _variant_id(_ENGINE, identities[model], recipe.identity, evaluation.dtype, evaluation.seed), model, recipe
+            _variant_id(
+                _ENGINE,
+                identities[model],
+                recipe.identity("" if recipe.candidate is None else identities[recipe.candidate]),
+                evaluation.dtype,
+                evaluation.seed,
+            ),
+            model,
+            recipe,
         )
         for model in study.models
-        for recipe in study.recipes
+        for recipe in study.recipes_of(model)
     )
     return Plan(study, variants, tuple(Cell(variant, task) for variant in variants for task in study.tasks))
 
 
-def is_variant_id(found: str, identity: str, recipe: str, *, dtype: str, seed: int) -> bool:
-    """Return whether this or an earlier version gives a variant this id; ``identity`` is its model's content hash."""
+def _refuse_same(models: Iterable[ModelReference], identities: Mapping[ModelReference, str]) -> None:
+    names: dict[str, ModelReference] = {}
+    for model in models:
+        if (other := names.setdefault(identities[model], model)) != model:
+            raise UserError(f"models '{other}' and '{model}' have the same content; keep only one")
+
+
+def is_variant_id(found: str, content: Mapping[str, str], model: str, recipe: str, *, dtype: str, seed: int) -> bool:
+    """Return whether this or an earlier version gives a variant this id.
+
+    Args:
+        found: The id.
+        content: Content hashes of models and candidates by name.
+        model: The model's name.
+        recipe: The recipe as text.
+    """
+    identity = content[model]
     with suppress(UserError):
-        recipe = parse_recipe(recipe).identity
+        parsed = parse_recipe(recipe)
+        recipe = parsed.identity(content.get(str(parsed.candidate), ""))
     return any(found == _variant_id(engine, identity, recipe, dtype, seed) for engine in range(1, _ENGINE + 1))
 
 

@@ -10,7 +10,7 @@ from forgetmeter.specs.recipe import Recipe
 
 @dataclass(frozen=True)
 class Variant:
-    """One model under one recipe.
+    """One model under one recipe, or a candidate set against it.
 
     Attributes:
         id: Hash of the model's content, the recipe and the evaluation settings that change its answers.
@@ -21,6 +21,11 @@ class Variant:
     id: str
     model: ModelReference
     recipe: Recipe
+
+    @property
+    def source(self) -> ModelReference:
+        """The model whose weights the steps are applied to."""
+        return self.recipe.candidate or self.model
 
 
 @dataclass(frozen=True)

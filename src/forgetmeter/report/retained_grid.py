@@ -83,7 +83,7 @@ def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary], methods: 
     for cell in cells:
         recipe = parse_recipe(cell.recipe)
         scopes = {str(step.scope) for step in recipe.steps}
-        if len(scopes) == 1:
+        if len(scopes) == 1 and recipe.candidate is None:
             bare = Recipe(tuple(replace(step, scope=_ANY) for step in recipe.steps))
             values[bare, scopes.pop()] = value(cell.retained)
     if baseline is None or not values:

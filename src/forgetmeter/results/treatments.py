@@ -50,12 +50,13 @@ class Treatment:
 
 
 def treatments(recipes: Iterable[str], methods: Methods) -> tuple[Treatment, ...]:
-    """Return the recipes of one step; others, and those that do not parse, are left out."""
+    """Return the recipes of one step applied to the model itself; others, and those that do not parse, are left out."""
     found = []
     for recipe in recipes:
-        steps = _parsed(recipe).steps
-        if len(steps) == 1:
-            found.append(_treatment(recipe, steps[0], methods.get(steps[0].method, BY_NAME)))
+        parsed = _parsed(recipe)
+        if len(parsed.steps) == 1 and parsed.candidate is None:
+            step = parsed.steps[0]
+            found.append(_treatment(recipe, step, methods.get(step.method, BY_NAME)))
     return tuple(found)
 
 

@@ -33,12 +33,15 @@ def is_at(path: str, place: Callable[..., str], *of: str) -> bool:
 
 
 def is_consistent(study: Mapping[str, Any]) -> bool:
-    """Return whether the variants of ``study.json``, if listed, are its models under its recipes, with their ids."""
+    """Return whether the variants of ``study.json``, if listed, are its models and recipes, with their ids."""
     listed, identity = study.get("variants"), study["identity"]
     if not listed:
         return True
     pairs = [(each["model"], each["recipe"]) for each in listed]
-    planned = product(identity.get("models", ()), identity.get("recipes", ()))
+    planned = [
+        *product(identity.get("models", ()), identity.get("recipes", ())),
+        *((model, recipe) for model, recipes in identity.get("candidates", {}).items() for recipe in recipes),
+    ]
     return (
         sorted(pairs) == sorted(planned)
         and len(names_of(study)) == len(pairs)
@@ -47,8 +50,14 @@ def is_consistent(study: Mapping[str, Any]) -> bool:
 
 
 def _has_its_id(variant: Mapping[str, str], identity: Mapping[str, Any]) -> bool:
-    content = (identity.get("model_content") or {}).get(variant["model"])
-    evaluation = identity.get("evaluation") or {}
-    if content is None or not evaluation.keys() >= {"dtype", "seed"}:
+    content, evaluation = identity.get("model_content") or {}, identity.get("evaluation") or {}
+    if variant["model"] not in content or not evaluation.keys() >= {"dtype", "seed"}:
         return True
-    return is_variant_id(variant["id"], content, variant["recipe"], dtype=evaluation["dtype"], seed=evaluation["seed"])
+    return is_variant_id(
+        variant["id"],
+        content,
+        variant["model"],
+        variant["recipe"],
+        dtype=evaluation["dtype"],
+        seed=evaluation["seed"],
+    )

@@ -1,4 +1,7 @@
-"""Differences between the identities of two studies: a run can gain recipes and tasks, and nothing else may differ."""
+"""Differences between the identities of two studies.
+
+A run can gain recipes, candidates and tasks, and nothing else may differ.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Any
 _LONGEST = 60
 _MOST = 3
 _NOTHING = "nothing"
-_GROWING = ("recipes", "tasks")
-"""Lists to which a run can add."""
+_GROWING = ("recipes", "candidates", "tasks")
+"""Lists, and those of each model, to which a run can add."""
 _CONTENT = "model_content"
 """Hashes by model."""
 
@@ -18,7 +21,7 @@ _CONTENT = "model_content"
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Return one phrase per difference between two identities, with the key, the stored and the new value.
 
-    Additional recipes and tasks, or another order, do not count as differences.
+    Additional recipes, candidates and tasks, or another order, do not count as differences.
 
     Args:
         stored: The identity in ``study.json``.
@@ -28,9 +31,9 @@ def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list
 
 
 def additions(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
-    """Return one phrase with the recipes, and one with the tasks, that a study adds to a run, if it adds any."""
-    added = {key: [value for value in requested.get(key, ()) if value not in stored.get(key, ())] for key in _GROWING}
-    return [f"{key} {_listed(values)}" for key, values in added.items() if values]
+    """Return one phrase each with the recipes, candidates and tasks that a study adds to a run, if it adds any."""
+    added = {key: [value for value in _flat(requested, key) if value not in _flat(stored, key)] for key in _GROWING}
+    return [f"{key} {_listed([value for _, value in values])}" for key, values in added.items() if values]
 
 
 def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,18 +60,28 @@ def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, pre
             found += [
                 f"content of '{model}': {_short(old[model])} in the run, {_short(new[model])} now" for model in changed
             ]
+        elif key in _GROWING:
+            found += _gone(name, stored, requested)
         elif isinstance(old, Mapping) and isinstance(new, Mapping):
             found += _differences(old, new, prefix=f"{name}.")
         elif isinstance(old, list) and isinstance(new, list):
-            found += _gone(name, old, new) if name in _GROWING else [_lists(name, old, new)]
+            found.append(_lists(name, old, new))
         else:
             found.append(f"{name}: {_short(old)} in the run, {_short(new)} now")
     return found
 
 
-def _gone(name: str, old: Sequence[object], new: Sequence[object]) -> list[str]:
-    gone = [value for value in old if value not in new]
-    return [f"{name} lack {_listed(gone)}"] if gone else []
+def _flat(identity: Mapping[str, Any], key: str) -> list[tuple[str, str]]:
+    """Return the values of a list of texts, or of one for each model, with the model."""
+    lists = identity.get(key) or {}
+    by_model = lists.items() if isinstance(lists, Mapping) else [("", lists)]
+    return [(model, value) for model, values in by_model for value in values]
+
+
+def _gone(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    there = _flat(new, key)
+    gone = [value for model, value in _flat(old, key) if (model, value) not in there]
+    return [f"{key} lack {_listed(gone)}"] if gone else []
 
 
 def _lists(name: str, old: Sequence[object], new: Sequence[object]) -> str:

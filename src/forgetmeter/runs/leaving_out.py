@@ -1,8 +1,8 @@
-"""Recipes and tasks that a study may leave out of its run: those of which only errors are stored, and no answers."""
+"""What a study may leave out of its run: recipes, candidates and tasks with stored errors, but no answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from forgetmeter.runs import layout
@@ -29,19 +29,23 @@ def without_failed(study: Mapping[str, Any], asked: Mapping[str, Any], files: It
         }
 
     answered, failed = found(layout.outcomes_cell), found(layout.failed_cell)
-    kept = {
-        key: [
-            value
-            for value in study["identity"].get(key, ())
-            if value in asked.get(key, ()) or value in answered[key] or value not in failed[key]
-        ]
-        for key in failed
-    }
-    return {**study["identity"], **kept}
+
+    def kept(key: str, values: Iterable[str], wanted: Collection[str]) -> list[str]:
+        return [each for each in values if each in wanted or each in answered[key] or each not in failed[key]]
+
+    identity = dict(study["identity"])
+    for key in failed:
+        identity[key] = kept(key, identity.get(key, ()), asked.get(key, ()))
+    if "candidates" in identity:
+        wanted = asked.get("candidates", {})
+        lists = {of: kept("recipes", values, wanted.get(of, ())) for of, values in identity.pop("candidates").items()}
+        if any(lists.values()):
+            identity["candidates"] = lists
+    return identity
 
 
 def obsolete_files(study: Mapping[str, Any], asked: Mapping[str, Any], files: Iterable[str]) -> list[str]:
-    """Return the paths of files that belong to recipes and tasks that ``asked`` leaves out.
+    """Return the paths of files that belong to recipes, candidates and tasks that ``asked`` leaves out.
 
     Args:
         study: The content of ``study.json``.

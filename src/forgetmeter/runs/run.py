@@ -183,7 +183,9 @@ def _variants(
     known: dict[str, StoredVariant] = {}
     for each in [*listed, *made.values(), *(StoredVariant(one.variant, one.model, one.recipe) for one in others)]:
         known.setdefault(each.id, replace(made.get(each.id, each), model=each.model, recipe=each.recipe))
-    models, recipes = (_ranks(study["identity"].get(key, ())) for key in ("models", "recipes"))
+    identity = study["identity"]
+    candidates = (recipe for recipes in identity.get("candidates", {}).values() for recipe in recipes)
+    models, recipes = _ranks(identity.get("models", ())), _ranks([*identity.get("recipes", ()), *candidates])
     return tuple(sorted(known.values(), key=lambda each: (_rank(models, each.model), _rank(recipes, each.recipe))))
 
 

@@ -25,8 +25,8 @@ from forgetmeter.runs.record_json import EditedError, read_record, record_json
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 from forgetmeter.specs.recipe import BASELINE, canonical
 
-SCHEMA_VERSION = 2
-"""Version 2: files of outcomes have their variant, model, recipe and task as columns."""
+SCHEMA_VERSION = 3
+"""Version 2: files of outcomes have their variant, model, recipe and task as columns. Version 3: candidates."""
 
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
@@ -83,12 +83,12 @@ class RunStore:
             )
 
     def open_study(self, document: Mapping[str, Any]) -> None:
-        """Start a run, or continue the existing one if the study is the same or adds recipes or tasks to it.
+        """Start a run, or continue the existing one if the study is the same or adds recipes, candidates or tasks.
 
-        A study may leave out recipes and tasks that only failed; the errors stored for them are removed.
+        A study may leave out what only failed; the errors stored for them are removed.
 
         Args:
-            document: The study. ``identity`` (models, recipes, tasks, evaluation) identifies the study;
+            document: The study. ``identity`` (models, recipes, candidates, tasks, evaluation) identifies the study;
                 ``variants``, if given, lists the ``id``, ``model`` and ``recipe`` of each.
 
         Raises:
@@ -111,7 +111,7 @@ class RunStore:
         self._check_same(self.read_study(), document)
 
     def changes(self, document: Mapping[str, Any]) -> list[str]:
-        """Return one sentence with the recipes and tasks that ``open_study`` would add, and one with those left out."""
+        """Return one sentence with what ``open_study`` would add, and one with what it would leave out."""
         if not self.has_study():
             return []
         added, left_out = _changes(self.read_study(), document)
@@ -238,7 +238,7 @@ class RunStore:
 
     def needs_noise(self, cell: Cell, *, is_wanted: bool) -> bool:
         """Return whether noise is wanted, the cell is a baseline's, and its noise is not stored yet."""
-        if not is_wanted or cell.variant.recipe.steps:
+        if not is_wanted or not cell.variant.recipe.is_baseline:
             return False
         path = layout.noise_path(cell.variant.id, cell.task)
         return not self.folder.exists(path) or self._noise(path, _names(cell.variant)) is None
@@ -363,8 +363,9 @@ class RunStore:
         different = differences(identity, asked)
         if different:
             raise UserError(
-                f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes and "
-                "tasks if the command repeats those that the run has answers for, but nothing else may differ: "
+                f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes, "
+                "candidates and tasks if the command repeats those that the run has answers for, but nothing else may "
+                "differ: "
                 f"{_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
@@ -379,7 +380,7 @@ class RunStore:
 
 
 def _changes(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return phrases with the recipes and tasks that a study adds to a run, and with those that it leaves out."""
+    """Return phrases with what a study adds to a run, and with what it leaves out."""
     old, new = stored["identity"], asked["identity"]
     return additions(old, new), additions(new, old)
 
@@ -390,6 +391,7 @@ def _is_study(document: Mapping[str, Any]) -> bool:
         isinstance(identity, dict)
         and all(_are_texts(identity.get(key, [])) for key in ("models", "recipes", "tasks"))
         and all(isinstance(part.get(key) or {}, dict) for part, key in _mappings(document, identity))
+        and all(map(_are_texts, (identity.get("candidates") or {}).values()))
         and isinstance(variants, list)
         and all(isinstance(each, dict) and _are_texts([each.get(key) for key in _VARIANT]) for each in variants)
     )
@@ -400,6 +402,8 @@ def _with_canonical_recipes(study: dict[str, Any]) -> dict[str, Any]:
     identity, variants = study["identity"], study.get("variants")
     if "recipes" in identity:
         study["identity"] = {**identity, "recipes": list(map(canonical, identity["recipes"]))}
+    if candidates := identity.get("candidates"):
+        study["identity"]["candidates"] = {of: list(map(canonical, recipes)) for of, recipes in candidates.items()}
     if variants is not None:
         study["variants"] = [{**each, "recipe": canonical(each["recipe"])} for each in variants]
     return study
@@ -416,7 +420,7 @@ def _are_texts(values: object) -> bool:
 
 
 def _mappings(document: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    yield from ((identity, key) for key in ("model_content", "evaluation"))
+    yield from ((identity, key) for key in ("model_content", "candidates", "evaluation"))
     yield from ((document, key) for key in ("hardware", "versions", "methods", "sources"))
 
 

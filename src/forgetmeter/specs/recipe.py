@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.scope import Scope, parse_scope, split_at
 from forgetmeter.specs.suggestion import refuse_type
@@ -19,6 +21,9 @@ BASELINE = "baseline"
 STEP_FORM = "method:scope[:level][:key=value…], such as l1_unstructured:overall:0.5"
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_CANDIDATE = re.compile(r"^candidate\((?P<reference>.+)\)$", re.DOTALL)
+# What would end a candidate's reference, or look encoded.
+_ENCODED = re.compile(r"[%()\\\x00-\x1f]")
 _RESERVED = re.compile(r"[:+,=\s]|^$")
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
@@ -53,22 +58,42 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """An ordered list of steps, applied from left to right; the empty one is ``baseline``."""
+    """An ordered list of steps, applied from left to right; the empty one is ``baseline``.
+
+    Attributes:
+        candidate: A checkpoint that was made from the model by other means. The steps are applied to it instead of the
+            model, which stays the baseline.
+    """
 
     steps: tuple[Step, ...] = ()
+    candidate: ModelReference | None = None
 
     def __str__(self) -> str:
-        return "+".join(str(step) for step in self.steps) or BASELINE
+        return self._written(map(str, self.steps), str(self.candidate))
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it leaves the model as it is."""
+        return not self.steps and self.candidate is None
 
     @property
     def complexity(self) -> tuple[int, int]:
         """Number of steps, then of options: of two recipes that do the same, the lower one is simpler."""
         return len(self.steps), sum(len(step.options) for step in self.steps)
 
-    @property
-    def identity(self) -> str:
-        """The text in the ids of variants; it differs from ``str`` only in the scopes."""
-        return "+".join(step.identity for step in self.steps) or BASELINE
+    def identity(self, candidate: str = "") -> str:
+        """Return the text in the ids of variants; it differs from ``str`` only in the scopes and the candidate.
+
+        Args:
+            candidate: Hash of the candidate's content, if it has one.
+        """
+        return self._written((step.identity for step in self.steps), candidate)
+
+    def _written(self, steps: Iterable[str], candidate: str) -> str:
+        start = (
+            () if self.candidate is None else (f"candidate({_ENCODED.sub(lambda each: quote(each[0]), candidate)})",)
+        )
+        return "+".join((*start, *steps)) or BASELINE
 
     def selects(self, matrix: Matrix) -> bool:
         """Whether any step applies to a matrix."""
@@ -117,7 +142,12 @@ def parse_recipe(text: str) -> Recipe:
     text = text.strip()
     if text == BASELINE:
         return Recipe()
-    return Recipe(tuple(_parse_step(part.strip(), text) for part in split_at(text, "+")))
+    first, *rest = parts = [part.strip() for part in split_at(text, "+")]
+    if match := _CANDIDATE.match(first):
+        return Recipe(
+            tuple(_parse_step(part, text) for part in rest), parse_model_reference(unquote(match["reference"]))
+        )
+    return Recipe(tuple(_parse_step(part, text) for part in parts))
 
 
 def canonical(text: str) -> str:

@@ -25,7 +25,7 @@ def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cel
     found: dict[tuple[Checkpoint, str], int] = {}
     tokens = {}
     for cell in checked.to_score():
-        key = (checked.checkpoints[cell.variant.model], cell.task)
+        key = (checked.checkpoints[cell.variant.source], cell.task)
         if key not in found:
             found[key] = _tokens(key[0], tasks[cell.task].items)
         if found[key]:

@@ -37,7 +37,7 @@ class CheckedStudy:
         unread: The tasks to load: those of missing cells, or all if ``study.json`` is missing, to compare their items.
         document: The content of its run's ``study.json``.
         store: Its run.
-        checkpoints: Its models, opened and checked; empty if nothing is missing.
+        checkpoints: Its models and candidates, opened and checked; empty if nothing is missing.
         data: Data folder of the probes, if given.
         paths: The names to load tasks by, where an existing run names a file by another path.
     """
@@ -86,8 +86,8 @@ def valid_items(task: Task) -> list[Item]:
 def plan_study(study: Study, locations: Mapping[ModelReference, Location], data: Path | None) -> CheckedStudy:
     """Plan a study, and find its missing cells.
 
-    A model whose content is that of one of an existing run keeps the name that it has there, and so does a task whose
-    name differs in a path only and whose items are the same: the relative and the absolute path are one.
+    A model or candidate whose content is that of one of an existing run keeps the name that it has there, and so does
+    a task whose name differs in a path only and whose items are the same: the relative and the absolute path are one.
 
     Raises:
         UserError: Two models have the same content, two paths of a task the same items, or the output folder holds
@@ -95,12 +95,17 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
     """
     identities = {model: location.identity for model, location in locations.items()}
     plan, store = make_plan(study, identities), RunStore(study.output)
-    models = _stored_models(store, {model: identities[model] for model in study.models})
+    models = _stored_models(store, {model: identities[model] for model in study.references})
     tasks = _stored_tasks(store, study, data)
     if models or tasks:
         study = replace(
             study,
             models=tuple(models.get(model, model) for model in study.models),
+            candidates=tuple(
+                (models.get(of, of), replace(recipe, candidate=models.get(made, made)))
+                for of, recipe in study.candidates
+                if (made := recipe.candidate) is not None
+            ),
             tasks=tuple(tasks.get(task, task) for task in study.tasks),
         )
         identities |= {name: identities[model] for model, name in models.items()}

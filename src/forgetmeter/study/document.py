@@ -39,10 +39,12 @@ def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict
 
 def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[str, Any]:
     evaluation = study.evaluation
+    candidates = {str(model): [str(each) for of, each in study.candidates if of == model] for model in study.models}
     return {
         "models": [str(model) for model in study.models],
-        "model_content": {str(model): identities[model] for model in study.models},
+        "model_content": {str(model): identities[model] for model in study.references},
         "recipes": [str(recipe) for recipe in study.recipes],
+        **({"candidates": candidates} if study.candidates else {}),
         "tasks": list(study.tasks),
         "evaluation": {"limit": evaluation.limit, "seed": evaluation.seed, "dtype": evaluation.dtype},
     }

@@ -37,26 +37,33 @@ def open_checked(
     Raises:
         UserError: A model cannot be loaded or a recipe does not fit; lists all problems.
     """
-    checkpoints = {model: opened.get(model) or Checkpoint(locations[model]) for model in study.models}
+    checkpoints = {model: opened.get(model) or Checkpoint(locations[model]) for model in study.references}
     problems: list[str] = []
     # The effect of each recipe on each model in turn.
     meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model, checkpoint in checkpoints.items():
         if not is_described(checkpoint.location):
             progress.stage(f"reading the header of {checkpoint.location.path.name}")
-        if any(recipe.steps for recipe in study.recipes):
+        recipes = _applied_to(model, study)
+        if any(recipe.steps for recipe in recipes):
             checkpoint.refuse_quantized()
         checkpoint.check()
         max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
-        for recipe in study.recipes:
+        for recipe in recipes:
             found = recipe_problems(recipe, checkpoint.matrices, model=checkpoint.skeleton, given="activations")
             problems.extend(f"{problem} (model {model})" for problem in found)
-            if not found:
+            if not found and recipe.candidate is None:
                 meanings[recipe].append(meaning(recipe, checkpoint.matrices))
     problems += _repeated(study, meanings)
     if problems:
         raise ManyUserError(list(dict.fromkeys(problems)))
     return checkpoints
+
+
+def _applied_to(source: ModelReference, study: Study) -> tuple[Recipe, ...]:
+    """Return the recipes whose steps are applied to a model or candidate."""
+    of_candidate = (recipe for _, recipe in study.candidates if recipe.candidate == source)
+    return tuple(dict.fromkeys([*(study.recipes if source in study.models else ()), *of_candidate]))
 
 
 def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> Iterator[str]:
@@ -106,7 +113,7 @@ def _convert(checked: CheckedStudy, progress: Progress) -> None:
     Raises:
         UserError: One of them cannot be converted.
     """
-    for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
+    for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
         if not is_converted(checkpoint.location):
             progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
@@ -127,9 +134,9 @@ def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task
 
 def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     problems = []
-    for model in dict.fromkeys(cell.variant.model for cell in checked.missing):
+    for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
-        wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.model == model)
+        wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
         reasons = {
             name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted
         }

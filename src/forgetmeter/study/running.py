@@ -116,14 +116,15 @@ def check_study(
     if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
-    checked = plan_study(study, {model: locations[model] for model in study.models}, data)
+    checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
     from forgetmeter.study.preparing import open_checked
 
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     # The run may know a model by another name.
-    named = {name: checkpoints[model] for model, name in zip(study.models, checked.plan.study.models, strict=True)}
+    names = checked.plan.study.references
+    named = {name: checkpoints[model] for model, name in zip(study.references, names, strict=True)}
     for change in checked.store.changes(checked.document):
         (progress or Progress()).stage(change)
     return replace(checked, checkpoints=named)
@@ -135,11 +136,11 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
         study = read(None)
         if not RunStore(study.output).has_study():
             return None
-        for model in study.models:
+        for model in study.references:
             locations[model] = locations.get(model) or locate(model)
     except UserError:
         return None
-    checked = plan_study(study, {model: locations[model] for model in study.models}, data)
+    checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     if checked.missing:
         return None
     _check_finished_tasks(checked, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.registry import find_task
@@ -13,7 +14,7 @@ _SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
 
 
 def recipe_in_words(text: str, methods: Methods) -> str:
-    """Return what a recipe does and where: ``attention: 20% pruned, then 8-bit``.
+    """Return what a recipe does and where: ``attention: 20% pruned, then 8-bit``. A candidate is named by its model.
 
     A recipe that does not parse, such as one in a plug-in's own syntax, is returned unchanged.
     """
@@ -23,6 +24,9 @@ def recipe_in_words(text: str, methods: Methods) -> str:
         recipe = parse_recipe(text)
     except UserError:
         return text
+    if recipe.candidate is not None:
+        steps = recipe_in_words(str(replace(recipe, candidate=None)), methods) if recipe.steps else ""
+        return f"{recipe.candidate}, then {steps}" if steps else str(recipe.candidate)
     scopes = list(dict.fromkeys(str(step.scope) for step in recipe.steps))
     if len(scopes) == 1:
         return f"{scope_in_words(scopes[0])}: {treatment(recipe, methods)}"
