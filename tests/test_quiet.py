@@ -22,6 +22,11 @@ gguf, packed = sys.argv[1:]
 for model in (gguf, packed):
     forgetmeter.evaluate(forgetmeter.load(model), "facts:templates=0", limit=1)
 """
+RUN = """
+import sys, forgetmeter
+study = {"models": ["standard:decoder"], "recipes": ["dynamic_int8:overall"], "tasks": ["facts:templates=0"]}
+forgetmeter.run(study | {"evaluation.limit": 1, "output": sys.argv[1]})
+"""
 
 
 def stderr(*arguments: str) -> list[str]:
@@ -50,6 +55,11 @@ def test_a_command_writes_its_own_progress_alone(models: list[str], tmp_path: Pa
 
 def test_python_functions_write_nothing(models: list[str]) -> None:
     assert stderr(API, *models) == []
+
+
+def test_a_study_run_from_python_writes_nothing(tmp_path: Path) -> None:
+    """It imports transformers, and with it torchao, only while it runs."""
+    assert stderr(RUN, str(tmp_path / "run")) == []
 
 
 def test_what_was_set_before_is_restored(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:

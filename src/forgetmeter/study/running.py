@@ -15,6 +15,7 @@ from forgetmeter.executors.executor import Executor, Progress
 from forgetmeter.models.location import Location, locate
 from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.probes.registry import is_declared
+from forgetmeter.quiet import quiet
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.suggestion import refuse_type
@@ -28,6 +29,7 @@ ReadStudy = Callable[[Vocabulary | None], Study]
 """Reads a study and checks it against a vocabulary; without one, checks only its form."""
 
 
+@quiet()
 def run(
     study: Path | str | Mapping[str, Any] | ReadStudy,
     *,
