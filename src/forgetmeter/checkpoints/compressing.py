@@ -33,7 +33,7 @@ from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
 from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
@@ -98,7 +98,8 @@ def compress_checkpoint(
     check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
     refuse(recipe_problems(request.recipe, checkpoint.matrices, model=checkpoint.skeleton))
-    refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])
+    given = [*activation_problems(request.recipe), *kernel_problems(request.recipe)]
+    refuse([*given, *format_problems(request, checkpoint.skeleton)])
     return _write(request, checkpoint)
 
 

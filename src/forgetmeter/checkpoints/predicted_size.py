@@ -16,7 +16,7 @@ from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
@@ -63,8 +63,7 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        found = recipe_problems(recipe, self._checkpoint.matrices, model=self._checkpoint.skeleton)
-        problems = [*found, *kernel_problems(recipe)]
+        problems = [*activation_problems(recipe), *kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
         predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
