@@ -29,7 +29,7 @@ def test_tasks_cells_and_failures_of_a_run(full_run: str) -> None:
             "piqa": "4 items, of 100 in total, source by hand, version 1, guessing 62.5%, majority 75.0%",
             "lama/trex": "3 items, of 100 in total, source by hand, version 1, guessing 50.0%, majority 66.7%",
         },
-        "Evaluation": {"schema": "2"},
+        "Evaluation": {"schema": "3"},
         "Cells": {"done": "5, in 0.1 minutes of scoring"},
         "Failures": {"org/tiny, lama/trex: both: 8-bit": "MemoryError: no room"},
     }
