@@ -20,7 +20,7 @@ from forgetmeter.report.words.numbers import (
     points_interval,
     probability,
 )
-from forgetmeter.report.words.size_words import SIZES, packed_remark
+from forgetmeter.report.words.size_words import SIZES, packed_remark, packed_sentence
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -130,7 +130,12 @@ def remarks(summary: Summary) -> list[str]:
         number = len(summary.failures)
         them = "it" if number == 1 else "them"
         found.append(f"{counted(number, 'cell')} failed; run the study again to retry {them}.")
-    found += [visible_line(packed_remark(model, source)) for model, source in recorded_sources(summary.study)]
+    models = summary.study["identity"].get("models", ())
+    found += [
+        # The sizes of a candidate are those of its files.
+        visible_line(packed_remark(model, source) if model in models else packed_sentence(model, source))
+        for model, source in recorded_sources(summary.study)
+    ]
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "
