@@ -45,7 +45,7 @@ def test_versions_and_missing_cells(tmp_path: Path) -> None:
     found = facts_of(opened.run, opened.summary)
     assert found["Versions"] == {"torch": "2.7.0"}
     assert found["Hardware"] == {"cores": "2", "processor": "none"}
-    assert found["Evaluation"] == {"device": "cpu", "batch tokens": "auto", "schema": "2"}
+    assert found["Evaluation"] == {"device": "cpu", "batch tokens": "auto", "schema": "3"}
     assert found["Cells"] == {
         "done": "0, in 0.0 minutes of scoring",
         "missing: org/tiny, piqa": f"{len(RECIPES)} recipes; run the study again to do the rest",
