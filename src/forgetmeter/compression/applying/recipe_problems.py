@@ -19,10 +19,11 @@ from forgetmeter.plural import counted
 from forgetmeter.specs.method import Effect, MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix, Role
-from forgetmeter.specs.scope import Scope
+from forgetmeter.specs.scope import Scope, pattern_of
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
+_MOST_NAMES = 4
 
 
 Given = Literal["weights", "activations"]
@@ -225,11 +226,15 @@ def _effect(step: Step) -> Effect:
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
-    problem = unknown_role_problem(matrices, step.scope.selector)
-    if problem and step.scope.selector not in _SURE_SELECTORS:
+    selector = step.scope.selector
+    problem = unknown_role_problem(matrices, selector)
+    if problem and selector not in _SURE_SELECTORS:
+        unknown = [matrix.parameter for matrix in matrices if _is_unknown(matrix.role, selector)]
+        pattern, every = pattern_of(unknown, most=_MOST_NAMES), pattern_of(unknown)
+        selected = "them" if pattern == every else "the first of them; forgetmeter list scopes names all"
         yield (
-            f"scope '{step.scope}' is ambiguous: {problem}; select weights by {{regex: PATTERN}} in the study file, "
-            "or by regex(PATTERN) in a recipe's text"
+            f"scope '{step.scope}' is ambiguous: {problem}; select weights by name: regex({pattern}) in a recipe's "
+            f"text, or {{regex: PATTERN}} in the study file, selects {selected}"
         )
 
 
