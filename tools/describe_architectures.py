@@ -204,7 +204,7 @@ def not_tried(names: Collection[str]) -> Iterator[str]:
     yield ""
     for reason in dict.fromkeys(left.values()):
         listed = ", ".join(f"`{name}`" for name in left if left[name] == reason)
-        yield f"- {listed}: {reason}."
+        yield f"- {reason[0].upper()}{reason[1:]}: {listed}."
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ USUALLY_RUN = (
     "gpt_oss as decoder",
     "jamba as decoder",
     "llama as decoder",
+    "mllama",
     "modernbert as encoder",
     "qwen2_vl",
     "qwen3_next as decoder",

@@ -72,7 +72,10 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
         if getattr(config, "hidden_size_per_layer_input", 0):
             raise ValueError("its second embedding holds an input for each block")
         for setting, value in remaining_settings(vars(config), len(old), kept).items():
-            _set(config, setting, value, undoing)
+            # Mllama's decoder has its own copy of the blocks that attend to images.
+            owners = [owner for owner in (config, parent) if getattr(owner, setting, None) == getattr(config, setting)]
+            for owner in owners:
+                _set(owner, setting, value, undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
 
 
