@@ -126,7 +126,15 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
         named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
         return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
     roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-    return f"scope '{scope}' selects no weight matrix of the model (available: {roles})"
+    return f"scope '{scope}' selects no weight matrix of the model (available: {roles}){_already_quantized(model)}"
+
+
+def _already_quantized(model: PreTrainedModel | None) -> str:
+    """Say that an earlier recipe left layers without plain weights; empty if none did."""
+    layers = [] if model is None else [path for path, each in model.named_modules() if "weight" in each._buffers]
+    if not layers:
+        return ""
+    return f"; already quantized: {_first_of(layers)}; write one recipe, with the step that quantizes at the end"
 
 
 def _first_of(names: Sequence[str]) -> str:
