@@ -37,9 +37,9 @@ _NO_LAYERS = ("dt_proj", "o_a_proj")
 NOT_USED = "not used to predict tokens"
 OTHER_MODALITY = "reads images or sound, not text"
 
-# Where no module holds exactly what reads texts: T5Gemma 2, Git, Chameleon, Phi-4-multimodal.
+# Where no module holds exactly what reads texts: T5Gemma 2, Git, Ernie 4.5 VL, Chameleon, Phi-4-multimodal.
 _OTHER_MODALITY = re.compile(
-    r"(^|\.)(vision_tower|multi_modal_projector|image_encoder|visual_projection|vqmodel|embed_tokens_extend)\."
+    r"(^|\.)(vision_tower|multi_modal_projector|image_encoder|visual_projection|vision_moe|vqmodel|embed_tokens_extend)\."
 )
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
