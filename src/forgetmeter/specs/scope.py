@@ -166,6 +166,17 @@ def regex_scope(pattern: str) -> Scope:
     return Scope("regex", pattern=_valid_pattern(pattern))
 
 
+def pattern_of(parameters: Iterable[str], *, most: int | None = None) -> str:
+    """Return a regular expression that selects these parameters, in all blocks; at most ``most`` of a block's."""
+    names = list(dict.fromkeys(map(unnumbered, parameters)))
+    return "|".join(re.escape(name).replace(r"\.\*", r"\.\d+") for name in names[:most])
+
+
+def unnumbered(parameter: str) -> str:
+    """Return the name of a parameter for all blocks, such as ``layers.*.mlp.up_proj.weight``."""
+    return re.sub(r"\.\d+(?=\.|$)", ".*", parameter)
+
+
 def _valid_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
