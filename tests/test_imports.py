@@ -1,4 +1,7 @@
-"""Modules import each other at the top and in one direction; an import inside a function gives its reason."""
+"""Modules import each other at the top and in one direction, and no two name a type alike.
+
+An import inside a function gives its reason.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,6 @@ import forgetmeter
 
 SOURCE = Path(forgetmeter.__file__).parent
 MOST_INSIDE_FUNCTIONS = 15
-NOT_COUNTED = {
-    "probes/data/fetch.py": "an archive's relations are counted by the task that reads them",
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,29 @@ def imports_inside_functions() -> Iterator[tuple[str, int]]:
 
 
 def test_imports_inside_functions_are_few_and_give_a_reason() -> None:
-    counted = [place for place in imports_inside_functions() if not place[0].startswith(tuple(NOT_COUNTED))]
+    counted = list(imports_inside_functions())
     assert len(counted) <= MOST_INSIDE_FUNCTIONS
     for file, line in counted:
         above = (SOURCE / file).read_text().splitlines()[: line - 1]
         while (file, len(above)) in counted:
             above.pop()
         assert above[-1].lstrip().startswith("#"), f"{file}:{line} does not say why it is inside a function"
+
+
+def types_by_name() -> dict[str, list[str]]:
+    """Return the modules that define each class or alias of a type, by its name."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        aliases = [name.id for name in assigned if isinstance(name, ast.Name) and name.id != name.id.upper()]
+        for name in names + [alias for alias in aliases if alias.lstrip("_")[0].isupper()]:
+            found.setdefault(name, []).append(file.relative_to(SOURCE).as_posix())
+    return found
+
+
+def test_no_two_types_have_the_same_name() -> None:
+    found = types_by_name()
+    assert {"Run", "Level"} <= set(found)
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}

@@ -35,7 +35,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A folder in the cache.
 
     Attributes:
@@ -54,7 +54,7 @@ class Entry:
     used: float
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CacheEntry]:
     """List what this program keeps in the cache; anything else there, and links, are left out."""
     return [_entry(path, what) for path, what in _places() if path.is_dir() and not path.is_symlink()]
 
@@ -68,7 +68,7 @@ def use(folder: Path) -> None:
             fcntl.flock(_held[-1], fcntl.LOCK_SH)
 
 
-def remove(entry: Entry) -> bool:
+def remove(entry: CacheEntry) -> bool:
     """Remove an entry; links in it are removed, but not what they point to.
 
     Returns:
@@ -109,10 +109,10 @@ def _inside(folder: Path) -> list[Path]:
     return [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
 
 
-def _entry(path: Path, what: str) -> Entry:
+def _entry(path: Path, what: str) -> CacheEntry:
     files = [file.lstat() for file in path.rglob("*") if file.is_symlink() or file.is_file()]
     name = path.relative_to(cache_folder()).as_posix()
-    return Entry(path, name, what, _source(path), sum(file.st_size for file in files), path.stat().st_mtime)
+    return CacheEntry(path, name, what, _source(path), sum(file.st_size for file in files), path.stat().st_mtime)
 
 
 def _source(path: Path) -> str:

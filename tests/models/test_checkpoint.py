@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from made_up_task import MadeUpTask, plug_in
 
+from forgetmeter.compression.applying import compressor
 from forgetmeter.models import model_files, pretrained
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.study import preparing
@@ -41,6 +42,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         (pretrained, "AutoTokenizer"),
         (model_files, "safe_open"),
         (preparing, "recipe_problems"),
+        (compressor, "recipe_problems"),
     ):
         monkeypatch.setattr(module, name, Counted(getattr(module, name), counted, name))
     return counted

@@ -21,7 +21,7 @@ from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, c
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
-    Request,
+    CompressionRequest,
     known_dtype,
     known_format,
     refusing_settings,
@@ -33,7 +33,7 @@ from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
 from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
@@ -83,7 +83,7 @@ def compress_checkpoint(
             from the compressed one. Nothing is left on disk in these cases.
     """
     refuse_type("out", out, str, Path)
-    request = Request(
+    request = CompressionRequest(
         model=parse_model_reference(model),
         recipe=recipe if isinstance(recipe, Recipe) else parse_recipe(recipe),
         out=Path(os.path.abspath(out)),  # noqa: PTH100 - links in it stay as the user named them
@@ -98,7 +98,8 @@ def compress_checkpoint(
     check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
     refuse(recipe_problems(request.recipe, checkpoint.matrices, model=checkpoint.skeleton))
-    refuse([*kernel_problems(request.recipe), *format_problems(request, checkpoint.skeleton)])
+    given = [*activation_problems(request.recipe), *kernel_problems(request.recipe)]
+    refuse([*given, *format_problems(request, checkpoint.skeleton)])
     return _write(request, checkpoint)
 
 
@@ -113,7 +114,7 @@ def refuse_quantized(checkpoint: Checkpoint) -> None:
         raise UserError(quantized_problem(checkpoint.name, checkpoint.quantization))
 
 
-def _write(request: Request, checkpoint: Checkpoint) -> Written:
+def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
     source, folder = open_source(checkpoint, request.dtype), checkpoint.folder
     if source.converted and request.format != "dense":
         raise UserError(
@@ -151,7 +152,9 @@ def _write(request: Request, checkpoint: Checkpoint) -> Written:
     return written
 
 
-def _write_streamed(request: Request, source: Source, partial: Path, small: int) -> tuple[Reached, tuple[Path, ...]]:
+def _write_streamed(
+    request: CompressionRequest, source: Source, partial: Path, small: int
+) -> tuple[Reached, tuple[Path, ...]]:
     model = deepcopy(source.checkpoint.skeleton)
     stored = stored_model(model, source, str(request.model))
     outputs = plan_outputs(stored, model, request.recipe)
@@ -175,7 +178,7 @@ def _write_streamed(request: Request, source: Source, partial: Path, small: int)
     return reached, files
 
 
-def _options(request: Request) -> Iterator[str]:
+def _options(request: CompressionRequest) -> Iterator[str]:
     if request.format != "dense":
         yield f"--format {request.format}"
     if request.dtype is not None:
@@ -197,7 +200,7 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
     return result + left
 
 
-def notes(request: Request, source: Source) -> Iterator[str]:
+def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     """Yield one sentence for each result that may surprise users."""
     effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
     if request.format == "dense":

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.request import Request
+from forgetmeter.checkpoints.request import CompressionRequest
 from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
 from forgetmeter.compression.registry import load_method, packing_methods
 from forgetmeter.compression.surgery.untying import stays_tied
@@ -19,7 +19,7 @@ from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
 
-def storage_for(request: Request) -> Storage:
+def storage_for(request: CompressionRequest) -> Storage:
     """Return the storage for a checked request."""
     if request.format == "dense":
         return DenseStorage()
@@ -29,7 +29,7 @@ def storage_for(request: Request) -> Storage:
     return PackQuantizedStorage(packing, steps)
 
 
-def format_problems(request: Request, model: PreTrainedModel) -> Iterator[str]:
+def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iterator[str]:
     """Yield one sentence per reason why a recipe's result cannot be stored in the requested format."""
     if request.format == "dense":
         return
@@ -61,7 +61,7 @@ def kernel_problems(recipe: Recipe) -> Iterator[str]:
             )
 
 
-def _reader_problems(request: Request, model: PreTrainedModel, matrices: Sequence[Matrix]) -> Iterator[str]:
+def _reader_problems(request: CompressionRequest, model: PreTrainedModel, matrices: Sequence[Matrix]) -> Iterator[str]:
     """Report models that transformers cannot load again because it expects plain weights."""
     packed = {
         matrix.parameter: model.get_submodule(matrix.parameter.rpartition(".")[0])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.request import Request, refusing_settings
+from forgetmeter.checkpoints.request import CompressionRequest, refusing_settings
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.compression.applying.unit import joined
@@ -35,7 +35,7 @@ _CLOSE = 1e-3
 _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
-def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
+def write_whole(request: CompressionRequest, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
     """Load a model, compress it, and save it with transformers in its original layout.
 
     Parameters whose weights are all cast to 16 bits are stored in 16 bits, as in ``DenseStorage``.
@@ -69,7 +69,7 @@ def write_whole(request: Request, source: Source, partial: Path) -> tuple[Reache
     return compressed.reached, weight_files(partial)
 
 
-def _compressed(request: Request, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Compressed]:
+def _compressed(request: CompressionRequest, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Compressed]:
     """Load a whole model in a dtype, and compress its weights without installing them.
 
     Raises:
@@ -82,14 +82,14 @@ def _compressed(request: Request, source: Source, dtype: torch.dtype) -> tuple[P
     return model, Compressor(loaded, seed=request.seed).compressed(request.recipe)
 
 
-def computing_dtype(request: Request, source: Source) -> torch.dtype:
+def computing_dtype(request: CompressionRequest, source: Source) -> torch.dtype:
     """Return the dtype of compression: the requested one, or that of the checkpoint's first weights."""
     stored = (entry.stored.dtype for entry in source.entries.values() if entry.stored.dtype.is_floating_point)
     return request.dtype or next(stored)
 
 
 @quiet()
-def check_reloaded(request: Request, source: Source, folder: Path) -> float:
+def check_reloaded(request: CompressionRequest, source: Source, folder: Path) -> float:
     """Compare the model in a written folder with the variant that ``forgetmeter run`` scores, both in float32.
 
     They may differ only by the rounding of weights that the folder stores in 16 bits.
@@ -129,7 +129,7 @@ def check_reloaded(request: Request, source: Source, folder: Path) -> float:
     return rounding
 
 
-def check_tokenizer(request: Request, source: Source, folder: Path) -> None:
+def check_tokenizer(request: CompressionRequest, source: Source, folder: Path) -> None:
     """Check that a folder's tokenizer gives the same tokens as the source's, if that can be loaded.
 
     Args:

@@ -11,12 +11,12 @@ from pathlib import Path
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, packing_of, quantizing, storage_for
 from forgetmeter.checkpoints.in_memory import computing_dtype
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
-from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
+from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, CompressionRequest, Format, size_in_bytes
 from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
 from forgetmeter.checkpoints.writer import bytes_of_files
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
@@ -63,18 +63,17 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        found = recipe_problems(recipe, self._checkpoint.matrices, model=self._checkpoint.skeleton)
-        problems = [*found, *kernel_problems(recipe)]
+        problems = [*activation_problems(recipe), *kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
         predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
         for format in FORMATS:
-            request = Request(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
+            request = CompressionRequest(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
             if format == "dense" or not (self._source.converted or any(format_problems(request, skeleton))):
                 predicted.append(PredictedSize(format, self._size(request)))
         return min(predicted, key=lambda each: each.bytes)
 
-    def _size(self, request: Request) -> int:
+    def _size(self, request: CompressionRequest) -> int:
         if self._source.converted:
             # transformers writes these in their original layout, in its own files.
             dropped = dropped_blocks(request.recipe, own_weights(self._checkpoint.skeleton, self._checkpoint.matrices))
@@ -94,7 +93,7 @@ class SizePredictor:
             if prefixes and header.name.startswith(prefixes)
         )
 
-    def _bytes_cast(self, request: Request, dropped: Set[Block]) -> int:
+    def _bytes_cast(self, request: CompressionRequest, dropped: Set[Block]) -> int:
         """Return the bytes that casts save in the blocks that remain."""
         left: dict[str, list[Matrix]] = {}
         for matrix in self._checkpoint.matrices:
@@ -115,7 +114,7 @@ def _is_cast(recipe: Recipe, of_parameter: Sequence[Matrix]) -> bool:
     return not is_rounded and all(any(step.scope.selects(matrix) for step in casts) for matrix in of_parameter)
 
 
-def _tensors(output: Output, stored: StoredModel, request: Request) -> Iterator[tuple[int, int]]:
+def _tensors(output: Output, stored: StoredModel, request: CompressionRequest) -> Iterator[tuple[int, int]]:
     """Yield the dtype's width and the size, both in bytes, of each tensor that stores a parameter."""
     entry = stored.source.entries[stored.keys[output.parameter]]
     of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]

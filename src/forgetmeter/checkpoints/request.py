@@ -26,7 +26,7 @@ _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([KMGT]B)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Request:
+class CompressionRequest:
     """A checkpoint to compress.
 
     Attributes:
@@ -51,7 +51,7 @@ class Request:
 
 
 @contextmanager
-def refusing_settings(request: Request) -> Iterator[None]:
+def refusing_settings(request: CompressionRequest) -> Iterator[None]:
     """Refuse a recipe that leaves blocks which the model's configuration cannot describe.
 
     Raises:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from forgetmeter.cache_folder import Entry, cache_folder, entries, remove
+from forgetmeter.cache_folder import CacheEntry, cache_folder, entries, remove
 from forgetmeter.cli.printing import text_width
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.specs.suggestion import unknown
@@ -74,7 +74,7 @@ def clear_command(
     refuse(problems)
 
 
-def _problem(entry: Entry) -> str | None:
+def _problem(entry: CacheEntry) -> str | None:
     """Remove an entry; return why it was not removed."""
     try:
         is_removed = remove(entry)

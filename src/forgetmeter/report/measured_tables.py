@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import metrics_of
-from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.report.table import Table, TableRow, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts
 from forgetmeter.report.words.numbers import MISSING, count
 from forgetmeter.report.words.recipe_words import things
@@ -49,7 +49,7 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
     rows = []
     for variant in summary.variants:
         if variant.model == model and variant.recipe in done:
-            rows.append(Row(variant.recipe, _values(metrics, done[variant.recipe])))
+            rows.append(TableRow(variant.recipe, _values(metrics, done[variant.recipe])))
         elif variant.model == model and variant.recipe in failed:
             rows.append(failed_row(failed[variant.recipe]))
     number = max(cell.items for cell in done.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetmeter.report.table import Row, Table, Term
+from forgetmeter.report.table import Table, TableRow, Term
 from forgetmeter.report.words.numbers import MISSING, percent, probability
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary
@@ -38,7 +38,7 @@ def shift_tables(summary: Summary) -> list[Table]:
         kept = [place for place in range(len(_COLUMNS)) if any(row.cells[place] != MISSING for row in rows)]
         if kept:
             columns = tuple(_COLUMNS[place] for place in kept)
-            narrow = tuple(Row(row.recipe, tuple(row.cells[place] for place in kept)) for row in rows)
+            narrow = tuple(TableRow(row.recipe, tuple(row.cells[place] for place in kept)) for row in rows)
             found.append(Table(model, task, (), columns, narrow))
     return found
 
@@ -49,8 +49,8 @@ def shift_terms(tables: Sequence[Table]) -> list[Term]:
     return [term for term in TERMS if term.name in used]
 
 
-def _row(cell: CellSummary) -> Row:
-    return Row(
+def _row(cell: CellSummary) -> TableRow:
+    return TableRow(
         cell.recipe,
         (
             percent(cell.prediction_flips),

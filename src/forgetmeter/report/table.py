@@ -8,7 +8,7 @@ from forgetmeter.runs.stored import Failure
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One recipe's row.
 
     Attributes:
@@ -38,7 +38,7 @@ class Table:
     name: str
     facts: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     optional: int = 0
 
     def narrowed(self) -> Table:
@@ -56,7 +56,7 @@ class Term:
     meaning: str
 
 
-def failed_row(failure: Failure) -> Row:
+def failed_row(failure: Failure) -> TableRow:
     """Return the row of a failed cell, with its cause."""
     cause = next((line.strip() for line in failure.error.splitlines() if line.strip()), "no cause was recorded")
-    return Row(failure.recipe, note=f"failed: {cause}")
+    return TableRow(failure.recipe, note=f"failed: {cause}")

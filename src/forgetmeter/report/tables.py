@@ -8,7 +8,7 @@ from dataclasses import replace
 from forgetmeter.plural import counted
 from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
-from forgetmeter.report.table import Row, Table, Term, failed_row
+from forgetmeter.report.table import Table, TableRow, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts, not_numbers_remarks
 from forgetmeter.report.words.numbers import (
     MISSING,
@@ -156,11 +156,11 @@ def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:
     return Table(model, "Variants", ("sizes in MB",), VARIANT_COLUMNS, rows)
 
 
-def _variant_row(variant: VariantSummary, sizes: Iterable[str]) -> Row:
+def _variant_row(variant: VariantSummary, sizes: Iterable[str]) -> TableRow:
     dense, bitmask, quantized, smallest = sizes
     sign = f" {DAGGER}" if variant.simulated else ""
     removed = magnitude(variant.removed_weights) if variant.removed_weights else MISSING
-    return Row(variant.recipe, (percent(variant.sparsity), removed, dense, bitmask, quantized + sign, smallest))
+    return TableRow(variant.recipe, (percent(variant.sparsity), removed, dense, bitmask, quantized + sign, smallest))
 
 
 def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
@@ -203,13 +203,13 @@ def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, .
     return tuple(facts)
 
 
-def _cell_row(cell: CellSummary) -> Row:
+def _cell_row(cell: CellSummary) -> TableRow:
     if cell.drop is None:
         # Without a baseline, only the accuracy is known; it gets an interval, as the baseline's does.
         reached = percent_interval(cell.accuracy)
-        return Row(cell.recipe, (reached, *[MISSING] * (len(TASK_COLUMNS) - 1)))
+        return TableRow(cell.recipe, (reached, *[MISSING] * (len(TASK_COLUMNS) - 1)))
     sign = f" {STAR}" if cell.is_significant else ""
-    return Row(
+    return TableRow(
         cell.recipe,
         (
             percent(cell.accuracy.value),

@@ -10,7 +10,7 @@ from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
 SIGNIFICANT = 1 - CONFIDENCE
-Verdict = Literal["lost", "gained", "unclear"]
+DropVerdict = Literal["lost", "gained", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class CellSummary:
         return Estimate(1.0, 1.0, 1.0) if self.recipe == BASELINE else self.retained
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> DropVerdict | None:
         """Whether the drop is significant; ``None`` without a baseline.
 
         It is if the Holm-corrected p of the McNemar test is below 0.05 and the whole interval is beyond zero and the

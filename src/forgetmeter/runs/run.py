@@ -17,7 +17,7 @@ from forgetmeter.runs.content.damage import damage_named
 from forgetmeter.runs.content.item_shapes import read_item_shapes
 from forgetmeter.runs.content.item_texts import ItemTexts, read_item_texts
 from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
-from forgetmeter.runs.content.parquet_union import Part, read_union
+from forgetmeter.runs.content.parquet_union import UnionPart, read_union
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.items_table import ITEM_COLUMNS
 from forgetmeter.runs.outcomes_table import KEYS, OUTCOME_COLUMNS
@@ -132,8 +132,8 @@ class Run:
         return RunFolder(self.location)
 
     @property
-    def _items_parts(self) -> list[Part]:
-        return [Part(each.path, {"task": each.task}) for each in self.tasks]
+    def _items_parts(self) -> list[UnionPart]:
+        return [UnionPart(each.path, {"task": each.task}) for each in self.tasks]
 
     def _damage_named(self) -> AbstractContextManager[None]:
         return damage_named(self.location, [*self._items_parts, *_outcome_parts(self.cells)])
@@ -201,8 +201,8 @@ def _empty(*columns: str) -> pd.DataFrame:
     return frame
 
 
-def _outcome_parts(cells: Iterable[StoredCell]) -> list[Part]:
+def _outcome_parts(cells: Iterable[StoredCell]) -> list[UnionPart]:
     return [
-        Part(cell.path, {"variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task})
+        UnionPart(cell.path, {"variant": cell.variant, "model": cell.model, "recipe": cell.recipe, "task": cell.task})
         for cell in cells
     ]

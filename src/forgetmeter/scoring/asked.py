@@ -12,7 +12,7 @@ from forgetmeter.models.family import Family
 from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.records.item import Cloze, Item, Problem, Requests, WholeText
 from forgetmeter.scoring.families.blank_filling import FIRST_SENTINEL, SentinelFilling, blank_filling
-from forgetmeter.scoring.question import Kind, Question, question_of_paths
+from forgetmeter.scoring.question import AnswerKind, Question, question_of_paths
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence
 from forgetmeter.scoring.tokens.answer_tokens import AnswerTree
 from forgetmeter.scoring.tokens.tokenization import beginning, is_unencodable
@@ -39,7 +39,7 @@ class Asked:
 
     sequences: tuple[WantedSequence, ...] = ()
     ranks_vocabulary: bool = False
-    kind: Kind = "requests"
+    kind: AnswerKind = "requests"
     reason: str | None = None
     tree: AnswerTree | None = None
     is_cut: bool = False

@@ -27,7 +27,7 @@ from forgetmeter.scoring.rows.batch import Batch
 SAME_TOKENS = "right and wrong answers are the same tokens"
 _MOST_NAMED = 3
 
-Kind = Literal["requests", "cloze", "text"]
+AnswerKind = Literal["requests", "cloze", "text"]
 """Kind of answer: log-likelihoods of requests, a cloze, or the log-likelihood of a whole text (one request)."""
 
 
@@ -46,7 +46,7 @@ class Question:
     slots: NDArray[np.int64]
     owners: NDArray[np.int64]
     vocabulary: int | None = None
-    kind: Kind = "requests"
+    kind: AnswerKind = "requests"
 
     def ties(self, item: Item) -> bool:
         """Whether a right and a wrong choice of ``item`` are the same tokens, and so tie in every model.
@@ -71,7 +71,7 @@ class Question:
 
 
 def question_of_paths(
-    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, kind: Kind = "requests"
+    paths: Sequence[Sequence[int]], *, vocabulary: int | None = None, kind: AnswerKind = "requests"
 ) -> Question:
     """Return the question for the slots of each request or candidate."""
     lengths = [len(path) for path in paths]

@@ -12,9 +12,9 @@ from forgetmeter.specs.role import MATRICES, Form, Matrix
 from forgetmeter.specs.suggestion import did_you_mean
 
 LevelKind = Literal["none", "fraction", "bits"]
-Effect = Literal["zeroes", "rewrites", "quantizes"]
+MethodEffect = Literal["zeroes", "rewrites", "quantizes"]
 
-_KINDS: dict[Effect, Kind] = {"zeroes": "unstructured", "rewrites": "other", "quantizes": "quantizes"}
+_KINDS: dict[MethodEffect, Kind] = {"zeroes": "unstructured", "rewrites": "other", "quantizes": "quantizes"}
 _LEVELS: dict[LevelKind, str] = {
     "none": "takes no level",
     "fraction": "takes a fraction from 0 to 1",
@@ -126,7 +126,7 @@ class MethodDeclaration:
     level: LevelKind
     options: Mapping[str, Option] = field(default_factory=dict)
     forms: tuple[Form, ...] = MATRICES
-    effect: Effect = "zeroes"
+    effect: MethodEffect = "zeroes"
     families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
     scopes: str = "any scope"
     needs_kernel: bool = False

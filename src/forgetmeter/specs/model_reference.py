@@ -11,7 +11,7 @@ from typing import Literal
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import refuse_type, unknown
 
-Source = Literal["hub", "folder", "gguf", "package", "standard"]
+ModelSource = Literal["hub", "folder", "gguf", "package", "standard"]
 Standard = Literal["encoder", "encoder-decoder", "decoder"]
 STANDARDS: tuple[Standard, ...] = ("encoder", "encoder-decoder", "decoder")
 """The small reference models that ship with the package, one per family."""
@@ -32,7 +32,7 @@ class ModelReference:
         revision: Hub revision, if given.
     """
 
-    source: Source
+    source: ModelSource
     place: str
     revision: str | None = None
 

@@ -12,7 +12,6 @@ from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, OTHER_AT
 from forgetmeter.specs.suggestion import unknown
 
 _BODY = ("attention", "feed_forward", "mixer")
-_PUBLISHED_BODY = ("attention", "feed_forward")
 # "overall" in the published scripts: every linear layer except the last.
 _PUBLISHED_OVERALL = (*_BODY, "embedding", "head_transform")
 # For these, the published scripts count the output projection as feed-forward, not attention.

@@ -32,7 +32,7 @@ def checked_candidates(
     checkpoint.check()
     steps = (recipe for recipe in recipes if recipe.steps)
     matrices, skeleton = checkpoint.matrices, checkpoint.skeleton
-    problems = {recipe: recipe_problems(recipe, matrices, model=skeleton, given="activations") for recipe in steps}
+    problems = {recipe: recipe_problems(recipe, matrices, model=skeleton) for recipe in steps}
     return checkpoint, problems, unknown_role_problem(matrices)
 
 

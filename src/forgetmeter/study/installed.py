@@ -26,16 +26,9 @@ class InstalledVocabulary:
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check the method, level and options of each step."""
         # Imports torch, which takes a second and is not needed for a finished study or a missing file.
-        from forgetmeter.compression.registry import load_method
+        from forgetmeter.compression.applying.recipe_problems import declared_problems
 
-        found: list[str] = []
-        for step in recipe.steps:
-            try:
-                problems = load_method(step.method).declaration.problems(step)
-            except UserError as error:
-                problems = [str(error)]
-            found.extend(f"{problem} (in '{step}')" for problem in problems)
-        return found
+        return [f"{problem} (in '{step}')" for step in recipe.steps for problem in declared_problems(step)]
 
     def task_problems(self, name: str) -> list[str]:
         """Check a task's name, options and data."""

@@ -49,7 +49,7 @@ def open_checked(
         checkpoint.check()
         max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
         for recipe in study.recipes:
-            found = recipe_problems(recipe, checkpoint.matrices, model=checkpoint.skeleton, given="activations")
+            found = recipe_problems(recipe, checkpoint.matrices, model=checkpoint.skeleton)
             problems.extend(f"{problem} (model {model})" for problem in found)
             if not found:
                 meanings[recipe].append(meaning(recipe, checkpoint.matrices))

@@ -158,7 +158,7 @@ def test_wrong_recipes_are_refused_up_front(make_loaded):
         compress(loaded, "l1_unstructured:attention:1.5+dynamic_int8:layers[7]/attention")
     assert len(caught.value.messages) == 2
     with pytest.raises(UserError, match="takes a fraction"):
-        Compressor(loaded).compressed(parse_recipe("l1_unstructured:attention"))
+        compress(loaded, "l1_unstructured:attention")
     with pytest.raises(UserError, match="is not a valid compression step"):
         compress(loaded, "nonsense")
 

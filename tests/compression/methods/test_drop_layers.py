@@ -178,7 +178,7 @@ def test_a_configuration_that_cannot_lose_blocks_is_refused_up_front(name: str, 
     model = CONFIGURATIONS[name].model()
     before = {path: id(module) for path, module in model.named_modules()}
     recipe = parse_recipe(f"drop_layers:overall:0.5:by={by}")
-    problems = recipe_problems(recipe, weight_map(model), model=model, given="activations")
+    problems = recipe_problems(recipe, weight_map(model), model=model)
     assert "drop_layers does not support models of type" in problems[0]
     assert {path: id(module) for path, module in model.named_modules()} == before
 

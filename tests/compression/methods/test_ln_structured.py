@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.architectures import make_architecture
 from torch.nn.utils import prune
 
-from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.methods.ln_structured import METHOD, rank
 from forgetmeter.errors import UserError
@@ -111,4 +111,4 @@ def test_options_are_checked(option: str, says: str) -> None:
     step = parse_recipe(f"ln_structured:head:0.5:{option}").steps[0]
     assert METHOD.declaration.problems(step) == [says]
     with pytest.raises(UserError):
-        Compressor(loaded("llama")).compressed(parse_recipe(f"ln_structured:head:0.5:{option}"))
+        compress(loaded("llama"), f"ln_structured:head:0.5:{option}")

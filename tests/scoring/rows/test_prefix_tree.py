@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
-from forgetmeter.scoring.rows.batch import ROOT, Row
+from forgetmeter.scoring.rows.batch import ROOT, TokenRow
 from forgetmeter.scoring.rows.prefix_tree import Packed, WantedSequence, group_rows, pack
 
 
@@ -92,7 +92,7 @@ def test_sequences_that_share_little_get_separate_rows() -> None:
 @given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=20), st.integers(1, 64))
 @settings(deadline=None)
 def test_batches_hold_every_row_once_and_keep_to_the_budget(shapes: list[tuple[int, bool]], budget: int) -> None:
-    rows = [Row((0,) * n, tuple(range(-1, n - 1)) if branched else ()) for n, branched in shapes]
+    rows = [TokenRow((0,) * n, tuple(range(-1, n - 1)) if branched else ()) for n, branched in shapes]
     grouped = list(group_rows(rows, batch_tokens=budget, sharing=Sharing()))
     assert sorted(map(id, rows)) == sorted(id(row) for batch in grouped for row in batch)
     for batch in grouped:
@@ -103,7 +103,7 @@ def test_batches_hold_every_row_once_and_keep_to_the_budget(shapes: list[tuple[i
 @given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 30), st.integers(0, 30))
 @settings(deadline=None)
 def test_rows_are_batched_only_with_compatible_rows(lengths: list[int], mixed: int, equal: int) -> None:
-    rows = [Row((0,) * length) for length in lengths]
+    rows = [TokenRow((0,) * length) for length in lengths]
     for batch in group_rows(rows, batch_tokens=64, sharing=Sharing(lengths=mixed, batch=equal)):
         longest = max(len(row.tokens) for row in batch)
         assert len(batch) == 1 or longest <= equal

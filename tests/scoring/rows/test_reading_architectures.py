@@ -19,7 +19,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.families.encoder import run_encoder
-from forgetmeter.scoring.rows.batch import Reading, Row, make_batch
+from forgetmeter.scoring.rows.batch import Reading, TokenRow, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.rows.reading import read
 
@@ -75,7 +75,9 @@ def test_decoders_read_branches_and_padded_rows_as_single_sequences(name: str) -
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_read_padded_rows_as_single_sequences(name: str) -> None:
     model = make_architecture(name)
-    rows = [Row(each.tokens, vocabulary=(Reading(3, each.tokens[3], slot),)) for slot, each in enumerate(sequences())]
+    rows = [
+        TokenRow(each.tokens, vocabulary=(Reading(3, each.tokens[3], slot),)) for slot, each in enumerate(sequences())
+    ]
     found = read(model, make_batch(rows, device=model.device), run_encoder).vocabulary
     for place, row in enumerate(rows):
         with torch.no_grad():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
 from forgetmeter.compression.applying.step import own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import Weight
@@ -90,17 +90,18 @@ class Compressor:
         self._preparations: OrderedDict[Step, AtLevel] = OrderedDict()
 
     def check(self, recipe: Recipe) -> list[str]:
-        """Return the problems of a recipe for this model, as ``recipe_problems`` does."""
-        return _problems(recipe, self._loaded, self._matrices, self._calibration)
+        """Return one sentence per problem with a recipe for this model; nothing is computed."""
+        return _problems(recipe, self._loaded, self._originals, self._calibration)
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to the result of the previous ones. The model does not change.
 
+        The recipe must fit the model: ``check`` finds no problem.
+
         Raises:
-            UserError: ``check`` finds a problem, a matrix holds values that a method cannot work on, or the model's
-                own weights were changed in place.
+            UserError: A matrix holds values that a method cannot work on, or the model's own weights were changed in
+                place.
         """
-        refuse(self.check(recipe))
         self._check_untouched()
         started = time.perf_counter()
         weights: dict[Matrix, Weight] = {}
@@ -162,13 +163,16 @@ class Compressor:
         return prepared(step, units, seed=self._seed, method=method)
 
 
-def _problems(recipe: Recipe, loaded: Loaded, matrices: Sequence[Matrix], calibration: Calibration) -> list[str]:
+def _problems(
+    recipe: Recipe, loaded: Loaded, originals: Mapping[Matrix, Weight], calibration: Calibration
+) -> list[str]:
     method = quantization_in_memory(loaded.model)
     if recipe.steps and method is not None:
         return [quantized_problem(loaded.name, method)]
     if recipe.steps and (problem := torch_compression_problem(loaded)):
         return [problem]
-    return recipe_problems(recipe, matrices, model=loaded.model, given="activations" if calibration else "weights")
+    problems = recipe_problems(recipe, tuple(originals), model=loaded.model, originals=originals)
+    return problems or ([] if calibration else activation_problems(recipe))
 
 
 def checked_seed(seed: int) -> int:
@@ -201,7 +205,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     check_loaded(loaded)
     recipe = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
     # Before the model is copied.
-    refuse(_problems(recipe, loaded, weight_map(loaded.model), calibration))
+    refuse(_problems(recipe, loaded, own_weights(loaded.model, weight_map(loaded.model)), calibration))
     checked_seed(seed)
     twin = replace(loaded, model=copy.deepcopy(loaded.model))
     if not recipe.steps:

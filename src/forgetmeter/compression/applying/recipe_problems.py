@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import Method
 from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import left_alone
 from forgetmeter.plural import counted
-from forgetmeter.specs.method import Effect, MethodDeclaration
+from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix, Role
 from forgetmeter.specs.scope import Scope, pattern_of
@@ -26,12 +26,20 @@ _SURE_SELECTORS = ("head", "regex")
 _MOST_NAMES = 4
 
 
-Given = Literal["weights", "activations"]
-"""What methods can see: weights alone, or activations too."""
+def declared_problems(step: Step) -> list[str]:
+    """Return one sentence per problem with a step's method, level and options, which needs no model."""
+    try:
+        return load_method(step.method).declaration.problems(step)
+    except UserError as error:
+        return [str(error)]
 
 
 def recipe_problems(
-    recipe: Recipe, matrices: Sequence[Matrix], *, model: PreTrainedModel | None = None, given: Given = "weights"
+    recipe: Recipe,
+    matrices: Sequence[Matrix],
+    *,
+    model: PreTrainedModel | None = None,
+    originals: Mapping[Matrix, Weight] | None = None,
 ) -> list[str]:
     """Return one sentence per problem with a recipe for a model with these matrices; nothing is computed.
 
@@ -40,17 +48,31 @@ def recipe_problems(
         matrices: The model's ``weight_map``.
         model: The model or its skeleton; if given, dropping blocks is tried and undone, and for a scope
             that selects nothing, the problem says what it would select if recipes did not leave it alone.
-        given: What methods will see.
+        originals: The ``own_weights`` of the model, if they are at hand.
     """
     problems: list[str] = []
-    for step in recipe.steps:
-        problems += _step_problems(step, matrices, given)
-        if not step.scope.select(matrices):
+    selections = [(step, step.scope.select(matrices)) for step in recipe.steps]
+    for step, selected in selections:
+        problems += _step_problems(step, selected, matrices)
+        if not selected:
             problems.append(_nothing_selected(step.scope, matrices, model))
-    problems += _order_problems(recipe, matrices)
+    # These two need methods that exist.
+    if not problems:
+        problems += _order_problems(selections)
     if model is not None and not problems:
-        problems += _drop_problems(recipe, matrices, model)
+        problems += _drop_problems(recipe, model, lambda: originals or own_weights(model, matrices))
     return list(dict.fromkeys(problems))
+
+
+def activation_problems(recipe: Recipe) -> list[str]:
+    """Return one sentence per step of a recipe without other problems that cannot be done without activations."""
+    return [
+        f"'{step}' needs activations: pass token ids to calibrate on "
+        "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need only weights; "
+        "forgetmeter run calibrates on the built-in facts"
+        for step in recipe.steps
+        if _sees_activations(step, load_method(step.method))
+    ]
 
 
 def meaning(recipe: Recipe, matrices: Sequence[Matrix]) -> Hashable:
@@ -97,22 +119,16 @@ def _sees_activations(step: Step, method: Method) -> bool:
     return method.needs_activations(method.declaration.values(step))
 
 
-def _step_problems(step: Step, matrices: Sequence[Matrix], given: Given) -> Iterator[str]:
-    selected = step.scope.select(matrices)
-    try:
+def _step_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix]) -> Iterator[str]:
+    wrong = declared_problems(step)
+    yield from wrong
+    if selected and not wrong:
         method = load_method(step.method)
-    except UserError as error:
-        yield str(error)
-    else:
         declaration = method.declaration
-        wrong = declaration.problems(step)
-        yield from wrong
         yield from _form_problems(declaration, selected)
-        if selected and not wrong:
-            yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
-            yield from _activation_problems(step, method, given)
-            yield from _idle_problems(step, declaration, selected)
-            yield from _layer_problems(step, matrices)
+        yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
+        yield from _idle_problems(step, declaration, selected)
+        yield from _layer_problems(step, matrices)
     yield from _unknown_role_problems(step, matrices)
 
 
@@ -152,15 +168,6 @@ def _layer_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
         yield f"scope '{step.scope}' ends at layer {last}, but the model's last is {most}; write layers[{first}-{most}]"
 
 
-def _activation_problems(step: Step, method: Method, given: Given) -> Iterator[str]:
-    if given == "weights" and _sees_activations(step, method):
-        yield (
-            f"'{step}' needs activations: pass token ids to calibrate on "
-            "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need only weights; "
-            "forgetmeter run calibrates on the built-in facts"
-        )
-
-
 def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
     """Refuse a fraction that rounds to nothing: the variant would be the baseline under another name."""
     if declaration.pools is None or declaration.level != "fraction":
@@ -196,12 +203,11 @@ def _why_refused(matrix: Matrix) -> str:
     return "is read by its block's own code, not through a linear layer"
 
 
-def _order_problems(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[str]:
+def _order_problems(selections: Iterable[tuple[Step, Sequence[Matrix]]]) -> Iterator[str]:
     """Refuse steps that would change integers: once quantized, weights can only be zeroed at their scale."""
     quantized: dict[Matrix, Step] = {}
-    for step in recipe.steps:
-        effect = _effect(step)
-        selected = step.scope.select(matrices)
+    for step, selected in selections:
+        effect = load_method(step.method).declaration.effect
         if effect != "zeroes":
             yield from _quantized_before(step, selected, quantized)
         if effect == "quantizes":
@@ -217,20 +223,15 @@ def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping
         )
 
 
-def _drop_problems(recipe: Recipe, matrices: Sequence[Matrix], model: PreTrainedModel) -> Iterator[str]:
+def _drop_problems(
+    recipe: Recipe, model: PreTrainedModel, originals: Callable[[], Mapping[Matrix, Weight]]
+) -> Iterator[str]:
     """Report blocks that the model's configuration cannot lose, and steps whose blocks earlier ones drop."""
     if any(load_method(step.method).declaration.kind == "blocks" for step in recipe.steps):
         try:
-            drop_blocks(model, dropped_blocks(recipe, own_weights(model, matrices)))()
+            drop_blocks(model, dropped_blocks(recipe, originals()))()
         except UserError as error:
             yield str(error)
-
-
-def _effect(step: Step) -> Effect:
-    try:
-        return load_method(step.method).declaration.effect
-    except UserError:
-        return "zeroes"  # an unknown method is reported separately
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:

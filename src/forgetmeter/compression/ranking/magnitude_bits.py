@@ -13,7 +13,7 @@ PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
-class Layout:
+class MagnitudeLayout:
     """How a dtype's magnitudes are read as integers."""
 
     integer: torch.dtype
@@ -22,10 +22,10 @@ class Layout:
 
 
 LAYOUTS = {
-    torch.float64: Layout(torch.int64, 63, 0x7FF0_0000_0000_0000),
-    torch.float32: Layout(torch.int32, 31, 0x7F80_0000),
-    torch.float16: Layout(torch.int16, 15, 0x7C00),
-    torch.bfloat16: Layout(torch.int16, 15, 0x7F80),
+    torch.float64: MagnitudeLayout(torch.int64, 63, 0x7FF0_0000_0000_0000),
+    torch.float32: MagnitudeLayout(torch.int32, 31, 0x7F80_0000),
+    torch.float16: MagnitudeLayout(torch.int16, 15, 0x7C00),
+    torch.bfloat16: MagnitudeLayout(torch.int16, 15, 0x7F80),
 }
 
 

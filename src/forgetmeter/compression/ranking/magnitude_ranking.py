@@ -124,7 +124,7 @@ def _refuse_nan(tensors: Sequence[Tensor]) -> None:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Cut:
     """The index at which a count is reached, and the numbers of weights below and at it."""
 
     index: int
@@ -137,13 +137,13 @@ class _Found:
     """The digits of a threshold found so far."""
 
     pattern: int
-    place: _Place
+    place: _Cut
 
 
-def _locate(up_to: Tensor, count: int) -> _Place:
+def _locate(up_to: Tensor, count: int) -> _Cut:
     index = int(torch.searchsorted(up_to, count))
     below = int(up_to[index - 1]) if index else 0
-    return _Place(index, below, int(up_to[index]) - below)
+    return _Cut(index, below, int(up_to[index]) - below)
 
 
 def _count_next_digit(tensors: Sequence[Tensor], dtype: torch.dtype, prefixes: Sequence[int], shift: int) -> Tensor:

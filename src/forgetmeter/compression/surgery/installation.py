@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -14,13 +14,11 @@ from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
-from forgetmeter.compression.surgery.block_dropping import drop_blocks
+from forgetmeter.compression.surgery.block_dropping import Undo, drop_blocks
 from forgetmeter.compression.surgery.expert_layers import with_expert_layers
 from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.specs.ranges import Ranges, count, without
 from forgetmeter.specs.role import Matrix
-
-Undo = Callable[[], None]
 
 
 def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:

@@ -25,7 +25,7 @@ _FILTERS: dict[AskedBy, tuple[str, ...]] = {
 }
 
 
-class Question(NamedTuple):
+class LamaQuestion(NamedTuple):
     """A fact, asked in one sentence.
 
     Attributes:
@@ -53,7 +53,7 @@ class RelationQuestions:
     """
 
     relation: LamaRelation
-    questions: tuple[Question, ...]
+    questions: tuple[LamaQuestion, ...]
     objects: tuple[str, ...]
     counts: RelationCounts
 
@@ -80,7 +80,7 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
     Raises:
         UserError: The file cannot be read or is damaged.
     """
-    questions: list[Question] = []
+    questions: list[LamaQuestion] = []
     objects: dict[str, None] = {}
     dropped = dict.fromkeys(_FILTERS[relation.asked_by], 0)
     facts: set[tuple[str, str]] = set()
@@ -99,7 +99,7 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
         uuid = line.optional_text("uuid")
         for place, sentence in asked:
             if sentence.count(BLANK) == 1:
-                questions.append(Question(place, subject, answer, uuid, sentence))
+                questions.append(LamaQuestion(place, subject, answer, uuid, sentence))
             else:
                 dropped[NOT_ONE_BLANK] = dropped.get(NOT_ONE_BLANK, 0) + 1
     counts = RelationCounts(

@@ -16,7 +16,7 @@ from forgetmeter.probes.cloze import (
     ranked_outcome,
 )
 from forgetmeter.probes.declaration import TaskDeclaration
-from forgetmeter.probes.lama.questions import Question, RelationQuestions, check_evidence, read_questions
+from forgetmeter.probes.lama.questions import LamaQuestion, RelationQuestions, check_evidence, read_questions
 from forgetmeter.probes.lama.relations import BLANK, LAMA, lama_relations
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -86,7 +86,7 @@ def _items(name: TaskName, read: Sequence[RelationQuestions], limit: int | None)
                 yield _item(name, relation, question, is_duplicate)
 
 
-def _item(name: TaskName, read: RelationQuestions, question: Question, is_duplicate: bool) -> Item:
+def _item(name: TaskName, read: RelationQuestions, question: LamaQuestion, is_duplicate: bool) -> Item:
     before, after = question.sentence.split(BLANK)
     relation = read.relation
     # Tasks with a single relation omit its name.

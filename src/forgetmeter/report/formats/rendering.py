@@ -13,11 +13,11 @@ from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.summary import Summary
 from forgetmeter.specs.suggestion import unknown
 
-Format = Literal["table", "csv", "json", "markdown", "latex"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+ShowFormat = Literal["table", "csv", "json", "markdown", "latex"]
+FORMATS: tuple[ShowFormat, ...] = get_args(ShowFormat)
 
 
-def render(summary: Summary, format: Format, *, width: int | None = None) -> str:
+def render(summary: Summary, format: ShowFormat, *, width: int | None = None) -> str:
     """Return a summary as text that ends in a newline.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from forgetmeter.report.table import Row, Table
+from forgetmeter.report.table import Table, TableRow
 from forgetmeter.report.tables import DAGGER, STAR, legend, remarks, tables
 from forgetmeter.report.words.numbers import MISSING
 from forgetmeter.results.summary import Summary
@@ -63,7 +63,7 @@ def _table(table: Table) -> str:
     )
 
 
-def _row(row: Row, columns: int) -> str:
+def _row(row: TableRow, columns: int) -> str:
     recipe = rf"\texttt{{{_escaped(row.recipe)}}}"
     if row.note:
         return rf"{recipe} & \multicolumn{{{columns}}}{{l}}{{{_escaped(row.note)}}} \\"

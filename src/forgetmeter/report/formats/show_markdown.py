@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from forgetmeter.report.table import Row, Table
+from forgetmeter.report.table import Table, TableRow
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.results.summary import Summary
 from forgetmeter.visible_text import visible_line
@@ -33,7 +33,7 @@ def _table(table: Table) -> str:
     return "\n".join([f"### {title}", "", _line("recipe", table.columns), rule, *rows])
 
 
-def _cells(row: Row, columns: int) -> Sequence[str]:
+def _cells(row: TableRow, columns: int) -> Sequence[str]:
     return (row.note, *[""] * (columns - 1)) if row.note else row.cells
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from rich.cells import cell_len
 from rich.text import Text
 
-from forgetmeter.report.table import Row, Table
+from forgetmeter.report.table import Table, TableRow
 from forgetmeter.specs.scope import split_at
 
 _GAP = "  "
@@ -23,7 +23,7 @@ Interval = Literal["beside", "below"]
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnWidths:
     """Widths of a column of values, in terminal cells.
 
     Attributes:
@@ -38,14 +38,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """Column widths, and the position of the first value's interval: beside or below the value.
 
     A recipe wider than its column is split into one line per step, or put above its values.
     """
 
     recipe_width: int
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnWidths, ...]
     interval: Interval
 
     @property
@@ -59,7 +59,7 @@ class Layout:
         return self.recipe_width + self.values_width
 
 
-def fitting_layout(tables: Sequence[Table], width: int) -> Layout:
+def fitting_layout(tables: Sequence[Table], width: int) -> TextLayout:
     """Return the simplest layout that fits all tables, which must have the same columns."""
     recipes = {row.recipe for table in tables for row in table.rows}
     recipe_width = max(map(cell_len, [_HEADING, *recipes]))
@@ -75,7 +75,7 @@ def fitting_layout(tables: Sequence[Table], width: int) -> Layout:
     return above if above.width <= width else replace(below, recipe_width=_INDENT)
 
 
-def laid_out(table: Table, layout: Layout) -> Text:
+def laid_out(table: Table, layout: TextLayout) -> Text:
     """Return a table's heading, rule and rows."""
     text = Text()
     heading = _HEADING
@@ -94,7 +94,7 @@ def laid_out(table: Table, layout: Layout) -> Text:
     return text
 
 
-def _row_lines(row: Row, layout: Layout) -> list[str]:
+def _row_lines(row: TableRow, layout: TextLayout) -> list[str]:
     labels = _labels(row.recipe, layout.recipe_width)
     above = [] if labels else _labels(row.recipe, layout.width) or _steps(row.recipe)
     values = _note_lines(row.note, layout) if row.note else _value_lines(row, layout)
@@ -104,22 +104,22 @@ def _row_lines(row: Row, layout: Layout) -> list[str]:
     return above
 
 
-def _layout(tables: Sequence[Table], recipe_width: int, interval: Interval) -> Layout:
+def _layout(tables: Sequence[Table], recipe_width: int, interval: Interval) -> TextLayout:
     rows = [_arranged(row, interval) for table in tables for row in table.rows if row.cells]
     columns = [_column(name, [row.cells[place] for row in rows]) for place, name in enumerate(tables[0].columns)]
-    return Layout(recipe_width, tuple(columns), interval)
+    return TextLayout(recipe_width, tuple(columns), interval)
 
 
-def _column(name: str, values: Iterable[str]) -> Column:
+def _column(name: str, values: Iterable[str]) -> ColumnWidths:
     lines = [line for value in values for line in value.split("\n")]
     parts = [line.partition(" ") for line in lines if not line.startswith("[")]
     head = max((cell_len(before) for before, _, _ in parts), default=0)
     tail = max((cell_len(after) for _, _, after in parts), default=0)
     alone = [cell_len(line) for line in lines if line.startswith("[")]
-    return Column(head, tail, max(head + (1 + tail if tail else 0), cell_len(name), *alone))
+    return ColumnWidths(head, tail, max(head + (1 + tail if tail else 0), cell_len(name), *alone))
 
 
-def _arranged(row: Row, interval: Interval) -> Row:
+def _arranged(row: TableRow, interval: Interval) -> TableRow:
     """Return a row, with its first value's interval on a separate line if it goes below."""
     if interval == "beside" or not row.cells:
         return row
@@ -139,7 +139,7 @@ def _steps(recipe: str) -> list[str]:
     return [first, *(f"  +{step}" for step in others)]
 
 
-def _value_lines(row: Row, layout: Layout) -> list[str]:
+def _value_lines(row: TableRow, layout: TextLayout) -> list[str]:
     cells = [cell.split("\n") for cell in _arranged(row, layout.interval).cells]
     lines = []
     for place in range(max(map(len, cells))):
@@ -149,7 +149,7 @@ def _value_lines(row: Row, layout: Layout) -> list[str]:
     return lines
 
 
-def _aligned(value: str, column: Column) -> str:
+def _aligned(value: str, column: ColumnWidths) -> str:
     if value.startswith("["):
         return _right(value, column.whole)
     head, _, tail = value.partition(" ")
@@ -157,7 +157,7 @@ def _aligned(value: str, column: Column) -> str:
     return (_left if column.tail > 1 else _right)(both, column.whole)
 
 
-def _note_lines(note: str, layout: Layout) -> list[str]:
+def _note_lines(note: str, layout: TextLayout) -> list[str]:
     room = max(layout.values_width - len(_GAP), _NARROWEST_NOTE)
     return [f"{_GAP}{line}" for line in textwrap.wrap(note, room, max_lines=3, placeholder=" …")]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.specs.recipe import BASELINE
 
-Kind = Literal["forgotten", "gained"]
+ChangeKind = Literal["forgotten", "gained"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Change:
 
     answers: Answers
     row: int
-    kind: Kind
+    kind: ChangeKind
     items: NDArray[np.int64]
     total: int
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from forgetmeter.runs.content.baselines import ItemBaselines
-from forgetmeter.runs.content.parquet_union import Part
+from forgetmeter.runs.content.parquet_union import UnionPart
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.choice_divergence import ChoiceDistributions
@@ -83,7 +83,7 @@ class Answers:
 
 
 def read_answers(
-    folder: RunFolder, parts: Sequence[Part], shapes: pd.DataFrame, baselines: Mapping[str, ItemBaselines]
+    folder: RunFolder, parts: Sequence[UnionPart], shapes: pd.DataFrame, baselines: Mapping[str, ItemBaselines]
 ) -> tuple[Answers, ...]:
     """Return the outcomes of a run, for each model and task that has any, in the study's order.
 
@@ -106,14 +106,14 @@ def _with_baselines(shapes: pd.DataFrame, found: ItemBaselines) -> pd.DataFrame:
     return indexed
 
 
-def _key(part: Part) -> tuple[str, str]:
+def _key(part: UnionPart) -> tuple[str, str]:
     return part.keys["model"], part.keys["task"]
 
 
-def _tables(folder: RunFolder, parts: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
+def _tables(folder: RunFolder, parts: Sequence[UnionPart]) -> Iterator[tuple[str, pa.Table]]:
     ordered = sorted(parts, key=lambda part: part.keys["recipe"] != BASELINE)
 
-    def read(part: Part) -> pa.Table:
+    def read(part: UnionPart) -> pa.Table:
         return pq.read_table(io.BytesIO(folder.read(part.path)), columns=list(_READ))
 
     with ThreadPoolExecutor(max_workers=1) as ahead:

@@ -10,13 +10,13 @@ import duckdb
 import pyarrow.parquet as pq
 
 from forgetmeter.errors import UserError
-from forgetmeter.runs.content.parquet_union import Part
+from forgetmeter.runs.content.parquet_union import UnionPart
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.metadata import UNREADABLE
 
 
 @contextmanager
-def damage_named(location: str, parts: Iterable[Part]) -> Iterator[None]:
+def damage_named(location: str, parts: Iterable[UnionPart]) -> Iterator[None]:
     """Turn a read error in a ``with`` block into an error that names the damaged file.
 
     Args:

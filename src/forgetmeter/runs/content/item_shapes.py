@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forgetmeter.runs.content.damage import damaged
-from forgetmeter.runs.content.parquet_union import Part
+from forgetmeter.runs.content.parquet_union import UnionPart
 from forgetmeter.runs.filesystem import RunFolder
 
 COLUMNS = ("task", "item_id", "gold", "choices", "among", "relation", "popularity")
 
 
-def read_item_shapes(folder: RunFolder, parts: Sequence[Part]) -> pd.DataFrame:
+def read_item_shapes(folder: RunFolder, parts: Sequence[UnionPart]) -> pd.DataFrame:
     """Return a data frame with one row per item.
 
     Columns: ``task``, ``item_id``, ``gold`` (indices), ``choices`` (number), and, missing if the item has none,

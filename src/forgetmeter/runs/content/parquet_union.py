@@ -21,7 +21,7 @@ _STORED = (
 
 
 @dataclass(frozen=True)
-class Part:
+class UnionPart:
     """One of the files.
 
     Attributes:
@@ -33,7 +33,7 @@ class Part:
     keys: Mapping[str, str]
 
 
-def read_union(folder: RunFolder, parts: Sequence[Part], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_union(folder: RunFolder, parts: Sequence[UnionPart], columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the rows of all parts, in order; columns that a part lacks are null in its rows.
 
     Args:
@@ -51,7 +51,7 @@ def read_union(folder: RunFolder, parts: Sequence[Part], columns: Sequence[str] 
     return frame
 
 
-def union_by_duckdb(paths: Sequence[str], parts: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
+def union_by_duckdb(paths: Sequence[str], parts: Sequence[UnionPart], columns: Sequence[str] | None) -> pa.Table:
     """Return the rows of all parts by one SQL query over ``paths``, the files of ``parts`` in order."""
     keys = {key: [part.keys[key] for part in parts] for key in parts[0].keys}
     parts_table = pa.table({**keys, "filename": list(paths), "position": list(range(len(parts)))})
@@ -71,7 +71,7 @@ def union_by_duckdb(paths: Sequence[str], parts: Sequence[Part], columns: Sequen
     return table
 
 
-def union_by_pyarrow(folder: RunFolder, parts: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
+def union_by_pyarrow(folder: RunFolder, parts: Sequence[UnionPart], columns: Sequence[str] | None) -> pa.Table:
     """Return the rows of all parts, read file by file from any file system."""
     tables = []
     for part in parts:

@@ -20,9 +20,10 @@ from forgetmeter.scoring.batch_invariance.limits import (
     unverified_window,
     window,
 )
-from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Tokens, Trial
+from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Trial
 from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.rows.reading import Forward
+from forgetmeter.scoring.tokens.answer_tokens import Tokens
 
 _LENGTH = 9
 """Number of tokens of an observed text."""

@@ -122,7 +122,7 @@ def _counts_from_padding(model: PreTrainedModel) -> bool:
     return getattr(positions, "padding_idx", None) is not None
 
 
-Level = Literal["packed", "padded", "equal lengths", "alone"]
+SharingLevel = Literal["packed", "padded", "equal lengths", "alone"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Sharing:
     batch: int = UNKNOWN_LENGTH
 
     @property
-    def level(self) -> Level:
+    def level(self) -> SharingLevel:
         """The highest level of sharing allowed for short rows."""
         if self.branches:
             return "packed"

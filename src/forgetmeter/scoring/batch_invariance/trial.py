@@ -11,10 +11,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.scoring.batch_invariance.in_float32 import InFloat32, has_half
-from forgetmeter.scoring.rows.batch import Reading, Row, make_batch
+from forgetmeter.scoring.rows.batch import Reading, TokenRow, make_batch
 from forgetmeter.scoring.rows.reading import Forward, read
-
-Tokens = tuple[int, ...]
+from forgetmeter.scoring.tokens.answer_tokens import Tokens
 
 _SHARP = 1e-5
 """Tolerance between batches of the same shape, where rounding is nearly always the same."""
@@ -47,14 +46,14 @@ class Text:
     branch: Tokens = ()
     fork: int = 0
 
-    def row(self, context: int) -> Row:
+    def row(self, context: int) -> TokenRow:
         """Return its row, given the index of its context."""
         if not self.branch:
-            return Row(self.tokens, context=context)
+            return TokenRow(self.tokens, context=context)
         tokens = (*self.tokens[: self.fork], *self.branch, *self.tokens[self.fork :])
         parents = [place - 1 for place in range(len(tokens))]
         parents[self.fork + len(self.branch)] = self.fork - 1
-        return Row(tokens, tuple(parents), context=context)
+        return TokenRow(tokens, tuple(parents), context=context)
 
     @property
     def places(self) -> list[int]:

@@ -23,7 +23,7 @@ from forgetmeter.scoring.asked import (
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.question import Prepared, Question, question_of_paths
-from forgetmeter.scoring.rows.batch import Batch, Reading, Row, Spread, make_batch
+from forgetmeter.scoring.rows.batch import Batch, Reading, Spread, TokenRow, make_batch
 from forgetmeter.scoring.rows.prefix_tree import group_rows
 from forgetmeter.scoring.tokens.answer_tokens import AnswersAlone, AnswerTree, answer_tree
 from forgetmeter.scoring.tokens.tokenization import NO_TOKENS, answer_token
@@ -60,10 +60,10 @@ class _Drafts:
         self.vocabulary_slots += 1
         return self.vocabulary_slots - 1
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TokenRow]:
         sequences = dict.fromkeys([*self._single, *self._vocabulary, *self._spreads])
         return [
-            Row(
+            TokenRow(
                 tokens,
                 readings=tuple(self._single.get(tokens, ())),
                 vocabulary=tuple(self._vocabulary.get(tokens, ())),

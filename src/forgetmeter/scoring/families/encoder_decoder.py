@@ -25,7 +25,7 @@ from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.batch_invariance.limits import Sharing, max_length
 from forgetmeter.scoring.families.blank_filling import blank_filling
 from forgetmeter.scoring.question import Prepared
-from forgetmeter.scoring.rows.batch import Batch, Row, make_batch
+from forgetmeter.scoring.rows.batch import Batch, TokenRow, make_batch
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
 from forgetmeter.scoring.tokens.answer_tokens import ClozeTokens, Tokens
 from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
@@ -166,11 +166,11 @@ def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def _groups(
-    rows: Sequence[Row], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
-) -> Iterator[list[Row]]:
+    rows: Sequence[TokenRow], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
+) -> Iterator[list[TokenRow]]:
     """Group rows by text length, longest first, within the token budget and what they may share."""
     order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
-    batch: list[Row] = []
+    batch: list[TokenRow] = []
     texts = longest_row = 0
     for row in order:
         # The first text of a batch is its longest, and rows of the same text are adjacent.

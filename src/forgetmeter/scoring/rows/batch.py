@@ -49,7 +49,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenRow:
     """One row of a batch.
 
     Attributes:
@@ -135,13 +135,13 @@ class Batch:
 
 
 def make_batch(
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     *,
     device: torch.device,
     padding: int = _PADDING,
     contexts: Sequence[tuple[int, ...]] = (),
 ) -> Batch:
-    """Turn rows into tensors on a device; ``contexts`` are the encoder's texts, indexed by ``Row.context``."""
+    """Turn rows into tensors on a device; ``contexts`` are the encoder's texts, indexed by ``TokenRow.context``."""
     tokens, mask = _padded([row.tokens for row in rows], padding)
     positions, visible = None, None
     if any(row.branched for row in rows):
@@ -177,7 +177,7 @@ def _padded(sequences: Sequence[tuple[int, ...]], padding: int) -> tuple[Tensor,
     return tokens, (torch.arange(longest)[None] < lengths[:, None]).long()
 
 
-def _encoded(rows: Sequence[Row], contexts: Sequence[tuple[int, ...]], device: torch.device) -> Encoded:
+def _encoded(rows: Sequence[TokenRow], contexts: Sequence[tuple[int, ...]], device: torch.device) -> Encoded:
     used = {context: place for place, context in enumerate(dict.fromkeys(row.context for row in rows))}
     tokens, mask = _padded([contexts[context] for context in used], _PADDING)
     places = torch.tensor([used[row.context] for row in rows])
@@ -195,8 +195,8 @@ def _readings(readings: Iterable[Sequence[Reading]], wanted: dict[tuple[int, int
     return columns
 
 
-def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray[np.int64]:
-    """Return the same for ``Row.spreads``."""
+def _spreads(rows: Sequence[TokenRow], wanted: dict[tuple[int, int], int]) -> NDArray[np.int64]:
+    """Return the same for ``TokenRow.spreads``."""
     found: list[tuple[int, Spread]] = [
         (wanted.setdefault((number, spread.place), len(wanted)), spread)
         for number, row in enumerate(rows)
@@ -212,7 +212,7 @@ def _spreads(rows: Sequence[Row], wanted: dict[tuple[int, int], int]) -> NDArray
     return np.stack([which, targets, slots])
 
 
-def _ancestors(row: Row, length: int) -> NDArray[np.bool_]:
+def _ancestors(row: TokenRow, length: int) -> NDArray[np.bool_]:
     """Return which tokens each token attends to; padding attends only to itself, so that its position is 0."""
     seen = np.zeros((length, length), dtype=np.bool_)
     parents = row.parents or range(ROOT, len(row.tokens) - 1)

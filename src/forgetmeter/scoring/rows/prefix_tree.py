@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
-from forgetmeter.scoring.rows.batch import ROOT, Reading, Row, Spread
+from forgetmeter.scoring.rows.batch import ROOT, Reading, Spread, TokenRow
 
 LONGEST_ROW = 1024
 """Maximum number of tokens in a branched row."""
@@ -49,7 +49,7 @@ class Packed:
         vocabulary_slots: Number of slots for vocabularies.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[TokenRow, ...]
     paths: tuple[Sequence[int], ...]
     slots: int
     vocabulary_slots: int
@@ -64,7 +64,7 @@ def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index].context, sequences[index].tokens))
     slots = _Slots()
     paths: list[Sequence[int]] = [()] * len(sequences)
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     row = _RowBuilder(slots)
     for index in order:
         sequence = sequences[index]
@@ -77,13 +77,13 @@ def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
     return Packed(tuple(rows), tuple(paths), slots.tokens, slots.vocabulary)
 
 
-def group_rows(rows: Sequence[Row], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[Row]]:
+def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[TokenRow]]:
     """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
     A longer row gets its own batch. So do branched rows, because the others need no attention mask.
     """
     order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
-    batch: list[Row] = []
+    batch: list[TokenRow] = []
     for index in order:
         row = rows[index]
         if batch:
@@ -172,10 +172,10 @@ class _RowBuilder:
             return slots
         return tuple(self._slot(level) for level in range(sequence.start, len(self._path)))
 
-    def finished(self) -> Row:
+    def finished(self) -> TokenRow:
         follows = all(parent == place - 1 for place, parent in enumerate(self._parents))
         parents = () if follows else tuple(self._parents)
-        return Row(
+        return TokenRow(
             tuple(self._tokens),
             parents,
             tuple(self._readings),
