@@ -218,10 +218,9 @@ def _covered(setting: Setting, answers: Answers, *, compare: bool) -> list[bool]
     """Return whether the truth of drop and retained is covered: by our intervals, then by each other method."""
     drop, retained = setting.knows * setting.forgets - (1 - setting.knows) * setting.gains, 1 - setting.forgets
     found = compare_all(answers)[1]
-    paired = found.paired if found else None
-    if paired is None or paired.retained is None:
+    if found is None or found.drop is None or found.retained is None:
         return []
-    covered = [paired.drop.low <= drop <= paired.drop.high, paired.retained.low <= retained <= paired.retained.high]
+    covered = [found.drop.low <= drop <= found.drop.high, found.retained.low <= retained <= found.retained.high]
     if not compare:
         return covered
 

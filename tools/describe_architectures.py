@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import torch
 from models.wrappers import WRAPPERS, make_wrapper
-from scoring.batch_invariance.configurations import CONFIGURATIONS
+from scoring.batch_invariance.configurations import CONFIGURATIONS, SKIPPED
 from tiny_models import make_bart_tokenizer, make_tokenizer
 from transformers import PreTrainedModel
 
@@ -51,9 +51,10 @@ _LONGEST = 48
 _INTRODUCTION = """\
 # Architectures
 
-What works with which of transformers' text architectures, tried on a tiny random model of each by
-`python tools/describe_architectures.py`. `make architectures` tests the same, and that weights do what their role says
-and that batches change no log-likelihood.
+What works with transformers' text architectures, and with those that read texts beside images or sound, tried on a tiny
+random model of each by `python tools/describe_architectures.py`. `make architectures` tests the same, and that weights
+do what their role says and that batches change no log-likelihood. The others are listed
+[below the table](#not-in-the-table).
 
 - **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and
   `feed_forward` work, but not all of `attention.query` and the like.
@@ -189,8 +190,21 @@ def page(rows: Iterable[Row]) -> str:
         "| architecture | family | roles | rows | methods | copy |",
         "|---|---|---|---|---|---|",
         *(f"| {' | '.join(each.cells())} |" for each in rows),
+        "",
+        *not_tried({each.name for each in rows}),
     ]
     return _INTRODUCTION + "\n".join(lines) + "\n"
+
+
+def not_tried(names: Collection[str]) -> Iterator[str]:
+    """Yield the lines about transformers' other architectures: those without a row of these names."""
+    yield from ("## Not in the table", "")
+    left = {name: reason for name, reason in SKIPPED.items() if name not in names}
+    yield f"{len(left)} more of transformers' text architectures and wrappers of one, and why they have no row:"
+    yield ""
+    for reason in dict.fromkeys(left.values()):
+        listed = ", ".join(f"`{name}`" for name in left if left[name] == reason)
+        yield f"- {reason[0].upper()}{reason[1:]}: {listed}."
 
 
 def main() -> None:

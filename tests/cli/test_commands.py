@@ -58,7 +58,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "the folder does not exist"),
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
-        (["run", "--model", "./none", "--tasks", "piqa"], "--out: output is missing"),
+        (["run", "--model", "./none", "--tasks", "piqa"], "--out is missing"),
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
         (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),

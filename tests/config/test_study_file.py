@@ -191,7 +191,7 @@ def test_options_override_the_file_and_are_named_in_errors(tmp_path: Path) -> No
     path.write_text(GOOD)
     study = read_study_file(path, overrides={"evaluation.limit": 3, "output": "elsewhere"})
     assert (study.evaluation.limit, study.evaluation.seed, study.output) == (3, 1, "elsewhere")
-    with pytest.raises(ManyUserError, match="--limit: evaluation.limit: '-1' must be greater than 0"):
+    with pytest.raises(ManyUserError, match="^--limit: '-1' must be greater than 0"):
         read_study_file(path, overrides={"evaluation.limit": -1})
 
 

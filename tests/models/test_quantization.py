@@ -6,6 +6,7 @@ Covers ``records.packed_source`` and ``report.words.size_words``.
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from models.test_stored_weights import Q_PROJ, changed, in_float8
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, TorchAoConfig
 from written_ggufs import write_llama_gguf
@@ -23,11 +25,14 @@ from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
-from forgetmeter.models.quantization import described
+from forgetmeter.models.quantization import described, quantizes_activations
 from forgetmeter.records.packed_source import PackedSource, recorded_sources
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.frontier import frontiers
 from forgetmeter.results.results import open_run
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.batch_invariance.limits import Sharing
+from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.study.running import check_study, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
@@ -109,6 +114,50 @@ def test_a_compressed_tensors_checkpoint_is_evaluated_but_not_compressed(llama_f
     checked(folder, tmp_path)
     with pytest.raises(UserError, match=r"\(compressed-tensors, format pack-quantized, 4 bits\)"):
         compress(load(folder), PRUNE)
+
+
+def test_a_checkpoint_that_rounds_activations_is_read_one_text_at_a_time(llama_folder: Path, tmp_path: Path) -> None:
+    """Batches of other shapes differ in the last bits, which can round an activation to the next integer."""
+    pytest.importorskip("compressed_tensors")
+    compress_checkpoint(llama_folder, "round_to_nearest:overall:8", tmp_path / "w8", format="compressed-tensors")
+    assert find_sharing(load(tmp_path / "w8"), run_decoder, longest=64)[0] != Sharing(0, 0, 0)
+    folder = shutil.copytree(llama_folder, tmp_path / "w8a8")
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("proj.weight")]:
+        tensors[f"{name}_scale"] = scale = tensors[name].abs().amax(1, keepdim=True) / 127
+        tensors[name] = (tensors[name] / scale).round().to(torch.int8)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    eight = {"num_bits": 8, "type": "int", "symmetric": True}
+    group = {
+        "targets": ["Linear"],
+        "weights": eight | {"strategy": "channel"},
+        "input_activations": eight | {"strategy": "token", "dynamic": True},
+    }
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {
+        "quant_method": "compressed-tensors",
+        "format": "int-quantized",
+        "quantization_status": "compressed",
+        "ignore": ["lm_head"],
+        "config_groups": {"group_0": group},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    assert find_sharing(load(folder), run_decoder, longest=64)[0] == Sharing(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "does"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, False),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, False),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, True),
+        ({"quant_method": "compressed-tensors", "config_groups": {"a": {"input_activations": None}}}, False),
+        ({"quant_method": "torchao", "quant_type": "int8_dynamic_activation_int8_weight"}, True),
+        ({}, True),
+    ],
+)
+def test_methods_that_round_activations_or_are_unknown(method: dict[str, Any], does: bool) -> None:
+    assert quantizes_activations(method) == does
 
 
 def test_a_torchao_checkpoint_is_evaluated_but_not_compressed(llama_folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from forgetmeter.cli.report_command import report_command
 from forgetmeter.errors import UserError
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.filesystem import RunFolder
 
 ANSWERS = {"baseline": [True] * 20, HALF: [True] * 10 + [False] * 10}
 
@@ -54,3 +55,22 @@ def test_an_unwritable_place_gives_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="the report cannot be written to '.*file' .*; choose another --out"):
         write_report({"report.html": b""}, str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("full_at", ["figures/a.svg", "tables/results.md", "report.html"])
+def test_a_full_disk_leaves_no_part_of_a_report(tmp_path, monkeypatch, full_at):
+    write = RunFolder.write
+
+    def written(self, path, content):
+        if path == full_at:
+            (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
+            raise OSError(28, "No space left on device")
+        write(self, path, content)
+
+    monkeypatch.setattr(RunFolder, "write", written)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mine.txt").write_text("mine")
+    names = ("report.html", "figures/a.svg", "figures/b.svg", "tables/results.md")
+    with pytest.raises(UserError, match="No space left on device"):
+        write_report(dict.fromkeys(names, b"x"), str(tmp_path))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine.txt", "tables"]

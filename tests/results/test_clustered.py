@@ -44,10 +44,10 @@ def test_intervals_cover_the_truth(relations: int, spread: float, most: float) -
     for _ in range(runs):
         comparison = compare_all(draw(random, relations, spread=spread))[1]
         assert comparison is not None
-        assert comparison.paired is not None
-        assert comparison.paired.retained is not None
-        drops += comparison.paired.drop.low <= 0.5 * 0.3 - 0.5 * 0.1 <= comparison.paired.drop.high
-        retained += comparison.paired.retained.low <= 0.7 <= comparison.paired.retained.high
+        assert comparison.drop is not None
+        assert comparison.retained is not None
+        drops += comparison.drop.low <= 0.5 * 0.3 - 0.5 * 0.1 <= comparison.drop.high
+        retained += comparison.retained.low <= 0.7 <= comparison.retained.high
     assert 0.93 <= drops / runs <= most
     assert 0.93 <= retained / runs <= most
 
@@ -59,9 +59,9 @@ def test_an_interval_over_items_would_be_too_narrow() -> None:
         answers = draw(random, 20, spread=0.3)
         alone = compare_all(replace(answers, relation=np.full(len(answers.items), -1), relations=()))[1]
         assert alone is not None
-        assert alone.paired is not None
+        assert alone.drop is not None
         assert alone.relations is None
-        covered += alone.paired.drop.low <= 0.1 <= alone.paired.drop.high
+        covered += alone.drop.low <= 0.1 <= alone.drop.high
     assert covered / 200 < 0.85
 
 
@@ -138,6 +138,6 @@ def test_all_right_and_all_wrong(before: bool, after: bool) -> None:
     assert found.p_value == 1 if before == after else found.p_value < 1e-5
     comparison = compare_all(answers)[1]
     assert comparison is not None
-    assert comparison.paired is not None
+    assert comparison.drop is not None
     # The interval still has a width, since the items are a sample.
-    assert comparison.paired.drop.low < comparison.paired.drop.high
+    assert comparison.drop.low < comparison.drop.high

@@ -66,7 +66,7 @@ def test_a_real_loss_is_detected() -> None:
     correct = noisy(random, relation, spread=0.0)
     correct[5] &= random.random(1000) > 0.2
     compared = [each for each in compare_all(make_answers(correct, relation))[1:] if each is not None]
-    holm = holm_corrected([each.paired.p_value for each in compared if each.paired])
+    holm = holm_corrected([each.p_value for each in compared if each.drop])
     over_relations = holm_corrected([each.p_relations for each in compared])
     for corrected in (holm, over_relations):
         assert int(np.argmin(np.asarray(corrected, dtype=float))) == 4

@@ -29,7 +29,7 @@ PRUNED = "l1_unstructured:overall:0.5"
 
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    plug_in(monkeypatch, {"made_up": lambda limit: MadeUpTask(limit)})
+    plug_in(monkeypatch, {"made_up": MadeUpTask})
 
 
 @pytest.fixture
@@ -175,7 +175,10 @@ def test_compare_asks_a_baseline_and_its_candidates(
     ("arguments", "says"),
     [
         (["./a", "--tasks", "made_up", "--out", "run"], "Missing argument 'CANDIDATES...'"),
-        (["{model}", "./there-is-none", "--tasks", "made_up", "--out", "run"], "'./there-is-none': the folder does not"),
+        (
+            ["{model}", "./there-is-none", "--tasks", "made_up", "--out", "run"],
+            "'./there-is-none': the folder does not",
+        ),
     ],
 )
 def test_compare_says_what_is_wrong(

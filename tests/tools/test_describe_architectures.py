@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 
 import pytest
+from models.wrappers import WRAPPERS
+from scoring.batch_invariance.configurations import CONFIGURATIONS, SKIPPED
+from transformers.models.auto import modeling_auto
 
-from describe_architectures import PAGE, all_names, models, row
+from describe_architectures import PAGE, all_names, models, not_tried, row
 
 USUALLY_RUN = (
     "deepseek_v3 as decoder",
     "gpt_oss as decoder",
     "jamba as decoder",
     "llama as decoder",
+    "mllama",
     "modernbert as encoder",
     "qwen2_vl",
     "qwen3_next as decoder",
@@ -39,3 +43,17 @@ def test_nearly_all_have_roles() -> None:
     assert complete >= 195
     assert re.search(rf"Of {len(rows)} rows, {complete} have a role", PAGE.read_text(encoding="utf-8"))
     assert not any("Error)" in line for each in rows for line in each)
+
+
+def test_every_architecture_has_a_row_or_a_reason() -> None:
+    known = {
+        *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    }
+    rows = {*WRAPPERS, *(each.model_type for each in CONFIGURATIONS.values())}
+    assert known - rows == SKIPPED.keys() - rows
+    assert "\n".join(not_tried(rows)) in PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(.*?)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == rows

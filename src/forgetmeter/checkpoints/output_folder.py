@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forgetmeter.errors import UserError
+from forgetmeter.made_folder import made_folder
 from forgetmeter.models.location import check_utf8
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -66,18 +67,18 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
     """
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            partial.mkdir()
-            yield partial
-            _sync(partial)
-            partial.rename(out)
-            _sync(out.parent)
-        except OSError as error:
-            why = "the disk is full" if error.errno in _FULL else f"cannot be written ({error.strerror or error})"
-            raise UserError(f"--out '{out}': {why}; no files were left behind") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with made_folder(out.parent):
+            try:
+                partial.mkdir()
+                yield partial
+                _sync(partial)
+                partial.rename(out)
+                _sync(out.parent)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        why = "the disk is full" if error.errno in _FULL else f"cannot be written ({error.strerror or error})"
+        raise UserError(f"--out '{out}': {why}; no files were left behind") from error
 
 
 def _sync(folder: Path) -> None:

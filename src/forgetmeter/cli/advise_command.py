@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from forgetmeter.cli.commands import lazy
+from forgetmeter.cli import options
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.cli.progress import StageLines, progress_on
-from forgetmeter.cli.run_command import split, split_recipes
+from forgetmeter.report.formats import advice_json, advice_text
 from forgetmeter.specs.budget import parse_budget
-
-if TYPE_CHECKING:
-    from forgetmeter.report.formats.advice_json import advice_json
-    from forgetmeter.report.formats.advice_text import advice_text
-    from forgetmeter.study.advising import AdviceRequest, advise
-    from forgetmeter.study.checked_study import CheckedStudy, Finished
-    from forgetmeter.study.running import run_checked
-else:
-    advice_json = lazy("forgetmeter.report.formats.advice_json:advice_json")
-    advice_text = lazy("forgetmeter.report.formats.advice_text:advice_text")
-    AdviceRequest = lazy("forgetmeter.study.advising:AdviceRequest")
-    advise = lazy("forgetmeter.study.advising:advise")
-    run_checked = lazy("forgetmeter.study.running:run_checked")
+from forgetmeter.study import advising, checked_study, running
 
 
 def advise_command(
@@ -45,20 +32,12 @@ def advise_command(
         str | None,
         typer.Option(help="Folder or URL of the runs.", show_default="under runs/, named after the request"),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Only the first N items per task (for probes: per relation)."),
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"
-        ),
-    ] = None,
+    limit: options.Limit = None,
+    dtype: options.DTypeName = None,
+    device: options.DeviceName = None,
+    seed: options.Seed = None,
+    batch_tokens: options.BatchTokens = None,
+    data: options.DataFolder = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the recipe that retains the most knowledge within a size limit.
@@ -67,29 +46,23 @@ def advise_command(
     few items, the better ones on more, and the best on all. Answers are stored;
     after an interruption, the same command continues.
     """
-    options = {
-        "evaluation.limit": limit,
-        "evaluation.dtype": dtype,
-        "evaluation.device": device,
-        "evaluation.seed": seed,
-        "evaluation.batch_tokens": batch_tokens,
-    }
-    request = AdviceRequest(
+    settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
+    request = advising.AdviceRequest(
         model=model,
-        tasks=tuple(split(tasks)),
+        tasks=options.split(tasks) or (),
         budget=parse_budget(max_bytes),
-        recipes=None if recipes is None else tuple(split_recipes(recipes)),
-        options={key: value for key, value in options.items() if value is not None},
+        recipes=options.split_recipes(recipes),
+        options=options.given("evaluation.", limit=limit, **settings),
         output=out,
         data=data,
     )
-    advice = advise(request, listener=StageLines(sys.stderr), complete=_complete)
+    advice = advising.advise(request, listener=StageLines(sys.stderr), complete=_complete)
     if json:
-        print_text(advice_json(advice))
+        print_text(advice_json.advice_json(advice))
         return
-    print_text(advice_text(advice, width=text_width()))
+    print_text(advice_text.advice_text(advice, width=text_width()))
 
 
-def _complete(checked: CheckedStudy) -> Finished:
+def _complete(checked: checked_study.CheckedStudy) -> checked_study.Finished:
     with progress_on(sys.stderr, checked) as progress:
-        return run_checked(checked, progress=progress)
+        return running.run_checked(checked, progress=progress)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -12,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 SUMMARIES = {
     "demo": "Show what compressed models forget: the paper's grid on three small models, in minutes, offline.",
     "run": "Run a study, or resume it.",
+    "compare": "Compare checkpoints that exist already with the model they were made from.",
     "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (
         "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."
@@ -27,17 +35,29 @@ SUMMARIES = {
 }
 
 
-def lazy(target: str) -> Any:  # noqa: ANN401 - the type is that of the function
-    """Return a stand-in for the function ``package.module:NAME``, which is imported when it is first called.
+class _OnFirstUse(MetaPathFinder):
+    """Imports a module of this package when one of its attributes is first used."""
 
-    This way, the help of a command does not wait for the libraries that the command needs.
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name.startswith("forgetmeter.") else None
+        if spec is not None and spec.loader is not None and not spec.submodule_search_locations:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+@contextmanager
+def imported_on_first_use() -> Iterator[None]:
+    """Import modules of this package within a ``with`` block when they are first used, here or later.
+
+    This way, the help of a command does not wait for the libraries that the command needs. ``from package import
+    module`` waits, ``from module import name`` does not, since it uses the module.
     """
-    module, _, name = target.partition(":")
-
-    def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        return getattr(import_module(module), name)(*arguments, **options)
-
-    return call
+    finder = _OnFirstUse()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 class LazyCommand(TyperCommand):
@@ -47,9 +67,10 @@ class LazyCommand(TyperCommand):
     """
 
     def loaded(self) -> Any:  # noqa: ANN401 - newer typer releases bundle their own click
-        """Import the command."""
-        module = import_module(f"forgetmeter.cli.{self.name}_command")
-        app = getattr(module, f"{self.name}_app", None)
+        """Import the command, but what it imports as a module only when the command uses it."""
+        with imported_on_first_use():
+            module = import_module(f"forgetmeter.cli.{self.name}_command")
+            app = getattr(module, f"{self.name}_app", None)
         if app is None:
             app = typer.Typer(add_completion=False)
             app.command(self.name)(getattr(module, f"{self.name}_command"))

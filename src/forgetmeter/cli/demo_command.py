@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
 from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
+from forgetmeter.report import retained_grid, written_report
+from forgetmeter.results import results
 from forgetmeter.specs.model_reference import STANDARDS
-
-if TYPE_CHECKING:
-    from forgetmeter.report.retained_grid import grid_text, retained_grids
-    from forgetmeter.report.written_report import make_report, write_report
-    from forgetmeter.results.results import open_run
-    from forgetmeter.study.running import check_study, reader, run_checked
-else:
-    grid_text = lazy("forgetmeter.report.retained_grid:grid_text")
-    retained_grids = lazy("forgetmeter.report.retained_grid:retained_grids")
-    make_report = lazy("forgetmeter.report.written_report:make_report")
-    write_report = lazy("forgetmeter.report.written_report:write_report")
-    open_run = lazy("forgetmeter.results.results:open_run")
-    check_study = lazy("forgetmeter.study.running:check_study")
-    reader = lazy("forgetmeter.study.running:reader")
-    run_checked = lazy("forgetmeter.study.running:run_checked")
+from forgetmeter.study import running
 
 
 def demo_command(
@@ -35,14 +22,14 @@ def demo_command(
     out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
 ) -> None:
     """Show what compressed models forget: the paper's grid on three small models, in minutes, offline."""
-    checked = check_study(reader(demo_study(out)), progress=StageLines(sys.stderr))
+    checked = running.check_study(running.reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, checked) as progress:
-        finished = run_checked(checked, progress=progress)
+        finished = running.run_checked(checked, progress=progress)
     sys.stdout.write(f"\n{_introduction(len(checked.plan.study.recipes) - 1)}\n\n")
-    results = open_run(out)
-    for grid in retained_grids(results.summary):
-        sys.stdout.write(grid_text(grid) + "\n")
-    report = write_report(make_report(results), out) if results.run.cells else None
+    found = results.open_run(out)
+    for grid in retained_grid.retained_grids(found.summary):
+        sys.stdout.write(retained_grid.grid_text(grid) + "\n")
+    report = written_report.write_report(written_report.make_report(found), out) if found.run.cells else None
     try:
         conclude(finished)
     finally:

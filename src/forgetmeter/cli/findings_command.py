@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
-
-if TYPE_CHECKING:
-    from forgetmeter.report.formats.findings_json import findings_json
-    from forgetmeter.report.formats.findings_text import findings_text
-    from forgetmeter.report.tables import remarks
-    from forgetmeter.results.results import open_run
-else:
-    findings_json = lazy("forgetmeter.report.formats.findings_json:findings_json")
-    findings_text = lazy("forgetmeter.report.formats.findings_text:findings_text")
-    remarks = lazy("forgetmeter.report.tables:remarks")
-    open_run = lazy("forgetmeter.results.results:open_run")
+from forgetmeter.report import tables
+from forgetmeter.report.formats import findings_json, findings_text
+from forgetmeter.results import results
 
 
 def findings_command(
@@ -27,9 +18,9 @@ def findings_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Test the claims of the paper and of related work on this run."""
-    results = open_run(run)
-    summary, findings = results.summary, results.tested_claims
+    found = results.open_run(run)
+    findings, remarks = found.tested_claims, tables.remarks(found.summary)
     if json:
-        print_text(findings_json(findings, remarks=remarks(summary)))
+        print_text(findings_json.findings_json(findings, remarks=remarks))
         return
-    print_text(findings_text(findings, remarks=remarks(summary), width=text_width(piped=120)))
+    print_text(findings_text.findings_text(findings, remarks=remarks, width=text_width(piped=120)))

@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
+from forgetmeter.report.formats import ledger_rows, ledger_text
+from forgetmeter.results import results
 from forgetmeter.specs.suggestion import unknown
 
 if TYPE_CHECKING:
-    from forgetmeter.report.formats.ledger_rows import Chosen, ledger_csv, ledger_json, ledger_markdown
-    from forgetmeter.report.formats.ledger_text import ledger_text
+    from forgetmeter.report.formats.ledger_rows import Chosen
     from forgetmeter.results.ledger import Ledger, LedgerEntry
-    from forgetmeter.results.results import open_run
-else:
-    ledger_csv = lazy("forgetmeter.report.formats.ledger_rows:ledger_csv")
-    ledger_json = lazy("forgetmeter.report.formats.ledger_rows:ledger_json")
-    ledger_markdown = lazy("forgetmeter.report.formats.ledger_rows:ledger_markdown")
-    ledger_text = lazy("forgetmeter.report.formats.ledger_text:ledger_text")
-    open_run = lazy("forgetmeter.results.results:open_run")
 
 _FORMATS = ("table", "csv", "json", "markdown")
 _STATUSES = ("forgotten", "gained", "kept", "wrong")
@@ -51,7 +44,7 @@ def forgotten_command(
         raise UserError(unknown("format", format, _FORMATS))
     if status is not None and status not in _STATUSES:
         raise UserError(unknown("status", status, _STATUSES))
-    ledgers = open_run(run).ledgers(recipe, task=task, model=model)
+    ledgers = results.open_run(run).ledgers(recipe, task=task, model=model)
     _check_relation(ledgers, relation)
     is_for_readers = format in ("table", "markdown")
     wanted = status or ("forgotten" if is_for_readers else None)
@@ -85,7 +78,7 @@ def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
     for ledger, entries in chosen:
         # What the original was surest of comes first: its loss is the most surprising.
         ordered = sorted(entries, key=lambda entry: -(entry.margin_before or 0.0))
-        text = ledger_text(
+        text = ledger_text.ledger_text(
             ledger,
             ordered[:most],
             status=status,  # type: ignore[arg-type]
@@ -96,5 +89,6 @@ def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
 
 
 def _write(format: str, chosen: Chosen) -> None:
-    write = {"csv": ledger_csv, "json": ledger_json, "markdown": ledger_markdown}[format]
+    rows = ledger_rows
+    write = {"csv": rows.ledger_csv, "json": rows.ledger_json, "markdown": rows.ledger_markdown}[format]
     print_text(write(chosen))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from forgetmeter.cli.options import DataFolder
 from forgetmeter.cli.printing import text_width
 from forgetmeter.errors import UserError
 from forgetmeter.plural import counted
@@ -98,12 +98,7 @@ def list_tasks(
 def list_relations(
     task: Annotated[str, typer.Argument(help="A probe, such as lama/trex or lama/trex:source=evidence.")],
     *,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"
-        ),
-    ] = None,
+    data: DataFolder = None,
     model: Annotated[
         str | None, typer.Option(help="Also count the items this model cannot be scored on.", show_default=False)
     ] = None,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from forgetmeter.cli import options
 from forgetmeter.cli.printing import text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.config.study import Study
@@ -20,11 +21,12 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.plural import counted
 from forgetmeter.probes.registry import find_task
-from forgetmeter.specs.scope import split_at
+from forgetmeter.specs.suggestion import unknown
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 from forgetmeter.visible_text import visible, visible_line
 
+_EXECUTORS = ("local",)
 _SOME_FAILED = 1
 _UNLIMITED = 10**6
 
@@ -39,24 +41,15 @@ def run_command(
         typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always included."),
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder or URL of the run.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Only the first N items per task (for probes: per relation).")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")] = None,
-    noise_floor: Annotated[
-        bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"
-        ),
-    ] = None,
+    limit: options.Limit = None,
+    dtype: options.DTypeName = None,
+    device: options.DeviceName = None,
+    seed: options.Seed = None,
+    batch_tokens: options.BatchTokens = None,
+    noise_floor: options.NoiseFloor = None,
+    data: options.DataFolder = None,
     executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Run a study, or resume it.
 
@@ -64,31 +57,24 @@ def run_command(
     override the file. Recipes and tasks that the study has gained since are
     added to its run; stored answers are not computed again.
     """
-    if executor != "local":
-        raise UserError(f"unknown executor '{executor}' (allowed: local)")
-    options = {
-        "models": model,
-        "tasks": None if tasks is None else split(tasks),
-        "recipes": None if recipes is None else split_recipes(recipes),
-        "output": out,
-        "evaluation.limit": limit,
-        "evaluation.dtype": dtype,
-        "evaluation.device": device,
-        "evaluation.seed": seed,
-        "evaluation.batch_tokens": batch_tokens,
-        "evaluation.noise_floor": noise_floor,
-    }
-    given = {key: value for key, value in options.items() if value is not None}
+    if executor not in _EXECUTORS:
+        raise UserError(unknown("executor", executor, _EXECUTORS))
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
-    _run(study, given, data=data, dry_run=dry_run)
+    settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
+    recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
+    given = options.given(models=model, tasks=task_names, recipes=recipe_names, output=out)
+    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings)
+    run_given(study, given, data=data, dry_run=dry_run)
 
 
-def _run(study: Path | None, options: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
+def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
+    """Run or plan a study, given as a file, options by dotted key, or both."""
+
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:
-            return study_from_options({"recipes": ["baseline"], **options}, vocabulary=vocabulary)
-        return read_study_file(study, overrides=options, vocabulary=vocabulary)
+            return study_from_options({"recipes": ["baseline"], **given}, vocabulary=vocabulary)
+        return read_study_file(study, overrides=given, vocabulary=vocabulary)
 
     stages = StageLines(sys.stderr)
     checked = check_study(read, progress=stages, data=data)
@@ -147,13 +133,3 @@ def conclude(finished: Finished) -> None:
     if finished.failures:
         typer.echo("the same command retries failed cells", err=True)
         raise typer.Exit(_SOME_FAILED)
-
-
-def split_recipes(text: str) -> list[str]:
-    """Split an option's value at commas outside the parentheses of ``regex(PATTERN)``."""
-    return [part.strip() for part in split_at(text, ",")]
-
-
-def split(text: str) -> list[str]:
-    """Split an option's value at commas."""
-    return [part.strip() for part in text.split(",")]

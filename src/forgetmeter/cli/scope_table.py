@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import TextIO
@@ -14,6 +13,7 @@ from rich.table import Table
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.roles.scope_rows import ScopeRows, rows_of_model
 from forgetmeter.report.words.size_words import packed_sentence
+from forgetmeter.specs.scope import pattern_of, unnumbered
 
 _PIPED_WIDTH = 120
 
@@ -55,26 +55,18 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.unknown:
         yield (
             f"Of unknown role ({len(rows.unknown)} in total): {_named(rows.unknown)}. Scopes by role are not supported "
-            f"for this model; this one selects these weights: regex({_pattern(rows.unknown)})."
+            f"for this model; this one selects these weights: regex({pattern_of(rows.unknown)})."
         )
     if rows.without_part:
         yield (
             f"Of unknown part ({len(rows.without_part)} in total): {_named(rows.without_part)}. Scopes such as "
-            "attention or feed_forward select them; attention.query and the like are not supported for this model."
+            "attention or feed_forward select them; attention.query and the like are not supported for this model; "
+            f"this one selects these weights: regex({pattern_of(rows.without_part)})."
         )
     if rows.empty:
         yield f"Scopes that select nothing here: {', '.join(rows.empty)}."
 
 
 def _named(names: Iterable[str]) -> str:
-    counts = Counter(_unnumbered(name) for name in names)
+    counts = Counter(unnumbered(name) for name in names)
     return ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items())
-
-
-def _pattern(names: Iterable[str]) -> str:
-    """Return a regular expression that selects these parameters, in all blocks."""
-    return "|".join(re.escape(name).replace(r"\.\*", r"\.\d+") for name in dict.fromkeys(map(_unnumbered, names)))
-
-
-def _unnumbered(name: str) -> str:
-    return re.sub(r"\.\d+(?=\.|$)", ".*", name)

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from forgetmeter.cli.commands import lazy
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
+from forgetmeter.report import retained_grid
+from forgetmeter.report.formats import frontier_text, rendering, show_text
+from forgetmeter.results import frontier, results
 from forgetmeter.specs.suggestion import unknown
-
-if TYPE_CHECKING:
-    from forgetmeter.report.formats.frontier_text import frontier_text
-    from forgetmeter.report.formats.rendering import render
-    from forgetmeter.report.formats.show_text import shifts_text, styled_text
-    from forgetmeter.report.retained_grid import grid_text, retained_grids
-    from forgetmeter.results.frontier import frontiers
-    from forgetmeter.results.results import open_run
-else:
-    frontier_text = lazy("forgetmeter.report.formats.frontier_text:frontier_text")
-    render = lazy("forgetmeter.report.formats.rendering:render")
-    shifts_text = lazy("forgetmeter.report.formats.show_text:shifts_text")
-    styled_text = lazy("forgetmeter.report.formats.show_text:styled_text")
-    grid_text = lazy("forgetmeter.report.retained_grid:grid_text")
-    retained_grids = lazy("forgetmeter.report.retained_grid:retained_grids")
-    frontiers = lazy("forgetmeter.results.frontier:frontiers")
-    open_run = lazy("forgetmeter.results.results:open_run")
 
 _FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
 
@@ -47,26 +32,28 @@ def show_command(
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
-    summary = open_run(run).summary
+    summary = results.open_run(run).summary
     if format == "grid":
-        grids = retained_grids(summary)
+        grids = retained_grid.retained_grids(summary)
         if not grids:
             raise UserError(f"{run} has no grid: it needs a baseline with right answers, and recipes of a single scope")
-        print_text("\n".join(map(grid_text, grids)))
+        print_text("\n".join(map(retained_grid.grid_text, grids)))
         return
     console = Console()
     if format in ("frontier", "shifts"):
         width = text_width()
         if format == "frontier":
-            shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
+            frontiers = frontier.frontiers(summary)
+            shown = Text("\n").join(frontier_text.frontier_text(each, width=width) for each in frontiers)
             missing = "frontier: it has no baseline with right answers to retain"
         else:
-            shown, missing = shifts_text(summary, width=width), "shifts: it has no outcomes with right answers"
+            shown = show_text.shifts_text(summary, width=width)
+            missing = "shifts: it has no outcomes with right answers"
         if not shown:
             raise UserError(f"{run} has no {missing}")
         print_text(shown if console.is_terminal else shown + Text("\n"))
         return
     if format == "table" and console.is_terminal:
-        print_text(styled_text(summary, width=text_width()))
+        print_text(show_text.styled_text(summary, width=text_width()))
         return
-    print_text(render(summary, format, width=text_width()))  # type: ignore[arg-type]
+    print_text(rendering.render(summary, format, width=text_width()))  # type: ignore[arg-type]

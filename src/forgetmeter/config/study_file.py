@@ -208,7 +208,7 @@ def study_from(
     try:
         section = _StudySection.model_validate(data, context={"vocabulary": vocabulary or PermissiveVocabulary()})
     except ValidationError as error:
-        messages = [f"{place(e['loc'])}: {_message(e)}" for e in error.errors()]
+        messages = [_message(each, place(each["loc"])) for each in error.errors()]
         raise ManyUserError(list(dict.fromkeys(messages))) from None
     recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
     if misplaced := [f"{place(('candidates', index))}: {problem}" for index, problem in _misplaced(section)]:
@@ -240,15 +240,16 @@ def _misplaced(section: _StudySection) -> Iterator[tuple[int, str]]:
             yield index, f"of '{each.of}': the baseline must be one of the models ({', '.join(map(str, models))})"
 
 
-def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     *above, key = error["loc"]
     if error["type"] == "extra_forbidden":
-        return unknown("key", str(key), _SECTIONS[".".join(map(str, above))].model_fields)
-    if error["type"] == "missing":
-        return f"{key} is missing"
+        return f"{place}: {unknown('key', str(key), _SECTIONS['.'.join(map(str, above))].model_fields)}"
     if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    name = ".".join(str(part) for part in error["loc"])
+        return f"{place}: {error['ctx']['error']}"
+    # An option needs no second name.
+    name = place if place.startswith("--") else f"{place}: {'.'.join(map(str, error['loc']))}"
+    if error["type"] == "missing":
+        return f"{name} is missing"
     says = _TYPES.get(error["type"])
     if says is None:
         return f"{name}: {error['msg']}"

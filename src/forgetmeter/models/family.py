@@ -38,6 +38,8 @@ _MODEL_TYPES: dict[Family, Any] = {
 }
 # Wrappers of a decoder that also reads images; they read texts without any as the decoder alone does.
 _WRAPPERS = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+# They read no text without an image.
+_NEED_IMAGES = ("blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2")
 # Classes with another task's head. Saved from a tied model, they would still load as a language model.
 _OTHER_HEADS = re.compile(r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$")
 _KNOWN = (
@@ -66,6 +68,11 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
     for family in candidates:
         if config.model_type in _MODEL_TYPES[family]:
             return family
+    if config.model_type in _NEED_IMAGES:
+        raise UserError(
+            f"model '{name}' is of type '{config.model_type}', which reads no text without an image; "
+            f"supported types: {_KNOWN}"
+        )
     if "decoder" in candidates and config.model_type in _WRAPPERS:
         return "decoder"
     raise UserError(

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 _DEQUANTIZED = ("fp8", "mxfp4")
 """Methods whose weights are always dequantized while loading: their kernels would run on some devices only."""
+_WEIGHTS_ALONE = ("gptq", "awq", "hqq")
 _BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
 _LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}
 _NOT_OF_WEIGHTS = ("input_activations", "output_activations", "kv_cache_scheme")
@@ -28,6 +29,18 @@ def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
     """Return the method by which a loaded model's weights are quantized, or ``None`` if they are plain numbers."""
     return quantization(model.config.to_dict()) or {} if getattr(model, "is_quantized", False) else None
+
+
+def quantizes_activations(method: Mapping[str, Any]) -> bool:
+    """Whether a quantization method rounds activations, too; true if nothing is known about it.
+
+    The smallest difference of a sum, as between batches of other shapes, then becomes a whole step.
+    """
+    groups = method.get("config_groups")
+    if isinstance(groups, Mapping):
+        return any(isinstance(group, Mapping) and bool(group.get("input_activations")) for group in groups.values())
+    name = method.get("quant_method")
+    return not (getattr(name, "value", name) in _WEIGHTS_ALONE or method.get("load_in_4bit") is True)
 
 
 def is_dequantized(method: Mapping[str, Any]) -> bool:

@@ -263,7 +263,10 @@ def check_task(task: Task, name: str | None = None) -> None:
     """
     description = getattr(task, "description", None)
     if not isinstance(description, TaskDescription):
-        raise UserError(f"task '{name or type(task).__name__}' has no TaskDescription as its description")
+        raise UserError(
+            f"task '{name or type(task).__name__}' has no TaskDescription as its description; give the name of a task, "
+            "such as 'facts', or an object with description, items and judge"
+        )
     name = name or description.name
     if description.name != name:
         raise UserError(f"task '{name}' describes itself as {description.name!r}; make the names agree")

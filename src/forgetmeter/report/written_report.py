@@ -65,13 +65,13 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
 def write_report(files: Mapping[str, bytes], location: str) -> str:
     """Write a report's files into a folder or fsspec URL, the page last, and return the page's location.
 
+    If one cannot be written, no new file or folder stays.
+
     Raises:
         UserError: The location cannot be written to.
     """
     try:
-        folder = RunFolder(location)
-        for path in sorted(files, key=lambda path: path == PAGE):
-            folder.write(path, files[path])
+        RunFolder(location).write_together(sorted(files.items(), key=lambda file: file[0] == PAGE))
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"the report cannot be written to '{location}' ({error}); choose another --out") from error
     return f"{location.rstrip('/')}/{PAGE}"

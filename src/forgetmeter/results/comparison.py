@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.clustered import Clustered, compare_clustered
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.guessing import ChanceTest
-from forgetmeter.statistics.paired import Estimate, Paired, accuracy, compare_paired, mcnemar_exact, proportion
+from forgetmeter.statistics.paired import Estimate, accuracy, compare_paired, mcnemar_exact, proportion
 from forgetmeter.statistics.resampling import hull
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One variant on one task.
-
-    Attributes:
-        items: Number of items that it answered.
-        accuracy: Share of right answers, with the Wilson interval.
-        paired: Comparison with the baseline, with intervals over relations if there are enough; ``None`` for the
-            baseline itself, and without a baseline.
-        gained_share: Share of the baseline's wrong items that are right now; ``None`` if it had none.
-        relations: Number of relations that the intervals are over; ``None`` for intervals over items.
-        p_relations: t test over relations that the drop is zero; ``None`` likewise.
-        rank_shift: Mean increase of the right answer's rank.
-        margin_shift: Mean change of the margin, in nats.
-        divergence: Mean Kullback-Leibler divergence over the choices, in nats.
-        p_chance: Two-sided test that it is right as often as guessing.
-        p_majority: Exact McNemar test against the majority answers.
-        majority_accuracy: Accuracy of the majority answers on these items.
-    """
-
-    items: int
-    accuracy: Estimate
-    paired: Paired | None = None
-    gained_share: Estimate | None = None
-    relations: int | None = None
-    p_relations: float | None = None
-    rank_shift: float | None = None
-    margin_shift: float | None = None
-    divergence: float | None = None
-    p_chance: float | None = None
-    p_majority: float | None = None
-    majority_accuracy: float | None = None
-
-
-def compare_all(answers: Answers) -> list[Comparison | None]:
+def compare_all(answers: Answers) -> list[CellSummary | None]:
     """Compare each variant with the baseline on the items that both answered.
 
     Returns:
-        One entry per variant, in the order of ``answers.recipes``; ``None`` if it answered nothing.
+        One entry per variant, in the order of ``answers.recipes``; ``None`` if it answered nothing. They lack what is
+        stored with the cells, and what depends on the run's other cells.
     """
     clustered = compare_clustered(answers)
     without_knowledge = _WithoutKnowledge(answers)
@@ -90,9 +58,12 @@ class _WithoutKnowledge:
 
 def _compare(
     answers: Answers, row: int, clustered: Clustered | None, without_knowledge: _WithoutKnowledge
-) -> Comparison:
+) -> CellSummary:
     answered = answers.answered[row]
-    alone = Comparison(
+    alone = CellSummary(
+        model=answers.model,
+        recipe=answers.recipes[row],
+        task=answers.task,
         items=int(answered.sum()),
         accuracy=accuracy(answers.correct[row, answered]),
         **without_knowledge.compared(row),  # type: ignore[arg-type]
@@ -103,25 +74,27 @@ def _compare(
     return _against_baseline(alone, answers, row, clustered)
 
 
-def _against_baseline(alone: Comparison, answers: Answers, row: int, clustered: Clustered | None) -> Comparison:
+def _against_baseline(alone: CellSummary, answers: Answers, row: int, clustered: Clustered | None) -> CellSummary:
     items, baseline = answers.paired[row], answers.baseline
     paired = compare_paired(answers.known[items], answers.correct[row, items])
-    paired = replace(paired, prediction_flips=float(answers.changed[row, items].mean()))
     unknown = paired.items - paired.known
+    drop, retained = paired.drop, paired.retained
     gained_share = proportion(paired.gained, unknown) if unknown else None
     if clustered is not None:
-        paired = replace(
-            paired,
-            drop=hull(paired.drop, clustered.drop),
-            retained=_hull(paired.retained, clustered.retained),
-        )
+        drop, retained = hull(drop, clustered.drop), _hull(retained, clustered.retained)
         gained_share = _hull(gained_share, clustered.gained_share)
     return replace(
         alone,
-        paired=paired,
-        gained_share=gained_share,
+        drop=drop,
+        p_value=paired.p_value,
         relations=None if clustered is None else clustered.relations,
         p_relations=None if clustered is None else clustered.p_value,
+        retained=retained,
+        forgotten=paired.forgotten,
+        gained=paired.gained,
+        gained_share=gained_share,
+        flips=paired.flips,
+        prediction_flips=float(answers.changed[row, items].mean()),
         rank_shift=_mean(answers.rank[row, items] - answers.rank[baseline, items]),
         margin_shift=_mean(answers.margin[row, items] - answers.margin[baseline, items]),
         divergence=_mean(answers.divergence[row, items]),

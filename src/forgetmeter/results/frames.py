@@ -23,7 +23,7 @@ def interval_columns(name: str) -> tuple[str, str, str]:
     return name, f"{name}_low", f"{name}_high"
 
 
-_ESTIMATES = ("accuracy", "drop", "retained", "gained_share")
+_ESTIMATES = tuple(field.name for field in fields(CellSummary) if Estimate.__name__ in str(field.type))
 NOT_FLAT = ("metrics", "dropped", "named")
 CELL_COLUMNS = tuple(
     name

@@ -8,14 +8,13 @@ from itertools import product
 from typing import Any
 
 from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.comparison import Comparison, compare_all
+from forgetmeter.results.comparison import compare_all
 from forgetmeter.results.measured import MeasuredSummary, measured_cells
 from forgetmeter.runs.content.baselines import task_baseline
 from forgetmeter.runs.run import Run
-from forgetmeter.runs.stored import Failure, StoredCell, StoredVariant
+from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.specs.method_facts import Methods, recorded_methods
 from forgetmeter.statistics.correction import holm_corrected
-from forgetmeter.statistics.paired import Paired
 
 
 @dataclass(frozen=True)
@@ -119,56 +118,25 @@ def summarise(run: Run) -> Summary:
 
 def _cells(run: Run) -> Iterator[CellSummary]:
     compared = {
-        (answers.model, recipe, answers.task): comparison
+        (cell.model, cell.recipe, cell.task): cell
         for answers in run.answers
-        for recipe, comparison in zip(answers.recipes, compare_all(answers), strict=True)
+        for cell in compare_all(answers)
+        if cell is not None
     }
-    for cell in run.cells:
-        comparison = compared.get(cell.key)
-        if comparison is not None:
-            noise = run.noise.get((cell.model, cell.task))
-            yield _cell(cell, comparison, None if noise is None else noise.floor)
-
-
-def _cell(stored: StoredCell, comparison: Comparison, noise_floor: float | None) -> CellSummary:
-    cell = CellSummary(
-        model=stored.model,
-        recipe=stored.recipe,
-        task=stored.task,
-        items=comparison.items,
-        accuracy=comparison.accuracy,
-        metrics=stored.metrics,
-        seconds=stored.seconds,
-        tokens=stored.tokens,
-        dropped=stored.dropped,
-        named=stored.named,
-        cut=stored.cut,
-        not_numbers=stored.not_numbers,
-        p_chance=comparison.p_chance,
-        p_majority=comparison.p_majority,
-        majority_accuracy=comparison.majority_accuracy,
-    )
-    return cell if comparison.paired is None else _compared(cell, comparison, comparison.paired, noise_floor)
-
-
-def _compared(cell: CellSummary, comparison: Comparison, paired: Paired, noise_floor: float | None) -> CellSummary:
-    return replace(
-        cell,
-        drop=paired.drop,
-        p_value=paired.p_value,
-        relations=comparison.relations,
-        p_relations=comparison.p_relations,
-        noise_floor=noise_floor,
-        retained=paired.retained,
-        forgotten=paired.forgotten,
-        gained=paired.gained,
-        gained_share=comparison.gained_share,
-        flips=paired.flips,
-        prediction_flips=paired.prediction_flips,
-        rank_shift=comparison.rank_shift,
-        margin_shift=comparison.margin_shift,
-        divergence=comparison.divergence,
-    )
+    for stored in run.cells:
+        if (cell := compared.get(stored.key)) is not None:
+            noise = run.noise.get((stored.model, stored.task))
+            yield replace(
+                cell,
+                noise_floor=None if cell.drop is None or noise is None else noise.floor,
+                metrics=stored.metrics,
+                seconds=stored.seconds,
+                tokens=stored.tokens,
+                dropped=stored.dropped,
+                named=stored.named,
+                cut=stored.cut,
+                not_numbers=stored.not_numbers,
+            )
 
 
 def _corrected(cells: list[CellSummary]) -> list[CellSummary]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 from uuid import uuid4
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+
+from forgetmeter.made_folder import made_folder
 
 _TEMPORARY = ".tmp-"
 
@@ -78,6 +80,23 @@ class RunFolder:
         with self._written_aside(path, content) as (temporary, target):
             temporary.replace(target)
 
+    def write_together(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Write files in order; if one cannot be written, those before it that did not exist are removed."""
+        new: list[str] = []
+        with ExitStack() as made:
+            try:
+                for path, content in files:
+                    if self._is_local:
+                        made.enter_context(made_folder(Path(self._full(path)).parent))
+                    if not self.exists(path):
+                        new.append(path)
+                    self.write(path, content)
+            except BaseException:
+                for path in new:
+                    with suppress(OSError):
+                        self.remove(path)
+                raise
+
     def create(self, path: str, content: bytes) -> bool:
         """Write a file unless it exists, and return whether it was written.
 
@@ -120,16 +139,16 @@ class RunFolder:
     @contextmanager
     def _written_aside(self, path: str, content: bytes) -> Iterator[tuple[Path, Path]]:
         target = Path(self._full(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f"{_TEMPORARY}{os.getpid()}-{uuid4().hex}"
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            yield temporary, target
-        finally:
-            temporary.unlink(missing_ok=True)
+        with made_folder(target.parent):
+            try:
+                with temporary.open("xb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                yield temporary, target
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 def _place(temporary: Path, target: Path) -> bool:

@@ -15,7 +15,7 @@ from forgetmeter.scoring.families.blank_filling import FIRST_SENTINEL, SentinelF
 from forgetmeter.scoring.question import AnswerKind, Question, question_of_paths
 from forgetmeter.scoring.rows.prefix_tree import WantedSequence
 from forgetmeter.scoring.tokens.answer_tokens import AnswerTree
-from forgetmeter.scoring.tokens.tokenization import beginning
+from forgetmeter.scoring.tokens.tokenization import beginning, is_unencodable
 
 TOO_LONG = "longer than the model reads"
 NOT_ONE_TOKEN = "answer is not one token of the vocabulary"
@@ -133,8 +133,10 @@ def unsupported_reason(items: Iterable[Item], family: Family, tokenizer: PreTrai
         return _masked(items, clozes, tokenizer)
     if not clozes and not texts:
         return None
-    if family == "encoder-decoder" and blank_filling(tokenizer) is None:
-        return "has a tokenizer with neither sentinels nor a mask token, so it cannot fill blanks"
+    if family == "encoder-decoder":
+        if blank_filling(tokenizer) is None:
+            return "has a tokenizer with neither sentinels nor a mask token, so it cannot fill blanks"
+        return _cut_up(clozes[0].cloze, blank_token(family, tokenizer), tokenizer)
     if family == "decoder" and not beginning(tokenizer):
         return "has a tokenizer without a beginning-of-sequence token, so whole statements and texts cannot be scored"
     return None
@@ -185,9 +187,29 @@ def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenize
         )
     if clozes and tokenizer.mask_token_id is None:
         return "has a tokenizer without a mask token, so it cannot fill blanks"
+    at_blank = [item.cloze for item in clozes if item.cloze.among != "candidates"]
+    if at_blank and (reason := _cut_up(at_blank[0], tokenizer.mask_token, tokenizer)):
+        return reason
     if not tokenizer.is_fast and any(item.cloze.among == "candidates" for item in clozes):
         return (
             "has a slow (Python) tokenizer, which does not map tokens to words, so whole statements cannot be scored; "
             "use a fast tokenizer"
         )
     return None
+
+
+def _cut_up(cloze: Cloze, blank: str | None, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return a reason if a tokenizer does not read the token that marks a blank as that token."""
+    try:
+        ids = tokenizer(cloze.filled(blank or ""))["input_ids"]
+    except Exception as error:
+        if not is_unencodable(error):
+            raise
+        # A fault of this item, not of the tokenizer.
+        return None
+    if blank and ids.count(tokenizer.convert_tokens_to_ids(blank)) == 1:
+        return None
+    return (
+        f"has a tokenizer that does not read {blank!r} as one token, so it cannot fill blanks; make it a special token "
+        "(added_tokens of tokenizer.json), and remove split_special_tokens from tokenizer_config.json if it is there"
+    )

@@ -12,7 +12,6 @@ from forgetmeter.specs.role import ATTENTION_PARTS, FEED_FORWARD_PARTS, OTHER_AT
 from forgetmeter.specs.suggestion import unknown
 
 _BODY = ("attention", "feed_forward", "mixer")
-_PUBLISHED_BODY = ("attention", "feed_forward")
 # "overall" in the published scripts: every linear layer except the last.
 _PUBLISHED_OVERALL = (*_BODY, "embedding", "head_transform")
 # For these, the published scripts count the output projection as feed-forward, not attention.
@@ -164,6 +163,17 @@ def regex_scope(pattern: str) -> Scope:
         UserError: The pattern is not a valid regular expression.
     """
     return Scope("regex", pattern=_valid_pattern(pattern))
+
+
+def pattern_of(parameters: Iterable[str], *, most: int | None = None) -> str:
+    """Return a regular expression that selects these parameters, in all blocks; at most ``most`` of a block's."""
+    names = list(dict.fromkeys(map(unnumbered, parameters)))
+    return "|".join(re.escape(name).replace(r"\.\*", r"\.\d+") for name in names[:most])
+
+
+def unnumbered(parameter: str) -> str:
+    """Return the name of a parameter for all blocks, such as ``layers.*.mlp.up_proj.weight``."""
+    return re.sub(r"\.\d+(?=\.|$)", ".*", parameter)
 
 
 def _valid_pattern(pattern: str) -> str:

@@ -54,9 +54,9 @@ class AdviceRequest:
     """
 
     model: str
-    tasks: tuple[str, ...]
+    tasks: Sequence[str]
     budget: Budget
-    recipes: tuple[str, ...] | None = None
+    recipes: Sequence[str] | None = None
     options: Mapping[str, Any] | None = None
     output: str | None = None
     data: Path | None = None

@@ -39,11 +39,17 @@ def evaluate(
     engine = Engine(loaded, batch_tokens=batch_tokens)
     folder = None if data is None else Path(data)
     judgements = {}
-    for entry in tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else [tasks]:
-        if isinstance(entry, str):
-            task = load_task(entry, limit=limit, data=folder)
-        else:
-            task = entry
-            check_task(task)
+    for task in [_task(entry, limit, folder) for entry in _entries(tasks)]:
         judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements
+
+
+def _entries(tasks: str | Task | Sequence[str | Task]) -> Sequence[str | Task]:
+    return tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str | bytes | bytearray) else [tasks]
+
+
+def _task(entry: str | Task, limit: int | None, data: Path | None) -> Task:
+    if isinstance(entry, str):
+        return load_task(entry, limit=limit, data=data)
+    check_task(entry)
+    return entry

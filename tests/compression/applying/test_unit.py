@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from forgetmeter.compression.applying.unit import joined
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight
 from forgetmeter.compression.surgery.installation import PartwiseLinear, install
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.ranges import Ranges
@@ -143,6 +145,10 @@ def test_a_partly_quantized_copy_can_be_copied() -> None:
     assert isinstance(twice.model.transformer.h[0].attn.c_attn, PartwiseLinear)
     assert torch.equal(logits_of(compress(once, "baseline").model), logits_of(once.model))
     assert not torch.equal(logits_of(twice.model), logits_of(once.model))
+    with pytest.raises(
+        UserError, match=r"attn\.c_attn\.parts\.0 and 1 more; write one recipe, with the step that quant"
+    ):
+        compress(once, "svd:attention.query:0.5")
     assert {str(matrix.role) for matrix in weight_map(once.model)} == {
         "attention.output",
         "feed_forward.up",

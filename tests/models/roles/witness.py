@@ -108,20 +108,20 @@ def is_probabilities(tensor: Tensor) -> bool:
     return bool((tensor >= 0).all() and (tensor.sum(-1) < 1 + 1e-4).all())
 
 
-def first_effect(before: Sequence[Operation], after: Sequence[Operation], layer: int | None = None) -> str:
-    """What the change of a weight first reached: query, key, value, several, an activation, or nothing watched.
+def first_effect(before: Sequence[Operation], after: Sequence[Operation], layer: int | None = None) -> tuple[int, str]:
+    """Which operation the change of a weight first reached, and as what: query, key, value, several, an activation.
 
-    If a layer is given, only operations of this block count.
+    If a layer is given, only operations of this block count. If none was reached, the name is ``nothing``.
     """
-    for one, two in zip(before, after, strict=True):
+    for place, (one, two) in enumerate(zip(before, after, strict=True)):
         changed = one.changed(two)
         if not changed or (layer is not None and one.layer != layer):
             continue
         if one.name == "activation":
-            return "activation"
+            return place, "activation"
         if one.name == "attention":
-            return " and ".join(("query", "key", "value")[at] for at in changed)
+            return place, " and ".join(("query", "key", "value")[at] for at in changed)
         if changed == [0]:
-            return "query"
-        return "value" if is_probabilities(one.operands[0]) else "key"
-    return "nothing"
+            return place, "query"
+        return place, "value" if is_probabilities(one.operands[0]) else "key"
+    return len(before), "nothing"

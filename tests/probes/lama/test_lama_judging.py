@@ -108,6 +108,7 @@ def test_a_token_whose_likelihood_is_no_number_is_wrong(task: Task) -> None:
     answer = ClozeAnswer(vocabulary=said("Poseidonia", loglikelihood=math.nan))
     (outcome,) = task.judge([answer, *[None] * (len(task.items) - 1)]).outcomes
     assert (outcome.correct, outcome.rank, outcome.metrics["p_at_5"]) == (False, None, 0)
+    assert outcome.metrics["paper_p_at_1"] == 0
 
 
 def test_no_answers(task: Task) -> None:

@@ -276,12 +276,26 @@ def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("count", [1, 8])
-def test_a_task_whose_first_documents_cannot_be_read_names_the_first(made_up: Path, count: int) -> None:
-    tried = min(count, 6)
+@pytest.mark.parametrize(("count", "tried"), [(1, 1), (8, 5)])
+def test_a_task_whose_first_documents_cannot_be_read_names_the_first(made_up: Path, count: int, tried: int) -> None:
     with pytest.raises(UserError, match=rf"{tried} documents? tried, none is valid \(own/0: ") as refused:
         own_task(made_up, [GOOD | {"choices": ["", "y"]}] * count)
     assert "\n" not in str(refused.value)
+
+
+def test_bad_first_documents_are_left_out_however_many(made_up: Path) -> None:
+    items = own_task(made_up, [GOOD | {"label": 9}] * 7 + [GOOD] * 9).items
+    assert [item.problem is None for item in items] == [False] * 7 + [True] * 9
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_document_without_right_answers_is_left_out_wherever_it_is(made_up: Path, place: int) -> None:
+    """Its list of right answers is empty, which lm-eval takes for a task with one right answer if it comes first."""
+    good = {"q": "A", "choices": ["x", "y", "z"], "label": [0, 1]}
+    documents = [good, good]
+    documents.insert(place, good | {"label": []})
+    problems = [item.problem for item in own_task(made_up, documents).items]
+    assert [problem is not None for problem in problems] == [index == place for index in range(3)]
 
 
 def test_equal_choices_that_are_both_wrong_are_asked(made_up: Path) -> None:

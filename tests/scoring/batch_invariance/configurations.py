@@ -46,10 +46,33 @@ _NO = None
 """Marks an option that must not be passed to the configuration."""
 _MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8}
 _LATENT = {"num_key_value_heads": 4}
+_ROPE = {"rope_type": "default", "rope_theta": 1e4}
+# Encoder and decoder of T5Gemma are configured apart.
+_GEMMA = {
+    "vocab_size": 270,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "sliding_window": 64,
+    "query_pre_attn_scalar": 8,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
+_VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 _SPECIAL: dict[str, dict[str, Any]] = {
     "axk1": _LATENT,
     "axk2": _LATENT,
     "bamba": {**_MAMBA, "attn_layer_indices": [1]},
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE},
+    },
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
         "ffn_config": {"ffn_hidden_size": 48},
@@ -58,6 +81,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "deepseek_v2": _LATENT,
     "deepseek_v3": _LATENT,
     "deepseek_v32": _LATENT,
+    "dots3_note_text": _LATENT,
     "esmc": {"num_key_value_heads": 4},
     "falcon": {"head_dim": _NO},
     "falcon_h1": {**_MAMBA, "mamba_d_ssm": 64},
@@ -94,9 +118,23 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "roc_bert": {"pronunciation_vocab_size": 8, "shape_vocab_size": 8},
     "rwkv": {"attention_hidden_size": 32},
     "squeezebert": {"embedding_size": 32},
+    "t5gemma": {"encoder": _GEMMA, "decoder": _GEMMA},
+    "t5gemma2": {
+        "encoder": {"text_config": _GEMMA, "vision_config": {**_VISION, "image_size": 28, "patch_size": 14}},
+        "decoder": _GEMMA,
+        "image_token_index": 269,
+    },
     "xlnet": {"max_position_embeddings": _NO},
     "xlstm": {"v_head_dim": _NO},
     "youtu": _LATENT,
+    "zamba": {
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "layers_block_type": ["mamba", "hybrid", "hybrid"],
+        "mamba_dt_rank": 4,
+        "num_hidden_layers": 3,
+        "num_key_value_heads": 4,
+    },
     "zamba2": {
         "attention_hidden_size": 64,
         "attention_head_dim": 16,
@@ -109,18 +147,31 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
 }
 _REASONS = {
-    "reads images or sound beside text, and its text model is in this list or is another architecture's": (
-        "audioflamingo3 dots3_note emu3 fuyu gemma3 gemma3n gemma4 gemma4_unified git glmasr got_ocr2 granite_speech "
-        "granite_speech_plus llama4 mllama modernvbert moshi moss_transcribe_diarize musicflamingo musicgen "
-        "musicgen_melody nemo_speechlm perceiver phi4_multimodal qwen2_audio qwen3_5 qwen3_5_moe qwen3_asr qwen4_exp "
-        "seamless_m4t seamless_m4t_v2 trocr ultravbert vibevoice_asr voxtral voxtral_realtime whisper neomme"
+    "reads images or sound beside text; among the multimodal models of this list": (
+        "cohere_compass emu3 fuyu gemma3 gemma4 gemma4_unified git got_ocr2 llama4 mllama "
+        "moss_transcribe_diarize phi4_multimodal qwen3_5 qwen3_5_moe"
     ),
+    "reads no text without an image; refused": "blip blip-2 idefics instructblip instructblipvideo kosmos-2",
+    "reads texts beside sound, through a class that is not supported; refused": (
+        "audioflamingo3 fun_asr_nano glmasr granite_speech granite_speech_plus kyutai_speech_to_text musicflamingo "
+        "nemo_speechlm qwen2_5_omni qwen2_audio qwen3_asr qwen3_omni_moe vibevoice_asr voxtral voxtral_realtime"
+    ),
+    "writes what an image or sound says; refused": (
+        "florence2 pix2struct pp_formulanet udop vision-encoder-decoder whisper"
+    ),
+    "is the decoder of a model that reads images or sound, or writes sound": "moshi musicgen musicgen_melody trocr",
+    "translates texts and sound; its text model was not tried": "seamless_m4t seamless_m4t_v2",
+    "is a masked language model that also reads images or bytes; not tried": "modernvbert neomme perceiver ultravbert",
+    "its image encoder needs the package timm; not tried": "fast_vlm gemma3n perception_lm",
+    "its encoder of images or sound needs a small configuration written by hand; not tried": (
+        "deepseek_ocr2 dots3_note granite4_vision janus muse_spark qwen4_exp unlimited_ocr"
+    ),
+    "replaces all tokens of a text at once, not one after the other": "diffusion_gemma",
+    "controls a robot": "pi0",
+    "reads proteins beside texts; not tried": "evolla",
     "drafts tokens for another model, and has no text of its own": "gemma4_assistant gemma4_unified_assistant",
-    "reads bytes through a second model of 4.6 billion parameters whose size cannot be set": "blt",
-    "is put together from two other configurations": "encoder-decoder t5gemma t5gemma2",
-    "has a default configuration that transformers itself cannot build small": (
-        "cohere_compass_text dots3_note_text zamba"
-    ),
+    "reads bytes in patches that a second model chooses; needs a small configuration written by hand; not tried": "blt",
+    "is put together from any two other models, such as two BERTs; not tried": "encoder-decoder",
 }
 SKIPPED = {architecture: reason for reason, names in _REASONS.items() for architecture in names.split()}
 """Architectures without a tiny text model here, and why."""
@@ -233,21 +284,15 @@ class Configuration:
     def model(self) -> PreTrainedModel:
         """Build the model, deterministically."""
         make = CONFIG_MAPPING[self.model_type]
-        special = {**_SPECIAL.get(self.model_type, {}), **self.options}
-        default = make()
-        options = {name: value for name, value in _SMALL.items() if hasattr(type(default), name) or _has(default, name)}
+        special = dict(self.options)
         if self.family == "decoder" and self.model_type == "reformer":
             special["is_decoder"] = True
         if self.family == "encoder-decoder":
             special["decoder_start_token_id"] = 2
-        # One name each: a size must not override an option given by an alias.
-        aliases = getattr(make, "attribute_map", {})
-        merged = {aliases.get(name, name): value for name, value in [*options.items(), *special.items()]}
-        given = {name: value for name, value in merged.items() if value is not _NO}
         name = _MAPPINGS[self.family][self.model_type]
         torch.manual_seed(0)
         model_class = getattr(transformers, name if isinstance(name, str) else name[0])
-        model: PreTrainedModel = model_class(make(**given)).eval()
+        model: PreTrainedModel = model_class(make(**small_options(make(), special))).eval()
         # Some cannot make the cache of a plain call if all their layers are recurrent.
         model.config.use_cache = False
         with torch.no_grad():
@@ -260,6 +305,16 @@ class Configuration:
                     parameter.nan_to_num_(0.0).clamp_(-9, 9)
                     parameter.add_(torch.randn_like(parameter), alpha=self.scale / 4)
         return model
+
+
+def small_options(default: Any, special: dict[str, Any]) -> dict[str, Any]:
+    """Return the small sizes of a default configuration, and what its architecture needs beyond them."""
+    sizes = {name: value for name, value in _SMALL.items() if hasattr(type(default), name) or _has(default, name)}
+    options = [*sizes.items(), *_SPECIAL.get(default.model_type, {}).items(), *special.items()]
+    # One name each: a size must not override an option given by an alias.
+    aliases = getattr(type(default), "attribute_map", {})
+    merged = {aliases.get(name, name): value for name, value in options}
+    return {name: value for name, value in merged.items() if value is not _NO}
 
 
 def _has(default: Any, name: str) -> bool:

@@ -29,7 +29,8 @@ LESS = {
         "bailing_hybrid bamba bart bigbird_pegasus blenderbot blenderbot-small bloom falcon_h1 falcon_mamba "
         "granitemoehybrid inkling2_text inkling_text jamba kimi_linear lfm2 lfm2_moe lfm3 mamba mamba2 marian mbart "
         "minimax mpt mvp nemotron_h olmo_hybrid openai-gpt pegasus plbart qwen3_5_moe_text qwen3_5_text qwen3_next "
-        "qwen4_exp_text recurrent_gemma reformer rwkv xlstm zaya"
+        "qwen4_exp_text recurrent_gemma reformer rwkv xlstm zamba zamba2 "
+        "zaya"
     ),
     "equal lengths": "convbert fnet funnel nystromformer yoso",
 }

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests
+from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.engine import Engine
 
 CANDIDATES = ("Paris", "Rome", "the thin inn", "tea.", "Wien", "in-born")
@@ -115,6 +116,19 @@ def test_a_tokenizer_without_a_mask_is_refused() -> None:
     maskless = Loaded(make_bert(len(tokenizer)), tokenizer, "encoder", "maskless")
     with pytest.raises(UserError, match="model 'maskless' has a tokenizer without a mask token"):
         Engine(maskless).prepare(items("vocabulary", STATEMENTS, ("Paris",)))
+
+
+@pytest.mark.parametrize("change", [{"split_special_tokens": True}, {"mask_token": ""}])
+def test_a_mask_that_the_tokenizer_cuts_up_is_refused(change: dict[str, object]) -> None:
+    loaded = bert()
+    for name, value in change.items():
+        setattr(loaded.tokenizer, name, value)
+    (item, *_) = items("vocabulary", [("the ", " inn")], ("the",))
+    reason = unsupported_reason([item], "encoder", loaded.tokenizer)
+    assert reason is not None
+    assert reason.startswith(f"has a tokenizer that does not read {loaded.tokenizer.mask_token!r} as one token")
+    # Whole statements are masked by the token's id.
+    assert unsupported_reason(items("candidates", [("the ", " inn")], ("the",)), "encoder", loaded.tokenizer) is None
 
 
 def test_a_repeated_sequence_is_read_once() -> None:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests, RequestScore
-from forgetmeter.scoring.asked import TOO_LONG
+from forgetmeter.scoring.asked import TOO_LONG, unsupported_reason
 from forgetmeter.scoring.engine import Engine
 
 ANSWERS = ("the", "thin tea", "in", "nine")
@@ -90,6 +90,17 @@ def decoded(model: PreTrainedModel, context: list[int], written: list[int]) -> t
 
 def ids(tokenizer: PreTrainedTokenizerFast, text: str, *, special: bool = True) -> list[int]:
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def test_a_blank_that_the_tokenizer_cuts_up_is_refused() -> None:
+    """Its letters would be read in its place."""
+    for loaded, blank in ((t5(), "<extra_id_0>"), (bart(), "<mask>")):
+        asked = cloze_items(among="candidates")
+        assert unsupported_reason(asked, "encoder-decoder", loaded.tokenizer) is None
+        loaded.tokenizer.split_special_tokens = True
+        reason = unsupported_reason(asked, "encoder-decoder", loaded.tokenizer)
+        assert reason is not None
+        assert reason.startswith(f"has a tokenizer that does not read '{blank}' as one token")
 
 
 def test_t5_ranks_candidates_at_the_sentinel() -> None:

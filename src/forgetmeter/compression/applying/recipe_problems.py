@@ -19,10 +19,11 @@ from forgetmeter.plural import counted
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix, Role
-from forgetmeter.specs.scope import Scope
+from forgetmeter.specs.scope import Scope, pattern_of
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
+_MOST_NAMES = 4
 
 
 def declared_problems(step: Step) -> list[str]:
@@ -141,7 +142,15 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
         named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
         return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
     roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-    return f"scope '{scope}' selects no weight matrix of the model (available: {roles})"
+    return f"scope '{scope}' selects no weight matrix of the model (available: {roles}){_already_quantized(model)}"
+
+
+def _already_quantized(model: PreTrainedModel | None) -> str:
+    """Say that an earlier recipe left layers without plain weights; empty if none did."""
+    layers = [] if model is None else [path for path, each in model.named_modules() if "weight" in each._buffers]
+    if not layers:
+        return ""
+    return f"; already quantized: {_first_of(layers)}; write one recipe, with the step that quantizes at the end"
 
 
 def _first_of(names: Sequence[str]) -> str:
@@ -226,11 +235,15 @@ def _drop_problems(
 
 
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
-    problem = unknown_role_problem(matrices, step.scope.selector)
-    if problem and step.scope.selector not in _SURE_SELECTORS:
+    selector = step.scope.selector
+    problem = unknown_role_problem(matrices, selector)
+    if problem and selector not in _SURE_SELECTORS:
+        unknown = [matrix.parameter for matrix in matrices if _is_unknown(matrix.role, selector)]
+        pattern, every = pattern_of(unknown, most=_MOST_NAMES), pattern_of(unknown)
+        selected = "them" if pattern == every else "the first of them; forgetmeter list scopes names all"
         yield (
-            f"scope '{step.scope}' is ambiguous: {problem}; select weights by {{regex: PATTERN}} in the study file, "
-            "or by regex(PATTERN) in a recipe's text"
+            f"scope '{step.scope}' is ambiguous: {problem}; select weights by name: regex({pattern}) in a recipe's "
+            f"text, or {{regex: PATTERN}} in the study file, selects {selected}"
         )
 
 

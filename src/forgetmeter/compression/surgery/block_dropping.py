@@ -67,13 +67,22 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     for config, count in _counts(model, path, len(old)):
         _set(config, count, len(kept), undoing)
     for config in _configs(model, path):
-        if getattr(config, "is_heterogeneous", False):
-            raise ValueError("its per_layer_config numbers the blocks")
-        if getattr(config, "hidden_size_per_layer_input", 0):
-            raise ValueError("its second embedding holds an input for each block")
-        for setting, value in remaining_settings(vars(config), len(old), kept).items():
+        _check_droppable(config)
+        changed = remaining_settings(vars(config), len(old), kept)
+        # Mllama's decoder has its own copy of the blocks that attend to images.
+        copies = {setting for setting in changed if getattr(parent, setting, None) == getattr(config, setting)}
+        for setting, value in changed.items():
             _set(config, setting, value, undoing)
+        for setting in copies:
+            _set(parent, setting, changed[setting], undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
+
+
+def _check_droppable(config: Any) -> None:  # noqa: ANN401 - each architecture has its own configuration
+    if getattr(config, "is_heterogeneous", False):
+        raise ValueError("its per_layer_config numbers the blocks")
+    if getattr(config, "hidden_size_per_layer_input", 0):
+        raise ValueError("its second embedding holds an input for each block")
 
 
 def remaining_settings(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:

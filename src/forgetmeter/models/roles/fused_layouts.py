@@ -157,6 +157,7 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
     ("openai-gpt", "attn.c_attn"): _QUERY_KEY_VALUE,
     ("persimmon", "query_key_value"): _head_by_head,
     ("phi3", "qkv_proj"): _phi3_attention,
+    ("phi4_multimodal", "qkv_proj"): _phi3_attention,
     ("qwen3_5_moe_text", "q_proj"): _queries_and_gates,
     ("qwen3_5_text", "q_proj"): _queries_and_gates,
     ("qwen3_next", "q_proj"): _queries_and_gates,
@@ -175,4 +176,6 @@ _BARE_FORMS: Mapping[tuple[str, str], Form] = {
     ("Llama4TextExperts", ""): "transposed",
     ("LongcatFlashExperts", ""): "tensor",
     ("RecurrentGemmaRglru", ""): "transposed",
+    ("Step3p7Experts", ""): "tensor",
+    **{("ZambaMambaMixer", name): "tensor" for name in ("x_proj_weight", "dt_proj_weight")},
 }

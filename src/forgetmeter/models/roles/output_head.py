@@ -37,7 +37,7 @@ def find_head(model: PreTrainedModel) -> Head | None:
     DeBERTa-v2's new head multiplies by the input embedding; transformers then returns the dense layer before it as the
     output embedding, which is recognized by its shape.
     """
-    module, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    module, embedding = _output_layer(model), model.get_input_embeddings()
     # A packed head has no weight until it is accessed.
     is_plain = isinstance(module, nn.Linear) and hasattr(module, "weight")
     if not isinstance(module, nn.Linear) or not is_plain or not isinstance(embedding, nn.Embedding):
@@ -48,3 +48,10 @@ def find_head(model: PreTrainedModel) -> Head | None:
     names = {found: name for name, found in model.named_modules()}
     tied_to = f"{names[embedding]}.weight" if embedding.weight is module.weight else None
     return Head(f"{names[module]}.weight", module, tied_to)
+
+
+def _output_layer(model: PreTrainedModel) -> nn.Module | None:
+    """Return the layer that predicts tokens; that of a whole language model inside a wrapper (Nemotron-H Omni)."""
+    inner = [part for part in model.children() if isinstance(part, PreTrainedModel)]
+    layers = (part.get_output_embeddings() for part in (model, *inner))
+    return next((layer for layer in layers if layer is not None), None)

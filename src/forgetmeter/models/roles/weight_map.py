@@ -37,11 +37,15 @@ _NO_LAYERS = ("dt_proj", "o_a_proj")
 NOT_USED = "not used to predict tokens"
 OTHER_MODALITY = "reads images or sound, not text"
 
+# Where no module holds exactly what reads texts: T5Gemma 2, Git, Ernie 4.5 VL, Chameleon, Phi-4-multimodal.
+_OTHER_MODALITY = re.compile(
+    r"(^|\.)(vision_tower|multi_modal_projector|image_encoder|visual_projection|vision_moe|vqmodel|embed_tokens_extend)\."
+)
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
 # AltUp and LAuReL are Gemma 3n's.
-_RESIDUAL = re.compile(r"HyperConnection|HyperHead|hyper_connection|AltUp|altup|Laurel")
-_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|A_log$|^time_mix_")
+_RESIDUAL = re.compile(r"AttentionResidual|HyperConnection|HyperHead|hyper_connection|AltUp|altup|Laurel")
+_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|A_log$|^D$|^time_mix_")
 # LUKE's entities, and Longformer's tokens that attend to all others: no task has any.
 _NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|\w2\w_query|\w+_global)(\.|$)")
 
@@ -135,7 +139,7 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
                 # XLM-RoBERTa lists the weight that both share under the head's name.
                 reasons[head.tied_to] = INPUT_EMBEDDING
             continue
-        if not name.startswith(tower):
+        if not name.startswith(tower) or _OTHER_MODALITY.search(name):
             reasons[name] = OTHER_MODALITY
             continue
         reason = reason_to_leave_alone(model, modules, name)
@@ -226,7 +230,8 @@ def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Modul
     if isinstance(module, nn.Embedding):
         return INPUT_EMBEDDING if module is model.get_input_embeddings() else OTHER_EMBEDDING
     is_separable = type(modules[path.rpartition(".")[0]]).__name__.startswith("Separable")
-    if isinstance(module, _ConvNd) and (prod(module.kernel_size) > 1 or is_separable):
+    is_convolution = isinstance(module, _ConvNd) and (prod(module.kernel_size) > 1 or is_separable)
+    if is_convolution or type(module).__name__.endswith("ShortConvolution"):
         return CONVOLUTION
     if type(module).__name__.endswith("Norm"):
         return NORM

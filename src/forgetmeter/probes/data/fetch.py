@@ -12,6 +12,7 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
+from forgetmeter.made_folder import made_folder
 from forgetmeter.probes.by_relation import CountsRelations
 from forgetmeter.probes.data.archive import ProbeArchive, data_folder, unpack
 from forgetmeter.probes.loading import load_task
@@ -100,8 +101,10 @@ def fetch(
     if place.exists():
         return Fetched(place, _checked(archive, place, f"move '{place}' away to fetch it again"))
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{archive.folder}.", dir=place.parent) as beside:
+        with (
+            made_folder(place.parent),
+            tempfile.TemporaryDirectory(prefix=f".{archive.folder}.", dir=place.parent) as beside,
+        ):
             fetched = _into(archive, Path(beside), source, listen)
             relations = _checked(archive, fetched.folder, "it is not what its authors publish")
             fetched.folder.rename(place)

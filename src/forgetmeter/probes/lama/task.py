@@ -129,7 +129,7 @@ def _from_vocabulary(item: Item, answer: ClozeAnswer) -> Mapping[str, float]:
         return {}
     metrics = rank_in_vocabulary(answer.vocabulary).precision(_NEXT_TOKEN) if answer.candidates else {}
     if not answer.candidates and _DUPLICATE not in item.fields:
-        agrees = answer.vocabulary.top[0].lower().strip() == item.choices[item.gold[0]].lower()
+        agrees = answer.is_number and answer.vocabulary.top[0].lower().strip() == item.choices[item.gold[0]].lower()
         metrics[_PAPER] = float(agrees)
     return metrics
 

@@ -17,7 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
-from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole_numbers
+from forgetmeter.probes.lm_eval.documents import NO_RIGHT_CHOICE, documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
@@ -27,7 +27,8 @@ from forgetmeter.records.outcome import Judgement, Outcome
 
 _PRIMARY = ("acc", "exact_match", "acc_norm")
 _FEWSHOT_SEED = 1234  # the default of simple_evaluate
-_MOST_SKIPPED = 6
+_SKIPPED = (0, *(2**power for power in range(20)))
+"""Numbers of documents to skip, until one is found from which lm-eval can infer the form of all."""
 
 
 class LmEvalTask:
@@ -176,14 +177,15 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     first_error: Exception | None = None
     tried: set[int] = set()
     with quiet():
-        for skipped in range(_MOST_SKIPPED):
+        for skipped in _SKIPPED:
+            before = len(tried)
             try:
                 task = _made(name, skipped, tried)
             except UserError:
                 raise
             except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise many types
                 first_error = first_error or error
-                if isinstance(error, OSError):
+                if isinstance(error, OSError) or len(tried) == before:
                     break
             else:
                 task.set_fewshot_seed(seed=_FEWSHOT_SEED)
@@ -246,6 +248,10 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
     ):
         task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
     task.task_docs = task.eval_docs
+    has_one_target = task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_target and not task.multiple_input
+    if has_one_target and isinstance(task.doc_to_target(task.task_docs[min(skipped, len(task.task_docs) - 1)]), list):
+        # It is empty, which lm-eval takes for the form with one right answer.
+        raise ValueError(NO_RIGHT_CHOICE)
     read_whole_numbers(task)
     return task
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.quantization import quantization_in_memory, quantizes_activations
 from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,
@@ -75,9 +76,15 @@ class _Trials:
         self._context = self._draw(_LENGTH) if loaded.family == "encoder-decoder" else ()
         self._refuse()
 
+    @property
+    def _is_exact(self) -> bool:
+        """Whether texts that share nothing of each other can be told from those that do."""
+        method = quantization_in_memory(self._loaded.model)
+        return self._trial.is_exact and (method is None or not quantizes_activations(method))
+
     def rows(self) -> Sharing:
         found = self._plain(self._row, self._longest)
-        if not self._trial.is_exact:
+        if not self._is_exact:
             return found
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
@@ -125,7 +132,7 @@ class _Trials:
 
     def _plain(self, text: Callable[[Tokens], Text], longest: int) -> Sharing:
         """Return what texts made from up to ``longest`` tokens may share, without branches."""
-        if not self._trial.is_exact:
+        if not self._is_exact:
             return Sharing(0, 0, 0)
         length = max(2, min(_LENGTH, longest - 3))
         longer = min(length + _LONGER_BY, longest)

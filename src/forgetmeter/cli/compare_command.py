@@ -1,0 +1,39 @@
+"""``forgetmeter compare``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forgetmeter.cli import options
+from forgetmeter.cli.run_command import run_given
+
+
+def compare_command(
+    baseline: Annotated[
+        str, typer.Argument(help="The original model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+    ],
+    candidates: Annotated[list[str], typer.Argument(help="Models that were made from it, named in the same ways.")],
+    *,
+    tasks: Annotated[str, typer.Option(help="Tasks, separated by commas.")],
+    out: Annotated[str, typer.Option(help="Folder or URL of the run.")],
+    limit: options.Limit = None,
+    dtype: options.DTypeName = None,
+    device: options.DeviceName = None,
+    seed: options.Seed = None,
+    batch_tokens: options.BatchTokens = None,
+    noise_floor: options.NoiseFloor = None,
+    data: options.DataFolder = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Compare checkpoints that exist already with the model they were made from.
+
+    All are asked the same. The answers are stored as a run, for show, report,
+    forgotten and the other commands. Candidates and tasks that are added later
+    are asked alone. A study file can also hold recipes: see candidates in it.
+    """
+    given = options.given(models=[baseline], candidates=candidates, tasks=options.split(tasks), output=out)
+    settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
+    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings)
+    run_given(None, given, data=data, dry_run=dry_run)

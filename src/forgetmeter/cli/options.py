@@ -1,0 +1,39 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forgetmeter.specs.scope import split_at
+
+Limit = Annotated[int | None, typer.Option(help="Only the first N items per task (for probes: per relation).")]
+DTypeName = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+DeviceName = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.")]
+BatchTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")]
+NoiseFloor = Annotated[
+    bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"),
+]
+
+
+def given(section: str = "", **options: object) -> dict[str, object]:
+    """Return the options that were given, by their dotted key in a study, such as ``evaluation.limit``."""
+    return {f"{section}{name}": value for name, value in options.items() if value is not None}
+
+
+def split_recipes(text: str | None) -> list[str] | None:
+    """Split an option's value, if given, at commas outside the parentheses of ``regex(PATTERN)``."""
+    return None if text is None else [part.strip() for part in split_at(text, ",")]
+
+
+def split(text: str | None) -> list[str] | None:
+    """Split an option's value, if given, at commas."""
+    return None if text is None else [part.strip() for part in text.split(",")]
