@@ -1,11 +1,7 @@
-"""Candidates: every number equals that of a brute-force loop over two models evaluated apart.
-
-Covers ``cli.compare_command``.
-"""
+"""Candidates: every number equals that of a brute-force loop over two models evaluated apart."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ from tiny_models import make_llama, make_tokenizer
 from written_ggufs import write_llama_gguf
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.cli.main import main
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import load
 from forgetmeter.results.results import open_run
@@ -142,7 +137,7 @@ def test_several_baselines_each_have_their_own(study: dict[str, Any], candidate:
 def test_the_baseline_under_another_name_is_refused(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(llama_folder, tmp_path / "copy")
     study["candidates"] = [str(tmp_path / "copy")]
-    with pytest.raises(UserError, match="have the same content; keep only one"):
+    with pytest.raises(UserError, match="has the same content as its baseline"):
         run(study)
 
 
@@ -155,36 +150,3 @@ def test_a_candidate_that_does_not_load_fails_alone(study: dict[str, Any], llama
     with pytest.raises(UserError, match="is already quantized"):
         run(study)
     assert not Path(study["output"]).exists()
-
-
-def test_compare_asks_a_baseline_and_its_candidates(
-    study: dict[str, Any], candidate: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = [*study["models"], str(candidate), "--tasks", "made_up", "--out", study["output"]]
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", *arguments])
-    assert ended.value.code == 0
-    assert "2 of 2 cells done" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["show", study["output"], "--json"])
-    shown = json.loads(capsys.readouterr().out)
-    assert name(candidate) in json.dumps(shown)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["./a", "--tasks", "made_up", "--out", "run"], "Missing argument 'CANDIDATES...'"),
-        (
-            ["{model}", "./there-is-none", "--tasks", "made_up", "--out", "run"],
-            "'./there-is-none': the folder does not",
-        ),
-    ],
-)
-def test_compare_says_what_is_wrong(
-    llama_folder: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", *(each.format(model=llama_folder) for each in arguments)])
-    assert ended.value.code == 2
-    assert says in capsys.readouterr().err

@@ -43,8 +43,10 @@ def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:
     """
     _refuse_same(study.models, identities)
     for model in study.models:
-        of = (recipe.candidate for recipe in study.recipes_of(model) if recipe.candidate is not None)
-        _refuse_same((model, *dict.fromkeys(of)), identities)
+        made = dict.fromkeys(each.candidate for each in study.recipes_of(model) if each.candidate is not None)
+        if same := [candidate for candidate in made if identities[candidate] == identities[model]]:
+            raise UserError(f"candidate '{same[0]}' has the same content as its baseline '{model}'; remove it")
+        _refuse_same(made, identities)
     evaluation = study.evaluation
     variants = tuple(
         Variant(
