@@ -173,7 +173,8 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     path, form, size = small
     plain = load(llama_folder if path.is_dir() else path).model
     dense = 4 * sum(parameter.numel() for parameter in plain.parameters())
-    assert open_checkpoint(path).packed == PackedSource(form, size, dense)
+    source = PackedSource(form, size, dense, "unpacked" if form in ("GGUF", "fp8, 8 bits") else "kernel")
+    assert open_checkpoint(path).packed == source
     run({"models": [str(path)], "tasks": ["facts:templates=0"], "evaluation.limit": 1, "recipes": ["baseline"],
          "output": str(tmp_path / "run")})  # fmt: skip
     results = open_run(str(tmp_path / "run"))
@@ -181,8 +182,16 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     said = " ".join(show_text(results.summary).split())
     assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
     assert "Variants' sizes are counted from the latter." in said
-    assert [each.source for each in frontiers(results.summary)] == [PackedSource(form, size, dense)]
-    assert open_checkpoint(llama_folder).packed is None
+    assert [each.source for each in frontiers(results.summary)] == [source]
+    plain = open_checkpoint(llama_folder)
+    assert (plain.packed, plain.reading) == (None, "plain")
+
+
+def test_a_run_of_an_earlier_version_does_not_say_how_its_weights_were_read() -> None:
+    said = {"format": "GGUF", "bytes": 3, "dense_bytes": 4}
+    assert list(recorded_sources({"sources": {"m": said}})) == [("m", PackedSource("GGUF", 3, 4))]
+    ((_, source),) = recorded_sources({"sources": {"m": said | {"reading": "guessed"}}})
+    assert source.reading is None
 
 
 def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> None:

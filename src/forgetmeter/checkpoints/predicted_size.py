@@ -12,14 +12,14 @@ from forgetmeter.checkpoints.formats import format_problems, kernel_problems, pa
 from forgetmeter.checkpoints.in_memory import computing_dtype
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, Format, Request, size_in_bytes
-from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
-from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.files.safetensors_file import stored_tensor
+from forgetmeter.models.files.writer import bytes_of_files
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Block, Matrix
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family, auto_class, family_of
-from forgetmeter.models.from_gguf.conversion import converted, described
+from forgetmeter.models.from_gguf.conversion import converted, described, is_converted, is_described
 from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
-from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_shapes, open_tokenizer
+from forgetmeter.models.quantization import (
+    describe_as_plain,
+    float32_bytes,
+    is_dequantized,
+    quantization,
+    quantized_problem,
+)
 from forgetmeter.models.quantization import described as described_method
-from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
 from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import (
+    PlacedTensor,
     placed_tensors,
     refuse_contradictions,
     refuse_doubled_tensors,
@@ -33,9 +40,13 @@ from forgetmeter.models.stored_weights import (
     refuse_unread_tensors,
 )
 from forgetmeter.models.torch_compression import torch_compression
+from forgetmeter.models.unpacking.conversion import unpacked, unpacked_folder
+from forgetmeter.models.unpacking.layouts import is_unpacked
+from forgetmeter.models.unpacking.plain_tensor import PlainTensor
+from forgetmeter.models.unpacking.unpacking import plain_tensors
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
 from forgetmeter.plural import counted
-from forgetmeter.records.packed_source import PackedSource
+from forgetmeter.records.packed_source import PackedSource, Reading
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
@@ -57,24 +68,54 @@ class Checkpoint:
         self.name = str(location.reference)
 
     @cached_property
+    def _is_gguf(self) -> bool:
+        return self.location.path.is_file()
+
+    @cached_property
     def _stored(self) -> Location:
-        is_folder = self.location.path.is_dir()
-        return self.location if is_folder else replace(self.location, path=converted(self.location))
+        if self._is_gguf:
+            return replace(self.location, path=converted(self.location))
+        if self._plain is None:
+            return self.location
+        return replace(self.location, path=unpacked(self.location, self._plain, self.config))
+
+    @cached_property
+    def _plain(self) -> tuple[PlainTensor, ...] | None:
+        """The tensors of a quantized checkpoint that is unpacked, before it is."""
+        if self._method is None or self.quantization is not None:
+            return None
+        headers = [header for header in self.location.headers if header.file in weight_files(self.location.path)]
+        return plain_tensors(headers, self._method, self.outline(), self.name)
 
     @property
     def folder(self) -> Path:
-        """A folder that ``from_pretrained`` reads; a GGUF file is converted first."""
+        """A folder that ``from_pretrained`` reads; a GGUF file is converted, and quantized weights unpacked first."""
         return self._stored.path
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether ``folder`` exists."""
+        if self._is_gguf:
+            return is_converted(self.location)
+        return self._plain is None or unpacked_folder(self.location).is_dir()
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the configuration and tokenizer can be read at once."""
+        return not self._is_gguf or is_described(self.location)
 
     @cached_property
     def _described(self) -> Path:
-        """A folder with its configuration and tokenizer, and weights unless it is a GGUF file."""
-        return self.location.path if self.location.path.is_dir() else described(self.location)
+        """A folder with its configuration and tokenizer."""
+        return described(self.location) if self._is_gguf else self.location.path
 
     @cached_property
     def config(self) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
         """Its configuration."""
-        return load_config(self._described, self.name)
+        config = load_config(self._described, self.name)
+        if self._method is not None and self.quantization is None:
+            describe_as_plain(config)
+        return config
 
     @cached_property
     def family(self) -> Family:
@@ -97,20 +138,31 @@ class Checkpoint:
         return tuple(header for file in self.files for header in self._stored.headers if header.file == file)
 
     @cached_property
-    def quantization(self) -> Mapping[str, Any] | None:
-        """Its configuration's quantization method, or ``None``."""
+    def _method(self) -> Mapping[str, Any] | None:
+        """The quantization method of its files."""
         return quantization(raw_config(self._described))
+
+    @cached_property
+    def quantization(self) -> Mapping[str, Any] | None:
+        """The quantization method by which transformers reads it; ``None`` if it reads plain numbers."""
+        return None if self._method is None or is_unpacked(self._method) else self._method
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How its weights are read."""
+        if self.quantization is not None:
+            return "unpacked" if is_dequantized(self.quantization) else "kernel"
+        return "unpacked" if self._is_gguf or self._method is not None else "plain"
 
     @cached_property
     def packed(self) -> PackedSource | None:
         """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
-        is_gguf = self.location.path.is_file()
-        if not is_gguf and self.quantization is None:
+        if self.reading == "plain":
             return None
-        files = (self.location.path,) if is_gguf else self.files
+        files = (self.location.path,) if self._is_gguf else weight_files(self.location.path)
         stored = sum(file.stat().st_size for file in files)
-        form = "GGUF" if self.quantization is None else described_method(self.quantization)
-        return PackedSource(form, stored, float32_bytes(self.outline()))
+        form = "GGUF" if self._method is None else described_method(self._method)
+        return PackedSource(form, stored, float32_bytes(self.outline()), self.reading)
 
     def refuse_quantized(self) -> None:
         """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.
@@ -128,9 +180,18 @@ class Checkpoint:
 
         Always the same object: copy it before changing it. A GGUF file's header has been checked by ``config``.
         """
-        shape = self.model(device_map="meta") if self.location.path.is_dir() else self.outline().eval()
+        shape = self.outline().eval() if self._is_gguf else self._shape()
         check_supported(shape, self.name)
         return shape
+
+    def _shape(self) -> PreTrainedModel:
+        if self._plain is None:
+            return self.model(device_map="meta")
+        headers = [tensor.header for tensor in self._plain]
+        refuse_wrapper_names((header.name for header in headers), self.name)
+        model, report = open_shapes({header.name: header.shape for header in headers}, self.name, self.outline())
+        self._check(model, report, headers)
+        return model
 
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -164,16 +225,25 @@ class Checkpoint:
         refuse_wrapper_names((header.name for header in self.headers), self.name)
         refuse_misread_weights(self.headers, self.quantization, self.name)
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
+        placed = self._check(model, report, self.headers)
+        if options.get("dtype") == torch.float16:
+            refuse_overflown(placed, model)
+        return model
+
+    def _check(self, model: PreTrainedModel, report: Any, headers: Iterable[TensorHeader]) -> tuple[PlacedTensor, ...]:  # noqa: ANN401
+        """Check the tensors that were read into a model, and return their places in it.
+
+        Raises:
+            UserError: They do not match it.
+        """
         _refuse_other_shapes(report["mismatched_keys"], self.name)
         refuse_missing(report["missing_keys"], self.name)
-        placed, recomputed = placed_tensors(self.headers, model), RecomputedTensors(model)
+        placed, recomputed = placed_tensors(headers, model), RecomputedTensors(model)
         refuse_misplaced_tensors(placed, self.quantization, model, self.name)
         refuse_unread_tensors(model, report["unexpected_keys"], placed, recomputed, self.name)
         refuse_contradictions(placed, model, recomputed, self.name)
         refuse_doubled_tensors(placed, model, self.name)
-        if options.get("dtype") == torch.float16:
-            refuse_overflown(placed, model)
-        return model
+        return placed
 
 
 def open_checkpoint(reference: str | Path) -> Checkpoint:

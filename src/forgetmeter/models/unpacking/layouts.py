@@ -1,0 +1,52 @@
+"""Finds the layout of a checkpoint's quantization method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.unpacking.gptq import Gptq
+from forgetmeter.models.unpacking.layout import Layout
+
+_ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+_INSTEAD = "use the checkpoint that it was made from"
+
+
+def is_unpacked(method: Mapping[str, Any]) -> bool:
+    """Whether the weights of a quantization method are read as plain numbers by this package."""
+    return _name(method) in _LAYOUTS
+
+
+def layout_of(method: Mapping[str, Any], name: str) -> Layout:
+    """Return the layout of a model that ``is_unpacked``.
+
+    Raises:
+        UserError: The method's tensors are laid out in a way that is not supported.
+    """
+    try:
+        return _LAYOUTS[_name(method)](method)
+    except ValueError as error:
+        raise UserError(f"model '{name}' is quantized by {_name(method)} {error}; {_INSTEAD}") from None
+
+
+def _name(method: Mapping[str, Any]) -> str:
+    name = method.get("quant_method")
+    return str(getattr(name, "value", name))
+
+
+def _gptq(method: Mapping[str, Any]) -> Layout:
+    """Return GPTQ's layout.
+
+    Raises:
+        ValueError: It is another one; the message follows the method's name.
+    """
+    form = method.get("checkpoint_format") or method.get("format") or "gptq"
+    if method.get("is_marlin_format"):
+        form = "marlin"
+    if form not in _ZERO_OFFSETS:
+        raise ValueError(f"in the format '{form}', which is not supported (gptq and gptq_v2 are; GPTQModel reads it)")
+    return Gptq(method, zero_offset=_ZERO_OFFSETS[form])
+
+
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {"gptq": _gptq}
