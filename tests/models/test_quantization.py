@@ -31,7 +31,6 @@ from forgetmeter.results.results import open_run
 from forgetmeter.study.running import check_study, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
-AWQ = {"quant_method": "awq", "bits": 4, "group_size": 32}
 GROUP = {"weights": {"num_bits": 4, "type": "int"}, "input_activations": {"num_bits": 8}}
 PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": GROUP}}
 TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}
@@ -41,7 +40,7 @@ TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4W
     ("method", "says"),
     [
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq, 4 bits"),
-        (AWQ, "awq, 4 bits"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 32}, "awq, 4 bits"),
         (
             {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"},
             "bitsandbytes, 4 bits",
@@ -84,7 +83,7 @@ def checked(folder: Path, tmp_path: Path, *recipes: str) -> None:
     check_study(reader(asked))
 
 
-@pytest.mark.parametrize("method", [PACKED, TORCHAO, AWQ, {"quant_method": "bitsandbytes", "load_in_4bit": True}])
+@pytest.mark.parametrize("method", [PACKED, TORCHAO, {"quant_method": "bitsandbytes", "load_in_4bit": True}])
 def test_every_command_says_what_a_quantized_model_is_and_what_to_do(
     llama_folder: Path, tmp_path: Path, method: dict[str, Any]
 ) -> None:

@@ -134,7 +134,6 @@ def test_plain_weights_under_a_quantized_configuration_are_refused(
 @pytest.mark.parametrize(
     "config",
     [
-        {"quant_method": "awq", "bits": 4, "group_size": 32},
         {"quant_method": "bitsandbytes", "load_in_4bit": True},
         {"quant_method": "bitsandbytes", "load_in_8bit": True},
         {"quant_method": "hqq", "quant_config": {}},

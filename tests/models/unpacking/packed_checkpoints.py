@@ -85,6 +85,20 @@ def assert_same(folder: Path | str, expected: PreTrainedModel) -> None:
         torch.testing.assert_close(found(tokens).logits, expected.float()(tokens).logits, rtol=0, atol=1e-5)
 
 
+def changed(checkpoint: Path, folder: Path, change: Callable[[dict[str, Tensor]], Any], **settings: Any) -> Path:
+    """Copy a checkpoint with changed tensors and settings of its quantization."""
+    folder.mkdir()
+    for file in checkpoint.glob("*.json"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(checkpoint / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] |= settings
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def words(integers: Tensor, bits: int) -> Tensor:
     """Pack the rows of a matrix: the first integer of a column is the lowest bits of its first word.
 
@@ -146,5 +160,33 @@ def gptq_packer(
             "g_idx": g_idx.to(torch.int32),
         }
         return {part: each for part, each in parts.items() if part != "g_idx" or with_g_idx}, plain.float()
+
+    return pack
+
+
+def awq_packer(*, group_size: int = 32, symmetric: bool = False) -> Packer:
+    """Return a packer of AutoAWQ's layout ``gemm``: eight output units per word, interleaved; zero points unchanged."""
+    random = torch.Generator().manual_seed(0)
+    order = (0, 2, 4, 6, 1, 3, 5, 7)
+
+    def packed(integers: Tensor) -> Tensor:
+        rows = []
+        for row in integers.tolist():
+            found = [sum(row[start + order[i]] << 4 * i for i in range(8)) for start in range(0, len(row), 8)]
+            rows.append([word - (1 << 32) if word >> 31 else word for word in found])
+        return torch.tensor(rows, dtype=torch.int32)
+
+    def pack(shape: tuple[int, int]) -> tuple[Parts, Tensor]:
+        outputs, inputs = shape
+        size = inputs if group_size == -1 else group_size
+        integers = torch.randint(0, 16, (inputs, outputs), generator=random)
+        zeros = torch.randint(0, 16, (inputs // size, outputs), generator=random)
+        if symmetric:
+            zeros = torch.full_like(zeros, 8)
+        scales = (torch.rand(inputs // size, outputs, generator=random) / 32 + 1e-3).half()
+        plain = torch.empty(outputs, inputs, dtype=torch.float64)
+        for i in range(inputs):
+            plain[:, i] = (integers[i] - zeros[i // size]) * scales[i // size].double()
+        return {"qweight": packed(integers), "qzeros": packed(zeros), "scales": scales}, plain.float()
 
     return pack

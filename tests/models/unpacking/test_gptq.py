@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from models.unpacking.packed_checkpoints import assert_same, gptq_packer, packed_checkpoint, wide_llama
+from models.unpacking.packed_checkpoints import assert_same, changed, gptq_packer, packed_checkpoint, wide_llama
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
@@ -139,19 +139,6 @@ def test_all_commands_take_it(checkpoint: Path, tmp_path: Path, monkeypatch: pyt
     assert load(tmp_path / "out").model.dtype == torch.float32
 
 
-def changed(checkpoint: Path, folder: Path, change: Callable[[dict[str, Tensor]], Any], **settings: Any) -> Path:
-    folder.mkdir()
-    for file in checkpoint.glob("*.json"):
-        (folder / file.name).write_bytes(file.read_bytes())
-    tensors = load_file(checkpoint / "model.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((folder / "config.json").read_text())
-    config["quantization_config"] |= settings
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
-
-
 MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     "no zeros": (lambda each: each.pop(f"{Q_PROJ}.qzeros"), "lacks qzeros"),
     "no integers": (lambda each: each.pop(f"{Q_PROJ}.qweight"), "lacks qweight"),
@@ -216,7 +203,7 @@ def test_values_that_are_not_possible_are_refused(checkpoint: Path, tmp_path: Pa
 @pytest.mark.parametrize("settings", [{"checkpoint_format": "marlin"}, {"is_marlin_format": True}])
 def test_other_layouts_are_refused(settings: dict[str, Any], checkpoint: Path, tmp_path: Path) -> None:
     folder = changed(checkpoint, tmp_path / "other", dict, **settings)
-    with pytest.raises(UserError, match=r"quantized by gptq in the format 'marlin', which is not supported \(gptq and"):
+    with pytest.raises(UserError, match=r"quantized by gptq in the layout 'marlin', which is not supported \(gptq and"):
         open_checkpoint(folder).check()
 
 

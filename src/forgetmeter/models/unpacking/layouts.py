@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.unpacking.awq import Awq
 from forgetmeter.models.unpacking.gptq import Gptq
 from forgetmeter.models.unpacking.layout import Layout
 
 _ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+_FORMS = ("checkpoint_format", "format")
+_AWQ_BITS = 4
 _INSTEAD = "use the checkpoint that it was made from"
 
 
@@ -41,12 +44,28 @@ def _gptq(method: Mapping[str, Any]) -> Layout:
     Raises:
         ValueError: It is another one; the message follows the method's name.
     """
-    form = method.get("checkpoint_format") or method.get("format") or "gptq"
+    form = next((method[key] for key in _FORMS if method.get(key)), "gptq")
     if method.get("is_marlin_format"):
         form = "marlin"
     if form not in _ZERO_OFFSETS:
-        raise ValueError(f"in the format '{form}', which is not supported (gptq and gptq_v2 are; GPTQModel reads it)")
+        raise ValueError(f"in the layout '{form}', which is not supported (gptq and gptq_v2 are; GPTQModel reads it)")
     return Gptq(method, zero_offset=_ZERO_OFFSETS[form])
 
 
-_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {"gptq": _gptq}
+def _awq(method: Mapping[str, Any]) -> Layout:
+    """Return AWQ's layout.
+
+    Raises:
+        ValueError: As ``_gptq``.
+    """
+    form = str(next((method[key] for key in ("version", *_FORMS) if method.get(key)), "gemm")).lower()
+    bits = method.get("bits", method.get("w_bit"))
+    if form != "gemm" or bits != _AWQ_BITS:
+        raise ValueError(
+            f"in the layout '{form}' with {bits} bits, which is not supported (gemm with {_AWQ_BITS} bits is; AutoAWQ "
+            "or GPTQModel reads it)"
+        )
+    return Awq(method)
+
+
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {"gptq": _gptq, "awq": _awq}
