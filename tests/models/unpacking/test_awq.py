@@ -44,6 +44,11 @@ def test_the_names_of_autoawqs_own_settings_and_layers_that_are_not_quantized(tm
     assert (found.packed.format, found.reading) == ("awq, 4 bits", "unpacked")
 
 
+def test_auto_rounds_name_of_the_layout(tmp_path: Path) -> None:
+    method = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "packing_format": "auto_round:auto_awq"}
+    assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, awq_packer(), method))
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("awq") / "model"

@@ -66,6 +66,16 @@ def test_groups_symmetry_and_dtypes(options: dict[str, Any], tmp_path: Path) -> 
     assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, gptq_packer(**options), method))
 
 
+@pytest.mark.parametrize(
+    ("form", "zero_offset"),
+    [("auto_round:auto_gptq", 1), ("auto_gptq", 1), ("auto_round", 0), ("auto_round:gptqmodel", 0)],
+)
+def test_auto_rounds_names_of_the_layout(form: str, zero_offset: int, tmp_path: Path) -> None:
+    method = {"quant_method": "auto-round", "bits": 3, "group_size": 32, "sym": False, "packing_format": form}
+    packer = gptq_packer(3, zero_offset=zero_offset, with_g_idx=False)
+    assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, packer, method))
+
+
 def test_a_quantized_head_and_layers_that_are_not(tmp_path: Path) -> None:
     model = packed_checkpoint(
         wide_llama(), tmp_path, gptq_packer(), gptq(lm_head=True), is_packed=lambda name: "v_proj" not in name
@@ -200,11 +210,22 @@ def test_values_that_are_not_possible_are_refused(checkpoint: Path, tmp_path: Pa
         load(zero)
 
 
-@pytest.mark.parametrize("settings", [{"checkpoint_format": "marlin"}, {"is_marlin_format": True}])
-def test_other_layouts_are_refused(settings: dict[str, Any], checkpoint: Path, tmp_path: Path) -> None:
-    folder = changed(checkpoint, tmp_path / "other", dict, **settings)
-    with pytest.raises(UserError, match=r"quantized by gptq in the layout 'marlin', which is not supported \(gptq and"):
-        open_checkpoint(folder).check()
+AUTO_ROUND = {"quant_method": "auto-round"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"checkpoint_format": "marlin"}, "gptq in the layout 'marlin', which is not supported (gptq and gptq_v2 are"),
+        ({"is_marlin_format": True}, "gptq in the layout 'marlin'"),
+        (AUTO_ROUND | {"packing_format": "auto_round:fp8_static"}, "auto-round in the layout 'fp8_static', which is"),
+        (AUTO_ROUND | {"act_bits": 8}, "auto-round with activations of 8 bits, which are not supported (AutoRound"),
+    ],
+)
+def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        open_checkpoint(changed(checkpoint, tmp_path / "other", dict, **settings)).check()
+    assert f"is quantized by {says}" in str(error.value)
 
 
 def test_a_checkpoint_is_unpacked_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from forgetmeter.models.unpacking.gptq import Gptq
 from forgetmeter.models.unpacking.layout import Layout
 
 _ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+_AUTO_ROUNDS_ZERO_OFFSETS = {"auto_gptq": 1, "gptq": 1, "auto_round": 0, "gptqmodel": 0}
+_PLAIN_BITS = 16
 _FORMS = ("checkpoint_format", "format")
 _AWQ_BITS = 4
 _INSTEAD = "use the checkpoint that it was made from"
@@ -68,4 +70,21 @@ def _awq(method: Mapping[str, Any]) -> Layout:
     return Awq(method)
 
 
-_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {"gptq": _gptq, "awq": _awq}
+def _auto_round(method: Mapping[str, Any]) -> Layout:
+    """Return the layout that AutoRound's ``packing_format`` names.
+
+    Raises:
+        ValueError: As ``_gptq``.
+    """
+    form = str(method.get("packing_format", "auto_gptq")).removeprefix("auto_round:")
+    bits = method.get("act_bits")
+    if bits is not None and bits < _PLAIN_BITS:
+        raise ValueError(f"with activations of {bits} bits, which are not supported (AutoRound reads it)")
+    if form == "auto_awq":
+        return _awq(method)
+    if form not in _AUTO_ROUNDS_ZERO_OFFSETS:
+        raise ValueError(f"in the layout '{form}', which is not supported (AutoRound reads it)")
+    return Gptq(method, zero_offset=_AUTO_ROUNDS_ZERO_OFFSETS[form])
+
+
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {"gptq": _gptq, "awq": _awq, "auto-round": _auto_round}
