@@ -157,7 +157,7 @@ def test_a_model_that_is_already_quantized(checkpoint: Save, tmp_path: Path) -> 
 def test_quantization_declared_anywhere_in_the_configuration(checkpoint: Save, tmp_path: Path, key: str) -> None:
     source = checkpoint("llama")
     config = json.loads((source / "config.json").read_text())
-    (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "fp8"}}))
+    (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "mxfp4"}}))
     assert "is already quantized" in refused(source, PRUNE, tmp_path / "out")
 
 

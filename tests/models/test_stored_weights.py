@@ -53,7 +53,7 @@ def refused(folder: Path) -> str:
     return said[0]
 
 
-def in_float8(tensors: dict[str, Tensor], *, suffix: str, block: int | None = None) -> dict[str, Tensor]:
+def in_float8(tensors: dict[str, Tensor], *, suffix: str) -> dict[str, Tensor]:
     stored = {}
     for name, tensor in tensors.items():
         if not name.endswith("proj.weight"):
@@ -61,8 +61,7 @@ def in_float8(tensors: dict[str, Tensor], *, suffix: str, block: int | None = No
             continue
         scale = tensor.abs().max() / 448
         stored[name] = (tensor / scale).to(torch.float8_e4m3fn)
-        shape = (1, 1) if block is None else tuple(-(-size // block) for size in tensor.shape)
-        stored[name + suffix] = scale.expand(shape).contiguous()
+        stored[name + suffix] = scale.reshape(1, 1)
     return stored
 
 
@@ -99,16 +98,6 @@ def test_float8_with_its_configuration_is_dequantized(llama_folder: Path, tmp_pa
     )
     loaded = load(str(folder)).model.state_dict()[Q_PROJ].float()
     assert torch.allclose(loaded, plain[Q_PROJ], atol=0.05 * float(plain[Q_PROJ].abs().max()))
-
-
-def test_blocks_that_do_not_divide_a_weight_are_refused(llama_folder: Path, tmp_path: Path) -> None:
-    folder = changed(
-        llama_folder,
-        tmp_path / "fp8",
-        lambda tensors: in_float8(tensors, suffix="_scale_inv", block=20),
-        quantization_config={"quant_method": "fp8", "weight_block_size": [20, 20]},
-    )
-    assert "which blocks of [20, 20] do not divide" in refused(folder)
 
 
 @pytest.mark.parametrize("place", ["quantization_config", "compression_config", "quantization"])
@@ -229,17 +218,6 @@ def test_experts_that_are_numbered_with_gaps_are_refused(
     said = refused(changed(saved(make_architecture(architecture), tmp_path / "plain"), tmp_path / "gaps", renumbered))
     assert f"experts.{numbers[-1]}." in said
     assert f"lacks number {min({0, 1, 2, 3} - {*numbers})}" in said
-
-
-def test_a_weight_of_fp8_without_its_scales_is_named(llama_folder: Path, tmp_path: Path) -> None:
-    def without(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        stored = in_float8(tensors, suffix="_scale_inv")
-        del stored[f"{Q_PROJ}_scale_inv"]
-        return stored
-
-    config = {"quant_method": "fp8", "weight_block_size": [128, 128]}
-    said = refused(changed(llama_folder, tmp_path / "fp8", without, quantization_config=config))
-    assert f"its scales ({Q_PROJ}_scale_inv) are missing" in said
 
 
 def test_a_tokenizer_that_drops_merges_at_random_no_longer_does(llama_folder: Path, tmp_path: Path) -> None:

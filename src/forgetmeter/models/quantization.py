@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-_DEQUANTIZED = ("fp8", "mxfp4")
-"""Methods whose weights are always dequantized while loading: their kernels would run on some devices only."""
+_DEQUANTIZED = ("mxfp4",)
+"""Methods whose weights transformers always dequantizes for us: their kernels would run on some devices only."""
 _KEYS = ("quantization_config", "compression_config", "quantization")
 _BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
 _LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}

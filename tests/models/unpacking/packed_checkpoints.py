@@ -59,7 +59,7 @@ def packed_checkpoint(
         if isinstance(module, nn.Linear | Conv1D) and is_packed(name):
             rows, columns = module.weight.shape[:: -1 if isinstance(module, Conv1D) else 1]
             parts, plain = packer((rows, columns))
-            stored |= {f"{name}.{part}": tensor.contiguous() for part, tensor in parts.items()}
+            stored |= {f"{name}.{part}": tensor.clone().contiguous() for part, tensor in parts.items()}
             module.weight.data = (plain.T if isinstance(module, Conv1D) else plain).contiguous()
     model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)

@@ -7,6 +7,7 @@ from typing import Any
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.unpacking.awq import Awq
+from forgetmeter.models.unpacking.fp8 import Fp8
 from forgetmeter.models.unpacking.gptq import Gptq
 from forgetmeter.models.unpacking.layout import Layout
 
@@ -87,4 +88,9 @@ def _auto_round(method: Mapping[str, Any]) -> Layout:
     return Gptq(method, zero_offset=_AUTO_ROUNDS_ZERO_OFFSETS[form])
 
 
-_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {"gptq": _gptq, "awq": _awq, "auto-round": _auto_round}
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {
+    "gptq": _gptq,
+    "awq": _awq,
+    "auto-round": _auto_round,
+    "fp8": Fp8,
+}

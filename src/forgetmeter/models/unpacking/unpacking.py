@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from forgetmeter.errors import UserError
 from forgetmeter.models.files.safetensors_file import stored_tensor
 from forgetmeter.models.model_files import TensorHeader
-from forgetmeter.models.stored_weights import name_in, refuse_misread_weights
+from forgetmeter.models.stored_weights import is_few_bits, name_in, refuse_misread_weights
 from forgetmeter.models.unpacking.layout import Layout, LayoutError
 from forgetmeter.models.unpacking.layouts import layout_of
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
@@ -51,6 +51,8 @@ def plain_tensors(
     plain += [header for weight, parts in weights.items() if weight not in packed for header in parts.values()]
     if twice := next((header.name for header in plain if header.name in packed), None):
         raise _problem(name, twice, "is stored as plain numbers, too")
+    if few := next((header for header in plain if is_few_bits(header.name, header)), None):
+        raise _problem(name, few.name, f"is stored as {few.dtype}, which is not a part of a known layout")
     transposed = _transposed(packed, model)
     return (
         *map(as_stored, plain),
