@@ -1,4 +1,7 @@
-"""Quantized weights are never read as plain numbers, nor plain weights as quantized."""
+"""Quantized weights are never read as plain numbers, nor plain weights as quantized.
+
+Covers ``models.model_checks``.
+"""
 
 from __future__ import annotations
 
@@ -291,17 +294,6 @@ def test_a_head_of_its_own_is_not_replaced_by_the_embedding(tmp_path: Path, left
 def test_tensors_aside_of_text_and_logits_are_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {left: torch.ones(32)})
     assert load(str(folder)).family == "decoder"
-
-
-def test_an_adapter_is_recognized(llama_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "peft_type": "LORA"}')
-    with pytest.raises(UserError, match="contains an adapter for 'org/base', not a model; name 'org/base', or merge"):
-        load(str(folder))
-    shutil.copytree(llama_folder, folder, dirs_exist_ok=True)
-    with pytest.raises(UserError, match="contains an adapter for 'org/base'"):
-        load(str(folder))
 
 
 def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: Path) -> None:

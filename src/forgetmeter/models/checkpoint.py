@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from forgetmeter.models.family import Family, auto_class, family_of
 from forgetmeter.models.from_gguf.conversion import converted, described, is_converted, is_described
 from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
-from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
+from forgetmeter.models.model_checks import check_supported, refuse_other_shapes, refuse_tokens_beyond_embedding
+from forgetmeter.models.model_files import ADAPTER_WEIGHTS, TensorHeader, raw_config, weight_files
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_shapes, open_tokenizer
 from forgetmeter.models.quantization import (
     describe_as_plain,
@@ -27,7 +28,6 @@ from forgetmeter.models.quantization import (
 )
 from forgetmeter.models.quantization import described as described_method
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
-from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import (
     PlacedTensor,
@@ -39,18 +39,15 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
-from forgetmeter.models.torch_compression import torch_compression
+from forgetmeter.models.unpacking.adapter import merged
 from forgetmeter.models.unpacking.conversion import unpacked, unpacked_folder
 from forgetmeter.models.unpacking.layouts import is_unpacked
-from forgetmeter.models.unpacking.plain_tensor import PlainTensor
+from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
 from forgetmeter.models.unpacking.unpacking import plain_tensors
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
-from forgetmeter.plural import counted
 from forgetmeter.records.packed_source import PackedSource, Reading
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
-
-_COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
 
 
 class Checkpoint:
@@ -68,6 +65,11 @@ class Checkpoint:
         self.name = str(location.reference)
 
     @cached_property
+    def _base(self) -> Checkpoint | None:
+        """The model that an adapter changes."""
+        return None if self.location.base is None else Checkpoint(self.location.base)
+
+    @cached_property
     def _is_gguf(self) -> bool:
         return self.location.path.is_file()
 
@@ -77,11 +79,15 @@ class Checkpoint:
             return replace(self.location, path=converted(self.location))
         if self._plain is None:
             return self.location
-        return replace(self.location, path=unpacked(self.location, self._plain, self.config))
+        small = [*([] if self._base is None else [self._described]), self._with_tokenizer, self.location.path]
+        return replace(self.location, path=unpacked(self.location, self._plain, self.config, small))
 
     @cached_property
     def _plain(self) -> tuple[PlainTensor, ...] | None:
-        """The tensors of a quantized checkpoint that is unpacked, before it is."""
+        """The tensors of a quantized checkpoint or adapter, before they are written as plain numbers."""
+        if self._base is not None:
+            tensors = self._base._plain or tuple(map(as_stored, self._base.headers))
+            return merged(tensors, self.location.path, self.outline(), self.name)
         if self._method is None or self.quantization is not None:
             return None
         headers = [header for header in self.location.headers if header.file in weight_files(self.location.path)]
@@ -102,18 +108,36 @@ class Checkpoint:
     @property
     def is_described(self) -> bool:
         """Whether the configuration and tokenizer can be read at once."""
+        if self._base is not None:
+            return self._base.is_described
         return not self._is_gguf or is_described(self.location)
 
     @cached_property
     def _described(self) -> Path:
-        """A folder with its configuration and tokenizer."""
+        """A folder with its configuration."""
+        if self._base is not None:
+            return self._base._described
         return described(self.location) if self._is_gguf else self.location.path
 
     @cached_property
+    def _with_tokenizer(self) -> Path:
+        """A folder with its tokenizer; an adapter may have one of its own."""
+        return self.location.path if (self.location.path / "tokenizer_config.json").is_file() else self._described
+
+    @cached_property
     def config(self) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
-        """Its configuration."""
+        """Its configuration.
+
+        Raises:
+            UserError: It cannot be used, or is that of a quantized model into which an adapter cannot be merged.
+        """
         config = load_config(self._described, self.name)
-        if self._method is not None and self.quantization is None:
+        if self._base is not None and self._base.quantization is not None:
+            raise UserError(
+                f"model '{self.name}': its base model stays quantized ({described_method(self._base.quantization)}), "
+                "but adapters are merged into plain weights; let base_model_name_or_path name what it was made from"
+            )
+        if self._base is not None or (self._method is not None and self.quantization is None):
             describe_as_plain(config)
         return config
 
@@ -125,7 +149,7 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""
-        return open_tokenizer(self._described, self.name)
+        return open_tokenizer(self._with_tokenizer, self.name)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -149,7 +173,9 @@ class Checkpoint:
 
     @cached_property
     def reading(self) -> Reading:
-        """How its weights are read."""
+        """How its weights, or those that an adapter changes, are read."""
+        if self._base is not None:
+            return self._base.reading
         if self.quantization is not None:
             return "unpacked" if is_dequantized(self.quantization) else "kernel"
         return "unpacked" if self._is_gguf or self._method is not None else "plain"
@@ -159,10 +185,14 @@ class Checkpoint:
         """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
         if self.reading == "plain":
             return None
-        files = (self.location.path,) if self._is_gguf else weight_files(self.location.path)
-        stored = sum(file.stat().st_size for file in files)
         form = "GGUF" if self._method is None else described_method(self._method)
-        return PackedSource(form, stored, float32_bytes(self.outline()), self.reading)
+        return PackedSource(form, self._stored_bytes(), float32_bytes(self.outline()), self.reading)
+
+    def _stored_bytes(self) -> int:
+        if self._base is not None:
+            return self._base._stored_bytes() + (self.location.path / ADAPTER_WEIGHTS).stat().st_size
+        files = (self.location.path,) if self._is_gguf else weight_files(self.location.path)
+        return sum(file.stat().st_size for file in files)
 
     def refuse_quantized(self) -> None:
         """Refuse a model whose weights stay quantized in memory, so that no recipe can change them.
@@ -236,7 +266,7 @@ class Checkpoint:
         Raises:
             UserError: They do not match it.
         """
-        _refuse_other_shapes(report["mismatched_keys"], self.name)
+        refuse_other_shapes(report["mismatched_keys"], self.name)
         refuse_missing(report["missing_keys"], self.name)
         placed, recomputed = placed_tensors(headers, model), RecomputedTensors(model)
         refuse_misplaced_tensors(placed, self.quantization, model, self.name)
@@ -257,50 +287,3 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
         UserError: It does not exist, or cannot be loaded.
     """
     return Checkpoint(locate(parse_model_reference(reference)))
-
-
-def refuse_tokens_beyond_embedding(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
-) -> None:
-    """Refuse a tokenizer with ordinary tokens that have no embedding in the model.
-
-    Special tokens may lack one (Gemma 3's text models have no row for their tokenizer's image token); texts with such a
-    token are skipped during evaluation.
-
-    Raises:
-        UserError: An ordinary token has no embedding.
-    """
-    rows = embedding_rows(model)
-    added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
-    beyond = {
-        token: number
-        for token, number in tokenizer.get_vocab().items()
-        if number >= rows and number not in special and not (number in added and added[number].special)
-    }
-    if beyond:
-        token, number = min(beyond.items(), key=lambda each: each[1])
-        raise UserError(
-            f"model '{name}': its tokenizer has {counted(len(beyond), 'token')} beyond the model's {rows:,} "
-            f"embeddings, such as {token!r} ({number}); use the tokenizer that the model was trained with"
-        )
-
-
-def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
-    if mismatched:
-        key, stored, wanted = sorted(mismatched)[0]
-        raise UserError(
-            f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} in its config.json"
-        )
-
-
-def check_supported(model: PreTrainedModel, name: str) -> None:
-    """Check that a model has weight matrices that recipes can compress, or is already quantized.
-
-    Raises:
-        UserError: None of its blocks has any, and not because torch has compressed them.
-    """
-    if getattr(model, "is_quantized", False):
-        return
-    has_any = any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model))
-    if not has_any and torch_compression(model) is None:
-        raise UserError(f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices")

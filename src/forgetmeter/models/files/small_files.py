@@ -9,14 +9,8 @@ from pathlib import Path
 from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TOKENIZER_FILES
 
-PATTERNS = (
-    *TOKENIZER_FILES,
-    "chat_template*",
-    "generation_config.json",
-    "LICENSE*",
-    "NOTICE*",
-    "USE_POLICY*",
-)
+LICENCES = ("LICENSE*", "NOTICE*", "USE_POLICY*")
+PATTERNS = (*TOKENIZER_FILES, "chat_template*", "generation_config.json", *LICENCES)
 """Tokenizer, generation configuration and licence, but no code."""
 
 

@@ -22,8 +22,14 @@ def unpacked_folder(location: Location) -> Path:
     return cached_folder(f"{location.identity}-{_VERSION}")
 
 
-def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any) -> Path:  # noqa: ANN401
+def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any, small: Sequence[Path]) -> Path:  # noqa: ANN401
     """Return the cached folder of an unpacked model; write it if it is missing.
+
+    Args:
+        location: The model.
+        tensors: Its tensors.
+        config: Its configuration as plain numbers.
+        small: Folders whose small files are copied; later ones replace earlier ones.
 
     Raises:
         UserError: The values of a tensor are not possible, its file is truncated, or the cache is not writable.
@@ -31,7 +37,8 @@ def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any) ->
 
     def fill(folder: Path) -> None:
         config.save_pretrained(folder)
-        copy_companions(location.path, folder, (*PATTERNS, "README.md"))
+        for each in small:
+            copy_companions(each, folder, (*PATTERNS, "README.md"))
         names = [tensor.header.name for tensor in tensors]
         with CheckpointWriter(folder, names, max_shard_bytes=_SHARD_BYTES) as writer:
             for tensor in tensors:
