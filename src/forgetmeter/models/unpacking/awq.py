@@ -67,9 +67,7 @@ class Awq:
         scales = parts["scales"].to(torch.float32).T
         integers, zeros = (_integers(parts[part]).to(torch.float32) for part in ("qweight", "qzeros"))
         groups = zeros.shape[1]
-        weight = integers.unflatten(1, (groups, -1)) - zeros[:, :, None]
-        weight *= scales[:, :, None]
-        return weight.flatten(1)
+        return integers.unflatten(1, (groups, -1)).sub_(zeros[:, :, None]).mul_(scales[:, :, None]).flatten(1)
 
 
 def _integers(words: Tensor) -> Tensor:

@@ -68,10 +68,13 @@ class Fp8:
         is_byte = scale.dtype == torch.uint8
         scale = (scale.to(torch.float32) - _EXPONENT_BIAS).exp2() if is_byte else scale.to(torch.float32)
         scale = scale.reshape(self._grid(weight.shape, scale.shape))
-        if self._is_blocked(weight.shape, parts["scale"].shape):
-            for dimension, size in zip((-2, -1), self._blocks or (), strict=True):
-                scale = scale.repeat_interleave(size, dimension).narrow(dimension, 0, weight.shape[dimension])
-        return weight.mul_(scale)
+        if not self._is_blocked(weight.shape, parts["scale"].shape):
+            return weight.mul_(scale)
+        height, width = self._blocks or ()
+        # Block by block of rows, so that only the result is as large as the weight in float32.
+        for number, rows in enumerate(weight.split(height, -2)):
+            rows.mul_(scale[..., number, None, :].repeat_interleave(width, -1)[..., : weight.shape[-1]])
+        return weight
 
     def _is_blocked(self, shape: Sequence[int], scale: Sequence[int]) -> bool:
         return bool(self._blocks) and len(shape) > 1 and tuple(scale) == self._block_grid(shape)

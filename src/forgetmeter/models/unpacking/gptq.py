@@ -101,10 +101,13 @@ class Gptq:
         group = parts["g_idx"].long() if "g_idx" in parts else self._in_order(len(integers), groups)
         if bool((group < 0).any()) or bool((group >= groups).any()):
             raise LayoutError(f"has a g_idx beyond its {groups} groups")
-        weight = integers.to(torch.float32)
-        weight -= (zeros.to(torch.float32) + self._zero_offset)[group]
-        weight *= scales[group]
-        return weight.T.contiguous()
+        weight = torch.empty(outputs, len(integers))
+        # Group by group, so that only the result is as large as the weight in float32.
+        for number in range(groups):
+            members = (group == number).nonzero().flatten()
+            zero = zeros[number].to(torch.float32) + self._zero_offset
+            weight[:, members] = ((integers[members].to(torch.float32) - zero) * scales[number]).T
+        return weight
 
     def _in_order(self, inputs: int, groups: int) -> Tensor:
         size = self._group_size if self._group_size is not None else inputs // groups
