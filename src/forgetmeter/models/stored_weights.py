@@ -23,6 +23,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.recomputed_tensors import RecomputedTensors, read_tensor, spellings
 from forgetmeter.models.roles.output_head import find_head
+from forgetmeter.quiet import quiet
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
@@ -255,7 +256,8 @@ def _unnumbered(path: str) -> str:
 def _known_method(method: Mapping[str, Any], name: str) -> str:
     quant_method = str(method.get("quant_method"))
     try:
-        known = AutoHfQuantizer.supports_quant_method(dict(method))
+        with quiet():
+            known = AutoHfQuantizer.supports_quant_method(dict(method))
     except ValueError:
         known = False
     if not known:

@@ -190,3 +190,39 @@ def awq_packer(*, group_size: int = 32, symmetric: bool = False) -> Packer:
         return {"qweight": packed(integers), "qzeros": packed(zeros), "scales": scales}, plain.float()
 
     return pack
+
+
+def fp8_packer(
+    blocks: tuple[int, int] | None = None,
+    *,
+    by: str = "block",
+    scale: str = "weight_scale_inv",
+    dtype: torch.dtype = torch.float8_e4m3fn,
+    scales_in: torch.dtype = torch.float32,
+    more: Parts | None = None,
+) -> Packer:
+    """Return a packer of 8-bit floats; a scale belongs to each of ``blocks``, or is ``by`` a channel or the tensor."""
+    random = torch.Generator().manual_seed(0)
+
+    def pack(shape: tuple[int, int]) -> tuple[Parts, Tensor]:
+        rows, columns = shape
+        height, width = blocks or ((1, columns) if by == "channel" else shape)
+        grid = (-(-rows // height), -(-columns // width))
+        exponents = torch.randint(118, 124, grid, generator=random)
+        if scales_in is torch.uint8:
+            stored, scales = exponents.to(torch.uint8), 2.0 ** (exponents - 127)
+        elif scales_in is torch.float8_e8m0fnu:
+            stored, scales = (2.0 ** (exponents - 127)).to(scales_in), 2.0 ** (exponents - 127)
+        else:
+            stored = (torch.rand(grid, generator=random) / 50 + 1e-3).to(scales_in)
+            scales = stored.double()
+        weight = torch.randn(shape, generator=random).to(dtype)
+        plain = torch.empty(shape, dtype=torch.float64)
+        for row in range(rows):
+            for column in range(columns):
+                plain[row, column] = float(weight[row, column]) * float(scales[row // height, column // width])
+        if by == "tensor":
+            stored = stored.reshape(())
+        return {"weight": weight, scale: stored, **(more or {})}, plain.float()
+
+    return pack

@@ -1,7 +1,6 @@
 """FP8 checkpoints are read as exactly the plain weights that they stand for.
 
-The checkpoints are made here from the format's definition: 8-bit floats times the scale of their block, output unit or
-weight.
+The checkpoints are made by ``packed_checkpoints`` from the format's definition, not by the package.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from models.unpacking.packed_checkpoints import Packer, Parts, assert_same, changed, packed_checkpoint, wide_llama
+from models.unpacking.packed_checkpoints import assert_same, changed, fp8_packer, packed_checkpoint, wide_llama
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
@@ -25,42 +24,6 @@ Q_PROJ = "model.layers.0.self_attn.q_proj"
 
 def fp8(**settings: Any) -> dict[str, Any]:
     return {"quant_method": "fp8", "activation_scheme": "dynamic"} | settings
-
-
-def fp8_packer(
-    blocks: tuple[int, int] | None = None,
-    *,
-    by: str = "block",
-    scale: str = "weight_scale_inv",
-    dtype: torch.dtype = torch.float8_e4m3fn,
-    scales_in: torch.dtype = torch.float32,
-    more: Parts | None = None,
-) -> Packer:
-    """Return a packer; a scale belongs to each of ``blocks``, or is ``by`` a channel or the tensor."""
-    random = torch.Generator().manual_seed(0)
-
-    def pack(shape: tuple[int, int]) -> tuple[Parts, Tensor]:
-        rows, columns = shape
-        height, width = blocks or ((1, columns) if by == "channel" else shape)
-        grid = (-(-rows // height), -(-columns // width))
-        exponents = torch.randint(118, 124, grid, generator=random)
-        if scales_in is torch.uint8:
-            stored, scales = exponents.to(torch.uint8), 2.0 ** (exponents - 127)
-        elif scales_in is torch.float8_e8m0fnu:
-            stored, scales = (2.0 ** (exponents - 127)).to(scales_in), 2.0 ** (exponents - 127)
-        else:
-            stored = (torch.rand(grid, generator=random) / 50 + 1e-3).to(scales_in)
-            scales = stored.double()
-        weight = torch.randn(shape, generator=random).to(dtype)
-        plain = torch.empty(shape, dtype=torch.float64)
-        for row in range(rows):
-            for column in range(columns):
-                plain[row, column] = float(weight[row, column]) * float(scales[row // height, column // width])
-        if by == "tensor":
-            stored = stored.reshape(())
-        return {"weight": weight, scale: stored, **(more or {})}, plain.float()
-
-    return pack
 
 
 @pytest.mark.parametrize("blocks", [(32, 32), (20, 24), (128, 128), (1, 32)])
