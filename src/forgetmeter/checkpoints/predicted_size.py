@@ -54,7 +54,7 @@ class SizePredictor:
 
     @property
     def bytes_before(self) -> int:
-        """Size of the model's own weight files; of a GGUF file, after dequantization to float32."""
+        """Size of the model's own weight files; of an unpacked model, as float32."""
         return self._source.bytes
 
     def of(self, recipe: Recipe) -> PredictedSize:

@@ -51,7 +51,7 @@ from forgetmeter.specs.role import Matrix
 
 
 class Checkpoint:
-    """A model on this machine, whose parts are read once; a GGUF file is converted when its weights are needed.
+    """A model on this machine, whose parts are read once; packed weights are unpacked when they are needed.
 
     Every part may raise a ``UserError`` if its file is missing, damaged or not supported.
 
@@ -79,8 +79,7 @@ class Checkpoint:
             return replace(self.location, path=converted(self.location))
         if self._plain is None:
             return self.location
-        small = [*([] if self._base is None else [self._described]), self._with_tokenizer, self.location.path]
-        return replace(self.location, path=unpacked(self.location, self._plain, self.config, small))
+        return replace(self.location, path=unpacked(self.location, self._plain, self.config, self._with_tokenizer))
 
     @cached_property
     def _plain(self) -> tuple[PlainTensor, ...] | None:
@@ -95,7 +94,7 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """A folder that ``from_pretrained`` reads; a GGUF file is converted, and quantized weights unpacked first."""
+        """A folder that ``from_pretrained`` reads, after conversion of what is packed or has an adapter."""
         return self._stored.path
 
     @property

@@ -161,9 +161,13 @@ def test_recipes_apply_and_an_own_tokenizer_is_used(base: Path, tmp_path: Path) 
     tokenizer = make_tokenizer()
     tokenizer.model_max_length = 77
     tokenizer.save_pretrained(tmp_path / "adapter")
+    (base / "added_tokens.json").write_text("{}")
+    (base / "LICENSE").write_text("of the base")
     assert open_checkpoint(tmp_path / "adapter").tokenizer.model_max_length == 77
     compress_checkpoint(tmp_path / "adapter", PRUNE, tmp_path / "out")
     assert load(tmp_path / "out").tokenizer.model_max_length == 77
+    assert (tmp_path / "out" / "LICENSE").read_text() == "of the base"
+    assert not (tmp_path / "out" / "added_tokens.json").exists()
 
 
 def test_its_identity_is_that_of_both_contents(base: Path, tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ def test_a_tied_head(tmp_path: Path) -> None:
     assert_same(tmp_path, packed_checkpoint(wide_llama(tied=True), tmp_path, gptq_packer(), gptq()))
 
 
+def test_a_quantized_head_of_a_model_that_says_it_is_tied(tmp_path: Path) -> None:
+    """GPTQModel quantizes the head by itself, and leaves the embedding, which is no longer the same."""
+    model = wide_llama(tied=True)
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    model = packed_checkpoint(model, tmp_path, gptq_packer(), gptq(lm_head=True), is_packed=lambda _: True)
+    assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"]
+    assert not torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
+    assert_same(tmp_path, model)
+
+
 def test_layers_with_their_inputs_first(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=288, n_positions=64, n_embd=64, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1)

@@ -9,8 +9,9 @@ from pathlib import Path
 from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TOKENIZER_FILES
 
-LICENCES = ("LICENSE*", "NOTICE*", "USE_POLICY*")
-PATTERNS = (*TOKENIZER_FILES, "chat_template*", "generation_config.json", *LICENCES)
+OF_TOKENIZER = (*TOKENIZER_FILES, "chat_template*")
+OF_MODEL = ("generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
+PATTERNS = (*OF_TOKENIZER, *OF_MODEL)
 """Tokenizer, generation configuration and licence, but no code."""
 
 

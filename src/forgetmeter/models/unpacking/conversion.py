@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.models.cached_folder import cached_folder, filled
-from forgetmeter.models.files.small_files import PATTERNS, copy_companions
+from forgetmeter.models.files.small_files import OF_MODEL, OF_TOKENIZER, copy_companions
 from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.models.location import Location
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor
@@ -22,14 +22,14 @@ def unpacked_folder(location: Location) -> Path:
     return cached_folder(f"{location.identity}-{_VERSION}")
 
 
-def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any, small: Sequence[Path]) -> Path:  # noqa: ANN401
+def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any, tokenizer: Path) -> Path:  # noqa: ANN401
     """Return the cached folder of an unpacked model; write it if it is missing.
 
     Args:
         location: The model.
         tensors: Its tensors.
         config: Its configuration as plain numbers.
-        small: Folders whose small files are copied; later ones replace earlier ones.
+        tokenizer: A folder with its tokenizer.
 
     Raises:
         UserError: The values of a tensor are not possible, its file is truncated, or the cache is not writable.
@@ -37,8 +37,10 @@ def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any, sm
 
     def fill(folder: Path) -> None:
         config.save_pretrained(folder)
-        for each in small:
-            copy_companions(each, folder, (*PATTERNS, "README.md"))
+        copy_companions(tokenizer, folder, OF_TOKENIZER)
+        for part in filter(None, (location.base, location)):
+            if part.path.is_dir():
+                copy_companions(part.path, folder, (*OF_MODEL, "README.md"))
         names = [tensor.header.name for tensor in tensors]
         with CheckpointWriter(folder, names, max_shard_bytes=_SHARD_BYTES) as writer:
             for tensor in tensors:
