@@ -14,10 +14,19 @@ import torch
 from models.unpacking.packed_checkpoints import assert_same, changed, fp8_packer, packed_checkpoint, wide_llama
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    FineGrainedFP8Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.loading import load
+from forgetmeter.quiet import quiet
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
@@ -45,6 +54,29 @@ def test_dtypes_of_scales(scales_in: torch.dtype, tmp_path: Path) -> None:
     packer = fp8_packer((32, 32), scales_in=scales_in)
     method = fp8(weight_block_size=[32, 32])
     assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, packer, method))
+
+
+def test_blocks_that_the_configuration_does_not_state(tmp_path: Path) -> None:
+    """They are of transformers' default size."""
+    torch.manual_seed(0)
+    config = LlamaConfig(**wide_llama().config.to_dict() | {"intermediate_size": 288})
+    model = LlamaForCausalLM(config).eval()
+    assert_same(tmp_path, packed_checkpoint(model, tmp_path, fp8_packer((128, 128)), fp8()))
+
+
+def test_mxfp8(tmp_path: Path) -> None:
+    packer = fp8_packer((1, 32), scales_in=torch.uint8)
+    assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, packer, {"quant_method": "mxfp8"}))
+
+
+def test_blocks_that_divide_are_read_as_by_transformers(checkpoint: Path) -> None:
+    with quiet():
+        theirs = AutoModelForCausalLM.from_pretrained(
+            checkpoint, dtype=torch.float32, quantization_config=FineGrainedFP8Config(dequantize=True)
+        )
+    found = load(checkpoint).model.state_dict()
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(found[name], tensor), name
 
 
 def test_the_other_8_bit_float_and_scales_of_activations(tmp_path: Path) -> None:

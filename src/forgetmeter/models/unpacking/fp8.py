@@ -18,6 +18,8 @@ from forgetmeter.models.unpacking.layout import SCALES, LayoutError
 _FLOATS = ("F8_E4M3", "F8_E5M2")
 _EXPONENTS = ("U8", "F8_E8M0")
 _EXPONENT_BIAS = 127
+_BLOCKS = (128, 128)
+"""The size of blocks if a configuration does not state it."""
 _SCALES = {"_scale_inv": "", ".weight_scale": ".weight", ".scale": ".weight", ".qscale_weight": ".weight"}
 """Name endings of scales, and what stands in their place in the weight's name."""
 _OF_ACTIVATIONS = (".activation_scale", ".input_scale", ".qscale_act")
@@ -31,7 +33,8 @@ class Fp8:
     """
 
     def __init__(self, method: Mapping[str, Any]) -> None:
-        self._blocks: Sequence[int] | None = method.get("weight_block_size")
+        self._blocks: Sequence[int] | None = method.get("weight_block_size", _BLOCKS)
+        self._is_stated = bool(method.get("weight_block_size"))
 
     def part(self, header: TensorHeader) -> tuple[str, str] | None:
         """Return the weight's name, and ``weight``, ``scale`` or ``activations``."""
@@ -94,11 +97,11 @@ class Fp8:
         if not [size for size in scale if size != 1]:
             return (1,) * len(shape)
         experts, outputs = shape[:-2], shape[-2:-1]
-        if not self._blocks and tuple(scale) in ((*experts, *outputs), (*experts, *outputs, 1)):
+        if not self._is_stated and tuple(scale) in ((*experts, *outputs), (*experts, *outputs, 1)):
             return (*experts, *outputs, 1)
         if experts and tuple(scale) in (experts, (*experts, 1), (*experts, 1, 1)):
             return (*experts, 1, 1)
+        each = f"block of {list(self._blocks)}" if self._blocks and self._is_stated else "output unit"
         raise LayoutError(
-            f"is {list(shape)} with scales of shape {list(scale)}, which are not one for each "
-            f"{f'block of {list(self._blocks)}' if self._blocks else 'output unit'}, nor one for all"
+            f"is {list(shape)} with scales of shape {list(scale)}, which are not one for each {each}, nor one for all"
         )

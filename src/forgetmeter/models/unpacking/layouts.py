@@ -14,6 +14,7 @@ from forgetmeter.models.unpacking.layout import Layout
 _ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
 _AUTO_ROUNDS_ZERO_OFFSETS = {"auto_gptq": 1, "gptq": 1, "auto_round": 0, "gptqmodel": 0}
 _PLAIN_BITS = 16
+_MX_BLOCKS = (1, 32)
 _FORMS = ("checkpoint_format", "format")
 _AWQ_BITS = 4
 _INSTEAD = "use the checkpoint that it was made from"
@@ -93,4 +94,5 @@ _LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {
     "awq": _awq,
     "auto-round": _auto_round,
     "fp8": Fp8,
+    "mxfp8": lambda method: Fp8({"weight_block_size": _MX_BLOCKS, **method}),
 }
