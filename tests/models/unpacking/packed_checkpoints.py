@@ -132,9 +132,13 @@ def gptq_packer(
     act_order: bool = False,
     symmetric: bool = False,
     with_g_idx: bool = True,
+    is_borrowed: bool = False,
     scales_in: torch.dtype = torch.float16,
 ) -> Packer:
-    """Return a packer of AutoGPTQ's layout; ``zero_offset`` is subtracted from the zero points in ``qzeros``."""
+    """Return a packer of AutoGPTQ's layout; ``zero_offset`` is subtracted from the zero points in ``qzeros``.
+
+    If it ``is_borrowed``, zero points may be 0, and it is subtracted from all of a word at once, as GPTQModel does.
+    """
     random = torch.Generator().manual_seed(bits)
 
     def pack(shape: tuple[int, int]) -> tuple[Parts, Tensor]:
@@ -142,7 +146,7 @@ def gptq_packer(
         size = inputs if group_size == -1 else group_size
         groups = -(-inputs // size)
         integers = torch.randint(0, 1 << bits, (inputs, outputs), generator=random)
-        zeros = torch.randint(1, 1 << bits, (groups, outputs), generator=random)
+        zeros = torch.randint(0 if is_borrowed else 1, 1 << bits, (groups, outputs), generator=random)
         if symmetric:
             zeros = torch.full_like(zeros, 1 << (bits - 1))
         scales = (torch.rand(groups, outputs, generator=random) / (1 << bits) / 2 + 1e-3).to(scales_in)
@@ -153,9 +157,15 @@ def gptq_packer(
         for i in range(inputs):
             group = int(g_idx[i])
             plain[:, i] = (integers[i] - zeros[group]) * scales[group].double()
+        if is_borrowed:
+            ones = sum(zero_offset << shift for shift in range(0, 32, bits))
+            borrowed = (words(zeros.T, bits).long() - ones) % (1 << 32)
+            qzeros = (borrowed - (borrowed >> 31 << 32)).to(torch.int32)
+        else:
+            qzeros = words((zeros - zero_offset).T, bits)
         parts = {
             "qweight": words(integers, bits),
-            "qzeros": words((zeros - zero_offset).T, bits).T,
+            "qzeros": qzeros.T,
             "scales": scales,
             "g_idx": g_idx.to(torch.int32),
         }

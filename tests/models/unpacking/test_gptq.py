@@ -66,6 +66,12 @@ def test_groups_symmetry_and_dtypes(options: dict[str, Any], tmp_path: Path) -> 
     assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, gptq_packer(**options), method))
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_zero_points_of_0_as_gptqmodel_stores_them(bits: int, tmp_path: Path) -> None:
+    method = gptq(bits, meta={"quantizer": ["gptqmodel:5.6.0"]})
+    assert_same(tmp_path, packed_checkpoint(wide_llama(), tmp_path, gptq_packer(bits, is_borrowed=True), method))
+
+
 @pytest.mark.parametrize(
     ("form", "zero_offset"),
     [("auto_round:auto_gptq", 1), ("auto_gptq", 1), ("auto_round", 0), ("auto_round:gptqmodel", 0)],

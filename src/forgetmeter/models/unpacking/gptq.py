@@ -35,6 +35,7 @@ class Gptq:
     """
 
     def __init__(self, method: Mapping[str, Any], *, zero_offset: int) -> None:
+        self._is_of_gptqmodel = "gptqmodel" in str((method.get("meta") or {}).get("quantizer")).lower()
         self._bits = None if any(method.get(key) for key in _PER_LAYER) else method.get("bits")
         self._group_size = None if any(method.get(key) for key in _PER_LAYER) else method.get("group_size")
         self._is_ordered = bool(method.get("desc_act"))
@@ -91,12 +92,7 @@ class Gptq:
         scales = parts["scales"].to(torch.float32)
         groups, outputs = scales.shape
         bits = parts["qzeros"].shape[1] * _WORD // outputs
-        zeros = unpacked(parts["qzeros"].T, bits).T
-        if self._zero_offset and bool((zeros == (1 << bits) - 1).any()):
-            # Zero minus one: some writers leave the borrow in the neighbouring field, some do not.
-            raise LayoutError(
-                "has a zero point of 0, which writers of checkpoint_format 'gptq' store in different ways"
-            )
+        zeros = self._zeros(parts["qzeros"].T, bits).T
         integers = unpacked(parts["qweight"], bits)
         group = parts["g_idx"].long() if "g_idx" in parts else self._in_order(len(integers), groups)
         if bool((group < 0).any()) or bool((group >= groups).any()):
@@ -105,9 +101,26 @@ class Gptq:
         # Group by group, so that only the result is as large as the weight in float32.
         for number in range(groups):
             members = (group == number).nonzero().flatten()
-            zero = zeros[number].to(torch.float32) + self._zero_offset
+            zero = zeros[number].to(torch.float32)
             weight[:, members] = ((integers[members].to(torch.float32) - zero) * scales[number]).T
         return weight
+
+    def _zeros(self, words: Tensor, bits: int) -> Tensor:
+        """Return the zero points.
+
+        Of 0 minus 1, some writers borrow from the neighbour in the word, and some do not. GPTQModel subtracts 1 from
+        all integers of a word at once, so adding it to all of them takes the borrow back.
+
+        Raises:
+            LayoutError: A zero point was 0, and it is not known by whom it was written.
+        """
+        if self._zero_offset and self._is_of_gptqmodel and not _WORD % bits:
+            ones = sum(self._zero_offset << shift for shift in range(0, _WORD, bits))
+            return unpacked((words.to(torch.int64) + ones).to(torch.int32), bits)
+        zeros = unpacked(words, bits)
+        if self._zero_offset and bool((zeros == (1 << bits) - 1).any()):
+            raise LayoutError("has a zero point of 0, which writers of the format 'gptq' store in different ways")
+        return zeros + self._zero_offset
 
     def _in_order(self, inputs: int, groups: int) -> Tensor:
         size = self._group_size if self._group_size is not None else inputs // groups
