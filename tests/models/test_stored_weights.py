@@ -91,6 +91,17 @@ def test_integers_without_a_configuration_are_refused(llama_folder: Path, tmp_pa
     assert f"{Q_PROJ} is stored as I8" in refused(changed(llama_folder, tmp_path / "int8", rounded))
 
 
+def test_packed_integers_without_a_configuration_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    """As AutoGPTQ wrote them at first, with their settings in another file."""
+
+    def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        integers = {Q_PROJ.replace("weight", "qweight"): torch.zeros(4, 32, dtype=torch.int32)}
+        return {name: each for name, each in tensors.items() if name != Q_PROJ} | integers
+
+    said = refused(changed(llama_folder, tmp_path / "packed", packed))
+    assert "q_proj.qweight is stored as I32 but config.json has no quantization_config to read it by" in said
+
+
 def test_float8_with_its_configuration_is_dequantized(llama_folder: Path, tmp_path: Path) -> None:
     plain = load_file(llama_folder / "model.safetensors")
     folder = changed(

@@ -274,7 +274,7 @@ def is_few_bits(key: str, tensor: TensorHeader) -> bool:
     """Whether a tensor must be a quantized weight: floats of at most 8 bits, or a layer's weights as integers."""
     if tensor.dtype in _WIDTHS:
         return False
-    is_weight = key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
+    is_weight = key.endswith((".weight", ".qweight")) or (key.endswith(".bias") and len(tensor.shape) < 2)
     return is_weight or tensor.dtype.startswith(("F8", "F4", "F6"))
 
 
