@@ -2,9 +2,8 @@
 
 The checkpoints are packed by ``packed_checkpoints`` from the definition of AutoGPTQ's layout, not by the package.
 
-Covers ``models.unpacking.conversion``, ``models.unpacking.integers``, ``models.unpacking.layout``,
-``models.unpacking.layouts``, ``models.unpacking.plain_tensor``, ``models.unpacking.unpacking`` and
-``models.cached_folder``.
+Covers ``models.unpacking.conversion``, ``models.unpacking.layout``, ``models.unpacking.layouts``,
+``models.unpacking.plain_tensor`` and ``models.cached_folder``.
 """
 
 from __future__ import annotations
