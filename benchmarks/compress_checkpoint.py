@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig
 
-from forgetmeter.checkpoints.safetensors_file import stored_tensor
-from forgetmeter.checkpoints.writer import CheckpointWriter
+from forgetmeter.models.files.safetensors_file import stored_tensor
+from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.models.model_files import tensor_headers
 
 HIDDEN, INNER, VOCABULARY = 4096, 11008, 32000

@@ -50,7 +50,7 @@ def test_a_command_writes_its_own_progress_alone(models: list[str], tmp_path: Pa
     lines = stderr(COMMAND, "run", *(f"--model={model}" for model in models), *asked)
     ours = ("reading ", "about ", "converting ", "loading ", "compressing ", "baseline on ")
     assert [line for line in lines if not line.startswith(ours)] == []
-    assert "converting model.gguf to safetensors, once" in lines
+    assert "converting model.gguf to plain weights, once" in lines
 
 
 def test_python_functions_write_nothing(models: list[str]) -> None:

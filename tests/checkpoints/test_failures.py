@@ -1,6 +1,7 @@
 """Every failure gives a one-line error, leaves the source untouched and no output that looks finished.
 
-Covers ``checkpoints.companions``, ``checkpoints.output_folder``, ``checkpoints.request`` and ``checkpoints.source``.
+Covers ``checkpoints.companions``, ``checkpoints.output_folder``, ``checkpoints.request``, ``checkpoints.source`` and
+``models.files.small_files``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from tiny_models import make_bart_tokenizer, make_tokenizer
 from transformers import PretrainedConfig
 
 from forgetmeter.checkpoints import compressing, output_folder
-from forgetmeter.checkpoints.companions import copy_companions
 from forgetmeter.checkpoints.compressing import compress_checkpoint
-from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.safetensors_file import SafetensorsWriter
+from forgetmeter.models.files.small_files import copy_companions
 from forgetmeter.models.loading import load
 
 Save = Callable[..., Path]
@@ -156,7 +157,7 @@ def test_a_model_that_is_already_quantized(checkpoint: Save, tmp_path: Path) -> 
 def test_quantization_declared_anywhere_in_the_configuration(checkpoint: Save, tmp_path: Path, key: str) -> None:
     source = checkpoint("llama")
     config = json.loads((source / "config.json").read_text())
-    (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "fp8"}}))
+    (source / "config.json").write_text(json.dumps(config | {key: {"quant_method": "mxfp4"}}))
     assert "is already quantized" in refused(source, PRUNE, tmp_path / "out")
 
 

@@ -1,6 +1,6 @@
 """Compressing a checkpoint never holds the whole model in memory.
 
-Covers ``checkpoints.streaming`` and ``checkpoints.writer``.
+Covers ``checkpoints.streaming`` and ``models.files.writer``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from models.architectures import make_architecture
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from forgetmeter.checkpoints.writer import CheckpointWriter
+from forgetmeter.models.files.writer import CheckpointWriter
 
 PROGRAM = """
 import json, resource, sys

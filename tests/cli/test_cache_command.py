@@ -32,7 +32,7 @@ def test_an_empty_cache_is_said_to_be(gguf: Path) -> None:
 def test_converted_models_are_listed_with_their_source_and_cleared(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = open_checkpoint(str(gguf))
     # A lock of this process would keep the folder.
-    monkeypatch.setattr("forgetmeter.models.from_gguf.conversion.use", lambda _: None)
+    monkeypatch.setattr("forgetmeter.models.cached_folder.use", lambda _: None)
     name = f"models/{checkpoint.folder.name}"
     lines = cache()
     (line,) = [line for line in lines if line.startswith(f"{name} ")]

@@ -36,7 +36,6 @@ from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.study.running import check_study, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
-AWQ = {"quant_method": "awq", "bits": 4, "group_size": 32}
 GROUP = {"weights": {"num_bits": 4, "type": "int"}, "input_activations": {"num_bits": 8}}
 PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": GROUP}}
 TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}
@@ -46,7 +45,7 @@ TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4W
     ("method", "says"),
     [
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq, 4 bits"),
-        (AWQ, "awq, 4 bits"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 32}, "awq, 4 bits"),
         (
             {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"},
             "bitsandbytes, 4 bits",
@@ -89,7 +88,7 @@ def checked(folder: Path, tmp_path: Path, *recipes: str) -> None:
     check_study(reader(asked))
 
 
-@pytest.mark.parametrize("method", [PACKED, TORCHAO, AWQ, {"quant_method": "bitsandbytes", "load_in_4bit": True}])
+@pytest.mark.parametrize("method", [PACKED, TORCHAO, {"quant_method": "bitsandbytes", "load_in_4bit": True}])
 def test_every_command_says_what_a_quantized_model_is_and_what_to_do(
     llama_folder: Path, tmp_path: Path, method: dict[str, Any]
 ) -> None:
@@ -185,8 +184,7 @@ def test_float8_is_dequantized_on_every_device(
     loaded = load(folder, device="cpu")
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
     assert compress(loaded, PRUNE).name.endswith(PRUNE)
-    with pytest.raises(UserError, match=r"\(fp8, 8 bits\).*apply recipes to its dequantized weights"):
-        compress_checkpoint(folder, PRUNE, tmp_path / "out")
+    compress_checkpoint(folder, PRUNE, tmp_path / "out")
 
 
 def test_an_unknown_method_is_named_as_such(llama_folder: Path, tmp_path: Path) -> None:
@@ -222,7 +220,8 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     path, form, size = small
     plain = load(llama_folder if path.is_dir() else path).model
     dense = 4 * sum(parameter.numel() for parameter in plain.parameters())
-    assert open_checkpoint(path).packed == PackedSource(form, size, dense)
+    source = PackedSource(form, size, dense, "unpacked" if form in ("GGUF", "fp8, 8 bits") else "kernel")
+    assert open_checkpoint(path).packed == source
     run({"models": [str(path)], "tasks": ["facts:templates=0"], "evaluation.limit": 1, "recipes": ["baseline"],
          "output": str(tmp_path / "run")})  # fmt: skip
     results = open_run(str(tmp_path / "run"))
@@ -230,8 +229,16 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     said = " ".join(show_text(results.summary).split())
     assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
     assert "Variants' sizes are counted from the latter." in said
-    assert [each.source for each in frontiers(results.summary)] == [PackedSource(form, size, dense)]
-    assert open_checkpoint(llama_folder).packed is None
+    assert [each.source for each in frontiers(results.summary)] == [source]
+    plain = open_checkpoint(llama_folder)
+    assert (plain.packed, plain.reading) == (None, "plain")
+
+
+def test_a_run_of_an_earlier_version_does_not_say_how_its_weights_were_read() -> None:
+    said = {"format": "GGUF", "bytes": 3, "dense_bytes": 4}
+    assert list(recorded_sources({"sources": {"m": said}})) == [("m", PackedSource("GGUF", 3, 4))]
+    ((_, source),) = recorded_sources({"sources": {"m": said | {"reading": "guessed"}}})
+    assert source.reading is None
 
 
 def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> None:

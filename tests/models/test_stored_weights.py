@@ -1,4 +1,7 @@
-"""Quantized weights are never read as plain numbers, nor plain weights as quantized."""
+"""Quantized weights are never read as plain numbers, nor plain weights as quantized.
+
+Covers ``models.model_checks``.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def refused(folder: Path) -> str:
     return said[0]
 
 
-def in_float8(tensors: dict[str, Tensor], *, suffix: str, block: int | None = None) -> dict[str, Tensor]:
+def in_float8(tensors: dict[str, Tensor], *, suffix: str) -> dict[str, Tensor]:
     stored = {}
     for name, tensor in tensors.items():
         if not name.endswith("proj.weight"):
@@ -61,8 +64,7 @@ def in_float8(tensors: dict[str, Tensor], *, suffix: str, block: int | None = No
             continue
         scale = tensor.abs().max() / 448
         stored[name] = (tensor / scale).to(torch.float8_e4m3fn)
-        shape = (1, 1) if block is None else tuple(-(-size // block) for size in tensor.shape)
-        stored[name + suffix] = scale.expand(shape).contiguous()
+        stored[name + suffix] = scale.reshape(1, 1)
     return stored
 
 
@@ -89,6 +91,17 @@ def test_integers_without_a_configuration_are_refused(llama_folder: Path, tmp_pa
     assert f"{Q_PROJ} is stored as I8" in refused(changed(llama_folder, tmp_path / "int8", rounded))
 
 
+def test_packed_integers_without_a_configuration_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    """As AutoGPTQ wrote them at first, with their settings in another file."""
+
+    def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        integers = {Q_PROJ.replace("weight", "qweight"): torch.zeros(4, 32, dtype=torch.int32)}
+        return {name: each for name, each in tensors.items() if name != Q_PROJ} | integers
+
+    said = refused(changed(llama_folder, tmp_path / "packed", packed))
+    assert "q_proj.qweight is stored as I32 but config.json has no quantization_config to read it by" in said
+
+
 def test_float8_with_its_configuration_is_dequantized(llama_folder: Path, tmp_path: Path) -> None:
     plain = load_file(llama_folder / "model.safetensors")
     folder = changed(
@@ -99,16 +112,6 @@ def test_float8_with_its_configuration_is_dequantized(llama_folder: Path, tmp_pa
     )
     loaded = load(str(folder)).model.state_dict()[Q_PROJ].float()
     assert torch.allclose(loaded, plain[Q_PROJ], atol=0.05 * float(plain[Q_PROJ].abs().max()))
-
-
-def test_blocks_that_do_not_divide_a_weight_are_refused(llama_folder: Path, tmp_path: Path) -> None:
-    folder = changed(
-        llama_folder,
-        tmp_path / "fp8",
-        lambda tensors: in_float8(tensors, suffix="_scale_inv", block=20),
-        quantization_config={"quant_method": "fp8", "weight_block_size": [20, 20]},
-    )
-    assert "which blocks of [20, 20] do not divide" in refused(folder)
 
 
 @pytest.mark.parametrize("place", ["quantization_config", "compression_config", "quantization"])
@@ -134,8 +137,6 @@ def test_plain_weights_under_a_quantized_configuration_are_refused(
 @pytest.mark.parametrize(
     "config",
     [
-        {"quant_method": "gptq", "bits": 4, "group_size": 32},
-        {"quant_method": "awq", "bits": 4, "group_size": 32},
         {"quant_method": "bitsandbytes", "load_in_4bit": True},
         {"quant_method": "bitsandbytes", "load_in_8bit": True},
         {"quant_method": "hqq", "quant_config": {}},
@@ -233,17 +234,6 @@ def test_experts_that_are_numbered_with_gaps_are_refused(
     assert f"lacks number {min({0, 1, 2, 3} - {*numbers})}" in said
 
 
-def test_a_weight_of_fp8_without_its_scales_is_named(llama_folder: Path, tmp_path: Path) -> None:
-    def without(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        stored = in_float8(tensors, suffix="_scale_inv")
-        del stored[f"{Q_PROJ}_scale_inv"]
-        return stored
-
-    config = {"quant_method": "fp8", "weight_block_size": [128, 128]}
-    said = refused(changed(llama_folder, tmp_path / "fp8", without, quantization_config=config))
-    assert f"its scales ({Q_PROJ}_scale_inv) are missing" in said
-
-
 def test_a_tokenizer_that_drops_merges_at_random_no_longer_does(llama_folder: Path, tmp_path: Path) -> None:
     folder = changed(llama_folder, tmp_path / "dropout")
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
@@ -315,17 +305,6 @@ def test_a_head_of_its_own_is_not_replaced_by_the_embedding(tmp_path: Path, left
 def test_tensors_aside_of_text_and_logits_are_ignored(llama_folder: Path, tmp_path: Path, left: str) -> None:
     folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | {left: torch.ones(32)})
     assert load(str(folder)).family == "decoder"
-
-
-def test_an_adapter_is_recognized(llama_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "peft_type": "LORA"}')
-    with pytest.raises(UserError, match="contains an adapter for 'org/base', not a model; name 'org/base', or merge"):
-        load(str(folder))
-    shutil.copytree(llama_folder, folder, dirs_exist_ok=True)
-    with pytest.raises(UserError, match="contains an adapter for 'org/base'"):
-        load(str(folder))
 
 
 def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: Path) -> None:

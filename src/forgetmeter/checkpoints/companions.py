@@ -1,61 +1,22 @@
-"""Small files next to a model's weights: those copied from its source, and a model card."""
+"""Small files written next to a model's weights: JSON without references to code, and a model card."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from forgetmeter import __version__
 from forgetmeter.checkpoints.written import Written
-from forgetmeter.errors import UserError
-from forgetmeter.models.model_files import TOKENIZER_FILES, raw_config
+from forgetmeter.models.model_files import raw_config
 from forgetmeter.specs.model_reference import parse_model_reference
 
-PATTERNS = (
-    *TOKENIZER_FILES,
-    "chat_template*",
-    "generation_config.json",
-    "LICENSE*",
-    "NOTICE*",
-    "USE_POLICY*",
-)
-"""Tokenizer, generation configuration and licence, but no code."""
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@.*)?$")
-
-
-def companions(source: Path, patterns: Iterable[str] = PATTERNS) -> list[Path]:
-    """Return the files and folders to copy."""
-    return sorted({file for pattern in patterns for file in source.glob(pattern) if file.suffix != ".py"})
-
-
-def size_of(companion: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder.
-
-    Raises:
-        UserError: It cannot be read, such as a broken link.
-    """
-    try:
-        if companion.is_dir():
-            return sum(file.stat().st_size for file in companion.rglob("*") if file.is_file())
-        return companion.stat().st_size
-    except OSError as error:
-        raise UserError(f"{companion} cannot be read ({error.strerror or error}); fetch or remove it") from error
-
-
-def copy_companions(source: Path, target: Path) -> None:
-    """Copy all companions."""
-    for file in companions(source):
-        if file.is_dir():
-            shutil.copytree(file, target / file.name)
-        else:
-            shutil.copyfile(file, target / file.name)
 
 
 def remove_code_references(folder: Path) -> None:

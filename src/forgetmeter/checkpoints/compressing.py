@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
-from forgetmeter.checkpoints.companions import (
-    companions,
-    copy_companions,
-    model_card,
-    remove_code_references,
-    size_of,
-    source_facts,
-)
+from forgetmeter.checkpoints.companions import model_card, remove_code_references, source_facts
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
 from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
 from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room
@@ -30,13 +23,14 @@ from forgetmeter.checkpoints.request import (
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.source import Source, StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.streaming import Sink, compress_stored
-from forgetmeter.checkpoints.writer import CheckpointWriter, write_text
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
 from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
+from forgetmeter.models.files.small_files import companions, copy_companions, size_of
+from forgetmeter.models.files.writer import CheckpointWriter, write_text
 from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.models.quantization import quantized_problem
 from forgetmeter.plural import counted

@@ -12,14 +12,14 @@ from forgetmeter.checkpoints.formats import format_problems, kernel_problems, pa
 from forgetmeter.checkpoints.in_memory import computing_dtype
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, CompressionRequest, Format, size_in_bytes
-from forgetmeter.checkpoints.safetensors_file import stored_tensor
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
-from forgetmeter.checkpoints.writer import bytes_of_files
 from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.files.safetensors_file import stored_tensor
+from forgetmeter.models.files.writer import bytes_of_files
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Block, Matrix
 
@@ -54,7 +54,7 @@ class SizePredictor:
 
     @property
     def bytes_before(self) -> int:
-        """Size of the model's own weight files; of a GGUF file, after dequantization to float32."""
+        """Size of the model's own weight files; of an unpacked model, as float32."""
         return self._source.bytes
 
     def of(self, recipe: Recipe) -> PredictedSize:

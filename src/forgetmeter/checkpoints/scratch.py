@@ -7,9 +7,9 @@ from types import TracebackType
 
 from torch import Tensor
 
-from forgetmeter.checkpoints.safetensors_file import StoredTensor, write_tensor
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight, with_tensors
 from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.models.files.safetensors_file import StoredTensor, write_tensor
 
 
 class Scratch:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from forgetmeter.checkpoints.safetensors_file import StoredTensor, stored_tensor
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.files.safetensors_file import StoredTensor, stored_tensor
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import name_in, refuse_overflow
 from forgetmeter.specs.role import Matrix

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
-from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.surgery.installation import parameter_values
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.specs.method import Packing
 from forgetmeter.specs.recipe import Step
 

@@ -15,11 +15,11 @@ from forgetmeter.checkpoints.outputs import Output
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.checkpoints.storage import Storage
-from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.compression.applying.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix

@@ -25,8 +25,8 @@ cache_app = typer.Typer(add_completion=False)
 def list_command(context: typer.Context) -> None:
     """List the contents of the cache folder, or clear it.
 
-    It holds converted GGUF files and the probes' data that `data fetch`
-    unpacks. Both can be recreated. FORGETMETER_CACHE names another folder.
+    It holds converted GGUF files, unpacked checkpoints and the probes' data
+    that `data fetch` unpacks. All can be recreated. FORGETMETER_CACHE names another folder.
     """
     if context.invoked_subcommand is not None:
         return

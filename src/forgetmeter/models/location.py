@@ -17,13 +17,24 @@ from safetensors import SafetensorError
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
-from forgetmeter.models.model_files import INDEX, SINGLE, TOKENIZER_FILES, TensorHeader, raw_config, tensor_headers
+from forgetmeter.models.model_files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    INDEX,
+    SINGLE,
+    TOKENIZER_FILES,
+    TensorHeader,
+    raw_config,
+    tensor_headers,
+)
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference, existing_path
 
 CONVERSION = 3
 """Part of a GGUF model's identity: increase it whenever conversion yields a different model or tokenizer."""
 _IDENTITY_LENGTH = 16
+_OF_BASE = ("base_model_name_or_path", "revision")
+"""Settings of an adapter that say where its base model is."""
 _PARTS = (
     "config.json",
     "*.safetensors",
@@ -46,15 +57,24 @@ class Location:
 
     Attributes:
         reference: The reference, as written by the user.
-        path: A folder with ``config.json`` and safetensors, or a GGUF file.
+        path: A folder with ``config.json`` and safetensors, or a GGUF file; or an adapter's folder.
+        base: Location of the model that an adapter changes.
     """
 
     reference: ModelReference
     path: Path
+    base: Location | None = None
 
     @cached_property
     def identity(self) -> str:
         """Hash of the files' names and content or of the Hub's commit, independent of the location."""
+        if self.base is None:
+            return self._own_identity
+        settings = {key: said for key, said in raw_config(self.path, ADAPTER_CONFIG).items() if key not in _OF_BASE}
+        return _hash([self.base.identity, self._own_identity, json.dumps(settings, sort_keys=True)])
+
+    @cached_property
+    def _own_identity(self) -> str:
         if self.reference.source == "hub":
             return _hash([self.path.name])
         if self.path.is_dir():
@@ -98,8 +118,10 @@ def locate(reference: ModelReference) -> Location:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():
             raise UserError(f"model '{reference}': the {_noun(reference)} does not exist; a model is {FORMS}")
-    location = Location(reference, path)
-    if path.is_dir():
+    location = Location(reference, path, _base_of(reference, path))
+    if location.base is not None:
+        _check_adapter(location)
+    elif path.is_dir():
         _check_folder(location)
     else:
         _check_gguf_magic(path, reference)
@@ -150,13 +172,6 @@ def check_utf8(folder: Path, what: str) -> None:
 def _check_folder(location: Location) -> None:
     path, reference = location.path, location.reference
     check_utf8(path, f"model '{reference}'")
-    if (path / "adapter_config.json").is_file():
-        base = raw_config(path, "adapter_config.json").get("base_model_name_or_path")
-        of, that = (f" for '{base}'", f"'{base}'") if base else ("", "its base model")
-        raise UserError(
-            f"model '{reference}': the folder contains an adapter{of}, not a model; name {that}, or merge the adapter "
-            "into it (merge_and_unload of peft) and save the result"
-        )
     if not (path / "config.json").is_file():
         raise UserError(f"model '{reference}': the folder has no config.json; use a folder written by save_pretrained")
     if shards := sorted(path.glob("*.safetensors")):
@@ -168,6 +183,49 @@ def _check_folder(location: Location) -> None:
             "convert them to safetensors first"
         )
     raise UserError(f"model '{reference}': the folder contains no *.safetensors")
+
+
+def _base_of(reference: ModelReference, path: Path) -> Location | None:
+    """Find the model that an adapter changes, without fetching it; ``None`` if a location is not an adapter's.
+
+    Raises:
+        UserError: It is not on this machine, cannot be loaded, or is an adapter.
+    """
+    if not (path / ADAPTER_CONFIG).is_file():
+        return None
+    settings = raw_config(path, ADAPTER_CONFIG)
+    named, revision = (settings.get(key) for key in _OF_BASE)
+    if not isinstance(named, str) or not named:
+        raise UserError(f"model '{reference}': its {ADAPTER_CONFIG} names no base model, or is damaged; fetch it again")
+    for found in (path / Path(named).expanduser(), Path(named).expanduser()):
+        if found.exists():
+            if (found / ADAPTER_CONFIG).is_file():
+                raise UserError(
+                    f"model '{reference}': its base model '{named}' has an adapter, too; merge that one first, by "
+                    "peft's merge_and_unload"
+                )
+            return locate(ModelReference("folder" if found.is_dir() else "gguf", str(found)))
+    base = ModelReference("hub", named, revision)
+    try:
+        location = Location(base, _on_hub(base, is_fetched=False))
+        _check_folder(location)
+    except UserError as error:
+        raise UserError(
+            f"model '{reference}' is an adapter; its base model '{base}' is neither a folder nor complete in the local "
+            f"Hugging Face cache; fetch it (hf download {named}), or correct the path in {ADAPTER_CONFIG}"
+        ) from error
+    return location
+
+
+def _check_adapter(location: Location) -> None:
+    path, reference = location.path, location.reference
+    check_utf8(path, f"model '{reference}'")
+    if not (path / ADAPTER_WEIGHTS).is_file():
+        raise UserError(
+            f"model '{reference}': the folder contains an adapter without {ADAPTER_WEIGHTS}; save it as safetensors, "
+            "or merge it into its base model by peft's merge_and_unload"
+        )
+    _check_shards(location, [path / ADAPTER_WEIGHTS])
 
 
 def _check_shards(location: Location, shards: list[Path]) -> None:
@@ -214,13 +272,15 @@ def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
             )
 
 
-def _on_hub(reference: ModelReference) -> Path:
+def _on_hub(reference: ModelReference, *, is_fetched: bool = True) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.jinja", *TOKENIZER_FILES]
     try:
-        folder = snapshot_download(reference.place, revision=reference.revision, allow_patterns=wanted)
+        folder = snapshot_download(
+            reference.place, revision=reference.revision, allow_patterns=wanted, local_files_only=not is_fetched
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         if path := existing_path(str(reference)):
             raise UserError(f"model '{reference}' is not a model of the Hub that can be read; write {path}") from error

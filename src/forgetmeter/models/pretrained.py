@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,30 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
         )
     keep_weights_in_place(model)
     return model, report
+
+
+def open_shapes(shapes: Mapping[str, Sequence[int]], name: str, model: PreTrainedModel) -> tuple[PreTrainedModel, Any]:
+    """Match the names and shapes of tensors with a model on the ``meta`` device, as ``open_model`` matches a folder's.
+
+    Returns:
+        The model on the ``meta`` device, and transformers' report of missing, unexpected and mismatched keys.
+
+    Raises:
+        UserError: They cannot be read.
+    """
+    with _opening("model '{name}' cannot be loaded: {cause}", name):
+        matched, report = type(model).from_pretrained(
+            None,
+            config=model.config,
+            state_dict={key: torch.empty(*shape, device="meta") for key, shape in shapes.items()},
+            dtype=torch.float32,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **_SAFE,
+        )
+    keep_weights_in_place(matched)
+    return matched, report
 
 
 def keep_weights_in_place(model: PreTrainedModel) -> None:

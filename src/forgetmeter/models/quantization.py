@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
-_DEQUANTIZED = ("fp8", "mxfp4")
-"""Methods whose weights are always dequantized while loading: their kernels would run on some devices only."""
+_DEQUANTIZED = ("mxfp4",)
+"""Methods whose weights transformers always dequantizes for us: their kernels would run on some devices only."""
+_KEYS = ("quantization_config", "compression_config", "quantization")
 _WEIGHTS_ALONE = ("gptq", "awq", "hqq")
 _BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
 _LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}
@@ -20,10 +22,20 @@ _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
 def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the quantization method in a model's ``config.json`` as a mapping, or ``None``."""
     for part in (stored, stored.get("text_config")):
-        for key in ("quantization_config", "compression_config", "quantization"):
+        for key in _KEYS:
             if isinstance(part, dict) and part.get(key):
                 return part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
     return None
+
+
+def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is not followed by mypy
+    """Change a quantized model's configuration to that of its weights as plain numbers in float32."""
+    for part in (config, getattr(config, "text_config", None)):
+        if part is not None:
+            part.dtype = torch.float32
+            for key in _KEYS:
+                if hasattr(part, key):
+                    delattr(part, key)
 
 
 def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,10 +23,10 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.recomputed_tensors import RecomputedTensors, read_tensor, spellings
 from forgetmeter.models.roles.output_head import find_head
+from forgetmeter.quiet import quiet
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
-_SCALE = "_scale_inv"
 # Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
 _TOWERS = r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*"
 _TOWER = re.compile(rf"(^|\.){_TOWERS}\.")
@@ -98,10 +98,10 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
 
     Raises:
         UserError: Its quantization method is unknown, or named although the weights are plain, or missing although
-            they are quantized; FP8 scales are missing, or FP8 blocks do not divide a weight.
+            they are quantized.
     """
     tensors = {header.name: header for header in headers}
-    few_bits = next((key for key, tensor in tensors.items() if _is_few_bits(key, tensor)), None)
+    few_bits = next((key for key, tensor in tensors.items() if is_few_bits(key, tensor)), None)
     if method is None:
         if few_bits is not None:
             raise _not_plain(few_bits, tensors, name)
@@ -112,10 +112,6 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
             f"model '{name}': config.json says that it is quantized ({quant_method}), but its weights are plain; "
             "if this is intended, remove quantization_config from config.json"
         )
-    if problem := next(_without_scales(tensors, method), None):
-        raise UserError(f"model '{name}': {problem}")
-    if problem := next(_undivided_blocks(tensors, method), None):
-        raise UserError(f"model '{name}': {problem}")
 
 
 def _not_plain(key: str, tensors: Mapping[str, TensorHeader], name: str) -> UserError:
@@ -260,7 +256,8 @@ def _unnumbered(path: str) -> str:
 def _known_method(method: Mapping[str, Any], name: str) -> str:
     quant_method = str(method.get("quant_method"))
     try:
-        known = AutoHfQuantizer.supports_quant_method(dict(method))
+        with quiet():
+            known = AutoHfQuantizer.supports_quant_method(dict(method))
     except ValueError:
         known = False
     if not known:
@@ -273,35 +270,11 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
     return quant_method
 
 
-def _without_scales(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
-    for key, tensor in tensors.items():
-        is_float8 = tensor.dtype.startswith("F8") and key.endswith(".weight")
-        if method.get("quant_method") == "fp8" and is_float8 and f"{key}{_SCALE}" not in tensors:
-            yield f"{key} is stored as {tensor.dtype}, but its scales ({key}{_SCALE}) are missing; fetch it again"
-
-
-def _undivided_blocks(tensors: Mapping[str, TensorHeader], method: Mapping[str, Any]) -> Iterator[str]:
-    """Yield problems with FP8 blocks that do not divide a weight, for which transformers would use other blocks."""
-    blocks = method.get("weight_block_size")
-    if method.get("quant_method") != "fp8" or not blocks:
-        return
-    for key, scale in tensors.items():
-        weight = tensors.get(key.removesuffix(_SCALE)) if key.endswith(_SCALE) else None
-        if weight is None:
-            continue
-        sizes = zip(weight.shape[-2:], scale.shape[-2:], blocks, strict=False)
-        if any(scales > 1 and size != scales * block for size, scales, block in sizes):
-            yield (
-                f"{key.removesuffix(_SCALE)} is {list(weight.shape)}, which blocks of {list(blocks)} do not divide, so "
-                "that transformers would misread it; use the checkpoint that it was made from"
-            )
-
-
-def _is_few_bits(key: str, tensor: TensorHeader) -> bool:
+def is_few_bits(key: str, tensor: TensorHeader) -> bool:
     """Whether a tensor must be a quantized weight: floats of at most 8 bits, or a layer's weights as integers."""
     if tensor.dtype in _WIDTHS:
         return False
-    is_weight = key.endswith(".weight") or (key.endswith(".bias") and len(tensor.shape) < 2)
+    is_weight = key.endswith((".weight", ".qweight")) or (key.endswith(".bias") and len(tensor.shape) < 2)
     return is_weight or tensor.dtype.startswith(("F8", "F4", "F6"))
 
 

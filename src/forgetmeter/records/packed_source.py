@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+Reading = Literal["plain", "unpacked", "kernel"]
+"""How weights are read: as they are stored, turned into plain numbers, or computed with in their own format."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,13 @@ class PackedSource:
         format: Its format, such as ``GGUF`` or ``fp8, 8 bits``.
         bytes: Size of its files.
         dense_bytes: Size of its weights as plain numbers in float32.
+        reading: How its weights are read; ``None`` in runs of earlier versions.
     """
 
     format: str
     bytes: int
     dense_bytes: int
+    reading: Reading | None = None
 
 
 def recorded_sources(study: Mapping[str, Any]) -> Iterator[tuple[str, PackedSource]]:
@@ -28,4 +33,5 @@ def recorded_sources(study: Mapping[str, Any]) -> Iterator[tuple[str, PackedSour
         if isinstance(said, dict):
             stored, dense = said.get("bytes"), said.get("dense_bytes")
             if isinstance(stored, int) and isinstance(dense, int):
-                yield model, PackedSource(str(said.get("format")), stored, dense)
+                reading = next((each for each in get_args(Reading) if each == said.get("reading")), None)
+                yield model, PackedSource(str(said.get("format")), stored, dense, reading)

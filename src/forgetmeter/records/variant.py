@@ -24,7 +24,7 @@ class Reached:
         selected_zeros: Zeros among the selected weights.
         removed_weights: Zeros in all roles beyond those of the baseline.
         dense_bytes: The model as plain tensors, each weight in its checkpoint dtype whatever the dtype of computation;
-            of a GGUF file, after dequantization to float32.
+            of a GGUF file or an unpacked checkpoint, in float32.
         bitmask_bytes: Like ``dense_bytes``, with each matrix that has zeros stored as a bitmask plus its nonzero
             weights, if that is smaller.
         quantized_bytes: Like ``dense_bytes``, with quantized matrices at their bit width plus scales, and without the

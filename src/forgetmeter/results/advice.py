@@ -48,7 +48,7 @@ class Advice:
         tasks: The tasks it was evaluated on, as text.
         budget: The requested size limit.
         most_bytes: The size limit in bytes.
-        dense_bytes: Size of the model's own weight files; for a GGUF file, of its weights dequantized to float32.
+        dense_bytes: Size of the model's own weight files; of an unpacked model, of its weights as float32.
         finalists: Candidates of the last round, best first.
         sizes: Sizes of all candidates, by recipe.
         left: Eliminated candidates, the last ones first.
@@ -56,7 +56,7 @@ class Advice:
         unusable: Candidates that cannot be applied to this model or that failed, with the reason.
         rounds: Number of items per candidate and number of candidates, for each round.
         runs: Locations of the rounds' runs, in order.
-        source: Both sizes of a model that is a GGUF file.
+        source: Both sizes of a GGUF file or quantized checkpoint.
     """
 
     model: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.registry import recorded_facts
@@ -13,7 +14,6 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.checkpoint import Checkpoint
-from forgetmeter.models.from_gguf.conversion import is_converted, is_described
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.probes.loading import load_task
@@ -42,7 +42,7 @@ def open_checked(
     # The effect of each recipe on each model in turn.
     meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model, checkpoint in checkpoints.items():
-        if not is_described(checkpoint.location):
+        if not checkpoint.is_described:
             progress.stage(f"reading the header of {checkpoint.location.path.name}")
         recipes = _applied_to(model, study)
         if any(recipe.steps for recipe in recipes):
@@ -108,15 +108,15 @@ def estimate(checked: CheckedStudy, progress: Progress) -> None:
 
 
 def _convert(checked: CheckedStudy, progress: Progress) -> None:
-    """Convert the GGUF files among the models of missing cells.
+    """Convert the GGUF files and quantized checkpoints among the models of missing cells.
 
     Raises:
         UserError: One of them cannot be converted.
     """
     for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
-        if not is_converted(checkpoint.location):
-            progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
+        if not checkpoint.is_converted:
+            progress.stage(f"converting {Path(checkpoint.name).name} to plain weights, once")
             _ = checkpoint.folder
 
 

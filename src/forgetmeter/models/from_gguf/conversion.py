@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from forgetmeter.cache_folder import SOURCE, cache_folder, use
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.cached_folder import cached_folder, filled
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
 from forgetmeter.models.location import CONVERSION, Location
 from forgetmeter.models.pretrained import load_config, open_gguf
@@ -28,7 +23,7 @@ def described(location: Location) -> Path:
     """
     if is_converted(location):
         return converted(location)
-    return _made(_header_folder(location), location, lambda made: write_header(location, made))
+    return filled(_header_folder(location), location.path, lambda folder: write_header(location, folder))
 
 
 def converted(location: Location) -> Path:
@@ -37,56 +32,25 @@ def converted(location: Location) -> Path:
     Raises:
         UserError: As ``described``.
     """
-    return _made(_folder(location), location, lambda made: _convert(location, made))
+    return filled(_folder(location), location.path, lambda folder: _convert(location, folder))
 
 
 def is_converted(location: Location) -> bool:
-    """Whether a model needs no conversion or is already converted."""
-    return location.path.is_dir() or _folder(location).is_dir()
+    """Whether a GGUF file is already converted."""
+    return _folder(location).is_dir()
 
 
 def is_described(location: Location) -> bool:
-    """Whether a model's configuration and tokenizer can be read at once."""
+    """Whether a GGUF file's configuration and tokenizer can be read at once."""
     return is_converted(location) or _header_folder(location).is_dir()
 
 
 def _folder(location: Location) -> Path:
-    return cache_folder() / "models" / f"{location.identity}-{CONVERSION}"
+    return cached_folder(f"{location.identity}-{CONVERSION}")
 
 
 def _header_folder(location: Location) -> Path:
     return _folder(location).with_name(f"{_folder(location).name}-header")
-
-
-def _made(folder: Path, location: Location, fill: Callable[[Path], None]) -> Path:
-    """Return a cached folder, which is either complete or absent; fill it if missing."""
-    if folder.is_dir():
-        use(folder)
-        return folder
-    try:
-        _make(folder, location, fill)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"the cache folder is not writable ({one_line(error)}); set FORGETMETER_CACHE to another folder"
-        ) from error
-    return folder
-
-
-def _make(folder: Path, location: Location, fill: Callable[[Path], None]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
-    try:
-        use(aside)
-        fill(aside)
-        (aside / SOURCE).write_text(json.dumps({"source": str(location.path.resolve())}), encoding="utf-8")
-        try:
-            aside.rename(folder)
-        except OSError:
-            # Another process finished first, with the same result.
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _convert(location: Location, folder: Path) -> None:

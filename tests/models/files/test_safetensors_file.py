@@ -1,6 +1,6 @@
 """Reading and writing safetensors files, against the safetensors library.
 
-Covers ``checkpoints.writer``.
+Covers ``models.files.writer``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room, stored_tensor
-from forgetmeter.checkpoints.writer import CheckpointWriter
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.safetensors_file import SafetensorsWriter, entry_room, stored_tensor
+from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.models.model_files import TensorHeader, tensor_headers
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8, torch.bool)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from torch import Tensor
 
-from forgetmeter.checkpoints.safetensors_file import SafetensorsWriter, entry_room, start_of_tensors
+from forgetmeter.models.files.safetensors_file import SafetensorsWriter, entry_room, start_of_tensors
 from forgetmeter.models.model_files import INDEX
 
 _METADATA = {"format": "pt"}

@@ -1,0 +1,1 @@
+"""Reads and writes weight files one tensor at a time."""

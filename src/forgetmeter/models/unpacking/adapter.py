@@ -1,0 +1,141 @@
+"""Merges a LoRA adapter, as peft saves it, into the model that it changes: W + scaling * B @ A.
+
+Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models"; rsLoRA's scaling: Kalajdzievski 2023.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.files.safetensors_file import stored_tensor
+from forgetmeter.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TensorHeader, raw_config, tensor_headers
+from forgetmeter.models.stored_weights import name_in
+from forgetmeter.models.unpacking.plain_tensor import PlainTensor
+
+_WEIGHT = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
+_WITHOUT_EFFECT = {
+    "auto_mapping",
+    "base_model_name_or_path",
+    "ensure_weight_tying",
+    "eva_config",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "inference_mode",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_dropout",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "task_type",
+}
+"""Settings of training, or of what the weights' names and shapes say."""
+_READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora"}
+_PLAIN: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
+}
+"""Values of other settings that plain LoRA has; other initial values change the model that the adapter belongs to."""
+
+
+class _NotPlainError(Exception):
+    """An adapter is not plain LoRA; the message follows "the adapter"."""
+
+
+def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, name: str) -> tuple[PlainTensor, ...]:
+    """Return the tensors of a model with an adapter merged into it; only headers are read.
+
+    Args:
+        base: The tensors of the model that the adapter changes.
+        folder: The adapter's.
+        model: The model that it changes; it may be on the ``meta`` device.
+        name: The adapter's name in errors.
+
+    Raises:
+        UserError: It is not plain LoRA, or does not fit the model.
+    """
+    try:
+        adapter = _Lora(raw_config(folder, ADAPTER_CONFIG), tensor_headers((folder / ADAPTER_WEIGHTS,)))
+        name_of, modules = name_in(model), dict(model.named_modules())
+        places = {tensor.header.name: (name_of(tensor.header.name) or "").removesuffix(".weight") for tensor in base}
+        if left := sorted(adapter.pairs.keys() - set(places.values())):
+            raise _NotPlainError(f"changes {left[0]}, of which the model that it changes stores no weight of its own")
+        result = []
+        for tensor in base:
+            module = places[tensor.header.name]
+            is_changed = module in adapter.pairs and tensor.header.name.endswith(".weight")
+            is_transposed = isinstance(modules.get(module), Conv1D)
+            result.append(adapter.applied(module, tensor, is_transposed=is_transposed) if is_changed else tensor)
+    except _NotPlainError as problem:
+        raise UserError(
+            f"model '{name}': the adapter {problem}; merge it into its model by peft's merge_and_unload, and save the "
+            "result"
+        ) from None
+    return tuple(result)
+
+
+class _Lora:
+    """The matrices of an adapter.
+
+    Attributes:
+        pairs: The matrices ``A`` and ``B`` by the name of the layer that they change.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], headers: Iterable[TensorHeader]) -> None:
+        for key, value in settings.items():
+            is_plain = value in _PLAIN[key] if key in _PLAIN else not value
+            if not is_plain and key not in _WITHOUT_EFFECT | _READ:
+                raise _NotPlainError(f"is not plain LoRA ({key} is {value!r})")
+        self._settings = settings
+        self.pairs: dict[str, dict[str, TensorHeader]] = defaultdict(dict)
+        for header in headers:
+            match = _WEIGHT.fullmatch(header.name)
+            if match is None:
+                raise _NotPlainError(f"holds {header.name}, which is not a matrix of plain LoRA")
+            self.pairs[match["module"]][match["part"]] = header
+
+    def applied(self, module: str, tensor: PlainTensor, *, is_transposed: bool) -> PlainTensor:
+        """Return a layer's weight with its change; a layer may hold its weight with the inputs first."""
+        pair, shape = self.pairs[module], tensor.header.shape[:: -1 if is_transposed else 1]
+        rank = self._setting("rank_pattern", "r", module)
+        wanted = {"A": (rank, shape[-1]), "B": (shape[0], rank)}
+        for part, size in wanted.items():
+            if part not in pair:
+                raise _NotPlainError(f"lacks lora_{part} of {module}")
+            if len(shape) != len(size) or pair[part].shape != size:
+                raise _NotPlainError(
+                    f"has lora_{part} of shape {list(pair[part].shape)} and rank {rank} for {module}, whose weight is "
+                    f"{list(shape)}"
+                )
+        is_stabilized = bool(self._settings.get("use_rslora"))
+        scaling = self._setting("alpha_pattern", "lora_alpha", module) / (math.sqrt(rank) if is_stabilized else rank)
+
+        def read() -> Tensor:
+            # In float32, the product would depend on the machine.
+            before, after = (stored_tensor(pair[part]).read().to(torch.float64) for part in "AB")
+            change = after @ before * scaling
+            values = tensor.read()
+            return (values + (change.T if is_transposed else change)).to(values.dtype)
+
+        return PlainTensor(tensor.header, read)
+
+    def _setting(self, pattern: str, otherwise: str, module: str) -> Any:  # noqa: ANN401 - of JSON
+        for key, value in (self._settings.get(pattern) or {}).items():
+            if re.fullmatch(rf"(.*\.)?({key})", module):
+                return value
+        return self._settings.get(otherwise)

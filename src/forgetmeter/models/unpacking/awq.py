@@ -1,0 +1,75 @@
+"""AWQ's layout ``gemm``, as AutoAWQ and AutoRound write it.
+
+The weight is ``s * (q - z)`` as in GPTQ's layout, but zero points are stored as they are, and the weights' integers are
+packed along the output units, too. The eight integers of a word belong to output units in the order 0 2 4 6 1 3 5 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.unpacking.integers import unpacked
+from forgetmeter.models.unpacking.layout import SCALES, LayoutError, check_parts, groups_of
+
+_BITS = 4
+_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
+_PLACES = torch.tensor(_ORDER).argsort()
+_DTYPES = {"qweight": ("I32",), "qzeros": ("I32",), "scales": SCALES}
+
+
+class Awq:
+    """The layout of one checkpoint.
+
+    Args:
+        method: Its ``quantization_config``.
+    """
+
+    def __init__(self, method: Mapping[str, Any]) -> None:
+        self._group_size = method.get("group_size", method.get("q_group_size"))
+
+    def part(self, header: TensorHeader) -> tuple[str, str] | None:
+        """Return the weight's name, and the last part of the tensor's."""
+        module, _, last = header.name.rpartition(".")
+        return (f"{module}.weight", last) if last in _DTYPES else None
+
+    def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
+        """Whether there are parts: none of their names is that of a plain tensor."""
+        return bool(parts)
+
+    def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, int]:
+        """Return ``(output units, input units)``.
+
+        Raises:
+            LayoutError: A part is missing, or has another dtype or shape than the others and the configuration imply.
+        """
+        check_parts(parts, _DTYPES)
+        (inputs, words), zeros, scales = (parts[part].shape for part in _DTYPES)
+        groups, outputs = scales
+        if outputs != words * len(_ORDER) or zeros != (groups, words):
+            raise LayoutError(
+                f"has scales of shape {list(scales)}, qweight of shape {[inputs, words]} and qzeros of shape "
+                f"{list(zeros)}, which is not {_BITS} bits each"
+            )
+        stated = groups if self._group_size is None else groups_of(inputs, self._group_size)
+        if inputs % groups or stated != groups:
+            raise LayoutError(
+                f"has {groups} groups of {inputs} input units, which is not a group size of {self._group_size}"
+            )
+        return outputs, inputs
+
+    def weight(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Return the weight, ``(output units, input units)``."""
+        scales = parts["scales"].to(torch.float32).T
+        integers, zeros = (_integers(parts[part]).to(torch.float32) for part in ("qweight", "qzeros"))
+        groups = zeros.shape[1]
+        return integers.unflatten(1, (groups, -1)).sub_(zeros[:, :, None]).mul_(scales[:, :, None]).flatten(1)
+
+
+def _integers(words: Tensor) -> Tensor:
+    """Return integers packed along the second dimension, which becomes the first; in the order of the output units."""
+    return unpacked(words.T, _BITS).unflatten(0, (-1, len(_ORDER)))[:, _PLACES].flatten(0, 1)

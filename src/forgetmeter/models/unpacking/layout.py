@@ -1,0 +1,66 @@
+"""What a layout of quantized weights says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from forgetmeter.models.model_files import TensorHeader
+
+SCALES = ("F16", "BF16", "F32")
+"""Dtypes of scales, in safetensors' notation."""
+
+
+class LayoutError(Exception):
+    """The stored tensors of a layer are not what the layout says; the message follows the layer's name."""
+
+
+class Layout(Protocol):
+    """How the tensors of one quantization method make up the weights of layers."""
+
+    def part(self, header: TensorHeader) -> tuple[str, str] | None:
+        """Return the name of the weight that a stored tensor belongs to, and its part in it; ``None`` if to none."""
+        ...
+
+    def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
+        """Whether the parts of a weight are packed; they are plain tensors otherwise."""
+        ...
+
+    def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, ...]:
+        """Return the shape of a packed weight, ``(output units, input units)`` of a linear layer.
+
+        Raises:
+            LayoutError: A part is missing, or has another dtype or shape than the others imply.
+        """
+        ...
+
+    def weight(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Return a packed weight in float32.
+
+        Raises:
+            LayoutError: The values of a part are not possible.
+        """
+        ...
+
+
+def check_parts(parts: Mapping[str, TensorHeader], dtypes: Mapping[str, tuple[str, ...]]) -> None:
+    """Check that parts exist, and that each is a matrix of one of its dtypes.
+
+    Raises:
+        LayoutError: They are not.
+    """
+    for part, allowed in dtypes.items():
+        if part not in parts:
+            raise LayoutError(f"lacks {part}")
+        if parts[part].dtype not in allowed or len(parts[part].shape) != 2:
+            raise LayoutError(
+                f"has {part} of type {parts[part].dtype} and shape {list(parts[part].shape)}, not a matrix of "
+                f"{' or '.join(allowed)}"
+            )
+
+
+def groups_of(size: int, group_size: int) -> int:
+    """Return the number of groups of input units; a group size of -1 means one group of all."""
+    return 1 if group_size < 1 else -(-size // group_size)

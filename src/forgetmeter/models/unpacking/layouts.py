@@ -1,0 +1,98 @@
+"""Finds the layout of a checkpoint's quantization method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.unpacking.awq import Awq
+from forgetmeter.models.unpacking.fp8 import Fp8
+from forgetmeter.models.unpacking.gptq import Gptq
+from forgetmeter.models.unpacking.layout import Layout
+
+_ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+_AUTO_ROUNDS_ZERO_OFFSETS = {"auto_gptq": 1, "gptq": 1, "auto_round": 0, "gptqmodel": 0}
+_PLAIN_BITS = 16
+_MX_BLOCKS = (1, 32)
+_FORMS = ("checkpoint_format", "format")
+_AWQ_BITS = 4
+_INSTEAD = "use the checkpoint that it was made from"
+
+
+def is_unpacked(method: Mapping[str, Any]) -> bool:
+    """Whether the weights of a quantization method are read as plain numbers by this package."""
+    return _name(method) in _LAYOUTS
+
+
+def layout_of(method: Mapping[str, Any], name: str) -> Layout:
+    """Return the layout of a model that ``is_unpacked``.
+
+    Raises:
+        UserError: The method's tensors are laid out in a way that is not supported.
+    """
+    try:
+        return _LAYOUTS[_name(method)](method)
+    except ValueError as error:
+        raise UserError(f"model '{name}' is quantized by {_name(method)} {error}; {_INSTEAD}") from None
+
+
+def _name(method: Mapping[str, Any]) -> str:
+    name = method.get("quant_method")
+    return str(getattr(name, "value", name))
+
+
+def _gptq(method: Mapping[str, Any]) -> Layout:
+    """Return GPTQ's layout.
+
+    Raises:
+        ValueError: It is another one; the message follows the method's name.
+    """
+    form = next((method[key] for key in _FORMS if method.get(key)), "gptq")
+    if method.get("is_marlin_format"):
+        form = "marlin"
+    if form not in _ZERO_OFFSETS:
+        raise ValueError(f"in the layout '{form}', which is not supported (gptq and gptq_v2 are; GPTQModel reads it)")
+    return Gptq(method, zero_offset=_ZERO_OFFSETS[form])
+
+
+def _awq(method: Mapping[str, Any]) -> Layout:
+    """Return AWQ's layout.
+
+    Raises:
+        ValueError: As ``_gptq``.
+    """
+    form = str(next((method[key] for key in ("version", *_FORMS) if method.get(key)), "gemm")).lower()
+    bits = method.get("bits", method.get("w_bit"))
+    if form != "gemm" or bits != _AWQ_BITS:
+        raise ValueError(
+            f"in the layout '{form}' with {bits} bits, which is not supported (gemm with {_AWQ_BITS} bits is; AutoAWQ "
+            "or GPTQModel reads it)"
+        )
+    return Awq(method)
+
+
+def _auto_round(method: Mapping[str, Any]) -> Layout:
+    """Return the layout that AutoRound's ``packing_format`` names.
+
+    Raises:
+        ValueError: As ``_gptq``.
+    """
+    form = str(method.get("packing_format", "auto_gptq")).removeprefix("auto_round:")
+    bits = method.get("act_bits")
+    if bits is not None and bits < _PLAIN_BITS:
+        raise ValueError(f"with activations of {bits} bits, which are not supported (AutoRound reads it)")
+    if form == "auto_awq":
+        return _awq(method)
+    if form not in _AUTO_ROUNDS_ZERO_OFFSETS:
+        raise ValueError(f"in the layout '{form}', which is not supported (AutoRound reads it)")
+    return Gptq(method, zero_offset=_AUTO_ROUNDS_ZERO_OFFSETS[form])
+
+
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {
+    "gptq": _gptq,
+    "awq": _awq,
+    "auto-round": _auto_round,
+    "fp8": Fp8,
+    "mxfp8": lambda method: Fp8({"weight_block_size": _MX_BLOCKS, **method}),
+}
