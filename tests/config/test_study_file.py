@@ -1,6 +1,6 @@
 """Study files: every form, every error with its line.
 
-Covers ``config.study``, ``config.vocabulary`` and ``config.yaml_lines``.
+Covers ``config.study``, ``config.vocabulary`` and ``specs.yaml_lines``.
 """
 
 from __future__ import annotations

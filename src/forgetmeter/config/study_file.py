@@ -11,12 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from forgetmeter.config.entries import Candidates, candidates_of, recipes_of
 from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
-from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.registry import canonical_name, declarations, find_task
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
+from forgetmeter.specs.yaml_lines import read_yaml
 
 # More than any data set has, and small enough for stored counts.
 _MOST_ITEMS = 10**9

@@ -155,6 +155,9 @@ def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
             )
         except UserError as error:
             problems.append(str(error))
+            continue
+        for remark in tasks[name].description.remarks:
+            progress.stage(remark)
     if problems:
         raise ManyUserError(problems)
     return tasks

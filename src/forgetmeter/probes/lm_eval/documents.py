@@ -13,12 +13,11 @@ import numpy as np
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
+from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
-NO_RIGHT_CHOICE = "right answer is none of the choices"
-BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
 MISSING = "a field of its prompt is missing or null"
 
 
