@@ -49,6 +49,16 @@ def run_command(
     noise_floor: Annotated[
         bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
     ] = None,
+    num_fewshot: Annotated[
+        int | None, typer.Option(help="Examples before each question of lm-evaluation-harness's tasks.")
+    ] = None,
+    system_instruction: Annotated[
+        str | None, typer.Option(help="Text before the prompts of lm-evaluation-harness's tasks.")
+    ] = None,
+    chat_template: Annotated[
+        bool | None,
+        typer.Option("--chat-template", help="Render their prompts by the model's chat template."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +87,9 @@ def run_command(
         "evaluation.seed": seed,
         "evaluation.batch_tokens": batch_tokens,
         "evaluation.noise_floor": noise_floor,
+        "evaluation.num_fewshot": num_fewshot,
+        "evaluation.system_instruction": system_instruction,
+        "evaluation.chat_template": chat_template,
     }
     given = {key: value for key, value in options.items() if value is not None}
     if study is None and model is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.lm_eval.index import SCORED, group_names, not_scored, output_type, task_files
+from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.probes.registry import TASKS, find_task
 from forgetmeter.records.item import Task, check_task
 from forgetmeter.specs.suggestion import did_you_mean
@@ -45,13 +46,14 @@ def task_problems(name: str, *, data: Path | None = None) -> list[str]:
     ]
 
 
-def load_task(name: str, *, limit: int | None = None, data: Path | None = None) -> Task:
+def load_task(name: str, *, limit: int | None = None, data: Path | None = None, prompting: Prompting = PLAIN) -> Task:
     """Load a task with its items.
 
     Args:
         name: Name in a study.
         limit: Only the first N items, per group that the task declares, such as a relation; ``None`` for all.
         data: The probes' data folder; by default, the one ``data_folder`` returns.
+        prompting: The prompts of lm-eval's tasks; others have their own.
 
     Raises:
         UserError: The task is unknown, or its data is not available.
@@ -68,4 +70,4 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     # Importing lm-eval takes a second; built-in probes need not wait.
     from forgetmeter.probes.lm_eval.task import LmEvalTask
 
-    return LmEvalTask(name, limit=limit)
+    return LmEvalTask(name, limit=limit, prompting=prompting)

@@ -21,6 +21,7 @@ from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
+from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -36,21 +37,24 @@ class LmEvalTask:
     Args:
         name: Its name in lm-evaluation-harness.
         limit: Only the first N documents; ``None`` for all.
+        prompting: How documents become prompts.
 
     Attributes:
         items: The items, in official order.
 
     Raises:
-        UserError: The task is not scored by log-likelihoods, its data is not available, or no document can be asked.
+        UserError: The task is not scored by log-likelihoods, its data is not available, it has too few examples, or no
+            document can be asked.
     """
 
-    def __init__(self, name: str, *, limit: int | None = None) -> None:
+    def __init__(self, name: str, *, limit: int | None = None, prompting: Prompting = PLAIN) -> None:
         self._name = name
         self._task = _load(name)
         if self._task.OUTPUT_TYPE not in SCORED:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
         with without_fetched_metrics(name):
-            self._documents = documents(self._task, name, limit)
+            remarks = _set_num_fewshot(self._task, name, prompting.num_fewshot)
+            self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
@@ -61,6 +65,7 @@ class LmEvalTask:
             source=f"lm-eval {version('lm_eval')}",
             primary_metric=self._primary,
             official_size=len(self._task.eval_docs),
+            remarks=remarks,
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
@@ -165,6 +170,30 @@ def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int 
 def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]:
     """Return scores with probability 0 for right answers and 1 for all others."""
     return [RequestScore(-math.inf if place in item.gold else 0.0, is_greedy=False) for place in range(len(answer))]
+
+
+def _set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]:  # noqa: ANN401
+    """Set the number of examples, unless the definition sets it to 0 (``simple_evaluate``, 0.4.13).
+
+    Returns:
+        A remark if it does.
+
+    Raises:
+        UserError: There are not as many examples.
+    """
+    if number is not None:
+        if task.config.num_fewshot == 0:
+            return (
+                (f"task '{name}' has no examples, as its definition says, whatever num_fewshot is",) if number else ()
+            )
+        task.set_config("num_fewshot", number)
+    wanted = task.config.num_fewshot or 0
+    found = len(task.sampler.fewshot_docs()) if wanted else 0
+    if wanted > found:
+        raise UserError(
+            f"task '{name}': num_fewshot {wanted} is more than the {counted(found, 'example')} of its data set"
+        )
+    return ()
 
 
 def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
