@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.probes.lm_eval.index import SCORED, group_names, not_scored, output_type, task_files
+from forgetmeter.plural import counted
+from forgetmeter.probes.lm_eval.groups import is_group, tasks_of
+from forgetmeter.probes.lm_eval.index import SCORED, not_scored, output_type, task_files
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
-from forgetmeter.probes.registry import TASKS, find_task
+from forgetmeter.probes.registry import TASKS, find_task, is_declared
 from forgetmeter.records.item import Task, check_task
 from forgetmeter.specs.suggestion import did_you_mean
 
@@ -37,13 +41,35 @@ def task_problems(name: str, *, data: Path | None = None) -> list[str]:
         return [] if kind in SCORED else [not_scored(name, kind)]
     if colon and base in files:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
-    if name in group_names():
+    if is_group(name):
         return [f"task '{name}' is a group of lm-eval's tasks; name the single tasks (see forgetmeter list tasks)"]
     declaring = tuple(TASKS.entries())
     return [
         f"unknown task '{name}'{did_you_mean(base, [*declaring, *files])} (allowed: {', '.join(declaring)}, "
         f"{', '.join(_WELL_KNOWN)} and {len(files) - len(_WELL_KNOWN)} more; see forgetmeter list tasks)"
     ]
+
+
+def group_problems(name: str, *, data: Path | None = None) -> list[str]:
+    """Return the problems of a task, or one line for those of the tasks that a group stands for."""
+    if is_declared(name) or not is_group(name):
+        return task_problems(name, data=data)
+    try:
+        problems = [problem for task in tasks_of(name) for problem in task_problems(task, data=data)]
+    except UserError as error:
+        return [str(error)]
+    more = f" (and {counted(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
+    return [f"group '{name}': {problems[0]}{more}"] if problems else []
+
+
+def single_tasks(names: Iterable[str]) -> tuple[str, ...]:
+    """Replace each group of lm-eval's by its tasks, without duplicates; other names stay.
+
+    Raises:
+        UserError: A group changes the settings of its tasks.
+    """
+    single = (tasks_of(name) if not is_declared(name) and is_group(name) else (name,) for name in names)
+    return tuple(dict.fromkeys(chain.from_iterable(single)))
 
 
 def load_task(name: str, *, limit: int | None = None, data: Path | None = None, prompting: Prompting = PLAIN) -> Task:

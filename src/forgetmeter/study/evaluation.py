@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded, check_loaded
-from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.records.item import Task, check_task, judged
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.scoring.engine import Engine
@@ -24,7 +24,8 @@ def evaluate(
 
     Args:
         loaded: The model.
-        tasks: Names of tasks, or tasks themselves; a single one needs no list.
+        tasks: Names of tasks, where a group of lm-eval's stands for its tasks, or tasks themselves; a single one needs
+            no list.
         limit: Only the first N items of each named task, or of each relation of a built-in probe; ``None`` for all.
         batch_tokens: Limit of tokens per batch; by default, it depends on the device.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
@@ -40,10 +41,11 @@ def evaluate(
     folder = None if data is None else Path(data)
     judgements = {}
     for entry in tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str) else [tasks]:
-        if isinstance(entry, str):
-            task = load_task(entry, limit=limit, data=folder)
-        else:
-            task = entry
-            check_task(task)
-        judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
+        for each in single_tasks([entry]) if isinstance(entry, str) else [entry]:
+            if isinstance(each, str):
+                task = load_task(each, limit=limit, data=folder)
+            else:
+                task = each
+                check_task(task)
+            judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location, locate
-from forgetmeter.probes.loading import task_problems
+from forgetmeter.probes.loading import group_problems
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
@@ -39,7 +39,7 @@ class InstalledVocabulary:
 
     def task_problems(self, name: str) -> list[str]:
         """Check a task's name, options and data."""
-        return task_problems(name, data=self._data)
+        return group_problems(name, data=self._data)
 
     def model_problems(self, reference: ModelReference) -> list[str]:
         """Find the model, and remember its location."""

@@ -13,13 +13,13 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Executor, Progress
 from forgetmeter.models.location import Location, locate
-from forgetmeter.probes.loading import load_task, task_problems
+from forgetmeter.probes.loading import load_task, single_tasks, task_problems
 from forgetmeter.probes.registry import is_declared
 from forgetmeter.quiet import quiet
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.suggestion import refuse_type
-from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, valid_items
+from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, stored_tasks, valid_items
 from forgetmeter.study.installed import InstalledVocabulary
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def check_study(
     if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
+    study = replace(study, tasks=single_tasks(study.tasks))
     checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
@@ -138,6 +139,9 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
         study = read(None)
         if not RunStore(study.output).has_study():
             return None
+        # Finding a group takes a second, which is not needed for the tasks of the run.
+        if not all(is_declared(name) or name in stored_tasks(RunStore(study.output)) for name in study.tasks):
+            study = replace(study, tasks=single_tasks(study.tasks))
         for model in study.references:
             locations[model] = locations.get(model) or locate(model)
     except UserError:

@@ -7,9 +7,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-_TASK = re.compile(rb"^[\"']?task[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_TASK = re.compile(rb"^[\"']?task[\"']?:[ \t]*[\"']?([\w.()-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _GROUP = re.compile(rb"^[\"']?group[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-_TAG = re.compile(rb"^tag:[ \t]*(?:\r?\n)?((?:[ \t]*-[ \t]*[\w.-]+[ \t]*\r?\n)+|[\w.-]+)", re.MULTILINE)
+_TAG = re.compile(rb"^[\"']?tag[\"']?:((?:[ \t]*\r?\n[ \t]*-[ \t].*)+|.*)", re.MULTILINE)
 _WORD = re.compile(r"[\w.]+[\w.-]*")
 _OUTPUT_TYPE = re.compile(rb"^[\"']?output_type[\"']?:[ \t]*[\"']?(\w+)", re.MULTILINE)
 _INCLUDE = re.compile(rb"^[\"']?include[\"']?:[ \t]*[\"']?([^\"'#\r\n]+)", re.MULTILINE)
@@ -48,24 +48,43 @@ def _output_type(path: Path) -> str:
 
 
 @cache
-def group_names() -> frozenset[str]:
-    """Return the names of groups and tags, which contain several tasks."""
-    return frozenset(_scan()[1])
+def group_files() -> dict[str, Path]:
+    """Return the YAML file of each group by name."""
+    return _scan()[1]
 
 
 @cache
-def _scan() -> tuple[dict[str, Path], set[str]]:
+def tagged_tasks() -> dict[str, list[str]]:
+    """Return the tasks that have each tag."""
+    return _scan()[2]
+
+
+@cache
+def _scan() -> tuple[dict[str, Path], dict[str, Path], dict[str, list[str]]]:
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("lm_eval")
     tasks: dict[str, Path] = {}
-    groups: set[str] = set()
+    groups: dict[str, Path] = {}
+    tags: dict[str, list[str]] = {}
     for path in sorted((Path(spec.origin).parent / "tasks").rglob("*.yaml")):
         text = path.read_bytes()
         if match := _GROUP.search(text):
-            groups.add(match[1].decode())
-        elif match := _TASK.search(text):
-            tasks.setdefault(match[1].decode(), path)
-        for tag in _TAG.findall(text):
-            groups.update(_WORD.findall(tag.decode()))
-    return tasks, groups - tasks.keys()
+            groups.setdefault(match[1].decode(), path)
+        elif (match := _TASK.search(text)) and (name := match[1].decode()) not in tasks:
+            tasks[name] = path
+            for tag in _tags_of(text, path):
+                tags.setdefault(tag, []).append(name)
+    return tasks, groups, tags
+
+
+def _tags_of(text: bytes, path: Path) -> tuple[str, ...]:
+    if match := _TAG.search(text):
+        return tuple(_WORD.findall(match[1].decode().partition("#")[0]))
+    included = _INCLUDE.search(text)
+    return _tags_in(path.parent / included[1].decode().strip()) if included else ()
+
+
+@cache
+def _tags_in(path: Path) -> tuple[str, ...]:
+    return _tags_of(path.read_bytes(), path) if path.is_file() else ()
