@@ -49,6 +49,10 @@ def run_command(
     noise_floor: Annotated[
         bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
     ] = None,
+    task_folder: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder with YAML tasks of your own for lm-evaluation-harness; can be repeated."),
+    ] = None,
     num_fewshot: Annotated[
         int | None, typer.Option(help="Examples before each question of lm-evaluation-harness's tasks.")
     ] = None,
@@ -79,6 +83,7 @@ def run_command(
     options = {
         "models": model,
         "tasks": None if tasks is None else split(tasks),
+        "task_folders": task_folder,
         "recipes": None if recipes is None else split_recipes(recipes),
         "output": out,
         "evaluation.limit": limit,

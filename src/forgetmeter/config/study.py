@@ -57,6 +57,7 @@ class Study:
         tasks: Canonical task names.
         output: Folder or URL of the run.
         candidates: Recipes that start with a checkpoint made by other means, each with its baseline among the models.
+        task_folders: Folders with tasks of one's own, defined for lm-evaluation-harness.
     """
 
     models: tuple[ModelReference, ...]
@@ -65,6 +66,7 @@ class Study:
     evaluation: Evaluation
     output: str
     candidates: tuple[tuple[ModelReference, Recipe], ...] = ()
+    task_folders: tuple[str, ...] = ()
 
     def recipes_of(self, model: ModelReference) -> tuple[Recipe, ...]:
         """Return the recipes and candidates of a model; the baseline comes first."""

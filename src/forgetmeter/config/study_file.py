@@ -71,7 +71,9 @@ def _problems(recipes: Iterable[Recipe], info: ValidationInfo) -> list[str]:
 
 def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
     name = _checked(task_of, entry)
-    _complain(_vocabulary(info).task_problems(name))
+    # Without folders, as they are wrong themselves, tasks in them would be reported as unknown.
+    if "task_folders" in info.data:
+        _complain(_vocabulary(info).task_problems(name, info.data["task_folders"]))
     return name
 
 
@@ -148,6 +150,8 @@ class _StudySection(BaseModel):
     models: Annotated[list[Annotated[ModelReference, BeforeValidator(_model)]], Field(min_length=1)]
     recipes: Annotated[list[Annotated[tuple[Recipe, ...], BeforeValidator(_recipes)]], Field(min_length=1)] = []
     candidates: Annotated[list[Annotated[Candidates, BeforeValidator(_candidates)]], Field(min_length=1)] = []
+    # Before the tasks, which are looked for in them.
+    task_folders: list[str] = []
     tasks: Annotated[list[Annotated[str, BeforeValidator(_task)]], Field(min_length=1)]
     evaluation: Annotated[_EvaluationSection, BeforeValidator(_section)] = _EvaluationSection()
     output: Annotated[str, BeforeValidator(_output)]
@@ -234,6 +238,7 @@ def study_from(
         tasks=tuple(dict.fromkeys(section.tasks)),
         evaluation=evaluation,
         output=section.output,
+        task_folders=tuple(section.task_folders),
         candidates=tuple(
             dict.fromkeys(
                 (each.of or section.models[0], recipe) for each in section.candidates for recipe in each.recipes
@@ -280,7 +285,7 @@ def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 
 
 def _flag(loc: tuple[str | int, ...]) -> str:
-    names = {"models": "--model", "output": "--out"}
+    names = {"models": "--model", "output": "--out", "task_folders": "--task-folder"}
     key = str(loc[1] if loc[0] == "evaluation" and len(loc) > 1 else loc[0])
     return names.get(key, f"--{key.replace('_', '-')}")
 

@@ -257,7 +257,7 @@ class _Advising:
         sizes: list[int] = []
         for name in self._study.tasks:
             self._listener.stage(f"reading task {name}")
-            items = load_task(name, limit=limit, data=self._request.data).items
+            items = load_task(name, limit=limit, data=self._request.data, folders=self._study.task_folders).items
             sizes += Counter(map(_group, items)).values()
         return sizes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.errors import UserError
@@ -37,9 +38,9 @@ class InstalledVocabulary:
             found.extend(f"{problem} (in '{step}')" for problem in problems)
         return found
 
-    def task_problems(self, name: str) -> list[str]:
+    def task_problems(self, name: str, folders: Sequence[str]) -> list[str]:
         """Check a task's name, options and data."""
-        return group_problems(name, data=self._data)
+        return group_problems(name, data=self._data, folders=folders)
 
     def model_problems(self, reference: ModelReference) -> list[str]:
         """Find the model, and remember its location."""

@@ -169,6 +169,7 @@ def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
                 limit=checked.plan.study.evaluation.limit,
                 data=checked.data,
                 prompting=prompting,
+                folders=checked.plan.study.task_folders,
             )
         except UserError as error:
             problems.append(str(error))

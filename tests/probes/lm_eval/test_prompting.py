@@ -1,6 +1,6 @@
 """Few-shot examples, system instructions and chat templates, against lm-eval's ``hf`` on the same settings.
 
-Covers ``study.chat_template``.
+Covers ``probes.lm_eval.few_shot`` and ``study.chat_template``.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ DEFINITIONS = {
     "beginnings": CHOOSING + "doc_to_text: label\ndoc_to_target: ' - {{q}}'\n",
     "completing": "output_type: loglikelihood\ndoc_to_text: '{{q}}'\ndoc_to_target: ' {{choices[label]}}'\n",
     "from_the_test_split": CHOOSING + "fewshot_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n",
+    "only_tested": CHOOSING + "training_split: null\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n",
     "never": CHOOSING + "doc_to_text: '{{q}}'\ndoc_to_target: label\nnum_fewshot: 0\n",
 }
 
@@ -171,7 +172,7 @@ def test_without_settings_the_identity_is_that_of_earlier_versions(folder: Path,
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot 6 is more than the 5 examples of its data set"),
+        ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot 6 is more than the 5 examples of its data"),
         ({"evaluation.num_fewshot": -1}, "--num-fewshot: evaluation.num_fewshot: '-1' must be at least 0"),
         ({"evaluation.num_fewshot": True}, "--num-fewshot: evaluation.num_fewshot: 'True' must be an integer"),
         ({"evaluation.system_instruction": " "}, "--system-instruction: system_instruction is empty"),
@@ -206,3 +207,16 @@ def test_a_task_that_never_has_examples_says_so(folder: Path) -> None:
     (remark,) = load_task("never", prompting=Prompting(num_fewshot=3)).description.remarks
     assert remark == "task 'never' has no examples, as its definition says, whatever num_fewshot is"
     assert load_task("never", prompting=Prompting(num_fewshot=0)).description.remarks == ()
+
+
+def test_an_item_that_may_be_its_own_example_is_said(folder: Path) -> None:
+    (remark,) = load_task("only_tested", prompting=Prompting(num_fewshot=3)).description.remarks
+    assert (
+        remark
+        == "task 'only_tested': an item may be among its own examples, as its data has no other split than 'test'"
+    )
+    assert load_task("only_tested").description.remarks == ()
+    for name in ("choosing", "from_the_test_split"):
+        assert load_task(name, prompting=Prompting(num_fewshot=4)).description.remarks == ()
+    with pytest.raises(UserError, match="num_fewshot 5 is more than the 4 examples of its data"):
+        load_task("from_the_test_split", prompting=Prompting(num_fewshot=5))

@@ -26,17 +26,13 @@ def task_files() -> dict[str, Path]:
     return _scan()[0]
 
 
-def output_type(name: str) -> str:
-    """Return a task's output type, from its definition alone."""
-    return _output_type(task_files()[name])
-
-
 def not_scored(name: str, kind: str) -> str:
     """Return the error message for a task whose output type is not supported."""
     return f"task '{name}' has output type {kind}, which is not supported (supported: {', '.join(SCORED)})"
 
 
-def _output_type(path: Path) -> str:
+def output_type(path: Path) -> str:
+    """Return the output type of the task that a YAML file defines."""
     text = path.read_bytes() if path.is_file() else b""
     if match := _OUTPUT_TYPE.search(text):
         return match[1].decode()
@@ -44,7 +40,7 @@ def _output_type(path: Path) -> str:
         # lm-eval's tasks that are Python classes all generate text.
         return _DEFAULT_OUTPUT_TYPE
     included = _INCLUDE.search(text)
-    return _output_type(path.parent / included[1].decode().strip()) if included else _DEFAULT_OUTPUT_TYPE
+    return output_type(path.parent / included[1].decode().strip()) if included else _DEFAULT_OUTPUT_TYPE
 
 
 @cache
@@ -64,10 +60,19 @@ def _scan() -> tuple[dict[str, Path], dict[str, Path], dict[str, list[str]]]:
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("lm_eval")
+    return _scanned(Path(spec.origin).parent / "tasks")
+
+
+def tasks_in(folder: Path) -> dict[str, Path]:
+    """Return the YAML file of each task in a folder by name."""
+    return _scanned(folder)[0]
+
+
+def _scanned(folder: Path) -> tuple[dict[str, Path], dict[str, Path], dict[str, list[str]]]:
     tasks: dict[str, Path] = {}
     groups: dict[str, Path] = {}
     tags: dict[str, list[str]] = {}
-    for path in sorted((Path(spec.origin).parent / "tasks").rglob("*.yaml")):
+    for path in sorted(folder.rglob("*.yaml")):
         text = path.read_bytes()
         if match := _GROUP.search(text):
             groups.setdefault(match[1].decode(), path)

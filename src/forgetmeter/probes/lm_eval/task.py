@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +20,10 @@ from forgetmeter.plural import counted
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
 from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
+from forgetmeter.probes.lm_eval.few_shot import set_num_fewshot
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
+from forgetmeter.probes.lm_eval.own_folders import without_own_code
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
@@ -38,6 +41,7 @@ class LmEvalTask:
         name: Its name in lm-evaluation-harness.
         limit: Only the first N documents; ``None`` for all.
         prompting: How documents become prompts.
+        own: The file that defines it, unless it is one of lm-eval's own.
 
     Attributes:
         items: The items, in official order.
@@ -47,13 +51,16 @@ class LmEvalTask:
             document can be asked.
     """
 
-    def __init__(self, name: str, *, limit: int | None = None, prompting: Prompting = PLAIN) -> None:
+    def __init__(
+        self, name: str, *, limit: int | None = None, prompting: Prompting = PLAIN, own: Path | None = None
+    ) -> None:
         self._name = name
-        self._task = _load(name)
+        with nullcontext() if own is None else without_own_code(name):
+            self._task = _load(name, own or task_files()[name])
         if self._task.OUTPUT_TYPE not in SCORED:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
         with without_fetched_metrics(name):
-            remarks = _set_num_fewshot(self._task, name, prompting.num_fewshot)
+            remarks = set_num_fewshot(self._task, name, prompting.num_fewshot)
             self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
@@ -62,7 +69,7 @@ class LmEvalTask:
         self.description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
-            source=f"lm-eval {version('lm_eval')}",
+            source=f"lm-eval {version('lm_eval')}" + ("" if own is None else f", {own.name}"),
             primary_metric=self._primary,
             official_size=len(self._task.eval_docs),
             remarks=remarks,
@@ -172,31 +179,7 @@ def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]
     return [RequestScore(-math.inf if place in item.gold else 0.0, is_greedy=False) for place in range(len(answer))]
 
 
-def _set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]:  # noqa: ANN401
-    """Set the number of examples, unless the definition sets it to 0 (``simple_evaluate``, 0.4.13).
-
-    Returns:
-        A remark if it does.
-
-    Raises:
-        UserError: There are not as many examples.
-    """
-    if number is not None:
-        if task.config.num_fewshot == 0:
-            return (
-                (f"task '{name}' has no examples, as its definition says, whatever num_fewshot is",) if number else ()
-            )
-        task.set_config("num_fewshot", number)
-    wanted = task.config.num_fewshot or 0
-    found = len(task.sampler.fewshot_docs()) if wanted else 0
-    if wanted > found:
-        raise UserError(
-            f"task '{name}': num_fewshot {wanted} is more than the {counted(found, 'example')} of its data set"
-        )
-    return ()
-
-
-def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
+def _load(name: str, path: Path) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     """Load a task's definition and data set.
 
     Raises:
@@ -207,7 +190,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     with quiet():
         for skipped in range(_MOST_SKIPPED):
             try:
-                task = _made(name, skipped, tried)
+                task = _made(name, path, skipped, tried)
             except UserError:
                 raise
             except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise many types
@@ -234,7 +217,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     ) from first_error
 
 
-def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
+def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
     """Load a task, letting lm-eval try the first document after ``skipped``, whose index is added to ``tried``.
 
     Otherwise, one bad first document would make the whole task unusable.
@@ -273,7 +256,7 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
         patch.object(ConfigurableTask, "download", not_from_here),
         without_fetched_metrics(name),
     ):
-        task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
+        task = TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
     task.task_docs = task.eval_docs
     read_whole_numbers(task)
     return task
