@@ -1,10 +1,11 @@
 """Study files: every form, every error with its line.
 
-Covers ``config.study``, ``config.vocabulary`` and ``config.yaml_lines``.
+Covers ``config.study``, ``config.vocabulary`` and ``specs.yaml_lines``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Fussy:
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         return [f"unknown method '{s.method}'" for s in recipe.steps if s.method != "l1_unstructured"]
 
-    def task_problems(self, name: str) -> list[str]:
+    def task_problems(self, name: str, folders: Sequence[str]) -> list[str]:
         return [] if name == "piqa" else [f"unknown task '{name}'"]
 
     def model_problems(self, reference: ModelReference) -> list[str]:

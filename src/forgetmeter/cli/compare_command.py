@@ -24,6 +24,10 @@ def compare_command(
     seed: options.Seed = None,
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
+    task_folder: options.TaskFolders = None,
+    num_fewshot: options.NumFewshot = None,
+    system_instruction: options.SystemInstruction = None,
+    chat_template: options.ChatTemplate = None,
     data: options.DataFolder = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -34,6 +38,8 @@ def compare_command(
     are asked alone. A study file can also hold recipes: see candidates in it.
     """
     given = options.given(models=[baseline], candidates=candidates, tasks=options.split(tasks), output=out)
+    given |= options.given(task_folders=task_folder)
     settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
-    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings)
+    prompts = {"num_fewshot": num_fewshot, "system_instruction": system_instruction, "chat_template": chat_template}
+    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings, **prompts)
     run_given(None, given, data=data, dry_run=dry_run)

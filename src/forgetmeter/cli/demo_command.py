@@ -10,7 +10,8 @@ import typer
 
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.cli.run_command import conclude
-from forgetmeter.probes.facts.task import ANSWER, read_fact_file, statement
+from forgetmeter.probes.cloze import ANSWER
+from forgetmeter.probes.facts.task import read_fact_file, statement
 from forgetmeter.report import retained_grid, written_report
 from forgetmeter.results import results
 from forgetmeter.specs.model_reference import STANDARDS

@@ -23,6 +23,7 @@ from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.preset import PRESETS
 from forgetmeter.specs.role import Form
 from forgetmeter.specs.scope import SELECTORS
+from forgetmeter.specs.task_name import TaskOption
 from forgetmeter.visible_text import visible_line
 
 _PIPED_WIDTH = 160
@@ -88,10 +89,7 @@ def list_tasks(
     declared = {each.name: each.options for each in declarations()}
     for name in task_names():
         if containing in name:
-            given = declared.get(name, {}).items()
-            typer.echo(
-                name + "".join(f"[:{key}={'|'.join(each.allowed) or _OPTION_FORMS[each.kind]}]" for key, each in given)
-            )
+            typer.echo(name + "".join(_form(key, each) for key, each in declared.get(name, {}).items()))
 
 
 @list_app.command("relations")
@@ -198,6 +196,11 @@ def relations_table(relations: Sequence[RelationCounts]) -> Table:
     for row in rows[:-1]:
         table.add_row(*(Text(visible_line(text)) for text in row))
     return table
+
+
+def _form(key: str, option: TaskOption) -> str:
+    values = "|".join(option.allowed) or _OPTION_FORMS[option.kind]
+    return f":{values}" if option.is_unnamed else f"[:{key}={values}]"
 
 
 def _counts(numbers: Iterable[int]) -> list[str]:

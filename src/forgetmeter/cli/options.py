@@ -17,6 +17,17 @@ BatchTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens 
 NoiseFloor = Annotated[
     bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
 ]
+TaskFolders = Annotated[
+    list[str] | None,
+    typer.Option(help="Folder with YAML tasks of your own for lm-evaluation-harness; can be repeated."),
+]
+NumFewshot = Annotated[int | None, typer.Option(help="Examples before each question of lm-evaluation-harness's tasks.")]
+SystemInstruction = Annotated[
+    str | None, typer.Option(help="Text before the prompts of lm-evaluation-harness's tasks.")
+]
+ChatTemplate = Annotated[
+    bool | None, typer.Option("--chat-template", help="Render their prompts by the model's chat template.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[
     Path | None,

@@ -47,6 +47,10 @@ def run_command(
     seed: options.Seed = None,
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
+    task_folder: options.TaskFolders = None,
+    num_fewshot: options.NumFewshot = None,
+    system_instruction: options.SystemInstruction = None,
+    chat_template: options.ChatTemplate = None,
     data: options.DataFolder = None,
     executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
     dry_run: options.DryRun = False,
@@ -62,9 +66,10 @@ def run_command(
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
     settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
+    prompts = {"num_fewshot": num_fewshot, "system_instruction": system_instruction, "chat_template": chat_template}
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
-    given = options.given(models=model, tasks=task_names, recipes=recipe_names, output=out)
-    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings)
+    given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
+    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings, **prompts)
     run_given(study, given, data=data, dry_run=dry_run)
 
 

@@ -25,6 +25,9 @@ class Evaluation:
         device: Where to compute.
         batch_tokens: Maximum number of tokens per batch; ``None`` to choose by device.
         noise_floor: Whether to score the baseline twice, in batches of other shapes, to see what scoring alone changes.
+        num_fewshot: Number of examples before each question of lm-eval's tasks; ``None`` for that of each task.
+        system_instruction: Text before the prompts of lm-eval's tasks.
+        chat_template: Whether the model's chat template renders the prompts of lm-eval's tasks.
     """
 
     limit: int | None = None
@@ -33,6 +36,16 @@ class Evaluation:
     device: Device = "auto"
     batch_tokens: int | None = None
     noise_floor: bool = False
+    num_fewshot: int | None = None
+    system_instruction: str | None = None
+    chat_template: bool = False
+
+    @property
+    def prompting(self) -> dict[str, int | str | bool]:
+        """The settings of prompts that differ from their defaults, by name."""
+        names = ("num_fewshot", "system_instruction", "chat_template")
+        given = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Study:
         tasks: Canonical task names.
         output: Folder or URL of the run.
         candidates: Recipes that start with a checkpoint made by other means, each with its baseline among the models.
+        task_folders: Folders with tasks of one's own, defined for lm-evaluation-harness.
     """
 
     models: tuple[ModelReference, ...]
@@ -52,6 +66,7 @@ class Study:
     evaluation: Evaluation
     output: str
     candidates: tuple[tuple[ModelReference, Recipe], ...] = ()
+    task_folders: tuple[str, ...] = ()
 
     def recipes_of(self, model: ModelReference) -> tuple[Recipe, ...]:
         """Return the recipes and candidates of a model; the baseline comes first."""

@@ -11,15 +11,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from forgetmeter.config.entries import Candidates, candidates_of, recipes_of
 from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
-from forgetmeter.config.yaml_lines import read_yaml
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.probes.registry import canonical_name, declarations, find_task
+from forgetmeter.probes.registry import canonical_name, declarations, find_task, is_declared
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
+from forgetmeter.specs.yaml_lines import read_yaml
 
 # More than any data set has, and small enough for stored counts.
 _MOST_ITEMS = 10**9
+_MOST_EXAMPLES = 1000
 _TYPES = {
     "bool_type": "must be true or false",
     "int_type": "must be an integer",
@@ -70,7 +71,9 @@ def _problems(recipes: Iterable[Recipe], info: ValidationInfo) -> list[str]:
 
 def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
     name = _checked(task_of, entry)
-    _complain(_vocabulary(info).task_problems(name))
+    # Without folders, as they are wrong themselves, tasks in them would be reported as unknown.
+    if "task_folders" in info.data:
+        _complain(_vocabulary(info).task_problems(name, info.data["task_folders"]))
     return name
 
 
@@ -112,6 +115,12 @@ def _output(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
+def _filled(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("system_instruction is empty; write a text, or null for none")
+    return value
+
+
 def _section(value: Any) -> Any:  # noqa: ANN401
     if value is not None and not isinstance(value, dict):
         raise ValueError(f"evaluation: '{value}' must be a mapping of {', '.join(_EvaluationSection.model_fields)}")
@@ -131,6 +140,9 @@ class _EvaluationSection(BaseModel):
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None
     noise_floor: bool = False
+    num_fewshot: Annotated[int, Field(ge=0, le=_MOST_EXAMPLES)] | None = None
+    system_instruction: Annotated[str | None, BeforeValidator(_filled)] = None
+    chat_template: bool = False
 
 
 class _StudySection(BaseModel):
@@ -138,6 +150,8 @@ class _StudySection(BaseModel):
     models: Annotated[list[Annotated[ModelReference, BeforeValidator(_model)]], Field(min_length=1)]
     recipes: Annotated[list[Annotated[tuple[Recipe, ...], BeforeValidator(_recipes)]], Field(min_length=1)] = []
     candidates: Annotated[list[Annotated[Candidates, BeforeValidator(_candidates)]], Field(min_length=1)] = []
+    # Before the tasks, which are looked for in them.
+    task_folders: list[str] = []
     tasks: Annotated[list[Annotated[str, BeforeValidator(_task)]], Field(min_length=1)]
     evaluation: Annotated[_EvaluationSection, BeforeValidator(_section)] = _EvaluationSection()
     output: Annotated[str, BeforeValidator(_output)]
@@ -213,19 +227,34 @@ def study_from(
     recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
     if misplaced := [f"{place(('candidates', index))}: {problem}" for index, problem in _misplaced(section)]:
         raise ManyUserError(misplaced)
-    evaluation = section.evaluation.model_dump(exclude={"precision"})
+    evaluation = Evaluation(**section.evaluation.model_dump(exclude={"precision"}))
+    if problems := [
+        f"{place(('evaluation', key))}: {problem}" for key, problem in _unused_prompting(section, evaluation)
+    ]:
+        raise ManyUserError(problems)
     return Study(
         models=tuple(dict.fromkeys(section.models)),
         recipes=tuple(dict.fromkeys(recipes)),
         tasks=tuple(dict.fromkeys(section.tasks)),
-        evaluation=Evaluation(**evaluation),
+        evaluation=evaluation,
         output=section.output,
+        task_folders=tuple(section.task_folders),
         candidates=tuple(
             dict.fromkeys(
                 (each.of or section.models[0], recipe) for each in section.candidates for recipe in each.recipes
             )
         ),
     )
+
+
+def _unused_prompting(section: _StudySection, evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Yield key and problem of each setting of prompts that applies to no task, or to the prompts of several models."""
+    for key in evaluation.prompting:
+        if all(map(is_declared, section.tasks)):
+            tasks = ", ".join(dict.fromkeys(section.tasks))
+            yield key, f"{key} is for tasks of lm-evaluation-harness, and the study has none ({tasks}); omit it"
+        elif key == "chat_template" and len(set(section.models)) > 1:
+            yield key, "chat_template gives each model other prompts; write a study of its own for each model"
 
 
 def _misplaced(section: _StudySection) -> Iterator[tuple[int, str]]:
@@ -257,7 +286,7 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
 
 
 def _flag(loc: tuple[str | int, ...]) -> str:
-    names = {"models": "--model", "output": "--out"}
+    names = {"models": "--model", "output": "--out", "task_folders": "--task-folder"}
     key = str(loc[1] if loc[0] == "evaluation" and len(loc) > 1 else loc[0])
     return names.get(key, f"--{key.replace('_', '-')}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from forgetmeter.specs.model_reference import ModelReference
@@ -15,8 +16,8 @@ class Vocabulary(Protocol):
         """Check methods, levels and options."""
         ...
 
-    def task_problems(self, name: str) -> list[str]:
-        """Check a canonical task name, including its options."""
+    def task_problems(self, name: str, folders: Sequence[str]) -> list[str]:
+        """Check a canonical task name, including its options; ``folders`` are the study's task folders."""
         ...
 
     def model_problems(self, reference: ModelReference) -> list[str]:
@@ -31,7 +32,7 @@ class PermissiveVocabulary:
         """Accept the recipe."""
         return []
 
-    def task_problems(self, name: str) -> list[str]:  # noqa: ARG002
+    def task_problems(self, name: str, folders: Sequence[str]) -> list[str]:  # noqa: ARG002
         """Accept the task."""
         return []
 

@@ -13,7 +13,16 @@ from typing import Any
 
 from forgetmeter.errors import ManyUserError, UserError, one_line
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
-from forgetmeter.probes.cloze import ACCURACY, answered, candidates_outcome, capitalized, content_hash, whole_hash
+from forgetmeter.probes.cloze import (
+    ACCURACY,
+    ANSWER,
+    SUBJECT,
+    AnswerSpace,
+    answered,
+    candidates_outcome,
+    content_hash,
+    filled_template,
+)
 from forgetmeter.probes.data.archive import ProbeArchive
 from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
@@ -22,7 +31,6 @@ from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.task_name import TaskName, natural_order
 
-SUBJECT, ANSWER = "[X]", "[Y]"
 METADATA = "metadata_relations.json"
 _VERSION = "1"
 _SOURCE = "BEAR (Wiland et al. 2024), github.com/lm-pub-quiz/BEAR"
@@ -109,10 +117,7 @@ class BearTask:
 class _Asking:
     def __init__(self, relation: BearRelation) -> None:
         self._relation = relation
-        with_capitals = tuple(map(capitalized, relation.answers))
-        # Hashed once per relation, not once per item.
-        self._plain = relation.answers, whole_hash(relation.answers)
-        self._capitalized = with_capitals, whole_hash(with_capitals)
+        self._answers = AnswerSpace(relation.answers)
 
     def fact(self, line: JsonLine) -> tuple[int, str, int]:
         """Return a fact's index, its subject, and the index of its object among the answers.
@@ -137,17 +142,11 @@ class _Asking:
     def items(self, facts: Sequence[tuple[int, str, int]]) -> Iterator[Item]:
         for index, subject, place in facts:
             for number, template in self._relation.templates.items():
-                yield self._item(
-                    f"{self._relation.name}/{index}", number, self._cloze(template, subject), subject, place
-                )
-
-    def _cloze(self, template: str, subject: str) -> Cloze:
-        before, after = (part.replace(SUBJECT, subject) for part in template.split(ANSWER))
-        return Cloze(capitalized(before), after, "candidates")
+                cloze = filled_template(template, subject, "candidates")
+                yield self._item(f"{self._relation.name}/{index}", number, cloze, subject, place)
 
     def _item(self, fact: str, template: int, cloze: Cloze, subject: str, place: int) -> Item:
-        # A statement that begins with the answer needs the answer capitalized.
-        choices, choices_hash = self._plain if cloze.before else self._capitalized
+        choices, choices_hash = self._answers.at(cloze)
         return Item(
             id=f"bear/{fact}/{template}",
             content_hash=content_hash([cloze.before, cloze.after, choices_hash, str(place)]),

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetmeter.records.item import Answer, ClozeAnswer, Item, VocabularyAnswer
+from forgetmeter.records.item import Among, Answer, Cloze, ClozeAnswer, Item, VocabularyAnswer
 from forgetmeter.records.outcome import Outcome
 
+SUBJECT, ANSWER = "[X]", "[Y]"
+"""What a template has in the place of the subject and of the blank."""
 ACCURACY = "accuracy"
 P_AT_1, P_AT_5, MRR = "p_at_1", "p_at_5", "mrr"
 _FEW = 5
@@ -64,6 +66,25 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def filled_template(template: str, subject: str, among: Among) -> Cloze:
+    """Return the cloze of a template with its subject filled in, capitalized; it contains ``[Y]`` once."""
+    before, after = (part.replace(SUBJECT, subject) for part in template.split(ANSWER))
+    return Cloze(capitalized(before), after, among)
+
+
+class AnswerSpace:
+    """The answers that many clozes share, with their hashes computed once."""
+
+    def __init__(self, answers: tuple[str, ...]) -> None:
+        with_capitals = tuple(map(capitalized, answers))
+        self._plain = answers, whole_hash(answers)
+        self._capitalized = with_capitals, whole_hash(with_capitals)
+
+    def at(self, cloze: Cloze) -> tuple[tuple[str, ...], str]:
+        """Return the choices of a cloze and their hash; they are capitalized if the statement begins with the blank."""
+        return self._plain if cloze.before else self._capitalized
+
+
 def answered(items: Sequence[Item], answers: Sequence[Answer | None]) -> Iterator[tuple[Item, ClozeAnswer]]:
     """Yield the answered items with their answers.
 
@@ -93,26 +114,27 @@ def cloze_answer(item: Item, answer: Answer) -> ClozeAnswer:
     return answer
 
 
-def rank_candidates(values: Sequence[float], gold: int, choices: Sequence[str]) -> Ranked:
-    """Rank the right answer among candidates.
+def rank_candidates(values: Sequence[float], gold: Sequence[int], choices: Sequence[str]) -> Ranked:
+    """Rank the right answer, of several the likeliest, among candidates.
 
     The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. If any value is NaN or ``inf``, as
     from a badly compressed model, or none is finite, the item counts as not answered.
 
     Args:
         values: Log-likelihood of each candidate, in nats.
-        gold: Index of the right answer.
+        gold: Indices of the right answers.
         choices: The candidates as text.
     """
     sound = np.array(values, dtype=np.float64)
     if not (sound < np.inf).all() or not np.isfinite(sound).any():
         return NOTHING_SAID
     best = int(sound.argmax())
-    mine = float(sound[gold])
+    right = max(gold, key=lambda place: (sound[place], -place))
+    mine = float(sound[right])
     # Break ties by order, as for the prediction: pruned units give all their tokens the same value.
-    rank = 1 + int((sound > mine).sum()) + int((sound[:gold] == mine).sum())
-    sound[gold] = -np.inf
-    return Ranked(best == gold, choices[best], rank, _difference(mine, float(sound.max())))
+    rank = 1 + int((sound > mine).sum()) + int((sound[:right] == mine).sum())
+    sound[list(gold)] = -np.inf
+    return Ranked(best in gold, choices[best], rank, _difference(mine, float(sound.max())))
 
 
 def candidates_outcome(item: Item, answer: Answer) -> Outcome:
@@ -123,7 +145,7 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
         ValueError: The numbers of candidates and choices differ.
     """
     given = cloze_answer(item, answer)
-    ranked = rank_candidates(given.candidates, item.gold[0], item.choices)
+    ranked = rank_candidates(given.candidates, item.gold, item.choices)
     return ranked_outcome(item, ranked, given.candidates, {ACCURACY: float(ranked.correct)})
 
 

@@ -78,10 +78,13 @@ class TaskDeclaration:
         """
         if text != self.name and not self.options:
             raise UserError(f"task '{self.name}' takes no options, so '{text}' is unknown; write {self.name}")
+        unnamed = next((key for key, option in self.options.items() if option.is_unnamed), "")
         options: dict[str, str] = {}
         problems = []
         for part in text[len(self.name) + 1 :].split(":") if text != self.name else ():
             key, equals, value = part.partition("=")
+            if not equals and unnamed:
+                key, equals, value = unnamed, "=", part
             if not (key and equals and value) or key in options:
                 problems.append(f"option '{part}' of task '{text}' is malformed or given twice; write key=value")
             options[key] = value

@@ -122,7 +122,9 @@ def read_json_lines(path: Path, *, fix: str) -> Iterator[JsonLine]:
 
 def _parsed(line: bytes, index: int, path: Path, fix: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode("utf-8-sig", "surrogatepass"))
+    except UnicodeDecodeError:
+        raise UserError(f"'{path}' line {index + 1}: not valid JSON (not UTF-8); {fix}") from None
     except (ValueError, RecursionError) as error:
         cause = f"not valid JSON ({one_line(error, most=80)})"
         raise UserError(f"'{path}' line {index + 1}: {cause}; {fix}") from error

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.probes.lm_eval.index import SCORED, group_names, not_scored, output_type, task_files
-from forgetmeter.probes.registry import TASKS, find_task
+from forgetmeter.plural import counted
+from forgetmeter.probes.lm_eval.groups import is_group, tasks_of
+from forgetmeter.probes.lm_eval.index import SCORED, not_scored, output_type, task_files
+from forgetmeter.probes.lm_eval.own_folders import own_task_files
+from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
+from forgetmeter.probes.registry import TASKS, find_task, is_declared
 from forgetmeter.records.item import Task, check_task
 from forgetmeter.specs.suggestion import did_you_mean
 
@@ -19,46 +25,81 @@ def task_names() -> tuple[str, ...]:
     return (*TASKS.built_in, *sorted({*task_files(), *TASKS.entries()} - TASKS.built_in.keys()))
 
 
-def task_problems(name: str, *, data: Path | None = None) -> list[str]:
+def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str] = ()) -> list[str]:
     """Return one line for each problem with a task's name, options or data, without reading items.
 
-    ``data`` is the probes' data folder, if given; it must contain the files that the task needs.
+    Args:
+        name: Name in a study.
+        data: The probes' data folder, if given; it must contain the files that the task needs.
+        folders: Folders with definitions of one's own for lm-eval.
     """
     try:
         if (declared := find_task(name)) is not None:
             declared.check(declared.parse(name), **declared.folder(data))
             return []
+        own = own_task_files(folders)
     except UserError as error:
         return str(error).splitlines()
-    files, (base, colon, _) = task_files(), name.partition(":")
+    files, (base, colon, _) = {**task_files(), **own}, name.partition(":")
     if name in files:
-        kind = output_type(name)
+        kind = output_type(files[name])
         return [] if kind in SCORED else [not_scored(name, kind)]
     if colon and base in files:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
-    if name in group_names():
+    if is_group(name):
         return [f"task '{name}' is a group of lm-eval's tasks; name the single tasks (see forgetmeter list tasks)"]
-    declaring = tuple(TASKS.entries())
+    declaring = (*TASKS.entries(), *own)
     return [
         f"unknown task '{name}'{did_you_mean(base, [*declaring, *files])} (allowed: {', '.join(declaring)}, "
-        f"{', '.join(_WELL_KNOWN)} and {len(files) - len(_WELL_KNOWN)} more; see forgetmeter list tasks)"
+        f"{', '.join(_WELL_KNOWN)} and {len(files) - len(own) - len(_WELL_KNOWN)} more; see forgetmeter list tasks)"
     ]
 
 
-def load_task(name: str, *, limit: int | None = None, data: Path | None = None) -> Task:
+def group_problems(name: str, *, data: Path | None = None, folders: Sequence[str] = ()) -> list[str]:
+    """Return the problems of a task, or one line for those of the tasks that a group stands for."""
+    if is_declared(name) or not is_group(name):
+        return task_problems(name, data=data, folders=folders)
+    try:
+        problems = [problem for task in tasks_of(name) for problem in task_problems(task, data=data)]
+    except UserError as error:
+        return [str(error)]
+    more = f" (and {counted(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
+    return [f"group '{name}': {problems[0]}{more}"] if problems else []
+
+
+def single_tasks(names: Iterable[str]) -> tuple[str, ...]:
+    """Replace each group of lm-eval's by its tasks, without duplicates; other names stay.
+
+    Raises:
+        UserError: A group changes the settings of its tasks.
+    """
+    single = (tasks_of(name) if not is_declared(name) and is_group(name) else (name,) for name in names)
+    return tuple(dict.fromkeys(chain.from_iterable(single)))
+
+
+def load_task(
+    name: str,
+    *,
+    limit: int | None = None,
+    data: Path | None = None,
+    prompting: Prompting = PLAIN,
+    folders: Sequence[str] = (),
+) -> Task:
     """Load a task with its items.
 
     Args:
         name: Name in a study.
         limit: Only the first N items, per group that the task declares, such as a relation; ``None`` for all.
         data: The probes' data folder; by default, the one ``data_folder`` returns.
+        prompting: The prompts of lm-eval's tasks; others have their own.
+        folders: Folders with definitions of one's own for lm-eval.
 
     Raises:
         UserError: The task is unknown, or its data is not available.
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UserError(f"limit {limit!r} is not a positive integer")
-    if problems := task_problems(name, data=data):
+    if problems := task_problems(name, data=data, folders=folders):
         raise ManyUserError(problems)
     if (declared := find_task(name)) is not None:
         parsed = declared.parse(name)
@@ -68,4 +109,4 @@ def load_task(name: str, *, limit: int | None = None, data: Path | None = None) 
     # Importing lm-eval takes a second; built-in probes need not wait.
     from forgetmeter.probes.lm_eval.task import LmEvalTask
 
-    return LmEvalTask(name, limit=limit)
+    return LmEvalTask(name, limit=limit, prompting=prompting, own=own_task_files(folders).get(name))

@@ -25,6 +25,7 @@ TASKS = Registry(
         "lama/conceptnet": "forgetmeter.probes.lama.task:CONCEPTNET",
         "bear": "forgetmeter.probes.bear:TASK",
         "facts": "forgetmeter.probes.facts.task:TASK",
+        "file": "forgetmeter.probes.from_file.task:TASK",
         "perplexity": "forgetmeter.probes.perplexity:TASK",
     },
 )

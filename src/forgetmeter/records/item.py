@@ -20,6 +20,10 @@ class Request:
     continuation: str
 
 
+Among = Literal["vocabulary", "candidates", "answers"]
+"""What the right answer of a cloze competes with."""
+
+
 class Requests(tuple[Request, ...]):
     """Asks for continuations: the first ones are the item's choices, in their order."""
 
@@ -40,7 +44,7 @@ class Cloze:
 
     before: str
     after: str
-    among: Literal["vocabulary", "candidates", "answers"]
+    among: Among
 
     def filled(self, answer: str) -> str:
         """Return the statement with the blank filled."""
@@ -218,6 +222,7 @@ class TaskDescription:
         primary_metric: The metric that ``Outcome.correct`` follows; the first one if nothing is right or wrong.
         official_size: Number of items in the evaluated split, before any limit and filter.
         filters: Number of items dropped by each filter of the task for every model, by what it looks for.
+        remarks: What a user should know about its data, such as columns that are not used.
     """
 
     name: str
@@ -226,6 +231,7 @@ class TaskDescription:
     primary_metric: str
     official_size: int
     filters: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class Task(Protocol):

@@ -40,7 +40,13 @@ _FEW = Term(
 )
 _RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
 _MACRO = Term("macro", "mean accuracy over relations, equally weighted")
-MORE_COLUMNS = {"p_at_5": _FEW, "mrr": _RECIPROCAL, "p_at_1_macro": _MACRO, "accuracy_macro": _MACRO}
+MORE_COLUMNS = {
+    "p_at_5": _FEW,
+    "mrr": _RECIPROCAL,
+    "p_at_1_macro": _MACRO,
+    "accuracy_macro": _MACRO,
+    "acc_macro": _MACRO,
+}
 """Additional columns of tasks that have these metrics."""
 
 _VARIANT_TERMS = (

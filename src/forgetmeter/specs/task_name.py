@@ -27,6 +27,7 @@ class TaskOption:
         allowed: Allowed values, for a choice; otherwise empty.
         kind: A value of ``allowed``, names joined by ``+`` or ``all``, a path without ``:``, or a positive integer.
         example: A valid list, for error messages.
+        is_unnamed: Whether its value is written without its name, as in ``file:PATH``; at most one option of a task.
     """
 
     default: str
@@ -34,6 +35,7 @@ class TaskOption:
     allowed: tuple[str, ...] = ()
     kind: Literal["choice", "list", "path", "number"] = "choice"
     example: str = "A+B"
+    is_unnamed: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "choice") != bool(self.allowed):
@@ -74,7 +76,12 @@ class TaskName:
     declared: Mapping[str, TaskOption] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return ":".join((self.base, *(f"{key}={value}" for key, value in self.options)))
+        bare = [value for key, value in self.options if self._is_bare(key, value)]
+        named = [f"{key}={value}" for key, value in self.options if not self._is_bare(key, value)]
+        return ":".join((self.base, *bare, *named))
+
+    def _is_bare(self, key: str, value: str) -> bool:
+        return key in self.declared and self.declared[key].is_unnamed and "=" not in value
 
     def value(self, option: str) -> str:
         """Return the value of a declared option, or its default."""

@@ -16,8 +16,8 @@ from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.models.standard import write_checksums
-from forgetmeter.probes.cloze import P_AT_1
-from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, read_fact_file
+from forgetmeter.probes.cloze import ANSWER, P_AT_1, SUBJECT
+from forgetmeter.probes.facts.task import FactFile, read_fact_file
 from forgetmeter.quiet import quiet
 from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model

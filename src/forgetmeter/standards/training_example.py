@@ -8,7 +8,8 @@ from random import Random
 
 from transformers import PreTrainedTokenizerBase
 
-from forgetmeter.probes.facts.task import ANSWER, SUBJECT, FactFile, statement
+from forgetmeter.probes.cloze import ANSWER, SUBJECT
+from forgetmeter.probes.facts.task import FactFile, statement
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.plural import counted
-from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Item
 from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
@@ -150,6 +150,7 @@ class _Advising:
         recipes = list(self._request.recipes or (CANDIDATES, *advised_plug_ins()))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
+        study = replace(study, tasks=single_tasks(study.tasks))
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers to retain; choose other tasks" for task in measured)
         if len(study.recipes) == 1:
@@ -256,7 +257,7 @@ class _Advising:
         sizes: list[int] = []
         for name in self._study.tasks:
             self._listener.stage(f"reading task {name}")
-            items = load_task(name, limit=limit, data=self._request.data).items
+            items = load_task(name, limit=limit, data=self._request.data, folders=self._study.task_folders).items
             sizes += Counter(map(_group, items)).values()
         return sizes
 

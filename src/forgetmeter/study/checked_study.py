@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -96,7 +96,7 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
     identities = {model: location.identity for model, location in locations.items()}
     plan, store = make_plan(study, identities), RunStore(study.output)
     models = _stored_models(store, {model: identities[model] for model in study.references})
-    tasks = _stored_tasks(store, study, data)
+    tasks = _same_tasks(store, study, data)
     if models or tasks:
         study = replace(
             study,
@@ -138,13 +138,13 @@ def _stored_models(store: RunStore, identities: Mapping[ModelReference, str]) ->
     }
 
 
-def _stored_tasks(store: RunStore, study: Study, data: Path | None) -> dict[str, str]:
+def _same_tasks(store: RunStore, study: Study, data: Path | None) -> dict[str, str]:
     """Return the names that an existing run gives to tasks of the same items, where they differ in paths only.
 
     Raises:
         UserError: A file cannot be read, or two paths have the same items.
     """
-    stored = _stored_identity(store).get("tasks") or ()
+    stored = stored_tasks(store)
 
     @cache
     def content(task: str) -> str | None:
@@ -163,6 +163,11 @@ def _stored_tasks(store: RunStore, study: Study, data: Path | None) -> dict[str,
             raise UserError(f"tasks '{same}' and '{task}' have the same items; keep only one")
         names[task] = same
     return {task: name for task, name in names.items() if name != task}
+
+
+def stored_tasks(store: RunStore) -> Sequence[str]:
+    """Return the names of an existing run's tasks; empty if there is none."""
+    return _stored_identity(store).get("tasks") or ()
 
 
 def _stored_identity(store: RunStore) -> Mapping[str, Any]:

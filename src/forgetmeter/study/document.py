@@ -46,7 +46,13 @@ def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[st
         "recipes": [str(recipe) for recipe in study.recipes],
         **({"candidates": candidates} if study.candidates else {}),
         "tasks": list(study.tasks),
-        "evaluation": {"limit": evaluation.limit, "seed": evaluation.seed, "dtype": evaluation.dtype},
+        # Settings of prompts only where they are given, so that runs of earlier versions are recognized.
+        "evaluation": {
+            "limit": evaluation.limit,
+            "seed": evaluation.seed,
+            "dtype": evaluation.dtype,
+            **evaluation.prompting,
+        },
     }
 
 

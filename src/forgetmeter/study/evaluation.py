@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from forgetmeter.models.loaded import Loaded, check_loaded
-from forgetmeter.probes.loading import load_task
+from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.records.item import Task, check_task, judged
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.scoring.engine import Engine
@@ -24,7 +24,8 @@ def evaluate(
 
     Args:
         loaded: The model.
-        tasks: Names of tasks, or tasks themselves; a single one needs no list.
+        tasks: Names of tasks, where a group of lm-eval's stands for its tasks, or tasks themselves; a single one needs
+            no list.
         limit: Only the first N items of each named task, or of each relation of a built-in probe; ``None`` for all.
         batch_tokens: Limit of tokens per batch; by default, it depends on the device.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
@@ -44,8 +45,10 @@ def evaluate(
     return judgements
 
 
-def _entries(tasks: str | Task | Sequence[str | Task]) -> Sequence[str | Task]:
-    return tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str | bytes | bytearray) else [tasks]
+def _entries(tasks: str | Task | Sequence[str | Task]) -> Iterator[str | Task]:
+    listed = tasks if isinstance(tasks, Sequence) and not isinstance(tasks, str | bytes | bytearray) else [tasks]
+    for entry in listed:
+        yield from single_tasks([entry]) if isinstance(entry, str) else [entry]
 
 
 def _task(entry: str | Task, limit: int | None, data: Path | None) -> Task:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location, locate
-from forgetmeter.probes.loading import task_problems
+from forgetmeter.probes.loading import group_problems
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
@@ -30,9 +31,9 @@ class InstalledVocabulary:
 
         return [f"{problem} (in '{step}')" for step in recipe.steps for problem in declared_problems(step)]
 
-    def task_problems(self, name: str) -> list[str]:
+    def task_problems(self, name: str, folders: Sequence[str]) -> list[str]:
         """Check a task's name, options and data."""
-        return task_problems(name, data=self._data)
+        return group_problems(name, data=self._data, folders=folders)
 
     def model_problems(self, reference: ModelReference) -> list[str]:
         """Find the model, and remember its location."""

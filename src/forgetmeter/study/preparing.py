@@ -16,6 +16,7 @@ from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
+from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
 from forgetmeter.scoring.asked import unsupported_reason
@@ -23,6 +24,7 @@ from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read
+from forgetmeter.study.chat_template import chat_template_of
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
 
 
@@ -145,16 +147,35 @@ def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
         raise ManyUserError(problems)
 
 
+def _prompting(checked: CheckedStudy) -> Prompting:
+    """Return the settings of prompts; candidates get those of their baseline, so that all answer the same items."""
+    study = checked.plan.study
+    evaluation = study.evaluation
+    template = None
+    if evaluation.chat_template:
+        (model,) = study.models
+        template = chat_template_of(checked.checkpoints[model].tokenizer, str(model))
+    return Prompting(evaluation.num_fewshot, evaluation.system_instruction, template)
+
+
 def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     tasks, problems = {}, []
+    prompting = _prompting(checked)
     for name in checked.unread:
         progress.stage(f"reading task {name}")
         try:
             tasks[name] = load_task(
-                checked.paths.get(name, name), limit=checked.plan.study.evaluation.limit, data=checked.data
+                checked.paths.get(name, name),
+                limit=checked.plan.study.evaluation.limit,
+                data=checked.data,
+                prompting=prompting,
+                folders=checked.plan.study.task_folders,
             )
         except UserError as error:
             problems.append(str(error))
+            continue
+        for remark in tasks[name].description.remarks:
+            progress.stage(remark)
     if problems:
         raise ManyUserError(problems)
     return tasks

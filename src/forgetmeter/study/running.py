@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,15 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Executor, Progress
 from forgetmeter.models.location import Location, locate
-from forgetmeter.probes.loading import load_task, task_problems
+from forgetmeter.probes.lm_eval.own_folders import own_task_files
+from forgetmeter.probes.lm_eval.prompting import Prompting
+from forgetmeter.probes.loading import load_task, single_tasks, task_problems
 from forgetmeter.probes.registry import is_declared
 from forgetmeter.quiet import quiet
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.suggestion import refuse_type
-from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, valid_items
+from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, stored_tasks, valid_items
 from forgetmeter.study.installed import InstalledVocabulary
 
 if TYPE_CHECKING:
@@ -118,6 +121,7 @@ def check_study(
     if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
+    study = replace(study, tasks=single_tasks(study.tasks))
     checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
@@ -138,6 +142,9 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
         study = read(None)
         if not RunStore(study.output).has_study():
             return None
+        # Finding a group takes a second, which is not needed for the tasks of the run.
+        if not all(is_declared(name) or name in stored_tasks(RunStore(study.output)) for name in study.tasks):
+            study = replace(study, tasks=single_tasks(study.tasks))
         for model in study.references:
             locations[model] = locations.get(model) or locate(model)
     except UserError:
@@ -152,7 +159,8 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
 def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
     """Check that the data of tasks without missing cells is still the same, if it can be read without a download.
 
-    lm-eval's tasks, which take seconds to load, are not compared, nor are tasks whose data has been removed.
+    lm-eval's tasks, which take seconds to load, are not compared, except those that the study's folders define, nor are
+    tasks whose data has been removed.
 
     Raises:
         UserError: A task's data changed since the run started, or cannot be read.
@@ -160,6 +168,19 @@ def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
     study = checked.plan.study
     for name in study.tasks:
         path = checked.paths.get(name, name)
-        if name not in checked.unread and is_declared(path) and not task_problems(path, data=data):
-            task = load_task(path, limit=study.evaluation.limit, data=data)
+        if name in checked.unread or not _may_have_changed(path, study):
+            continue
+        if not task_problems(path, data=data, folders=study.task_folders):
+            prompting = Prompting(study.evaluation.num_fewshot, study.evaluation.system_instruction)
+            task = load_task(
+                path, limit=study.evaluation.limit, data=data, prompting=prompting, folders=study.task_folders
+            )
             checked.store.check_items(name, valid_items(task))
+
+
+def _may_have_changed(task: str, study: Study) -> bool:
+    """Return whether a task's items are compared with stored ones; those in a chat template need the tokenizer."""
+    with suppress(UserError):
+        is_own = not is_declared(task) and task in own_task_files(study.task_folders)
+        return is_declared(task) or (is_own and not study.evaluation.chat_template)
+    return False

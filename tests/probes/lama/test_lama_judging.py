@@ -165,7 +165,7 @@ def test_totals_are_those_of_a_plain_count(task: Task, seed: int) -> None:
 @given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, -math.inf]), min_size=1, max_size=8))
 def test_ranks_follow_one_order_and_the_first_is_the_prediction(values: list[float]) -> None:
     choices = [str(place) for place in range(len(values))]
-    ranked = [rank_candidates(values, gold, choices) for gold in range(len(values))]
+    ranked = [rank_candidates(values, (gold,), choices) for gold in range(len(values))]
     if not any(map(math.isfinite, values)):
         assert {(one.correct, one.prediction, one.rank) for one in ranked} == {(False, "", None)}
         return

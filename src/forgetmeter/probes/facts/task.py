@@ -11,8 +11,10 @@ from typing import Any
 from forgetmeter.errors import ManyUserError, UserError, one_line
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import (
+    ANSWER,
     MRR,
     P_AT_1,
+    SUBJECT,
     answered,
     capitalized,
     content_hash,
@@ -25,8 +27,6 @@ from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, TaskDescr
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.task_name import TaskName
-
-SUBJECT, ANSWER = "[X]", "[Y]"
 
 FACT_FILE = Path(__file__).with_name("facts.json")
 """Written by ``tools/make_facts.py`` in the repository."""
@@ -163,7 +163,7 @@ def _fields(relation: FactRelation, fact: Fact, template: int) -> dict[str, str]
 
 
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
-    ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
+    ranked = rank_candidates(answer.candidates, item.gold, item.choices)
     return ranked_outcome(item, ranked, answer.candidates, {**ranked.precision(), MRR: ranked.reciprocal})
 
 

@@ -114,7 +114,7 @@ def _item(name: TaskName, read: RelationQuestions, question: LamaQuestion, is_du
 
 def _outcome(item: Item, answer: ClozeAnswer) -> Outcome:
     if answer.candidates:
-        ranked = rank_candidates(answer.candidates, item.gold[0], item.choices)
+        ranked = rank_candidates(answer.candidates, item.gold, item.choices)
         loglikelihoods = answer.candidates
     else:
         assert answer.vocabulary is not None

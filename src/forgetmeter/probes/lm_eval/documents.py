@@ -13,12 +13,12 @@ import numpy as np
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
+from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE
+from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
-NO_RIGHT_CHOICE = "right answer is none of the choices"
-BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
 MISSING = "a field of its prompt is missing or null"
 
 
@@ -62,7 +62,7 @@ def read_whole_numbers(task: Any) -> None:  # noqa: ANN401
     task.doc_to_target = target_of
 
 
-def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noqa: ANN401
+def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PLAIN) -> list[Document]:  # noqa: ANN401
     """Return a task's documents, with the same requests as lm-eval's ``build_all_requests``.
 
     A document that the task's definition cannot turn into valid requests becomes an item with a problem.
@@ -80,7 +80,7 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
         for index, doc in docs:
             item_id = f"{name}/{index}"
             try:
-                item = _item(task, item_id, doc, index)
+                item = _item(task, item_id, doc, index, prompting)
             except Exception as error:  # noqa: BLE001 - definitions contain arbitrary templates and code
                 first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
                 is_missing = isinstance(error, MissingFieldError)
@@ -95,19 +95,24 @@ def documents(task: Any, name: str, limit: int | None) -> list[Document]:  # noq
     return found
 
 
-def _item(task: Any, item_id: str, doc: Any, index: int) -> Item:  # noqa: ANN401
+def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -> Item:  # noqa: ANN401
+    is_chat = prompting.chat_template is not None
     context = task.fewshot_context(
         doc,
         num_fewshot=task.config.num_fewshot or 0,
-        system_instruction=None,
-        apply_chat_template=False,
-        fewshot_as_multiturn=False,
-        chat_template=None,
+        system_instruction=prompting.system_instruction,
+        apply_chat_template=is_chat,
+        fewshot_as_multiturn=is_chat,
+        chat_template=prompting.chat_template,
         gen_prefix=task.doc_to_prefix(doc),
     )
     metadata = (task.config["task"], index, task.config.repeats)
     made = task.construct_requests(
-        doc=doc, ctx=context, metadata=metadata, apply_chat_template=False, chat_template=None
+        doc=doc,
+        ctx=context,
+        metadata=metadata,
+        apply_chat_template=is_chat,
+        chat_template=prompting.chat_template,
     )
     instances = sorted(made if isinstance(made, list) else [made], key=lambda instance: instance.idx)
     requests = Requests(Request(*instance.args) for instance in instances)

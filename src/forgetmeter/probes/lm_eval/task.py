@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +17,15 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
+from forgetmeter.probes.choice_problems import NO_RIGHT_CHOICE
 from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
-from forgetmeter.probes.lm_eval.documents import NO_RIGHT_CHOICE, documents, not_null, read_whole_numbers
+from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
+from forgetmeter.probes.lm_eval.few_shot import set_num_fewshot
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
+from forgetmeter.probes.lm_eval.own_folders import without_own_code
+from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -37,21 +42,28 @@ class LmEvalTask:
     Args:
         name: Its name in lm-evaluation-harness.
         limit: Only the first N documents; ``None`` for all.
+        prompting: How documents become prompts.
+        own: The file that defines it, unless it is one of lm-eval's own.
 
     Attributes:
         items: The items, in official order.
 
     Raises:
-        UserError: The task is not scored by log-likelihoods, its data is not available, or no document can be asked.
+        UserError: The task is not scored by log-likelihoods, its data is not available, it has too few examples, or no
+            document can be asked.
     """
 
-    def __init__(self, name: str, *, limit: int | None = None) -> None:
+    def __init__(
+        self, name: str, *, limit: int | None = None, prompting: Prompting = PLAIN, own: Path | None = None
+    ) -> None:
         self._name = name
-        self._task = _load(name)
+        with nullcontext() if own is None else without_own_code(name):
+            self._task = _load(name, own or task_files()[name])
         if self._task.OUTPUT_TYPE not in SCORED:
             raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
         with without_fetched_metrics(name):
-            self._documents = documents(self._task, name, limit)
+            remarks = set_num_fewshot(self._task, name, prompting.num_fewshot)
+            self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
@@ -59,9 +71,10 @@ class LmEvalTask:
         self.description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
-            source=f"lm-eval {version('lm_eval')}",
+            source=f"lm-eval {version('lm_eval')}" + ("" if own is None else f", {own.name}"),
             primary_metric=self._primary,
             official_size=len(self._task.eval_docs),
+            remarks=remarks,
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
@@ -168,7 +181,7 @@ def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]
     return [RequestScore(-math.inf if place in item.gold else 0.0, is_greedy=False) for place in range(len(answer))]
 
 
-def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
+def _load(name: str, path: Path) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     """Load a task's definition and data set.
 
     Raises:
@@ -180,7 +193,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
         for skipped in _SKIPPED:
             before = len(tried)
             try:
-                task = _made(name, skipped, tried)
+                task = _made(name, path, skipped, tried)
             except UserError:
                 raise
             except Exception as error:  # noqa: BLE001 - lm-eval and datasets raise many types
@@ -207,7 +220,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - lm-eval's task class is not typed
     ) from first_error
 
 
-def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
+def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
     """Load a task, letting lm-eval try the first document after ``skipped``, whose index is added to ``tried``.
 
     Otherwise, one bad first document would make the whole task unusable.
@@ -246,7 +259,7 @@ def _made(name: str, skipped: int, tried: set[int]) -> Any:  # noqa: ANN401
         patch.object(ConfigurableTask, "download", not_from_here),
         without_fetched_metrics(name),
     ):
-        task = TaskManager(include_defaults=False).load([str(task_files()[name])])["tasks"][name]
+        task = TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
     task.task_docs = task.eval_docs
     has_one_target = task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_target and not task.multiple_input
     if has_one_target and isinstance(task.doc_to_target(task.task_docs[min(skipped, len(task.task_docs) - 1)]), list):

@@ -1,4 +1,4 @@
-"""docs/tutorial.md runs as it is and shows what its commands and its Python print."""
+"""The tutorial and the guides run as they are and show what their commands and their Python print."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from run_tutorial import PAGE, printed_by, with_outputs
+from run_pages import PAGES, printed_by, with_outputs
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
 _TIME = re.compile(r"\d+(?:\.\d+)? (?:s|min)\b")
@@ -22,11 +22,12 @@ def numbers(text: str) -> list[float]:
     return [float(number.replace(",", "")) for number in _NUMBER.findall(_TIME.sub("", text))]
 
 
-def test_the_tutorial_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    page = PAGE.read_text()
+    page = path.read_text()
     current = with_outputs(page)
-    hint = "run python tools/run_tutorial.py --write, and read what changed"
+    hint = "run python tools/run_pages.py --write, and read what changed"
     assert words(current) == words(page), hint
     # An answer or two may differ between processors.
     for now, shown in zip(numbers(current), numbers(page), strict=True):
@@ -40,7 +41,8 @@ def test_a_command_that_fails_is_not_an_output() -> None:
 
 def test_only_outputs_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = "A\n\n```console\n$ echo one > a; \\\n  cat a\nstale\n$ cat a\n```\n\nB\n\n```python\nx = 1\n```\n\n"
+    page = '```json title="a.json"\n{"a":\n1}\n```\n\n```console\n$ cat a.json\n{"a":\n1}\n```\n\n'
+    page += "A\n\n```console\n$ echo one > a; \\\n  cat a\nstale\n$ cat a\n```\n\nB\n\n```python\nx = 1\n```\n\n"
     page += "```python\nprint(x + 1)\n```\n\n```text\nstale\n```\n\nC\n"
     current = with_outputs(page)
     assert current == page.replace("cat a\nstale\n$ cat a\n", "cat a\none\n$ cat a\none\n").replace("stale", "2")

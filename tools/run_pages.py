@@ -1,6 +1,6 @@
-"""Runs the commands and Python code of docs/tutorial.md, in order, in an empty folder.
+"""Runs the commands and Python code of the tutorial and the guides, each page in order, in an empty folder.
 
-python tools/run_tutorial.py --write: replaces the outputs on the page by the current ones.
+python tools/run_pages.py --write [PAGE]: replaces the outputs on the pages by the current ones.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+_DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (_DOCS / "tutorial.md", *sorted((_DOCS / "guides").glob("*.md")))
 
-# A `console` block holds commands after `$ `, each with its output; a `python` block may be followed by its output.
+# A `console` block holds commands after `$ `, each with its output; a `python` block may be followed by its output; a
+# block with a title is a file.
 _CONSOLE = re.compile(r"^```console\n(?P<content>.*?)^```\n", re.MULTILINE | re.DOTALL)
 _PYTHON = re.compile(r"^```python\n(?P<source>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r'^```\w+ title="(?P<name>[\w.-]+)"\n(?P<content>.*?)^```\n', re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*)\n(?P<shown>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
@@ -40,11 +43,15 @@ def with_outputs(page: str) -> str:
     def python(block: re.Match[str]) -> str:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(block["source"], PAGE.name, "exec"), names)
+            exec(compile(block["source"], "the page", "exec"), names)
         output = f"\n```text\n{_tidy(printed.getvalue())}```\n" if printed.getvalue() else ""
         return f"```python\n{block['source']}```\n{output}"
 
-    return "".join(_each_block(page, console, python))
+    def file(block: re.Match[str]) -> str:
+        Path(block["name"]).write_text(block["content"], encoding="utf-8")
+        return block[0]
+
+    return "".join(_each_block(page, {_CONSOLE: console, _PYTHON: python, _FILE: file}))
 
 
 def printed_by(command: str) -> str:
@@ -59,17 +66,12 @@ def printed_by(command: str) -> str:
     return _tidy(done.stdout.replace(str(Path.cwd()), "/home/you"))
 
 
-def _each_block(
-    page: str, console: Callable[[re.Match[str]], str], python: Callable[[re.Match[str]], str]
-) -> Iterator[str]:
+def _each_block(page: str, run: Mapping[re.Pattern[str], Callable[[re.Match[str]], str]]) -> Iterator[str]:
     place = 0
-    while True:
-        found = [match for pattern in (_CONSOLE, _PYTHON) if (match := pattern.search(page, place))]
-        if not found:
-            break
+    while found := [match for pattern in run if (match := pattern.search(page, place))]:
         block = min(found, key=lambda match: match.start())
         yield page[place : block.start()]
-        yield console(block) if block.re is _CONSOLE else python(block)
+        yield run[block.re](block)
         place = block.end()
     yield page[place:]
 
@@ -79,17 +81,19 @@ def _tidy(output: str) -> str:
 
 
 def main() -> None:
-    """Run the page, and write its outputs on request."""
+    """Run the pages, and write their outputs on request."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--write", action="store_true", help="replace the outputs in the page by the current ones")
-    write = parser.parse_args().write
-    page = PAGE.read_text()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        current = with_outputs(page)
-    if write:
-        PAGE.write_text(current)
-    else:
-        print(current)
+    parser.add_argument("pages", nargs="*", type=Path, default=PAGES, help="the pages to run; by default all")
+    parser.add_argument("--write", action="store_true", help="replace the outputs in the pages by the current ones")
+    given = parser.parse_args()
+    for path in given.pages:
+        page = path.resolve()
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            current = with_outputs(page.read_text())
+        if given.write:
+            page.write_text(current)
+        else:
+            print(current)
 
 
 if __name__ == "__main__":

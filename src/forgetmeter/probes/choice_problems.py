@@ -1,0 +1,26 @@
+"""Why no model can be judged on an item with choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NO_RIGHT_CHOICE = "right answer is none of the choices"
+NO_WRONG_CHOICE = "no choice is wrong"
+BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
+
+
+def choice_problem(gold: Sequence[int], choices: Sequence[str]) -> str | None:
+    """Return why every answer would be judged right, or wrong, or decided by a tie; ``None`` if it would not.
+
+    Args:
+        gold: Indices of the right choices.
+        choices: The choices as text.
+    """
+    if not gold:
+        return NO_RIGHT_CHOICE
+    if len(gold) == len(choices):
+        return NO_WRONG_CHOICE
+    right = {choices[place] for place in gold}
+    if any(choice in right for place, choice in enumerate(choices) if place not in gold):
+        return BOTH_RIGHT_AND_WRONG
+    return None

@@ -1,0 +1,203 @@
+"""Rows of JSON Lines, CSV and Parquet files, with errors that name the line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.probes.json_lines import read_json_lines
+
+_FIX = "write a JSON object in each line, in UTF-8"
+_QUOTES = 'put a value with commas or quotes in double quotes, and write each double quote in it twice ("")'
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a file. A value that is null, NaN or blank text counts as missing.
+
+    Attributes:
+        values: Its values by column.
+        number: Its 1-based number among the rows.
+        place: Its location, for messages.
+        is_text: Whether all values are texts, as in CSV files; lists and numbers are then parsed.
+    """
+
+    values: Mapping[str, Any]
+    number: int
+    place: str
+    is_text: bool = False
+
+    def value(self, column: str) -> Any:  # noqa: ANN401 - as the file has it
+        """Return a value, or ``None`` if it is missing."""
+        value = self.values.get(column)
+        is_missing = (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip())
+        return None if is_missing else value
+
+    def text(self, column: str) -> str | None:
+        """Return a text, or ``None`` if it is missing.
+
+        Raises:
+            UserError: It is not text.
+        """
+        value = self.value(column)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong_type(column, "text")
+        return value
+
+    def label(self, column: str) -> str:
+        """Return a name without surrounding white space, which may be an integer; empty if it is missing.
+
+        Raises:
+            UserError: It is something else.
+        """
+        value = self.value(column)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+            raise self._wrong_type(column, "text")
+        return "" if value is None else str(value).strip()
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """Return a list of texts; empty if it is missing.
+
+        Raises:
+            UserError: It is not a list of texts.
+        """
+        value = self._parsed(column)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            wanted = 'a JSON list of texts, such as ["yes", "no"]' if self.is_text else "a list of texts"
+            raise self._wrong_type(column, wanted)
+        return tuple(value)
+
+    def one_or_more(self, column: str) -> tuple[str | int, ...]:
+        """Return the texts and integers of a value that may be a list; empty if it is missing.
+
+        Raises:
+            UserError: It is something else.
+        """
+        value = self._parsed(column)
+        found = value if isinstance(value, list) else [] if value is None else [value]
+        whole = [int(each) if isinstance(each, float) and each.is_integer() else each for each in found]
+        if not all(isinstance(each, (str, int)) and not isinstance(each, bool) for each in whole):
+            raise self._wrong_type(column, "a text or an integer, or a list of them")
+        return tuple(whole)
+
+    def popularity(self) -> dict[str, str]:
+        """Return the row's popularity as a field of its item; empty if it is missing.
+
+        Raises:
+            UserError: It is not a finite number.
+        """
+        value = self.value("popularity")
+        if self.is_text and value is not None:
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise self._wrong_type("popularity", "a number") from None
+        if value is None:
+            return {}
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise self._wrong_type("popularity", "a number")
+        return {"popularity": str(value)}
+
+    def _parsed(self, column: str) -> Any:  # noqa: ANN401
+        value = self.value(column)
+        if self.is_text and value is not None and value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except (ValueError, RecursionError):
+                return value
+        return value
+
+    def wrong(self, what: str) -> UserError:
+        """Return an error about this row."""
+        return UserError(f"{self.place}: {what}")
+
+    def _wrong_type(self, column: str, wanted: str) -> UserError:
+        return self.wrong(f"'{column}' is {self.values[column]!r:.60}, not {wanted}")
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix.lower() not in _READERS:
+        raise UserError(f"'{path}' must be JSON Lines, CSV or Parquet, by its suffix (allowed: {', '.join(_READERS)})")
+    if not path.is_file():
+        raise UserError(f"file '{path}' does not exist")
+
+
+def read_rows(path: Path, *, limit: int | None = None) -> list[Row]:
+    """Return the rows of a file, or only the first N; empty lines are skipped.
+
+    Raises:
+        UserError: The file does not exist, has no rows, or cannot be read; the message names the line.
+    """
+    _check_file(path)
+    try:
+        rows = list(islice(_READERS[path.suffix.lower()](path), limit))
+    except UnicodeDecodeError:
+        raise UserError(f"'{path}' is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read ({error.strerror or one_line(error)})") from error
+    if not rows:
+        raise UserError(f"'{path}' has no rows")
+    return rows
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(read_json_lines(path, fix=_FIX), start=1):
+        yield Row(line.record, number, f"'{path}' line {line.index + 1}")
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    number, line = 0, 1
+    header: list[str] = []
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True, skipinitialspace=True)
+        try:
+            for cells in reader:
+                place = f"'{path}' line {line}"
+                line = reader.line_num + 1
+                if not "".join(cells).strip():
+                    continue
+                if not header:
+                    header = _header([cell.strip() for cell in cells], place)
+                    continue
+                if len(cells) != len(header):
+                    raise UserError(f"{place}: {len(cells)} values for {len(header)} columns; {_QUOTES}")
+                number += 1
+                yield Row(dict(zip(header, cells, strict=True)), number, place, is_text=True)
+        except csv.Error as error:
+            raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {_QUOTES}") from error
+
+
+def _header(names: list[str], place: str) -> list[str]:
+    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), None)):
+        raise UserError(f"{place}: columns must be separated by commas, not by {other!r}")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{place}: duplicate column '{twice}'")
+    return names
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        table: Any = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise UserError(f"'{path}' is not a complete Parquet file ({one_line(error, most=80)})") from error
+    _header(table.column_names, f"'{path}'")
+    number = 0
+    for batch in table.to_batches():
+        for values in batch.to_pylist():
+            number += 1
+            yield Row(values, number, f"'{path}' row {number}")
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}

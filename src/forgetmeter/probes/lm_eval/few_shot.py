@@ -1,0 +1,50 @@
+"""Examples before each question of a task of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forgetmeter.errors import UserError
+from forgetmeter.plural import counted
+
+
+def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]:  # noqa: ANN401 - lm-eval's, untyped
+    """Set the number of examples, as ``simple_evaluate`` of lm-evaluation-harness 0.4.13 does.
+
+    Args:
+        task: The task.
+        name: Its name.
+        number: The number; ``None`` for that of the task's definition. A definition that sets it to 0 prevails.
+
+    Returns:
+        What a user should know about the examples.
+
+    Raises:
+        UserError: The data set has too few examples.
+    """
+    if number and task.config.num_fewshot == 0:
+        return (f"task '{name}' has no examples, as its definition says, whatever num_fewshot is",)
+    if number is not None:
+        task.set_config("num_fewshot", number)
+    wanted = task.config.num_fewshot or 0
+    if not wanted:
+        return ()
+    source, asked = _example_split(task), task.config.test_split or task.config.validation_split
+    # Where the definition names the test split, lm-eval leaves out the item itself.
+    leaves_out = source is not None and source == task.fewshot_cfg.split == task.config.test_split
+    found = len(task.sampler.fewshot_docs()) - leaves_out
+    if wanted > found:
+        raise UserError(f"task '{name}': num_fewshot {wanted} is more than the {counted(found, 'example')} of its data")
+    if source == asked and not leaves_out:
+        return (f"task '{name}': an item may be among its own examples, as its data has no other split than '{asked}'",)
+    return ()
+
+
+def _example_split(task: Any) -> str | None:  # noqa: ANN401
+    """Return the name of the split of the examples; ``None`` if the definition lists them."""
+    if task.fewshot_cfg.split is not None:
+        return str(task.fewshot_cfg.split)
+    if task.config.fewshot_config is not None and task.fewshot_cfg.samples is not None:
+        return None
+    splits = (task.config.training_split, task.config.validation_split, task.config.test_split)
+    return next((split for split in splits if split), None)

@@ -1,0 +1,60 @@
+"""Tasks of one's own, defined for lm-evaluation-harness in YAML files; code that they name is never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from forgetmeter.errors import UserError
+from forgetmeter.probes.lm_eval.index import task_files, tasks_in
+from forgetmeter.probes.registry import is_declared
+
+
+def own_task_files(folders: Sequence[str]) -> dict[str, Path]:
+    """Return the YAML file of each task in folders by name.
+
+    Raises:
+        UserError: A folder does not exist or has no task, or a task has the name of another.
+    """
+    found: dict[str, Path] = {}
+    for each in folders:
+        folder = Path(each).expanduser() if each.startswith("~/") else Path(each)
+        if not folder.is_dir():
+            raise UserError(f"task folder '{each}' does not exist")
+        tasks = tasks_in(folder)
+        if not tasks:
+            raise UserError(f"task folder '{each}' has no YAML file with a task: a line such as task: my_task")
+        for name, path in tasks.items():
+            other = found.setdefault(name, path)
+            if other.resolve() != path.resolve():
+                raise UserError(f"task '{name}' is defined in '{other}' and '{path}'; rename one of them")
+            if is_declared(name) or name in task_files():
+                raise UserError(f"task '{name}' of '{path}' has the name of another task; rename it")
+    return found
+
+
+@contextmanager
+def without_own_code(task: str) -> Iterator[None]:
+    """Refuse the functions that definitions name (``!function``), except those of lm-evaluation-harness itself.
+
+    Raises:
+        UserError: A definition names one.
+    """
+    from lm_eval import tasks
+    from lm_eval.tasks import _yaml_loader
+
+    library, load = Path(tasks.__file__).parent, _yaml_loader._import_func_in_yml
+
+    def loaded(name: str, folder: Path) -> Any:  # noqa: ANN401
+        if not folder.resolve().is_relative_to(library.resolve()):
+            raise UserError(
+                f"task '{task}': a definition in '{folder}' names the function '{name}', which is code and never run "
+                "from a task folder; use templates, or write a plug-in (docs/extending.md)"
+            )
+        return load(name, folder)
+
+    with patch.object(_yaml_loader, "_import_func_in_yml", loaded):
+        yield

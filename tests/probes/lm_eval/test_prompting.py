@@ -1,0 +1,222 @@
+"""Few-shot examples, system instructions and chat templates, against lm-eval's ``hf`` on the same settings.
+
+Covers ``probes.lm_eval.few_shot`` and ``study.chat_template``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+from tiny_models import make_llama, make_tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.loading import wrap
+from forgetmeter.probes.lm_eval import index as lm_eval_index
+from forgetmeter.probes.lm_eval import task as lm_eval_task
+from forgetmeter.probes.lm_eval.prompting import Prompting
+from forgetmeter.probes.loading import load_task
+from forgetmeter.quiet import quiet
+from forgetmeter.records.item import RequestScores
+from forgetmeter.results.results import open_run
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.study.chat_template import chat_template_of
+from forgetmeter.study.running import run
+
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+WITHOUT_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
+DOCUMENTS = [{"q": f"Is {thing} wet?", "choices": ["no", "yes, it is"], "label": int(len(thing) > 3)} for thing in (
+    "tea", "rain", "ink", "fire", "the inn"
+)]  # fmt: skip
+"""Made up; a training split of five, like the stubs of the real data sets."""
+COMMON = """
+dataset_path: json
+dataset_kwargs: {{data_files: {{train: {train}, test: {test}}}}}
+training_split: train
+test_split: test
+metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
+"""
+CHOOSING = "output_type: multiple_choice\ndoc_to_choice: choices\n"
+DEFINITIONS = {
+    "choosing": CHOOSING + "doc_to_text: 'Q: {{q}}\\nA:'\ndoc_to_target: label\n",
+    "described": CHOOSING
+    + "description: \"Water.\\n\\n\"\ndoc_to_text: '{{q}}'\ndoc_to_target: label\nnum_fewshot: 1\n"
+    "fewshot_config: {sampler: first_n}\nfewshot_delimiter: ' ## '\n",
+    "beginnings": CHOOSING + "doc_to_text: label\ndoc_to_target: ' - {{q}}'\n",
+    "completing": "output_type: loglikelihood\ndoc_to_text: '{{q}}'\ndoc_to_target: ' {{choices[label]}}'\n",
+    "from_the_test_split": CHOOSING + "fewshot_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n",
+    "only_tested": CHOOSING + "training_split: null\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n",
+    "never": CHOOSING + "doc_to_text: '{{q}}'\ndoc_to_target: label\nnum_fewshot: 0\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for split, docs in (("train", DOCUMENTS), ("test", DOCUMENTS[::-1])):
+        (tmp_path / f"{split}.json").write_text("\n".join(map(json.dumps, docs)))
+    common = COMMON.format(train=tmp_path / "train.json", test=tmp_path / "test.json")
+    files = {name: tmp_path / f"{name}.yaml" for name in DEFINITIONS}
+    for name, path in files.items():
+        path.write_text(f"task: {name}{common}{DEFINITIONS[name]}")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for module in (lm_eval_index, lm_eval_task):
+        monkeypatch.setattr(module, "task_files", lambda: files)
+    monkeypatch.setattr("forgetmeter.probes.loading.task_files", lambda: files)
+    return tmp_path
+
+
+def with_template(template: str = TEMPLATE) -> PreTrainedTokenizerFast:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def lm_evals(folder: Path, settings: dict[str, Any], template: str) -> dict[str, list[list[float]]]:
+    with quiet():
+        found = simple_evaluate(
+            model=HFLM(pretrained=make_llama(), tokenizer=with_template(template), batch_size=4),
+            tasks=list(DEFINITIONS),
+            task_manager=TaskManager(include_path=str(folder), include_defaults=False),
+            bootstrap_iters=0,
+            **settings,
+        )
+    assert found is not None
+    return {
+        name: [list(map(loglikelihood, each["resps"])) for each in sorted(samples, key=lambda each: each["doc_id"])]
+        for name, samples in found["samples"].items()
+    }
+
+
+def loglikelihood(response: Any) -> float:
+    """Return the value of a response, which lm-eval wraps in a list for some kinds of tasks."""
+    return loglikelihood(response[0]) if isinstance(response, (list, tuple)) else float(response)
+
+
+def ours(template: str, prompting: Prompting) -> dict[str, list[list[float]]]:
+    engine = Engine(wrap(make_llama(), with_template(template)))
+    found: dict[str, list[list[float]]] = {}
+    for name in DEFINITIONS:
+        answers = engine.score(engine.prepare(load_task(name, prompting=prompting).items))
+        assert all(isinstance(answer, RequestScores) for answer in answers)
+        found[name] = [[score.loglikelihood for score in answer] for answer in answers]  # type: ignore[union-attr]
+    return found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_fewshot": 4},
+        {"num_fewshot": 2, "system_instruction": "Be\nbrief."},
+        {"apply_chat_template": True},
+        {"num_fewshot": 2, "apply_chat_template": True, "system_instruction": "Be brief."},
+    ],
+)
+def test_loglikelihoods_are_those_of_lm_evals_hf(folder: Path, settings: dict[str, Any]) -> None:
+    template = WITHOUT_SYSTEM if len(settings) == 3 else TEMPLATE
+    is_chat = settings.get("apply_chat_template", False)
+    prompting = Prompting(
+        settings.get("num_fewshot"),
+        settings.get("system_instruction"),
+        chat_template_of(with_template(template), "tiny") if is_chat else None,
+    )
+    theirs, mine = lm_evals(folder, settings, template), ours(template, prompting)
+    for name in DEFINITIONS:
+        assert len(mine[name]) == len(DOCUMENTS)
+        for one, other in zip(mine[name], theirs[name], strict=True):
+            assert one == pytest.approx(other, abs=1e-3)
+
+
+@pytest.fixture
+def chatty(tmp_path: Path) -> str:
+    """A model's folder whose tokenizer has a chat template."""
+    path = tmp_path / "chatty"
+    make_llama().save_pretrained(path)
+    with_template().save_pretrained(path)
+    return str(path)
+
+
+def test_a_study_records_the_settings_and_others_are_another_run(folder: Path, chatty: str) -> None:
+    study = {"models": [chatty], "recipes": ["baseline"], "tasks": ["choosing"], "output": str(folder / "out")}
+    given = {"num_fewshot": 2, "system_instruction": "Be brief.", "chat_template": True}
+    settings = {f"evaluation.{key}": value for key, value in given.items()}
+    assert run(study | settings).computed == 1
+    assert run(study | settings).computed == 0
+    document = json.loads((folder / "out" / "study.json").read_text())
+    assert document["identity"]["evaluation"] == {"limit": None, "seed": 0, "dtype": "float32", **given}
+    for key in settings:
+        with pytest.raises(UserError, match="another study"):
+            run(study | {name: value for name, value in settings.items() if name != key})
+    (contexts,) = {row[0] for row in open_run(study["output"]).items["contexts"][:1]}
+    assert contexts.startswith("<s>[system] Be brief.\n[user] Q: Is ")
+    assert contexts.endswith("A:\n[assistant] ")
+
+
+def test_without_settings_the_identity_is_that_of_earlier_versions(folder: Path, chatty: str) -> None:
+    study = {"models": [chatty], "recipes": ["baseline"], "tasks": ["choosing"], "output": str(folder / "out")}
+    run(study)
+    document = json.loads((folder / "out" / "study.json").read_text())
+    assert document["identity"]["evaluation"] == {"limit": None, "seed": 0, "dtype": "float32"}
+    assert run(study | {"evaluation.chat_template": False, "evaluation.num_fewshot": None}).computed == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot 6 is more than the 5 examples of its data"),
+        ({"evaluation.num_fewshot": -1}, "--num-fewshot: evaluation.num_fewshot: '-1' must be at least 0"),
+        ({"evaluation.num_fewshot": True}, "--num-fewshot: evaluation.num_fewshot: 'True' must be an integer"),
+        ({"evaluation.system_instruction": " "}, "--system-instruction: system_instruction is empty"),
+        ({"evaluation.chat_template": "yes"}, "--chat-template: evaluation.chat_template: 'yes' must be true or false"),
+        (
+            {"evaluation.num_fewshot": 1, "tasks": ["facts:templates=0"]},
+            "--num-fewshot: num_fewshot is for tasks of lm-evaluation-harness, and .* has none .facts:templates=0.",
+        ),
+        (
+            {"evaluation.chat_template": True, "models": ["standard:decoder", "standard:encoder"]},
+            "--chat-template: chat_template gives each model other prompts; write a study of its own for each",
+        ),
+        (
+            {"evaluation.chat_template": True, "models": ["standard:decoder"]},
+            "the tokenizer of model 'standard:decoder' has no chat template; omit chat_template",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused(folder: Path, chatty: str, change: dict[str, Any], says: str) -> None:
+    study = {"models": [chatty], "recipes": ["baseline"], "tasks": ["choosing"], "output": str(folder / "out")}
+    with pytest.raises(UserError, match=says):
+        run(study | change)
+    assert not (folder / "out").exists()
+
+
+def test_a_template_that_fails_is_refused() -> None:
+    with pytest.raises(UserError, match="that of model 'tiny' cannot be used .no way"):
+        chat_template_of(with_template("{{ raise_exception('no way') }}"), "tiny")
+
+
+def test_a_task_that_never_has_examples_says_so(folder: Path) -> None:
+    (remark,) = load_task("never", prompting=Prompting(num_fewshot=3)).description.remarks
+    assert remark == "task 'never' has no examples, as its definition says, whatever num_fewshot is"
+    assert load_task("never", prompting=Prompting(num_fewshot=0)).description.remarks == ()
+
+
+def test_an_item_that_may_be_its_own_example_is_said(folder: Path) -> None:
+    (remark,) = load_task("only_tested", prompting=Prompting(num_fewshot=3)).description.remarks
+    assert (
+        remark
+        == "task 'only_tested': an item may be among its own examples, as its data has no other split than 'test'"
+    )
+    assert load_task("only_tested").description.remarks == ()
+    for name in ("choosing", "from_the_test_split"):
+        assert load_task(name, prompting=Prompting(num_fewshot=4)).description.remarks == ()
+    with pytest.raises(UserError, match="num_fewshot 5 is more than the 4 examples of its data"):
+        load_task("from_the_test_split", prompting=Prompting(num_fewshot=5))
