@@ -26,6 +26,7 @@ TASKS = Registry(
         "bear": "forgetmeter.probes.bear:TASK",
         "facts": "forgetmeter.probes.facts.task:TASK",
         "perplexity": "forgetmeter.probes.perplexity:TASK",
+        "divergence": "forgetmeter.probes.divergence:TASK",
     },
 )
 

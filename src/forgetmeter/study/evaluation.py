@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task, check_task, judged
 from forgetmeter.records.outcome import Judgement
+from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.scoring.engine import Engine
 
 
@@ -33,7 +35,8 @@ def evaluate(
         The outcomes of all items and the task's metrics, by task name.
 
     Raises:
-        UserError: ``loaded`` is not a loaded model, or a task is unknown or not a task, or its data is missing.
+        UserError: ``loaded`` is not a loaded model, or a task is unknown or not a task, its data is missing, or it
+            compares a variant with its baseline.
     """
     check_loaded(loaded)
     engine = Engine(loaded, batch_tokens=batch_tokens)
@@ -45,5 +48,10 @@ def evaluate(
         else:
             task = entry
             check_task(task)
+        if is_compared(task.items):
+            raise UserError(
+                f"task '{task.description.name}' compares a variant with its baseline, which needs both; use "
+                "forgetmeter.run"
+            )
         judgements[task.description.name] = judged(task, engine.score(engine.prepare(task.items)))
     return judgements

@@ -16,10 +16,12 @@ from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.from_gguf.conversion import is_converted, is_described
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
+from forgetmeter.models.same_vocabulary import vocabulary_difference
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read
@@ -84,7 +86,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     tasks = supported_tasks(checked, progress)
     for name, task in tasks.items():
         store.check_items(name, valid_items(task))
-    _convert(checked, progress)
+    _convert(checked, tasks, progress)
     packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
     sources = {model: asdict(source) for model, source in packed.items() if source is not None}
     # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
@@ -107,13 +109,16 @@ def estimate(checked: CheckedStudy, progress: Progress) -> None:
     progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
 
 
-def _convert(checked: CheckedStudy, progress: Progress) -> None:
-    """Convert the GGUF files among the models of missing cells.
+def _convert(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progress) -> None:
+    """Convert the GGUF files among the models of missing cells, and the baselines that these are compared with.
 
     Raises:
         UserError: One of them cannot be converted.
     """
-    for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
+    compared = {name for name, task in tasks.items() if is_compared(task.items)}
+    sources = (cell.variant.source for cell in checked.missing)
+    baselines = (cell.variant.model for cell in checked.missing if cell.task in compared)
+    for model in dict.fromkeys([*sources, *baselines]):
         checkpoint = checked.checkpoints[model]
         if not is_converted(checkpoint.location):
             progress.stage(f"converting {checkpoint.location.path.name} to safetensors, once")
@@ -141,8 +146,23 @@ def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
             name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted
         }
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
+    problems += _other_vocabularies(checked, tasks)
     if problems:
         raise ManyUserError(problems)
+
+
+def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Iterator[str]:
+    """Report candidates that predict other tokens than the baseline that they are compared with token by token."""
+    compared = {name for name, task in tasks.items() if is_compared(task.items)}
+    cells = (cell for cell in checked.missing if cell.task in compared and cell.variant.recipe.candidate is not None)
+    for model, candidate, task in dict.fromkeys((cell.variant.model, cell.variant.source, cell.task) for cell in cells):
+        tokenizers = (checked.checkpoints[each].tokenizer for each in (model, candidate))
+        if (difference := vocabulary_difference(*tokenizers)) is not None:
+            yield (
+                f"task '{task}': model '{model}' and its candidate '{candidate}' have different vocabularies "
+                f"({difference}), so their predictions cannot be compared token by token; remove one of the two, or "
+                "use perplexity"
+            )
 
 
 def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
