@@ -19,7 +19,6 @@ LN_PERPLEXITY_RATIO = "ln_perplexity_ratio"
 LARGEST = "divergence_max"
 TOKENS = "tokens"
 _VERSION = "1"
-_QUANTILES = {"median": (0.5, "median"), "p90": (0.9, "90%"), "p99": (0.99, "99%"), "p99_9": (0.999, "99.9%")}
 
 METRICS = (
     Metric(
@@ -42,8 +41,11 @@ METRICS = (
         "logarithm of the variant's perplexity divided by the baseline's, per token",
         weight=TOKENS,
     ),
-    *(Metric(f"{DIVERGENCE}_{name}", heading, quantile=quantile) for name, (quantile, heading) in _QUANTILES.items()),
-    Metric(LARGEST, "largest", "median, 90%, 99%, 99.9%, largest: quantiles of the same divergence over tokens"),
+    Metric("divergence_median", "median", "the divergence that half of the tokens do not exceed", quantile=0.5),
+    Metric("divergence_p90", "90%", "the divergence that 90% of the tokens do not exceed", quantile=0.9),
+    Metric("divergence_p99", "99%", "the same for 99% of the tokens", quantile=0.99),
+    Metric("divergence_p99_9", "99.9%", "the same for 99.9% of the tokens", quantile=0.999),
+    Metric(LARGEST, "largest", "the largest divergence at a token"),
 )
 
 
