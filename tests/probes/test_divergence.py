@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from forgetmeter.errors import UserError
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ComparedAnswer, ComparedText, Task
 
@@ -16,6 +17,17 @@ def task(tmp_path: Path) -> Task:
     path = tmp_path / "made_up.jsonl"
     path.write_text('{"text": "One two."}\n{"words": "a"}\n{"text": "Three."}\n')
     return load_task(f"divergence:file={path}:window=8")
+
+
+def test_without_a_file_the_text_is_the_one_that_ships() -> None:
+    task = load_task("divergence")
+    assert (task.description.name, task.description.source) == ("divergence", "divergence_text.jsonl")
+    assert len(task.items) == len({item.content_hash for item in task.items}) == task.description.official_size == 55
+    words = [len(item.asks.text.split()) for item in task.items]
+    assert 7000 < sum(words) < 7500
+    assert min(words) > 40
+    with pytest.raises(UserError, match=r"text file 'gone.txt' does not exist; write divergence:file=PATH"):
+        load_task("divergence:file=gone.txt")
 
 
 def test_texts_are_items_as_of_perplexity(task: Task) -> None:

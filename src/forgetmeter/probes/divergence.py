@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -49,6 +51,10 @@ METRICS = (
 )
 
 
+SHIPPED = Path(__file__).with_name("divergence_text.jsonl")
+"""Prose of this project's documentation, version 0.2.0 (docs/decisions/032-divergence.md)."""
+
+
 class DivergenceTask:
     """How far a variant's predictions of a text are from its baseline's; the items are those of ``PerplexityTask``.
 
@@ -59,11 +65,11 @@ class DivergenceTask:
         items: The texts, in file order.
 
     Raises:
-        UserError: The file is not named, does not exist, or contains no text.
+        UserError: The named file does not exist or contains no text.
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
-        path = check_text_file(name)
+        path = _text_file(name)
         texts = read_text_file(path)
         self.items = text_items(name, texts[:limit], ComparedText)
         self.description = TaskDescription(
@@ -82,6 +88,10 @@ class DivergenceTask:
             if isinstance(answer, ComparedAnswer)
         ]
         return Judgement(tuple(outcomes), _metrics(outcomes) if outcomes else {})
+
+
+def _text_file(name: TaskName) -> Path:
+    return check_text_file(name) if name.value("file") else SHIPPED
 
 
 def _outcome(item: Item, answer: ComparedAnswer) -> Outcome:
@@ -124,8 +134,13 @@ def _metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
 TASK = TaskDeclaration(
     name="divergence",
     load=DivergenceTask,
-    check=check_text_file,
-    options={"file": FILE, "window": WINDOW},
+    check=_text_file,
+    options={
+        "file": replace(
+            FILE, meaning=f"{FILE.meaning.removesuffix('.')}; by default, a text that ships with the package."
+        ),
+        "window": WINDOW,
+    },
     thing="text",
     is_measured=True,
     metrics=METRICS,

@@ -65,7 +65,7 @@ def divergences(p: Tensor, q: Tensor, total_p: Tensor, total_q: Tensor) -> Tenso
 
     It is the sum of q - p + p (ln p - ln q) over the vocabulary, in which no term is negative. Summed without
     q - p, whose sum is zero, an error in either ``logsumexp`` would be an error of the result; here, only its square
-    is (docs/decisions/031-divergence.md). Where the models' outputs differ in width, as by padding, the extra outputs
+    is (docs/decisions/032-divergence.md). Where the models' outputs differ in width, as by padding, the extra outputs
     of the wider one are left out.
 
     Args:
