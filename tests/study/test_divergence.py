@@ -6,6 +6,7 @@ Covers ``executors.comparisons``, ``models.same_vocabulary``, ``models.shared_co
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,15 @@ def test_of_a_candidate_by_brute_force(study: dict[str, Any], folder: Path, tmp_
     assert finished.failures == ()
     found = stored(study["output"])
     assert_equal(found[f"candidate({candidate})"], by_brute_force(load(folder).model, load(candidate).model))
+
+
+def test_the_ratio_of_perplexities_is_that_of_the_task_perplexity(study: dict[str, Any]) -> None:
+    text = study["tasks"][0].replace("divergence", "perplexity")
+    run({**study, "tasks": [*study["tasks"], text], "recipes": RECIPES})
+    cells = {(cell.recipe, cell.task): cell for cell in open_run(study["output"]).summary.measured}
+    for recipe in RECIPES:
+        expected = cells[recipe, text].ratios["token_perplexity"]
+        assert math.exp(cells[recipe, study["tasks"][0]].metrics["ln_perplexity_ratio"]) == pytest.approx(expected)
 
 
 def test_a_candidate_may_have_more_outputs_and_read_fewer_tokens(

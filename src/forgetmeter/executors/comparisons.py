@@ -26,7 +26,9 @@ class Comparisons:
         self._loaded = loaded
         self._engines: dict[tuple[ModelReference, bool], ComparingEngine] = {}
         # Copied before anything is installed in the model.
-        is_wanted = any(is_compared(work.tasks[cell.task].items) for cell in cells)
+        is_wanted = any(
+            cell.variant.source == cell.variant.model and is_compared(work.tasks[cell.task].items) for cell in cells
+        )
         self._own = replace(loaded, model=shared_copy(loaded.model)) if is_wanted else loaded
 
     def engine(self, variant: Variant) -> ComparingEngine:
