@@ -13,6 +13,9 @@ from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import Batch
 from forgetmeter.scoring.rows.reading import Forward, rows_at_once, wanted_logits
 
+_COPIES = 8
+"""About how many float32 arrays of the size of the logits a comparison works on; they should stay in a CPU's caches."""
+
 
 @dataclass(frozen=True)
 class ComparedTokens:
@@ -46,7 +49,7 @@ def compare(
     readings = batch.single
     found = ComparedTokens(*(torch.empty(len(readings.which), dtype=torch.float64) for _ in range(4)))
     found = replace(found, agreements=found.agreements.bool())
-    step = min(rows_at_once(before), rows_at_once(after))
+    step = max(1, min(rows_at_once(before), rows_at_once(after)) // _COPIES)
     for start in range(0, len(before), step):
         here = (readings.which >= start) & (readings.which < start + step)
         which, targets = readings.which[here] - start, readings.targets[here]
@@ -85,7 +88,7 @@ def divergences(p: Tensor, q: Tensor, total_p: Tensor, total_q: Tensor) -> Tenso
     similar = torch.expm1(-difference).add_(difference).mul_(p)
     # What the baseline rules out has p = 0, and 0 ln 0 = 0.
     different = log_q.exp_().sub_(p).add_(torch.where(p == 0, 0.0, p * difference))
-    return torch.where(difference.abs() < 1, similar, different).sum(1, dtype=torch.float64).clamp_(min=0)
+    return torch.where(difference.abs() < 1, similar, different).sum(1).clamp_(min=0).double()
 
 
 def _logits(model: PreTrainedModel, parts: Sequence[tuple[Batch, Tensor]], forward: Forward) -> Tensor:
