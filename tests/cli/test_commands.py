@@ -84,12 +84,13 @@ def test_lists_name_everything_available() -> None:
     assert "attention.query" in forgetmeter("list", "scopes").stdout
     assert "package:MODULE" in forgetmeter("list", "models").stdout
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
-    probes = forgetmeter("list", "tasks").stdout.splitlines()[:8]
+    probes = forgetmeter("list", "tasks").stdout.splitlines()[:9]
     assert [line.partition("[")[0] for line in probes] == [
         "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "facts", "file:PATH", "perplexity",
+        "divergence",
     ]  # fmt: skip
     assert "[:source=template|evidence]" in probes[2]
-    assert probes[7] == "perplexity[:file=PATH][:window=N]"
+    assert probes[7:] == [f"{name}[:file=PATH][:window=N]" for name in ("perplexity", "divergence")]
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
     [
         (
             ("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"),
-            "perplexity is supported only for decoders",
+            "whole texts are supported only for decoders",
         ),
         (("--model", "standard:decoder", "--tasks", "facts", "--seed", str(2**63)), "--seed"),
     ],

@@ -1,4 +1,7 @@
-"""Perplexity of a text file, against explicit arithmetic."""
+"""Perplexity of a text file, against explicit arithmetic.
+
+Covers ``probes.text_file``.
+"""
 
 from __future__ import annotations
 

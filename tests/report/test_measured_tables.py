@@ -1,6 +1,6 @@
-"""Summary and tables of a run with a task that is measured (perplexity) and one that is judged.
+"""Summary and tables of a run with tasks that are measured (perplexity, divergence) and one that is judged.
 
-Covers ``results.measured``.
+Covers ``results.measured`` and ``runs.content.item_values``.
 """
 
 from __future__ import annotations
@@ -100,3 +100,31 @@ def test_outcomes_have_no_right_or_wrong(measured: Summary, tmp_path: Path, text
     assert outcomes["metric.tokens"].gt(0).all()
     texts = stored.items[stored.items["task"] != "made_up"]
     assert [list(each) for each in texts["continuations"]] == [[line] for line in text.read_text().split("\n\n")]
+
+
+def test_divergence_has_intervals_over_texts(llama_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("\n\n".join(f"the {word} is in the inn" for word in ("tin", "hen", "tea", "ten", "net", "thin")))
+    task = f"divergence:file={path}"
+    run({"models": [str(llama_folder)], "recipes": RECIPES[1:], "tasks": [task], "output": str(tmp_path / "run")})
+    summary = open_run(str(tmp_path / "run")).summary
+    for cell in summary.measured:
+        assert set(cell.intervals) == set(cell.metrics) - {"divergence_max"}
+        for name, estimate in cell.intervals.items():
+            assert estimate.value == pytest.approx(cell.metrics[name])
+            assert estimate.low <= estimate.value <= estimate.high
+    (model,) = {variant.model for variant in summary.variants}
+    (table,) = measured_tables(model, summary)
+    assert table.columns == ("KL", "top-1", "ln ppl ratio", "median", "90%", "99%", "99.9%", "largest")
+    pruned = summary.measured[1]
+    low, high = pruned.intervals["divergence"].low, pruned.intervals["divergence"].high
+    limits = ", ".join(f"{limit:.3f}" if limit >= 0.1 else f"{limit:.3g}" for limit in (low, high))
+    assert table.rows[1].cells[0].endswith(f" [{limits}]")
+    assert table.rows[0].cells[1].startswith("100.0% [95.")
+    (_, row, _) = csv.DictReader(io.StringIO(render(summary, "csv")))
+    assert float(row["metric.divergence_low"]) == pytest.approx(low)
+    assert float(row["metric.divergence_p99_high"]) == pytest.approx(
+        summary.measured[1].intervals["divergence_p99"].high
+    )
+    assert json.loads(render(summary, "json"))["measured"][1]["intervals"]["divergence"]["high"] == pytest.approx(high)
+    assert "the divergence that 90% of the tokens do not exceed" in render(summary, "table", width=200)

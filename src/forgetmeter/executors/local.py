@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
+from forgetmeter.executors.comparisons import Comparisons
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
@@ -24,6 +25,7 @@ from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.runs.stored import CellFacts
+from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.model_reference import ModelReference
@@ -72,7 +74,8 @@ class _ModelWork:
         calibration = calibration_for(loaded, recipes)
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
         self._engine = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
-        self._prepared: dict[str, Prepared] = {}
+        self._comparisons = Comparisons(work, loaded, cells)
+        self._prepared: dict[tuple[Engine, str], Prepared] = {}
         self._cells = cells
 
     def run(self) -> None:
@@ -114,11 +117,12 @@ class _ModelWork:
             self._progress.cell_kept(cell)
             return
         self._progress.cell_started(cell, items=len(task.items))
-        if cell.task not in self._prepared:
-            self._prepared[cell.task] = self._engine.prepare(task.items)
-        prepared = self._prepared[cell.task]
+        engine = self._comparisons.engine(cell.variant) if is_compared(task.items) else self._engine
+        if (engine, cell.task) not in self._prepared:
+            self._prepared[engine, cell.task] = engine.prepare(task.items)
+        prepared = self._prepared[engine, cell.task]
         start = time.perf_counter()
-        answers = self._engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
+        answers = engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
         seconds = time.perf_counter() - start
         broken, scored = not_numbers(answers)
         if scored and broken == scored:
@@ -144,7 +148,11 @@ class _ModelWork:
             self._progress.stage(f"scoring {cell.task} again for the noise floor")
             batch_tokens = self._work.evaluation.batch_tokens
             task = self._work.tasks[cell.task]
-            noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)
+            if is_compared(task.items):
+                # The outcomes themselves are the noise, and nothing in them is right or wrong.
+                noise = noise_between((), (), batch_tokens=(self._engine.batch_tokens,) * 2)
+            else:
+                noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)
             self._work.store.write_noise(cell, noise)
 
 

@@ -28,6 +28,10 @@ class Metric:
         meaning: Explanation of the heading, for the legend; may be empty.
         ratio: Explanation of its ratio to the baseline's value, which tables show if there is one.
         is_perplexity: Whether charts and findings use it as a model's perplexity; of several, they use the first.
+        weight: Name of a per-item metric, if this one is the mean, weighted by it, of the per-item metric of its own
+            name. It then has an interval over items.
+        quantile: If this one is a quantile of the token values of all items, which one. It then has such an interval.
+        is_share: Whether it is a share from 0 to 1, to be shown as a percentage.
     """
 
     name: str
@@ -35,6 +39,9 @@ class Metric:
     meaning: str = ""
     ratio: str = ""
     is_perplexity: bool = False
+    weight: str = ""
+    quantile: float | None = None
+    is_share: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

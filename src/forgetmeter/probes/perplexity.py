@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from forgetmeter.errors import UserError
 from forgetmeter.probes.declaration import Metric, TaskDeclaration
-from forgetmeter.probes.json_lines import read_json_lines
-from forgetmeter.records.item import Answer, Item, Problem, TaskDescription, TextAnswer, WholeText
+from forgetmeter.probes.text_file import FILE, WINDOW, check_text_file, read_text_file, text_items
+from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
-from forgetmeter.specs.task_name import TaskName, TaskOption
+from forgetmeter.specs.task_name import TaskName
 
 WORD_PERPLEXITY = "word_perplexity"
 BITS_PER_BYTE = "bits_per_byte"
 _VERSION = "1"
-_MODELS_WINDOW = "model"
-_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_EXAMPLE = "perplexity:file=PATH"
-WITHOUT_TEXT = "line without text"
 
 
 class PerplexityTask:
@@ -40,13 +33,9 @@ class PerplexityTask:
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
-        path = check_text_file(name.value("file"))
+        path = check_text_file(name)
         texts = read_text_file(path)
-        window = name.value("window")
-        self.items = tuple(
-            _item(place, text, None if window == _MODELS_WINDOW else int(window))
-            for place, text in enumerate(texts[:limit])
-        )
+        self.items = text_items(name, texts[:limit], WholeText)
         self.description = TaskDescription(
             name=str(name),
             version=_VERSION,
@@ -73,12 +62,6 @@ class PerplexityTask:
         if counts["byte"]:
             metrics[BITS_PER_BYTE] = _bits(total, counts["byte"])
         return Judgement(tuple(outcomes), metrics)
-
-
-def _item(place: int, text: str | None, window: int | None) -> Item:
-    asks = Problem(WITHOUT_TEXT) if text is None else WholeText(text, window)
-    digest = hashlib.sha256(f"{window}\n{text}".encode(errors="surrogatepass")).hexdigest()[:16]
-    return Item(f"perplexity/{place}", digest, asks)
 
 
 def _outcome(item: Item, answer: TextAnswer) -> Outcome:
@@ -113,62 +96,11 @@ def _perplexity(loglikelihood: float, count: float) -> float:
         return math.inf
 
 
-def check_text_file(name: str) -> Path:
-    """Return the path of an existing text file.
-
-    Raises:
-        UserError: The path is empty, or the file does not exist.
-    """
-    if not name:
-        raise UserError(f"task 'perplexity' needs a text: write {_EXAMPLE}, plain text or a .jsonl with 'text'")
-    path = Path(name).expanduser() if name.startswith("~/") else Path(name)
-    if not path.is_file():
-        raise UserError(f"text file '{name}' does not exist; write {_EXAMPLE}")
-    return path
-
-
-def read_text_file(path: Path) -> tuple[str | None, ...]:
-    """Return the non-empty texts of a file, in order, stripped of white space.
-
-    They are the values of ``text`` in a ``.jsonl`` file, ``None`` where it is missing or not text, and otherwise the
-    paragraphs, separated by blank lines.
-
-    Raises:
-        UserError: The file cannot be read, is not UTF-8 or not JSON Lines, or contains no text.
-    """
-    found: Iterable[object]
-    if path.suffix == ".jsonl":
-        lines = read_json_lines(path, fix="write an object with 'text' in each line")
-        found = [line.record.get("text") for line in lines]
-    else:
-        found = _BLANK_LINES.split(_content(path))
-    stripped = (text.strip() if isinstance(text, str) else None for text in found)
-    texts = tuple(text for text in stripped if text != "")
-    if not any(texts):
-        raise UserError(f"text file '{path}' contains no text")
-    return texts
-
-
-def _content(path: Path) -> str:
-    try:
-        # A byte order mark at the start is not text.
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"text file '{path}' is not UTF-8; convert it first") from None
-    except OSError as error:
-        raise UserError(f"text file '{path}' cannot be read ({error.strerror or error})") from error
-
-
 TASK = TaskDeclaration(
     name="perplexity",
     load=PerplexityTask,
-    check=lambda name: check_text_file(name.value("file")),
-    options={
-        "file": TaskOption("", "The text file: paragraphs, or 'text' in each line of a .jsonl file.", kind="path"),
-        "window": TaskOption(
-            _MODELS_WINDOW, "Maximum number of tokens per window; by default, the model's maximum.", kind="number"
-        ),
-    },
+    check=check_text_file,
+    options={"file": FILE, "window": WINDOW},
     thing="text",
     is_measured=True,
     metrics=(
@@ -185,7 +117,7 @@ TASK = TaskDeclaration(
             "perplexity per byte of UTF-8, which is comparable between models with different tokenizers",
             is_perplexity=True,
         ),
-        Metric(BITS_PER_BYTE, "bits/byte", "its base-2 logarithm: bits per byte of text"),
+        Metric(BITS_PER_BYTE, "bits/byte", "its base-2 logarithm: bits per byte of text", weight="bytes"),
         Metric(
             "token_perplexity", "token ppl", "perplexity per token of the model's own tokenizer", is_perplexity=True
         ),

@@ -27,6 +27,7 @@ TASKS = Registry(
         "facts": "forgetmeter.probes.facts.task:TASK",
         "file": "forgetmeter.probes.from_file.task:TASK",
         "perplexity": "forgetmeter.probes.perplexity:TASK",
+        "divergence": "forgetmeter.probes.divergence:TASK",
     },
 )
 

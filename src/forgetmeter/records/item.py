@@ -65,6 +65,11 @@ class WholeText:
 
 
 @dataclass(frozen=True)
+class ComparedText(WholeText):
+    """Asks how far a variant's predictions of each token of a whole text are from its baseline's."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """An item that no model can be scored on; it is left out, counted and reported.
 
@@ -161,7 +166,31 @@ class TextAnswer:
         return _is_sound((self.loglikelihood,))
 
 
-Answer = RequestScores | ClozeAnswer | TextAnswer
+@dataclass(frozen=True)
+class ComparedAnswer:
+    """A variant's predictions of a text beside its baseline's, with one entry for each of the text's tokens.
+
+    Attributes:
+        divergences: Kullback-Leibler divergence KL(baseline ‖ variant) of the two distributions over the vocabulary,
+            in nats.
+        agreements: Whether the same token is the likeliest one for both.
+        logprobs: Log-probability of the token for the variant, in nats.
+        baseline_logprobs: Log-probability of the token for the baseline, in nats.
+    """
+
+    divergences: tuple[float, ...]
+    agreements: tuple[bool, ...]
+    logprobs: tuple[float, ...]
+    baseline_logprobs: tuple[float, ...]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is an answer; see ``Answer``."""
+        # A variant may rule out what the baseline does not: such a divergence is infinite.
+        return not math.isnan(sum(self.divergences) + sum(self.baseline_logprobs)) and _is_sound((sum(self.logprobs),))
+
+
+Answer = RequestScores | ClozeAnswer | TextAnswer | ComparedAnswer
 """A model's answer to an item, by the type of question.
 
 ``is_number`` is false if the model's logits are NaN or infinite, which is not an answer. ``-inf`` is the log-likelihood

@@ -22,6 +22,7 @@ class Outcome:
             nats per character if normalized by length.
         loglikelihoods: One per choice, or that of the text, in nats.
         metrics: The task's per-item metrics by name.
+        token_values: A value for each token of the item, of a task that measures tokens (see ``Metric.quantile``).
     """
 
     item_id: str
@@ -32,6 +33,7 @@ class Outcome:
     margin: float | None
     loglikelihoods: tuple[float, ...]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    token_values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

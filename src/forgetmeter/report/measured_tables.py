@@ -8,13 +8,13 @@ from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import metrics_of
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts
-from forgetmeter.report.words.numbers import MISSING, count
+from forgetmeter.report.words.numbers import MISSING, count, percent, percent_interval
 from forgetmeter.report.words.recipe_words import things
 from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary
 
 _RATIO = "× baseline"
-_LARGE, _SMALL = 10_000, 0.001
+_LARGE, _SMALL = 10_000, 0.1
 
 
 def measured_tables(model: str, summary: Summary) -> list[Table]:
@@ -60,10 +60,19 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
 
 def _values(metrics: Sequence[Metric], cell: MeasuredSummary) -> tuple[str, ...]:
     return tuple(
-        _number(values.get(metric.name))
+        text
         for metric in metrics
-        for values in (cell.metrics, *([cell.ratios] if metric.ratio else []))
+        for text in (_value(metric, cell), *([_number(cell.ratios.get(metric.name))] if metric.ratio else []))
     )
+
+
+def _value(metric: Metric, cell: MeasuredSummary) -> str:
+    """Return a metric's value, with its interval if it is a mean; those of quantiles would make tables too wide."""
+    estimate = cell.intervals.get(metric.name) if metric.weight else None
+    if metric.is_share:
+        return percent(cell.metrics.get(metric.name)) if estimate is None else percent_interval(estimate)
+    value = _number(cell.metrics.get(metric.name))
+    return value if estimate is None else f"{value} [{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
 def _number(value: float | None) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import metrics_of
+from forgetmeter.runs.content.item_values import ItemValues
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.item_intervals import mean_interval, quantile_interval
+from forgetmeter.statistics.paired import Estimate
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class MeasuredSummary:
     Attributes:
         items: Number of items.
         metrics: The task's metrics over all items, by name.
+        intervals: Metrics with their 95% intervals over items, where the task declares how to compute them.
         ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on equally many items.
         seconds: Duration of scoring; ``None`` if not recorded.
         dropped: Number of items that the model could not be scored on, by reason; see ``CellSummary``, also below.
@@ -34,6 +39,7 @@ class MeasuredSummary:
     named: Mapping[str, str] = field(default_factory=dict)
     cut: int = 0
     not_numbers: int = 0
+    intervals: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def perplexity_names(task: str, metrics: Iterable[str]) -> list[str]:
@@ -45,10 +51,10 @@ def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:
     """Return the cells of tasks without right answers, in the study's order."""
     cells = [cell for cell in run.cells if not cell.is_judged]
     baselines = {(cell.model, cell.task): cell for cell in cells if cell.recipe == BASELINE}
-    return tuple(_measured(cell, baselines.get((cell.model, cell.task))) for cell in cells)
+    return tuple(_measured(run, cell, baselines.get((cell.model, cell.task))) for cell in cells)
 
 
-def _measured(cell: StoredCell, baseline: StoredCell | None) -> MeasuredSummary:
+def _measured(run: Run, cell: StoredCell, baseline: StoredCell | None) -> MeasuredSummary:
     metrics, ratios = cell.metrics, {}
     if baseline is not None and baseline is not cell and baseline.rows == cell.rows:
         before = baseline.metrics
@@ -65,4 +71,23 @@ def _measured(cell: StoredCell, baseline: StoredCell | None) -> MeasuredSummary:
         named=cell.named,
         cut=cell.cut,
         not_numbers=cell.not_numbers,
+        intervals=_intervals(run, cell),
     )
+
+
+def _intervals(run: Run, cell: StoredCell) -> dict[str, Estimate]:
+    metrics = [each for each in metrics_of(cell.task, cell.metrics) if each.weight or each.quantile is not None]
+    if not metrics:
+        return {}
+    names = dict.fromkeys(name for each in metrics if each.weight for name in (each.name, each.weight))
+    values = run.item_values(cell, names)
+    found = {each.name: _interval(each, values) for each in metrics if each.name in cell.metrics}
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def _interval(metric: Metric, values: ItemValues) -> Estimate | None:
+    if metric.quantile is not None:
+        return quantile_interval(values.token_values, values.items, metric.quantile)
+    if not {metric.name, metric.weight} <= values.metrics.keys():
+        return None
+    return mean_interval(values.metrics[metric.name], values.metrics[metric.weight], is_share=metric.is_share)

@@ -30,6 +30,8 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
     # Models compute in float32 at most; float64 would store noise and double the file.
     ("loglikelihoods", pa.list_(pa.float32())),
 ]
+TOKEN_VALUES = "token_values"
+"""Column of the values of an item's tokens, only in files of tasks that have them."""
 OUTCOME_COLUMNS = tuple(name for name, _ in _FIELDS)
 OUTCOMES_SCHEMA = pa.schema(_FIELDS)
 
@@ -56,9 +58,12 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
         "margin": [outcome.margin for outcome in outcomes],
         "loglikelihoods": [list(outcome.loglikelihoods) for outcome in outcomes],
     }
+    values = [list(outcome.token_values) for outcome in outcomes]
+    columns |= {TOKEN_VALUES: values} if any(values) else {}
     columns |= {f"{METRIC}{name}": [outcome.metrics.get(name) for outcome in outcomes] for name in names}
     described = [(name, pa.string()) for name in KEYS]
-    schema = pa.schema(described + _FIELDS + [(f"{METRIC}{name}", pa.float64()) for name in names])
+    measured = [(TOKEN_VALUES, pa.list_(pa.float32()))] if any(values) else []
+    schema = pa.schema(described + _FIELDS + measured + [(f"{METRIC}{name}", pa.float64()) for name in names])
     about = {**facts, **keys, "rows": len(outcomes)}
     if any(outcome.correct is None for outcome in outcomes):
         about[JUDGED] = False

@@ -16,6 +16,7 @@ from forgetmeter.runs.content.baselines import ItemBaselines, baselines_by_task
 from forgetmeter.runs.content.damage import damage_named
 from forgetmeter.runs.content.item_shapes import read_item_shapes
 from forgetmeter.runs.content.item_texts import ItemTexts, read_item_texts
+from forgetmeter.runs.content.item_values import ItemValues, read_item_values
 from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
 from forgetmeter.runs.content.parquet_union import UnionPart, read_union
 from forgetmeter.runs.filesystem import RunFolder
@@ -100,6 +101,18 @@ class Run:
         items = next((self.read(each.path) for each in self.tasks if each.task == task), None)
         with self._damage_named():
             return ledger_items(items, self.read(baseline.path), self.read(variant.path))
+
+    def item_values(self, cell: StoredCell, names: Iterable[str]) -> ItemValues:
+        """Return what a cell of a task without right answers measured by item and by token.
+
+        Args:
+            names: The per-item metrics to read, if they are stored.
+
+        Raises:
+            UserError: A file of the run is damaged.
+        """
+        with self._damage_named():
+            return read_item_values(self.read(cell.path), names)
 
     def outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return one row per outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics.

@@ -128,7 +128,7 @@ def unsupported_reason(items: Iterable[Item], family: Family, tokenizer: PreTrai
     texts = any(isinstance(item.asks, WholeText) for item in items)
     if texts and family != "decoder":
         kind = "a masked language model" if family == "encoder" else "an encoder-decoder"
-        return f"is {kind}; perplexity is supported only for decoders, which read a text from left to right"
+        return f"is {kind}; whole texts are supported only for decoders, which predict each token from those before it"
     if family == "encoder":
         return _masked(items, clozes, tokenizer)
     if not clozes and not texts:

@@ -126,19 +126,19 @@ class Engine:
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)
-        tokens, vocabulary = _in_slot_order(prepared, readings)
+        tokens, vocabulary = _readings(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
 
 
-def _in_slot_order(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
+def _readings(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
     single = [batch.single.slots.cpu() for batch in prepared.batches]
     vocabulary = [batch.vocabulary.slots.cpu() for batch in prepared.batches]
 
     def tokens(name: str) -> Tensor:
-        return _ordered([getattr(each.tokens, name) for each in readings], single)
+        return in_slot_order([getattr(each.tokens, name) for each in readings], single)
 
     def whole(name: str) -> Tensor:
-        return _ordered([getattr(each.vocabulary, name) for each in readings], vocabulary)
+        return in_slot_order([getattr(each.vocabulary, name) for each in readings], vocabulary)
 
     return (
         TokenReadings(tokens("logprobs"), tokens("greedy")),
@@ -146,7 +146,8 @@ def _in_slot_order(prepared: Prepared, readings: Sequence[BatchReadings]) -> tup
     )
 
 
-def _ordered(parts: Sequence[Tensor], slots: Sequence[Tensor]) -> Tensor:
+def in_slot_order(parts: Sequence[Tensor], slots: Sequence[Tensor]) -> Tensor:
+    """Return the readings of all batches in the order of their slots."""
     if not parts:
         return torch.empty(0)
     values = torch.cat(list(parts))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.records.item import Task, check_task, judged
 from forgetmeter.records.outcome import Judgement
+from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.scoring.engine import Engine
 
 
@@ -34,7 +36,8 @@ def evaluate(
         The outcomes of all items and the task's metrics, by task name.
 
     Raises:
-        UserError: ``loaded`` is not a loaded model, or a task is unknown or not a task, or its data is missing.
+        UserError: ``loaded`` is not a loaded model, or a task is unknown or not a task, its data is missing, or it
+            compares a variant with its baseline.
     """
     check_loaded(loaded)
     engine = Engine(loaded, batch_tokens=batch_tokens)
@@ -53,6 +56,13 @@ def _entries(tasks: str | Task | Sequence[str | Task]) -> Iterator[str | Task]:
 
 def _task(entry: str | Task, limit: int | None, data: Path | None) -> Task:
     if isinstance(entry, str):
-        return load_task(entry, limit=limit, data=data)
-    check_task(entry)
-    return entry
+        task = load_task(entry, limit=limit, data=data)
+    else:
+        task = entry
+        check_task(task)
+    if is_compared(task.items):
+        raise UserError(
+            f"task '{task.description.name}' compares a variant with its baseline, which needs both; use "
+            "forgetmeter.run"
+        )
+    return task

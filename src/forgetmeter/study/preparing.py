@@ -16,11 +16,13 @@ from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
+from forgetmeter.models.same_vocabulary import vocabulary_difference
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Task
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read
@@ -86,7 +88,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     tasks = supported_tasks(checked, progress)
     for name, task in tasks.items():
         store.check_items(name, valid_items(task))
-    _convert(checked, progress)
+    _convert(checked, tasks, progress)
     packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
     sources = {model: asdict(source) for model, source in packed.items() if source is not None}
     # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
@@ -109,13 +111,16 @@ def estimate(checked: CheckedStudy, progress: Progress) -> None:
     progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
 
 
-def _convert(checked: CheckedStudy, progress: Progress) -> None:
-    """Convert the GGUF files and quantized checkpoints among the models of missing cells.
+def _convert(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progress) -> None:
+    """Convert the packed models of missing cells, and the baselines that these are compared with.
 
     Raises:
         UserError: One of them cannot be converted.
     """
-    for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
+    compared = {name for name, task in tasks.items() if is_compared(task.items)}
+    sources = (cell.variant.source for cell in checked.missing)
+    baselines = (cell.variant.model for cell in checked.missing if cell.task in compared)
+    for model in dict.fromkeys([*sources, *baselines]):
         checkpoint = checked.checkpoints[model]
         if not checkpoint.is_converted:
             progress.stage(f"converting {Path(checkpoint.name).name} to plain weights, once")
@@ -143,6 +148,7 @@ def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
             name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted
         }
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
+    problems += _other_vocabularies(checked, tasks)
     if problems:
         raise ManyUserError(problems)
 
@@ -156,6 +162,20 @@ def _prompting(checked: CheckedStudy) -> Prompting:
         (model,) = study.models
         template = chat_template_of(checked.checkpoints[model].tokenizer, str(model))
     return Prompting(evaluation.num_fewshot, evaluation.system_instruction, template)
+
+
+def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Iterator[str]:
+    """Report candidates that predict other tokens than the baseline that they are compared with token by token."""
+    compared = {name for name, task in tasks.items() if is_compared(task.items)}
+    cells = (cell for cell in checked.missing if cell.task in compared and cell.variant.recipe.candidate is not None)
+    for model, candidate, task in dict.fromkeys((cell.variant.model, cell.variant.source, cell.task) for cell in cells):
+        tokenizers = (checked.checkpoints[each].tokenizer for each in (model, candidate))
+        if (difference := vocabulary_difference(*tokenizers)) is not None:
+            yield (
+                f"task '{task}': model '{model}' and its candidate '{candidate}' have different vocabularies "
+                f"({difference}), so their predictions cannot be compared token by token; remove one of the two, or "
+                "use perplexity"
+            )
 
 
 def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:

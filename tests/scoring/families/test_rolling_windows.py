@@ -142,9 +142,9 @@ def test_special_tokens_are_added_once() -> None:
 def test_only_decoders_are_supported() -> None:
     encoder = wrap(make_bert(len(make_bart_tokenizer())), make_bart_tokenizer())
     encoder_decoder = wrap(make_t5(), make_t5_tokenizer())
-    with pytest.raises(UserError, match="is a masked language model; perplexity is supported only for decoders"):
+    with pytest.raises(UserError, match="is a masked language model; whole texts are supported only for decoders"):
         Engine(encoder).prepare([_item("the inn")])
-    with pytest.raises(UserError, match="is an encoder-decoder; perplexity is supported only for decoders"):
+    with pytest.raises(UserError, match="is an encoder-decoder; whole texts are supported only for decoders"):
         Engine(encoder_decoder).prepare([_item("the inn")])
 
 

@@ -7,7 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.frames import CELL_COLUMNS, flat_cell
+from forgetmeter.results.frames import CELL_COLUMNS, flat_cell, interval_columns
+from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 
 _KEYS = ("model", "recipe", "task")
@@ -20,7 +21,7 @@ _VARIANT = tuple(field.name for field in fields(VariantSummary) if field.name no
 def flat_columns(summary: Summary) -> list[str]:
     """Return the column names, in order."""
     metrics = {name for cell in summary.cells for name in cell.metrics}
-    metrics |= {name for cell in summary.measured for name in cell.metrics}
+    metrics |= {name for cell in summary.measured for name in _metrics(cell)}
     counts = dict.fromkeys(name for cell in summary.cells for name in _counts(cell, _filters(summary, cell.task)))
     return [
         *_KEYS,
@@ -56,7 +57,7 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
                 row |= _counts(done[key], _filters(summary, task))
             elif key in measured:
                 row |= {name: getattr(measured[key], name) for name in ("items", "seconds", "cut", "not_numbers")}
-                row |= {f"metric.{name}": value for name, value in measured[key].metrics.items()}
+                row |= {f"metric.{name}": value for name, value in _metrics(measured[key]).items()}
             else:
                 row["error"] = failed[key].error
             rows.append(row)
@@ -65,6 +66,16 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
 
 def _named(record: CellSummary | TaskSummary | VariantSummary | None, names: tuple[str, ...]) -> dict[str, Any]:
     return {} if record is None else {name: getattr(record, name) for name in names}
+
+
+def _metrics(cell: MeasuredSummary) -> dict[str, float]:
+    """Return the metrics of a cell, with the limits of their intervals."""
+    limits = (
+        (name, limit)
+        for metric, estimate in cell.intervals.items()
+        for name, limit in zip(interval_columns(metric)[1:], (estimate.low, estimate.high), strict=True)
+    )
+    return {**cell.metrics, **dict(limits)}
 
 
 def _filters(summary: Summary, task: str) -> Mapping[str, int]:

@@ -148,6 +148,12 @@ class Sharing:
             return "padded"
         return "equal lengths" if self.batch else "alone"
 
+    def within(self, other: Sharing) -> Sharing:
+        """Return what the rows of two models may share that read the same batches."""
+        return Sharing(
+            min(self.branches, other.branches), min(self.lengths, other.lengths), min(self.batch, other.batch)
+        )
+
     def allows(self, longest: int, length: int) -> bool:
         """Whether a row of ``length`` tokens may join a batch whose longest row has ``longest`` tokens."""
         return longest <= (self.batch if length == longest else min(self.lengths, self.batch))

@@ -44,11 +44,17 @@ class DecoderScoring:
     text before the blank (see ``AnswersWritten``). A text is scored whole, after the same tokens, in windows if it is
     longer than the model reads.
 
+    Attributes:
+        sharing: What rows may share.
+
+    Args:
+        beside: Another decoder with the same tokens, which is to read the same batches.
+
     Raises:
         UserError: The model cannot be scored; see ``find_sharing``.
     """
 
-    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+    def __init__(self, loaded: Loaded, *, batch_tokens: int, beside: Loaded | None = None) -> None:
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._batch_tokens = batch_tokens
@@ -58,7 +64,12 @@ class DecoderScoring:
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
         self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
-        self._sharing, _ = find_sharing(loaded, run_decoder, longest=self._max_length)
+        self.sharing, _ = find_sharing(loaded, run_decoder, longest=self._max_length)
+        if beside is not None:
+            other = DecoderScoring(beside, batch_tokens=batch_tokens)
+            self._max_length = min(self._max_length, other._max_length)
+            self._embedded = min(self._embedded, other._embedded, key=lambda tokens: tokens.rows)
+            self.sharing = self.sharing.within(other.sharing)
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.
@@ -68,8 +79,8 @@ class DecoderScoring:
         """
         written = iter(self._written.of(answered_at_blank(items)))
         asked = [self._embedded.only(self._asked(item, written)) for item in items]
-        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
-        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens, sharing=self._sharing)
+        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self.sharing)
+        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens, sharing=self.sharing)
         return Prepared(
             questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),

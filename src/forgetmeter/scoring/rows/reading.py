@@ -35,11 +35,11 @@ def read(model: PreTrainedModel, batch: Batch, forward: Forward) -> BatchReading
 
     A hook selects the wanted positions before the projection onto the vocabulary, so other logits are not computed.
     """
-    logits = _wanted_logits(model, batch, forward)
+    logits = wanted_logits(model, batch, forward)
     return BatchReadings(_read_tokens(logits, batch), _read_vocabulary(logits, batch))
 
 
-def _wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Tensor:
+def wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Tensor:
     """Return logits of shape ``(wanted, vocabulary)``."""
 
     # Only the head's input is reduced, so that anything the model does to logits afterwards still applies.
@@ -83,7 +83,7 @@ def _read_vocabulary(logits: Tensor, batch: Batch) -> VocabularyReadings:
     top = torch.empty(len(readings.which), number, dtype=torch.int64, device=logits.device)
     ranks = torch.empty(len(readings.which), dtype=torch.int64, device=logits.device)
     logprobs, others = (torch.empty(len(readings.which), device=logits.device) for _ in range(2))
-    for start in range(0, len(readings.which), step := _rows_at_once(logits)):
+    for start in range(0, len(readings.which), step := rows_at_once(logits)):
         here = slice(start, start + step)
         rows = logits[readings.which[here]].float()
         targets = readings.targets[here, None]
@@ -118,10 +118,11 @@ def _first_in_front(top: Tensor, first: Tensor) -> Tensor:
 
 def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Yield chunks of the logits in float32, each with the index of its first row."""
-    for start in range(0, len(logits), step := _rows_at_once(logits)):
+    for start in range(0, len(logits), step := rows_at_once(logits)):
         yield start, logits[start : start + step].float()
 
 
-def _rows_at_once(logits: Tensor) -> int:
+def rows_at_once(logits: Tensor) -> int:
+    """Return the number of rows of logits to copy to float32 at once."""
     most = _LOGITS_AT_ONCE.get(logits.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
     return max(1, most // int(logits.shape[-1]))

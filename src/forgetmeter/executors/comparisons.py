@@ -1,0 +1,48 @@
+"""Engines that compare the variants of a model with their baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from forgetmeter.executors.executor import Work
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import load
+from forgetmeter.models.shared_copy import shared_copy
+from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.scoring.comparing_engine import ComparingEngine, is_compared
+from forgetmeter.specs.model_reference import ModelReference
+
+
+class Comparisons:
+    """Engines for the variants that are made from one loaded model, created on first use.
+
+    The baseline of a recipe is a copy that shares the model's own tensors, and so needs no memory. That of a candidate
+    is loaded beside it.
+    """
+
+    def __init__(self, work: Work, loaded: Loaded, cells: Iterable[Cell]) -> None:
+        self._work = work
+        self._loaded = loaded
+        self._engines: dict[tuple[ModelReference, bool], ComparingEngine] = {}
+        # Copied before anything is installed in the model.
+        is_wanted = any(
+            cell.variant.source == cell.variant.model and is_compared(work.tasks[cell.task].items) for cell in cells
+        )
+        self._own = replace(loaded, model=shared_copy(loaded.model)) if is_wanted else loaded
+
+    def engine(self, variant: Variant) -> ComparingEngine:
+        """Return the engine for a variant; that of a baseline compares it with itself, read in other batches."""
+        key = variant.model, variant.recipe.is_baseline
+        if key not in self._engines:
+            self._engines[key] = ComparingEngine(
+                self._loaded,
+                self._own if variant.source == variant.model else self._baseline(variant.model),
+                batch_tokens=self._work.evaluation.batch_tokens,
+                apart=variant.recipe.is_baseline,
+            )
+        return self._engines[key]
+
+    def _baseline(self, model: ModelReference) -> Loaded:
+        evaluation = self._work.evaluation
+        return load(self._work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)

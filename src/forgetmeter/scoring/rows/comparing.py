@@ -1,0 +1,122 @@
+"""Running two models on a batch, and comparing their predictions of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from forgetmeter.scoring.batch_invariance.limits import Sharing
+from forgetmeter.scoring.rows.batch import Batch
+from forgetmeter.scoring.rows.reading import Forward, rows_at_once, wanted_logits
+
+_COPIES = 8
+"""About how many float32 arrays of the size of the logits a comparison works on; they should stay in a CPU's caches."""
+
+
+@dataclass(frozen=True)
+class ComparedTokens:
+    """Comparison of two models at single tokens, each of shape ``(slots,)``; see ``ComparedAnswer``.
+
+    Attributes:
+        divergences: In nats, float64.
+        agreements: Bool.
+        logprobs: In nats, float64.
+        baseline_logprobs: In nats, float64.
+    """
+
+    divergences: Tensor
+    agreements: Tensor
+    logprobs: Tensor
+    baseline_logprobs: Tensor
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def compare(
+    model: PreTrainedModel, baseline: PreTrainedModel, batch: Batch, forward: Forward, *, apart: Sharing | None = None
+) -> ComparedTokens:
+    """Run two models on a batch and compare their predictions of its single tokens, with one entry per reading.
+
+    Args:
+        apart: If given, the baseline reads each row of the batch alone, or twice if it is the only one and may be.
+    """
+    parts = [(batch, torch.arange(len(batch.rows)))] if apart is None else list(_rows_of(batch, apart))
+    before = _logits(baseline, parts, forward)
+    after = wanted_logits(model, batch, forward)
+    readings = batch.single
+    found = ComparedTokens(*(torch.empty(len(readings.which), dtype=torch.float64) for _ in range(4)))
+    found = replace(found, agreements=found.agreements.bool())
+    step = max(1, min(rows_at_once(before), rows_at_once(after)) // _COPIES)
+    for start in range(0, len(before), step):
+        here = (readings.which >= start) & (readings.which < start + step)
+        which, targets = readings.which[here] - start, readings.targets[here]
+        p, q = (logits[start : start + step].float() for logits in (before, after))
+        total_p, total_q = p.logsumexp(1), q.logsumexp(1)
+        place = here.cpu()
+        found.divergences[place] = divergences(p, q, total_p, total_q)[which].cpu()
+        found.agreements[place] = (p.argmax(1) == q.argmax(1))[which].cpu()
+        found.baseline_logprobs[place] = (p[which, targets] - total_p[which]).cpu().double()
+        found.logprobs[place] = (q[which, targets] - total_q[which]).cpu().double()
+    return found
+
+
+def divergences(p: Tensor, q: Tensor, total_p: Tensor, total_q: Tensor) -> Tensor:
+    """Return KL(p ‖ q) in nats for each pair of distributions, float64, shape ``(distributions,)``; never negative.
+
+    It is the sum of q - p + p (ln p - ln q) over the vocabulary, in which no term is negative. Summed without
+    q - p, whose sum is zero, an error in either ``logsumexp`` would be an error of the result; here, only its square
+    is (docs/decisions/032-divergence.md). Where the models' outputs differ in width, as by padding, the extra outputs
+    of the wider one are left out.
+
+    Args:
+        p: Logits, float32, shape ``(distributions, vocabulary)``.
+        q: Logits to compare with, same number of distributions.
+        total_p: ``logsumexp`` of ``p``.
+        total_q: ``logsumexp`` of ``q``.
+    """
+    width = min(p.shape[1], q.shape[1])
+    total_p, total_q = (
+        total if logits.shape[1] == width else logits[:, :width].logsumexp(1)
+        for logits, total in ((p, total_p), (q, total_q))
+    )
+    log_p, log_q = p[:, :width] - total_p[:, None], q[:, :width] - total_q[:, None]
+    p, difference = log_p.exp(), log_p - log_q
+    # For similar probabilities, q - p would lose their difference.
+    similar = torch.expm1(-difference).add_(difference).mul_(p)
+    # What the baseline rules out has p = 0, and 0 ln 0 = 0.
+    different = log_q.exp_().sub_(p).add_(torch.where(p == 0, 0.0, p * difference))
+    return torch.where(difference.abs() < 1, similar, different).sum(1).clamp_(min=0).double()
+
+
+def _logits(model: PreTrainedModel, parts: Sequence[tuple[Batch, Tensor]], forward: Forward) -> Tensor:
+    """Return the wanted logits of a batch that is read in parts, each with the indices of its distributions."""
+    if len(parts) == 1:
+        return wanted_logits(model, parts[0][0], forward)
+    found = [wanted_logits(model, part, forward) for part, _ in parts]
+    logits = torch.cat(found)
+    logits[torch.cat([which for _, which in parts])] = torch.cat(found)
+    return logits
+
+
+def _rows_of(batch: Batch, sharing: Sharing) -> Iterator[tuple[Batch, Tensor]]:
+    """Yield each row as a batch, with the indices of its distributions."""
+    for row, tokens in enumerate(batch.tokens):
+        which = (batch.rows == row).nonzero().view(-1)
+        length = len(tokens) if batch.mask is None else int(batch.mask[row].sum())
+        is_twice = len(batch.tokens) == 1 and sharing.allows(length, length)
+        copies = [row, row] if is_twice else [row]
+        yield (
+            replace(
+                batch,
+                tokens=batch.tokens[copies, :length],
+                mask=None,
+                positions=None if batch.positions is None else batch.positions[copies, :length],
+                visible=None if batch.visible is None else batch.visible[copies, :, :length, :length],
+                rows=torch.zeros_like(which),
+                places=batch.places[which],
+            ),
+            which,
+        )
