@@ -289,9 +289,7 @@ def test_a_study_that_disagrees_with_itself_is_refused(full_run: str, change: Ca
 
 def test_ids_are_compared_with_what_they_are_made_of(full_run: str) -> None:
     settings = {"dtype": "float32", "seed": 0}
-    assert is_variant_id(
-        "eefba3390918", {"tiny": "d74ba1c07e652853"}, "tiny", "baseline", dtype="float32", seed=0
-    )
+    assert is_variant_id("eefba3390918", {"tiny": "d74ba1c07e652853"}, "tiny", "baseline", dtype="float32", seed=0)
 
     def real(study: dict[str, Any], **changes: Any) -> None:
         study["identity"] |= {

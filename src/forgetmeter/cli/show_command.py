@@ -61,7 +61,10 @@ def show_command(
             shown = Text("\n").join(frontier_text(each, width=width) for each in frontiers(summary))
             missing = "frontier: it has no baseline with right answers to retain"
         else:
-            shown, missing = shifts_text(summary, width=width), "shifts: it has no outcomes with right answers"
+            shown, missing = (
+                shifts_text(summary, width=width),
+                "shifts: it has no outcomes with right answers, or only whether each is right",
+            )
         if not shown:
             raise UserError(f"{run} has no {missing}")
         print_text(shown if console.is_terminal else shown + Text("\n"))

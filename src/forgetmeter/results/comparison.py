@@ -106,7 +106,8 @@ def _compare(
 def _against_baseline(alone: Comparison, answers: Answers, row: int, clustered: Clustered | None) -> Comparison:
     items, baseline = answers.paired[row], answers.baseline
     paired = compare_paired(answers.known[items], answers.correct[row, items])
-    paired = replace(paired, prediction_flips=float(answers.changed[row, items].mean()))
+    if answers.has_predictions:
+        paired = replace(paired, prediction_flips=float(answers.changed[row, items].mean()))
     unknown = paired.items - paired.known
     gained_share = proportion(paired.gained, unknown) if unknown else None
     if clustered is not None:

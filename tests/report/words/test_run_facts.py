@@ -29,7 +29,7 @@ def test_tasks_cells_and_failures_of_a_run(full_run: str) -> None:
             "piqa": "4 items, of 100 in total, source by hand, version 1, guessing 62.5%, majority 75.0%",
             "lama/trex": "3 items, of 100 in total, source by hand, version 1, guessing 50.0%, majority 66.7%",
         },
-        "Evaluation": {"schema": "2"},
+        "Evaluation": {"schema": "3"},
         "Cells": {"done": "5, in 0.1 minutes of scoring"},
         "Failures": {"org/tiny, lama/trex: both: 8-bit": "MemoryError: no room"},
     }
@@ -45,7 +45,7 @@ def test_versions_and_missing_cells(tmp_path: Path) -> None:
     found = facts_of(opened.run, opened.summary)
     assert found["Versions"] == {"torch": "2.7.0"}
     assert found["Hardware"] == {"cores": "2", "processor": "none"}
-    assert found["Evaluation"] == {"device": "cpu", "batch tokens": "auto", "schema": "2"}
+    assert found["Evaluation"] == {"device": "cpu", "batch tokens": "auto", "schema": "3"}
     assert found["Cells"] == {
         "done": "0, in 0.0 minutes of scoring",
         "missing: org/tiny, piqa": f"{len(RECIPES)} recipes; run the study again to do the rest",

@@ -84,7 +84,8 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each" if ledger.has_items else _UNKNOWN_ITEMS
+    few = f"they have at most {ENOUGH_CHOICES} choices, or an unknown number, and one phrasing each"
+    why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []
         text.append(f"Of the {count(ledger.total.forgotten)} forgotten:\n")
