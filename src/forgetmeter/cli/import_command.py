@@ -25,6 +25,7 @@ else:
 _SUMMARY = "Make a run of answers that exist already: lm-evaluation-harness's logs, or a table."
 import_app = typer.Typer(help=_SUMMARY, no_args_is_help=True, add_completion=False)
 
+_SOME_FAILED = 1
 _Out = Annotated[str, typer.Option(help="Folder or URL of the run.")]
 
 
@@ -115,10 +116,14 @@ def table_command(
 
 
 def _write(run: ImportedRun, out: str) -> None:
-    write_imported(run, out)
+    failures = write_imported(run, out)
     for each in run.variants:
         for note in each.origin.notes:
             typer.echo(visible_line(f"{each.name}: {note}"), err=True)
     size = f"{counted(len(run.candidates), 'candidate')} and the baseline on {counted(len(run.tasks), 'task')}"
     typer.echo(visible_line(f"imported {counted(run.answers, 'answer')} of {size}: {out}"))
     typer.echo(visible_line(f"show the results: forgetmeter show {shlex.quote(out)}"))
+    for failure in failures:
+        typer.echo(visible_line(f"failed: {failure.recipe} on {failure.task}: {failure.error}"), err=True)
+    if failures:
+        raise typer.Exit(_SOME_FAILED)

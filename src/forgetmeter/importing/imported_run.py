@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -18,8 +18,12 @@ from forgetmeter.records.item import Item, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.runs.layout import file_name
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
+from forgetmeter.runs.stored import Failure
 from forgetmeter.specs.model_reference import ModelReference, answers_reference
 from forgetmeter.specs.recipe import Recipe
+
+_MOST = 4
+"""Tasks that are named."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,11 @@ class ImportedRun:
         return sum(len(each.outcomes) for one in self.variants for each in one.judgements.values())
 
 
-def write_imported(run: ImportedRun, output: str) -> None:
+def write_imported(run: ImportedRun, output: str) -> tuple[Failure, ...]:
     """Write a run, or add to one that has the same baseline.
+
+    Returns:
+        The cells in which no answer is a number.
 
     Raises:
         UserError: The location holds something else, or a task's name cannot be stored; raised before any writing.
@@ -110,6 +117,7 @@ def write_imported(run: ImportedRun, output: str) -> None:
         one = imported[cell.variant]
         if cell.task in one.judgements:
             _write_cell(store, cell, one)
+    return tuple(store.failures())
 
 
 def _write_cell(store: RunStore, cell: Cell, one: ImportedVariant) -> None:
@@ -175,6 +183,19 @@ def paired_notes(task: str, *, answered: int, of: int, others: int) -> list[str]
         is_are = "is" if others == 1 else "are"
         notes.append(f"{task}: {counted(others, 'answer')} to items that the baseline did not answer {is_are} left out")
     return notes
+
+
+def unshared_note(own: Iterable[str], shared: Collection[str], *, why: str) -> list[str]:
+    """Return a sentence on the tasks of a variant that are left out, if there are any.
+
+    Args:
+        own: The variant's tasks.
+        shared: The tasks that are imported.
+        why: Why the others are not, as a clause.
+    """
+    left = [task for task in own if task not in shared]
+    more = f" and {len(left) - _MOST} more" if len(left) > _MOST else ""
+    return [f"tasks left out, since {why}: {', '.join(left[:_MOST])}{more}"] if left else []
 
 
 def shared_tasks(baseline: Sequence[str], candidates: Mapping[str, Sequence[str]]) -> list[str]:

@@ -132,8 +132,8 @@ def remarks(summary: Summary) -> list[str]:
         )
     if summary.failures:
         number = len(summary.failures)
-        them = "it" if number == 1 else "them"
-        found.append(f"{counted(number, 'cell')} failed; run the study again to retry {them}.")
+        retry = f"; run the study again to retry {'it' if number == 1 else 'them'}"
+        found.append(f"{counted(number, 'cell')} failed{'' if summary.study.get('imported') else retry}.")
     found += [visible_line(packed_remark(model, source)) for model, source in recorded_sources(summary.study)]
     found += origin_remarks(recorded_origins(summary.study))
     found += not_numbers_remarks([*summary.cells, *summary.measured])

@@ -171,8 +171,8 @@ def test_several_tasks(tmp_path: Path) -> None:
     assert [task.task for task in results.summary.tasks] == ["one", "two"]
     notes = [note for said in results.study["imported"].values() for note in said["notes"]]
     assert notes == [
-        "four: 1 answer left out, since the baseline has none",
-        "three: left out, since no other variant answered it",
+        "tasks left out, since the baseline did not answer them: four",
+        "tasks left out, since no other variant answered them: three",
     ]
 
 

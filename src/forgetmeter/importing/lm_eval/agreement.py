@@ -85,7 +85,7 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> Paired:
             f"task '{task}' does not pair: none of the {counted(len(own.samples), 'document')} of '{name}' is among "
             f"the baseline's {len(baseline.samples):,}; {_ADVICE}"
         )
-    other = [sample for sample in baseline.samples if sample.key in both and both[sample.key].prompt != sample.prompt]
+    other = [sample for sample in baseline.samples if sample.key in both and both[sample.key].asked != sample.asked]
     if other:
         raise UserError(
             f"task '{task}' does not pair: '{name}' was asked {len(other):,} of {counted(len(both), 'document')} in "
@@ -93,10 +93,8 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> Paired:
             f"first); {_ADVICE}"
         )
     notes = paired_notes(task, answered=len(both), of=len(baseline.samples), others=len(own.samples) - len(both))
-    there = {sample.doc_id: sample.key for sample in baseline.samples}
-    changed = sum(
-        there.get(sample.doc_id, sample.key) != sample.key for sample in own.samples if sample.key not in both
-    )
+    there = {sample.doc_id for sample in baseline.samples}
+    changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
     if changed:
-        notes.append(f"{task}: {counted(changed, 'document')} of these differ from the baseline's of the same number")
+        notes.append(f"{task}: {counted(changed, 'document')} with a number of the baseline's, but another content")
     return Paired(both, tuple(notes))

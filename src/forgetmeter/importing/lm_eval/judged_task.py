@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +129,7 @@ def _choices(form: TaskForm, sample: Sample) -> tuple[str, ...]:
     if _MUTUAL_INFORMATION in sample.metrics and all(not each[0] for each in requests[len(requests) // 2 :]):
         # The second half asks for the choices without the question.
         requests = requests[: len(requests) // 2]
-    if len({each[1] for each in requests}) == 1:
+    if len({each[1] for each in requests}) == 1 < len({each[0] for each in requests}):
         # The choices are beginnings of one sentence.
         return tuple(_question(form, str(each[0])) for each in requests)
     continuations = [str(each[1]) for each in requests]
@@ -149,18 +150,23 @@ def _completing(form: TaskForm, sample: Sample) -> Item:
 
 
 def _writing(form: TaskForm, sample: Sample) -> Item:
-    return Item(_id(form, sample), sample.prompt[:16], _shown(form, [Request(str(sample.requests[0][0]), "")]))
+    context = str(sample.requests[0][0])
+    digest = _hash(json.dumps([sample.requests, sample.target], sort_keys=True))
+    return Item(_id(form, sample), digest, _shown(form, [Request(context, "")]))
 
 
 def _reading(form: TaskForm, sample: Sample) -> Item:
     text = str(sample.requests[0][0])
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-    return Item(_id(form, sample), digest, WholeText(text))
+    return Item(_id(form, sample), _hash(text), WholeText(text))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _shown(form: TaskForm, requests: Iterable[Request]) -> Requests:
     """Return requests without the examples that precede the question, which are the same text many times over."""
-    return Requests(replace(each, context=_question(form, each.context)) for each in requests)
+    return Requests(Request(_question(form, each.context), each.continuation) for each in requests)
 
 
 def _question(form: TaskForm, context: str) -> str:

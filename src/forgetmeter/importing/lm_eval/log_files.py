@@ -18,6 +18,8 @@ from forgetmeter.plural import counted
 _SAMPLES = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?)\.jsonl$", re.DOTALL)
 _SECRET = re.compile(r"(token|key|secret|password)[^=,]*=[^,]+", re.IGNORECASE)
 _MOST = 3
+SECRET = "…"
+"""Stands for a value that is not recorded."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Results:
         args = self.config.get("model_args") or ""
         if isinstance(args, dict):
             args = ",".join(f"{key}={value}" for key, value in args.items())
-        return _SECRET.sub(lambda found: f"{found[0].partition('=')[0]}=…", str(args))
+        return _SECRET.sub(lambda found: f"{found[0].partition('=')[0]}={SECRET}", str(args))
 
     @property
     def tool(self) -> str:

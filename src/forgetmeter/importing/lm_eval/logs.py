@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import UserError
-from forgetmeter.importing.imported_run import ImportedRun, ImportedTask, ImportedVariant, shared_tasks
+from forgetmeter.importing.imported_run import ImportedRun, ImportedTask, ImportedVariant, shared_tasks, unshared_note
 from forgetmeter.importing.lm_eval.agreement import paired, refuse_other_settings
 from forgetmeter.importing.lm_eval.judged_task import JudgedTask, TaskForm, judged_task
 from forgetmeter.importing.lm_eval.log_files import Logs, TaskLog, find_logs
@@ -56,11 +56,13 @@ def import_lm_eval(
     logs = [find_logs(folder) for folder in (baseline, *candidates)]
     _refuse_same(logs)
     names = variant_names(logs)
-    found = shared_tasks(
-        list(logs[0].tasks), dict(zip(names[1:], (list(each.tasks) for each in logs[1:]), strict=True))
-    )
-    wanted = found if tasks is None else _chosen(tasks, found, logs[0])
+    chosen = _chosen(tasks or (), logs)
+    tasks_of = [[task for task in each.tasks if tasks is None or task in chosen] for each in logs]
+    wanted = shared_tasks(tasks_of[0], dict(zip(names[1:], tasks_of[1:], strict=True)))
     parts = _Parts(logs, names, _Choice(metric))
+    for place, own in enumerate(tasks_of):
+        why = "the baseline did not answer them" if place else "no candidate answered them"
+        parts.notes[place] += unshared_note(own, wanted, why=why)
     for task in wanted:
         parts.add(task)
     if not parts.tasks:
@@ -75,18 +77,20 @@ def import_lm_eval(
 def _refuse_same(logs: Sequence[Logs]) -> None:
     seen: dict[tuple[str, ...], Path] = {}
     for each in logs:
-        other = seen.setdefault(tuple(each.files.values()), each.folder)
-        if other is not each.folder:
-            raise UserError(f"'{other}' and '{each.folder}' have the same logs; name each model once")
+        content = tuple(each.files.values())
+        if content in seen:
+            raise UserError(f"'{seen[content]}' and '{each.folder}' have the same logs; name each model once")
+        seen[content] = each.folder
 
 
-def _chosen(tasks: Sequence[str], found: Sequence[str], baseline: Logs) -> list[str]:
-    groups = baseline.results.document.get("group_subtasks")
+def _chosen(tasks: Sequence[str], logs: Sequence[Logs]) -> set[str]:
+    """Return the tasks, and those of the groups, with these names."""
+    groups = logs[0].results.document.get("group_subtasks")
     wanted = {name for task in tasks for name in _expanded(task, groups if isinstance(groups, dict) else {}, set())}
     for name in wanted:
-        if name not in found:
-            raise UserError(unknown("task", name, found, within="the logs of the baseline and a candidate"))
-    return [task for task in found if task in wanted]
+        if name not in logs[0].tasks:
+            raise UserError(unknown("task", name, logs[0].tasks, within="the logs of the baseline"))
+    return wanted
 
 
 def _expanded(task: str, groups: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
@@ -104,7 +108,7 @@ class _Parts:
     def __init__(self, logs: Sequence[Logs], names: Sequence[str], choice: _Choice) -> None:
         self._logs, self._names, self._choice = logs, names, choice
         self._judged: dict[str, tuple[list[int], JudgedTask]] = {}
-        self._notes: list[list[str]] = [[*each.notes] for each in logs]
+        self.notes: list[list[str]] = [[*each.notes] for each in logs]
         self.tasks: list[ImportedTask] = []
         self.metrics: list[str] = []
         self.is_chosen_used = False
@@ -121,11 +125,11 @@ class _Parts:
                 places.append(place)
         judged = judged_task(self._form(log, own), samples)
         if judged is None:
-            self._notes[0].append(f"{task}: left out, since none of its metrics is of single documents")
+            self.notes[0].append(f"{task}: left out, since none of its metrics is of single documents")
             return
         self._say_filter(task, own)
         self.metrics += [each for each in _metric_names(own) if each not in self.metrics]
-        self.is_chosen_used |= self._choice.metric in _metric_names(own)
+        self.is_chosen_used |= self._choice.name in own.metrics and self._choice.filter in (None, own.filter)
         self._judged[task] = places, judged
         self.tasks.append(ImportedTask(_description(log, judged), judged.items))
 
@@ -133,13 +137,13 @@ class _Parts:
         name = self._names[place]
         refuse_other_settings(name, other, log)
         pairs = paired(name, log.task, read_samples(other.path, filter_name=self._choice.filter), own)
-        self._notes[place] += pairs.notes
+        self.notes[place] += pairs.notes
         return pairs.samples
 
     def _say_filter(self, task: str, own: Samples) -> None:
         if len(own.filters) > 1:
-            others = ", ".join(each for each in own.filters if each != own.filter)
-            self._notes[0].append(f"{task}: answers as filtered by {own.filter} (also logged: {others})")
+            others = " or ".join(f"{own.metrics[0]},{each}" for each in own.filters if each != own.filter)
+            self.notes[0].append(f"{task}: answers as filtered by {own.filter} (choose others by --metric {others})")
 
     def _form(self, log: TaskLog, own: Samples) -> TaskForm:
         config = log.results.of_task("configs", log.task)
@@ -167,7 +171,7 @@ class _Parts:
                 judgements[task] = judged.judgements[places.index(place)]
                 broken[task] = judged.not_numbers[places.index(place)]
         files = {logs.tasks[task].path.name: logs.files[logs.tasks[task].path.name] for task in judgements}
-        origin = Origin(logs.results.tool, files, _settings(logs), (*self._notes[place], *self._said(logs)))
+        origin = Origin(logs.results.tool, files, _settings(logs), (*self.notes[place], *self._said(logs)))
         return ImportedVariant(self._names[place], judgements, origin, broken)
 
     def _said(self, logs: Logs) -> Iterator[str]:
@@ -178,7 +182,9 @@ class _Parts:
 
 
 def _metric_names(own: Samples) -> list[str]:
-    return [name for metric in own.metrics for name in (metric, f"{metric},{own.filter}")]
+    if len(own.filters) == 1:
+        return list(own.metrics)
+    return [f"{metric},{each}" for each in own.filters for metric in own.metrics]
 
 
 def _description(log: TaskLog, judged: JudgedTask) -> TaskDescription:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from forgetmeter.importing.lm_eval.log_files import Logs
+from forgetmeter.importing.lm_eval.log_files import SECRET, Logs
 
 _NAMING = ("pretrained", "model", "path")
 
@@ -18,10 +18,9 @@ def variant_names(logs: Sequence[Logs]) -> list[str]:
     """
     arguments = [_arguments(each) for each in logs]
     models = [_model(each, own) for each, own in zip(logs, arguments, strict=True)]
-    shared = set.intersection(*(set(own.items()) for own in arguments))
     ways: tuple[Callable[[int], str], ...] = (
         lambda place: models[place],
-        lambda place: f"{models[place]} ({_differing(arguments[place], shared)})",
+        lambda place: f"{models[place]} ({_differing(place, models, arguments)})",
         lambda place: f"{models[place]} ({logs[place].folder.resolve().name})",
         lambda place: f"{models[place]} ({place + 1})",
     )
@@ -34,7 +33,7 @@ def variant_names(logs: Sequence[Logs]) -> list[str]:
 
 def _arguments(logs: Logs) -> dict[str, str]:
     pairs = (part.partition("=") for part in logs.results.model_args.split(",") if "=" in part)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return {key.strip(): value.strip() for key, _, value in pairs if value != SECRET}
 
 
 def _model(logs: Logs, arguments: dict[str, str]) -> str:
@@ -46,5 +45,8 @@ def _model(logs: Logs, arguments: dict[str, str]) -> str:
     return (name.rstrip("/").rpartition("/")[2] if is_path else name) or logs.folder.resolve().name
 
 
-def _differing(own: dict[str, str], shared: set[tuple[str, str]]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in own.items() if (key, value) not in shared) or "as it is"
+def _differing(place: int, models: Sequence[str], arguments: Sequence[dict[str, str]]) -> str:
+    """Return the arguments of a model that others of the same name do not have."""
+    alike = [set(own.items()) for name, own in zip(models, arguments, strict=True) if name == models[place]]
+    own = (pair for pair in arguments[place].items() if pair not in set.intersection(*alike))
+    return ", ".join(f"{key}={value}" for key, value in own) or "as it is"

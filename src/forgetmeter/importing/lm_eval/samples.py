@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +57,9 @@ class Sample:
         return RequestScores(each for each in self.responses if isinstance(each, RequestScore))
 
     @property
-    def prompt(self) -> str:
-        """Hash of all that was asked, and of the right answer."""
-        content = json.dumps([self.requests, self.target], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+    def asked(self) -> tuple[object, str]:
+        """All that was asked, and the right answer."""
+        return self.requests, self.target
 
     @property
     def kind(self) -> Kind:

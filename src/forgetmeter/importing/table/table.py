@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
-from forgetmeter.importing.imported_run import ImportedRun, ImportedTask, ImportedVariant, paired_notes, shared_tasks
+from forgetmeter.importing.imported_run import (
+    ImportedRun,
+    ImportedTask,
+    ImportedVariant,
+    paired_notes,
+    shared_tasks,
+    unshared_note,
+)
 from forgetmeter.importing.table.rows import TableRow, read_rows
 from forgetmeter.importing.table.values import (
     TruthColumn,
@@ -20,7 +27,6 @@ from forgetmeter.importing.table.values import (
     refuse_other,
     text_in,
 )
-from forgetmeter.plural import counted
 from forgetmeter.probes.cloze import ACCURACY, NOTHING_SAID, Ranked, rank_candidates
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskDescription
@@ -227,15 +233,10 @@ def _placed(item: Item, answer: _Answer) -> Ranked:
     return ranked if ranked.correct == answer.correct else NOTHING_SAID
 
 
-def _notes(found: _Answers, tasks: Iterable[str], name: str, baseline: str) -> list[str]:
-    if name == baseline:
-        left = [task for task in found if task not in tasks and name in found[task]]
-        return [f"{task}: left out, since no other variant answered it" for task in left]
-    notes = [
-        f"{task}: {counted(len(found[task][name]), 'answer')} left out, since the baseline has none"
-        for task in found
-        if name in found[task] and baseline not in found[task]
-    ]
+def _notes(found: _Answers, tasks: Collection[str], name: str, baseline: str) -> list[str]:
+    answered = [task for task, variants in found.items() if name in variants]
+    why = "no other variant answered them" if name == baseline else "the baseline did not answer them"
+    notes = unshared_note(answered, tasks, why=why)
     for task in tasks:
         of, own = found[task][baseline], found[task].get(name, {})
         if own:
