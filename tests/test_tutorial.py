@@ -1,4 +1,4 @@
-"""docs/tutorial.md runs as it is and shows what its commands and its Python print."""
+"""docs/tutorial.md and the guides run as they are and show what their commands and their Python print."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from run_tutorial import PAGE, printed_by, with_outputs
+from run_tutorial import DOCS, PAGE, PREPARATIONS, printed_by, with_outputs
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
 _TIME = re.compile(r"\d+(?:\.\d+)? (?:s|min)\b")
@@ -22,11 +22,13 @@ def numbers(text: str) -> list[float]:
     return [float(number.replace(",", "")) for number in _NUMBER.findall(_TIME.sub("", text))]
 
 
-def test_the_tutorial_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", [PAGE, *sorted((DOCS / "guides").glob("*.md"))], ids=lambda path: path.name)
+def test_a_page_runs_and_shows_what_it_prints(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = PAGE.read_text()
+    PREPARATIONS.get(path, lambda: None)()
+    page = path.read_text()
     current = with_outputs(page)
-    hint = "run python tools/run_tutorial.py --write, and read what changed"
+    hint = f"run python tools/run_tutorial.py --write {path.relative_to(DOCS.parent)}, and read what changed"
     assert words(current) == words(page), hint
     # An answer or two may differ between processors.
     for now, shown in zip(numbers(current), numbers(page), strict=True):

@@ -1,6 +1,7 @@
-"""Runs the commands and Python code of docs/tutorial.md, in order, in an empty folder.
+"""Runs the commands and Python code of docs/tutorial.md or of a guide, in order, in an empty folder.
 
 python tools/run_tutorial.py --write: replaces the outputs on the page by the current ones.
+python tools/run_tutorial.py --write docs/guides/lm-eval-logs.md: the same for a guide.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+import make_lm_eval_logs
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "tutorial.md"
+PREPARATIONS: dict[Path, Callable[[], None]] = {DOCS / "guides" / "lm-eval-logs.md": make_lm_eval_logs.main}
+"""What makes the files that a page starts from."""
 
 # A `console` block holds commands after `$ `, each with its output; a `python` block may be followed by its output.
 _CONSOLE = re.compile(r"^```console\n(?P<content>.*?)^```\n", re.MULTILINE | re.DOTALL)
@@ -79,15 +85,17 @@ def _tidy(output: str) -> str:
 
 
 def main() -> None:
-    """Run the page, and write its outputs on request."""
+    """Run a page, and write its outputs on request."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--write", action="store_true", help="replace the outputs in the page by the current ones")
-    write = parser.parse_args().write
-    page = PAGE.read_text()
+    parser.add_argument("page", nargs="?", type=Path, default=PAGE, help="the page; by default, the tutorial")
+    options = parser.parse_args()
+    path = options.page.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        current = with_outputs(page)
-    if write:
-        PAGE.write_text(current)
+        PREPARATIONS.get(path, lambda: None)()
+        current = with_outputs(path.read_text())
+    if options.write:
+        path.write_text(current)
     else:
         print(current)
 

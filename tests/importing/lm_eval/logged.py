@@ -1,19 +1,14 @@
-"""Real logs of lm-evaluation-harness on a tiny model and a changed copy, made once, with tasks of the tests' own."""
+"""A tiny model, a changed copy of it, and tasks of the tests' own, for real logs of lm-evaluation-harness."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lm_eval
 import torch
-from lm_eval.loggers import EvaluationTracker
-from lm_eval.tasks import TaskManager
 from tiny_models import make_llama, make_tokenizer
-
-from forgetmeter.quiet import quiet
 
 DOCUMENTS = [
     {"q": f"Is {what} {how}?", "choices": ["no", "yes, it is", "maybe"], "label": place % 3}
@@ -74,26 +69,3 @@ def write_models(folder: Path) -> tuple[Path, Path]:
             for name, weight in model.named_parameters():
                 weight.mul_(-6 if "mlp" in name else 1)
     return base, changed
-
-
-def log(model: Path, out: Path, tasks: Iterable[str], definitions: Path | None = None, **options: Any) -> Path:
-    """Evaluate a model with lm-eval's own evaluator, and log the samples as its command line does."""
-    tracker = EvaluationTracker(output_path=str(out))
-    with quiet():
-        results = lm_eval.simple_evaluate(
-            model="hf",
-            model_args=f"pretrained={model},dtype=float32",
-            tasks=list(tasks),
-            batch_size=8,
-            device="cpu",
-            log_samples=True,
-            evaluation_tracker=tracker,
-            task_manager=TaskManager(include_path=None if definitions is None else str(definitions)),
-            bootstrap_iters=0,
-            **options,
-        )
-    samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for name in results["configs"]:
-        tracker.save_results_samples(task_name=name, samples=samples[name])
-    return out

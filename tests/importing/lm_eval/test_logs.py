@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from importing.lm_eval.logged import DEFINITIONS, log, write_models, write_tasks
+from importing.lm_eval.logged import DEFINITIONS, write_models, write_tasks
 
 import forgetmeter
 from forgetmeter.errors import UserError
@@ -26,6 +26,7 @@ from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.results import Results, open_run
+from make_lm_eval_logs import log
 
 TASKS = ("both", *(name for name in DEFINITIONS if name not in ("choosing", "completing")))
 OWN = ("choosing", "beginning", "completing")
@@ -45,7 +46,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def logs(models: tuple[Path, Path], definitions: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     out = tmp_path_factory.mktemp("logs")
-    base, changed = (log(model, out / model.name, TASKS, definitions) for model in models)
+    base, changed = (log(str(model), out / model.name, TASKS, definitions) for model in models)
     return base, changed
 
 
@@ -386,7 +387,7 @@ def test_examples_before_the_question_are_compared_but_not_shown(
     models: tuple[Path, Path], definitions: Path, logs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     base, changed = (
-        log(model, tmp_path / model.name, ["choosing"], definitions, num_fewshot=2, limit=4) for model in models
+        log(str(model), tmp_path / model.name, ["choosing"], definitions, num_fewshot=2, limit=4) for model in models
     )
     results = run_of(base, changed, out=tmp_path / "run")
     ledger = results.ledgers("answers:changed")[0]

@@ -23,6 +23,7 @@ import pytest
 from forgetmeter.errors import UserError
 from forgetmeter.importing.imported_run import write_imported
 from forgetmeter.importing.table.table import TableColumns, import_table
+from forgetmeter.report.formats.ledger_text import ledger_text
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import Results, open_run
@@ -110,6 +111,11 @@ def test_only_right_or_wrong_is_enough(tmp_path: Path) -> None:
     assert (cell.task, cell.forgotten, cell.retained and cell.retained.value) == ("trivia", 1, 0.5)
     # Nothing is known of the predictions, so their share of changes is unknown, not zero.
     assert (cell.prediction_flips, cell.p_chance) == (None, None)
+    text = ledger_text(results.ledgers("answers:b")[0], [], status="forgotten", total=0, width=100).plain
+    assert "they have at most 10 choices, or an unknown number" in text
+    (entry,) = [entry for entry in results.ledgers("answers:b")[0].entries if entry.status == "forgotten"]
+    lines = ledger_text(results.ledgers("answers:b")[0], [entry], status="forgotten", total=1, width=100).plain
+    assert lines.splitlines()[-3:] == ["question", "────────", "1"]
 
 
 def test_log_likelihoods_give_ranks_margins_and_guessing(tmp_path: Path) -> None:

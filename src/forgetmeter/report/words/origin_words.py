@@ -8,7 +8,7 @@ from forgetmeter.plural import counted
 from forgetmeter.records.imported import Origin
 from forgetmeter.visible_text import visible_line
 
-_MOST_FILES = 2
+_MOST_FILES = 1
 _MOST_NAMES = 4
 
 
