@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from run_pages import PAGES, printed_by, with_outputs
+from run_pages import PAGES, PREPARATIONS, printed_by, with_outputs
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
 _TIME = re.compile(r"\d+(?:\.\d+)? (?:s|min)\b")
@@ -25,6 +25,7 @@ def numbers(text: str) -> list[float]:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    PREPARATIONS.get(path, lambda: None)()
     page = path.read_text()
     current = with_outputs(page)
     hint = "run python tools/run_pages.py --write, and read what changed"

@@ -17,8 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import make_lm_eval_logs
+
 _DOCS = Path(__file__).parents[1] / "docs"
 PAGES = (_DOCS / "tutorial.md", *sorted((_DOCS / "guides").glob("*.md")))
+PREPARATIONS: dict[Path, Callable[[], None]] = {_DOCS / "guides" / "lm-eval-logs.md": make_lm_eval_logs.main}
+"""What makes the files that a page starts from."""
 
 # A `console` block holds commands after `$ `, each with its output; a `python` block may be followed by its output; a
 # block with a title is a file.
@@ -89,6 +93,7 @@ def main() -> None:
     for path in given.pages:
         page = path.resolve()
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            PREPARATIONS.get(page, lambda: None)()
             current = with_outputs(page.read_text())
         if given.write:
             page.write_text(current)

@@ -24,8 +24,21 @@ def read_json(text: bytes) -> dict[str, Any]:
     Raises:
         ValueError: It is not valid JSON (NaN and infinities are not), nested too deeply, or not an object.
     """
+    return _read(text, parse_constant=_refuse_constant)
+
+
+def read_loose_json(text: bytes) -> dict[str, Any]:
+    """Read a JSON object of another program, which may contain NaN and infinities.
+
+    Raises:
+        ValueError: It is not JSON, nested too deeply, or not an object.
+    """
+    return _read(text)
+
+
+def _read(text: bytes, **options: Any) -> dict[str, Any]:  # noqa: ANN401
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(text, **options)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(document, dict):

@@ -35,6 +35,11 @@ def test_the_same_content_has_the_same_identity_anywhere(llama_folder: Path, tmp
     assert locate(folder(tmp_path / "copy")).identity != one.identity
 
 
+def test_imported_answers_have_no_model_to_ask() -> None:
+    with pytest.raises(UserError, match="'answers:a': only its answers were imported, so there is no model to ask"):
+        locate(parse_model_reference("answers:a"))
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [

@@ -19,6 +19,8 @@ from forgetmeter.specs.model_reference import ModelReference, parse_model_refere
         ("org/name", "hub"),
         ("standard:encoder-decoder", "standard"),
         ("org/name@main", "hub"),
+        ("answers:org/name (dtype=float16)", "answers"),
+        ("answers:model.gguf", "answers"),
     ],
 )
 def test_each_form_is_recognized_and_round_trips(text: str, source: str) -> None:
@@ -29,6 +31,12 @@ def test_each_form_is_recognized_and_round_trips(text: str, source: str) -> None
 
 def test_a_revision_is_split_off() -> None:
     assert parse_model_reference("org/name@abc") == ModelReference("hub", "org/name", "abc")
+
+
+def test_white_space_in_the_name_of_answers_is_normalized() -> None:
+    assert parse_model_reference("answers: a\t b ") == ModelReference("answers", "a b")
+    with pytest.raises(UserError, match="need a name"):
+        parse_model_reference("answers: ")
 
 
 @pytest.mark.parametrize("text", ["", "gpt2 large", "package:../x", "a/b/c", "@x/y"])

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetmeter.errors import UserError
+from forgetmeter.specs.model_reference import answers_reference
 from forgetmeter.specs.recipe import Recipe, canonical, make_step, parse_recipe
 from forgetmeter.specs.scope import SELECTORS, Scope, regex_scope
 
@@ -27,7 +28,8 @@ steps = st.builds(
     level=st.none() | st.floats(0, 1) | st.integers(2, 8) | st.floats(1e-30, 1e30),
     options=st.dictionaries(st.sampled_from(["pool", "n", "group_size"]), values).map(lambda d: tuple(d.items())),
 )
-recipes = st.lists(steps, max_size=3).map(lambda some: Recipe(tuple(some)))
+candidates = st.text(min_size=1).filter(str.strip).map(answers_reference)
+recipes = st.builds(Recipe, st.lists(steps, max_size=3).map(tuple), st.none() | candidates)
 
 
 @given(recipes)

@@ -26,7 +26,7 @@ _SHOWN = 20
 def forgotten_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     *,
-    recipe: Annotated[str, typer.Option(help="The recipe, such as l1_unstructured:overall:0.5.")],
+    recipe: Annotated[str, typer.Option(help="The recipe, such as l1_unstructured:overall:0.5, or a candidate.")],
     task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(help="Only this model.", show_default=False)] = None,
     status: Annotated[

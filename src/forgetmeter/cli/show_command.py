@@ -48,7 +48,7 @@ def show_command(
             missing = "frontier: it has no baseline with right answers to retain"
         else:
             shown = show_text.shifts_text(summary, width=width)
-            missing = "shifts: it has no outcomes with right answers"
+            missing = "shifts: it has no outcomes with right answers, or only whether each is right"
         if not shown:
             raise UserError(f"{run} has no {missing}")
         print_text(shown if console.is_terminal else shown + Text("\n"))

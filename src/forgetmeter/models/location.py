@@ -114,6 +114,10 @@ def locate(reference: ModelReference) -> Location:
         path = _inside_package(reference)
     elif reference.source == "standard":
         path = standard_folder(reference.place)
+    elif reference.source == "answers":
+        raise UserError(
+            f"model '{reference}': only its answers were imported, so there is no model to ask; a model is {FORMS}"
+        )
     else:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():

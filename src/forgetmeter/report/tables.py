@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from forgetmeter.plural import counted
+from forgetmeter.records.imported import recorded_origins
 from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
@@ -20,6 +21,7 @@ from forgetmeter.report.words.numbers import (
     points_interval,
     probability,
 )
+from forgetmeter.report.words.origin_words import origin_remarks
 from forgetmeter.report.words.size_words import SIZES, packed_remark, packed_sentence
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
@@ -96,7 +98,8 @@ def tables(summary: Summary) -> list[Table]:
     models = list(dict.fromkeys(variant.model for variant in summary.variants))
     found = []
     for model in models:
-        found.append(_variants_table(model, [each for each in summary.variants if each.model == model]))
+        if _has_sizes(summary):
+            found.append(_variants_table(model, [each for each in summary.variants if each.model == model]))
         measured = measured_tables(model, summary)
         for task in summary.tasks:
             if any(table.name == task.task for table in measured):
@@ -110,7 +113,7 @@ def tables(summary: Summary) -> list[Table]:
 
 def legend(summary: Summary) -> list[Term]:
     """Return the terms that explain the summary's tables."""
-    terms = list(_VARIANT_TERMS)
+    terms = list(_VARIANT_TERMS) if _has_sizes(summary) else []
     if any(variant.simulated for variant in summary.variants):
         terms.append(_SIMULATED)
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
@@ -125,7 +128,8 @@ def remarks(summary: Summary) -> list[str]:
     if summary.missing:
         done = len(summary.cells) + len(summary.measured)
         planned = len(summary.missing) + done + len(summary.failures)
-        found.append(f"Not finished: {done} of {counted(planned, 'cell')} done; run the study again to do the rest.")
+        rest = "import the rest" if summary.study.get("imported") else "run the study again to do the rest"
+        found.append(f"Not finished: {done} of {counted(planned, 'cell')} done; {rest}.")
     if summary.damaged:
         shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
         more = f" and {len(summary.damaged) - _MOST_NAMED} more" if len(summary.damaged) > _MOST_NAMED else ""
@@ -134,14 +138,15 @@ def remarks(summary: Summary) -> list[str]:
         )
     if summary.failures:
         number = len(summary.failures)
-        them = "it" if number == 1 else "them"
-        found.append(f"{counted(number, 'cell')} failed; run the study again to retry {them}.")
+        retry = f"; run the study again to retry {'it' if number == 1 else 'them'}"
+        found.append(f"{counted(number, 'cell')} failed{'' if summary.study.get('imported') else retry}.")
     models = summary.study["identity"].get("models", ())
     found += [
         # The sizes of a candidate are those of its files.
         visible_line(packed_remark(model, source) if model in models else packed_sentence(model, source))
         for model, source in recorded_sources(summary.study)
     ]
+    found += origin_remarks(recorded_origins(summary.study))
     found += not_numbers_remarks([*summary.cells, *summary.measured])
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "
@@ -156,6 +161,11 @@ def remarks(summary: Summary) -> list[str]:
         if model not in baselines:
             found.append(f"{model}: the baseline has no outcomes, so there is nothing to compare with.")
     return found
+
+
+def _has_sizes(summary: Summary) -> bool:
+    """Whether anything can be said of the variants; not of imported answers."""
+    return not summary.cells or any(variant.dense_bytes is not None for variant in summary.variants)
 
 
 def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:

@@ -35,7 +35,7 @@ class CellSummary:
         gained: Number of items that the baseline got wrong and that are right now.
         gained_share: ``gained`` as a share of the items that the baseline got wrong; ``None`` if it had none.
         flips: Share of items whose correctness changed.
-        prediction_flips: Share of items whose prediction changed.
+        prediction_flips: Share of items whose prediction changed; ``None`` if no prediction is known.
         metrics: The task's aggregated metrics by name.
         rank_shift: Mean increase of the right answer's rank; above zero is worse.
         margin_shift: Mean change of the right answer's log-likelihood minus that of the best wrong one, in nats; below

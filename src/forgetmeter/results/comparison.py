@@ -94,7 +94,7 @@ def _against_baseline(alone: CellSummary, answers: Answers, row: int, clustered:
         gained=paired.gained,
         gained_share=gained_share,
         flips=paired.flips,
-        prediction_flips=float(answers.changed[row, items].mean()),
+        prediction_flips=float(answers.changed[row, items].mean()) if answers.has_predictions else None,
         rank_shift=_mean(answers.rank[row, items] - answers.rank[baseline, items]),
         margin_shift=_mean(answers.margin[row, items] - answers.margin[baseline, items]),
         divergence=_mean(answers.divergence[row, items]),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from forgetmeter.errors import UserError
 from forgetmeter.results.ledger import Ledger, make_ledger
 from forgetmeter.runs.run import Run
-from forgetmeter.specs.recipe import BASELINE, parse_recipe
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 from forgetmeter.specs.suggestion import unknown
 
 
@@ -15,7 +17,7 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     """Return the ledger of each model and task on which both the recipe and the baseline have outcomes.
 
     Args:
-        recipe: One of its recipes, as text; not the baseline.
+        recipe: One of its recipes, as text, or the name of a candidate; not the baseline.
         task: Only this task; the options of its name may be omitted.
         model: Only this model.
 
@@ -48,8 +50,10 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
 
 
 def _recipe(run: Run, text: str) -> str:
-    wanted = str(parse_recipe(text))
     recipes = [recipe for recipe in dict.fromkeys(variant.recipe for variant in run.variants) if recipe != BASELINE]
+    wanted = _candidate(text)
+    if wanted not in recipes:
+        wanted = str(parse_recipe(text))
     if wanted == BASELINE:
         raise UserError("the ledger compares a recipe with the baseline; give another recipe with --recipe")
     if not recipes:
@@ -57,6 +61,13 @@ def _recipe(run: Run, text: str) -> str:
     if wanted not in recipes:
         raise UserError(unknown("recipe", wanted, recipes, within="this run"))
     return wanted
+
+
+def _candidate(text: str) -> str | None:
+    """Return the recipe of a candidate that is called by its name alone."""
+    with suppress(UserError):
+        return str(Recipe(candidate=parse_model_reference(text)))
+    return None
 
 
 def _chosen(kind: str, names: Sequence[str], wanted: str | None) -> list[str]:

@@ -14,6 +14,8 @@ _MOST = 3
 _NOTHING = "nothing"
 _GROWING = ("recipes", "candidates", "tasks")
 """Lists, and those of each model, to which a run can add."""
+_RECORDS = ("methods", "sources", "imported")
+"""What is recorded about methods, models and variants by name, which grows with the run."""
 _CONTENT = "model_content"
 """Hashes by model."""
 
@@ -43,9 +45,9 @@ def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         stored: The content for the run so far.
         new: The content for a run of the extended study.
     """
-    methods = {**new.get("methods", {}), **stored.get("methods", {})}
     grown = {key: new[key] for key in ("schema_version", "identity", "variants") if key in new}
-    return {**stored, **grown, **({"methods": methods} if methods else {})}
+    records = {key: {**new.get(key, {}), **stored.get(key, {})} for key in _RECORDS}
+    return {**stored, **grown, **{key: record for key, record in records.items() if record}}
 
 
 def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:

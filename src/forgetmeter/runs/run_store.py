@@ -421,7 +421,7 @@ def _are_texts(values: object) -> bool:
 
 def _mappings(document: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     yield from ((identity, key) for key in ("model_content", "candidates", "evaluation"))
-    yield from ((document, key) for key in ("hardware", "versions", "methods", "sources"))
+    yield from ((document, key) for key in ("hardware", "versions", "methods", "sources", "imported"))
 
 
 def _is_of_cell(path: str) -> bool:

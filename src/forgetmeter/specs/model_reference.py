@@ -11,7 +11,7 @@ from typing import Literal
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import refuse_type, unknown
 
-ModelSource = Literal["hub", "folder", "gguf", "package", "standard"]
+ModelSource = Literal["hub", "folder", "gguf", "package", "standard", "answers"]
 Standard = Literal["encoder", "encoder-decoder", "decoder"]
 STANDARDS: tuple[Standard, ...] = ("encoder", "encoder-decoder", "decoder")
 """The small reference models that ship with the package, one per family."""
@@ -20,6 +20,7 @@ FORMS = "org/name[@revision], ./folder, ./file.gguf, package:MODULE, or standard
 
 _HUB = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
 _MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
+_PREFIXED = ("package", "standard", "answers")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class ModelReference:
     """A model's source and location.
 
     Attributes:
-        source: The Hub, a folder, a GGUF file, a GGUF file inside an installed Python package, or a shipped standard.
-        place: Hub id, path, module name, or the standard's family.
+        source: The Hub, a folder, a GGUF file, a GGUF file inside an installed Python package, a shipped standard, or
+            nothing but answers that were imported.
+        place: Hub id, path, module name, the standard's family, or the name that imported answers were given.
         revision: Hub revision, if given.
     """
 
@@ -37,7 +39,7 @@ class ModelReference:
     revision: str | None = None
 
     def __str__(self) -> str:
-        if self.source in ("package", "standard"):
+        if self.source in _PREFIXED:
             return f"{self.source}:{self.place}"
         return self.place + (f"@{self.revision}" if self.revision else "")
 
@@ -59,6 +61,8 @@ def parse_model_reference(text: str | Path) -> ModelReference:
         if rest not in STANDARDS:
             raise UserError(f"model '{text}': {unknown('standard', rest, STANDARDS)}")
         return ModelReference("standard", rest)
+    if colon and kind == "answers":
+        return answers_reference(rest)
     if text.endswith(".gguf"):
         return ModelReference("gguf", text)
     if text.startswith(("./", "../", "/", "~")) or text in (".", ".."):
@@ -67,6 +71,18 @@ def parse_model_reference(text: str | Path) -> ModelReference:
         place, _, revision = text.partition("@")
         return ModelReference("hub", place, revision or None)
     raise UserError(f"'{text}' is not a valid model; write {existing_path(text) or FORMS}")
+
+
+def answers_reference(name: str) -> ModelReference:
+    """Return the reference of a model that is known only by its answers; white space in its name is normalized.
+
+    Raises:
+        UserError: The name is blank.
+    """
+    name = " ".join(name.split())
+    if not name:
+        raise UserError("imported answers need a name; write answers:NAME")
+    return ModelReference("answers", name)
 
 
 def existing_path(text: str) -> str | None:

@@ -1,6 +1,6 @@
 """Tasks of lm-evaluation-harness: prompts, choices and metrics, against lm-eval.
 
-Covers ``probes.lm_eval.task``, ``probes.lm_eval.documents`` and ``probes.loading``.
+Covers ``probes.lm_eval.task``, ``probes.lm_eval.documents``, ``probes.lm_eval.judging`` and ``probes.loading``.
 """
 
 from __future__ import annotations

@@ -117,14 +117,20 @@ def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -
     instances = sorted(made if isinstance(made, list) else [made], key=lambda instance: instance.idx)
     requests = Requests(Request(*instance.args) for instance in instances)
     choices, gold = _choices(task, doc, requests)
-    content = json.dumps([[[r.context, r.continuation] for r in requests], choices, gold], ensure_ascii=False)
     is_judged_by_gold = not callable(task.config.process_results)
     problem = _problem(task, doc, requests[: len(choices)], gold) if is_judged_by_gold else None
     if problem is None:
         # Find documents that cannot be judged before a model answers them.
         with np.errstate(all="ignore"):
             task.process_results(doc, [(-1.0, False)] * len(requests))
-    return Item(item_id, _digest(content), requests if problem is None else Problem(problem), choices, gold)
+    asks = requests if problem is None else Problem(problem)
+    return Item(item_id, requests_hash(requests, choices, gold), asks, choices, gold)
+
+
+def requests_hash(requests: Requests, choices: Sequence[str], gold: Sequence[int]) -> str:
+    """Return the content hash of an item that asks for continuations."""
+    content = json.dumps([[[r.context, r.continuation] for r in requests], choices, gold], ensure_ascii=False)
+    return _digest(content)
 
 
 def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[int]) -> str | None:  # noqa: ANN401

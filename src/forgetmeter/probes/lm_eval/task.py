@@ -5,32 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 from jinja2 import BaseLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import NO_RIGHT_CHOICE
-from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
 from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.few_shot import set_num_fewshot
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
+from forgetmeter.probes.lm_eval.judging import primary_metric, request_outcome
 from forgetmeter.probes.lm_eval.own_folders import without_own_code
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
-_PRIMARY = ("acc", "exact_match", "acc_norm")
 _FEWSHOT_SEED = 1234  # the default of simple_evaluate
 _SKIPPED = (0, *(2**power for power in range(20)))
 """Numbers of documents to skip, until one is found from which lm-eval can infer the form of all."""
@@ -66,7 +63,7 @@ class LmEvalTask:
             self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
-        self._primary = next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
+        self._primary = primary_metric(metrics)
         self._check_metrics(name)
         self.description = TaskDescription(
             name=name,
@@ -117,63 +114,9 @@ class LmEvalTask:
 
     def _outcome(self, item: Item, answer: RequestScores, metrics: Mapping[str, Any]) -> Outcome:
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
-        decided = numbers.get(self._primary)
-        right = decided == 1.0 if decided in (0.0, 1.0) else None
-        if not answer.is_number:
-            placed = NOTHING_SAID
-        elif self._task.OUTPUT_TYPE == "loglikelihood":
-            placed = Ranked(answer[0].is_greedy, item.choices[0] if answer[0].is_greedy else "", None, None)
-        else:
-            placed = _placed(item, answer, self._primary, right)
-        if right is not None:
-            placed = replace(placed, correct=right)
-        return ranked_outcome(item, placed, [score.loglikelihood for score in answer[: len(item.choices)]], numbers)
-
-
-def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool | None) -> Ranked:
-    """Return the rank of the right answer by the measure behind ``metric``.
-
-    A task's code may use a measure unknown here. If the metric's usual measure disagrees with ``right``, the first of
-    lm-eval's other measures that agrees is used; if none agrees, the prediction is left empty.
-
-    Args:
-        metric: The primary metric.
-        right: Whether that metric judged the answer right; ``None`` if its value is neither 0 nor 1.
-    """
-    measures = _measures(item.choices, answer)
-    if metric == "exact_match":
-        greedy = [place for place, score in enumerate(answer[: len(item.choices)]) if score.is_greedy]
-        said = next((place for place in greedy if place in item.gold), greedy[0] if greedy else None)
-        return Ranked(said in item.gold, "" if said is None else item.choices[said], None, None)
-    named = measures.pop(metric, measures["acc"])
-    for values in (named, *measures.values()):
-        best = int(np.argmax(values))
-        if right is None or (best in item.gold) == right:
-            return Ranked(best in item.gold, item.choices[best], *_rank_and_margin(values, item.gold))
-    return NOTHING_SAID
-
-
-def _measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:
-    """Return the measures that lm-eval's metrics maximize (``ConfigurableTask.process_results``, 0.4.13)."""
-    values = [score.loglikelihood for score in answer]
-    own = values[: len(choices)]
-    measures = {"acc": own}
-    if all(choices):
-        measures["acc_norm"] = [value / len(choice) for value, choice in zip(own, choices, strict=True)]
-        measures["acc_bytes"] = [value / len(choice.encode()) for value, choice in zip(own, choices, strict=True)]
-    if len(values) == 2 * len(choices):
-        measures["acc_mutual_info"] = [value - alone for value, alone in zip(own, values[len(own) :], strict=True)]
-    return measures
-
-
-def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int | None, float | None]:
-    if not gold:
-        return None, None
-    best = max(gold, key=lambda index: (values[index], -index))
-    others = [index for index in range(len(values)) if index not in gold]
-    rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
-    margin = values[best] - max(values[index] for index in others) if others else math.nan
-    return rank, margin if math.isfinite(margin) else None
+        return request_outcome(
+            item, answer, numbers, primary=self._primary, is_completion=self._task.OUTPUT_TYPE == "loglikelihood"
+        )
 
 
 def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]:

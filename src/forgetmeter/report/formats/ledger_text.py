@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from rich.text import Text
@@ -84,7 +84,8 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    why = f"they have at most {ENOUGH_CHOICES} choices and one phrasing each" if ledger.has_items else _UNKNOWN_ITEMS
+    few = f"they have at most {ENOUGH_CHOICES} choices, or an unknown number, and one phrasing each"
+    why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []
         text.append(f"Of the {count(ledger.total.forgotten)} forgotten:\n")
@@ -120,21 +121,30 @@ def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width:
     has_blanks = any("___" in entry.statement for entry in shown)
     # The end of a long question identifies it best, but the beginning of a sentence with a blank.
     columns = [Column("question", cut="end" if has_blanks else "start")]
-    texts = [distinct_answers((entry.gold, entry.before, entry.after)) for entry in shown]
-    rows = [[entry.statement or entry.item_id, answers[0]] for entry, answers in zip(shown, texts, strict=True)]
-    same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
-    as_well = {(True, False): " (= before)", (False, True): " (= now)", (True, True): " (= before and now)"}
-    columns.append(Column("right answer" + as_well.get((same_before, same_after), "")))
-    for heading, is_same, place in (("before", same_before, 1), ("now", same_after, 2)):
-        if not is_same:
-            columns.append(Column(heading))
-            rows = [[*row, answers[place]] for row, answers in zip(rows, texts, strict=True)]
-    columns.append(Column("rank", "right"))
-    rows = [[*row, _ranks(entry)] for row, entry in zip(rows, shown, strict=True)]
+    rows = [[entry.statement or entry.item_id] for entry in shown]
+    for heading, answers in _answer_columns(shown):
+        columns.append(Column(heading))
+        rows = [[*row, answer] for row, answer in zip(rows, answers, strict=True)]
+    if any(entry.rank_before or entry.rank_after for entry in shown):
+        columns.append(Column("rank", "right"))
+        rows = [[*row, _ranks(entry)] for row, entry in zip(rows, shown, strict=True)]
     if any(entry.fate for entry in shown):
         columns.append(Column("fate"))
         rows = [[*row, entry.fate or MISSING] for row, entry in zip(rows, shown, strict=True)]
     return text.append_text(in_columns(columns, rows, width=width))
+
+
+def _answer_columns(shown: Sequence[LedgerEntry]) -> Iterator[tuple[str, list[str]]]:
+    """Yield heading and texts of the right answers and of those that differ from them, if any text is known."""
+    texts = [distinct_answers((entry.gold, entry.before, entry.after)) for entry in shown]
+    if not any(map(any, texts)):
+        return
+    same_before, same_after = (_is_gold(shown, side) for side in ("before", "after"))
+    as_well = {(True, False): " (= before)", (False, True): " (= now)", (True, True): " (= before and now)"}
+    headings = ("right answer" + as_well.get((same_before, same_after), ""), "before", "now")
+    for place, is_same in enumerate((False, same_before, same_after)):
+        if not is_same:
+            yield headings[place], [answers[place] for answers in texts]
 
 
 def _is_gold(shown: Sequence[LedgerEntry], side: Literal["before", "after"]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgetmeter.plural import counted
+from forgetmeter.records.imported import recorded_origins
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.summary import Summary
@@ -15,6 +16,8 @@ from forgetmeter.runs.run import Run
 from forgetmeter.visible_text import visible_line
 
 _MOST_FAILURES = 200
+_SHORT = 12
+"""Digits of a hash that are shown."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
     identity: Mapping[str, Any] = study["identity"]
     groups = [
         FactGroup("Models", tuple(_models(identity))),
+        FactGroup("Imported", tuple(_imported(study))),
         FactGroup("Tasks", tuple(_tasks(run, summary))),
         FactGroup("Evaluation", tuple(_plain(_evaluation(study, identity)))),
         FactGroup("Noise floor", tuple(_noise(run))),
@@ -46,6 +50,13 @@ def _models(identity: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     content = identity.get("model_content") or {}
     for model in identity.get("models", ()):
         yield str(model), f"content {content[model]}" if model in content else "content not recorded"
+
+
+def _imported(study: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, origin in recorded_origins(study):
+        settings = [f"{key} {value}" for key, value in origin.settings.items()]
+        files = [f"{file} (SHA-256 {str(digest)[:_SHORT]}…)" for file, digest in origin.files.items()]
+        yield name, visible_line("; ".join([origin.tool, *settings, *files, *origin.notes]))
 
 
 def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:

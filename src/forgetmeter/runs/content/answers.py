@@ -45,6 +45,7 @@ class Answers:
         rank: Rank of the right answer, float32, same shape; NaN if missing.
         margin: Log-likelihood of the right answer minus that of the best wrong one, in nats, likewise.
         divergence: Divergence of the distribution over the choices from the baseline's, in nats, likewise.
+        has_predictions: Whether any prediction is known; imported answers may be known only as right or wrong.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Answers:
     rank: NDArray[np.float32]
     margin: NDArray[np.float32]
     divergence: NDArray[np.float32]
+    has_predictions: bool = True
 
     @property
     def baseline(self) -> int | None:
@@ -136,15 +138,18 @@ class _Rows:
         self._places: dict[str, int] | None = None
         self.rows: list[dict[str, NDArray[np.generic]]] = []
         self.more: list[str] = []
+        self.has_predictions = False
 
     def add(self, table: pa.Table) -> None:
         ids = table["item_id"].combine_chunks()
         places = None if ids.equals(self.ids) else self._find(ids)
+        predictions = table["prediction"].combine_chunks()
+        self.has_predictions |= bool(pc.any(pc.not_equal(predictions, "")).as_py())
         values: dict[str, NDArray[np.generic]] = {
             "correct": table["correct"].to_numpy(),
             "rank": _floats(table["rank"]),
             "margin": _floats(table["margin"]),
-            "changed": _different(self.first, table["prediction"].combine_chunks(), places),
+            "changed": _different(self.first, predictions, places),
         }
         if places is not None:
             values["places"] = places
@@ -195,6 +200,7 @@ def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shape
         popularity=numbers("popularity"),
         chance=numbers("chance"),
         majority=numbers("majority"),
+        has_predictions=rows.has_predictions,
         **_matrices(rows),  # type: ignore[arg-type]
     )
 

@@ -1,0 +1,1 @@
+"""Answers in logs of lm-evaluation-harness."""

@@ -1,0 +1,100 @@
+"""Whether two variants were asked the same: settings of a task, prompts and documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from forgetmeter.errors import UserError
+from forgetmeter.importing.imported_run import paired_notes
+from forgetmeter.importing.lm_eval.log_files import TaskLog
+from forgetmeter.importing.lm_eval.samples import Sample, Samples
+from forgetmeter.plural import counted
+
+_ADVICE = "evaluate one of them again, or leave the task out with --tasks"
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A candidate's samples of documents that the baseline also has.
+
+    Attributes:
+        samples: In the baseline's order, by document.
+        notes: On documents that do not pair.
+    """
+
+    samples: Mapping[tuple[str, int], Sample]
+    notes: tuple[str, ...]
+
+
+def refuse_other_settings(name: str, log: TaskLog, baseline: TaskLog) -> None:
+    """Check that a task has the same version, number of examples, chat template and system instruction.
+
+    Args:
+        name: The candidate's name.
+
+    Raises:
+        UserError: It has not.
+    """
+    if not log.results.document or not baseline.results.document:
+        return
+    for what, one, other in zip(_SETTINGS, _settings(log), _settings(baseline), strict=True):
+        if one != other:
+            raise UserError(
+                f"task '{log.task}' does not pair: '{name}' was asked with {what} {_short(one)}, the baseline with "
+                f"{_short(other)}; {_ADVICE}"
+            )
+
+
+_SETTINGS = ("version", "number of examples", "chat template", "system instruction", "filter settings")
+
+
+def _settings(log: TaskLog) -> tuple[object, ...]:
+    document, config = log.results.document, log.results.of_task("configs", log.task)
+    return (
+        log.results.of_task("versions", log.task),
+        log.results.of_task("n-shot", log.task),
+        # The same template may have come by different files.
+        document.get("chat_template_sha"),
+        document.get("system_instruction_sha"),
+        config.get("filter_list") if isinstance(config, dict) else None,
+    )
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def paired(name: str, task: str, own: Samples, baseline: Samples) -> Paired:
+    """Pair a candidate's samples with the baseline's by document.
+
+    Raises:
+        UserError: None of the documents is the same, or documents were asked in different words.
+    """
+    if own.filter != baseline.filter:
+        raise UserError(
+            f"task '{task}' does not pair: the answers of '{name}' were filtered by '{own.filter}', those of the "
+            f"baseline by '{baseline.filter}'; {_ADVICE}"
+        )
+    found = {sample.key: sample for sample in own.samples}
+    both = {sample.key: found[sample.key] for sample in baseline.samples if sample.key in found}
+    if not both:
+        raise UserError(
+            f"task '{task}' does not pair: none of the {counted(len(own.samples), 'document')} of '{name}' is among "
+            f"the baseline's {len(baseline.samples):,}; {_ADVICE}"
+        )
+    other = [sample for sample in baseline.samples if sample.key in both and both[sample.key].asked != sample.asked]
+    if other:
+        raise UserError(
+            f"task '{task}' does not pair: '{name}' was asked {len(other):,} of {counted(len(both), 'document')} in "
+            f"other words, or with another target or settings of generation (document {other[0].doc_id} is the "
+            f"first); {_ADVICE}"
+        )
+    notes = paired_notes(task, answered=len(both), of=len(baseline.samples), others=len(own.samples) - len(both))
+    there = {sample.doc_id for sample in baseline.samples}
+    changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
+    if changed:
+        notes.append(f"{task}: {counted(changed, 'document')} with a number of the baseline's, but another content")
+    return Paired(both, tuple(notes))

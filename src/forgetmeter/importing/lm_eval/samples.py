@@ -1,0 +1,169 @@
+"""Samples of one task as lm-evaluation-harness logs them, one line per document and filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from forgetmeter.probes.json_lines import JsonLine, read_json_lines
+from forgetmeter.records.item import RequestScore, RequestScores
+
+Response = RequestScore | float | str
+Kind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
+
+_FIX = "restore the file, or leave its task out with --tasks"
+_KNOWN = {
+    *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"),
+    *("doc_hash", "prompt_hash", "target_hash"),
+}
+_NO_FILTER = "none"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A document with a model's answer.
+
+    Attributes:
+        doc_id: Index of the document in the task's order.
+        doc_hash: Hash of the document.
+        occurrence: Number of earlier documents with the same hash, as a data set may repeat one.
+        requests: The arguments of each request: a context with a continuation or with settings of generation, or a
+            whole text alone.
+        target: The right answer as text.
+        responses: The model's first response to each request: a score, the log-likelihood of a whole text, or text.
+        filtered: The same after lm-eval's filter.
+        metrics: Metrics of this document by name.
+    """
+
+    doc_id: int
+    doc_hash: str
+    occurrence: int
+    requests: tuple[tuple[Any, ...], ...]
+    target: str
+    responses: tuple[Response, ...]
+    filtered: tuple[Any, ...]
+    metrics: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What it is paired by."""
+        return self.doc_hash, self.occurrence
+
+    @property
+    def scores(self) -> RequestScores:
+        """Its responses to requests for continuations; empty for other requests."""
+        return RequestScores(each for each in self.responses if isinstance(each, RequestScore))
+
+    @property
+    def asked(self) -> tuple[object, str]:
+        """All that was asked, and the right answer."""
+        return self.requests, self.target
+
+    @property
+    def kind(self) -> Kind:
+        """The output type of its task, which follows from its requests."""
+        if len(self.requests) > 1:
+            return "multiple_choice"
+        (arguments,) = self.requests
+        if len(arguments) == 1:
+            return "loglikelihood_rolling"
+        return "loglikelihood" if isinstance(arguments[1], str) else "generate_until"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a task under one filter.
+
+    Attributes:
+        samples: In the task's order.
+        filter: The filter.
+        filters: All filters in the file, in order.
+    """
+
+    path: Path
+    samples: tuple[Sample, ...]
+    filter: str
+    filters: tuple[str, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, in the task's order."""
+        return tuple(self.samples[0].metrics)
+
+
+def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
+    """Read a file of samples.
+
+    Args:
+        path: The file.
+        filter_name: The filter whose answers count, if the file has it; otherwise the first one.
+
+    Raises:
+        UserError: The file cannot be read, or a line is not a sample.
+    """
+    by_filter: dict[str, list[Sample]] = {}
+    seen: dict[str, set[int]] = {}
+    for line in read_json_lines(path, fix=_FIX):
+        name = str(line.record.get("filter", _NO_FILTER))
+        sample = _sample(line)
+        if sample.doc_id in seen.setdefault(name, set()):
+            # lm-eval appends to a file of the same name.
+            raise line.wrong(f"document {sample.doc_id} is there twice")
+        seen[name].add(sample.doc_id)
+        by_filter.setdefault(name, []).append(sample)
+    chosen = filter_name if filter_name is not None and filter_name in by_filter else next(iter(by_filter))
+    return Samples(path, _in_order(by_filter[chosen]), chosen, tuple(by_filter))
+
+
+def _in_order(samples: list[Sample]) -> tuple[Sample, ...]:
+    """Return samples in the task's order, with repeated documents counted."""
+    counts: dict[str, int] = {}
+    found = []
+    for sample in sorted(samples, key=lambda each: each.doc_id):
+        occurrence = counts.get(sample.doc_hash, 0)
+        counts[sample.doc_hash] = occurrence + 1
+        found.append(Sample(**{**vars(sample), "occurrence": occurrence}) if occurrence else sample)
+    return tuple(found)
+
+
+def _sample(line: JsonLine) -> Sample:
+    record = line.record
+    doc_id, arguments = record.get("doc_id"), record.get("arguments")
+    if not isinstance(doc_id, int):
+        raise line.wrong_type("doc_id", int)
+    if not isinstance(arguments, dict) or not all(isinstance(each, dict) and each for each in arguments.values()):
+        raise line.wrong("'arguments' is not what lm-eval's --log_samples writes")
+    requests = tuple(tuple(each.values()) for each in arguments.values())
+    responses, filtered = record.get("resps"), record.get("filtered_resps")
+    if not isinstance(responses, list) or not isinstance(filtered, list) or len(responses) != len(requests):
+        raise line.wrong("'resps' or 'filtered_resps' does not have one entry per request")
+    if not requests or not all(isinstance(each[0], str) for each in requests):
+        raise line.wrong("it has no requests in text")
+    names = record.get("metrics")
+    names = names if isinstance(names, list) else [name for name in record if name not in _KNOWN]
+    return Sample(
+        doc_id=doc_id,
+        doc_hash=line.text("doc_hash"),
+        occurrence=0,
+        requests=requests,
+        target=str(record.get("target", "")),
+        responses=tuple(_response(line, *each) for each in zip(requests, responses, strict=True)),
+        filtered=tuple(filtered),
+        metrics={name: record[name] for name in names if name in record},
+    )
+
+
+def _response(line: JsonLine, arguments: Sequence[object], responses: object) -> Response:
+    # Numbers and truth values are logged as text; of repeated requests, the first response is asked for its numbers.
+    said = responses[0] if isinstance(responses, list) and responses else responses
+    try:
+        if len(arguments) == 1:
+            return float(said)  # type: ignore[arg-type]
+        if isinstance(arguments[1], str):
+            loglikelihood, is_greedy = said  # type: ignore[misc]
+            return RequestScore(float(loglikelihood), str(is_greedy) == "True")
+    except (TypeError, ValueError):
+        raise line.wrong(f"'resps' has {said!r:.60}, which is no answer to its request") from None
+    return str(said)

@@ -1,0 +1,1 @@
+"""Answers in a table: CSV, JSON Lines or Parquet."""

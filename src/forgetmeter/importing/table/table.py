@@ -1,0 +1,245 @@
+"""Answers in a table, one row per item and variant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from forgetmeter.errors import UserError
+from forgetmeter.file_digest import sha256_of
+from forgetmeter.importing.imported_run import (
+    ImportedRun,
+    ImportedTask,
+    ImportedVariant,
+    paired_notes,
+    shared_tasks,
+    unshared_note,
+)
+from forgetmeter.importing.table.rows import TableRow, read_rows
+from forgetmeter.importing.table.values import (
+    TruthColumn,
+    loglikelihoods_in,
+    optional_text_in,
+    place_in,
+    refuse_other,
+    text_in,
+)
+from forgetmeter.probes.cloze import ACCURACY, NOTHING_SAID, Ranked, rank_candidates
+from forgetmeter.records.imported import Origin
+from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskDescription
+from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.specs.suggestion import unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumns:
+    """The columns of a table; ``None`` for those that it does not have.
+
+    Attributes:
+        item: What identifies an item within its task.
+        variant: The name of the variant that answered.
+        correct: Whether the answer is right.
+        task: The task; or a name, if there is no such column, for the only task. By default, the file's name.
+        question: The question as text.
+        prediction: The answer as text.
+        gold: The right answer as text; or its place among the log-likelihoods, from 0.
+        relation: The relation or group that the item belongs to.
+        loglikelihoods: Log-likelihood of each choice, in nats.
+    """
+
+    item: str
+    variant: str
+    correct: str
+    task: str | None = None
+    question: str | None = None
+    prediction: str | None = None
+    gold: str | None = None
+    relation: str | None = None
+    loglikelihoods: str | None = None
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that are given, without the task."""
+        given = (getattr(self, each.name) for each in fields(self) if each.name != "task")
+        return [name for name in given if name is not None]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One row, read."""
+
+    row: TableRow
+    correct: bool
+    prediction: str
+    gold: str
+    relation: str
+    question: str
+    loglikelihoods: tuple[float, ...]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its log-likelihoods, if there are any, are an answer."""
+        return not self.loglikelihoods or ClozeAnswer(self.loglikelihoods).is_number
+
+
+_Answers = dict[str, dict[str, dict[str, _Answer]]]
+"""Answers by task, variant and item."""
+
+
+def import_table(path: Path, columns: TableColumns, *, baseline: str | None = None) -> ImportedRun:
+    """Read answers from a table.
+
+    Args:
+        path: A CSV, JSON Lines or Parquet file.
+        columns: Its columns.
+        baseline: The variant that the others are compared with; by default, the one named ``baseline``.
+
+    Raises:
+        UserError: The table cannot be read, is incomplete or contradicts itself, or does not name the baseline.
+    """
+    found = _read(path, columns)
+    names = list(dict.fromkeys(name for variants in found.values() for name in variants))
+    chosen = _baseline(path, columns.variant, names, baseline)
+    others = [name for name in names if name != chosen]
+    tasks_of = {name: [task for task, variants in found.items() if name in variants] for name in names}
+    wanted = shared_tasks(tasks_of[chosen], {name: tasks_of[name] for name in others})
+    tasks = {task: _task(path, task, found[task][chosen]) for task in wanted}
+    digest = sha256_of(path)
+
+    def variant(name: str) -> ImportedVariant:
+        answers = {task: found[task].get(name, {}) for task in tasks}
+        judgements = {task: _judgement(tasks[task], each) for task, each in answers.items()}
+        origin = Origin("a table", {path.name: digest}, _settings(columns), tuple(_notes(found, tasks, name, chosen)))
+        if not any(each.outcomes for each in judgements.values()):
+            raise UserError(f"'{name}' answered none of the baseline's items; check that column '{columns.item}' fits")
+        return ImportedVariant(
+            name,
+            {task: each for task, each in judgements.items() if each.outcomes},
+            origin,
+            {task: sum(not one.is_number for one in each.values()) for task, each in answers.items()},
+        )
+
+    return ImportedRun(tuple(tasks.values()), variant(chosen), tuple(map(variant, others)))
+
+
+def _settings(columns: TableColumns) -> dict[str, str]:
+    return {each.name: value for each in fields(columns) if (value := getattr(columns, each.name)) is not None}
+
+
+def _baseline(path: Path, column: str, names: Sequence[str], wanted: str | None) -> str:
+    chosen = " ".join(wanted.split()) if wanted is not None else BASELINE
+    if chosen in names:
+        return chosen
+    if wanted is not None:
+        raise UserError(unknown("baseline", wanted, names, within=f"column '{column}'"))
+    raise UserError(
+        f"'{path}' has no variant named '{BASELINE}'; choose the one that the others are compared with by --baseline "
+        f"(allowed: {', '.join(names)})"
+    )
+
+
+def _read(path: Path, columns: TableColumns) -> _Answers:
+    rows = read_rows(path, columns.named, optional=columns.task)
+    by_task = any(columns.task in row.values for row in rows)
+    is_right = TruthColumn(columns.correct)
+    found: _Answers = {}
+    first: dict[tuple[str, str], _Answer] = {}
+    for row in rows:
+        item, name = text_in(row, columns.item), " ".join(text_in(row, columns.variant).split())
+        task = text_in(row, str(columns.task)) if by_task else columns.task or path.stem
+        answer = _answer(row, columns, is_right)
+        answers = found.setdefault(task, {}).setdefault(name, {})
+        if item in answers:
+            raise row.wrong(
+                f"a second answer of '{name}' to item '{item}'{f' of {task}' if by_task else ''} (the first is in "
+                f"{answers[item].row.place}); keep one of them"
+            )
+        answers[item] = answer
+        _refuse_contradiction(first.setdefault((task, item), answer), answer, columns)
+    return found
+
+
+def _answer(row: TableRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
+    return _Answer(
+        row=row,
+        correct=is_right.value_in(row),
+        prediction=optional_text_in(row, columns.prediction),
+        gold=optional_text_in(row, columns.gold),
+        relation=optional_text_in(row, columns.relation),
+        question=optional_text_in(row, columns.question),
+        loglikelihoods=loglikelihoods_in(row, columns.loglikelihoods),
+    )
+
+
+def _refuse_contradiction(first: _Answer, second: _Answer, columns: TableColumns) -> None:
+    refuse_other(second.row, columns.gold, first.gold, second.gold, first.row)
+    refuse_other(second.row, columns.relation, first.relation, second.relation, first.row)
+    refuse_other(second.row, columns.question, first.question, second.question, first.row)
+    if len(first.loglikelihoods) != len(second.loglikelihoods):
+        raise second.row.wrong(
+            f"{len(second.loglikelihoods)} log-likelihoods, but {len(first.loglikelihoods)} in {first.row.place}, "
+            "which is about the same item; write one for each choice"
+        )
+
+
+def _task(path: Path, name: str, answers: Mapping[str, _Answer]) -> ImportedTask:
+    items = tuple(_item(item, answer) for item, answer in answers.items())
+    return ImportedTask(TaskDescription(name, "", path.name, ACCURACY, len(items)), items)
+
+
+def _item(name: str, answer: _Answer) -> Item:
+    content = json.dumps([name, answer.question, answer.gold, answer.relation, len(answer.loglikelihoods)])
+    gold = place_in(answer.gold, len(answer.loglikelihoods))
+    return Item(
+        id=name,
+        content_hash=hashlib.sha256(content.encode()).hexdigest()[:16],
+        asks=Requests([Request(answer.question or name, "")]),
+        # Without the place of the right answer, guessing is undefined.
+        choices=() if gold is None else tuple(map(str, range(len(answer.loglikelihoods)))),
+        gold=() if gold is None else (gold,),
+        fields={"relation": answer.relation} if answer.relation else {},
+    )
+
+
+def _judgement(task: ImportedTask, answers: Mapping[str, _Answer]) -> Judgement:
+    outcomes = tuple(_outcome(item, answers[item.id]) for item in task.items if item.id in answers)
+    right = [each.metrics[ACCURACY] for each in outcomes]
+    return Judgement(outcomes, {ACCURACY: sum(right) / len(right)} if right else {})
+
+
+def _outcome(item: Item, answer: _Answer) -> Outcome:
+    placed, correct = _placed(item, answer), answer.correct and answer.is_number
+    return Outcome(
+        item_id=item.id,
+        correct=correct,
+        prediction=(answer.prediction or placed.prediction) if answer.is_number else "",
+        gold=answer.gold,
+        rank=placed.rank,
+        margin=placed.margin,
+        loglikelihoods=answer.loglikelihoods,
+        metrics={ACCURACY: float(correct)},
+    )
+
+
+def _placed(item: Item, answer: _Answer) -> Ranked:
+    """Return the rank of the right answer, if what is right follows from the log-likelihoods."""
+    if not item.gold:
+        return NOTHING_SAID
+    ranked = rank_candidates(answer.loglikelihoods, item.gold, item.choices)
+    return ranked if ranked.correct == answer.correct else NOTHING_SAID
+
+
+def _notes(found: _Answers, tasks: Collection[str], name: str, baseline: str) -> list[str]:
+    answered = [task for task, variants in found.items() if name in variants]
+    why = "no other variant answered them" if name == baseline else "the baseline did not answer them"
+    notes = unshared_note(answered, tasks, why=why)
+    for task in tasks:
+        of, own = found[task][baseline], found[task].get(name, {})
+        if own:
+            both = len(of.keys() & own.keys())
+            notes += paired_notes(task, answered=both, of=len(of), others=len(own) - both)
+    return notes

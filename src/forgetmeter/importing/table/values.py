@@ -1,0 +1,120 @@
+"""Values of a table's cells: names, truth values and log-likelihoods, with errors that name the row."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from forgetmeter.errors import UserError
+from forgetmeter.importing.table.rows import TableRow
+
+_TRUE_FALSE = {"true": True, "false": False}
+_ONE_ZERO = {"1": True, "0": False}
+_ALLOWED = "allowed: true and false, or 1 and 0"
+Kind = Literal["true and false", "1 and 0"]
+
+
+def text_in(row: TableRow, column: str) -> str:
+    """Return a required value as text.
+
+    Raises:
+        UserError: It is missing.
+    """
+    text = optional_text_in(row, column)
+    if not text:
+        raise row.wrong(f"'{column}' is missing; fill it in, or leave the row out")
+    return text
+
+
+def optional_text_in(row: TableRow, column: str | None) -> str:
+    """Return a value as text, without white space at its ends; empty if it is missing.
+
+    Raises:
+        UserError: It is neither text nor a number.
+    """
+    value = None if column is None else row.values.get(column)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        # Programs that cannot store missing integers make them fractions.
+        return str(int(value))
+    if not isinstance(value, (str, int, float)):
+        raise row.wrong(f"'{column}' is {value!r:.60}, which is neither text nor a number")
+    return str(value).strip()
+
+
+class TruthColumn:
+    """A column that says whether answers are right, written in one way throughout."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self._first: tuple[Kind, TableRow] | None = None
+
+    def value_in(self, row: TableRow) -> bool:
+        """Return whether a row's answer is right.
+
+        Raises:
+            UserError: The value is missing, not a truth value, or written in another way than the first one.
+        """
+        text = text_in(row, self._column)
+        written = text.lower()
+        kind: Kind = "true and false" if written in _TRUE_FALSE else "1 and 0"
+        number = written.removesuffix(".0")
+        if written not in _TRUE_FALSE and number not in _ONE_ZERO:
+            raise row.wrong(f"'{self._column}' is '{text[:60]}' ({_ALLOWED})")
+        first, other = self._first = self._first or (kind, row)
+        if kind != first:
+            before = optional_text_in(other, self._column)
+            raise row.wrong(
+                f"'{self._column}' is {text}, but {before} in {other.place}; write either true and false or 1 and 0 "
+                "throughout"
+            )
+        return _TRUE_FALSE[written] if kind == "true and false" else _ONE_ZERO[number]
+
+
+def loglikelihoods_in(row: TableRow, column: str | None) -> tuple[float, ...]:
+    """Return the log-likelihoods of a row's choices: a list, or its JSON as text; empty if they are missing.
+
+    Raises:
+        UserError: They are not a list of numbers.
+    """
+    value = None if column is None else row.values.get(column)
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, Sequence) or not all(_is_number(each) for each in value):
+        raise row.wrong(
+            f"'{column}' is {row.values[str(column)]!r:.60}; write the log-likelihood of each choice as a list of "
+            "numbers, such as [-1.5, -0.2]"
+        )
+    return tuple(float(each) for each in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def place_in(gold: str, choices: int) -> int | None:
+    """Return the place of the right answer among the choices, if that is what a text says."""
+    return int(gold) if gold.isdecimal() and int(gold) < choices else None
+
+
+def refuse_other(row: TableRow, column: str | None, first: str, second: str, other: TableRow) -> None:
+    """Check that two rows about one item agree.
+
+    Raises:
+        UserError: They do not.
+    """
+    if first != second:
+        raise UserError(
+            f"'{row.path}' {row.place}: '{column}' is '{second[:60]}', but '{first[:60]}' in {other.place}, which is "
+            "about the same item; make them agree"
+        )

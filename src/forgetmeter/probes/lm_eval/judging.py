@@ -1,0 +1,88 @@
+"""How lm-evaluation-harness judges answers to requests; imports nothing of it, since its logs are read without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
+from forgetmeter.records.item import Item, RequestScore, RequestScores
+from forgetmeter.records.outcome import Outcome
+
+_PRIMARY = ("acc", "exact_match", "acc_norm")
+
+
+def primary_metric(metrics: Sequence[str]) -> str:
+    """Return which of a task's metrics decides what is right, given all of them in the task's order."""
+    return next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
+
+
+def request_outcome(
+    item: Item, answer: RequestScores, metrics: Mapping[str, float], *, primary: str, is_completion: bool
+) -> Outcome:
+    """Return the outcome of an item, given lm-eval's metrics for it.
+
+    Args:
+        primary: The metric that decides ``correct``; if its value is neither 0 nor 1, the likeliest choice does.
+        is_completion: Whether the only request is the right answer, as for the output type ``loglikelihood``.
+    """
+    decided = metrics.get(primary)
+    right = decided == 1.0 if decided in (0.0, 1.0) else None
+    if not answer.is_number:
+        placed = NOTHING_SAID
+    elif is_completion:
+        placed = Ranked(answer[0].is_greedy, item.choices[0] if answer[0].is_greedy else "", None, None)
+    else:
+        placed = _placed(item, answer, primary, right)
+    if right is not None:
+        placed = replace(placed, correct=right)
+    return ranked_outcome(item, placed, [score.loglikelihood for score in answer[: len(item.choices)]], metrics)
+
+
+def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool | None) -> Ranked:
+    """Return the rank of the right answer by the measure behind ``metric``.
+
+    A task's code may use a measure unknown here. If the metric's usual measure disagrees with ``right``, the first of
+    lm-eval's other measures that agrees is used; if none agrees, the prediction is left empty.
+
+    Args:
+        metric: The primary metric.
+        right: Whether that metric judged the answer right; ``None`` if its value is neither 0 nor 1.
+    """
+    measures = _measures(item.choices, answer)
+    if metric == "exact_match":
+        greedy = [place for place, score in enumerate(answer[: len(item.choices)]) if score.is_greedy]
+        said = next((place for place in greedy if place in item.gold), greedy[0] if greedy else None)
+        return Ranked(said in item.gold, "" if said is None else item.choices[said], None, None)
+    named = measures.pop(metric, measures["acc"])
+    for values in (named, *measures.values()):
+        best = int(np.argmax(values))
+        if right is None or (best in item.gold) == right:
+            return Ranked(best in item.gold, item.choices[best], *_rank_and_margin(values, item.gold))
+    return NOTHING_SAID
+
+
+def _measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:
+    """Return the measures that lm-eval's metrics maximize (``ConfigurableTask.process_results``, 0.4.13)."""
+    values = [score.loglikelihood for score in answer]
+    own = values[: len(choices)]
+    measures = {"acc": own}
+    if all(choices):
+        measures["acc_norm"] = [value / len(choice) for value, choice in zip(own, choices, strict=True)]
+        measures["acc_bytes"] = [value / len(choice.encode()) for value, choice in zip(own, choices, strict=True)]
+    if len(values) == 2 * len(choices):
+        measures["acc_mutual_info"] = [value - alone for value, alone in zip(own, values[len(own) :], strict=True)]
+    return measures
+
+
+def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int | None, float | None]:
+    if not gold:
+        return None, None
+    best = max(gold, key=lambda index: (values[index], -index))
+    others = [index for index in range(len(values)) if index not in gold]
+    rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
+    margin = values[best] - max(values[index] for index in others) if others else math.nan
+    return rank, margin if math.isfinite(margin) else None

@@ -1,0 +1,40 @@
+"""Where answers that were imported came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The origin of one variant's answers.
+
+    Attributes:
+        tool: What wrote them, such as ``lm-eval 0.4.13``.
+        files: SHA-256 of each file by name.
+        settings: What the files say about how they were made, such as ``model_args``.
+        notes: What a reader of the results must know, such as answers that were left out; one sentence each.
+    """
+
+    tool: str
+    files: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def recorded_origins(study: Mapping[str, Any]) -> Iterator[tuple[str, Origin]]:
+    """Yield the variants of a run that were imported, as recorded in its ``study.json``; others are left out."""
+    for model, said in (study.get("imported") or {}).items():
+        if isinstance(said, dict):
+            files, settings, notes = said.get("files"), said.get("settings"), said.get("notes")
+            yield (
+                model,
+                Origin(
+                    str(said.get("tool")),
+                    files if isinstance(files, dict) else {},
+                    settings if isinstance(settings, dict) else {},
+                    tuple(map(str, notes)) if isinstance(notes, list) else (),
+                ),
+            )

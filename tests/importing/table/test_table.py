@@ -1,0 +1,319 @@
+"""Answers in tables of each format, and tables that are wrong.
+
+Covers ``importing.table.rows``, ``importing.table.values``, ``importing.imported_run``, ``cli.import_command``,
+``records.imported`` and ``report.words.origin_words``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from forgetmeter.errors import UserError
+from forgetmeter.importing.imported_run import write_imported
+from forgetmeter.importing.table.table import TableColumns, import_table
+from forgetmeter.report.formats.ledger_text import ledger_text
+from forgetmeter.report.formats.show_text import show_text
+from forgetmeter.report.written_report import make_report
+from forgetmeter.results.results import Results, open_run
+
+COLUMNS = TableColumns(item="id", variant="model", correct="ok")
+COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
+
+Row = Mapping[str, Any]
+
+
+def row(item: object, model: str, ok: object, **more: object) -> Row:
+    return {"id": item, "model": model, "ok": ok, **more}
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> Path:
+    if path.suffix == ".csv":
+        with path.open("w", newline="") as stream:
+            names = list(dict.fromkeys(name for each in rows for name in each))
+            writer = csv.DictWriter(stream, names)
+            writer.writeheader()
+            writer.writerows(
+                {name: json.dumps(value) if isinstance(value, (list, bool)) else value for name, value in each.items()}
+                for each in rows
+            )
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(f"{json.dumps(each)}\n" for each in rows))
+    else:
+        pd.DataFrame(rows).to_parquet(path)
+    return path
+
+
+def imported(path: Path, columns: TableColumns = COLUMNS, **options: Any) -> Results:
+    write_imported(import_table(path, columns, **options), str(path.parent / "run"))
+    return open_run(path.parent / "run")
+
+
+def refused(path: Path, columns: TableColumns = COLUMNS, **options: Any) -> str:
+    with pytest.raises(UserError) as error:
+        imported(path, columns, **options)
+    assert "\n" not in str(error.value)
+    assert not (path.parent / "run").exists()
+    return str(error.value).replace(str(path), path.name)
+
+
+FOUR = [
+    row(1, "baseline", True, prediction="Paris", gold="Paris", rel="capital", q="Capital of France?"),
+    row(2, "baseline", True, prediction="Rome", gold="Rome", rel="capital", q="Capital of Italy?"),
+    row(3, "baseline", False, prediction="10", gold="12", rel="sum", q="5 + 7?"),
+    row(4, "baseline", False, prediction="1", gold="2", rel="sum", q="1 + 1?"),
+    row(2, "int4", False, prediction="Paris", gold="Rome", rel="capital", q="Capital of Italy?"),
+    row(1, "int4", True, prediction="Paris", gold="Paris", rel="capital", q="Capital of France?"),
+    row(4, "int4", True, prediction="2", gold="2", rel="sum", q="1 + 1?"),
+    row(3, "int4", False, prediction="12 or 13", gold="12", rel="sum", q="5 + 7?"),
+]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_every_format_gives_the_same_run(tmp_path: Path, suffix: str) -> None:
+    path = write_table(tmp_path / f"mine.{suffix}", FOUR)
+    columns = TableColumns(
+        item="id", variant="model", correct="ok", prediction="prediction", gold="gold", relation="rel", question="q"
+    )
+    results = imported(path, columns)
+    (cell,) = [cell for cell in results.summary.cells if cell.recipe != "baseline"]
+    assert (cell.model, cell.recipe, cell.task) == ("answers:baseline", "candidate(answers:int4)", "mine")
+    assert (cell.items, cell.forgotten, cell.gained) == (4, 1, 1)
+    assert cell.prediction_flips == 0.75
+    ledger = results.forgotten("candidate(answers:int4)")
+    assert ledger["status"].tolist() == ["kept", "forgotten", "wrong", "gained"]
+    assert ledger["statement"].tolist()[1] == "Capital of Italy?"
+    assert (ledger["gold"][1], ledger["before"][1], ledger["after"][1]) == ("Rome", "Rome", "Paris")
+    assert ledger["relation"].tolist() == ["capital", "capital", "sum", "sum"]
+    assert f"Imported from a table (mine.{suffix}): answers:baseline; answers:int4." in show_text(results.summary)
+    assert "Variants · sizes" not in show_text(results.summary)
+    assert b"SHA-256" in make_report(results)["report.html"]
+    assert len(results.outcomes) == 8
+
+
+def test_only_right_or_wrong_is_enough(tmp_path: Path) -> None:
+    path = write_table(
+        tmp_path / "a.csv", [row(1, "baseline", 1), row(1, "b", 0), row(2, "baseline", 1), row(2, "b", 1)]
+    )
+    results = imported(path, TableColumns(item="id", variant="model", correct="ok", task="trivia"))
+    cell = results.summary.cells[1]
+    assert (cell.task, cell.forgotten, cell.retained and cell.retained.value) == ("trivia", 1, 0.5)
+    # Nothing is known of the predictions, so their share of changes is unknown, not zero.
+    assert (cell.prediction_flips, cell.p_chance) == (None, None)
+    text = ledger_text(results.ledgers("answers:b")[0], [], status="forgotten", total=0, width=100).plain
+    assert "they have at most 10 choices, or an unknown number" in text
+    (entry,) = [entry for entry in results.ledgers("answers:b")[0].entries if entry.status == "forgotten"]
+    lines = ledger_text(results.ledgers("answers:b")[0], [entry], status="forgotten", total=1, width=100).plain
+    assert lines.splitlines()[-3:] == ["question", "────────", "1"]
+
+
+def test_log_likelihoods_give_ranks_margins_and_guessing(tmp_path: Path) -> None:
+    rows = [
+        row(1, "baseline", True, ll=[-1.0, -2.0, -3.0], gold=0),
+        row(2, "baseline", True, ll=[-1.0, -2.0], gold=0),
+        row(1, "b", False, ll=[-2.0, -1.5, -3.0], gold=0),
+        # Right by another measure than these: no rank follows.
+        row(2, "b", True, ll=[-2.0, -1.0], gold=0),
+    ]
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    for suffix in ("csv", "jsonl"):
+        (tmp_path / suffix).mkdir()
+        results = imported(write_table(tmp_path / suffix / f"a.{suffix}", rows), columns)
+        outcomes = results.outcomes
+        assert outcomes["rank"].fillna(0).tolist() == [1, 1, 2, 0]
+        assert outcomes["margin"].fillna(9).tolist() == [1.0, 1.0, -0.5, 9]
+        assert outcomes["prediction"].tolist() == ["0", "0", "1", ""]
+        cell = results.summary.cells[1]
+        assert cell.p_chance is not None
+        assert cell.divergence == pytest.approx(_divergence(rows), rel=1e-4)
+        assert results.summary.tasks[0].chance == pytest.approx((1 / 3 + 1 / 2) / 2)
+
+
+def _divergence(rows: Sequence[Row]) -> float:
+    """Mean Kullback-Leibler divergence of the first two rows from the last two, by definition."""
+    found = []
+    for before, after in zip(rows[:2], rows[2:], strict=True):
+        one, other = ([math.exp(value) for value in each["ll"]] for each in (before, after))
+        found.append(
+            sum(a / sum(one) * math.log((a / sum(one)) / (b / sum(other))) for a, b in zip(one, other, strict=True))
+        )
+    return sum(found) / 2
+
+
+def test_an_answer_that_is_not_a_number_is_wrong(tmp_path: Path) -> None:
+    rows = [row(each, model, True, ll=[-1.0, -2.0], gold=0) for model in ("baseline", "b") for each in (1, 2)]
+    rows[3] = rows[3] | {"ll": [math.nan, -2.0]}
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    cell = imported(write_table(tmp_path / "a.jsonl", rows), columns).summary.cells[1]
+    assert (cell.right, cell.not_numbers) == (1, 1)
+
+
+def test_items_of_only_some_variants_are_counted(tmp_path: Path) -> None:
+    rows = [row(each, "full", True) for each in range(5)] + [row(each, "b", True) for each in (3, 4, 5, 6, 7)]
+    path = write_table(tmp_path / "a.csv", rows)
+    results = imported(path, baseline="full")
+    assert results.summary.cells[1].items == 2
+    said = " ".join(show_text(results.summary, width=200).split())
+    assert "answers:b: a: no answer to 3 of the baseline's 5 items." in said
+    assert "answers:b: a: 3 answers to items that the baseline did not answer are left out." in said
+
+
+def test_several_tasks(tmp_path: Path) -> None:
+    rows = [row(1, name, True, task=task) for name in ("baseline", "b") for task in ("one", "two")]
+    rows += [row(1, "baseline", True, task="three"), row(1, "b", True, task="four")]
+    path = write_table(tmp_path / "a.parquet", rows)
+    results = imported(path, TableColumns(item="id", variant="model", correct="ok", task="task"))
+    assert [task.task for task in results.summary.tasks] == ["one", "two"]
+    notes = [note for said in results.study["imported"].values() for note in said["notes"]]
+    assert notes == [
+        "tasks left out, since the baseline did not answer them: four",
+        "tasks left out, since no other variant answered them: three",
+    ]
+
+
+def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
+    rows = [row(1, name, True) for name in ("baseline", "a", "b")]
+    path = tmp_path / "t.csv"
+    imported(write_table(path, rows[:2]))
+    assert len(imported(write_table(path, rows)).summary.cells) == 3
+    with pytest.raises(UserError, match="holds a run of another study"):
+        imported(write_table(path, [row(1, "baseline", False), *rows[1:]]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (
+            [row(1, "a", True), row(1, "b", True)],
+            "no variant named 'baseline'; choose the one that the others are compared with by --baseline (allowed: a,",
+        ),
+        ([row(1, "baseline", True)], "there is nothing to compare the baseline with"),
+        (
+            [row(1, "baseline", True), row(1, "b", True), row(1, "b", False)],
+            "line 4: a second answer of 'b' to item '1' (the first is in line 3); keep one",
+        ),
+        (
+            [row(1, "baseline", True), row(1, "b", 1)],
+            "line 3: 'ok' is 1, but true in line 2; write either true and false or 1 and 0",
+        ),
+        ([row(1, "baseline", 0), row(1, "b", 2)], "line 3: 'ok' is '2' (allowed: true and false, or 1 and 0"),
+        ([row(1, "baseline", "yes")], "line 2: 'ok' is 'yes' (allowed"),
+        ([row(1, "baseline", True), row("", "b", True)], "line 3: 'id' is missing; fill it in"),
+        ([row(1, "baseline", True), row(1, " ", True)], "line 3: 'model' is missing"),
+        ([row(1, "baseline", True), row(1, "b", "")], "line 3: 'ok' is missing"),
+        ([row(1, "baseline", True), row(2, "b", True)], "'b' answered none of the baseline's items"),
+    ],
+)
+def test_wrong_tables_are_refused_with_the_line(tmp_path: Path, rows: Sequence[Row], says: str) -> None:
+    assert says in refused(write_table(tmp_path / "t.csv", rows))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"gold": ("a", "b")}, "line 2: 'gold' is 'b', but 'a' in line 1, which is about the same item"),
+        ({"rel": ("a", None)}, "line 2: 'rel' is '', but 'a' in line 1"),
+        ({"ll": ([-1.0], [-1.0, -2.0])}, "line 2: 2 log-likelihoods, but 1 in line 1"),
+        ({"ll": ([-1.0], "high")}, "line 2: 'll' is 'high'; write the log-likelihood of each choice as a list"),
+        ({"ll": ([-1.0], [True])}, "line 2: 'll' is [True]"),
+        ({"rel": ("a", ["a"])}, "line 2: 'rel' is ['a'], which is neither text nor a number"),
+    ],
+)
+def test_rows_about_one_item_agree(tmp_path: Path, more: Mapping[str, tuple[object, object]], says: str) -> None:
+    rows = [
+        row(1, name, True, **{column: values[place] for column, values in more.items()})
+        for place, name in enumerate(("baseline", "b"))
+    ]
+    (column,) = more
+    option = {"gold": "gold", "rel": "relation", "ll": "loglikelihoods"}[column]
+    columns = TableColumns(item="id", variant="model", correct="ok", **{option: column})
+    assert says in refused(write_table(tmp_path / "t.jsonl", rows), columns)
+
+
+def test_a_json_line_that_breaks_off_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    line = json.dumps(row(1, "baseline", True))
+    path.write_text(
+        "".join(f'{{"id": {each}, "model": "baseline", "ok": true}}\n' for each in range(71_231)) + line[:20]
+    )
+    assert "t.jsonl' line 71232: not valid JSON" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("t.csv", "id,model,ok\n1,baseline\n", "line 2: 2 values, but the header has 3 columns"),
+        ("t.csv", 'id,model,ok\n1,"base', "line 2: unexpected end of data"),
+        ("t.csv", "id,model,okay\n1,a,1\n", "unknown column 'ok' in 't.csv'; did you mean 'okay'? (allowed: id, model"),
+        ("t.csv", "id,model,ok,ok\n1,a,1,1\n", "has two columns 'ok'"),
+        ("t.csv", "id,model,ok\n", "'t.csv' has no rows"),
+        ("t.csv", b"id,model,ok\n\xff,a,1\n", "'t.csv' is not UTF-8"),
+        ("t.jsonl", "[1]\n", "line 1: not a JSON object"),
+        ("t.parquet", "id,model,ok\n", "'t.parquet' cannot be read"),
+        ("t.xlsx", "", "a table must be .csv, .jsonl or .parquet"),
+        ("t.csv", None, "'t.csv' does not exist"),
+    ],
+)
+def test_unreadable_tables(tmp_path: Path, name: str, content: str | bytes | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    assert says in refused(tmp_path / name)
+
+
+def test_line_breaks_in_values_do_not_shift_lines(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,model,ok\n"a\nb",baseline,1\n\nc,baseline,maybe\n')
+    assert "line 5: 'ok' is 'maybe'" in refused(path)
+
+
+def test_the_baseline_must_be_in_the_table(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "t.csv", FOUR)
+    assert "unknown baseline 'int8' in column 'model'; did you mean 'int4'?" in refused(path, baseline="int8")
+
+
+def test_nothing_heavy_is_imported_and_100_000_answers_take_seconds(tmp_path: Path) -> None:
+    random.seed(0)
+    path = tmp_path / "t.csv"
+    lines = (f"{item},{name},{random.randrange(2)}" for name in ("baseline", "b") for item in range(50_000))
+    path.write_text("id,model,ok\n" + "\n".join(lines) + "\n")
+    program = (
+        "import sys, time; from forgetmeter.cli.import_command import import_app\n"
+        "start = time.process_time(); import_app(sys.argv[1:], standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'lm_eval'} & set(sys.modules)\n"
+        "print(sorted(heavy), time.process_time() - start)"
+    )
+    options = ("--item", "id", "--variant", "model", "--correct", "ok", "--out", str(tmp_path / "run"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, "table", str(path), *options], capture_output=True, text=True, check=True
+    )
+    heavy, _, seconds = done.stdout.splitlines()[-1].rpartition(" ")
+    assert heavy == "[]"
+    assert float(seconds) < 30
+    start = time.process_time()
+    assert open_run(tmp_path / "run").summary.cells[1].items == 50_000
+    assert time.process_time() - start < 30
+
+
+def test_the_command_says_what_it_did(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "t.csv", FOUR[:-1])
+    arguments = ["import", "table", str(path), "--item", "id", "--variant", "model", "--correct", "ok"]
+    out = str(tmp_path / "run")
+    done = subprocess.run([*COMMAND, *arguments, "--out", out], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[0] == f"imported 7 answers of 1 candidate and the baseline on 1 task: {out}"
+    assert done.stderr == "int4: t: no answer to 1 of the baseline's 4 items\n"
+    wrong = subprocess.run(
+        [*COMMAND, *arguments, "--baseline", "none", "--out", f"{out}2"], capture_output=True, text=True, check=False
+    )
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert not Path(f"{out}2").exists()
