@@ -67,7 +67,7 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     Raises:
         UserError: It is missing or damaged, or needs custom code.
     """
-    with _opening(_TOKENIZER, name, folder):
+    with opening_tokenizer(name, folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
@@ -154,6 +154,17 @@ def open_gguf(path: Path, name: str, config: Any) -> tuple[PreTrainedModel, Any]
             folder, gguf_file=file, config=config, dtype=torch.float32, output_loading_info=True, **_SAFE
         )
     return model, report
+
+
+@contextmanager
+def opening_tokenizer(name: str, path: Path | None = None) -> Iterator[None]:
+    """Turn whatever the tokenizers library raises while a tokenizer is made into one line.
+
+    Raises:
+        UserError: It raises anything.
+    """
+    with _opening(_TOKENIZER, name, path):
+        yield
 
 
 @contextmanager

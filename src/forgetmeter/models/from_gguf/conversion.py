@@ -15,9 +15,12 @@ from transformers import PreTrainedModel
 from forgetmeter.cache_folder import SOURCE, cache_folder, use
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
-from forgetmeter.models.location import CONVERSION, Location
+from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import load_config, open_gguf
 from forgetmeter.quiet import quiet
+
+_READER = 4
+"""Part of the cached folders' names: increase it whenever a file is refused, or is read differently."""
 
 
 def described(location: Location) -> Path:
@@ -51,7 +54,7 @@ def is_described(location: Location) -> bool:
 
 
 def _folder(location: Location) -> Path:
-    return cache_folder() / "models" / f"{location.identity}-{CONVERSION}"
+    return cache_folder() / "models" / f"{location.identity}-{_READER}"
 
 
 def _header_folder(location: Location) -> Path:
