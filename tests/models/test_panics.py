@@ -67,7 +67,7 @@ def test_a_panic_while_items_are_read_names_the_model() -> None:
         engine.prepare([item])
 
 
-class PanicException(BaseException):  # noqa: N818 - as pyo3 names it
+class PanicException(BaseException):
     pass
 
 

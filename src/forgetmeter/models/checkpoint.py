@@ -21,7 +21,6 @@ from forgetmeter.models.pretrained import empty_model, load_config, open_model, 
 from forgetmeter.models.quantization import described as described_method
 from forgetmeter.models.quantization import float32_bytes, is_dequantized, quantization, quantized_problem
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
-from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.stored_weights import (
     placed_tensors,
@@ -32,9 +31,9 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
+from forgetmeter.models.token_ids import refuse_impossible_tokens
 from forgetmeter.models.torch_compression import torch_compression
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
-from forgetmeter.plural import counted
 from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
@@ -150,7 +149,7 @@ class Checkpoint:
         """
         # In the order in which a user would fix them.
         _ = self.config, self.tokenizer
-        refuse_tokens_beyond_embedding(self.skeleton, self.tokenizer, self.name)
+        refuse_impossible_tokens(self.skeleton, self.tokenizer, self.family, self.name)
 
     def model(self, **options: Any) -> PreTrainedModel:  # noqa: ANN401
         """Load the model; on the ``meta`` device, only compare the checkpoint's names and shapes.
@@ -187,32 +186,6 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
         UserError: It does not exist, or cannot be loaded.
     """
     return Checkpoint(locate(parse_model_reference(reference)))
-
-
-def refuse_tokens_beyond_embedding(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
-) -> None:
-    """Refuse a tokenizer with ordinary tokens that have no embedding in the model.
-
-    Special tokens may lack one (Gemma 3's text models have no row for their tokenizer's image token); texts with such a
-    token are skipped during evaluation.
-
-    Raises:
-        UserError: An ordinary token has no embedding.
-    """
-    rows = embedding_rows(model)
-    added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
-    beyond = {
-        token: number
-        for token, number in tokenizer.get_vocab().items()
-        if number >= rows and number not in special and not (number in added and added[number].special)
-    }
-    if beyond:
-        token, number = min(beyond.items(), key=lambda each: each[1])
-        raise UserError(
-            f"model '{name}': its tokenizer has {counted(len(beyond), 'token')} beyond the model's {rows:,} "
-            f"embeddings, such as {token!r} ({number}); use the tokenizer that the model was trained with"
-        )
 
 
 def _refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
