@@ -24,20 +24,34 @@ def write_gguf(path: Path) -> None:
     writer.close()
 
 
+def byte_level_tokens() -> list[str]:
+    known = make_tokenizer().get_vocab()
+    return sorted(known, key=known.__getitem__)
+
+
 def write_llama_gguf(
     path: Path,
     *,
     tensors: Mapping[str, NDArray[np.float32] | None] | None = None,
-    pre: str | None = None,
+    pre: str | None = "gpt-2",
+    vocabulary: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> None:
     """Write a random one-layer Llama with a byte-level tokenizer.
 
-    ``tensors`` are added, or replace others; ``None`` leaves one out.
+    ``tensors`` and ``vocabulary`` (fields ``tokenizer.ggml.*``) are added, or replace others; ``None`` leaves one out.
     """
     random = np.random.default_rng(0)
-    tokenizer = make_tokenizer()
-    vocabulary = [*sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__), "ĊĊ"]
+    fields = {
+        "model": "gpt2",
+        "pre": pre,
+        "tokens": [*byte_level_tokens(), "ĊĊ"],
+        "merges": ["Ġ t", "h e", "i n", "Ġt he", "Ċ Ċ"],
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        **(vocabulary or {}),
+    }
+    tokens = fields["tokens"]
     writer = GGUFWriter(path, "llama")
     writer.add_block_count(1)
     writer.add_context_length(64)
@@ -47,21 +61,18 @@ def write_llama_gguf(
     writer.add_head_count_kv(2)
     writer.add_rope_dimension_count(8)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(vocabulary))
+    writer.add_vocab_size(len(tokens))
+    adders = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
     for key, value in settings.items():
         name = f"llama.{key.replace('__', '.')}"
         (writer.add_string if isinstance(value, str) else writer.add_float32)(name, value)
-    writer.add_tokenizer_model("gpt2")
-    if pre is not None:
-        writer.add_tokenizer_pre(pre)
-    writer.add_token_list(vocabulary)
-    writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he", "Ċ Ċ"])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(1)
+    for key, value in fields.items():
+        if value is not None:
+            adders[type(value)](f"tokenizer.ggml.{key}", value)
     shapes = {
-        "token_embd": (len(vocabulary), 32),
+        "token_embd": (len(tokens), 32),
         "output_norm": (32,),
-        "output": (len(vocabulary), 32),
+        "output": (len(tokens), 32),
         "blk.0.attn_norm": (32,),
         "blk.0.ffn_norm": (32,),
         "blk.0.attn_q": (32, 32),
@@ -83,7 +94,7 @@ def write_llama_gguf(
 
 
 def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapping[str, float]) -> None:
-    vocabulary = sorted(make_tokenizer().get_vocab(), key=make_tokenizer().get_vocab().__getitem__)
+    vocabulary = byte_level_tokens()
     architecture = next(kind for kind, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
     names = gguf.get_tensor_name_map(architecture, model.config.num_hidden_layers)
     writer = GGUFWriter(path, name)
@@ -97,6 +108,7 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
     for key, value in stated.items():
         (writer.add_uint32 if isinstance(value, int) else writer.add_float32)(f"{name}.{key}", value)
     writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(vocabulary)
     writer.add_token_merges(["Ġ t", "h e", "i n", "Ġt he"])
     writer.add_bos_token_id(0)

@@ -21,6 +21,7 @@ from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location
 from forgetmeter.models.model_files import weight_files
+from forgetmeter.models.pretrained import PROBE_TEXTS
 from forgetmeter.models.stored_weights import name_in
 from forgetmeter.quiet import quiet
 from forgetmeter.records.variant import Reached
@@ -29,7 +30,6 @@ MOST_CHECKED_BYTES = 1_000_000_000
 """Size limit of the source's files for checking results by default; the check needs about three times that memory."""
 
 _LENGTHS = (11, 6)
-_TEXTS = ("", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
 _CLOSE = 1e-3
 """Tolerance of logits, as a share of their spread over the vocabulary."""
 _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
@@ -145,7 +145,7 @@ def check_tokenizer(request: CompressionRequest, source: Source, folder: Path) -
     except UserError:
         return
     written = Checkpoint(Location(request.model, folder))
-    if any(before(text).input_ids != written.tokenizer(text).input_ids for text in _TEXTS):
+    if any(before(text).input_ids != written.tokenizer(text).input_ids for text in PROBE_TEXTS):
         raise UserError(
             f"the tokenizer of {request.model} cannot be copied: transformers would load a different one; "
             "nothing was written"

@@ -16,7 +16,7 @@ from forgetmeter.models.family import Family, auto_class, family_of
 from forgetmeter.models.from_gguf.conversion import converted, described, is_converted, is_described
 from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.location import Location, locate
-from forgetmeter.models.model_checks import check_supported, refuse_other_shapes, refuse_tokens_beyond_embedding
+from forgetmeter.models.model_checks import check_supported, refuse_other_shapes
 from forgetmeter.models.model_files import ADAPTER_WEIGHTS, TensorHeader, raw_config, weight_files
 from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_shapes, open_tokenizer
 from forgetmeter.models.quantization import (
@@ -39,6 +39,7 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
+from forgetmeter.models.token_ids import refuse_impossible_tokens
 from forgetmeter.models.unpacking.adapter import merged
 from forgetmeter.models.unpacking.conversion import unpacked, unpacked_folder
 from forgetmeter.models.unpacking.layouts import is_unpacked
@@ -242,7 +243,7 @@ class Checkpoint:
         """
         # In the order in which a user would fix them.
         _ = self.config, self.tokenizer
-        refuse_tokens_beyond_embedding(self.skeleton, self.tokenizer, self.name)
+        refuse_impossible_tokens(self.skeleton, self.tokenizer, self.family, self.name)
 
     def model(self, **options: Any) -> PreTrainedModel:  # noqa: ANN401
         """Load the model; on the ``meta`` device, only compare the checkpoint's names and shapes.

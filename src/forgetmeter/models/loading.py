@@ -14,9 +14,10 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.family import family_of, refuse_other_class
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.model_checks import check_supported, refuse_tokens_beyond_embedding
+from forgetmeter.models.model_checks import check_supported
 from forgetmeter.models.pretrained import keep_weights_in_place, without_dropout
 from forgetmeter.models.stored_weights import stored_weight_bytes
+from forgetmeter.models.token_ids import refuse_impossible_tokens
 from forgetmeter.specs.suggestion import unknown
 
 
@@ -54,7 +55,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     family = family_of(model.config, name)
     refuse_other_class(type(model), family, name)
     check_supported(model, name)
-    refuse_tokens_beyond_embedding(model, tokenizer, name)
+    refuse_impossible_tokens(model, tokenizer, family, name)
     keep_weights_in_place(model)
     return Loaded(model.eval(), without_dropout(tokenizer), family, name)
 

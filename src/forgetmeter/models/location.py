@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from forgetmeter.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 from forgetmeter.file_digest import sha256_of
+from forgetmeter.models.from_gguf.revision import TOKENS_REVISION, has_revised_tokens
 from forgetmeter.models.model_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -30,7 +31,7 @@ from forgetmeter.models.model_files import (
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference, existing_path
 
-CONVERSION = 3
+_CONVERSION = 3
 """Part of a GGUF model's identity: increase it whenever conversion yields a different model or tokenizer."""
 _IDENTITY_LENGTH = 16
 _OF_BASE = ("base_model_name_or_path", "revision")
@@ -89,7 +90,8 @@ class Location:
                     for file in files
                 ]
             )
-        return _hash([_file_hash(self.path), str(CONVERSION)])
+        revision = [TOKENS_REVISION] if has_revised_tokens(self.path) else []
+        return _hash([_file_hash(self.path), str(_CONVERSION), *revision])
 
     @cached_property
     def headers(self) -> tuple[TensorHeader, ...]:

@@ -5,41 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.roles.output_head import embedding_rows
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.models.torch_compression import torch_compression
-from forgetmeter.plural import counted
 
 _COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
-
-
-def refuse_tokens_beyond_embedding(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "wrapped"
-) -> None:
-    """Refuse a tokenizer with ordinary tokens that have no embedding in the model.
-
-    Special tokens may lack one (Gemma 3's text models have no row for their tokenizer's image token); texts with such a
-    token are skipped during evaluation.
-
-    Raises:
-        UserError: An ordinary token has no embedding.
-    """
-    rows = embedding_rows(model)
-    added, special = tokenizer.added_tokens_decoder, set(tokenizer.all_special_ids)
-    beyond = {
-        token: number
-        for token, number in tokenizer.get_vocab().items()
-        if number >= rows and number not in special and not (number in added and added[number].special)
-    }
-    if beyond:
-        token, number = min(beyond.items(), key=lambda each: each[1])
-        raise UserError(
-            f"model '{name}': its tokenizer has {counted(len(beyond), 'token')} beyond the model's {rows:,} "
-            f"embeddings, such as {token!r} ({number}); use the tokenizer that the model was trained with"
-        )
 
 
 def refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,13 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.model_files import raw_config
 from forgetmeter.models.own_code import is_about_own_code, without_own_code
+from forgetmeter.models.panics import panics_as_errors, without_panic_messages
 from forgetmeter.models.quantization import is_dequantized
 from forgetmeter.models.settings import setting_problems
 from forgetmeter.quiet import quiet
+
+PROBE_TEXTS = ("", "a", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
+"""Texts with which tokenizers are tried and compared: of letters, digits, signs and spaces of several scripts."""
 
 _SAFE = {"trust_remote_code": False}
 _CONFIG = "model '{name}': its config.json cannot be used ({cause})"
@@ -67,12 +71,17 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     Raises:
         UserError: It is missing or damaged, or needs custom code.
     """
-    with _opening(_TOKENIZER, name, folder):
+    with opening_tokenizer(name, folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
-        # Fails for classes that do not fit the files, or read pages or questions instead of texts.
+        # Fails for classes that do not fit the files, or read pages or questions instead of texts, and for damaged
+        # files of which the library notices nothing while it reads them.
         _ = without_dropout(tokenizer)(""), tokenizer.added_tokens_decoder
+        for text in PROBE_TEXTS:
+            # A text without tokens is left to its item; a panic is no ``Exception``.
+            with suppress(Exception):
+                tokenizer(text)
     return tokenizer
 
 
@@ -181,6 +190,17 @@ def open_gguf(path: Path, name: str, config: Any) -> tuple[PreTrainedModel, Any]
 
 
 @contextmanager
+def opening_tokenizer(name: str, path: Path | None = None) -> Iterator[None]:
+    """Turn whatever the tokenizers library raises while a tokenizer is made into one line.
+
+    Raises:
+        UserError: It raises anything.
+    """
+    with _opening(_TOKENIZER, name, path), without_panic_messages(), panics_as_errors():
+        yield
+
+
+@contextmanager
 def _alone(path: Path, name: str) -> Iterator[tuple[str, str]]:
     """Yield a folder that holds nothing but a link to a GGUF file, and its name: transformers reads neighbours, too."""
     with tempfile.TemporaryDirectory() as folder:
@@ -202,7 +222,7 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         UserError: They raise anything.
     """
     try:
-        with quiet(), without_own_code():
+        with quiet(), without_own_code(), panics_as_errors():
             yield
     except Exception as error:  # libraries may raise anything for files that they do not support
         # A relative path is the user's own, and may be part of any word.

@@ -26,6 +26,8 @@ _POSITIVE = (
     "topk_group",
 )
 _FACTORS = ("_alpha_factor", "_beta_factor")
+_LARGEST_TOKEN = 2**31 - 1
+"""Any larger token fails late, where it is converted to an integer of torch."""
 _NOT_NEGATIVE = ("_eps", "_epsilon")
 _WINDOWED = "sliding_attention"
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
@@ -39,12 +41,7 @@ def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
         yield f"architectures is {names!r:.60}, which must be a list of names"
     numbers = {key: value for key, value in settings.items() if isinstance(key, str) and type(value) in (int, float)}
     for key, value in numbers.items():
-        if (
-            key in _POSITIVE or key.endswith(_FACTORS) or (key == "sliding_window" and _is_windowed(settings))
-        ) and value <= 0:
-            yield f"{key} is {value}, which must be positive"
-        if key.endswith(_NOT_NEGATIVE) and value < 0:
-            yield f"{key} is {value}, which must not be negative"
+        yield from _number_problems(key, value, settings)
     heads, shared = (numbers.get(key, 0) for key in ("num_attention_heads", "num_key_value_heads"))
     if shared > 0 and heads % shared:
         yield f"num_key_value_heads is {shared}, which must divide num_attention_heads, {heads}"
@@ -56,6 +53,17 @@ def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
     for value in settings.values():
         if isinstance(value, Mapping):
             yield from setting_problems(value)
+
+
+def _number_problems(key: str, value: float, settings: Mapping[Any, Any]) -> Iterator[str]:
+    if (
+        key in _POSITIVE or key.endswith(_FACTORS) or (key == "sliding_window" and _is_windowed(settings))
+    ) and value <= 0:
+        yield f"{key} is {value}, which must be positive"
+    if key.endswith(_NOT_NEGATIVE) and value < 0:
+        yield f"{key} is {value}, which must not be negative"
+    if key.endswith("_token_id") and value > _LARGEST_TOKEN:
+        yield f"{key} is {value:.3g}, which is not a token"
 
 
 def _is_windowed(settings: Mapping[Any, Any]) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.panics import refusing_panics
 from forgetmeter.plural import counted
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, Item, Problem
@@ -54,7 +55,8 @@ class Engine:
         self.batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS.get(
             loaded.model.device.type, _AUTO_BATCH_TOKENS_ELSEWHERE
         )
-        self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
+        with refusing_panics(self._name):
+            self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
         tokenizer = loaded.tokenizer
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
@@ -64,15 +66,18 @@ class Engine:
         """Tokenize and batch the items of a task, once for all variants of the model.
 
         Raises:
-            UserError: The model's family does not support a kind of item, or none of the items can be asked.
+            UserError: The model's family does not support a kind of item, none of the items can be asked, or the
+                tokenizer panics.
         """
         asked = with_text_problems(items, self._blank)
         try:
-            prepared = self._scoring.prepare(asked)
+            with refusing_panics(self._name):
+                prepared = self._scoring.prepare(asked)
         except Exception as error:
             if not is_unencodable(error):
                 raise
-            prepared = self._scoring.prepare([self._encodable(item) for item in asked])
+            with refusing_panics(self._name):
+                prepared = self._scoring.prepare([self._encodable(item) for item in asked])
         prepared = prepared.without_ties(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())

@@ -10,9 +10,12 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.cached_folder import cached_folder, filled
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
-from forgetmeter.models.location import CONVERSION, Location
+from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import load_config, open_gguf
 from forgetmeter.quiet import quiet
+
+_READER = 4
+"""Part of the cached folders' names: increase it whenever a file is refused, or is read differently."""
 
 
 def described(location: Location) -> Path:
@@ -46,7 +49,7 @@ def is_described(location: Location) -> bool:
 
 
 def _folder(location: Location) -> Path:
-    return cached_folder(f"{location.identity}-{CONVERSION}")
+    return cached_folder(f"{location.identity}-{_READER}")
 
 
 def _header_folder(location: Location) -> Path:

@@ -15,13 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.models.from_gguf.settings import apply_pre_tokenizer, apply_settings, differing_settings
+from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
+from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary
 from forgetmeter.models.location import Location
-from forgetmeter.models.pretrained import open_gguf_header
+from forgetmeter.models.pretrained import open_gguf_header, opening_tokenizer
 from forgetmeter.plural import counted
 
-_LONGEST_SETTING = 512
-"""Length limit of lists that are settings with one entry per block; longer lists are parts of the vocabulary."""
+_VOCABULARY = "tokenizer.ggml."
 _HEAD = "output.weight"
 
 
@@ -150,7 +150,7 @@ def _apply_settings(name: str, reader: GGUFReader, model: PreTrainedModel, token
     A few of these settings are applied here, to the model's configuration and the tokenizer.
 
     Raises:
-        UserError: There is such a setting, or the rules for splitting words are unknown.
+        UserError: There is such a setting, or one that changes tokens.
     """
     architecture = _architecture(reader)
     settings = _stated(reader, f"{architecture}.")
@@ -160,7 +160,9 @@ def _apply_settings(name: str, reader: GGUFReader, model: PreTrainedModel, token
             f"model '{name}': the GGUF file specifies {problem}, which transformers ignores, so it would load as "
             "a different model; use the checkpoint that it was made from"
         )
-    if problem := apply_pre_tokenizer(tokenizer, _stated(reader, "tokenizer.ggml.")):
+    with opening_tokenizer(name):
+        problem = apply_vocabulary(tokenizer, _stated(reader, _VOCABULARY))
+    if problem:
         raise UserError(f"model '{name}': the GGUF file {problem}; use the checkpoint that it was made from")
 
 
@@ -169,9 +171,7 @@ def _architecture(reader: GGUFReader) -> str:
 
 
 def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:
-    """Return the fields of a GGUF file with a prefix, keyed by the rest of their names, without long lists."""
+    """Return the fields of a GGUF file with a prefix, keyed by the rest of their names."""
     return {
-        name.removeprefix(prefix): field.contents()
-        for name, field in reader.fields.items()
-        if name.startswith(prefix) and len(field.data) <= _LONGEST_SETTING
+        name.removeprefix(prefix): field.contents() for name, field in reader.fields.items() if name.startswith(prefix)
     }

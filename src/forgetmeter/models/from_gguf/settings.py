@@ -1,14 +1,10 @@
-"""Checks that transformers' conversion of a GGUF file has the file's settings and tokenizer."""
+"""Checks that transformers' conversion of a GGUF file has the file's settings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-
-from tokenizers import pre_tokenizers
-from transformers import PreTrainedTokenizerBase
-from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "context_length": ("max_position_embeddings", "n_positions"),
@@ -62,12 +58,6 @@ _DESCRIPTIONS = ("tensor_data_layout", "rope.scaling.original_context_length")
 _LARGEST_GEMMAS = {"gemma2": 46, "gemma3": 62}
 """Number of blocks of the models for which llama.cpp scales attention by the model's width divided by its heads."""
 
-_DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-"""Vocabularies for which llama.cpp splits off single digits first, and then splits like GPT-2."""
-_AS_GPT2 = ("gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "gigachat", "olmo", "jais", "a.x-4.0")
-_BEGINS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "tekken")
-"""Vocabularies for which llama.cpp ignores merges for whole words, and adds BOS unless the file says otherwise."""
-
 
 def differing_settings(config: Any, settings: Mapping[str, Any]) -> Iterator[str]:  # noqa: ANN401
     """Yield the settings of a GGUF file that differ in its model's configuration, as ``name = value``.
@@ -105,30 +95,6 @@ def apply_settings(config: Any, architecture: str, settings: Mapping[str, Any]) 
             rope["partial_rotary_factor"] = settings["rope.dimension_count"] / _head_width(config)
     if getattr(config, "sliding_window", 0) is None and "attention.sliding_window" in settings:
         config.sliding_window = settings["attention.sliding_window"]
-
-
-def apply_pre_tokenizer(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
-    """Make a tokenizer split words by a GGUF file's ``tokenizer.ggml.pre`` if transformers does not.
-
-    The rules are those of llama.cpp (``llama-vocab.cpp``). Names of settings lack the prefix ``tokenizer.ggml.``.
-
-    Returns:
-        The problem, as the end of a sentence; ``None`` if there is none.
-    """
-    kind = stated.get("pre")
-    if stated.get("model") != "gpt2" or kind is None:
-        return None
-    backend: Any = tokenizer.backend_tokenizer
-    if kind in _DIGITS_APART:
-        digits, words = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
-        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
-    elif kind not in (*_AS_GPT2, *GGUF_PRE_TOKENIZER_SPLITS):
-        return f"splits words by the rules of '{kind}', which are not supported"
-    if kind in _BEGINS:
-        backend.model.ignore_merges = True
-        if "add_bos_token" not in stated and tokenizer.bos_token is not None:
-            tokenizer.add_bos_token = True
-    return None
 
 
 def _agrees(config: Any, name: str, said: Any) -> bool:  # noqa: ANN401 - any value in a file

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.token_ids import decoder_start
 from forgetmeter.records.item import Cloze, Item, Problem, Requests
 from forgetmeter.scoring.asked import (
     NOT_ONE_TOKEN,
@@ -51,7 +52,7 @@ class EncoderDecoderScoring:
         )
         self._filling = blank_filling(loaded.tokenizer)
         self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
-        self._start = _decoder_start(loaded.model)
+        self._start = decoder_start(loaded.model, loaded.name)
         self.forward = run_encoder_decoder
         self._padding = loaded.tokenizer.pad_token_id or 0
         self._sharing, self._text_sharing = find_sharing(
@@ -189,12 +190,3 @@ def _groups(
         texts, longest_row = texts_then, longest_then
     if batch:
         yield batch
-
-
-def _decoder_start(model: PreTrainedModel) -> int:
-    """Return the decoder start token that transformers uses to shift labels."""
-    for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
-        token = getattr(model.config, name, None)
-        if token is not None:
-            return int(token)
-    raise UserError("decoder_start_token_id is missing from the model's configuration")
