@@ -17,6 +17,8 @@ _PLAIN_BITS = 16
 _MX_BLOCKS = (1, 32)
 _FORMS = ("checkpoint_format", "format")
 _AWQ_BITS = 4
+_ROTATIONS = ("rotation", "hadamard_config", "transform_config")
+"""Settings of changes to activations that the weights alone may not show."""
 _INSTEAD = "use the checkpoint that it was made from"
 
 
@@ -32,6 +34,8 @@ def layout_of(method: Mapping[str, Any], name: str) -> Layout:
         UserError: The method's tensors are laid out in a way that is not supported.
     """
     try:
+        if rotation := next((key for key in _ROTATIONS if method.get(key)), None):
+            raise ValueError(f"with {rotation}, which is not supported (the library that made it reads it)")
         return _LAYOUTS[_name(method)](method)
     except ValueError as error:
         raise UserError(f"model '{name}' is quantized by {_name(method)} {error}; {_INSTEAD}") from None
