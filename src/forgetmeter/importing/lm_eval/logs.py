@@ -95,7 +95,7 @@ def _chosen(tasks: Sequence[str], logs: Sequence[Logs]) -> set[str]:
 
 def _expanded(task: str, groups: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
     """Yield the tasks of a group, or the task itself."""
-    if not groups.get(task) or task in seen:
+    if not isinstance(groups.get(task), list) or not groups[task] or task in seen:
         yield task
         return
     for each in groups[task]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.records.item import RequestScore, RequestScores
+from forgetmeter.visible_text import each_text, encodable
 
 Response = RequestScore | float | str
 Kind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
@@ -19,6 +20,8 @@ _KNOWN = {
     *("doc_hash", "prompt_hash", "target_hash"),
 }
 _NO_FILTER = "none"
+_LARGEST = 2**53
+"""No larger integer is a metric of one document, or is exact as a float."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _in_order(samples: list[Sample]) -> tuple[Sample, ...]:
 
 
 def _sample(line: JsonLine) -> Sample:
-    record = line.record
+    record = each_text({name: value for name, value in line.record.items() if name != "doc"}, encodable)
     doc_id, arguments = record.get("doc_id"), record.get("arguments")
     if not isinstance(doc_id, int):
         raise line.wrong_type("doc_id", int)
@@ -151,8 +154,14 @@ def _sample(line: JsonLine) -> Sample:
         target=str(record.get("target", "")),
         responses=tuple(_response(line, *each) for each in zip(requests, responses, strict=True)),
         filtered=tuple(filtered),
-        metrics={name: record[name] for name in names if name in record},
+        metrics={
+            str(name): record[str(name)] for name in names if str(name) in record and _is_sound(record[str(name)])
+        },
     )
+
+
+def _is_sound(value: object) -> bool:
+    return not isinstance(value, int) or abs(value) < _LARGEST
 
 
 def _response(line: JsonLine, arguments: Sequence[object], responses: object) -> Response:
@@ -164,6 +173,6 @@ def _response(line: JsonLine, arguments: Sequence[object], responses: object) ->
         if isinstance(arguments[1], str):
             loglikelihood, is_greedy = said  # type: ignore[misc]
             return RequestScore(float(loglikelihood), str(is_greedy) == "True")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise line.wrong(f"'resps' has {said!r:.60}, which is no answer to its request") from None
     return str(said)
