@@ -350,6 +350,10 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
         (breaks_off, "line 3: 'resps' or 'filtered_resps' does not have one entry per request"),
         (lambda lines: lines[0].update(resps=[[["a", "b"]]] * 3), "line 1: 'resps' has ['a', 'b'], which is no answer"),
         (lambda lines: lines[0].update(resps=[[[10**400, False]]] * 3), "line 1: 'resps' has [1000"),
+        (
+            lambda lines: lines[1].update(arguments={"gen_args_0": {"arg_0": "x"}}, resps=[["-1.5"]]),
+            "line 2: it asks for another kind of answer than the lines before",
+        ),
         (lambda lines: lines[0].pop("doc_hash"), "line 1: 'doc_hash' is missing"),
         (lambda lines: lines[0].pop("arguments"), "line 1: 'arguments' is not what lm-eval's --log_samples writes"),
     ],
@@ -361,6 +365,31 @@ def test_samples_that_do_not_pair_or_are_damaged_are_refused(
     assert says in refused(logs[0], candidate, out=tmp_path / "run", tasks=["choosing"])
     # The other tasks can still be imported.
     assert run_of(logs[0], candidate, out=tmp_path / "run", tasks=["completing"]).summary.cells[1].items == 15
+
+
+def test_a_task_without_a_metric_for_single_documents_is_left_out(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    def corpus_metric(lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            line.update(metrics=["bleu"], bleu=["one text", "another"])
+
+    base, changed = (changed_logs(each, tmp_path / each.name, "writing", corpus_metric) for each in logs)
+    results = run_of(base, changed, out=tmp_path / "run")
+    assert "writing" not in {task.task for task in results.summary.tasks}
+    notes = results.study["imported"]["answers:base"]["notes"]
+    assert notes == ["writing: left out, since it has no metric for single documents"]
+    assert "so there is nothing to pair" in refused(base, changed, out=tmp_path / "two", tasks=["writing"])
+
+
+def test_a_score_that_is_a_share_is_measured(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    def share(lines: list[dict[str, Any]]) -> None:
+        for place, line in enumerate(lines):
+            line.update(metrics=["f1"], f1=place / 100)
+
+    base, changed = (changed_logs(each, tmp_path / each.name, "writing", share) for each in logs)
+    results = run_of(base, changed, out=tmp_path / "run", tasks=["writing", "choosing"])
+    # Two filters: every other line.
+    assert [cell.metrics for cell in results.summary.measured] == [{"f1": pytest.approx(0.07, abs=0.08)}] * 2
+    assert [cell.task for cell in results.summary.cells] == ["choosing"] * 2
 
 
 def test_a_line_that_breaks_off_is_named(logs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
         UserError: The file cannot be read, or a line is not a sample.
     """
     by_filter: dict[str, list[Sample]] = {}
+    kinds: set[type] = set()
     seen: dict[str, set[int]] = {}
     for line in read_json_lines(path, fix=_FIX):
         name = str(line.record.get("filter", _NO_FILTER))
@@ -115,6 +116,9 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
             # lm-eval appends to a file of the same name.
             raise line.wrong(f"document {sample.doc_id} is there twice")
         seen[name].add(sample.doc_id)
+        kinds.update(map(type, sample.responses))
+        if len(kinds) > 1:
+            raise line.wrong("it asks for another kind of answer than the lines before")
         by_filter.setdefault(name, []).append(sample)
     chosen = filter_name if filter_name is not None and filter_name in by_filter else next(iter(by_filter))
     return Samples(path, _in_order(by_filter[chosen]), chosen, tuple(by_filter))
