@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.visible_text import visible
+from forgetmeter.visible_text import encodable, visible
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,7 @@ from forgetmeter.visible_text import visible
 )
 def test_control_characters_are_written_out(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_lone_surrogates_are_escaped_and_nothing_else() -> None:
+    assert encodable("é 🙂 \ud800") == "é 🙂 \\ud800"

@@ -33,6 +33,11 @@ def visible_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
+def encodable(text: str) -> str:
+    """Return the text with lone surrogates escaped, which JSON may contain and UTF-8 cannot encode."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def each_text(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON
     """Return a JSON value with each of its texts changed, keys included."""
     if isinstance(value, dict):

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from forgetmeter.records.item import Asks, Cloze, Item, Request, Requests, TaskDescription, WholeText
 from forgetmeter.runs.metadata import parquet_bytes
+from forgetmeter.visible_text import encodable
 
 _TEXTS = pa.list_(pa.string())
 _SCHEMA = pa.schema(
@@ -90,18 +91,14 @@ def _table(items: Sequence[Item]) -> pa.Table:
 
 def _storable(item: Item) -> Item:
     """Return an item with lone surrogates escaped, as UTF-8 cannot encode them; such an item cannot be asked."""
-
-    def text(value: str) -> str:
-        return value.encode(errors="backslashreplace").decode()
-
     match item.asks:
         case Cloze(before=before, after=after):
-            asks: Asks = replace(item.asks, before=text(before), after=text(after))
+            asks: Asks = replace(item.asks, before=encodable(before), after=encodable(after))
         case Requests() as requests:
-            asks = Requests(Request(text(one.context), text(one.continuation)) for one in requests)
+            asks = Requests(Request(encodable(one.context), encodable(one.continuation)) for one in requests)
         case WholeText(text=whole):
-            asks = replace(item.asks, text=text(whole))
+            asks = replace(item.asks, text=encodable(whole))
         case _:
             asks = item.asks
-    fields = {name: text(value) for name, value in item.fields.items()}
-    return replace(item, asks=asks, choices=tuple(map(text, item.choices)), fields=fields)
+    fields = {name: encodable(value) for name, value in item.fields.items()}
+    return replace(item, asks=asks, choices=tuple(map(encodable, item.choices)), fields=fields)

@@ -227,6 +227,7 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path: Path, rows: Sequence[R
         ({"ll": ([-1.0], [-1.0, -2.0])}, "line 2: 2 log-likelihoods, but 1 in line 1"),
         ({"ll": ([-1.0], "high")}, "line 2: 'll' is 'high'; write the log-likelihood of each choice as a list"),
         ({"ll": ([-1.0], [True])}, "line 2: 'll' is [True]"),
+        ({"ll": ([-1.0], [10**400])}, "line 2: 'll' is [1000"),
         ({"rel": ("a", ["a"])}, "line 2: 'rel' is ['a'], which is neither text nor a number"),
     ],
 )
@@ -269,6 +270,16 @@ def test_unreadable_tables(tmp_path: Path, name: str, content: str | bytes | Non
     if content is not None:
         (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     assert says in refused(tmp_path / name)
+
+
+def test_texts_that_utf_8_cannot_encode_are_escaped(tmp_path: Path) -> None:
+    rows = [row("\ud800", name, True, p="\udfff") for name in ("baseline", "b\udcff")]
+    results = imported(
+        write_table(tmp_path / "t.jsonl", rows),
+        TableColumns(item="id", variant="model", correct="ok", prediction="p"),
+    )
+    assert results.outcomes["prediction"].tolist() == ["\\udfff"] * 2
+    assert results.summary.cells[1].recipe == "candidate(answers:b%5Cudcff)"
 
 
 def test_line_breaks_in_values_do_not_shift_lines(tmp_path: Path) -> None:

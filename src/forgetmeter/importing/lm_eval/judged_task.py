@@ -61,7 +61,7 @@ class JudgedTask:
 
 
 def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> JudgedTask | None:
-    """Judge the samples of a task as lm-eval did; ``None`` if it has no metric of single documents.
+    """Judge the samples of a task as lm-eval did; ``None`` if it has no metric for single documents.
 
     Args:
         variants: The samples of the baseline, then of each candidate that answered the task, by document and in the

@@ -66,7 +66,7 @@ def import_lm_eval(
     for task in wanted:
         parts.add(task)
     if not parts.tasks:
-        raise UserError("none of the tasks has a metric of single documents; nothing can be paired")
+        raise UserError("no task has a metric for single documents, so there is nothing to pair; log other tasks")
     if metric is not None and not parts.is_chosen_used:
         raise UserError(unknown("metric", metric, parts.metrics, within="these tasks"))
     variants = [parts.variant(place) for place in range(len(logs))]
@@ -95,7 +95,7 @@ def _chosen(tasks: Sequence[str], logs: Sequence[Logs]) -> set[str]:
 
 def _expanded(task: str, groups: Mapping[str, Any], seen: set[str]) -> Iterator[str]:
     """Yield the tasks of a group, or the task itself."""
-    if not groups.get(task) or task in seen:
+    if not isinstance(groups.get(task), list) or not groups[task] or task in seen:
         yield task
         return
     for each in groups[task]:
@@ -125,7 +125,7 @@ class _Parts:
                 places.append(place)
         judged = judged_task(self._form(log, own), samples)
         if judged is None:
-            self.notes[0].append(f"{task}: left out, since none of its metrics is of single documents")
+            self.notes[0].append(f"{task}: left out, since it has no metric for single documents")
             return
         self._say_filter(task, own)
         self.metrics += [each for each in _metric_names(own) if each not in self.metrics]

@@ -50,9 +50,10 @@ def _listed(target: str) -> list[object]:
 
 def _as_indices(target: str, choices: Sequence[str]) -> Gold:
     read = _listed(target)
-    if not all(isinstance(each, (int, float)) and float(each).is_integer() for each in read):
+    numbers = [int(each) if isinstance(each, float) and each.is_integer() else each for each in read]
+    if not all(type(each) is int for each in numbers):
         return ()
-    return tuple(int(each) for each in read if 0 <= int(each) < len(choices))  # type: ignore[call-overload]
+    return tuple(each for each in numbers if isinstance(each, int) and 0 <= each < len(choices))
 
 
 def _as_texts(target: str, choices: Sequence[str]) -> Gold:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.records.item import RequestScore, RequestScores
+from forgetmeter.visible_text import each_text, encodable
 
 Response = RequestScore | float | str
 Kind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
@@ -19,6 +20,8 @@ _KNOWN = {
     *("doc_hash", "prompt_hash", "target_hash"),
 }
 _NO_FILTER = "none"
+_LARGEST = 2**53
+"""No larger integer is a metric of one document, or is exact as a float."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
         UserError: The file cannot be read, or a line is not a sample.
     """
     by_filter: dict[str, list[Sample]] = {}
+    kinds: set[type] = set()
     seen: dict[str, set[int]] = {}
     for line in read_json_lines(path, fix=_FIX):
         name = str(line.record.get("filter", _NO_FILTER))
@@ -112,6 +116,9 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
             # lm-eval appends to a file of the same name.
             raise line.wrong(f"document {sample.doc_id} is there twice")
         seen[name].add(sample.doc_id)
+        kinds.update(map(type, sample.responses))
+        if len(kinds) > 1:
+            raise line.wrong("it asks for another kind of answer than the lines before")
         by_filter.setdefault(name, []).append(sample)
     chosen = filter_name if filter_name is not None and filter_name in by_filter else next(iter(by_filter))
     return Samples(path, _in_order(by_filter[chosen]), chosen, tuple(by_filter))
@@ -129,7 +136,7 @@ def _in_order(samples: list[Sample]) -> tuple[Sample, ...]:
 
 
 def _sample(line: JsonLine) -> Sample:
-    record = line.record
+    record = each_text({name: value for name, value in line.record.items() if name != "doc"}, encodable)
     doc_id, arguments = record.get("doc_id"), record.get("arguments")
     if not isinstance(doc_id, int):
         raise line.wrong_type("doc_id", int)
@@ -151,8 +158,14 @@ def _sample(line: JsonLine) -> Sample:
         target=str(record.get("target", "")),
         responses=tuple(_response(line, *each) for each in zip(requests, responses, strict=True)),
         filtered=tuple(filtered),
-        metrics={name: record[name] for name in names if name in record},
+        metrics={
+            str(name): record[str(name)] for name in names if str(name) in record and _is_sound(record[str(name)])
+        },
     )
+
+
+def _is_sound(value: object) -> bool:
+    return not isinstance(value, int) or abs(value) < _LARGEST
 
 
 def _response(line: JsonLine, arguments: Sequence[object], responses: object) -> Response:
@@ -164,6 +177,6 @@ def _response(line: JsonLine, arguments: Sequence[object], responses: object) ->
         if isinstance(arguments[1], str):
             loglikelihood, is_greedy = said  # type: ignore[misc]
             return RequestScore(float(loglikelihood), str(is_greedy) == "True")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise line.wrong(f"'resps' has {said!r:.60}, which is no answer to its request") from None
     return str(said)

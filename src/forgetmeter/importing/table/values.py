@@ -9,6 +9,7 @@ from typing import Literal
 
 from forgetmeter.errors import UserError
 from forgetmeter.importing.table.rows import TableRow
+from forgetmeter.visible_text import encodable
 
 _TRUE_FALSE = {"true": True, "false": False}
 _ONE_ZERO = {"1": True, "0": False}
@@ -44,7 +45,7 @@ def optional_text_in(row: TableRow, column: str | None) -> str:
         return str(int(value))
     if not isinstance(value, (str, int, float)):
         raise row.wrong(f"'{column}' is {value!r:.60}, which is neither text nor a number")
-    return str(value).strip()
+    return encodable(str(value)).strip()
 
 
 class TruthColumn:
@@ -99,7 +100,10 @@ def loglikelihoods_in(row: TableRow, column: str | None) -> tuple[float, ...]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and float(value) is not None
+    except OverflowError:
+        return False
 
 
 def place_in(gold: str, choices: int) -> int | None:
