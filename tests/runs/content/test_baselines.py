@@ -21,7 +21,13 @@ def test_chance_and_majority() -> None:
     assert found["a"].items == 3
     assert found["a"].chance == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
     assert found["a"].majority == pytest.approx(2 / 3)
-    assert found["b"] == TaskBaselines(1, 1.0, 1.0)
+    # A single continuation is right if it is the likeliest of all.
+    assert found["b"] == TaskBaselines(1, None, None)
+
+
+def test_a_relation_with_one_object_is_always_guessed() -> None:
+    items = pd.DataFrame({"task": ["a"], "gold": [[0]], "choices": [1], "among": ["candidates"]})
+    assert task_baselines(items) == {"a": TaskBaselines(1, 1.0, 1.0)}
 
 
 def test_a_task_without_choices_has_no_baselines() -> None:

@@ -18,11 +18,11 @@ class TaskBaselines:
 
     Attributes:
         items: Number of items.
-        chance: Expected accuracy of random choice; ``None`` if an item has no choices or is a cloze over the whole
-            vocabulary.
+        chance: Expected accuracy of random choice; ``None`` if an item has nothing to choose from, as a single
+            continuation that is right if it is the likeliest of all, or is a cloze over the whole vocabulary.
         majority: Accuracy of always giving the answer that is most often right in an item's relation, or, without
-            relations, at the position that is most often right; ``None`` if an item has no choices, or is a cloze over
-            the whole vocabulary without a relation.
+            relations, at the position that is most often right; ``None`` if an item has nothing to choose from, or is a
+            cloze over the whole vocabulary without a relation.
     """
 
     items: int
@@ -78,11 +78,13 @@ def item_baselines(items: pd.DataFrame) -> ItemBaselines:
     # Ties go to the first index seen.
     best = {group: places.most_common(1)[0][0] if places else -1 for group, places in counts.items()}
     named = np.asarray([float(best[group] in gold) for group, gold in zip(groups, right, strict=True)])
-    has_answers = (choices > 0) & ~(any_word & (np.asarray(groups, dtype=object) == _EVERYWHERE))
+    # A single continuation, unlike a relation with one object, competes with all others.
+    has_choices = (choices > 1) | ((choices == 1) & items["among"].notna().to_numpy(dtype=np.bool_))
+    has_answers = has_choices & ~(any_word & (np.asarray(groups, dtype=object) == _EVERYWHERE))
     with np.errstate(divide="ignore", invalid="ignore"):
         chance = np.asarray([len(gold) for gold in right]) / choices
     return ItemBaselines(
-        chance=np.where((choices > 0) & ~any_word, chance, np.nan),
+        chance=np.where(has_choices & ~any_word, chance, np.nan),
         majority=np.where(has_answers, named, np.nan),
     )
 
