@@ -16,15 +16,24 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TOKENIZER_FILES, raw_config
 from forgetmeter.specs.model_reference import parse_model_reference
 
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+    "audio_tokenizer_config.json",
+)
+"""Files that transformers' processors read next to a tokenizer's, for images, video and audio."""
 PATTERNS = (
     *TOKENIZER_FILES,
+    *PROCESSOR_FILES,
     "chat_template*",
+    "additional_chat_templates",
     "generation_config.json",
     "LICENSE*",
     "NOTICE*",
     "USE_POLICY*",
 )
-"""Tokenizer, generation configuration and licence, but no code."""
+"""Tokenizer, processors, generation configuration and licence, but no code."""
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@.*)?$")
@@ -53,14 +62,14 @@ def copy_companions(source: Path, target: Path) -> None:
     """Copy all companions."""
     for file in companions(source):
         if file.is_dir():
-            shutil.copytree(file, target / file.name)
+            shutil.copytree(file, target / file.name, ignore=shutil.ignore_patterns("*.py"))
         else:
             shutil.copyfile(file, target / file.name)
 
 
 def remove_code_references(folder: Path) -> None:
     """Remove references to a repository's code, which is not copied, from a checkpoint's JSON files."""
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in ("config.json", "tokenizer_config.json", *PROCESSOR_FILES):
         stored = raw_config(folder, name)
         if (without := _without_code(stored)) != stored:
             (folder / name).write_text(json.dumps(without, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

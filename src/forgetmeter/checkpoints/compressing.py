@@ -12,6 +12,7 @@ from forgetmeter.checkpoints.companions import (
     copy_companions,
     model_card,
     remove_code_references,
+    shown_model,
     size_of,
     source_facts,
 )
@@ -197,6 +198,15 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
     return result + left
 
 
+def _tokenizer_problem(checkpoint: Checkpoint) -> str | None:
+    try:
+        _ = checkpoint.tokenizer
+    except UserError as error:
+        # The model card shows it, too.
+        return str(error).replace(checkpoint.name, shown_model(checkpoint.name))
+    return None
+
+
 def notes(request: Request, source: Source) -> Iterator[str]:
     """Yield one sentence for each result that may surprise users."""
     effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
@@ -215,6 +225,8 @@ def notes(request: Request, source: Source) -> Iterator[str]:
         )
     if not companions(source.checkpoint.folder, TOKENIZER_FILES):
         yield "The source has no tokenizer, so none was copied."
+    elif (problem := _tokenizer_problem(source.checkpoint)) is not None:
+        yield f"The tokenizer was copied as it is, although it cannot be loaded: {problem}."
     if (packed := source.checkpoint.packed) is not None:
         yield packed_sentence(source.checkpoint.name, packed)
     if source.converted:
