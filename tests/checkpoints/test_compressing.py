@@ -17,6 +17,8 @@ import torch
 from checkpoints.reloading import assert_same, in_memory, loaded
 from models.architectures import ARCHITECTURES, logits_of
 from safetensors.torch import load_file, save_file
+from transformers import utils
+from transformers.utils.hub import CHAT_TEMPLATE_DIR
 
 import forgetmeter
 from forgetmeter.checkpoints.companions import source_facts
@@ -242,3 +244,30 @@ def test_every_file_of_a_tokenizer_is_copied(llama_folder: Path, tmp_path: Path,
     (tmp_path / "source" / name).write_text("{}")
     compress_checkpoint(str(tmp_path / "source"), "l1_unstructured:overall:0.5", tmp_path / "out", check=False)
     assert (tmp_path / "out" / name).read_text() == "{}"
+
+
+def test_what_processors_of_images_and_chats_read_is_copied_without_code(llama_folder: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(llama_folder, tmp_path / "source")
+    names = {value for key, value in vars(utils).items() if key.endswith(("PROCESSOR_NAME", "TOKENIZER_NAME"))}
+    names.add(utils.FEATURE_EXTRACTOR_NAME)
+    assert {"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"} <= names
+    for name in names:
+        (source / name).write_text(json.dumps({"size": 28, "auto_map": {"AutoProcessor": "own.Processor"}}))
+    templates = source / CHAT_TEMPLATE_DIR
+    templates.mkdir()
+    (templates / "tool.jinja").write_text("{{ messages }}")
+    (templates / "own.py").write_text("")
+    compress_checkpoint(str(source), "l1_unstructured:overall:0.5", tmp_path / "out")
+    for name in names:
+        assert json.loads((tmp_path / "out" / name).read_text()) == {"size": 28}
+    assert [file.name for file in (tmp_path / "out" / CHAT_TEMPLATE_DIR).iterdir()] == ["tool.jinja"]
+    assert forgetmeter.load(tmp_path / "out").tokenizer.chat_template == {"tool": "{{ messages }}"}
+
+
+def test_a_tokenizer_that_cannot_be_loaded_is_said_to_be_so(llama_folder: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(llama_folder, tmp_path / "source")
+    (source / "tokenizer.json").write_text((source / "tokenizer.json").read_text()[:500])
+    written = compress_checkpoint(str(source), "l1_unstructured:overall:0.5", tmp_path / "out")
+    (said,) = [note for note in written.notes if "tokenizer" in note]
+    assert "although it cannot be loaded: model './source': its tokenizer is missing or damaged" in said
+    assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()

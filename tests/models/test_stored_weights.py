@@ -361,3 +361,27 @@ def test_float64_is_plain(llama_folder: Path, tmp_path: Path) -> None:
     found = load(str(changed(llama_folder, tmp_path / "double", doubled))).model.state_dict()
     for name, tensor in load(str(llama_folder)).model.state_dict().items():
         assert torch.equal(found[name], tensor)
+
+
+@pytest.mark.parametrize("method", [["fp8"], {"fp8": True}])
+def test_a_quantization_method_that_is_no_name_is_refused(llama_folder: Path, tmp_path: Path, method: Any) -> None:
+    folder = changed(llama_folder, tmp_path / "odd", quantization_config={"quant_method": method})
+    assert f"is quantized by '{method}', which is not supported" in refused(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors.index.json", "tokenizer_config.json"])
+def test_json_nested_too_deeply_is_refused(llama_folder: Path, tmp_path: Path, file: str) -> None:
+    folder = changed(llama_folder, tmp_path / "deep")
+    (folder / file).write_text("[" * 100_000)
+    said = refused(folder)
+    assert said.startswith(f"model '{folder}': ")
+    assert "recursion" in said or "damaged" in said
+
+
+@pytest.mark.parametrize("kind", ["folder", "broken link"])
+def test_weights_that_are_no_file_are_refused(llama_folder: Path, tmp_path: Path, kind: str) -> None:
+    folder = changed(llama_folder, tmp_path / "none")
+    weights = folder / "model.safetensors"
+    weights.unlink()
+    weights.mkdir() if kind == "folder" else weights.symlink_to(tmp_path / "missing")
+    assert "its safetensors are truncated or damaged" in refused(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_models import (
     make_bart,
     make_bart_tokenizer,
@@ -17,11 +18,19 @@ from tiny_models import (
     make_tokenizer,
     make_wordpiece_tokenizer,
 )
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    FSMTConfig,
+    FSMTForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load, wrap
+from forgetmeter.models.token_ids import decoder_start
 from forgetmeter.scoring.engine import Engine
 
 
@@ -98,3 +107,9 @@ def test_the_padding_token_of_an_encoder_must_exist() -> None:
     tokenizer.add_special_tokens({"pad_token": "[NEW]"})
     with pytest.raises(UserError, match=r"its tokenizer pads texts with token \d+, beyond the model's"):
         wrap(model, tokenizer)
+
+
+def test_a_decoder_that_is_a_plain_module_has_a_start() -> None:
+    config = FSMTConfig(langs=["en", "de"], src_vocab_size=10, tgt_vocab_size=10, decoder_start_token_id=2)
+    with torch.device("meta"):
+        assert decoder_start(FSMTForConditionalGeneration(config), "fsmt") == 2

@@ -11,6 +11,7 @@ from typing import Any
 
 from forgetmeter import __version__
 from forgetmeter.checkpoints.written import Written
+from forgetmeter.models.files.small_files import PROCESSOR_FILES
 from forgetmeter.models.model_files import raw_config
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -21,7 +22,7 @@ _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@.*)?$")
 
 def remove_code_references(folder: Path) -> None:
     """Remove references to a repository's code, which is not copied, from a checkpoint's JSON files."""
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in ("config.json", "tokenizer_config.json", *PROCESSOR_FILES):
         stored = raw_config(folder, name)
         if (without := _without_code(stored)) != stored:
             (folder / name).write_text(json.dumps(without, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
-from forgetmeter.checkpoints.companions import model_card, remove_code_references, source_facts
+from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
 from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
 from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room
@@ -194,6 +194,15 @@ def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> 
     return result + left
 
 
+def _tokenizer_problem(checkpoint: Checkpoint) -> str | None:
+    try:
+        _ = checkpoint.tokenizer
+    except UserError as error:
+        # The model card shows it, too.
+        return str(error).replace(checkpoint.name, shown_model(checkpoint.name))
+    return None
+
+
 def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     """Yield one sentence for each result that may surprise users."""
     effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
@@ -212,6 +221,8 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
         )
     if not companions(source.checkpoint.folder, TOKENIZER_FILES):
         yield "The source has no tokenizer, so none was copied."
+    elif (problem := _tokenizer_problem(source.checkpoint)) is not None:
+        yield f"The tokenizer was copied as it is, although it cannot be loaded: {problem}."
     if (packed := source.checkpoint.packed) is not None:
         yield packed_sentence(source.checkpoint.name, packed)
     if source.converted:

@@ -241,7 +241,7 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
             listed = set(map(str, content["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
         if "metadata" not in content and not (path / SINGLE).is_file():
             # transformers requires it, and its error gives only the name.
@@ -259,8 +259,11 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
 
 
 def _is_pointer(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(len(_LFS)) == _LFS
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(_LFS)) == _LFS
+    except OSError:  # a folder, or a broken link
+        return False
 
 
 def _check_gguf_magic(path: Path, reference: ModelReference) -> None:

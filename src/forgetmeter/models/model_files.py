@@ -42,7 +42,7 @@ def raw_config(folder: Path, file: str = "config.json") -> dict[str, Any]:
     """Return a JSON file of a model's folder; empty if it is missing, damaged or not a mapping."""
     try:
         stored = json.loads((folder / file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return stored if isinstance(stored, dict) else {}
 

@@ -258,7 +258,7 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
     try:
         with quiet():
             known = AutoHfQuantizer.supports_quant_method(dict(method))
-    except ValueError:
+    except (ValueError, TypeError):  # a TypeError for a list or mapping
         known = False
     if not known:
         said = f"by '{quant_method}'" if "quant_method" in method else "by a method that its config.json does not name"

@@ -52,7 +52,10 @@ def decoder_start(model: PreTrainedModel, name: str) -> int:
     for key in _STARTS:
         token = getattr(model.config, key, None)
         if token is not None:
-            _refuse_impossible(key, token, embedding_rows(model.get_decoder()), name)
+            decoder = model.get_decoder()
+            # FSMT's is a plain module.
+            rows = embedding_rows(decoder if isinstance(decoder, PreTrainedModel) else model)
+            _refuse_impossible(key, token, rows, name)
             return int(token)
     raise UserError(f"model '{name}': decoder_start_token_id is missing from its config.json; restore the original")
 

@@ -9,10 +9,17 @@ from pathlib import Path
 from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TOKENIZER_FILES
 
-OF_TOKENIZER = (*TOKENIZER_FILES, "chat_template*")
-OF_MODEL = ("generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+    "audio_tokenizer_config.json",
+)
+"""Files that transformers' processors read next to a tokenizer's, for images, video and audio."""
+OF_TOKENIZER = (*TOKENIZER_FILES, "chat_template*", "additional_chat_templates")
+OF_MODEL = (*PROCESSOR_FILES, "generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
 PATTERNS = (*OF_TOKENIZER, *OF_MODEL)
-"""Tokenizer, generation configuration and licence, but no code."""
+"""Tokenizer, processors, generation configuration and licence, but no code."""
 
 
 def companions(source: Path, patterns: Iterable[str] = PATTERNS) -> list[Path]:
@@ -38,6 +45,6 @@ def copy_companions(source: Path, target: Path, patterns: Iterable[str] = PATTER
     """Copy all companions, in place of those that the target has."""
     for file in companions(source, patterns):
         if file.is_dir():
-            shutil.copytree(file, target / file.name, dirs_exist_ok=True)
+            shutil.copytree(file, target / file.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
         else:
             shutil.copyfile(file, target / file.name)
