@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 NO_RIGHT_CHOICE = "right answer is none of the choices"
@@ -20,7 +21,5 @@ def choice_problem(gold: Sequence[int], choices: Sequence[str]) -> str | None:
         return NO_RIGHT_CHOICE
     if len(gold) == len(choices):
         return NO_WRONG_CHOICE
-    right = {choices[place] for place in gold}
-    if any(choice in right for place, choice in enumerate(choices) if place not in gold):
-        return BOTH_RIGHT_AND_WRONG
-    return None
+    right = Counter(choices[place] for place in gold)
+    return BOTH_RIGHT_AND_WRONG if any(choices.count(text) > number for text, number in right.items()) else None

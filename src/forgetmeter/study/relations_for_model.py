@@ -30,8 +30,9 @@ def relations_for_model(relations: Sequence[RelationCounts], items: Sequence[Ite
     prepared = Engine(Loaded(shape, checkpoint.tokenizer, checkpoint.family, model)).prepare(items)
     found: dict[str, Counter[str]] = {relation.relation: Counter() for relation in relations}
     for item, reason in zip(items, prepared.reasons, strict=True):
-        if reason is not None:
-            found[item.fields["relation"]][reason] += 1
+        # A fact without a relation belongs to none.
+        if reason is not None and (relation := item.fields.get("relation")):
+            found[relation][reason] += 1
     reasons = dict.fromkeys((NOT_ONE_TOKEN, TOO_LONG, *prepared.dropped))
     return [
         replace(each, dropped={**each.dropped, **{reason: found[each.relation][reason] for reason in reasons}})

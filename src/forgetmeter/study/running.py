@@ -140,10 +140,12 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
     """Return a checked study if its run is complete; it was checked when the run started."""
     try:
         study = read(None)
-        if not RunStore(study.output).has_study():
+        store = RunStore(study.output)
+        if not store.has_study():
             return None
+        stored = stored_tasks(store)
         # Finding a group takes a second, which is not needed for the tasks of the run.
-        if not all(is_declared(name) or name in stored_tasks(RunStore(study.output)) for name in study.tasks):
+        if not all(is_declared(name) or name in stored for name in study.tasks):
             study = replace(study, tasks=single_tasks(study.tasks))
         for model in study.references:
             locations[model] = locations.get(model) or locate(model)

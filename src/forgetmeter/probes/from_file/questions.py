@@ -46,7 +46,7 @@ class Questions:
         if self._is_grouped and "" in groups:
             raise rows[groups.index("")][1].wrong("'group' is missing, but other questions have one")
         if self._is_grouped:
-            self.relations = tuple(_counts(group, items) for group in dict.fromkeys(groups))
+            self.relations = _counts(groups, items)
         self.items = tuple(_first(items, groups, limit))
         self.description = description
 
@@ -138,10 +138,12 @@ def _first(items: Sequence[Item], groups: Sequence[str], limit: int | None) -> I
             yield item
 
 
-def _counts(group: str, items: Sequence[Item]) -> RelationCounts:
-    own = [item for item in items if item.fields.get("relation") == group]
-    dropped = Counter(item.problem for item in own if item.problem is not None)
-    return RelationCounts(group, "", "", len(own), dropped)
+def _counts(groups: Sequence[str], items: Sequence[Item]) -> tuple[RelationCounts, ...]:
+    dropped: dict[str, Counter[str]] = {group: Counter() for group in groups}
+    for group, item in zip(groups, items, strict=True):
+        if item.problem is not None:
+            dropped[group][item.problem] += 1
+    return tuple(RelationCounts(group, "", "", read, dropped[group]) for group, read in Counter(groups).items())
 
 
 def _outcome(item: Item, answer: RequestScores) -> Outcome:
