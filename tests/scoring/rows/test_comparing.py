@@ -14,7 +14,7 @@ NEVER = float("-inf")
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    return divergences(p, q, p.logsumexp(1), q.logsumexp(1))
+    return divergences(p, q, p.logsumexp(1), q.logsumexp(1)).double()
 
 
 def exact(p: Tensor, q: Tensor) -> Tensor:
