@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,9 @@ from forgetmeter.scoring.rows.reading import Forward, rows_at_once, wanted_logit
 
 _COPIES = 8
 """About how many float32 arrays of the size of the logits a comparison works on; they should stay in a CPU's caches."""
+
+_LARGEST = 80.0
+"""Logarithm of the largest ratio of probabilities that float32 can hold, less a margin."""
 
 
 @dataclass(frozen=True)
@@ -66,36 +70,45 @@ def _compared(logits: Tensor, baseline: Tensor, batch: Batch) -> ComparedTokens:
 
 
 def _compared_distributions(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    total_p, total_q = p.logsumexp(1), q.logsumexp(1)
-    return divergences(p, q, total_p, total_q), p.argmax(1) == q.argmax(1), total_p, total_q
+    """Return divergences, agreement, and the ``logsumexp`` of both."""
+    agrees, width = p.argmax(1) == q.argmax(1), min(p.shape[1], q.shape[1])
+    divergence, total_p, total_q = divergences(p[:, :width], q[:, :width])
+    if p.shape[1] != q.shape[1]:
+        # As by padding: what only one has counts in its own perplexity.
+        total_p, total_q = p.logsumexp(1), q.logsumexp(1)
+    return divergence, agrees, total_p, total_q
 
 
-def divergences(p: Tensor, q: Tensor, total_p: Tensor, total_q: Tensor) -> Tensor:
-    """Return KL(p ‖ q) in nats for each pair of distributions, shape ``(distributions,)``; never negative.
+def divergences(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return KL(p ‖ q) in nats for each pair of distributions, and the ``logsumexp`` of ``p`` and of ``q``.
 
-    It is the sum of q - p + p (ln p - ln q) over the vocabulary, in which no term is negative. Summed without
-    q - p, whose sum is zero, an error in either ``logsumexp`` would be an error of the result; here, only its square
-    is (docs/decisions/032-divergence.md). Where the models' outputs differ in width, as by padding, the extra outputs
-    of the wider one are left out.
+    The divergence is the sum of q - p - p ln (q / p) over the vocabulary, in which no term is negative. Summed without
+    q - p, whose sum is zero, an error in either ``logsumexp`` would be an error of the result; here, only its square is
+    (docs/decisions/032-divergence.md).
 
     Args:
         p: Logits, float32, shape ``(distributions, vocabulary)``.
-        q: Logits to compare with, same number of distributions.
-        total_p: ``logsumexp`` of ``p``.
-        total_q: ``logsumexp`` of ``q``.
+        q: Logits to compare with, same shape.
     """
-    width = min(p.shape[1], q.shape[1])
-    total_p, total_q = (
-        total if logits.shape[1] == width else logits[:, :width].logsumexp(1)
-        for logits, total in ((p, total_p), (q, total_q))
-    )
-    log_p, log_q = p[:, :width] - total_p[:, None], q[:, :width] - total_q[:, None]
-    p, difference = log_p.exp(), log_p - log_q
+    highest = p.amax(1, keepdim=True)
+    weights = (p - highest).exp_()
+    mass = weights.sum(1)
+    total_p, total_q = highest[:, 0] + mass.log(), q.logsumexp(1)
+    log_ratio = (q - p).add_((total_p - total_q)[:, None])
+    low, high = log_ratio.aminmax()
+    if low > -math.inf and high < _LARGEST:
+        terms = torch.expm1(log_ratio).sub_(log_ratio).mul_(weights)
+        return terms.sum(1).div_(mass).clamp_(min=0), total_p, total_q
+    return _extreme(weights / mass[:, None], (q - total_q[:, None]).exp_(), log_ratio), total_p, total_q
+
+
+def _extreme(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
+    """Return the divergences of distributions some of whose ratios are infinite, too large for ``exp`` or NaN."""
     # For similar probabilities, q - p would lose their difference.
-    similar = torch.expm1(-difference).add_(difference).mul_(p)
+    similar = torch.expm1(log_ratio).sub_(log_ratio).mul_(p)
     # What the baseline rules out has p = 0, and 0 ln 0 = 0.
-    different = log_q.exp_().sub_(p).add_(torch.where(p == 0, 0.0, p * difference))
-    return torch.where(difference.abs() < 1, similar, different).sum(1).clamp_(min=0)
+    different = q.sub_(p).sub_(torch.where(p == 0, 0.0, p * log_ratio))
+    return torch.where(log_ratio.abs() < 1, similar, different).sum(1).clamp_(min=0)
 
 
 def _rows_of(batch: Batch, sharing: Sharing) -> Iterator[tuple[Batch, int]]:
