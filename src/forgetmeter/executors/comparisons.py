@@ -10,7 +10,8 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.shared_copy import shared_copy
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.scoring.comparing_engine import ComparingEngine, is_compared
+from forgetmeter.records.item import is_compared
+from forgetmeter.scoring.comparing_engine import ComparingEngine
 from forgetmeter.specs.model_reference import ModelReference
 
 
@@ -24,25 +25,25 @@ class Comparisons:
     def __init__(self, work: Work, loaded: Loaded, cells: Iterable[Cell]) -> None:
         self._work = work
         self._loaded = loaded
-        self._engines: dict[tuple[ModelReference, bool], ComparingEngine] = {}
-        # Copied before anything is installed in the model.
+        self._engines: dict[ModelReference | None, ComparingEngine] = {}
         is_wanted = any(
             cell.variant.source == cell.variant.model and is_compared(work.tasks[cell.task].items) for cell in cells
         )
-        self._own = replace(loaded, model=shared_copy(loaded.model)) if is_wanted else loaded
+        # Copied before anything is installed in the model.
+        self._own = replace(loaded, model=shared_copy(loaded.model)) if is_wanted else None
 
     def engine(self, variant: Variant) -> ComparingEngine:
-        """Return the engine for a variant; that of a baseline compares it with itself, read in other batches."""
-        key = variant.model, variant.recipe.is_baseline
+        """Return the engine for a variant; a baseline is compared with itself."""
+        key = None if variant.recipe.is_baseline else variant.model
         if key not in self._engines:
-            self._engines[key] = ComparingEngine(
-                self._loaded,
-                self._own if variant.source == variant.model else self._baseline(variant.model),
-                batch_tokens=self._work.evaluation.batch_tokens,
-                apart=variant.recipe.is_baseline,
-            )
+            batch_tokens = self._work.evaluation.batch_tokens
+            self._engines[key] = ComparingEngine(self._loaded, self._baseline(variant), batch_tokens=batch_tokens)
         return self._engines[key]
 
-    def _baseline(self, model: ModelReference) -> Loaded:
+    def _baseline(self, variant: Variant) -> Loaded | None:
+        if variant.recipe.is_baseline:
+            return None
+        if variant.source == variant.model:
+            return self._own
         evaluation = self._work.evaluation
-        return load(self._work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
+        return load(self._work.checkpoints[variant.model], dtype=evaluation.dtype, device=evaluation.device)

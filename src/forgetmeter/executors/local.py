@@ -20,12 +20,11 @@ from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Task, judged, not_numbers
+from forgetmeter.records.item import Task, is_compared, judged, not_numbers
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.runs.stored import CellFacts
-from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.model_reference import ModelReference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, get_args
 
@@ -238,6 +238,11 @@ class Item:
     def requests(self) -> Requests:
         """The requests that it asks; empty if it asks something else."""
         return self.asks if isinstance(self.asks, Requests) else Requests()
+
+
+def is_compared(items: Iterable[Item]) -> bool:
+    """Whether a task's items ask for a variant and its baseline together."""
+    return any(isinstance(item.asks, ComparedText) for item in items)
 
 
 @dataclass(frozen=True)

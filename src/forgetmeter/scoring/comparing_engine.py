@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -10,16 +10,12 @@ from torch import Tensor
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.quiet import quiet
-from forgetmeter.records.item import Answer, ComparedAnswer, ComparedText, Item
+from forgetmeter.records.item import Answer, ComparedAnswer
 from forgetmeter.scoring.engine import Engine, in_slot_order
 from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.question import Prepared, Question
-from forgetmeter.scoring.rows.comparing import ComparedTokens, compare
-
-
-def is_compared(items: Sequence[Item]) -> bool:
-    """Whether a task's items ask for a variant and its baseline, and so need a ``ComparingEngine``."""
-    return any(isinstance(item.asks, ComparedText) for item in items)
+from forgetmeter.scoring.rows.batch import Batch
+from forgetmeter.scoring.rows.comparing import ComparedTokens, compare, compare_with_itself
 
 
 class ComparingEngine(Engine):
@@ -29,29 +25,35 @@ class ComparingEngine(Engine):
 
     Args:
         loaded: The model; recipes may be applied to it between calls of ``score``.
-        baseline: A decoder with the same vocabulary, to which nothing is applied.
+        baseline: A decoder with the same vocabulary, to which nothing is applied. Without it, the model is compared
+            with itself, read in batches of another shape: the divergence is then what rounding alone causes.
         batch_tokens: As for ``Engine``.
-        apart: Whether the baseline reads rows in batches of another shape. The divergence of a model from itself is
-            then what rounding alone causes.
     """
 
     @quiet()
-    def __init__(
-        self, loaded: Loaded, baseline: Loaded, *, batch_tokens: int | None = None, apart: bool = False
-    ) -> None:
-        # Both read the same tokens, also where a copy of the tokenizer divides a text differently.
-        loaded = replace(loaded, tokenizer=baseline.tokenizer)
+    def __init__(self, loaded: Loaded, baseline: Loaded | None, *, batch_tokens: int | None = None) -> None:
+        if baseline is not None:
+            # Both read the same tokens, also where a copy of the tokenizer divides a text differently.
+            loaded = replace(loaded, tokenizer=baseline.tokenizer)
         super().__init__(loaded, batch_tokens=batch_tokens)
-        self._baseline = baseline.model
+        self._baseline = None if baseline is None else baseline.model
         self._scoring = self._decoder = DecoderScoring(loaded, batch_tokens=self.batch_tokens, beside=baseline)
-        self._apart = self._decoder.sharing if apart else None
+
+    def _compare(self, batch: Batch) -> ComparedTokens:
+        forward = self._decoder.forward
+        found: ComparedTokens = (
+            compare_with_itself(self._model, batch, forward, self._decoder.sharing)
+            if self._baseline is None
+            else compare(self._model, self._baseline, batch, forward)
+        )
+        return found
 
     def _read(self, prepared: Prepared, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         found: list[ComparedTokens] = []
         done = 0
         for batch in prepared.batches:
             with quiet():
-                found.append(compare(self._model, self._baseline, batch, self._decoder.forward, apart=self._apart))
+                found.append(self._compare(batch))
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)

@@ -8,9 +8,8 @@ from pathlib import Path
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded, check_loaded
 from forgetmeter.probes.loading import load_task, single_tasks
-from forgetmeter.records.item import Task, check_task, judged
+from forgetmeter.records.item import Task, check_task, is_compared, judged
 from forgetmeter.records.outcome import Judgement
-from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.scoring.engine import Engine
 
 

@@ -19,10 +19,9 @@ from forgetmeter.models.location import Location
 from forgetmeter.models.same_vocabulary import vocabulary_difference
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import Task
+from forgetmeter.records.item import Task, is_compared
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
-from forgetmeter.scoring.comparing_engine import is_compared
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read

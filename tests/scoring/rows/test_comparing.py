@@ -14,7 +14,7 @@ NEVER = float("-inf")
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    return divergences(p, q, p.logsumexp(1), q.logsumexp(1))
+    return divergences(p, q)[0].double()
 
 
 def exact(p: Tensor, q: Tensor) -> Tensor:
@@ -28,6 +28,8 @@ def test_it_is_that_of_softmaxes_in_float64(scale: float) -> None:
     p = 8 * torch.randn(20, 49_152, generator=generator)
     q = p + scale * torch.randn(20, 49_152, generator=generator)
     torch.testing.assert_close(divergence(p, q), exact(p, q), rtol=1e-4, atol=1e-11)
+    for found, logits in zip(divergences(p, q)[1:], (p, q), strict=True):
+        torch.testing.assert_close(found, logits.logsumexp(1))
 
 
 @settings(max_examples=50, deadline=None)
@@ -53,9 +55,3 @@ def test_what_is_not_a_number_stays_one(broken: float) -> None:
     p, q = torch.tensor([[0.0, broken]]), torch.zeros(1, 2)
     assert divergence(p, q).isnan().all()
     assert divergence(q, p).isnan().all()
-
-
-def test_outputs_that_only_one_has_are_left_out() -> None:
-    p, q = torch.tensor([[1.0, 2.0, 5.0]]), torch.tensor([[2.0, 1.0]])
-    assert divergence(p, q).item() == pytest.approx(exact(p[:, :2], q).item(), rel=1e-6)
-    assert divergence(q, p).item() == pytest.approx(exact(q, p[:, :2]).item(), rel=1e-6)
