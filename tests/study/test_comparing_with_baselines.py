@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import load
+from forgetmeter.models.shared_copy import shared_copy
 from forgetmeter.results.results import open_run
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import run
@@ -175,3 +176,13 @@ def test_only_decoders_predict_the_next_token(study: dict[str, Any], tmp_path: P
 def test_a_model_alone_has_no_divergence(study: dict[str, Any], folder: Path) -> None:
     with pytest.raises(UserError, match="compares a variant with its baseline, which needs both; use forgetmeter.run"):
         evaluate(load(folder), study["tasks"])
+
+
+def test_a_shared_copy_has_the_same_tensors_in_layers_of_its_own() -> None:
+    model = make_llama()
+    twin = shared_copy(model)
+    own, shared = ([*each.parameters(), *each.buffers()] for each in (model, twin))
+    assert all(one is other for one, other in zip(own, shared, strict=True))
+    assert twin.get_output_embeddings().weight is twin.get_input_embeddings().weight
+    model.model.layers[0].mlp.up_proj.weight = torch.nn.Parameter(torch.zeros(48, 32))
+    assert twin.model.layers[0].mlp.up_proj.weight.any()
