@@ -46,6 +46,7 @@ _NO = None
 """Marks an option that must not be passed to the configuration."""
 _MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8}
 _LATENT = {"num_key_value_heads": 4}
+_BOTH = {"layer_types": ["linear_attention", "full_attention"]}
 _ROPE = {"rope_type": "default", "rope_theta": 1e4}
 # Encoder and decoder of T5Gemma are configured apart.
 _GEMMA = {
@@ -94,10 +95,11 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     },
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": _LATENT,
+    "gpt_bigcode": {"num_key_value_heads": 1},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 16},
     "granitemoehybrid": {**_MAMBA, "layer_types": ["mamba", "attention"]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
-    "kimi_linear": {"linear_head_dim": 8, "linear_num_heads": 4},
+    "kimi_linear": {"linear_head_dim": 8, "linear_num_heads": 4, **_LATENT, **_BOTH},
     "led": {"attention_window": 16},
     "lfm2": {"full_attn_idxs": [1]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
@@ -109,6 +111,9 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 1},
     "nomic_bert": {"num_key_value_heads": 4},
     "prophetnet": {"num_hidden_layers": _NO},
+    "qwen3_5_moe_text": _BOTH,
+    "qwen3_5_text": _BOTH,
+    "qwen3_next": _BOTH,
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {
         "axial_pos_shape": [8, 16],

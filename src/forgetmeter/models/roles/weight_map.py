@@ -259,7 +259,8 @@ def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
     for end in range(len(names), 0, -1):
         parent = modules.get(".".join(names[: end - 1]))
         is_sibling = names[end - 1] in _ROUTERS and hasattr(parent, "experts")
-        if is_sibling or _ROUTER_CLASS.search(type(modules[".".join(names[:end])]).__name__):
+        is_named = names[end - 1].startswith("router")
+        if is_sibling or is_named or _ROUTER_CLASS.search(type(modules[".".join(names[:end])]).__name__):
             return True
     return False
 
