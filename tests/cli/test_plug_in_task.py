@@ -114,7 +114,7 @@ def test_it_is_listed_with_its_options() -> None:
     assert "capitals:continents=asia:style=loud: made up for tests" in relations
     assert "The capital of [X] is [Y]!" in relations
     assert "allowed: lama/squad, " in refusal(forgetmeter("list", "relations", "piqa"))
-    assert "facts, capitals, with their options" in refusal(forgetmeter("list", "relations", "piqa"))
+    assert "facts, file, capitals, with their options" in refusal(forgetmeter("list", "relations", "piqa"))
 
 
 def test_a_study_with_it_can_be_planned_run_shown_and_reported(study: Path, tmp_path: Path) -> None:
