@@ -67,6 +67,10 @@ def classifier() -> LlamaForTokenClassification:
         (lambda _: forgetmeter.wrap(make_llama(), None), "NoneType is not a PreTrainedTokenizerBase"),
         (lambda _: forgetmeter.wrap("llama", make_tokenizer()), "str is not a PreTrainedModel"),
         (lambda _: forgetmeter.wrap({}, make_tokenizer()), "dict is not a PreTrainedModel"),
+        (
+            lambda _: forgetmeter.wrap(torch.nn.DataParallel(make_llama()), make_tokenizer()),
+            "DataParallel is not a PreTrainedModel of transformers; pass the model that it wraps (its .module)",
+        ),
         (lambda _: forgetmeter.wrap(LlamaModel(make_llama().config), make_tokenizer()), "is a LlamaModel, which"),
         (lambda _: forgetmeter.wrap(classifier(), make_tokenizer()), "load it with AutoModelForCausalLM"),
         (lambda folder: forgetmeter.compress(wrapped(folder), RANDOM, seed=2**64), "seed 18446744073709551616 is not"),

@@ -61,7 +61,7 @@ do what their role says and that batches change no log-likelihood. The others ar
 - **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Refused*: the model does not
   predict tokens from the text before them, or its output head cannot be read at single positions.
 - **Methods**: those that are refused over `overall` (`l1_heads`: over `attention`), most often because a tiny model's
-  sizes do not divide. All others were applied, and the model ran.
+  sizes do not divide, or because it has no layer of that kind. All others were applied, and the model ran.
 - **Copy**: whether `compress` writes a copy that transformers loads with the same logits.
 
 """

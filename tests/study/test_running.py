@@ -230,7 +230,7 @@ def test_a_run_without_its_study_is_continued_by_the_same_study_only(study: dict
     before = outcomes(study["output"])
     for change, says in (
         ({"evaluation.limit": 2}, "the data of task 'made_up' changed"),
-        ({"recipes": RECIPES[:1]}, "is not empty and not a run"),
+        ({"recipes": RECIPES[:1]}, "holds answers of a run whose study.json is missing, and this study lacks"),
     ):
         with pytest.raises(UserError, match=says):
             run(study | {"evaluation.limit": 3} | change)

@@ -51,7 +51,11 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     """
     for given, needed in ((model, PreTrainedModel), (tokenizer, PreTrainedTokenizerBase)):
         if not isinstance(given, needed):
-            raise UserError(f"model '{name}': {type(given).__name__} is not a {needed.__name__} of transformers")
+            inside = next((each for each in ("_orig_mod", "module") if hasattr(given, each)), None)
+            instead = f"; pass the model that it wraps (its .{inside})" if inside else ""
+            raise UserError(
+                f"model '{name}': {type(given).__name__} is not a {needed.__name__} of transformers{instead}"
+            )
     family = family_of(model.config, name)
     refuse_other_class(type(model), family, name)
     check_supported(model, name)

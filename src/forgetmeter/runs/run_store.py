@@ -77,6 +77,12 @@ class RunStore:
             raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
         # Another worker may have started the run since the check above.
         if files and layout.STUDY not in files and not _is_run_of(document, files):
+            if any(map(layout.variant_of, files)):
+                raise UserError(
+                    f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing, and this study lacks "
+                    "some of its variants; name all models, recipes and tasks of that run, which recreates it, or "
+                    "choose another --out"
+                )
             raise UserError(
                 f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "
                 f"{layout.STUDY}); choose another --out"

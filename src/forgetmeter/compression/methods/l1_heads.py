@@ -108,6 +108,12 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
     for pool in _pools(groups, options):
         total = sum(pool.values())
         most = total - len(pool)
+        if round(level * total) > most == 0:
+            yield (
+                f"l1_heads cannot remove heads: {counted(len(pool), 'attention module')} with {total} heads must keep "
+                "one each (query heads that share a key and a value count as one)"
+            )
+            return
         if round(level * total) > most:
             yield (
                 f"l1_heads at level {level:g} would leave a layer without heads: "
