@@ -19,7 +19,6 @@ from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.plural import counted
 from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.probes.registry import find_task
-from forgetmeter.records.item import Item
 from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
@@ -258,7 +257,8 @@ class _Advising:
         for name in self._study.tasks:
             self._listener.stage(f"reading task {name}")
             items = load_task(name, limit=limit, data=self._request.data, folders=self._study.task_folders).items
-            sizes += Counter(map(_group, items)).values()
+            declared = find_task(name)
+            sizes += Counter(() if declared is None else declared.group_of(item) for item in items).values()
         return sizes
 
 
@@ -278,10 +278,6 @@ def limit_for(groups: Sequence[int], share: float) -> int:
         else:
             low = middle + 1
     return low
-
-
-def _group(item: Item) -> tuple[str | None, str | None]:
-    return item.fields.get("relation"), item.fields.get("template")
 
 
 def _reasons(found: Standings) -> str:
