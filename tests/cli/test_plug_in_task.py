@@ -19,7 +19,7 @@ from forgetmeter.cli.main import app
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import RelationCounts, relation_means
 from forgetmeter.probes.cloze import candidates_outcome, content_hash
-from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.declaration import Grouping, TaskDeclaration
 from forgetmeter.records.item import Answer, Cloze, Item, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.suggestion import unknown
@@ -97,6 +97,14 @@ def refusal(result: Result) -> str:
     return str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("groups", "expected"), [((), {()}), (("relation",), {("asia",), ("europe",)}), (("phrasing",), {(None,)})]
+)
+def test_a_limit_applies_to_the_declared_groups(groups: tuple[Grouping, ...], expected: set[tuple[str | None]]) -> None:
+    declared = replace(DECLARATION, groups=groups)
+    assert {declared.group_of(each) for each in Capitals(declared.parse("capitals")).items} == expected
+
+
 @pytest.fixture
 def study(llama_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / "study.yaml"
@@ -114,7 +122,7 @@ def test_it_is_listed_with_its_options() -> None:
     assert "capitals:continents=asia:style=loud: made up for tests" in relations
     assert "The capital of [X] is [Y]!" in relations
     assert "allowed: lama/squad, " in refusal(forgetmeter("list", "relations", "piqa"))
-    assert "facts, capitals, with their options" in refusal(forgetmeter("list", "relations", "piqa"))
+    assert "facts, file, capitals, with their options" in refusal(forgetmeter("list", "relations", "piqa"))
 
 
 def test_a_study_with_it_can_be_planned_run_shown_and_reported(study: Path, tmp_path: Path) -> None:
