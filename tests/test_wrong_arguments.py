@@ -94,7 +94,7 @@ def classifier() -> LlamaForTokenClassification:
         (lambda folder: forgetmeter.evaluate(wrapped(folder), {"facts": 1}), "task 'dict' has no TaskDescription"),  # type: ignore[arg-type]
         (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts", 3]), "task 'int' has no TaskDescription"),  # type: ignore[list-item]
         (lambda folder: forgetmeter.evaluate(wrapped(folder), [Described()]), "task 'made_up' has no items"),
-        (lambda folder: forgetmeter.weight_map(wrapped(folder)), "Loaded is not a PreTrainedModel of transformers"),
+        (lambda folder: forgetmeter.weight_map(wrapped(folder)), "Loaded is not a transformers PreTrainedModel"),
         (lambda folder: Engine(wrapped(folder), batch_tokens=0), "batch_tokens 0 is not a positive integer"),
     ],
 )

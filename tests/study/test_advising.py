@@ -286,8 +286,8 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
     (tmp_path / "full" / "last").mkdir(parents=True)
     (tmp_path / "full" / "last" / "notes").write_text("mine")
     for place, says in (
-        (tmp_path / "file", "holds files other than runs of a search"),
-        (tmp_path / "full", "holds files other than runs of a search"),
+        (tmp_path / "file", "contains files that are not runs of a search"),
+        (tmp_path / "full", "contains files that are not runs of a search"),
         (Path(advice.runs[-1]), "is a run"),
     ):
         with pytest.raises(UserError, match=f"{says}.*choose another --out"):

@@ -51,7 +51,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     """
     for given, needed in ((model, PreTrainedModel), (tokenizer, PreTrainedTokenizerBase)):
         if not isinstance(given, needed):
-            raise UserError(f"model '{name}': {type(given).__name__} is not a {needed.__name__} of transformers")
+            raise UserError(f"model '{name}': {type(given).__name__} is not a transformers {needed.__name__}")
     family = family_of(model.config, name)
     refuse_other_class(type(model), family, name)
     check_supported(model, name)

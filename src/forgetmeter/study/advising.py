@@ -177,7 +177,7 @@ class _Advising:
         except (OSError, ValueError) as error:
             raise UserError(f"'{self._output}' cannot be used ({error}); choose another --out") from error
         if store.folder.is_file() or files:
-            raise UserError(f"'{self._output}' holds files other than runs of a search; choose another --out")
+            raise UserError(f"'{self._output}' contains files that are not runs of a search; choose another --out")
 
     def _candidates(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str = "") -> list[Recipe]:
         usable = [recipe for recipe, found in problems.items() if not found]
@@ -187,7 +187,7 @@ class _Advising:
             # The same for each candidate, whose other problems follow from it.
             raise UserError(
                 f"no candidate of {CANDIDATES} fits model '{self._request.model}': {unknown_role}; name candidates "
-                "with --recipes that select weights by their names or the head, such as "
+                "with --recipes that select weights by name, or the head, such as "
                 "'round_to_nearest:regex(PATTERN):8' and 'l1_unstructured:head:0.5'"
             )
         if self._request.recipes is not None or not usable:

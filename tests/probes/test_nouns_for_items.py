@@ -1,4 +1,7 @@
-"""Declarations answer questions about tasks by name."""
+"""The nouns by which sentences and tables call a task's items.
+
+Covers ``probes.registry``.
+"""
 
 from __future__ import annotations
 
