@@ -3,16 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Where the test data lies (see CONTRIBUTING.md); used if it is there.
+# Location of the test data (see CONTRIBUTING.md); used if it is there.
 export FORGETMETER_TEST_DATA ?= ../shared/data
 # A writable copy of the benchmarks' data, made when the test data is there; without it they come from the Hub.
 DATASETS := .cache/hf-datasets
 OFFLINE = $(shell test -d $(DATASETS) && echo HF_HUB_OFFLINE=1 HF_DATASETS_CACHE=$(abspath $(DATASETS)))
 DEMO := runs/demo
-# A process a core, and no more than four, each of which holds a few small models.
+# One process per core, at most four; each holds a few small models.
 PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-# The theme's advice to its own users is no warning about these pages.
+# Hide the theme's upgrade notice, which does not concern these pages.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 .PHONY: install demo test check docs architectures bench clean

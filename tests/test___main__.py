@@ -1,4 +1,7 @@
-"""``python -m forgetmeter`` in a folder that may hold a model's code."""
+"""``python -m forgetmeter`` in a folder that may hold a model's code.
+
+Covers ``version``.
+"""
 
 from __future__ import annotations
 

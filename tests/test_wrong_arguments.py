@@ -64,12 +64,12 @@ def classifier() -> LlamaForTokenClassification:
             "unknown format 'None'",
         ),
         (lambda folder: forgetmeter.load(folder / "gone"), "gone': the folder does not exist"),
-        (lambda _: forgetmeter.wrap(make_llama(), None), "NoneType is not a PreTrainedTokenizerBase"),
-        (lambda _: forgetmeter.wrap("llama", make_tokenizer()), "str is not a PreTrainedModel"),
-        (lambda _: forgetmeter.wrap({}, make_tokenizer()), "dict is not a PreTrainedModel"),
+        (lambda _: forgetmeter.wrap(make_llama(), None), "NoneType is not a transformers PreTrainedTokenizerBase"),
+        (lambda _: forgetmeter.wrap("llama", make_tokenizer()), "str is not a transformers PreTrainedModel"),
+        (lambda _: forgetmeter.wrap({}, make_tokenizer()), "dict is not a transformers PreTrainedModel"),
         (
             lambda _: forgetmeter.wrap(torch.nn.DataParallel(make_llama()), make_tokenizer()),
-            "DataParallel is not a PreTrainedModel of transformers; pass the model that it wraps (its .module)",
+            "DataParallel is not a transformers PreTrainedModel; pass the model that it wraps (its .module)",
         ),
         (lambda _: forgetmeter.wrap(LlamaModel(make_llama().config), make_tokenizer()), "is a LlamaModel, which"),
         (lambda _: forgetmeter.wrap(classifier(), make_tokenizer()), "load it with AutoModelForCausalLM"),
@@ -98,7 +98,7 @@ def classifier() -> LlamaForTokenClassification:
         (lambda folder: forgetmeter.evaluate(wrapped(folder), {"facts": 1}), "task 'dict' has no TaskDescription"),  # type: ignore[arg-type]
         (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts", 3]), "task 'int' has no TaskDescription"),  # type: ignore[list-item]
         (lambda folder: forgetmeter.evaluate(wrapped(folder), [Described()]), "task 'made_up' has no items"),
-        (lambda folder: forgetmeter.weight_map(wrapped(folder)), "Loaded is not a PreTrainedModel of transformers"),
+        (lambda folder: forgetmeter.weight_map(wrapped(folder)), "Loaded is not a transformers PreTrainedModel"),
         (lambda folder: Engine(wrapped(folder), batch_tokens=0), "batch_tokens 0 is not a positive integer"),
     ],
 )

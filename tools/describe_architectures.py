@@ -51,9 +51,9 @@ _LONGEST = 48
 _INTRODUCTION = """\
 # Architectures
 
-What works with transformers' text architectures, and with those that read texts beside images or sound, tried on a tiny
-random model of each by `python tools/describe_architectures.py`. `make architectures` tests the same, and that weights
-do what their role says and that batches change no log-likelihood. The others are listed
+What works with transformers' text architectures, and with those that read texts as well as images or sound, tried on a
+tiny random model of each by `python tools/describe_architectures.py`. `make architectures` tests the same, and that
+weights do what their role says and that batches change no log-likelihood. The others are listed
 [below the table](#not-in-the-table).
 
 - **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and

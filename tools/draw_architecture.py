@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "forgetmeter"
 DRAWING = ROOT / "docs" / "images" / "architecture.svg"
 
-# All modules beside the packages are one box: what every package may use.
+# All modules outside the packages are one box: what every package may use.
 SHARED = "shared"
 
 _BOX, _GAP, _HEIGHT, _ROW, _MARGIN = 196, 28, 72, 124, 16

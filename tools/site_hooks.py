@@ -41,7 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:  # noqa: ANN401 - mkdocs' Page
-    """Resolve links and class names; a page beside the sections needs no list of its section's pages."""
+    """Resolve links and class names; a page outside the sections needs no list of its section's pages."""
     if page.parent is None:
         page.meta.setdefault("hide", ["navigation"])
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from forgetmeter.version import __version__
+
 if TYPE_CHECKING:
     from forgetmeter.checkpoints.compressing import compress_checkpoint as compress_checkpoint
     from forgetmeter.compression.applying.compressor import compress as compress
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from forgetmeter.results.results import open_run as open_run
     from forgetmeter.study.evaluation import evaluate as evaluate
     from forgetmeter.study.running import run as run
-
-__version__ = "0.2.0"
 
 # Resolved on first use, so that `import forgetmeter` and `forgetmeter --help` load neither torch nor pandas.
 _PUBLIC = {

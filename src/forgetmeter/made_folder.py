@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and its parents for a ``with`` block; on an error, those of them that were made and are empty go.
+    """Make a folder and its parents for a ``with`` block; on an error, those that it created and are empty are removed.
 
     Raises:
         OSError: The folder cannot be made.

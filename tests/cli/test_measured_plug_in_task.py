@@ -105,7 +105,7 @@ def test_csv_json_and_the_report_have_them(folder: Path, tmp_path: Path) -> None
     said("report", folder, "--out", tmp_path / "report")
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert '<th scope="col">how surprising</th><th scope="col">× baseline</th>' in page
-    assert "<h3>Beside perplexity</h3>" in page
+    assert "<h3>Retained against perplexity</h3>" in page
 
 
 def test_its_perplexity_is_that_of_charts_and_findings(folder: Path) -> None:

@@ -19,7 +19,7 @@ from forgetmeter.cli.main import app
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import RelationCounts, relation_means
 from forgetmeter.probes.cloze import candidates_outcome, content_hash
-from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.declaration import Grouping, TaskDeclaration
 from forgetmeter.records.item import Answer, Cloze, Item, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.suggestion import unknown
@@ -95,6 +95,14 @@ def said(result: Result) -> str:
 def refusal(result: Result) -> str:
     assert isinstance(result.exception, UserError), result.output
     return str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"), [((), {()}), (("relation",), {("asia",), ("europe",)}), (("phrasing",), {(None,)})]
+)
+def test_a_limit_applies_to_the_declared_groups(groups: tuple[Grouping, ...], expected: set[tuple[str | None]]) -> None:
+    declared = replace(DECLARATION, groups=groups)
+    assert {declared.group_of(each) for each in Capitals(declared.parse("capitals")).items} == expected
 
 
 @pytest.fixture

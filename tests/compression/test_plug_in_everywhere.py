@@ -21,7 +21,7 @@ from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.results import Results, open_run
 from forgetmeter.specs.budget import parse_budget
-from forgetmeter.specs.method_facts import EARLIER
+from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.study.advising import AdviceRequest, _Advising
 from forgetmeter.study.candidate_sizes import checked_candidates
@@ -162,4 +162,4 @@ def test_a_plug_in_that_does_not_load_does_not_prevent_advice(monkeypatch: pytes
 
 
 def test_the_facts_for_earlier_runs_are_what_the_methods_of_their_time_declare() -> None:
-    assert {name: registry.load_method(name).declaration.facts for name in EARLIER} == EARLIER
+    assert {name: registry.load_method(name).declaration.facts for name in FOR_EARLIER_RUNS} == FOR_EARLIER_RUNS

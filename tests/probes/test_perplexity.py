@@ -95,7 +95,7 @@ def test_overflowing_perplexity_is_infinite(text: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("perplexity", "needs a text: write perplexity:file=PATH"),
+        ("perplexity", "needs a text file: write perplexity:file=PATH"),
         ("perplexity:file=no/such", "text file 'no/such' does not exist"),
         ("perplexity:file=a:window=0", "'0' must be a positive integer"),
         ("perplexity:file=a:window=many", "'many' must be a positive integer"),

@@ -80,7 +80,7 @@ def test_the_report_draws_what_is_retained_beside_perplexity(measured: Summary, 
     assert group.task == "made_up"
     assert len(figure.table.rows) == len(RECIPES) - 1
     page = make_report(open_run(location))["report.html"].decode()
-    assert "<h3>Beside perplexity</h3>" in page
+    assert "<h3>Retained against perplexity</h3>" in page
 
 
 def test_csv_and_json_have_it_too(measured: Summary, text: Path) -> None:

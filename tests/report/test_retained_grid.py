@@ -4,20 +4,20 @@ from dataclasses import replace
 
 from forgetmeter.report.retained_grid import grid_text, retained_grids
 from forgetmeter.report.words.recipe_words import treatment
-from forgetmeter.specs.method_facts import EARLIER
+from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.statistics.paired import Estimate
 
 
 def test_treatments_in_words():
     def said(recipe):
-        return treatment(parse_recipe(recipe), EARLIER)
+        return treatment(parse_recipe(recipe), FOR_EARLIER_RUNS)
 
     assert said("l1_unstructured:overall:0.2+dynamic_int8:overall") == "20% pruned, then 8-bit"
     assert said("dynamic_int8:attention+l1_unstructured:attention:0.4") == "8-bit, then 40% pruned"
 
     def said(recipe):
-        return treatment(parse_recipe(recipe), EARLIER)
+        return treatment(parse_recipe(recipe), FOR_EARLIER_RUNS)
 
     assert said("l1_unstructured:overall:0.25:pool=matrix") == "25% pruned (pool matrix)"
 

@@ -135,4 +135,4 @@ def test_without_a_baseline_that_knows_anything_nothing_is_ranked(tmp_path: Path
     location = write_hostile_run(str(tmp_path / "run"), {"baseline": [False] * 30, HALF: [True] * 30})
     found = open_run(location).standings((HALF,))
     assert found.ranked == ()
-    assert found.not_counted == (("lama/trex", "the baseline gets only 0 items right; a test needs at least 20"),)
+    assert found.not_counted == (("lama/trex", "the baseline gets only 0 facts right; a test needs at least 20"),)

@@ -86,7 +86,7 @@ def test_a_variant_of_another_run_with_the_same_names_does_not_count_twice(full_
     rewrite_json(Path(full_run, "variants/other/variant.json"), lambda variant: variant.update(id="other"))
     for path in Path(full_run, "variants/other").rglob("*.parquet"):
         edit_parquet(path, lambda table: table, variant="other")
-    with pytest.raises(UserError, match=r"other/variant\.json' is damaged .*unlike in study\.json"):
+    with pytest.raises(UserError, match=r"other/variant\.json' is damaged .*which study\.json does not list"):
         open_run(full_run)
     Path(full_run, "variants/other/variant.json").unlink()
     assert done(full_run) == before
@@ -263,7 +263,7 @@ def test_a_study_whose_variants_swapped_their_ids_disagrees_with_their_records(f
         first["id"], second["id"] = second["id"], first["id"]
 
     rewrite_json(Path(full_run, "study.json"), swap)
-    with pytest.raises(UserError, match=r"variant\.json' is damaged \(it is of 'org/tiny' under '.*', unlike in study"):
+    with pytest.raises(UserError, match=r"variant\.json' is damaged \(it names 'org/tiny' under '.*', which study"):
         open_run(full_run)
     for path in Path(full_run).rglob("variant.json"):
         path.unlink()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from made_up_task import plug_in
 from safetensors.torch import load_file
 from tiny_models import make_llama, make_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
@@ -25,6 +27,10 @@ from forgetmeter.executors.executor import Progress
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.models.standard import SHIPPED
+from forgetmeter.probes.declaration import TaskDeclaration
+from forgetmeter.probes.facts.task import TASK as FACTS
+from forgetmeter.probes.facts.task import FactsTask
+from forgetmeter.records.item import Task
 from forgetmeter.report.formats.advice_text import advice_text
 from forgetmeter.results.advice import Advice
 from forgetmeter.results.results import open_run
@@ -32,6 +38,7 @@ from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix, Role
+from forgetmeter.specs.task_name import TaskName
 from forgetmeter.study.advising import AdviceRequest, advise, limit_for
 from forgetmeter.study.running import CheckedStudy, Finished, run, run_checked
 
@@ -279,8 +286,8 @@ def test_an_output_that_holds_something_else_is_left_alone(advice: Advice, tmp_p
     (tmp_path / "full" / "last").mkdir(parents=True)
     (tmp_path / "full" / "last" / "notes").write_text("mine")
     for place, says in (
-        (tmp_path / "file", "holds files other than runs of a search"),
-        (tmp_path / "full", "holds files other than runs of a search"),
+        (tmp_path / "file", "contains files that are not runs of a search"),
+        (tmp_path / "full", "contains files that are not runs of a search"),
         (Path(advice.runs[-1]), "is a run"),
     ):
         with pytest.raises(UserError, match=f"{says}.*choose another --out"):
@@ -308,7 +315,7 @@ def test_a_baseline_that_knows_nothing_is_reported_before_any_candidate_is_asked
     asked = request(folder / "ignorant")
     for cells in ([1, 1], [0, 0]):
         listener = Counting()
-        with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|items right).*; choose other"):
+        with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|facts right).*; choose other"):
             advise(asked, listener=listener, complete=listener.run)
         # The baseline in each of two rounds, because it might know enough of more items.
         assert listener.computed == cells
@@ -316,7 +323,7 @@ def test_a_baseline_that_knows_nothing_is_reported_before_any_candidate_is_asked
 
 
 def test_a_baseline_that_only_guesses_is_reported(llama_folder: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|items right)"):
+    with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|facts right)"):
         advise(request(folder / "guessing", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
 
 
@@ -338,6 +345,21 @@ def test_the_limit_is_the_smallest_with_enough_items() -> None:
         limit = limit_for(groups, share)
         assert sum(min(size, limit) for size in groups) >= share * sum(groups)
         assert limit == 1 or sum(min(size, limit - 1) for size in groups) < share * sum(groups)
+
+
+def test_rounds_have_their_size_whatever_fields_the_items_have(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of a task without groups is over all its items, even if they have a relation."""
+
+    def load(_: TaskName, *, limit: int | None) -> Task:
+        task = FactsTask(FACTS.parse(TASK))
+        task.items, task.description = task.items[:limit], replace(task.description, name="ungrouped")
+        return task
+
+    plug_in(monkeypatch, {"ungrouped": TaskDeclaration(name="ungrouped", load=load)})
+    advice = advise(request(folder / "ungrouped", tasks=("ungrouped",)))
+    for (items, _), location in zip(advice.rounds, advice.runs, strict=True):
+        assert {cell.items for cell in open_run(location).summary.cells} == {items}
+    assert len(advice.rounds) > 1
 
 
 def test_the_same_request_has_the_same_folder_and_another_has_another(

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ def test_a_probe_is_read_from_the_named_data_folder(study: dict[str, Any], tmp_p
 
     looking = Looking()
     asked = study | {"tasks": ["bear:templates=0:relations=P9"]}
-    run(asked, executor=looking, data=tmp_path / "data")
+    with pytest.raises(UserError, match="executor Looking stored neither"):
+        run(asked, executor=looking, data=tmp_path / "data")
     assert looking.items == {"bear:relations=P9:templates=0": ["bear/P9/0/0"]}
     assert RunStore(study["output"]).items()[0].task == "bear:relations=P9:templates=0"
     with pytest.raises(UserError, match="BEAR' does not exist"):
@@ -186,6 +188,20 @@ class Dying:
                     raise KeyboardInterrupt
 
         LocalExecutor().execute(work, Counting())
+
+
+def test_an_executor_that_leaves_out_cells_is_reported(study: dict[str, Any]) -> None:
+    class Lazy:
+        def execute(self, work: Work, progress: Progress) -> None:
+            LocalExecutor().execute(replace(work, cells=work.cells[:3]), progress)
+            work.store.write_failure(work.cells[3], "no time", "")
+
+    with pytest.raises(UserError) as caught:
+        run(study, executor=Lazy())
+    left = "executor Lazy stored neither outcomes nor a failure for 4 cells, such as '"
+    assert str(caught.value).startswith(left)
+    assert str(caught.value).endswith("; it must call write_outcomes or write_failure for each")
+    assert run(study).computed == 5
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])

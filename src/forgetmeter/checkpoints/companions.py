@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from forgetmeter import __version__
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.models.files.small_files import PROCESSOR_FILES
 from forgetmeter.models.model_files import raw_config
 from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.version import __version__
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")

@@ -19,8 +19,8 @@ from typer.core import TyperCommand, TyperGroup
 SUMMARIES = {
     "demo": "Show what compressed models forget: the paper's grid on three small models, in minutes, offline.",
     "run": "Run a study, or resume it.",
-    "compare": "Compare checkpoints that exist already with the model they were made from.",
-    "import": "Make a run of answers that exist already: lm-evaluation-harness's logs, or a table.",
+    "compare": "Compare existing checkpoints with the model they were made from.",
+    "import": "Make a run from existing answers: lm-evaluation-harness's logs, or a table.",
     "show": "Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.",
     "report": (
         "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."

@@ -31,11 +31,12 @@ def compare_command(
     data: options.DataFolder = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Compare checkpoints that exist already with the model they were made from.
+    """Compare existing checkpoints with the model they were made from.
 
-    All are asked the same. The answers are stored as a run, for show, report,
-    forgotten and the other commands. Candidates and tasks that are added later
-    are asked alone. A study file can also hold recipes: see candidates in it.
+    All models are asked the same questions. The answers are stored as a run,
+    for show, report, forgotten and the other commands. If candidates or tasks
+    are added later, only these are evaluated. A study file can combine recipes
+    with candidates.
     """
     given = options.given(models=[baseline], candidates=candidates, tasks=options.split(tasks), output=out)
     given |= options.given(task_folders=task_folder)

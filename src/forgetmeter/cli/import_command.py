@@ -14,7 +14,7 @@ from forgetmeter.importing.table import table as tables
 from forgetmeter.plural import counted
 from forgetmeter.visible_text import visible_line
 
-_SUMMARY = "Make a run of answers that exist already: lm-evaluation-harness's logs, or a table."
+_SUMMARY = "Make a run from existing answers: lm-evaluation-harness's logs, or a table."
 import_app = typer.Typer(help=_SUMMARY, no_args_is_help=True, add_completion=False)
 
 _SOME_FAILED = 1
@@ -23,7 +23,7 @@ _Out = Annotated[str, typer.Option(help="Folder or URL of the run.")]
 
 @import_app.callback()
 def _import() -> None:
-    """Make a run of answers that exist already: lm-evaluation-harness's logs, or a table."""
+    """Make a run from existing answers: lm-evaluation-harness's logs, or a table."""
 
 
 @import_app.command("lm-eval")

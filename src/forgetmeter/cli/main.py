@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import typer
 
-from forgetmeter import __version__
 from forgetmeter.cli.commands import LazyGroup
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.quiet import quiet
+from forgetmeter.version import __version__
 from forgetmeter.visible_text import visible_line
 
 _WRONG_REQUEST = 2

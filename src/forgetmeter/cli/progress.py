@@ -74,7 +74,7 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
 
 
 class _Pace:
-    """How much is done and left: cells count by the tokens they read, or all alike if those are unknown."""
+    """How much is done and left: cells count by the tokens they read, or equally if those are unknown."""
 
     def __init__(self, *, total: int, missing: int, to_score: Sequence[Cell]) -> None:
         self.total, self.done, self.items = total, total - missing, 0

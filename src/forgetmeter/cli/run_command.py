@@ -58,8 +58,8 @@ def run_command(
     """Run a study, or resume it.
 
     Give a study file, or --model, --tasks, --recipes and --out. Options
-    override the file. Recipes and tasks that the study has gained since are
-    added to its run; stored answers are not computed again.
+    override the file. Recipes and tasks added to the study since are added to
+    its run; stored answers are not computed again.
     """
     if executor not in _EXECUTORS:
         raise UserError(unknown("executor", executor, _EXECUTORS))

@@ -93,7 +93,7 @@ def candidates_of(entry: Any) -> Candidates:  # noqa: ANN401 - any YAML value
 def _only(entry: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     for key in entry:
         if key not in allowed:
-            raise UserError(f"unknown key '{key}' beside '{allowed[0]}' in a recipe (allowed: {', '.join(allowed)})")
+            raise UserError(f"unknown key '{key}' next to '{allowed[0]}' in a recipe (allowed: {', '.join(allowed)})")
 
 
 def _grid(grid: Any) -> Iterator[Step]:  # noqa: ANN401

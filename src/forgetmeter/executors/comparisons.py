@@ -19,7 +19,7 @@ class Comparisons:
     """Engines for the variants that are made from one loaded model, created on first use.
 
     The baseline of a recipe is a copy that shares the model's own tensors, and so needs no memory. That of a candidate
-    is loaded beside it.
+    is loaded as well.
     """
 
     def __init__(self, work: Work, loaded: Loaded, cells: Iterable[Cell]) -> None:

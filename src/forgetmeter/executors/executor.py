@@ -49,7 +49,7 @@ class Work:
     """The work of an executor.
 
     Attributes:
-        cells: The cells to run, in order.
+        cells: The cells to run, in order. Some may be done already; see ``Executor``.
         tasks: The tasks by name.
         checkpoints: The models, opened and checked.
         evaluation: The evaluation settings.
@@ -64,8 +64,24 @@ class Work:
 
 
 class Executor(Protocol):
-    """Runs cells."""
+    """Runs cells; ``executors/local.py`` is an example.
+
+    For each cell, an executor first asks ``work.store.is_done(cell)``:
+
+    - If it is not done, it scores the task's items under the variant and calls ``write_outcomes``. The facts stored
+      with the outcomes are those of ``CellFacts``, with ``read_items_hash(cell.task)`` as ``items_hash``. If scoring
+      fails, it calls ``write_failure`` instead.
+    - If it is done, only a record of it was missing: its variant, its items, or its noise. The executor need not score
+      the cell again, and calls ``progress.cell_kept(cell)``.
+
+    In both cases, it stores the variant once by ``write_variant``, and if ``needs_noise`` says so, the noise of the
+    cell by ``write_noise``. The items are stored before it starts.
+    """
 
     def execute(self, work: Work, progress: Progress) -> None:
-        """Run all cells; a failure is stored and does not stop the others."""
+        """Run all cells; a failure is stored and does not stop the others.
+
+        It returns when every cell is stored. A cell with neither outcomes nor a failure makes the run fail with a
+        ``UserError``.
+        """
         ...

@@ -1,1 +1,1 @@
-"""Runs made of answers that exist already: from logs of lm-evaluation-harness, or from a table."""
+"""Runs made from existing answers: logs of lm-evaluation-harness, or a table."""

@@ -53,9 +53,8 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
         if not isinstance(given, needed):
             inside = next((each for each in ("_orig_mod", "module") if hasattr(given, each)), None)
             instead = f"; pass the model that it wraps (its .{inside})" if inside else ""
-            raise UserError(
-                f"model '{name}': {type(given).__name__} is not a {needed.__name__} of transformers{instead}"
-            )
+            kind = type(given).__name__
+            raise UserError(f"model '{name}': {kind} is not a transformers {needed.__name__}{instead}")
     family = family_of(model.config, name)
     refuse_other_class(type(model), family, name)
     check_supported(model, name)

@@ -188,7 +188,10 @@ def _check_folder(location: Location) -> None:
             f"model '{reference}': the folder contains only pickled weights, which can run arbitrary code when loaded; "
             "convert them to safetensors first"
         )
-    raise UserError(f"model '{reference}': the folder contains no *.safetensors")
+    raise UserError(
+        f"model '{reference}': the folder contains no *.safetensors; save the model there with save_pretrained, or "
+        "name the folder that holds its weights"
+    )
 
 
 def _base_of(reference: ModelReference, path: Path) -> Location | None:
@@ -292,7 +295,7 @@ def _on_hub(reference: ModelReference, *, is_fetched: bool = True) -> Path:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         if path := existing_path(str(reference)):
-            raise UserError(f"model '{reference}' is not a model of the Hub that can be read; write {path}") from error
+            raise UserError(f"model '{reference}' cannot be read from the Hub; write {path}") from error
         cause = str(error).strip().splitlines()[0]
         raise UserError(
             f"model '{reference}' is neither in the local Hugging Face cache nor available from the Hub ({cause}); "

@@ -1,4 +1,4 @@
-"""Tensors that a model computes from its configuration, and that a checkpoint may hold nevertheless.
+"""Tensors that a model computes from its configuration, and that a checkpoint may still contain.
 
 Old releases of transformers stored rotary frequencies, position ids and attention masks. Today's ignore them, so a
 checkpoint whose values differ from the computed ones would be another model than the one that was trained.

@@ -34,7 +34,7 @@ _ASIDE = re.compile(
     r"(^|\.)(pooler|classifier|score|seq_relationship|qa_outputs|(?!lm_)\w*head|\w*predictions?|"
     rf"\w*(projector|aligner|connector|resampler)|{_TOWERS})\."
 )
-# Name endings of the tensors stored beside quantized weights, across formats.
+# Name endings of the tensors stored next to quantized weights, across formats.
 _BESIDE_QUANTIZED = re.compile(
     r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
 )
@@ -118,7 +118,7 @@ def _not_plain(key: str, tensors: Mapping[str, TensorHeader], name: str) -> User
     scales = next((key for key in tensors if "scale" in key.rpartition(".")[2]), None)
     return UserError(
         f"model '{name}': {key} is stored as {tensors[key].dtype}"
-        f"{f', with scales beside it ({scales}),' if scales else ''} but config.json has no "
+        f"{f', with scales next to it ({scales}),' if scales else ''} but config.json has no "
         "quantization_config to read it by; fetch the model again with its own config.json"
     )
 

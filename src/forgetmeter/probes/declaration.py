@@ -9,9 +9,14 @@ from typing import Any, Literal
 
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.probes.data.archive import ProbeArchive
-from forgetmeter.records.item import Task
+from forgetmeter.records.item import Item, Task
 from forgetmeter.specs.suggestion import did_you_mean
 from forgetmeter.specs.task_name import TaskName, TaskOption
+
+Grouping = Literal["relation", "phrasing"]
+
+_GROUPED_BY: Mapping[Grouping, str] = {"relation": "relation", "phrasing": "template"}
+"""The field of an item that names its group."""
 
 
 def _nothing_to_check(_name: TaskName) -> None:
@@ -59,7 +64,8 @@ class TaskDeclaration:
             or an ``item`` (or any other noun) that it gets right.
         phrasings: The option that selects the phrasings of each fact; empty if each fact is asked once. With several
             phrasings, sentences call the items questions.
-        groups: Groups to which a limit applies. A task with relations must implement ``CountsRelations``.
+        groups: Groups to which a limit applies, by the items' field ``relation`` or, for a phrasing, ``template``;
+            empty if it applies to all items together. A task with relations must implement ``CountsRelations``.
         is_measured: Whether answers are measured rather than right or wrong, so that nothing can be retained.
         metrics: The metrics of a measured task, in the order of the table's columns; others are shown after these, by
             their names. Of a judged task, only perplexities need to be declared.
@@ -72,7 +78,7 @@ class TaskDeclaration:
     options: Mapping[str, TaskOption] = field(default_factory=dict)
     thing: str = "item"
     phrasings: str = ""
-    groups: tuple[Literal["relation", "phrasing"], ...] = ()
+    groups: tuple[Grouping, ...] = ()
     is_measured: bool = False
     metrics: tuple[Metric, ...] = ()
     data: ProbeArchive | None = None
@@ -118,6 +124,10 @@ class TaskDeclaration:
         phrasings = name.listed(self.phrasings) if self.phrasings else ("",)
         thing = self.thing if phrasings is not None and len(phrasings) == 1 else "question"
         return thing if number == 1 else f"{thing}s"
+
+    def group_of(self, item: Item) -> tuple[str | None, ...]:
+        """Return the group of an item that a limit applies to."""
+        return tuple(item.fields.get(_GROUPED_BY[each]) for each in self.groups)
 
     def _problem(self, key: str, value: str) -> str | None:
         if key not in self.options:

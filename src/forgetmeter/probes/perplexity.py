@@ -29,7 +29,7 @@ class PerplexityTask:
         items: The texts, in file order.
 
     Raises:
-        UserError: The file is not named, does not exist, or contains no text.
+        UserError: No file is given, does not exist, or contains no text.
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
@@ -117,7 +117,12 @@ TASK = TaskDeclaration(
             "perplexity per byte of UTF-8, which is comparable between models with different tokenizers",
             is_perplexity=True,
         ),
-        Metric(BITS_PER_BYTE, "bits/byte", "its base-2 logarithm: bits per byte of text", weight="bytes"),
+        Metric(
+            BITS_PER_BYTE,
+            "bits/byte",
+            "bits per byte of text: base-2 logarithm of the perplexity per byte",
+            weight="bytes",
+        ),
         Metric(
             "token_perplexity", "token ppl", "perplexity per token of the model's own tokenizer", is_perplexity=True
         ),

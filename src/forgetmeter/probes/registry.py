@@ -104,6 +104,20 @@ def _declared_metrics(task: str) -> tuple[Metric, ...]:
     return ()
 
 
+def things(task: str, number: int) -> str:
+    """Return the noun for ``number`` items of a task: what the task declares, such as ``facts``, else ``items``."""
+    # The run may name a task that is no longer installed.
+    with suppress(UserError):
+        if (declared := find_task(task)) is not None:
+            return declared.things(declared.parse(task), number)
+    return "item" if number == 1 else "items"
+
+
+def counted_things(task: str, number: int) -> str:
+    """Return a number of a task's items with their noun, such as ``1,000 facts``."""
+    return f"{number:,} {things(task, number)}"
+
+
 def declarations() -> Iterator[TaskDeclaration]:
     """Yield all declarations except those of broken plug-ins, which fail when they are used by name."""
     for name in TASKS.entries():

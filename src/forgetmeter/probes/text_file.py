@@ -48,7 +48,10 @@ def check_text_file(task: TaskName) -> Path:
     """
     name, example = task.value("file"), f"{task.base}:file=PATH"
     if not name:
-        raise UserError(f"task '{task.base}' needs a text: write {example}, plain text or a .jsonl with 'text'")
+        raise UserError(
+            f"task '{task.base}' needs a text file: write {example}, where PATH is plain text or a .jsonl file with "
+            "'text' in each line"
+        )
     path = Path(name).expanduser() if name.startswith("~/") else Path(name)
     if not path.is_file():
         raise UserError(f"text file '{name}' does not exist; write {example}")

@@ -10,7 +10,7 @@ from forgetmeter.specs.recipe import Recipe
 
 @dataclass(frozen=True)
 class Variant:
-    """One model under one recipe, or a candidate set against it.
+    """One model under one recipe, or a candidate compared with it.
 
     Attributes:
         id: Hash of the model's content, the recipe and the evaluation settings that change its answers.

@@ -168,7 +168,7 @@ class TextAnswer:
 
 @dataclass(frozen=True)
 class ComparedAnswer:
-    """A variant's predictions of a text beside its baseline's, with one entry for each of the text's tokens.
+    """A variant's predictions of a text and its baseline's, with one entry for each of the text's tokens.
 
     Attributes:
         divergences: Kullback-Leibler divergence KL(baseline ‖ variant) of the two distributions over the vocabulary,

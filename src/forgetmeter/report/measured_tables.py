@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forgetmeter.probes.declaration import Metric
-from forgetmeter.probes.registry import metrics_of
+from forgetmeter.probes.registry import counted_things, metrics_of
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts
-from forgetmeter.report.words.numbers import MISSING, count, percent, percent_interval
-from forgetmeter.report.words.recipe_words import things
+from forgetmeter.report.words.numbers import MISSING, percent, percent_interval
 from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary
 
@@ -53,7 +52,7 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
         elif variant.model == model and variant.recipe in failed:
             rows.append(failed_row(failed[variant.recipe]))
     number = max(cell.items for cell in done.values())
-    facts = (f"{count(number)} {things(task, number)}", *left_out_facts(list(done.values())))
+    facts = (counted_things(task, number), *left_out_facts(list(done.values())))
     columns = tuple(name for metric in metrics for name in (_heading(metric), *([_RATIO] if metric.ratio else [])))
     return Table(model, task, facts, columns, tuple(rows))
 

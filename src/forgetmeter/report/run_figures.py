@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from altair.utils.schemapi import debug_mode
@@ -44,7 +44,7 @@ class RunFigures:
     Attributes:
         level: Retained share over pruned share, by task.
         removed: Retained share over removed weights, by task.
-        recipes: Retained share of recipes that are on no curve, by task.
+        recipes: Retained share of recipes not on any curve, by task.
         perplexity: Retained share over perplexity, by task; empty without a task that measures perplexity.
         tasks: Forgotten share, recipes by tasks; empty with a single model and task.
         relations: Forgotten share, recipes by relations, by task.
@@ -61,7 +61,7 @@ class RunFigures:
 
     def all(self) -> Iterable[Figure]:
         """Return every figure, in order."""
-        groups = (self.level, self.removed, self.recipes, self.perplexity, self.tasks, self.relations, self.frontier)
+        groups = (getattr(self, field.name) for field in fields(self))
         return (figure for group in groups for each in group for figure in each.figures)
 
 

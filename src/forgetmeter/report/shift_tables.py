@@ -24,7 +24,9 @@ TERMS = (
         "p (majority)",
         "exact McNemar test against always giving the majority answer, uncorrected",
     ),
-    Term("p (relations)", "t test over relations for a drop of zero, Holm-corrected over all tests of the run"),
+    Term(
+        "p (relations)", "t test over relations of whether the drop is zero, Holm-corrected over all tests of the run"
+    ),
 )
 
 

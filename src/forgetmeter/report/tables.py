@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from forgetmeter.plural import counted
+from forgetmeter.probes.registry import counted_things
 from forgetmeter.records.imported import recorded_origins
 from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
@@ -140,7 +141,7 @@ def remarks(summary: Summary) -> list[str]:
         number = len(summary.failures)
         retry = f"; run the study again to retry {'it' if number == 1 else 'them'}"
         found.append(f"{counted(number, 'cell')} failed{'' if summary.study.get('imported') else retry}.")
-    models = summary.study["identity"].get("models", ())
+    models = summary.study.get("identity", {}).get("models", ())
     found += [
         # The sizes of a candidate are those of its files.
         visible_line(packed_remark(model, source) if model in models else packed_sentence(model, source))
@@ -215,7 +216,7 @@ def _more_values(cell: CellSummary, metrics: Iterable[str]) -> tuple[str, ...]:
 def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, ...]:
     answered = {cell.items for cell in cells} or {task.items}
     number = max(answered)
-    facts = [counted(number, "item")]
+    facts = [counted_things(task.task, number)]
     facts += left_out_facts(cells, task.filters)
     facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
     facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]

@@ -56,7 +56,9 @@ class Standing:
 
 @dataclass(frozen=True)
 class Standings:
-    """Recipes, ordered from most to least retained; but a simpler one comes before one that is statistically alike.
+    """Recipes, ordered from most to least retained.
+
+    However, a simpler one comes before one that is statistically indistinguishable from it.
 
     Attributes:
         ranked: The recipes that have outcomes on every counted task.

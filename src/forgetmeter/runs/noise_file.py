@@ -1,4 +1,4 @@
-"""The noise of a baseline's cell, stored as JSON beside its outcomes."""
+"""The noise of a baseline's cell, stored as JSON next to its outcomes."""
 
 from __future__ import annotations
 

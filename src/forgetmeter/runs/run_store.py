@@ -91,7 +91,7 @@ class RunStore:
     def open_study(self, document: Mapping[str, Any]) -> None:
         """Start a run, or continue the existing one if the study is the same or adds recipes, candidates or tasks.
 
-        A study may leave out what only failed; the errors stored for them are removed.
+        A study may drop recipes and tasks whose cells all failed; their stored errors are removed.
 
         Args:
             document: The study. ``identity`` (models, recipes, candidates, tasks, evaluation) identifies the study;
@@ -108,7 +108,7 @@ class RunStore:
             self._check_same(stored, document)
             is_older = stored["schema_version"] < SCHEMA_VERSION
             if is_older or any(_changes(stored, document)):
-                # First, since errors of what no study lists could never be removed.
+                # Removed first: once the study no longer lists their cells, these errors could never be removed.
                 for path in obsolete_files(stored, document, self.folder.list()):
                     self.folder.remove(path)
                 self._write(layout.STUDY, record_json(extended(stored, new)))
@@ -126,7 +126,7 @@ class RunStore:
             sentences.append(f"adding to the run at {self.location}: {', '.join(added)}")
         if left_out:
             left = ", ".join(left_out)
-            sentences.append(f"leaving out of the run at {self.location}, where only errors are stored: {left}")
+            sentences.append(f"dropping from the run at {self.location}, which has only errors for them: {left}")
         return sentences
 
     def read_study(self) -> dict[str, Any]:
@@ -339,7 +339,7 @@ class RunStore:
 
     def _check_named(self, path: str, names: Names, variant_id: str, model: str, recipe: str) -> None:
         if not is_named(names, variant_id, model, recipe):
-            raise self._damaged(path, f"it is of '{model}' under '{recipe}', unlike in {layout.STUDY}")
+            raise self._damaged(path, f"it names '{model}' under '{recipe}', which {layout.STUDY} does not list")
 
     def _damaged(self, path: str, why: str = "truncated, or not written by forgetmeter") -> UserError:
         return UserError(f"'{self.location}/{path}' is damaged ({why}); {_RECREATE}")
@@ -371,7 +371,7 @@ class RunStore:
             raise UserError(
                 f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes, "
                 "candidates and tasks if the command repeats those that the run has answers for, but nothing else may "
-                "differ: "
+                "differ; "
                 f"{_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
@@ -404,7 +404,7 @@ def _is_study(document: Mapping[str, Any]) -> bool:
 
 
 def _with_canonical_recipes(study: dict[str, Any]) -> dict[str, Any]:
-    """Return a study in whose texts of recipes no regular expression is percent-encoded, as in earlier versions."""
+    """Return a study with recipe texts in canonical form; earlier versions percent-encoded regular expressions."""
     identity, variants = study["identity"], study.get("variants")
     if "recipes" in identity:
         study["identity"] = {**identity, "recipes": list(map(canonical, identity["recipes"]))}
@@ -416,7 +416,7 @@ def _with_canonical_recipes(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_run_of(study: Mapping[str, Any], files: Iterable[str]) -> bool:
-    """Return whether files of variants are there, all of a study's own: a run whose ``study.json`` was deleted."""
+    """Return whether there are variant files and all belong to the study, as if ``study.json`` had been deleted."""
     found = {variant for path in files if (variant := layout.variant_of(path))}
     return bool(found) and found <= names_of(study).keys()
 

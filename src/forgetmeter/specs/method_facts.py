@@ -71,7 +71,7 @@ BY_NAME = MethodFacts()
 """Facts for a method that no run recorded: only its name is known."""
 
 
-EARLIER: Methods = {
+FOR_EARLIER_RUNS: Methods = {
     "cast": MethodFacts("casts", "cast to {dtype=bfloat16}"),
     "drop_layers": MethodFacts("blocks", "{percent} of blocks dropped by {by=position}"),
     "dynamic_int8": MethodFacts("quantizes", "8-bit"),
@@ -97,8 +97,16 @@ def recorded_methods(study: Mapping[str, Any]) -> Methods:
     methods = study.get("methods")
     entries = methods.items() if isinstance(methods, dict) else ()
     found = {str(name): _facts(entry) for name, entry in entries if isinstance(entry, dict)}
-    unphrased = {name: EARLIER[name].phrase for name, facts in found.items() if name in EARLIER and not facts.phrase}
-    return {**EARLIER, **found, **{name: replace(found[name], phrase=phrase) for name, phrase in unphrased.items()}}
+    unphrased = {
+        name: FOR_EARLIER_RUNS[name].phrase
+        for name, facts in found.items()
+        if name in FOR_EARLIER_RUNS and not facts.phrase
+    }
+    return {
+        **FOR_EARLIER_RUNS,
+        **found,
+        **{name: replace(found[name], phrase=phrase) for name, phrase in unphrased.items()},
+    }
 
 
 def _facts(entry: Mapping[str, Any]) -> MethodFacts:

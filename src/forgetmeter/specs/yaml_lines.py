@@ -45,7 +45,9 @@ def read_yaml(text: str, name: str) -> YamlWithLines:
         loader = yaml.SafeLoader(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise UserError(f"{name}:{line}: not valid YAML: character U+{ord(text[error.position]):04X}") from None
+        raise UserError(
+            f"{name}:{line}: not valid YAML: character U+{ord(text[error.position]):04X}; remove it"
+        ) from None
     walk = _Walk(name)
     try:
         node = loader.get_single_node()
@@ -58,7 +60,7 @@ def read_yaml(text: str, name: str) -> YamlWithLines:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{name}:{line}: not valid YAML: {problem}") from None
+        raise UserError(f"{name}:{line}: not valid YAML: {problem}; correct the file at this line") from None
     except (LookupError, AttributeError):
         # PyYAML's own, for a tag that does not fit its value, such as `!!bool x`.
         raise UserError(f"{name}:1: not valid YAML: a value does not match its tag; remove the tag (!!…)") from None

@@ -19,7 +19,6 @@ from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.plural import counted
 from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.probes.registry import find_task
-from forgetmeter.records.item import Item
 from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
@@ -178,7 +177,7 @@ class _Advising:
         except (OSError, ValueError) as error:
             raise UserError(f"'{self._output}' cannot be used ({error}); choose another --out") from error
         if store.folder.is_file() or files:
-            raise UserError(f"'{self._output}' holds files other than runs of a search; choose another --out")
+            raise UserError(f"'{self._output}' contains files that are not runs of a search; choose another --out")
 
     def _candidates(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str = "") -> list[Recipe]:
         usable = [recipe for recipe, found in problems.items() if not found]
@@ -188,7 +187,7 @@ class _Advising:
             # The same for each candidate, whose other problems follow from it.
             raise UserError(
                 f"no candidate of {CANDIDATES} fits model '{self._request.model}': {unknown_role}; name candidates "
-                "with --recipes that select weights by their names or the head, such as "
+                "with --recipes that select weights by name, or the head, such as "
                 "'round_to_nearest:regex(PATTERN):8' and 'l1_unstructured:head:0.5'"
             )
         if self._request.recipes is not None or not usable:
@@ -258,7 +257,8 @@ class _Advising:
         for name in self._study.tasks:
             self._listener.stage(f"reading task {name}")
             items = load_task(name, limit=limit, data=self._request.data, folders=self._study.task_folders).items
-            sizes += Counter(map(_group, items)).values()
+            declared = find_task(name)
+            sizes += Counter(() if declared is None else declared.group_of(item) for item in items).values()
         return sizes
 
 
@@ -278,10 +278,6 @@ def limit_for(groups: Sequence[int], share: float) -> int:
         else:
             low = middle + 1
     return low
-
-
-def _group(item: Item) -> tuple[str | None, str | None]:
-    return item.fields.get("relation"), item.fields.get("template")
 
 
 def _reasons(found: Standings) -> str:

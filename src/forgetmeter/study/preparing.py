@@ -17,9 +17,12 @@ from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.models.same_vocabulary import vocabulary_difference
+from forgetmeter.plural import counted
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
+from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
@@ -81,7 +84,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     """Run the missing cells of a study, and return how many of them had to be scored.
 
     Raises:
-        UserError: A task's data or the device is missing; raised before any work.
+        UserError: A task's data or the device is missing; raised before any work. Or the executor left out a cell.
     """
     study, store = checked.plan.study, checked.store
     tasks = supported_tasks(checked, progress)
@@ -97,8 +100,20 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     to_score = checked.to_score()
     progress.amount(tokens_to_read(checked, tasks))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
-    (executor or LocalExecutor()).execute(work, progress)
+    executor = executor or LocalExecutor()
+    executor.execute(work, progress)
+    _check_stored(to_score, store, type(executor).__name__)
     return len(to_score)
+
+
+def _check_stored(cells: Sequence[Cell], store: RunStore, executor: str) -> None:
+    failed = {(each.variant, each.task) for each in store.failures()}
+    left = [cell for cell in cells if not store.is_done(cell) and (cell.variant.id, cell.task) not in failed]
+    if left:
+        raise UserError(
+            f"executor {executor} stored neither outcomes nor a failure for {counted(len(left), 'cell')}, such as "
+            f"'{left[0].variant.recipe}' on '{left[0].task}'; it must call write_outcomes or write_failure for each"
+        )
 
 
 def estimate(checked: CheckedStudy, progress: Progress) -> None:

@@ -49,7 +49,7 @@ def run(
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Raises:
-        UserError: The study is not valid; raised before any work.
+        UserError: The study is not valid; raised before any work. Or the executor left out a cell.
     """
     checked = check_study(reader(study), progress=progress, data=data)
     return run_checked(checked, progress=progress, executor=executor)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
 from forgetmeter.results.frontier import Frontier, FrontierPoint, Measure
-from forgetmeter.specs.method_facts import EARLIER
+from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 from forgetmeter.statistics.paired import Estimate
 
 SPEED: Measure = "tokens_per_second"
@@ -40,14 +40,14 @@ def test_the_smallest_size_and_a_measured_speed_are_drawn() -> None:
 
 
 def test_sizes_are_named_from_small_to_large() -> None:
-    figure = frontier_figure(FRONTIER, "smallest_bytes", EARLIER)
+    figure = frontier_figure(FRONTIER, "smallest_bytes", FOR_EARLIER_RUNS)
     assert (figure.name, figure.title) == ("frontier-smallest-org-tiny-piqa", "org/tiny: smallest size")
     assert figure.note == "Pareto-optimal, from small to large: 1 both: 8-bit."
     assert [row[0] for row in figure.table.rows] == ["1", "", "", ""]
 
 
 def test_speeds_are_named_from_fast_to_slow_without_simulated_ones() -> None:
-    figure = frontier_figure(FRONTIER, SPEED, EARLIER)
+    figure = frontier_figure(FRONTIER, SPEED, FOR_EARLIER_RUNS)
     assert (figure.name, figure.title) == ("frontier-speed-org-tiny-piqa", "org/tiny: speed")
     assert figure.note == "Pareto-optimal, from fast to slow: 1 both: 50% pruned · 2 baseline."
     assert [(row[0], row[-1]) for row in figure.table.rows] == [("1", "1,500"), ("2", "100"), ("", "120")]
@@ -55,6 +55,6 @@ def test_speeds_are_named_from_fast_to_slow_without_simulated_ones() -> None:
 
 
 def test_every_point_has_a_text() -> None:
-    rows = next(iter(frontier_figure(FRONTIER, SPEED, EARLIER).chart.to_dict()["datasets"].values()))
+    rows = next(iter(frontier_figure(FRONTIER, SPEED, FOR_EARLIER_RUNS).chart.to_dict()["datasets"].values()))
     assert rows[1]["text"] == "both: 50% pruned: 1,500 tokens/s, 90.0% retained"
     assert [row["cost"] for row in rows] == [100, 1500, 120]

@@ -32,6 +32,14 @@ def test_the_first_lines_are_the_answer() -> None:
     assert lines[4].startswith("Whether they are lost or only displaced is unknown")
 
 
+def test_items_are_named_as_the_task_declares() -> None:
+    none = LedgerCount("all", "all", 0, 0, 0, 7)
+    ledger = Ledger("m", "r", "lama/trex", (), none, (), (), (), ())
+    text = ledger_text(ledger, (), status="forgotten", total=0, width=80).plain
+    assert "gets none of 7 facts right" in text
+    assert "No forgotten facts to show." in text
+
+
 def test_missing_items_are_reported() -> None:
     ledger = Ledger("m", "dynamic_int8:overall", "t", (), LedgerCount("all", "all", 1, 2, 3, 4), (), (), (), (), False)
     text = ledger_text(ledger, (), status="forgotten", total=0, width=140).plain

@@ -2,8 +2,8 @@
 
 import pytest
 
-from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things
-from forgetmeter.specs.method_facts import EARLIER
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
+from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 
 
 @pytest.mark.parametrize(
@@ -21,19 +21,10 @@ from forgetmeter.specs.method_facts import EARLIER
     ],
 )
 def test_recipes_in_words(recipe, words):
-    assert recipe_in_words(recipe, EARLIER) == words
+    assert recipe_in_words(recipe, FOR_EARLIER_RUNS) == words
 
 
 def test_options_are_named_only_to_distinguish_tasks():
     assert task_label("bear:templates=0", ["bear:templates=0", "piqa"]) == "bear"
     both = ["facts:templates=0", "facts:templates=3"]
     assert [task_label(task, both) for task in both] == both
-
-
-def test_items_are_called_facts_if_each_is_asked_once():
-    assert [things("lama/trex", 2), things("facts:templates=0", 1), things("piqa", 1)] == ["facts", "fact", "item"]
-    assert [things("facts", 2), things("bear:templates=0+1", 1), things("facts:odd=1", 2)] == [
-        "questions",
-        "question",
-        "items",
-    ]

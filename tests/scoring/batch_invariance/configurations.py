@@ -152,12 +152,12 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
 }
 _REASONS = {
-    "reads images or sound beside text; among the multimodal models of this list": (
+    "reads images or sound as well as text; among the multimodal models of this list": (
         "cohere_compass emu3 fuyu gemma3 gemma4 gemma4_unified git got_ocr2 llama4 mllama "
         "moss_transcribe_diarize phi4_multimodal qwen3_5 qwen3_5_moe"
     ),
     "reads no text without an image; refused": "blip blip-2 idefics instructblip instructblipvideo kosmos-2",
-    "reads texts beside sound, through a class that is not supported; refused": (
+    "reads texts as well as sound, through a class that is not supported; refused": (
         "audioflamingo3 fun_asr_nano glmasr granite_speech granite_speech_plus kyutai_speech_to_text musicflamingo "
         "nemo_speechlm qwen2_5_omni qwen2_audio qwen3_asr qwen3_omni_moe vibevoice_asr voxtral voxtral_realtime"
     ),
@@ -173,7 +173,7 @@ _REASONS = {
     ),
     "replaces all tokens of a text at once, not one after the other": "diffusion_gemma",
     "controls a robot": "pi0",
-    "reads proteins beside texts; not tried": "evolla",
+    "reads proteins as well as texts; not tried": "evolla",
     "drafts tokens for another model, and has no text of its own": "gemma4_assistant gemma4_unified_assistant",
     "reads bytes in patches that a second model chooses; needs a small configuration written by hand; not tried": "blt",
     "is put together from any two other models, such as two BERTs; not tried": "encoder-decoder",

@@ -1,4 +1,4 @@
-"""Experts of which each has its own layer, where transformers keeps all their matrices in one tensor."""
+"""One layer per expert, for models in which transformers keeps all experts in one tensor."""
 
 from __future__ import annotations
 

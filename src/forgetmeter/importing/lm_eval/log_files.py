@@ -1,4 +1,4 @@
-"""Files that ``lm_eval --log_samples`` wrote for one model: samples of each task, and the results beside them."""
+"""Files that ``lm_eval --log_samples`` wrote for one model: samples of each task, and the results next to them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Roles of projections: their component by the module that holds them, their part by their usual names.
 
-What a module is follows from the name of its class, which transformers forms by rules (``…Attention``, ``…MLP``), or
-from its own name in the block. One set of tables serves all architectures; how parameters are fused is kept elsewhere.
+A module's kind follows from the suffix of its class name, which is conventional in transformers (``…Attention``,
+``…MLP``), or from its own name in the block. One set of tables serves all architectures; how parameters are fused is
+kept elsewhere.
 """
 
 from __future__ import annotations

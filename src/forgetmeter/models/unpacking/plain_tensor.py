@@ -28,7 +28,7 @@ class PlainTensor:
 
 
 def as_stored(header: TensorHeader) -> PlainTensor:
-    """Return a stored tensor; 16-bit floats become float32, like the unpacked weights beside them.
+    """Return a stored tensor; 16-bit floats become float32, like the unpacked weights next to them.
 
     Raises:
         UserError: Its dtype is not supported.

@@ -12,7 +12,7 @@ from forgetmeter.probes.from_file.rows import Row
 from forgetmeter.specs.suggestion import did_you_mean
 
 _MISSPELLED = 0.6
-# Higher, because a column that is not ours, such as idx beside id, is allowed.
+# Higher, because a column that is not ours, such as idx next to id, is allowed.
 _MISSPELLED_OPTIONAL = 0.85
 
 

@@ -64,7 +64,7 @@ def load_file(name: TaskName, *, limit: int | None = None) -> Task:
 
 def _check(name: TaskName) -> None:
     path = _path(name)
-    # A YAML file beside questions is something else.
+    # A YAML file next to questions is something else.
     (first,) = read_rows(path, limit=1)
     if all(column in first.values for column in FACTS.required) and "prompt" not in first.values:
         _templates(name, path)

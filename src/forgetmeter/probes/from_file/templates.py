@@ -1,4 +1,4 @@
-"""The YAML file beside a file of facts: templates, and candidates where they are not the relation's objects."""
+"""The YAML file next to a file of facts: templates, and candidates where they are not the relation's objects."""
 
 from __future__ import annotations
 

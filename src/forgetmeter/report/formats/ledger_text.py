@@ -7,7 +7,7 @@ from typing import Literal
 
 from rich.text import Text
 
-from forgetmeter.plural import counted
+from forgetmeter.probes.registry import counted_things, things
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.distinct_answers import distinct_answers
 from forgetmeter.report.words.numbers import MISSING, count, percent
@@ -58,20 +58,20 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
                 left_out = len(counts) - _MOST_RELATIONS
                 text.append(f"… and {left_out} more with fewer forgotten; --format json lists them\n", "dim")
     text.append("\n")
-    text.append_text(_entries(shown, status=status, total=total, width=width))
+    text.append_text(_entries(shown, task=ledger.task, status=status, total=total, width=width))
     return text
 
 
 def _answer(ledger: Ledger) -> Text:
     total = ledger.total
-    known = total.kept + total.forgotten
+    known, asked = total.kept + total.forgotten, counted_things(ledger.task, total.items)
     text = Text()
     if not known:
-        text.append(f"The original gets none of {counted(total.items, 'item')} right, so there is nothing to forget.\n")
+        text.append(f"The original gets none of {asked} right, so there is nothing to forget.\n")
     else:
         text.append("The original gets ")
         text.append(count(known), "bold")
-        text.append(f" of {counted(total.items, 'item')} right: ")
+        text.append(f" of {asked} right: ")
         text.append(f"{count(total.forgotten)} {'is' if total.forgotten == 1 else 'are'} forgotten", "bold red")
         text.append(" and ")
         text.append(f"{count(total.kept)} kept", "bold green")
@@ -112,10 +112,10 @@ def _counts(name: str, counts: Sequence[LedgerCount], width: int) -> Text:
     return in_columns((Column(f"by {name}"), *_COUNTED), rows, width=width)
 
 
-def _entries(shown: Sequence[LedgerEntry], *, status: Status, total: int, width: int) -> Text:
+def _entries(shown: Sequence[LedgerEntry], *, task: str, status: Status, total: int, width: int) -> Text:
     text = Text()
     if not shown:
-        return text.append(f"No {status} items to show.\n")
+        return text.append(f"No {status} {things(task, 2)} to show.\n")
     more = f" · {count(len(shown))} of {count(total)}; --limit shows more" if total > len(shown) else ""
     text.append(f"{_HEADINGS[status]}{more}\n", "bold")
     has_blanks = any("___" in entry.statement for entry in shown)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.plural import counted
+from forgetmeter.probes.registry import things
 from forgetmeter.report.words.numbers import count, percent, points, share_or_all_but
-from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, things
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.registry import find_task
 from forgetmeter.specs.method_facts import BY_NAME, Methods
 from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 
@@ -49,14 +48,3 @@ def task_label(task: str, tasks: Iterable[str]) -> str:
     """Return a task's name without its options, unless another of the tasks has the same name."""
     base = task.partition(":")[0]
     return task if any(other != task and other.partition(":")[0] == base for other in tasks) else base
-
-
-def things(task: str, number: int) -> str:
-    """Return the noun for a task's items: what the task declares, such as ``facts``, else ``items``."""
-    try:
-        if (declared := find_task(task)) is not None:
-            return declared.things(declared.parse(task), number)
-    except UserError:
-        # The run may name a task that is not installed any more.
-        pass
-    return "item" if number == 1 else "items"

@@ -1,4 +1,4 @@
-"""Tests of claims, from the resampled effect on each task."""
+"""Tests of claims, based on resampled effects on each task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Effect:
     """An effect on one task.
 
     Attributes:
-        value: The effect; above the claim's threshold if it is as claimed.
+        value: The effect; above the claim's threshold if the claim holds.
         draws: The effect in each resample, shape ``(resamples,)``.
         clusters: Number of resampled relations; ``None`` if items were resampled.
         recipes: The compared recipes, as text.
@@ -47,7 +47,7 @@ def tested(
 
     Args:
         effect_on: Returns the effect on a task, or what is missing for a test.
-        needs_knowledge: Whether to leave out tasks of which the baseline knows too little.
+        needs_knowledge: Whether to leave out tasks that the baseline knows too little about.
 
     Returns:
         The finding without verdicts, which depend on all tests of the run.
@@ -84,7 +84,7 @@ def p_value(effect: Effect, threshold: float) -> float:
     if effect.clusters is None:
         tail = float(norm.sf(abs(distance) / deviation))
     else:
-        # The spread over few relations is too small by this factor.
+        # The spread over few relations is underestimated by this factor.
         deviation *= float(np.sqrt(effect.clusters / (effect.clusters - 1)))
         tail = float(t.sf(abs(distance) / deviation, effect.clusters - 1))
     return min(1.0, 2 * tail * trials)

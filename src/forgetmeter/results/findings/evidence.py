@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.plural import counted
+from forgetmeter.probes.registry import counted_things
 from forgetmeter.results.cell_summary import SIGNIFICANT, CellSummary
 from forgetmeter.results.measured import MeasuredSummary, perplexity_names
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
@@ -78,7 +78,9 @@ class Evidence:
             return "the baseline has no outcomes"
         known = int(self.answers.known.sum())
         if known < FEWEST_KNOWN:
-            return f"the baseline gets only {counted(known, 'item')} right; a test needs at least {FEWEST_KNOWN}"
+            return (
+                f"the baseline gets only {counted_things(self.task, known)} right; a test needs at least {FEWEST_KNOWN}"
+            )
         if baseline.p_chance is not None:
             expected = float(np.nanmean(self.answers.chance))
             if baseline.p_chance >= SIGNIFICANT or baseline.accuracy.value <= expected:

@@ -28,9 +28,9 @@ from forgetmeter.scoring.tokens.answer_tokens import Tokens
 _LENGTH = 9
 """Number of tokens of an observed text."""
 _LONGER_BY = 14
-"""Number of extra tokens of the longer text beside it; the total is not a multiple of any block size."""
+"""Number of extra tokens of the longer text next to it; the total is not a multiple of any block size."""
 _BRANCH = 12
-"""Number of tokens of the branch beside it."""
+"""Number of tokens of the branch next to it."""
 _CHEAP = 256
 """Windows of up to this many tokens are also tried with longer texts."""
 
@@ -78,7 +78,7 @@ class _Trials:
 
     @property
     def _is_exact(self) -> bool:
-        """Whether texts that share nothing of each other can be told from those that do."""
+        """Whether texts that share nothing of each other can be distinguished from those that do."""
         method = quantization_in_memory(self._loaded.model)
         return self._trial.is_exact and (method is None or not quantizes_activations(method))
 
@@ -159,7 +159,7 @@ class _Trials:
         return self._trial.holds([*watched, text(self._draw(length))], [*watched, text(self._draw(length))])
 
     def _branches_hold(self, longest: int) -> bool:
-        """Whether a branch reads the same beside another branch, in a batch with a shorter row, as alone."""
+        """Whether a branch reads the same next to another branch, in a batch with a shorter row, as alone."""
         branch = min(_BRANCH, longest - _LENGTH)
         if branch < 2:
             return False

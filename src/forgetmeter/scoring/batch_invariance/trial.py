@@ -1,4 +1,4 @@
-"""Comparison of a model's logits for texts alone and beside others."""
+"""Comparison of a model's logits for texts alone and with others."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Text:
 
 
 class Trial:
-    """Runs a model on synthetic texts, alone and beside others, and compares all logits.
+    """Runs a model on synthetic texts, alone and with others, and compares all logits.
 
     It computes in float32 whatever the model's dtype, because 16-bit rounding hides differences of several nats.
 
@@ -123,7 +123,7 @@ class Trial:
         return self._known[key]
 
     def holds(self, texts: Sequence[Text], other_texts: Sequence[Text]) -> bool:
-        """Whether texts read the same beside others as alone, independent of the others' tokens.
+        """Whether texts read the same with others as alone, independent of the others' tokens.
 
         Two batches of the same shape that differ in everything except these texts reveal leaks of any size; reading the
         texts alone reveals positions counted along the row, and ignored masks.
