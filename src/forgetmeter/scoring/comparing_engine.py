@@ -18,7 +18,7 @@ from forgetmeter.scoring.rows.comparing import ComparedTokens, compare
 
 
 def is_compared(items: Sequence[Item]) -> bool:
-    """Whether a task's items ask for a variant and its baseline, and so need a ``ComparingEngine``."""
+    """Whether a task's items compare a variant with its baseline, which takes a ``ComparingEngine``."""
     return any(isinstance(item.asks, ComparedText) for item in items)
 
 
@@ -39,7 +39,7 @@ class ComparingEngine(Engine):
     def __init__(
         self, loaded: Loaded, baseline: Loaded, *, batch_tokens: int | None = None, apart: bool = False
     ) -> None:
-        # Both read the same tokens, also where a copy of the tokenizer divides a text differently.
+        # Both read the same tokens, even where the candidate's tokenizer splits a text differently.
         loaded = replace(loaded, tokenizer=baseline.tokenizer)
         super().__init__(loaded, batch_tokens=batch_tokens)
         self._baseline = baseline.model
