@@ -36,7 +36,7 @@ class ImportedTask:
 
 @dataclass(frozen=True)
 class ImportedVariant:
-    """What is known of one variant.
+    """Data about one variant.
 
     Attributes:
         name: Its name, which differs from those of the others.

@@ -33,7 +33,7 @@ class ComparingEngine(Engine):
     @quiet()
     def __init__(self, loaded: Loaded, baseline: Loaded | None, *, batch_tokens: int | None = None) -> None:
         if baseline is not None:
-            # Both read the same tokens, also where a copy of the tokenizer divides a text differently.
+            # Both read the same tokens, even where the candidate's tokenizer splits a text differently.
             loaded = replace(loaded, tokenizer=baseline.tokenizer)
         super().__init__(loaded, batch_tokens=batch_tokens)
         self._baseline = None if baseline is None else baseline.model

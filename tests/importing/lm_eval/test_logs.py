@@ -215,7 +215,7 @@ def test_documents_that_do_not_pair_are_counted(logs: tuple[Path, Path], tmp_pat
     assert results.study["imported"]["answers:changed"]["notes"] == [
         "choosing: no answer to 6 of the baseline's 15 items",
         "choosing: 1 answer to items that the baseline did not answer is left out",
-        "choosing: 1 document with a number of the baseline's, but another content",
+        "choosing: 1 document with a number of the baseline's, but different content",
     ]
 
 
@@ -335,7 +335,7 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
     [
         (
             lambda lines: lines[4]["arguments"]["gen_args_0"].update(arg_0="Q: What?"),
-            "'changed' was asked 1 of 15 documents in other words, or with another target or settings of generation "
+            "'changed' was asked 1 of 15 documents in other words, or with another target or other generation settings "
             "(document 4 is the first)",
         ),
         (
@@ -348,7 +348,10 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
         ),
         (lambda lines: lines.append(lines[0]), "line 16: document 0 is there twice; restore the file"),
         (breaks_off, "line 3: 'resps' or 'filtered_resps' does not have one entry per request"),
-        (lambda lines: lines[0].update(resps=[[["a", "b"]]] * 3), "line 1: 'resps' has ['a', 'b'], which is no answer"),
+        (
+            lambda lines: lines[0].update(resps=[[["a", "b"]]] * 3),
+            "line 1: 'resps' has ['a', 'b'], which is not an answer",
+        ),
         (lambda lines: lines[0].update(resps=[[[10**400, False]]] * 3), "line 1: 'resps' has [1000"),
         (
             lambda lines: lines[1].update(arguments={"gen_args_0": {"arg_0": "x"}}, resps=[["-1.5"]]),

@@ -212,7 +212,7 @@ def test_other_adapters_are_refused(more: dict[str, Any], says: str, base: Path,
         (
             f"{Q_PROJ}.lora_A.weight",
             "base_model.model.lm_head.lora_A.weight",
-            "changes lm_head, of which the model that it changes stores no weight of its own",
+            "changes lm_head, for which its base model stores no separate weight",
         ),
     ],
 )

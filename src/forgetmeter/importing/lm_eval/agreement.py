@@ -1,4 +1,4 @@
-"""Whether two variants were asked the same: settings of a task, prompts and documents."""
+"""Checks that two variants were asked the same: task settings, prompts and documents."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refuse_other_settings(name: str, log: TaskLog, baseline: TaskLog) -> None:
         name: The candidate's name.
 
     Raises:
-        UserError: It has not.
+        UserError: One of these differs.
     """
     if not log.results.document or not baseline.results.document:
         return
@@ -55,7 +55,7 @@ def _settings(log: TaskLog) -> tuple[object, ...]:
     return (
         log.results.of_task("versions", log.task),
         log.results.of_task("n-shot", log.task),
-        # The same template may have come by different files.
+        # The same template may come from different files.
         document.get("chat_template_sha"),
         document.get("system_instruction_sha"),
         config.get("filter_list") if isinstance(config, dict) else None,
@@ -89,12 +89,12 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> Paired:
     if other:
         raise UserError(
             f"task '{task}' does not pair: '{name}' was asked {len(other):,} of {counted(len(both), 'document')} in "
-            f"other words, or with another target or settings of generation (document {other[0].doc_id} is the "
+            f"other words, or with another target or other generation settings (document {other[0].doc_id} is the "
             f"first); {_ADVICE}"
         )
     notes = paired_notes(task, answered=len(both), of=len(baseline.samples), others=len(own.samples) - len(both))
     there = {sample.doc_id for sample in baseline.samples}
     changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
     if changed:
-        notes.append(f"{task}: {counted(changed, 'document')} with a number of the baseline's, but another content")
+        notes.append(f"{task}: {counted(changed, 'document')} with a number of the baseline's, but different content")
     return Paired(both, tuple(notes))

@@ -27,7 +27,7 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True)
 class TaskForm:
-    """What of a task's settings its samples do not tell.
+    """Task settings that the samples do not contain.
 
     Attributes:
         delimiter: What precedes each choice in its continuation.

@@ -24,7 +24,7 @@ SECRET = "…"
 
 @dataclass(frozen=True)
 class Results:
-    """What a results file says about an evaluation; nothing if there is no such file."""
+    """Contents of a results file; empty if there is no such file."""
 
     document: Mapping[str, Any]
 
@@ -88,7 +88,7 @@ class Logs:
 
     @property
     def results(self) -> Results:
-        """What is known of the evaluation; of several, that of the first task."""
+        """The recorded evaluation; that of the first task if there are several."""
         return next(iter(self.tasks.values())).results
 
 

@@ -11,7 +11,7 @@ _NAMING = ("pretrained", "model", "path")
 
 
 def variant_names(logs: Sequence[Logs]) -> list[str]:
-    """Return a name for each variant: its model, as far as that is different, else also what differs.
+    """Return a name for each variant: its model's, with what differs if several share it.
 
     A checkpoint that was loaded in two ways is one model with different arguments. Models without any difference are
     named by the folders of their logs, and numbered if these have the same name.
@@ -40,7 +40,7 @@ def _model(logs: Logs, arguments: dict[str, str]) -> str:
     given = [arguments[key] for key in _NAMING if arguments.get(key)]
     known = logs.results.document.get("model_name")
     name = given[0] if given else known if isinstance(known, str) else ""
-    # Of a path, the last folder; an id of the Hub has one slash, and is no path.
+    # For a path, the last folder; a Hub id has one slash and is not a path.
     is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
     return (name.rstrip("/").rpartition("/")[2] if is_path else name) or logs.folder.resolve().name
 

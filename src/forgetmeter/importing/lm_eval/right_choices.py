@@ -1,4 +1,4 @@
-"""The right choices of logged multiple-choice documents, as far as the log tells."""
+"""The right choices of logged multiple-choice documents, as far as the log shows them."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Sample:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What it is paired by."""
+        """The key by which it is paired."""
         return self.doc_hash, self.occurrence
 
     @property
@@ -61,7 +61,7 @@ class Sample:
 
     @property
     def asked(self) -> tuple[object, str]:
-        """All that was asked, and the right answer."""
+        """The whole question and the right answer."""
         return self.requests, self.target
 
     @property
@@ -178,5 +178,5 @@ def _response(line: JsonLine, arguments: Sequence[object], responses: object) ->
             loglikelihood, is_greedy = said  # type: ignore[misc]
             return RequestScore(float(loglikelihood), str(is_greedy) == "True")
     except (TypeError, ValueError, OverflowError):
-        raise line.wrong(f"'resps' has {said!r:.60}, which is no answer to its request") from None
+        raise line.wrong(f"'resps' has {said!r:.60}, which is not an answer to its request") from None
     return str(said)

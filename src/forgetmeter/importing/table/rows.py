@@ -87,7 +87,7 @@ def _csv(path: Path, columns: list[str], _optional: str | None) -> Iterator[Tabl
 
 def _json_lines(path: Path, columns: list[str], _optional: str | None) -> Iterator[TableRow]:
     rows = [TableRow(line.record, f"line {line.index + 1}", path) for line in read_json_lines(path, fix=_FIX)]
-    # An object may lack what it has no value for.
+    # An object may omit columns that it has no value for.
     _check_columns(path, columns, list(dict.fromkeys(name for row in rows for name in row.values)))
     yield from rows
 

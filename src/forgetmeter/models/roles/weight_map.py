@@ -64,7 +64,7 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
         UserError: It is not a model of transformers.
     """
     if not isinstance(model, PreTrainedModel):
-        raise UserError(f"{type(model).__name__} is not a PreTrainedModel of transformers; give loaded.model")
+        raise UserError(f"{type(model).__name__} is not a transformers PreTrainedModel; give loaded.model")
     return _survey(model)[0]
 
 

@@ -1,1 +1,1 @@
-"""Reads the weights of checkpoints that other tools have quantized as plain numbers."""
+"""Reads weights that other tools have quantized, as plain numbers."""

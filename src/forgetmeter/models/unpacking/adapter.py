@@ -43,7 +43,7 @@ _WITHOUT_EFFECT = {
     "target_modules",
     "task_type",
 }
-"""Settings of training, or of what the weights' names and shapes say."""
+"""Settings for training, or that follow from the weights' names and shapes."""
 _READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora"}
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
@@ -74,7 +74,7 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
         name_of, modules = name_in(model), dict(model.named_modules())
         places = {tensor.header.name: (name_of(tensor.header.name) or "").removesuffix(".weight") for tensor in base}
         if left := sorted(adapter.pairs.keys() - set(places.values())):
-            raise _NotPlainError(f"changes {left[0]}, of which the model that it changes stores no weight of its own")
+            raise _NotPlainError(f"changes {left[0]}, for which its base model stores no separate weight")
         result = []
         for tensor in base:
             module = places[tensor.header.name]

@@ -21,7 +21,7 @@ _EXPONENT_BIAS = 127
 _BLOCKS = (128, 128)
 """The size of blocks if a configuration does not state it."""
 _SCALES = {"_scale_inv": "", ".weight_scale": ".weight", ".scale": ".weight", ".qscale_weight": ".weight"}
-"""Name endings of scales, and what stands in their place in the weight's name."""
+"""Name endings of scales, and what replaces them in the weight's name."""
 _OF_ACTIVATIONS = (".activation_scale", ".input_scale", ".qscale_act")
 
 

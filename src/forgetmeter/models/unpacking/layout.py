@@ -1,4 +1,4 @@
-"""What a layout of quantized weights says about itself."""
+"""The interface of layouts of quantized weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCALES = ("F16", "BF16", "F32")
 
 
 class LayoutError(Exception):
-    """The stored tensors of a layer are not what the layout says; the message follows the layer's name."""
+    """A layer's stored tensors do not match the layout; the message follows the layer's name."""
 
 
 class Layout(Protocol):

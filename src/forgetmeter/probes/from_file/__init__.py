@@ -1,1 +1,1 @@
-"""Tasks from one's own files: questions with choices, and facts with templates."""
+"""Tasks from a user's files: questions with choices, and facts with templates."""

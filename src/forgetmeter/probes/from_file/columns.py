@@ -1,4 +1,4 @@
-"""Columns of a file of one's own: what its rows hold, and which columns are misspelled or not used."""
+"""Columns of a user's file: what its rows contain, and which columns are misspelled or not used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MISSPELLED_OPTIONAL = 0.85
 
 @dataclass(frozen=True)
 class Form:
-    """What the rows of a file hold.
+    """The kind of a file's rows, and their columns.
 
     Attributes:
         name: Plural noun for the rows.

@@ -1,4 +1,4 @@
-"""One's own questions or facts as a task, from a file."""
+"""A user's own questions or facts as a task, from a file."""
 
 from __future__ import annotations
 
