@@ -27,7 +27,7 @@ def compare_command(
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,
     system_instruction: options.SystemInstruction = None,
-    chat_template: options.ChatTemplate = None,
+    chat_template: options.UseChatTemplate = None,
     data: options.DataFolder = None,
     dry_run: options.DryRun = False,
 ) -> None:

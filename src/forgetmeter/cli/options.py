@@ -25,7 +25,7 @@ NumFewshot = Annotated[int | None, typer.Option(help="Examples before each quest
 SystemInstruction = Annotated[
     str | None, typer.Option(help="Text before the prompts of lm-evaluation-harness's tasks.")
 ]
-ChatTemplate = Annotated[
+UseChatTemplate = Annotated[
     bool | None, typer.Option("--chat-template", help="Render their prompts by the model's chat template.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]

@@ -50,7 +50,7 @@ def run_command(
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,
     system_instruction: options.SystemInstruction = None,
-    chat_template: options.ChatTemplate = None,
+    chat_template: options.UseChatTemplate = None,
     data: options.DataFolder = None,
     executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
     dry_run: options.DryRun = False,

@@ -46,7 +46,7 @@ from forgetmeter.models.unpacking.layouts import is_unpacked
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
 from forgetmeter.models.unpacking.unpacking import plain_tensors
 from forgetmeter.models.wrapper_names import refuse_wrapper_names
-from forgetmeter.records.packed_source import PackedSource, Reading
+from forgetmeter.records.packed_source import PackedSource, WeightReading
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix
 
@@ -172,7 +172,7 @@ class Checkpoint:
         return None if self._method is None or is_unpacked(self._method) else self._method
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> WeightReading:
         """How its weights, or those that an adapter changes, are read."""
         if self._base is not None:
             return self._base.reading

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Reading = Literal["plain", "unpacked", "kernel"]
+WeightReading = Literal["plain", "unpacked", "kernel"]
 """How weights are read: as they are stored, turned into plain numbers, or computed with in their own format."""
 
 
@@ -24,7 +24,7 @@ class PackedSource:
     format: str
     bytes: int
     dense_bytes: int
-    reading: Reading | None = None
+    reading: WeightReading | None = None
 
 
 def recorded_sources(study: Mapping[str, Any]) -> Iterator[tuple[str, PackedSource]]:
@@ -33,5 +33,5 @@ def recorded_sources(study: Mapping[str, Any]) -> Iterator[tuple[str, PackedSour
         if isinstance(said, dict):
             stored, dense = said.get("bytes"), said.get("dense_bytes")
             if isinstance(stored, int) and isinstance(dense, int):
-                reading = next((each for each in get_args(Reading) if each == said.get("reading")), None)
+                reading = next((each for each in get_args(WeightReading) if each == said.get("reading")), None)
                 yield model, PackedSource(str(said.get("format")), stored, dense, reading)

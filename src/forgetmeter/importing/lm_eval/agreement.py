@@ -16,7 +16,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedLogs:
     """A candidate's samples of documents that the baseline also has.
 
     Attributes:
@@ -67,7 +67,7 @@ def _short(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def paired(name: str, task: str, own: Samples, baseline: Samples) -> Paired:
+def paired(name: str, task: str, own: Samples, baseline: Samples) -> PairedLogs:
     """Pair a candidate's samples with the baseline's by document.
 
     Raises:
@@ -97,4 +97,4 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> Paired:
     changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
     if changed:
         notes.append(f"{task}: {counted(changed, 'document')} with a number of the baseline's, but different content")
-    return Paired(both, tuple(notes))
+    return PairedLogs(both, tuple(notes))

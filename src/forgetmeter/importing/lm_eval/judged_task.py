@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from forgetmeter.importing.lm_eval.right_choices import right_choices
-from forgetmeter.importing.lm_eval.samples import Kind, Sample
+from forgetmeter.importing.lm_eval.samples import RequestKind, Sample
 from forgetmeter.probes.lm_eval.documents import requests_hash
 from forgetmeter.probes.lm_eval.judging import primary_metric, request_outcome
 from forgetmeter.records.item import Item, Request, Requests, WholeText
@@ -89,7 +89,7 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> Jud
     )
 
 
-def _primary(form: TaskForm, kind: Kind, variants: Iterable[Mapping[Key, Sample]]) -> tuple[str, bool]:
+def _primary(form: TaskForm, kind: RequestKind, variants: Iterable[Mapping[Key, Sample]]) -> tuple[str, bool]:
     """Return the metric that decides what is right, and whether it is 0 or 1 throughout."""
     samples = [sample for each in variants for sample in each.values()]
     names = [
@@ -106,7 +106,7 @@ def _primary(form: TaskForm, kind: Kind, variants: Iterable[Mapping[Key, Sample]
     return chosen, chosen in binary or kind != "generate_until"
 
 
-def _items(form: TaskForm, kind: Kind, variants: Sequence[Mapping[Key, Sample]]) -> dict[Key, Item]:
+def _items(form: TaskForm, kind: RequestKind, variants: Sequence[Mapping[Key, Sample]]) -> dict[Key, Item]:
     baseline = variants[0]
     if kind == "multiple_choice":
         choices = {key: _choices(form, sample) for key, sample in baseline.items()}
@@ -236,7 +236,7 @@ def _counts(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _totals(kind: Kind, outcomes: Sequence[Outcome]) -> dict[str, float]:
+def _totals(kind: RequestKind, outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Return the metrics over all items, as lm-eval aggregates them."""
     if not outcomes:
         return {}

@@ -23,7 +23,7 @@ SECRET = "…"
 
 
 @dataclass(frozen=True)
-class Results:
+class LoggedResults:
     """Contents of a results file; empty if there is no such file."""
 
     document: Mapping[str, Any]
@@ -64,7 +64,7 @@ class TaskLog:
 
     task: str
     path: Path
-    results: Results
+    results: LoggedResults
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Logs:
         return {log.path.name: sha256_of(log.path) for log in self.tasks.values()}
 
     @property
-    def results(self) -> Results:
+    def results(self) -> LoggedResults:
         """The recorded evaluation; that of the first task if there are several."""
         return next(iter(self.tasks.values())).results
 
@@ -118,7 +118,7 @@ def find_logs(folder: Path) -> Logs:
         for task, each in dates.items()
         if len(each) > 1
     )
-    read: dict[str, Results] = {}
+    read: dict[str, LoggedResults] = {}
     tasks = {}
     for task, each in dates.items():
         date, path = max(each)
@@ -129,19 +129,19 @@ def find_logs(folder: Path) -> Logs:
     return Logs(folder, tasks, notes)
 
 
-def _results(folder: Path, date: str) -> Results:
+def _results(folder: Path, date: str) -> LoggedResults:
     # `--output_path NAME.json` replaces the first part of the name.
     for path in folder.glob(f"*_{date}.json"):
         try:
-            return Results(read_loose_json(path.read_bytes()))
+            return LoggedResults(read_loose_json(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"'{path}' cannot be read ({one_line(error)}); restore it, or remove it to import the samples alone"
             ) from error
-    return Results({})
+    return LoggedResults({})
 
 
-def _refuse_mixture(folder: Path, read: Iterable[Results]) -> None:
+def _refuse_mixture(folder: Path, read: Iterable[LoggedResults]) -> None:
     """Refuse logs of different models in one folder, as of one checkpoint loaded in two ways."""
     models = dict.fromkeys((str(each.config.get("model")), each.model_args) for each in read if each.document)
     if len(models) > 1:

@@ -12,7 +12,7 @@ from forgetmeter.records.item import RequestScore, RequestScores
 from forgetmeter.visible_text import each_text, encodable
 
 Response = RequestScore | float | str
-Kind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
+RequestKind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
 
 _FIX = "restore the file, or leave its task out with --tasks"
 _KNOWN = {
@@ -65,7 +65,7 @@ class Sample:
         return self.requests, self.target
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RequestKind:
         """The output type of its task, which follows from its requests."""
         if len(self.requests) > 1:
             return "multiple_choice"

@@ -19,7 +19,7 @@ _FIX = "fix the line, or leave it out"
 
 
 @dataclass(frozen=True)
-class TableRow:
+class AnswerRow:
     """One row of a table.
 
     Attributes:
@@ -37,7 +37,7 @@ class TableRow:
         return UserError(f"'{self.path}' {self.place}: {what}")
 
 
-def read_rows(path: Path, columns: Iterable[str], *, optional: str | None = None) -> list[TableRow]:
+def read_rows(path: Path, columns: Iterable[str], *, optional: str | None = None) -> list[AnswerRow]:
     """Read a table.
 
     Args:
@@ -64,7 +64,7 @@ def read_rows(path: Path, columns: Iterable[str], *, optional: str | None = None
     return rows
 
 
-def _csv(path: Path, columns: list[str], _optional: str | None) -> Iterator[TableRow]:
+def _csv(path: Path, columns: list[str], _optional: str | None) -> Iterator[AnswerRow]:
     # A byte order mark at the start is not part of the first column's name.
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
@@ -77,7 +77,7 @@ def _csv(path: Path, columns: list[str], _optional: str | None) -> Iterator[Tabl
                 place, last = f"line {last + 1}", reader.line_num
                 if not values:
                     continue
-                row = TableRow(dict(zip(names, values, strict=False)), place, path)
+                row = AnswerRow(dict(zip(names, values, strict=False)), place, path)
                 if len(values) != len(names):
                     raise row.wrong(f"{len(values)} values, but the header has {len(names)} columns; {_FIX}")
                 yield row
@@ -85,19 +85,19 @@ def _csv(path: Path, columns: list[str], _optional: str | None) -> Iterator[Tabl
             raise UserError(f"'{path}' line {last + 1}: {one_line(error)}; {_FIX}") from error
 
 
-def _json_lines(path: Path, columns: list[str], _optional: str | None) -> Iterator[TableRow]:
-    rows = [TableRow(line.record, f"line {line.index + 1}", path) for line in read_json_lines(path, fix=_FIX)]
+def _json_lines(path: Path, columns: list[str], _optional: str | None) -> Iterator[AnswerRow]:
+    rows = [AnswerRow(line.record, f"line {line.index + 1}", path) for line in read_json_lines(path, fix=_FIX)]
     # An object may omit columns that it has no value for.
     _check_columns(path, columns, list(dict.fromkeys(name for row in rows for name in row.values)))
     yield from rows
 
 
-def _parquet(path: Path, columns: list[str], optional: str | None) -> Iterator[TableRow]:
+def _parquet(path: Path, columns: list[str], optional: str | None) -> Iterator[AnswerRow]:
     stored = pq.ParquetFile(path)
     _check_columns(path, columns, stored.schema_arrow.names)
     more = [optional] if optional in stored.schema_arrow.names else []
     values = stored.read(columns=[*columns, *more]).to_pylist()
-    yield from (TableRow(value, f"row {number}", path) for number, value in enumerate(values, start=1))
+    yield from (AnswerRow(value, f"row {number}", path) for number, value in enumerate(values, start=1))
 
 
 def _check_columns(path: Path, columns: Iterable[str], names: list[str]) -> None:

@@ -18,7 +18,7 @@ from forgetmeter.importing.imported_run import (
     shared_tasks,
     unshared_note,
 )
-from forgetmeter.importing.table.rows import TableRow, read_rows
+from forgetmeter.importing.table.rows import AnswerRow, read_rows
 from forgetmeter.importing.table.values import (
     TruthColumn,
     loglikelihoods_in,
@@ -72,7 +72,7 @@ class TableColumns:
 class _Answer:
     """One row, read."""
 
-    row: TableRow
+    row: AnswerRow
     correct: bool
     prediction: str
     gold: str
@@ -163,7 +163,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
     return found
 
 
-def _answer(row: TableRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
+def _answer(row: AnswerRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
     return _Answer(
         row=row,
         correct=is_right.value_in(row),

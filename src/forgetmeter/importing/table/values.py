@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from forgetmeter.errors import UserError
-from forgetmeter.importing.table.rows import TableRow
+from forgetmeter.importing.table.rows import AnswerRow
 from forgetmeter.visible_text import encodable
 
 _TRUE_FALSE = {"true": True, "false": False}
 _ONE_ZERO = {"1": True, "0": False}
 _ALLOWED = "allowed: true and false, or 1 and 0"
-Kind = Literal["true and false", "1 and 0"]
+TruthKind = Literal["true and false", "1 and 0"]
 
 
-def text_in(row: TableRow, column: str) -> str:
+def text_in(row: AnswerRow, column: str) -> str:
     """Return a required value as text.
 
     Raises:
@@ -29,7 +29,7 @@ def text_in(row: TableRow, column: str) -> str:
     return text
 
 
-def optional_text_in(row: TableRow, column: str | None) -> str:
+def optional_text_in(row: AnswerRow, column: str | None) -> str:
     """Return a value as text, without white space at its ends; empty if it is missing.
 
     Raises:
@@ -53,9 +53,9 @@ class TruthColumn:
 
     def __init__(self, column: str) -> None:
         self._column = column
-        self._first: tuple[Kind, TableRow] | None = None
+        self._first: tuple[TruthKind, AnswerRow] | None = None
 
-    def value_in(self, row: TableRow) -> bool:
+    def value_in(self, row: AnswerRow) -> bool:
         """Return whether a row's answer is right.
 
         Raises:
@@ -63,7 +63,7 @@ class TruthColumn:
         """
         text = text_in(row, self._column)
         written = text.lower()
-        kind: Kind = "true and false" if written in _TRUE_FALSE else "1 and 0"
+        kind: TruthKind = "true and false" if written in _TRUE_FALSE else "1 and 0"
         number = written.removesuffix(".0")
         if written not in _TRUE_FALSE and number not in _ONE_ZERO:
             raise row.wrong(f"'{self._column}' is '{text[:60]}' ({_ALLOWED})")
@@ -77,7 +77,7 @@ class TruthColumn:
         return _TRUE_FALSE[written] if kind == "true and false" else _ONE_ZERO[number]
 
 
-def loglikelihoods_in(row: TableRow, column: str | None) -> tuple[float, ...]:
+def loglikelihoods_in(row: AnswerRow, column: str | None) -> tuple[float, ...]:
     """Return the log-likelihoods of a row's choices: a list, or its JSON as text; empty if they are missing.
 
     Raises:
@@ -111,7 +111,7 @@ def place_in(gold: str, choices: int) -> int | None:
     return int(gold) if gold.isdecimal() and int(gold) < choices else None
 
 
-def refuse_other(row: TableRow, column: str | None, first: str, second: str, other: TableRow) -> None:
+def refuse_other(row: AnswerRow, column: str | None, first: str, second: str, other: AnswerRow) -> None:
     """Check that two rows about one item agree.
 
     Raises:

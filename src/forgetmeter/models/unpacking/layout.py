@@ -17,7 +17,7 @@ class LayoutError(Exception):
     """A layer's stored tensors do not match the layout; the message follows the layer's name."""
 
 
-class Layout(Protocol):
+class PackedLayout(Protocol):
     """How the tensors of one quantization method make up the weights of layers."""
 
     def part(self, header: TensorHeader) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.unpacking.awq import Awq
 from forgetmeter.models.unpacking.fp8 import Fp8
 from forgetmeter.models.unpacking.gptq import Gptq
-from forgetmeter.models.unpacking.layout import Layout
+from forgetmeter.models.unpacking.layout import PackedLayout
 
 _ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
 _AUTO_ROUNDS_ZERO_OFFSETS = {"auto_gptq": 1, "gptq": 1, "auto_round": 0, "gptqmodel": 0}
@@ -27,7 +27,7 @@ def is_unpacked(method: Mapping[str, Any]) -> bool:
     return _name(method) in _LAYOUTS
 
 
-def layout_of(method: Mapping[str, Any], name: str) -> Layout:
+def layout_of(method: Mapping[str, Any], name: str) -> PackedLayout:
     """Return the layout of a model that ``is_unpacked``.
 
     Raises:
@@ -46,7 +46,7 @@ def _name(method: Mapping[str, Any]) -> str:
     return str(getattr(name, "value", name))
 
 
-def _gptq(method: Mapping[str, Any]) -> Layout:
+def _gptq(method: Mapping[str, Any]) -> PackedLayout:
     """Return GPTQ's layout.
 
     Raises:
@@ -60,7 +60,7 @@ def _gptq(method: Mapping[str, Any]) -> Layout:
     return Gptq(method, zero_offset=_ZERO_OFFSETS[form])
 
 
-def _awq(method: Mapping[str, Any]) -> Layout:
+def _awq(method: Mapping[str, Any]) -> PackedLayout:
     """Return AWQ's layout.
 
     Raises:
@@ -76,7 +76,7 @@ def _awq(method: Mapping[str, Any]) -> Layout:
     return Awq(method)
 
 
-def _auto_round(method: Mapping[str, Any]) -> Layout:
+def _auto_round(method: Mapping[str, Any]) -> PackedLayout:
     """Return the layout that AutoRound's ``packing_format`` names.
 
     Raises:
@@ -93,7 +93,7 @@ def _auto_round(method: Mapping[str, Any]) -> Layout:
     return Gptq(method, zero_offset=_AUTO_ROUNDS_ZERO_OFFSETS[form])
 
 
-_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Layout]] = {
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], PackedLayout]] = {
     "gptq": _gptq,
     "awq": _awq,
     "auto-round": _auto_round,

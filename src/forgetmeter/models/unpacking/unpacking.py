@@ -15,7 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.files.safetensors_file import stored_tensor
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.stored_weights import is_few_bits, name_in, refuse_misread_weights
-from forgetmeter.models.unpacking.layout import Layout, LayoutError
+from forgetmeter.models.unpacking.layout import LayoutError, PackedLayout
 from forgetmeter.models.unpacking.layouts import layout_of
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
 
@@ -61,7 +61,7 @@ def plain_tensors(
 
 
 def _unpacked(
-    layout: Layout, weight: str, parts: Mapping[str, TensorHeader], name: str, *, is_transposed: bool
+    layout: PackedLayout, weight: str, parts: Mapping[str, TensorHeader], name: str, *, is_transposed: bool
 ) -> PlainTensor:
     try:
         shape = layout.shape(parts)

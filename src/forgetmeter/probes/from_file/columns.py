@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.from_file.rows import Row
+from forgetmeter.probes.from_file.rows import FileRow
 from forgetmeter.specs.suggestion import did_you_mean
 
 _MISSPELLED = 0.6
@@ -17,7 +17,7 @@ _MISSPELLED_OPTIONAL = 0.85
 
 
 @dataclass(frozen=True)
-class Form:
+class FileForm:
     """The kind of a file's rows, and their columns.
 
     Attributes:
@@ -36,11 +36,11 @@ class Form:
         return (*self.required, *self.optional)
 
 
-QUESTIONS = Form("questions", ("prompt", "choices", "answer"), ("id", "group", "popularity"))
-FACTS = Form("facts", ("subject", "relation", "object"), ("id", "popularity"))
+QUESTIONS = FileForm("questions", ("prompt", "choices", "answer"), ("id", "group", "popularity"))
+FACTS = FileForm("facts", ("subject", "relation", "object"), ("id", "popularity"))
 
 
-def form_of(rows: Sequence[Row], path: Path) -> tuple[Form, tuple[str, ...]]:
+def form_of(rows: Sequence[FileRow], path: Path) -> tuple[FileForm, tuple[str, ...]]:
     """Return what the rows hold, and the columns that are not used.
 
     Raises:
@@ -72,7 +72,7 @@ def _incomplete(found: list[str], path: Path) -> str:
     return f"'{path}' lacks the column {' and '.join(map(repr, missing))}{meant} ({needed})"
 
 
-def _check_spelling(row: Row, form: Form) -> None:
+def _check_spelling(row: FileRow, form: FileForm) -> None:
     """Refuse a column whose name is nearly that of one that is read and that this row lacks.
 
     Raises:

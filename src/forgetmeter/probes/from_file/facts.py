@@ -20,7 +20,7 @@ from forgetmeter.probes.cloze import (
     rank_candidates,
     ranked_outcome,
 )
-from forgetmeter.probes.from_file.rows import Row
+from forgetmeter.probes.from_file.rows import FileRow
 from forgetmeter.probes.from_file.templates import TemplateFile
 from forgetmeter.records.item import Among, Answer, ClozeAnswer, Item, Problem, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -30,7 +30,7 @@ from forgetmeter.specs.suggestion import did_you_mean
 @dataclass(frozen=True)
 class _Fact:
     name: str
-    row: Row
+    row: FileRow
     subject: str
     relation: str
     objects: tuple[str, ...]
@@ -61,7 +61,7 @@ class Facts:
 
     def __init__(
         self,
-        rows: Sequence[tuple[str, Row]],
+        rows: Sequence[tuple[str, FileRow]],
         file: TemplateFile,
         description: TaskDescription,
         *,
@@ -96,7 +96,7 @@ class Facts:
         outcomes = [(item, _outcome(item, answer)) for item, answer in answered(self.items, answers)]
         return template_judgement(outcomes, P_AT_1)
 
-    def _fact(self, name: str, row: Row) -> _Fact:
+    def _fact(self, name: str, row: FileRow) -> _Fact:
         relation = row.label("relation")
         if relation and relation not in self._file.templates:
             meant = did_you_mean(relation, self._file.templates)

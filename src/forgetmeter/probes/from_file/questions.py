@@ -11,7 +11,7 @@ import numpy as np
 from forgetmeter.probes.by_relation import MACRO, RelationCounts, relation_means
 from forgetmeter.probes.choice_problems import choice_problem
 from forgetmeter.probes.cloze import content_hash, rank_candidates, ranked_outcome, whole_hash
-from forgetmeter.probes.from_file.rows import Row
+from forgetmeter.probes.from_file.rows import FileRow
 from forgetmeter.records.item import Answer, Item, Problem, Request, Requests, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
@@ -38,7 +38,7 @@ class Questions:
         UserError: A value has the wrong type, only some questions have a group, or indices start at 1.
     """
 
-    def __init__(self, rows: Sequence[tuple[str, Row]], description: TaskDescription, *, limit: int | None) -> None:
+    def __init__(self, rows: Sequence[tuple[str, FileRow]], description: TaskDescription, *, limit: int | None) -> None:
         _refuse_counting_from_1([row for _, row in rows])
         items = [_item(name, row) for name, row in rows]
         groups = [item.fields.get("relation", "") for item in items]
@@ -66,7 +66,7 @@ class Questions:
         return Judgement(tuple(outcome for _, outcome in outcomes), kept)
 
 
-def _item(name: str, row: Row) -> Item:
+def _item(name: str, row: FileRow) -> Item:
     prompt, choices = row.text("prompt"), row.texts("choices")
     gold, reason = _right(row, choices)
     fields = {"relation": group} if (group := row.label("group")) else {}
@@ -78,7 +78,7 @@ def _item(name: str, row: Row) -> Item:
     return Item(name, content, Problem(reason) if reason else requests, choices, gold, fields)
 
 
-def _right(row: Row, choices: Sequence[str]) -> tuple[tuple[int, ...], str | None]:
+def _right(row: FileRow, choices: Sequence[str]) -> tuple[tuple[int, ...], str | None]:
     """Return the indices of the right choices, and why the question cannot be asked."""
     given = row.one_or_more("answer")
     places = {place for answer in given for place in _places(row, answer, choices)}
@@ -92,13 +92,13 @@ def _right(row: Row, choices: Sequence[str]) -> tuple[tuple[int, ...], str | Non
     return gold, choice_problem(gold, choices)
 
 
-def _refuse_counting_from_1(rows: Sequence[Row]) -> None:
+def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
     """Refuse answers that seem to be 1-based: otherwise, nearly all items would have another right answer.
 
     Raises:
         UserError: No answer is 0, and one is the number of its choices.
     """
-    beyond: Row | None = None
+    beyond: FileRow | None = None
     for row in rows:
         choices = row.texts("choices")
         for answer in row.one_or_more("answer"):
@@ -111,12 +111,12 @@ def _refuse_counting_from_1(rows: Sequence[Row]) -> None:
         raise beyond.wrong("answer is the number of choices, and no answer is 0; indices start at 0, not 1")
 
 
-def _may_be_index(row: Row, answer: str) -> bool:
+def _may_be_index(row: FileRow, answer: str) -> bool:
     # A CSV file does not distinguish the number 2 from the text "2".
     return row.is_text and answer == row.value("answer") and answer.strip().isdecimal()
 
 
-def _places(row: Row, answer: str | int, choices: Sequence[str]) -> list[int]:
+def _places(row: FileRow, answer: str | int, choices: Sequence[str]) -> list[int]:
     if isinstance(answer, int):
         return [answer] if 0 <= answer < len(choices) else []
     places = [place for place, choice in enumerate(choices) if choice == answer]

@@ -22,7 +22,7 @@ _QUOTES = 'put a value with commas or quotes in double quotes, and write each do
 
 
 @dataclass(frozen=True)
-class Row:
+class FileRow:
     """A row of a file. A value that is null, NaN or blank text counts as missing.
 
     Attributes:
@@ -134,7 +134,7 @@ def _check_file(path: Path) -> None:
         raise UserError(f"file '{path}' does not exist")
 
 
-def read_rows(path: Path, *, limit: int | None = None) -> list[Row]:
+def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
     """Return the rows of a file, or only the first N; empty lines are skipped.
 
     Raises:
@@ -152,12 +152,12 @@ def read_rows(path: Path, *, limit: int | None = None) -> list[Row]:
     return rows
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _json_lines(path: Path) -> Iterator[FileRow]:
     for number, line in enumerate(read_json_lines(path, fix=_FIX), start=1):
-        yield Row(line.record, number, f"'{path}' line {line.index + 1}")
+        yield FileRow(line.record, number, f"'{path}' line {line.index + 1}")
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path) -> Iterator[FileRow]:
     number, line = 0, 1
     header: list[str] = []
     with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -174,7 +174,7 @@ def _csv(path: Path) -> Iterator[Row]:
                 if len(cells) != len(header):
                     raise UserError(f"{place}: {len(cells)} values for {len(header)} columns; {_QUOTES}")
                 number += 1
-                yield Row(dict(zip(header, cells, strict=True)), number, place, is_text=True)
+                yield FileRow(dict(zip(header, cells, strict=True)), number, place, is_text=True)
         except csv.Error as error:
             raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {_QUOTES}") from error
 
@@ -187,7 +187,7 @@ def _header(names: list[str], place: str) -> list[str]:
     return names
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path) -> Iterator[FileRow]:
     try:
         table: Any = pq.read_table(path)
     except pa.ArrowException as error:
@@ -197,7 +197,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     for batch in table.to_batches():
         for values in batch.to_pylist():
             number += 1
-            yield Row(values, number, f"'{path}' row {number}")
+            yield FileRow(values, number, f"'{path}' row {number}")
 
 
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
+_READERS: dict[str, Callable[[Path], Iterator[FileRow]]] = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}

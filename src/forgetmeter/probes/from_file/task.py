@@ -12,7 +12,7 @@ from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.from_file.columns import FACTS, form_of
 from forgetmeter.probes.from_file.facts import Facts
 from forgetmeter.probes.from_file.questions import ACC, Questions
-from forgetmeter.probes.from_file.rows import Row, read_rows
+from forgetmeter.probes.from_file.rows import FileRow, read_rows
 from forgetmeter.probes.from_file.templates import SUFFIX, TemplateFile, read_template_file
 from forgetmeter.records.item import Among, Task, TaskDescription
 from forgetmeter.specs.task_name import TaskName, TaskOption
@@ -82,13 +82,13 @@ def _templates(name: TaskName, path: Path) -> TemplateFile:
     return file.selected(name, must_precede=name.value("ranking") == "answers")
 
 
-def _with_ids(rows: Sequence[Row]) -> list[tuple[str, Row]]:
+def _with_ids(rows: Sequence[FileRow]) -> list[tuple[str, FileRow]]:
     """Return each row with its item's id, which is that of the row or else its number.
 
     Raises:
         UserError: Two rows have the same id.
     """
-    first: dict[str, Row] = {}
+    first: dict[str, FileRow] = {}
     for row in rows:
         given = row.label("id") or str(row.number)
         other = first.setdefault(given, row)
