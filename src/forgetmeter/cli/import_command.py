@@ -45,7 +45,7 @@ def lm_eval_command(
         ),
     ] = None,
 ) -> None:
-    """Make a run of the logs of lm_eval --log_samples.
+    """Make a run from the logs of lm_eval --log_samples.
 
     A folder is the --output_path of one model. The newest samples of each
     task count. Documents pair by their hash; those that do not are left out
@@ -89,7 +89,7 @@ def table_command(
         ),
     ] = None,
 ) -> None:
-    """Make a run of the answers in a table.
+    """Make a run from the answers in a table.
 
     Items that the baseline did not answer are left out, and counted.
     """

@@ -254,7 +254,7 @@ def _unused_prompting(section: _StudySection, evaluation: Evaluation) -> Iterato
             tasks = ", ".join(dict.fromkeys(section.tasks))
             yield key, f"{key} is for tasks of lm-evaluation-harness, and the study has none ({tasks}); omit it"
         elif key == "chat_template" and len(set(section.models)) > 1:
-            yield key, "chat_template gives each model other prompts; write a study of its own for each model"
+            yield key, "chat_template gives each model different prompts; write a separate study for each model"
 
 
 def _misplaced(section: _StudySection) -> Iterator[tuple[int, str]]:

@@ -210,7 +210,7 @@ def _base_of(reference: ModelReference, path: Path) -> Location | None:
         if found.exists():
             if (found / ADAPTER_CONFIG).is_file():
                 raise UserError(
-                    f"model '{reference}': its base model '{named}' has an adapter, too; merge that one first, by "
+                    f"model '{reference}': its base model '{named}' is an adapter, too; merge that one first, with "
                     "peft's merge_and_unload"
                 )
             return locate(ModelReference("folder" if found.is_dir() else "gguf", str(found)))
@@ -232,7 +232,7 @@ def _check_adapter(location: Location) -> None:
     if not (path / ADAPTER_WEIGHTS).is_file():
         raise UserError(
             f"model '{reference}': the folder contains an adapter without {ADAPTER_WEIGHTS}; save it as safetensors, "
-            "or merge it into its base model by peft's merge_and_unload"
+            "or merge it into its base model with peft's merge_and_unload"
         )
     _check_shards(location, [path / ADAPTER_WEIGHTS])
 
@@ -256,7 +256,7 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
     except (SafetensorError, OSError) as error:
         if any(_is_pointer(shard) for shard in shards):
             raise UserError(
-                f"model '{reference}': its safetensors are pointers of Git LFS; fetch the files by git lfs pull"
+                f"model '{reference}': its safetensors are Git LFS pointers; fetch the files with git lfs pull"
             ) from None
         raise UserError(f"model '{reference}': its safetensors are truncated or damaged ({error})") from None
 
@@ -274,7 +274,7 @@ def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
         part, parts = int(split[1]), int(split[2])
         raise UserError(
             f"model '{reference}': {path.name} is part {part} of {parts} of a split GGUF; merge the parts into one "
-            "file first, by llama-gguf-split --merge FIRST_PART OUT.gguf"
+            "file first, with llama-gguf-split --merge FIRST_PART OUT.gguf"
         )
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":

@@ -29,7 +29,7 @@ class ModelReference:
 
     Attributes:
         source: The Hub, a folder, a GGUF file, a GGUF file inside an installed Python package, a shipped standard, or
-            nothing but answers that were imported.
+            imported answers without a model.
         place: Hub id, path, module name, the standard's family, or the name that imported answers were given.
         revision: Hub revision, if given.
     """

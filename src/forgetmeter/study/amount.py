@@ -18,7 +18,7 @@ _SAMPLE, _RUN = 128, 16
 
 
 def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cell, int]:
-    """Return about how many tokens each cell to score reads, from a sample of its task's items.
+    """Estimate the number of tokens that each cell to score reads, from a sample of its task's items.
 
     The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no estimate.
     """
@@ -36,7 +36,7 @@ def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cel
 def _tokens(checkpoint: Checkpoint, items: Sequence[Item]) -> int:
     step = max(_RUN, ceil(len(items) * _RUN / _SAMPLE))
     sample = [item for start in range(0, len(items), step) for item in items[start : start + _RUN]]
-    # An error comes again when the cell is scored, and is stored with it.
+    # An error recurs when the cell is scored, and is stored with it.
     with suppress(Exception):
         loaded = Loaded(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.family, checkpoint.name)
         return round(Engine(loaded).prepare(sample).tokens * len(items) / len(sample))

@@ -187,8 +187,8 @@ def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Ite
         if (difference := vocabulary_difference(*tokenizers)) is not None:
             yield (
                 f"task '{task}': model '{model}' and its candidate '{candidate}' have different vocabularies "
-                f"({difference}), so their predictions cannot be compared token by token; remove one of the two, or "
-                "use perplexity"
+                f"({difference}), so their predictions cannot be compared token by token; remove "
+                "the candidate or the task, or use perplexity"
             )
 
 

@@ -25,7 +25,7 @@ from forgetmeter.importing.lm_eval.logs import import_lm_eval
 from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
 from forgetmeter.report.formats.show_text import show_text
-from forgetmeter.results.results import LoggedResults, open_run
+from forgetmeter.results.results import Results, open_run
 from make_lm_eval_logs import log
 
 TASKS = ("both", *(name for name in DEFINITIONS if name not in ("choosing", "completing")))
@@ -55,14 +55,14 @@ def logs(models: tuple[Path, Path], definitions: Path, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def imported(logs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> LoggedResults:
+def imported(logs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Results:
     out = str(tmp_path_factory.mktemp("imported") / "run")
     write_imported(import_lm_eval(logs[0], [logs[1]]), out)
     return open_run(out)
 
 
 def test_the_statistics_are_those_of_evaluating_here(
-    imported: LoggedResults,
+    imported: Results,
     models: tuple[Path, Path],
     definitions: Path,
     tmp_path: Path,
@@ -86,7 +86,7 @@ def test_the_statistics_on_published_tasks_are_those_of_evaluating_here(
 
 
 def compare_with_evaluating(
-    imported: LoggedResults, models: tuple[Path, Path], tasks: tuple[str, ...], out: Path, limit: int | None = None
+    imported: Results, models: tuple[Path, Path], tasks: tuple[str, ...], out: Path, limit: int | None = None
 ) -> None:
     base, changed = map(str, models)
     study = {"models": [base], "candidates": [changed], "tasks": list(tasks), "output": str(out)}
@@ -139,12 +139,12 @@ def changed_results(logs: Path, to: Path, change: Callable[[dict[str, Any]], obj
     return to
 
 
-def run_of(baseline: Path, *candidates: Path, out: Path, **options: Any) -> LoggedResults:
+def run_of(baseline: Path, *candidates: Path, out: Path, **options: Any) -> Results:
     write_imported(import_lm_eval(baseline, candidates, **options), str(out))
     return open_run(out)
 
 
-def test_the_metrics_are_those_that_lm_eval_reports(imported: LoggedResults, logs: tuple[Path, Path]) -> None:
+def test_the_metrics_are_those_that_lm_eval_reports(imported: Results, logs: tuple[Path, Path]) -> None:
     summary = imported.summary
     for logged, recipe in zip(logs, ("baseline", "candidate(answers:changed)"), strict=True):
         reported = results_of(logged)["results"]
@@ -162,7 +162,7 @@ def test_the_metrics_are_those_that_lm_eval_reports(imported: LoggedResults, log
             )
 
 
-def test_generated_answers(imported: LoggedResults, logs: tuple[Path, Path]) -> None:
+def test_generated_answers(imported: Results, logs: tuple[Path, Path]) -> None:
     ledger = imported.ledgers("candidate(answers:changed)", task="writing")[0]
     (path,) = logs[1].glob("*/samples_writing_*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -172,7 +172,7 @@ def test_generated_answers(imported: LoggedResults, logs: tuple[Path, Path]) -> 
     assert ledger.entries[0].statement == "Q: Is ice cold? A:"
 
 
-def test_what_is_known_of_the_logs_is_recorded_and_shown(imported: LoggedResults, logs: tuple[Path, Path]) -> None:
+def test_what_is_known_of_the_logs_is_recorded_and_shown(imported: Results, logs: tuple[Path, Path]) -> None:
     said = imported.study["imported"]["answers:base"]
     assert len(said["files"]) == len(DEFINITIONS)
     assert all(len(digest) == 64 for digest in said["files"].values())

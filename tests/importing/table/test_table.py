@@ -201,7 +201,7 @@ def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
         ([row(1, "baseline", True)], "there is nothing to compare the baseline with"),
         (
             [row(1, "baseline", True), row(1, "b", True), row(1, "b", False)],
-            "line 4: a second answer of 'b' to item '1' (the first is in line 3); keep one",
+            "line 4: a second answer by 'b' to item '1' (the first is in line 3); keep one",
         ),
         (
             [row(1, "baseline", True), row(1, "b", 1)],

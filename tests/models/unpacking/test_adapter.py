@@ -201,7 +201,7 @@ def test_other_adapters_are_refused(more: dict[str, Any], says: str, base: Path,
     write_adapter(tmp_path / "adapter", make_llama(), settings(base, **more), {"q_proj": (RANK, 1.0)})
     with pytest.raises(UserError) as error:
         open_checkpoint(tmp_path / "adapter").check()
-    assert f"the adapter {says}; merge it into its model by peft's merge_and_unload, and save" in str(error.value)
+    assert f"the adapter {says}; merge it into its model with peft's merge_and_unload, and save" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_base_model_that_is_not_here_is_named(base: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"its base model 'org/base' is neither a folder .*hf download org/base"):
         open_checkpoint(tmp_path / "adapter")
     write_adapter(tmp_path / "second", make_llama(), settings("../adapter"), BOTH)
-    with pytest.raises(UserError, match=r"its base model '../adapter' has an adapter, too; merge that one first"):
+    with pytest.raises(UserError, match=r"its base model '../adapter' is an adapter, too; merge that one first"):
         open_checkpoint(tmp_path / "second")
     write_adapter(tmp_path / "nameless", make_llama(), settings(""), BOTH)
     with pytest.raises(UserError, match=r"its adapter_config.json names no base model, or is damaged"):

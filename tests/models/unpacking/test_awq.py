@@ -62,7 +62,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"version": "gemv"}, "in the layout 'gemv' with 4 bits, which is not supported"),
         ({"version": "marlin"}, "in the layout 'marlin' with 4 bits"),
         ({"bits": 5}, "in the layout 'gemm' with 5 bits, which is not supported (gemm with 4 bits is; AutoAWQ or"),
-        ({"group_size": 128}, "which is not a group size of 128"),
+        ({"group_size": 128}, "which does not match a group size of 128"),
     ],
 )
 def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoint: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoi
         (lambda each: each.pop(f"{Q_PROJ}.scales"), "lacks scales"),
         (
             lambda each: each.update({f"{Q_PROJ}.qzeros": torch.zeros(1, 8, dtype=torch.int32)}),
-            "has scales of shape [2, 64], qweight of shape [64, 8] and qzeros of shape [1, 8], which is not 4 bits",
+            "has scales of shape [2, 64], qweight of shape [64, 8] and qzeros of shape [1, 8], which does not match 4 bits",
         ),
     ],
 )

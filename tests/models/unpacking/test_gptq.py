@@ -169,7 +169,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     "no integers": (lambda each: each.pop(f"{Q_PROJ}.qweight"), "lacks qweight"),
     "fewer groups": (
         lambda each: each.update({f"{Q_PROJ}.scales": each[f"{Q_PROJ}.scales"][:1].clone()}),
-        "has scales of shape [1, 64]",
+        "has scales [1, 64] that do not match qweight",
     ),
     "fewer inputs": (
         lambda each: each.update({f"{Q_PROJ}.qweight": each[f"{Q_PROJ}.qweight"][:3].clone()}),
@@ -177,7 +177,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     ),
     "other zeros": (
         lambda each: each.update({f"{Q_PROJ}.qzeros": each[f"{Q_PROJ}.qzeros"][:, :4].clone()}),
-        "has qzeros of shape [2, 4] for 64 output units, which is not 4 bits each",
+        "has qzeros of shape [2, 4] for 64 output units, which does not match 4 bits each",
     ),
     "float integers": (
         lambda each: each.update({f"{Q_PROJ}.qweight": each[f"{Q_PROJ}.qweight"].float()}),
@@ -185,7 +185,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     ),
     "plain weights, too": (
         lambda each: each.update({f"{Q_PROJ}.weight": torch.ones(64, 64)}),
-        "is stored as plain numbers, too",
+        "is also stored as plain numbers",
     ),
 }
 
@@ -209,7 +209,7 @@ def test_unexpected_tensors_and_missing_weights_are_refused(checkpoint: Path, tm
     with pytest.raises(UserError, match=rf"the checkpoint lacks 1 weight, such as {Q_PROJ}\.weight"):
         open_checkpoint(less).check()
     other = changed(checkpoint, tmp_path / "other", dict, bits=8)
-    with pytest.raises(UserError, match="has qzeros of shape .* for .* output units, which is not 8 bits each"):
+    with pytest.raises(UserError, match="has qzeros of shape .* for .* output units, which does not match 8 bits each"):
         open_checkpoint(other).check()
     groups = changed(checkpoint, tmp_path / "groups", dict, group_size=128)
     with pytest.raises(UserError, match=r"has \d groups of \d+ input units, which is not a group size of 128"):

@@ -89,7 +89,9 @@ def test_options_select_templates_and_the_ranking(tmp_path: Path) -> None:
     assert task_problems(f"{name}:templates=1") == [
         "option templates of task 'file': no template 1 in colour (allowed: 0)"
     ]
-    assert "has [X] after [Y], which a decoder would not have read" in task_problems(f"{name}:ranking=answers")[0]
+    assert (
+        "has [X] after [Y], so a decoder would not have read the subject" in task_problems(f"{name}:ranking=answers")[0]
+    )
 
 
 def test_a_limit_takes_the_first_facts_of_each_relation_in_each_template(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_a_relation_with_one_answer_needs_candidates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("beside", "says"),
     [
-        (None, "facts need templates, but '.*own.yaml' does not exist; write in it templates: "),
+        (None, "facts need templates, but '.*own.yaml' does not exist; create it, e.g. with templates: "),
         ("", "own.yaml:1: must be a mapping with templates and candidates"),
         ("templates: [", "own.yaml:1: not valid YAML"),
         ("template: {a: b}", "own.yaml:1: unknown key 'template'; did you mean 'templates'"),
@@ -197,7 +199,7 @@ def test_a_relation_with_one_answer_needs_candidates(tmp_path: Path) -> None:
         ("templates: {a: '[X] [Y]'}\ncandidates: {b: [c, d]}", "own.yaml:2: unknown relation 'b' in templates"),
         ("templates: {a: '[X] [Y]'}\ncandidates: {a: [no, d]}", "own.yaml:2: candidates of 'a': False is not text"),
         ("templates: {a: '[X] [Y]'}\ncandidates: {a: [c, c]}", "own.yaml:2: candidates of 'a': 'c' is a duplicate"),
-        ("templates: {a: '[X] [Y]'}\ncandidates: {a: [c]}", "own.yaml:2: candidates of 'a' must be at least two"),
+        ("templates: {a: '[X] [Y]'}\ncandidates: {a: [c]}", "own.yaml:2: candidates of 'a': at least two are needed"),
     ],
 )  # fmt: skip
 def test_wrong_templates_are_refused_with_their_line(tmp_path: Path, beside: str | None, says: str) -> None:

@@ -214,9 +214,9 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b'prompt,choices,answer\na,"[""b"", ",b\n', "line 2: 'choices' is '.\"b\", ', not a JSON list"),
         ("a.parquet", b"PAR1", "is not a complete Parquet file"),
         ("a.tsv", b"prompt", "must be JSON Lines, CSV or Parquet, by its suffix .allowed: .jsonl, .csv, .parquet"),
-        ("a.jsonl", b'{"question": "a"}\n', "lacks the column 'prompt' and 'choices' and 'answer'"),
+        ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt' and 'choices' and 'answer'"),
         ("a.jsonl", b'{"prompt": "a", "choises": [], "answer": 0}\n', "'choices'; did you mean 'choises'. .questions"),
-        ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "the column 'relation' .*facts need subject, relation"),
+        ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "lacks 'relation' .*facts need subject, relation"),
         (
             "a.jsonl",
             b'{"subject": "", "relation": "", "object": "", "prompt": "", "choices": [], "answer": 0}\n',
@@ -282,7 +282,7 @@ def test_an_answer_that_could_be_a_text_or_an_index_is_refused(tmp_path: Path) -
 def test_indices_that_start_at_1_are_refused(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"own{suffix}", [{**ONE, "answer": place} for place in (1, 2, 1)])
     line = 3 if suffix == ".csv" else 2
-    assert f"line {line}: answer is the number of choices, and no answer is 0; indices start at 0" in refusal(path)
+    assert f"line {line}: answer equals the number of choices, and no answer is 0; indices start at 0" in refusal(path)
     assert items_of(write(path, [{**ONE, "answer": place} for place in (1, 2, 0)]))[1].problem
 
 

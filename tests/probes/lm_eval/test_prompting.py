@@ -172,18 +172,18 @@ def test_without_settings_the_identity_is_that_of_earlier_versions(folder: Path,
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot 6 is more than the 5 examples of its data"),
-        ({"evaluation.num_fewshot": -1}, "--num-fewshot: evaluation.num_fewshot: '-1' must be at least 0"),
-        ({"evaluation.num_fewshot": True}, "--num-fewshot: evaluation.num_fewshot: 'True' must be an integer"),
+        ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot is 6, but its data has only 5 examples"),
+        ({"evaluation.num_fewshot": -1}, "--num-fewshot: '-1' must be at least 0"),
+        ({"evaluation.num_fewshot": True}, "--num-fewshot: 'True' must be an integer"),
         ({"evaluation.system_instruction": " "}, "--system-instruction: system_instruction is empty"),
-        ({"evaluation.chat_template": "yes"}, "--chat-template: evaluation.chat_template: 'yes' must be true or false"),
+        ({"evaluation.chat_template": "yes"}, "--chat-template: 'yes' must be true or false"),
         (
             {"evaluation.num_fewshot": 1, "tasks": ["facts:templates=0"]},
             "--num-fewshot: num_fewshot is for tasks of lm-evaluation-harness, and .* has none .facts:templates=0.",
         ),
         (
             {"evaluation.chat_template": True, "models": ["standard:decoder", "standard:encoder"]},
-            "--chat-template: chat_template gives each model other prompts; write a study of its own for each",
+            "--chat-template: chat_template gives each model different prompts; write a separate study for each model",
         ),
         (
             {"evaluation.chat_template": True, "models": ["standard:decoder"]},
@@ -218,5 +218,5 @@ def test_an_item_that_may_be_its_own_example_is_said(folder: Path) -> None:
     assert load_task("only_tested").description.remarks == ()
     for name in ("choosing", "from_the_test_split"):
         assert load_task(name, prompting=Prompting(num_fewshot=4)).description.remarks == ()
-    with pytest.raises(UserError, match="num_fewshot 5 is more than the 4 examples of its data"):
+    with pytest.raises(UserError, match="num_fewshot is 5, but its data has only 4 examples"):
         load_task("from_the_test_split", prompting=Prompting(num_fewshot=5))

@@ -147,7 +147,10 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
 
 def _already_quantized(model: PreTrainedModel | None) -> str:
     """Say that an earlier recipe left layers without plain weights; empty if none did."""
-    layers = [] if model is None else [path for path, each in model.named_modules() if "weight" in each._buffers]
+    modules = () if model is None else model.named_modules()
+    # Dense parts of a fused weight are buffers as well.
+    weights = ((path, each._buffers.get("weight")) for path, each in modules)
+    layers = [path for path, weight in weights if weight is not None and not weight.is_floating_point()]
     if not layers:
         return ""
     return f"; already quantized: {_first_of(layers)}; write one recipe, with the step that quantizes at the end"

@@ -36,7 +36,7 @@ def selected_units(step: Step, originals: Mapping[Matrix, Weight], weights: Mapp
     now = {**originals, **weights}
     selected = step.scope.select(matrix for matrix in originals if not now[matrix].is_dropped)
     if not selected:
-        raise UserError(f"nothing of scope '{step.scope}' is left for '{step}': earlier steps dropped its layers")
+        raise UserError(f"nothing is left for '{step}': earlier steps dropped the layers of scope '{step.scope}'")
     return joined((matrix, now[matrix]) for matrix in selected)
 
 

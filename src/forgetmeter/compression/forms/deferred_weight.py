@@ -19,8 +19,8 @@ class DeferredWeight(Weight):
     """A weight in any form that is loaded on each access and never cached.
 
     Attributes:
-        meta: The weight with its tensors on the ``meta`` device, which gives its shape, its bits, and which weights
-            it joins.
+        meta: The weight with its tensors on the ``meta`` device, which gives its shape, its bits, and the weights
+            it can be joined with.
         load: Loads the weight.
     """
 
@@ -62,11 +62,11 @@ class DeferredWeight(Weight):
         return DeferredWeight(self.meta.part(axis, ranges), lambda: self.load().part(axis, ranges))
 
     def can_join(self, other: Weight) -> bool:
-        """Whether the loaded weight joins the other."""
+        """Whether the loaded weight can be joined with the other."""
         return self.meta.can_join(_meta(other))
 
     def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> DeferredWeight:
-        """Return a whole that is joined on access."""
+        """Return the joined weight, which is loaded on access."""
         meta = [(ranges, _meta(part)) for ranges, part in parts]
 
         def load() -> Weight:

@@ -142,7 +142,7 @@ def _results(folder: Path, date: str) -> LoggedResults:
 
 
 def _refuse_mixture(folder: Path, read: Iterable[LoggedResults]) -> None:
-    """Refuse logs of different models in one folder, as of one checkpoint loaded in two ways."""
+    """Refuse logs of different models in one folder, such as one checkpoint loaded in two ways."""
     models = dict.fromkeys((str(each.config.get("model")), each.model_args) for each in read if each.document)
     if len(models) > 1:
         (_, one), (_, other), *_ = models

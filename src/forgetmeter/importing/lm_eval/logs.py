@@ -51,7 +51,7 @@ def import_lm_eval(
             ``exact_match,flexible-extract``. By default, the first of acc, exact_match, acc_norm and the others.
 
     Raises:
-        UserError: The logs cannot be read, or what they were asked does not agree.
+        UserError: The logs cannot be read, or the models were not asked the same.
     """
     logs = [find_logs(folder) for folder in (baseline, *candidates)]
     _refuse_same(logs)
@@ -103,7 +103,7 @@ def _expanded(task: str, groups: Mapping[str, Any], seen: set[str]) -> Iterator[
 
 
 class _Parts:
-    """What becomes the run, collected task by task."""
+    """The parts of the run, collected task by task."""
 
     def __init__(self, logs: Sequence[Logs], names: Sequence[str], choice: _Choice) -> None:
         self._logs, self._names, self._choice = logs, names, choice
@@ -143,7 +143,7 @@ class _Parts:
     def _say_filter(self, task: str, own: Samples) -> None:
         if len(own.filters) > 1:
             others = " or ".join(f"{own.metrics[0]},{each}" for each in own.filters if each != own.filter)
-            self.notes[0].append(f"{task}: answers as filtered by {own.filter} (choose others by --metric {others})")
+            self.notes[0].append(f"{task}: answers as filtered by {own.filter} (choose others with --metric {others})")
 
     def _form(self, log: TaskLog, own: Samples) -> TaskForm:
         config = log.results.of_task("configs", log.task)

@@ -46,7 +46,7 @@ def _model(logs: Logs, arguments: dict[str, str]) -> str:
 
 
 def _differing(place: int, models: Sequence[str], arguments: Sequence[dict[str, str]]) -> str:
-    """Return the arguments of a model that others of the same name do not have."""
+    """Return the arguments of a model that not all others of the same name share."""
     alike = [set(own.items()) for name, own in zip(models, arguments, strict=True) if name == models[place]]
     own = (pair for pair in arguments[place].items() if pair not in set.intersection(*alike))
     return ", ".join(f"{key}={value}" for key, value in own) or "as it is"

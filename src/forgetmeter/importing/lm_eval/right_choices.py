@@ -36,7 +36,7 @@ def right_choices(
 
 def likeliest(sample: Sample, choices: int) -> int | None:
     """Return the choice with the highest log-likelihood; ``None`` if one of them is not a number."""
-    # Too few for numpy to be quicker; of equal ones, the first counts, as for numpy's argmax.
+    # Too few for numpy to be faster; in a tie, the first counts, as in numpy's argmax.
     values = [score.loglikelihood for score in sample.scores[:choices]]
     return None if any(map(math.isnan, values)) else values.index(max(values))
 
@@ -66,7 +66,7 @@ def _agrees(
     gold: Mapping[tuple[str, int], Gold],
     choices: Mapping[tuple[str, int], int],
 ) -> bool:
-    """Whether logged accuracies, where they are of the likeliest choice, say the same."""
+    """Whether the logged accuracies agree with the right choices, wherever accuracy is that of the likeliest choice."""
     for key, right in gold.items():
         if (sample := samples.get(key)) is not None and (said := sample.metrics.get(_ACC)) in (0, 1):
             best = likeliest(sample, choices[key])

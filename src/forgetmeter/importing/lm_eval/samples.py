@@ -114,11 +114,11 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
         sample = _sample(line)
         if sample.doc_id in seen.setdefault(name, set()):
             # lm-eval appends to a file of the same name.
-            raise line.wrong(f"document {sample.doc_id} is there twice")
+            raise line.wrong(f"document {sample.doc_id} is a duplicate")
         seen[name].add(sample.doc_id)
         kinds.update(map(type, sample.responses))
         if len(kinds) > 1:
-            raise line.wrong("it asks for another kind of answer than the lines before")
+            raise line.wrong("it asks for a different kind of answer than the previous lines")
         by_filter.setdefault(name, []).append(sample)
     chosen = filter_name if filter_name is not None and filter_name in by_filter else next(iter(by_filter))
     return Samples(path, _in_order(by_filter[chosen]), chosen, tuple(by_filter))
@@ -169,7 +169,7 @@ def _is_sound(value: object) -> bool:
 
 
 def _response(line: JsonLine, arguments: Sequence[object], responses: object) -> Response:
-    # Numbers and truth values are logged as text; of repeated requests, the first response is asked for its numbers.
+    # Numbers and truth values are logged as text; of repeated requests, only the first response counts.
     said = responses[0] if isinstance(responses, list) and responses else responses
     try:
         if len(arguments) == 1:

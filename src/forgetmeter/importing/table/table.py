@@ -115,7 +115,7 @@ def import_table(path: Path, columns: TableColumns, *, baseline: str | None = No
         judgements = {task: _judgement(tasks[task], each) for task, each in answers.items()}
         origin = Origin("a table", {path.name: digest}, _settings(columns), tuple(_notes(found, tasks, name, chosen)))
         if not any(each.outcomes for each in judgements.values()):
-            raise UserError(f"'{name}' answered none of the baseline's items; check that column '{columns.item}' fits")
+            raise UserError(f"'{name}' answered none of the baseline's items; check column '{columns.item}'")
         return ImportedVariant(
             name,
             {task: each for task, each in judgements.items() if each.outcomes},
@@ -155,7 +155,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
         answers = found.setdefault(task, {}).setdefault(name, {})
         if item in answers:
             raise row.wrong(
-                f"a second answer of '{name}' to item '{item}'{f' of {task}' if by_task else ''} (the first is in "
+                f"a second answer by '{name}' to item '{item}'{f' of {task}' if by_task else ''} (the first is in "
                 f"{answers[item].row.place}); keep one of them"
             )
         answers[item] = answer

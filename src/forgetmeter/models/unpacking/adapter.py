@@ -50,7 +50,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "bias": ("none",),
     "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
 }
-"""Values of other settings that plain LoRA has; other initial values change the model that the adapter belongs to."""
+"""Values that other settings have in plain LoRA; other initializations also change the base model."""
 
 
 class _NotPlainError(Exception):
@@ -62,7 +62,7 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
 
     Args:
         base: The tensors of the model that the adapter changes.
-        folder: The adapter's.
+        folder: The adapter's folder.
         model: The model that it changes; it may be on the ``meta`` device.
         name: The adapter's name in errors.
 
@@ -83,8 +83,8 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
             result.append(adapter.applied(module, tensor, is_transposed=is_transposed) if is_changed else tensor)
     except _NotPlainError as problem:
         raise UserError(
-            f"model '{name}': the adapter {problem}; merge it into its model by peft's merge_and_unload, and save the "
-            "result"
+            f"model '{name}': the adapter {problem}; merge it into its model with peft's merge_and_unload, and save "
+            "the result"
         ) from None
     return tuple(result)
 

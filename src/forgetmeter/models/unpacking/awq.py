@@ -53,12 +53,12 @@ class Awq:
         if outputs != words * len(_ORDER) or zeros != (groups, words):
             raise LayoutError(
                 f"has scales of shape {list(scales)}, qweight of shape {[inputs, words]} and qzeros of shape "
-                f"{list(zeros)}, which is not {_BITS} bits each"
+                f"{list(zeros)}, which do not match {_BITS} bits each"
             )
         stated = groups if self._group_size is None else groups_of(inputs, self._group_size)
         if inputs % groups or stated != groups:
             raise LayoutError(
-                f"has {groups} groups of {inputs} input units, which is not a group size of {self._group_size}"
+                f"has {groups} groups for {inputs} input units, which does not match a group size of {self._group_size}"
             )
         return outputs, inputs
 

@@ -28,11 +28,11 @@ def unpacked(location: Location, tensors: Sequence[PlainTensor], config: Any, to
     Args:
         location: The model.
         tensors: Its tensors.
-        config: Its configuration as plain numbers.
+        config: Its configuration, without quantization.
         tokenizer: A folder with its tokenizer.
 
     Raises:
-        UserError: The values of a tensor are not possible, its file is truncated, or the cache is not writable.
+        UserError: The values of a tensor are invalid, its file is truncated, or the cache is not writable.
     """
 
     def fill(folder: Path) -> None:

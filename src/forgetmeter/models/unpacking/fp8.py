@@ -1,6 +1,6 @@
 """FP8 checkpoints: floats of 8 bits, times a scale for each block of a weight, each output unit, or the whole weight.
 
-transformers takes the number of rows divided by the number of rows of scales as the size of a block, which is wrong if
+transformers computes the block size as the number of rows divided by the number of rows of scales, which is wrong if
 the blocks do not divide the weight. Scales of activations, which only kernels for 8-bit floats use, are left out.
 """
 
@@ -52,10 +52,10 @@ class Fp8:
         return "weight" in parts and parts["weight"].dtype in _FLOATS
 
     def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, ...]:
-        """Return the weight's shape; of several experts, with one more dimension in front.
+        """Return the weight's shape; for several experts, with one more dimension in front.
 
         Raises:
-            LayoutError: Its scales are missing, or their shape is none of those that are possible.
+            LayoutError: Its scales are missing, or their shape does not match the weight's.
         """
         weight, scale = parts["weight"], parts.get("scale")
         if scale is None:
@@ -87,10 +87,10 @@ class Fp8:
         return (*shape[:-2], *(-(-size // block) for size, block in sizes))
 
     def _grid(self, shape: Sequence[int], scale: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape in which scales meet the weight, block by block or by broadcasting.
+        """Return the shape in which scales are applied to the weight, block by block or by broadcasting.
 
         Raises:
-            LayoutError: It is not known.
+            LayoutError: The scales do not match the weight.
         """
         if self._is_blocked(shape, scale):
             return tuple(scale)

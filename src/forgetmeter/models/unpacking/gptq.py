@@ -23,7 +23,7 @@ _PARTS = ("qweight", "qzeros", "scales", "g_idx")
 _INTEGERS = ("I32",)
 _DTYPES = {"qweight": _INTEGERS, "qzeros": _INTEGERS, "scales": SCALES}
 _PER_LAYER = ("dynamic", "extra_config")
-"""Settings of single layers, by name or pattern. Shapes then give each layer's bits and number of groups."""
+"""Settings of individual layers, by name or pattern. Shapes then give each layer's bits and number of groups."""
 
 
 class Gptq:
@@ -61,12 +61,12 @@ class Gptq:
         bits = _divided(zero_words * _WORD, outputs)
         if bits not in _BITS or self._bits not in (None, bits):
             raise LayoutError(
-                f"has qzeros of shape {[groups, zero_words]} for {outputs} output units, which is not "
+                f"has qzeros of shape {[groups, zero_words]} for {outputs} output units, which does not match "
                 f"{self._bits or '2, 3, 4 or 8'} bits each"
             )
         inputs = _divided(rows * _WORD, bits)
         if inputs is None or scales != (groups, outputs):
-            raise LayoutError(f"has scales of shape {list(scales)}, and qweight of shape {[rows, outputs]}")
+            raise LayoutError(f"has scales {list(scales)} that do not match qweight {[rows, outputs]}")
         self._check_groups(parts, inputs, groups)
         return outputs, inputs
 
@@ -80,7 +80,7 @@ class Gptq:
             raise LayoutError(f"has {groups} groups, which do not divide its {inputs} input units, and lacks g_idx")
         if self._group_size is not None and groups_of(inputs, self._group_size) != groups:
             raise LayoutError(
-                f"has {groups} groups of {inputs} input units, which is not a group size of {self._group_size}"
+                f"has {groups} groups for {inputs} input units, which does not match a group size of {self._group_size}"
             )
 
     def weight(self, parts: Mapping[str, Tensor]) -> Tensor:
@@ -108,11 +108,11 @@ class Gptq:
     def _zeros(self, words: Tensor, bits: int) -> Tensor:
         """Return the zero points.
 
-        Of 0 minus 1, some writers borrow from the neighbour in the word, and some do not. GPTQModel subtracts 1 from
+        For 0 minus 1, some writers borrow from the neighbour in the word, and some do not. GPTQModel subtracts 1 from
         all integers of a word at once, so adding it to all of them takes the borrow back.
 
         Raises:
-            LayoutError: A zero point was 0, and it is not known by whom it was written.
+            LayoutError: A zero point was 0, and it is not known which tool wrote it.
         """
         if self._zero_offset and self._is_of_gptqmodel and not _WORD % bits:
             ones = sum(self._zero_offset << shift for shift in range(0, _WORD, bits))

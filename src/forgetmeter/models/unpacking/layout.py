@@ -21,7 +21,7 @@ class PackedLayout(Protocol):
     """How the tensors of one quantization method make up the weights of layers."""
 
     def part(self, header: TensorHeader) -> tuple[str, str] | None:
-        """Return the name of the weight that a stored tensor belongs to, and its part in it; ``None`` if to none."""
+        """Return the name of a stored tensor's weight and the tensor's part in it; ``None`` if it has none."""
         ...
 
     def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
@@ -40,7 +40,7 @@ class PackedLayout(Protocol):
         """Return a packed weight in float32.
 
         Raises:
-            LayoutError: The values of a part are not possible.
+            LayoutError: The values of a part are invalid.
         """
         ...
 
@@ -49,7 +49,7 @@ def check_parts(parts: Mapping[str, TensorHeader], dtypes: Mapping[str, tuple[st
     """Check that parts exist, and that each is a matrix of one of its dtypes.
 
     Raises:
-        LayoutError: They are not.
+        LayoutError: A part is missing, or is not such a matrix.
     """
     for part, allowed in dtypes.items():
         if part not in parts:

@@ -18,7 +18,7 @@ _MX_BLOCKS = (1, 32)
 _FORMS = ("checkpoint_format", "format")
 _AWQ_BITS = 4
 _ROTATIONS = ("rotation", "hadamard_config", "transform_config")
-"""Settings of changes to activations that the weights alone may not show."""
+"""Settings that transform activations, which the weights alone may not reveal."""
 _INSTEAD = "use the checkpoint that it was made from"
 
 
@@ -35,7 +35,7 @@ def layout_of(method: Mapping[str, Any], name: str) -> PackedLayout:
     """
     try:
         if rotation := next((key for key in _ROTATIONS if method.get(key)), None):
-            raise ValueError(f"with {rotation}, which is not supported (the library that made it reads it)")
+            raise ValueError(f"with {rotation}, which is not supported (the library that made it can read it)")
         return _LAYOUTS[_name(method)](method)
     except ValueError as error:
         raise UserError(f"model '{name}' is quantized by {_name(method)} {error}; {_INSTEAD}") from None
@@ -50,7 +50,7 @@ def _gptq(method: Mapping[str, Any]) -> PackedLayout:
     """Return GPTQ's layout.
 
     Raises:
-        ValueError: It is another one; the message follows the method's name.
+        ValueError: It is another layout; the message follows the method's name.
     """
     form = next((method[key] for key in _FORMS if method.get(key)), "gptq")
     if method.get("is_marlin_format"):

@@ -28,7 +28,7 @@ def plain_tensors(
     Args:
         headers: Its tensors.
         method: Its quantization method, which ``is_unpacked``.
-        model: The model of its configuration; it may be on the ``meta`` device.
+        model: The model built from its configuration; it may be on the ``meta`` device.
         name: Its name in errors.
 
     Raises:
@@ -44,13 +44,13 @@ def plain_tensors(
         if place is None:
             plain.append(header)
         elif place[1] in weights[place[0]]:
-            raise _problem(name, place[0], f"has {place[1]} twice, as {header.name}")
+            raise _problem(name, place[0], f"has a second {place[1]}, {header.name}")
         else:
             weights[place[0]][place[1]] = header
     packed = {weight: parts for weight, parts in weights.items() if layout.is_packed(parts)}
     plain += [header for weight, parts in weights.items() if weight not in packed for header in parts.values()]
     if twice := next((header.name for header in plain if header.name in packed), None):
-        raise _problem(name, twice, "is stored as plain numbers, too")
+        raise _problem(name, twice, "is also stored as plain numbers")
     if few := next((header for header in plain if is_few_bits(header.name, header)), None):
         raise _problem(name, few.name, f"is stored as {few.dtype}, which is not a part of a known layout")
     transposed = _transposed(packed, model)

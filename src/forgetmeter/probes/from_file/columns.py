@@ -69,7 +69,7 @@ def _incomplete(found: list[str], path: Path) -> str:
     others = [column for column in found if column not in form.columns]
     meant = next((said for column in missing if (said := did_you_mean(column, others))), "")
     needed = f"questions need {', '.join(QUESTIONS.required)}; facts need {', '.join(FACTS.required)}"
-    return f"'{path}' lacks the column {' and '.join(map(repr, missing))}{meant} ({needed})"
+    return f"'{path}' lacks {' and '.join(map(repr, missing))}{meant} ({needed})"
 
 
 def _check_spelling(row: FileRow, form: FileForm) -> None:

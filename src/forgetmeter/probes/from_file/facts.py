@@ -1,4 +1,4 @@
-"""Facts from a file: each is asked by the templates of its relation, and ranks the relation's answers."""
+"""Facts from a file: each is asked with the templates of its relation, for which the relation's answers compete."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _refuse_duplicates(facts: Mapping[str, Sequence[_Fact]]) -> None:
             if other is not fact and relation and fact.subject:
                 raise UserError(
                     f"{fact.row.place}: subject '{fact.subject}' of relation '{relation}' is a duplicate (first in "
-                    f"{other.row.place}); if both objects are right, write them as a list in one of them"
+                    f"{other.row.place}); if both objects are right, write them as a list in one row"
                 )
 
 

@@ -96,7 +96,7 @@ def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
     """Refuse answers that seem to be 1-based: otherwise, nearly all items would have another right answer.
 
     Raises:
-        UserError: No answer is 0, and one is the number of its choices.
+        UserError: No answer is 0, and one equals the number of its choices.
     """
     beyond: FileRow | None = None
     for row in rows:
@@ -108,7 +108,7 @@ def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
             if number == len(choices) and answer not in choices:
                 beyond = beyond or row
     if beyond is not None:
-        raise beyond.wrong("answer is the number of choices, and no answer is 0; indices start at 0, not 1")
+        raise beyond.wrong("answer equals the number of choices, and no answer is 0; indices start at 0, not 1")
 
 
 def _may_be_index(row: FileRow, answer: str) -> bool:

@@ -55,7 +55,7 @@ class FileRow:
         return value
 
     def label(self, column: str) -> str:
-        """Return a name without surrounding white space, which may be an integer; empty if it is missing.
+        """Return a name, which may be an integer, without surrounding white space; empty if it is missing.
 
         Raises:
             UserError: It is something else.

@@ -50,8 +50,8 @@ class TemplateFile:
         }
         if must_precede:
             refuse(
-                f"'{self.path}': template '{text}' of {relation} has {SUBJECT} after {ANSWER}, which a decoder would "
-                "not have read before the answer; omit ranking=answers, or reword it"
+                f"'{self.path}': template '{text}' of {relation} has {SUBJECT} after {ANSWER}, so a decoder would "
+                "not have read the subject before the answer; omit ranking=answers, or reword it"
                 for relation, each in chosen.items()
                 for text in each.values()
                 if SUBJECT not in text.partition(ANSWER)[0]
@@ -68,7 +68,7 @@ def read_template_file(path: Path) -> TemplateFile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"facts need templates, but '{path}' does not exist; write in it {_EXAMPLE}") from None
+        raise UserError(f"facts need templates, but '{path}' does not exist; create it, e.g. with {_EXAMPLE}") from None
     except UnicodeDecodeError:
         raise UserError(f"'{path}' is not UTF-8; save it as UTF-8") from None
     except OSError as error:
@@ -126,5 +126,5 @@ def _problems(
         if twice is not None:
             problems.append(f"{where}: candidates of '{relation}': '{twice}' is a duplicate")
         if len(answers) < 2:
-            problems.append(f"{where}: candidates of '{relation}' must be at least two")
+            problems.append(f"{where}: candidates of '{relation}': at least two are needed")
     return problems

@@ -34,7 +34,7 @@ def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]
     leaves_out = source is not None and source == task.fewshot_cfg.split == task.config.test_split
     found = len(task.sampler.fewshot_docs()) - leaves_out
     if wanted > found:
-        raise UserError(f"task '{name}': num_fewshot {wanted} is more than the {counted(found, 'example')} of its data")
+        raise UserError(f"task '{name}': num_fewshot is {wanted}, but its data has only {counted(found, 'example')}")
     if source == asked and not leaves_out:
         return (f"task '{name}': an item may be among its own examples, as its data has no other split than '{asked}'",)
     return ()

@@ -108,7 +108,7 @@ def render_page(content: PageContent) -> str:
 
 
 def _shown(value: object) -> object:
-    """Return a value of the template with its control characters visible; markup is ours."""
+    """Return a value of the template with its control characters visible; our own markup is left as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -155,7 +155,7 @@ def _title(location: str) -> str:
 
 def _by_model(headlines: Sequence[Headline]) -> dict[str, list[Headline]]:
     found: dict[str, list[Headline]] = {}
-    # Tasks without knowledge come last.
+    # Tasks on which the baseline knows nothing come last.
     for each in sorted(headlines, key=lambda each: not each.has_knowledge):
         found.setdefault(each.model, []).append(each)
     return found
