@@ -78,7 +78,7 @@ def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoi
         (lambda each: each.pop(f"{Q_PROJ}.scales"), "lacks scales"),
         (
             lambda each: each.update({f"{Q_PROJ}.qzeros": torch.zeros(1, 8, dtype=torch.int32)}),
-            "has scales of shape [2, 64], qweight of shape [64, 8] and qzeros of shape [1, 8], which does not match 4 bits",
+            "has scales of shape [2, 64], qweight of shape [64, 8] and qzeros of shape [1, 8], which do not match",
         ),
     ],
 )
