@@ -212,7 +212,7 @@ def test_unexpected_tensors_and_missing_weights_are_refused(checkpoint: Path, tm
     with pytest.raises(UserError, match="has qzeros of shape .* for .* output units, which does not match 8 bits each"):
         open_checkpoint(other).check()
     groups = changed(checkpoint, tmp_path / "groups", dict, group_size=128)
-    with pytest.raises(UserError, match=r"has \d groups of \d+ input units, which does not match a group size of 128"):
+    with pytest.raises(UserError, match=r"has \d groups for \d+ input units, which does not match a group size of 128"):
         open_checkpoint(groups).check()
 
 
