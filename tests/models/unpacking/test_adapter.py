@@ -204,6 +204,20 @@ def test_other_adapters_are_refused(more: dict[str, Any], says: str, base: Path,
     assert f"the adapter {says}; merge it into its model with peft's merge_and_unload, and save" in str(error.value)
 
 
+def test_matrices_of_integers_and_settings_of_other_types_are_refused(base: Path, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "text", make_llama(), settings(base, lora_alpha="16"), {"q_proj": (RANK, 1.0)})
+    with pytest.raises(UserError, match="the adapter has settings that cannot be read"):
+        open_checkpoint(tmp_path / "text").check()
+    write_adapter(tmp_path / "integers", make_llama(), settings(base), {"q_proj": (RANK, 1.0)})
+    file = tmp_path / "integers" / "adapter_model.safetensors"
+    save_file({name: tensor.to(torch.int8) for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(UserError, match=r"the adapter stores .*lora_A\.weight as I8; merge it"):
+        open_checkpoint(tmp_path / "integers").check()
+    save_file({}, file)
+    with pytest.raises(UserError, match="the adapter holds no matrices, so it would change nothing"):
+        open_checkpoint(tmp_path / "integers").check()
+
+
 @pytest.mark.parametrize(
     ("name", "renamed", "says"),
     [

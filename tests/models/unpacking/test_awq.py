@@ -16,6 +16,9 @@ from torch import Tensor
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.unpacking.awq import Awq
+from forgetmeter.models.unpacking.layout import LayoutError
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 
@@ -69,6 +72,15 @@ def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoi
     with pytest.raises(UserError) as error:
         open_checkpoint(changed(checkpoint, tmp_path / "other", dict, **settings)).check()
     assert says in str(error.value)
+
+
+def test_a_last_group_that_is_not_full_is_refused() -> None:
+    """Its places in 160 inputs would be read as two groups of 80."""
+    shapes = {"qweight": ("I32", (160, 8)), "qzeros": ("I32", (2, 8)), "scales": ("F16", (2, 64))}
+    parts = {part: TensorHeader(part, dtype, shape, Path(), 0) for part, (dtype, shape) in shapes.items()}
+    with pytest.raises(LayoutError, match="has 2 groups for 160 input units, which does not match a group size of 128"):
+        Awq({"group_size": 128}).shape(parts)
+    assert Awq({"group_size": 80}).shape(parts) == (64, 160)
 
 
 @pytest.mark.parametrize(

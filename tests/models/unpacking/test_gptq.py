@@ -233,6 +233,9 @@ AUTO_ROUND = {"quant_method": "auto-round"}
     [
         ({"checkpoint_format": "marlin"}, "gptq in the layout 'marlin', which is not supported (gptq and gptq_v2 are"),
         ({"is_marlin_format": True}, "gptq in the layout 'marlin'"),
+        ({"group_size": "32"}, "gptq with group_size '32', which cannot be read"),
+        ({"checkpoint_format": ["gptq"]}, "gptq with checkpoint_format ['gptq'], which cannot be read"),
+        ({"meta": "quantizer"}, "gptq with meta 'quantizer', which cannot be read"),
         ({"rotation": "hadamard"}, "gptq with rotation, which is not supported"),
         (AUTO_ROUND | {"packing_format": "auto_round:fp8_static"}, "auto-round in the layout 'fp8_static', which is"),
         (AUTO_ROUND | {"act_bits": 8}, "auto-round with activations of 8 bits, which are not supported (AutoRound"),

@@ -17,13 +17,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.files.safetensors_file import stored_tensor
 from forgetmeter.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TensorHeader, raw_config, tensor_headers
 from forgetmeter.models.stored_weights import name_in
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor
 
 _WEIGHT = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
+_DTYPES = ("F64", "F32", "F16", "BF16")
 _WITHOUT_EFFECT = {
     "auto_mapping",
     "base_model_name_or_path",
@@ -44,6 +45,7 @@ _WITHOUT_EFFECT = {
     "task_type",
 }
 """Settings for training, or that follow from the weights' names and shapes."""
+_UNREADABLE = (AttributeError, TypeError, ValueError, ZeroDivisionError, re.error)
 _READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora"}
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
@@ -81,7 +83,10 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
             is_changed = module in adapter.pairs and tensor.header.name.endswith(".weight")
             is_transposed = isinstance(modules.get(module), Conv1D)
             result.append(adapter.applied(module, tensor, is_transposed=is_transposed) if is_changed else tensor)
-    except _NotPlainError as problem:
+    except (_NotPlainError, *_UNREADABLE) as error:
+        problem = (
+            error if isinstance(error, _NotPlainError) else f"has settings that cannot be read ({one_line(error)})"
+        )
         raise UserError(
             f"model '{name}': the adapter {problem}; merge it into its model with peft's merge_and_unload, and save "
             "the result"
@@ -107,7 +112,11 @@ class _Lora:
             match = _WEIGHT.fullmatch(header.name)
             if match is None:
                 raise _NotPlainError(f"holds {header.name}, which is not a matrix of plain LoRA")
+            if header.dtype not in _DTYPES:
+                raise _NotPlainError(f"stores {header.name} as {header.dtype}")
             self.pairs[match["module"]][match["part"]] = header
+        if not self.pairs:
+            raise _NotPlainError("holds no matrices, so it would change nothing")
 
     def applied(self, module: str, tensor: PlainTensor, *, is_transposed: bool) -> PlainTensor:
         """Return a layer's weight with its change; a layer may hold its weight with the inputs first."""

@@ -56,7 +56,8 @@ class Awq:
                 f"{list(zeros)}, which do not match {_BITS} bits each"
             )
         stated = groups if self._group_size is None else groups_of(inputs, self._group_size)
-        if inputs % groups or stated != groups:
+        is_ragged = groups > 1 and self._group_size is not None and inputs != groups * self._group_size
+        if inputs % groups or stated != groups or is_ragged:
             raise LayoutError(
                 f"has {groups} groups for {inputs} input units, which does not match a group size of {self._group_size}"
             )

@@ -19,6 +19,8 @@ _FORMS = ("checkpoint_format", "format")
 _AWQ_BITS = 4
 _ROTATIONS = ("rotation", "hadamard_config", "transform_config")
 """Settings that transform activations, which the weights alone may not reveal."""
+_INTEGERS = ("bits", "w_bit", "group_size", "q_group_size")
+_TEXTS = (*_FORMS, "version", "packing_format")
 _INSTEAD = "use the checkpoint that it was made from"
 
 
@@ -34,11 +36,28 @@ def layout_of(method: Mapping[str, Any], name: str) -> PackedLayout:
         UserError: The method's tensors are laid out in a way that is not supported.
     """
     try:
+        _refuse_other_types(method)
         if rotation := next((key for key in _ROTATIONS if method.get(key)), None):
             raise ValueError(f"with {rotation}, which is not supported (the library that made it can read it)")
         return _LAYOUTS[_name(method)](method)
     except ValueError as error:
         raise UserError(f"model '{name}' is quantized by {_name(method)} {error}; {_INSTEAD}") from None
+
+
+def _refuse_other_types(method: Mapping[str, Any]) -> None:
+    """Refuse settings of another type than their writers give them.
+
+    Raises:
+        ValueError: There is one; the message follows the method's name.
+    """
+    blocks = method.get("weight_block_size")
+    is_pair = isinstance(blocks, list | tuple) and len(blocks) == 2 and all(type(each) is int for each in blocks)
+    wrong = [key for key in _INTEGERS if type(method.get(key, 0)) not in (int, type(None))]
+    wrong += [key for key in _TEXTS if not isinstance(method.get(key), str | None)]
+    wrong += ["meta"] if not isinstance(method.get("meta"), Mapping | None) else []
+    wrong += [] if blocks is None or (is_pair and min(blocks) > 0) else ["weight_block_size"]
+    if wrong:
+        raise ValueError(f"with {wrong[0]} {method[wrong[0]]!r:.60}, which cannot be read")
 
 
 def _name(method: Mapping[str, Any]) -> str:
