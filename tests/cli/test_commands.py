@@ -78,6 +78,18 @@ def test_a_wrong_request_gives_one_line_per_error(arguments: list[str], says: st
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["list", "methods"], ["--help"], ["list", "scopes", "--model", "standard:decoder"]]
+)
+def test_output_on_a_full_disk_ends_in_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: the output cannot be written (No space left on device)"
+    assert "Traceback" not in done.stderr
+
+
 def test_lists_name_everything_available() -> None:
     assert "l1_unstructured:SCOPE:FRACTION" in forgetmeter("list", "methods").stdout
     assert "preset:paper/pruning  (27 recipes)" in forgetmeter("list", "presets").stdout

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
-from contextlib import suppress
 
 import typer
 
@@ -15,6 +15,7 @@ from forgetmeter.quiet import quiet
 from forgetmeter.version import __version__
 from forgetmeter.visible_text import visible_line
 
+_UNWRITABLE = 1
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130
 
@@ -75,8 +76,10 @@ def main() -> None:
         code = _INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, closed the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 0
+    except OSError as error:
+        code = _say_full(error)
     except Exception as error:
         # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
         if not hasattr(error, "format_message"):
@@ -91,10 +94,27 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 def _exit_at_once(code: int) -> None:
     """Exit at once: on a busy machine, an orderly shutdown of library threads can abort the process."""
-    with suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        code = _say_full(error)
     sys.stderr.flush()
     os._exit(code)
+
+
+def _say_full(error: OSError) -> int:
+    """Report that standard output is on a full disk; what else the command wrote is complete."""
+    if error.errno != errno.ENOSPC:
+        raise error
+    _drop_output()
+    sys.stderr.write(f"error: the output cannot be written ({error.strerror})\n")
+    return _UNWRITABLE
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_interrupted() -> None:
