@@ -97,6 +97,15 @@ def test_cast_first(checkpoint: Save, tmp_path: Path, name: str, dtype: str) -> 
     assert_same(loaded(tmp_path / "out"), in_memory(source, recipe, dtype=getattr(torch, dtype)))
 
 
+@pytest.mark.parametrize(("name", "is_packed"), [("llama", True), ("gpt2", False)])
+def test_the_packed_format_is_suggested_where_it_can_be_written(
+    checkpoint: Save, tmp_path: Path, name: str, is_packed: bool
+) -> None:
+    note, *_ = compress_checkpoint(checkpoint(name), "round_to_nearest:overall:4", tmp_path / "out").notes
+    assert note.startswith("Low-bit weights are stored dequantized and take as many bytes as before")
+    assert ("--format compressed-tensors" in note) == is_packed
+
+
 @pytest.mark.parametrize("name", ["llama_tied", "bert", "t5", "gpt2", "bart", "mt5"])
 def test_a_tied_head_is_untied_and_the_embedding_stays(checkpoint: Save, tmp_path: Path, name: str) -> None:
     source = checkpoint(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
@@ -208,10 +209,10 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
     if request.format == "dense":
         if "quantizes" in effects:
-            yield (
-                "Low-bit weights are stored dequantized and take as many bytes as before; "
-                "--format compressed-tensors stores the integers."
-            )
+            as_integers = replace(request, format="compressed-tensors")
+            can_pack = next(format_problems(as_integers, source.checkpoint.skeleton), None) is None
+            instead = "; --format compressed-tensors stores the integers" if can_pack else ""
+            yield f"Low-bit weights are stored dequantized and take as many bytes as before{instead}."
         elif "zeroes" in effects:
             yield "Zeros are stored as plain numbers and take as many bytes as before."
     else:
