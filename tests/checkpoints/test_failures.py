@@ -53,7 +53,7 @@ def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
         ("l1_unstructured:cross_attention:0.5", "selects no weight matrix of the model"),
         ("l1_unstructured:overall:1.5", "takes a fraction from 0 to 1"),
         ("l1:overall:0.5", "unknown method 'l1'"),
-        ("drop_layers:layers[0]/overall:1+svd:layers[0]/overall:0.5", "earlier steps dropped its layers"),
+        ("drop_layers:layers[0]/overall:1+svd:layers[0]/overall:0.5", "earlier steps dropped the layers of scope"),
         ("l1_unstructured", "is not a valid compression step"),
     ],
 )

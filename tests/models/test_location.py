@@ -174,7 +174,7 @@ def test_a_file_of_the_same_size_and_time_is_another(llama_folder: Path, tmp_pat
 def test_a_pointer_of_git_lfs_is_named(llama_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(llama_folder, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(UserError, match="pointers of Git LFS; fetch the files by git lfs pull"):
+    with pytest.raises(UserError, match="are Git LFS pointers; fetch the files with git lfs pull"):
         locate(parse_model_reference(str(tmp_path / "model")))
 
 

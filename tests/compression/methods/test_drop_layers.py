@@ -186,4 +186,4 @@ def test_a_configuration_that_cannot_lose_blocks_is_refused_up_front(name: str, 
 def test_a_step_whose_blocks_an_earlier_one_drops_is_refused_up_front() -> None:
     recipe = parse_recipe("drop_layers:layers[1]/overall:1+l1_unstructured:layers[1]/overall:0.5")
     (problem,) = Compressor(loaded("llama")).check(recipe)
-    assert problem.startswith("nothing of scope 'layers[1]/overall' is left")
+    assert problem.startswith("nothing is left for 'l1_unstructured:layers[1]/overall:0.5'")

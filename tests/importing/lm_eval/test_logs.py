@@ -179,7 +179,9 @@ def test_what_is_known_of_the_logs_is_recorded_and_shown(imported: Results, logs
     assert said["settings"]["model_args"].endswith("base,dtype=float32")
     text = show_text(imported.summary, width=400)
     assert "Imported from lm-eval 0.4.13 (5 files; hf; pretrained=" in text
-    assert "answers:base: writing: answers as filtered by strict (choose others by --metric exact_match,whole)." in text
+    assert (
+        "answers:base: writing: answers as filtered by strict (choose others with --metric exact_match,whole)." in text
+    )
     assert "run the study" not in text
 
 
@@ -346,7 +348,7 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
             lambda lines: [line.update(doc_hash=str(line["doc_id"])) for line in lines],
             "none of the 15 documents of 'changed' is among the baseline's 15",
         ),
-        (lambda lines: lines.append(lines[0]), "line 16: document 0 is there twice; restore the file"),
+        (lambda lines: lines.append(lines[0]), "line 16: document 0 is a duplicate; restore the file"),
         (breaks_off, "line 3: 'resps' or 'filtered_resps' does not have one entry per request"),
         (
             lambda lines: lines[0].update(resps=[[["a", "b"]]] * 3),
@@ -355,7 +357,7 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
         (lambda lines: lines[0].update(resps=[[[10**400, False]]] * 3), "line 1: 'resps' has [1000"),
         (
             lambda lines: lines[1].update(arguments={"gen_args_0": {"arg_0": "x"}}, resps=[["-1.5"]]),
-            "line 2: it asks for another kind of answer than the lines before",
+            "it asks for a different kind of answer than the previous lines",
         ),
         (lambda lines: lines[0].pop("doc_hash"), "line 1: 'doc_hash' is missing"),
         (lambda lines: lines[0].pop("arguments"), "line 1: 'arguments' is not what lm-eval's --log_samples writes"),
