@@ -38,9 +38,18 @@ def compare_command(
     are added later, only these are evaluated. A study file can combine recipes
     with candidates.
     """
-    given = options.given(models=[baseline], candidates=candidates, tasks=options.split(tasks), output=out)
-    given |= options.given(task_folders=task_folder)
-    settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
-    prompts = {"num_fewshot": num_fewshot, "system_instruction": system_instruction, "chat_template": chat_template}
-    given |= options.given("evaluation.", limit=limit, noise_floor=noise_floor, **settings, **prompts)
+    names = options.split(tasks)
+    given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
+    given |= options.given(
+        "evaluation.",
+        limit=limit,
+        dtype=dtype,
+        device=device,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        noise_floor=noise_floor,
+        num_fewshot=num_fewshot,
+        system_instruction=system_instruction,
+        chat_template=chat_template,
+    )
     run_given(None, given, data=data, dry_run=dry_run)

@@ -90,7 +90,7 @@ class Checkpoint:
             return merged(tensors, self.location.path, self.outline(), self.name)
         if self._method is None or self.quantization is not None:
             return None
-        headers = [header for header in self.location.headers if header.file in weight_files(self.location.path)]
+        headers = _read_headers(self.location)
         return plain_tensors(headers, self._method, self.outline(), self.name)
 
     @property
@@ -159,7 +159,7 @@ class Checkpoint:
     @cached_property
     def headers(self) -> tuple[TensorHeader, ...]:
         """The tensors of these files, file by file."""
-        return tuple(header for file in self.files for header in self._stored.headers if header.file == file)
+        return _read_headers(self._stored)
 
     @cached_property
     def _method(self) -> Mapping[str, Any] | None:
@@ -276,6 +276,15 @@ class Checkpoint:
         refuse_contradictions(placed, model, recomputed, self.name)
         refuse_doubled_tensors(placed, model, self.name)
         return placed
+
+
+def _read_headers(location: Location) -> tuple[TensorHeader, ...]:
+    """Return the tensors of the files that ``from_pretrained`` reads in a folder, file by file."""
+    by_file: dict[Path, list[TensorHeader]] = {file: [] for file in weight_files(location.path)}
+    for header in location.headers:
+        if header.file in by_file:
+            by_file[header.file].append(header)
+    return tuple(header for headers in by_file.values() for header in headers)
 
 
 def open_checkpoint(reference: str | Path) -> Checkpoint:

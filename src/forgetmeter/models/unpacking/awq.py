@@ -14,7 +14,7 @@ from torch import Tensor
 
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.unpacking.integers import unpacked
-from forgetmeter.models.unpacking.layout import SCALES, LayoutError, check_parts, groups_of
+from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_parts, groups_of
 
 _BITS = 4
 _ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -22,7 +22,7 @@ _PLACES = torch.tensor(_ORDER).argsort()
 _DTYPES = {"qweight": ("I32",), "qzeros": ("I32",), "scales": SCALES}
 
 
-class Awq:
+class Awq(PartsByName):
     """The layout of one checkpoint.
 
     Args:
@@ -30,16 +30,8 @@ class Awq:
     """
 
     def __init__(self, method: Mapping[str, Any]) -> None:
+        super().__init__(_DTYPES)
         self._group_size = method.get("group_size", method.get("q_group_size"))
-
-    def part(self, header: TensorHeader) -> tuple[str, str] | None:
-        """Return the weight's name, and the last part of the tensor's."""
-        module, _, last = header.name.rpartition(".")
-        return (f"{module}.weight", last) if last in _DTYPES else None
-
-    def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
-        """Whether there are parts: none of their names is that of a plain tensor."""
-        return bool(parts)
 
     def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, int]:
         """Return ``(output units, input units)``.

@@ -15,18 +15,17 @@ from torch import Tensor
 
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.unpacking.integers import unpacked
-from forgetmeter.models.unpacking.layout import SCALES, LayoutError, check_parts, groups_of
+from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_parts, groups_of
 
 _WORD = 32
 _BITS = (2, 3, 4, 8)
-_PARTS = ("qweight", "qzeros", "scales", "g_idx")
 _INTEGERS = ("I32",)
 _DTYPES = {"qweight": _INTEGERS, "qzeros": _INTEGERS, "scales": SCALES}
 _PER_LAYER = ("dynamic", "extra_config")
 """Settings of individual layers, by name or pattern. Shapes then give each layer's bits and number of groups."""
 
 
-class Gptq:
+class Gptq(PartsByName):
     """The layout of one checkpoint.
 
     Args:
@@ -35,20 +34,12 @@ class Gptq:
     """
 
     def __init__(self, method: Mapping[str, Any], *, zero_offset: int) -> None:
+        super().__init__((*_DTYPES, "g_idx"))
         self._is_of_gptqmodel = "gptqmodel" in str((method.get("meta") or {}).get("quantizer")).lower()
         self._bits = None if any(method.get(key) for key in _PER_LAYER) else method.get("bits")
         self._group_size = None if any(method.get(key) for key in _PER_LAYER) else method.get("group_size")
         self._is_ordered = bool(method.get("desc_act"))
         self._zero_offset = zero_offset
-
-    def part(self, header: TensorHeader) -> tuple[str, str] | None:
-        """Return the weight's name, and the last part of the tensor's."""
-        module, _, last = header.name.rpartition(".")
-        return (f"{module}.weight", last) if last in _PARTS else None
-
-    def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
-        """Whether there are parts: none of their names is that of a plain tensor."""
-        return bool(parts)
 
     def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, int]:
         """Return ``(output units, input units)``.

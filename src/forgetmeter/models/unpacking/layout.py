@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from torch import Tensor
@@ -43,6 +43,26 @@ class PackedLayout(Protocol):
             LayoutError: The values of a part are invalid.
         """
         ...
+
+
+class PartsByName:
+    """Where the parts of a weight have names of their own, none of which is that of a plain tensor.
+
+    Args:
+        parts: These names, which end a tensor's name after its layer's.
+    """
+
+    def __init__(self, parts: Collection[str]) -> None:
+        self._parts = parts
+
+    def part(self, header: TensorHeader) -> tuple[str, str] | None:
+        """Return the weight's name, and the last part of the tensor's."""
+        module, _, last = header.name.rpartition(".")
+        return (f"{module}.weight", last) if last in self._parts else None
+
+    def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
+        """Whether there are parts."""
+        return bool(parts)
 
 
 def check_parts(parts: Mapping[str, TensorHeader], dtypes: Mapping[str, tuple[str, ...]]) -> None:
