@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from models.architectures import make_architecture
+from models.unpacking.packed_checkpoints import (
+    Packer,
+    awq_packer,
+    fp8_packer,
+    gptq_packer,
+    packed_checkpoint,
+    wide_llama,
+)
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from scoring.batch_invariance.test_16_bits import found
 from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 
+from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, Granularity, quantize
 from forgetmeter.compression.forms.weight import DenseWeight
@@ -19,8 +31,10 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
+from forgetmeter.results.results import open_run
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.study.running import run
 
 pytestmark = [
     pytest.mark.gpu,
@@ -129,3 +143,45 @@ def test_what_texts_may_share_is_decided_as_on_the_cpu(name: str) -> None:
     model = CONFIGURATIONS[name].model()
     expected = found(name, model)
     assert found(name, model.to("cuda", torch.bfloat16)) == expected
+
+
+PACKED: dict[str, tuple[Packer, dict[str, Any]]] = {
+    "gptq": (gptq_packer(act_order=True), {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True}),
+    "awq": (awq_packer(), {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}),
+    "fp8": (fp8_packer((32, 32)), {"quant_method": "fp8", "weight_block_size": [32, 32]}),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_unpacked_weights_are_the_cpus(name: str, tmp_path: Path) -> None:
+    packer, method = PACKED[name]
+    expected = packed_checkpoint(wide_llama(), tmp_path, packer, method)
+    found = load(tmp_path, device="cuda").model.state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key].cpu(), value.float()), key
+
+
+def test_a_study_with_a_candidate_and_divergence_matches_the_cpus(tmp_path: Path) -> None:
+    """Facts are answered alike, and divergences are close: its logits, too, are summed in another order."""
+    compress_checkpoint("standard:decoder", "l1_unstructured:overall:0.3", tmp_path / "pruned")
+    found = {}
+    for device in ("cpu", "cuda"):
+        run(
+            {
+                "models": ["standard:decoder"],
+                "recipes": ["round_to_nearest:overall:4"],
+                "candidates": [str(tmp_path / "pruned")],
+                "tasks": ["facts:templates=0", "divergence"],
+                "evaluation.device": device,
+                "evaluation.dtype": "float32",
+                "evaluation.limit": 20,
+                "output": str(tmp_path / device),
+            }
+        )
+        results = open_run(tmp_path / device)
+        outcomes = results.outcomes.set_index(["recipe", "task", "item_id"]).sort_index()
+        found[device] = outcomes["prediction"].to_dict(), results.cells
+    assert found["cuda"][0] == found["cpu"][0]
+    expected, given = (found[device][1].filter(like="divergence") for device in ("cpu", "cuda"))
+    assert expected.notna().any(axis=None)
+    pd.testing.assert_frame_equal(given, expected, rtol=1e-3, atol=1e-5)
