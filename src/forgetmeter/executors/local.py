@@ -129,8 +129,8 @@ class _ModelWork:
         judgement = judged(task, answers)
         facts = CellFacts(
             seconds=seconds,
-            tokens=prepared.tokens,
-            batches=len(prepared.batches),
+            tokens=prepared.tokens_of(answers),
+            batches=len(prepared.batches) + len(prepared.contexts),
             metrics=dict(judgement.metrics),
             dropped=dict(prepared.dropped),
             left_out=prepared.first_dropped(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.plural import counted
 from forgetmeter.probes.lm_eval.groups import is_group, tasks_of
-from forgetmeter.probes.lm_eval.index import SCORED, not_scored, output_type, task_files
+from forgetmeter.probes.lm_eval.index import SUPPORTED, not_supported, output_type, task_files
 from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.probes.registry import TASKS, find_task, is_declared
@@ -43,7 +43,7 @@ def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str]
     files, (base, colon, _) = {**task_files(), **own}, name.partition(":")
     if name in files:
         kind = output_type(files[name])
-        return [] if kind in SCORED else [not_scored(name, kind)]
+        return [] if kind in SUPPORTED else [not_supported(name, kind)]
     if colon and base in files:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
     if is_group(name):

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, get_args
 
 from forgetmeter.errors import UserError
 from forgetmeter.plural import counted
+from forgetmeter.records.generation import GeneratedText, Generation
 from forgetmeter.records.outcome import Judgement, Outcome
 
 
@@ -80,7 +81,7 @@ class Problem:
     reason: str
 
 
-Asks = Requests | Cloze | WholeText | Problem
+Asks = Requests | Cloze | WholeText | Generation | Problem
 """The question of an item; its type decides scoring and judging."""
 
 
@@ -190,7 +191,7 @@ class ComparedAnswer:
         return not math.isnan(sum(self.divergences) + sum(self.baseline_logprobs)) and _is_sound((sum(self.logprobs),))
 
 
-Answer = RequestScores | ClozeAnswer | TextAnswer | ComparedAnswer
+Answer = RequestScores | ClozeAnswer | TextAnswer | ComparedAnswer | GeneratedText
 """A model's answer to an item, by the type of question.
 
 ``is_number`` is false if the model's logits are NaN or infinite, which is not an answer. ``-inf`` is the log-likelihood
@@ -206,7 +207,7 @@ class Item:
         id: The task and the index in its official order, such as ``piqa/17``.
         content_hash: Hash of the question and the right answer.
         asks: The question.
-        choices: The answers to choose from, as text; empty for a ``WholeText``.
+        choices: The answers to choose from, as text; empty for a ``WholeText`` or a ``Generation``.
         gold: Indices of the right answers in ``choices``.
         fields: Further facts about it, such as its relation.
     """
@@ -243,6 +244,11 @@ class Item:
 def is_compared(items: Iterable[Item]) -> bool:
     """Whether a task's items ask for a variant and its baseline together."""
     return any(isinstance(item.asks, ComparedText) for item in items)
+
+
+def is_generated(items: Iterable[Item]) -> bool:
+    """Whether a task's items ask for texts to be written."""
+    return any(isinstance(item.asks, Generation) for item in items)
 
 
 @dataclass(frozen=True)
@@ -317,6 +323,8 @@ def check_task(task: Task, name: str | None = None) -> None:
         if problem := next(_item_problems(item, seen), None):
             raise UserError(f"task '{name}': {problem}")
         seen.add(item.id)
+    if len({isinstance(item.asks, Generation) for item in task.items if item.problem is None}) > 1:
+        raise UserError(f"task '{name}' has items that ask for texts to be written, and others; make two tasks of it")
 
 
 def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
@@ -337,6 +345,8 @@ def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
         yield f"item '{item.id}' is a cloze without a right answer"
     if isinstance(item.asks, Requests) and len(item.asks) < max(1, len(item.choices)):
         yield f"item '{item.id}' has {counted(len(item.choices), 'choice')} but {counted(len(item.asks), 'request')}"
+    if isinstance(item.asks, Generation) and item.asks.problem:
+        yield f"item '{item.id}': {item.asks.problem}"
 
 
 def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:

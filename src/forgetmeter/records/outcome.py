@@ -22,6 +22,8 @@ class Outcome:
             nats per character if normalized by length.
         loglikelihoods: One per choice, or that of the text, in nats.
         metrics: The task's per-item metrics by name.
+        generated: The whole text that the model wrote, of which ``prediction`` is the answer that counts; ``None`` if
+            the item did not ask for a text.
         token_values: A value for each token of the item, of a task that measures tokens (see ``Metric.quantile``).
     """
 
@@ -34,6 +36,7 @@ class Outcome:
     loglikelihoods: tuple[float, ...]
     metrics: Mapping[str, float] = field(default_factory=dict)
     token_values: tuple[float, ...] = ()
+    generated: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from forgetmeter.records.item import Asks, Cloze, Item, Request, Requests, TaskDescription, WholeText
+from forgetmeter.records.generation import Generation
+from forgetmeter.records.item import Asks, Cloze, Item, Request, Requests, TaskDescription, WholeText, is_generated
 from forgetmeter.runs.metadata import parquet_bytes
 from forgetmeter.visible_text import encodable
 
@@ -31,6 +33,8 @@ _SCHEMA = pa.schema(
         ("among", pa.string()),
     ]
 )
+_GENERATION = pa.field("generation", pa.string())
+"""Settings of generation as JSON, only in files of tasks that ask for texts."""
 ITEM_COLUMNS = tuple(_SCHEMA.names)
 ITEMS_SCHEMA = pa.schema([field for field in _SCHEMA if field.name not in ("before", "after", "among")])
 """The columns that every version has stored."""
@@ -66,13 +70,13 @@ def items_parquet(description: TaskDescription, items: Sequence[Item]) -> bytes:
 
 def _table(items: Sequence[Item]) -> pa.Table:
     clozes = [item.asks if isinstance(item.asks, Cloze) else None for item in items]
-    return pa.table(
+    table = pa.table(
         {
             "item_id": [item.id for item in items],
             "content_hash": [item.content_hash for item in items],
             "gold": [list(item.gold) for item in items],
             "choices": [list(item.choices) for item in items],
-            "contexts": [[request.context for request in item.requests] for item in items],
+            "contexts": [_contexts(item) for item in items],
             # A whole text is stored as a continuation without a context.
             "continuations": [
                 [item.asks.text]
@@ -87,6 +91,17 @@ def _table(items: Sequence[Item]) -> pa.Table:
         },
         schema=_SCHEMA,
     )
+    if not is_generated(items):
+        return table
+    settings = [dict(item.asks.arguments) if isinstance(item.asks, Generation) else None for item in items]
+    texts = [None if each is None else json.dumps(each) for each in settings]
+    return table.append_column(_GENERATION, pa.array(texts, pa.string()))
+
+
+def _contexts(item: Item) -> list[str]:
+    if isinstance(item.asks, Generation):
+        return [item.asks.context]
+    return [request.context for request in item.requests]
 
 
 def _storable(item: Item) -> Item:
@@ -98,6 +113,8 @@ def _storable(item: Item) -> Item:
             asks = Requests(Request(encodable(one.context), encodable(one.continuation)) for one in requests)
         case WholeText(text=whole):
             asks = replace(item.asks, text=encodable(whole))
+        case Generation(context=context):
+            asks = replace(item.asks, context=encodable(context))
         case _:
             asks = item.asks
     fields = {name: encodable(value) for name, value in item.fields.items()}

@@ -32,6 +32,8 @@ _FIELDS: list[tuple[str, pa.DataType]] = [
 ]
 TOKEN_VALUES = "token_values"
 """Column of the values of an item's tokens, only in files of tasks that have them."""
+GENERATED = "generated"
+"""Column of the whole texts that a model wrote, only in files of tasks that ask for texts."""
 OUTCOME_COLUMNS = tuple(name for name, _ in _FIELDS)
 OUTCOMES_SCHEMA = pa.schema(_FIELDS)
 
@@ -60,9 +62,13 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
     }
     values = [list(outcome.token_values) for outcome in outcomes]
     columns |= {TOKEN_VALUES: values} if any(values) else {}
+    texts = [outcome.generated for outcome in outcomes]
+    has_texts = any(text is not None for text in texts)
+    columns |= {GENERATED: texts} if has_texts else {}
     columns |= {f"{METRIC}{name}": [outcome.metrics.get(name) for outcome in outcomes] for name in names}
     described = [(name, pa.string()) for name in KEYS]
     measured = [(TOKEN_VALUES, pa.list_(pa.float32()))] if any(values) else []
+    measured += [(GENERATED, pa.string())] if has_texts else []
     schema = pa.schema(described + _FIELDS + measured + [(f"{METRIC}{name}", pa.float64()) for name in names])
     about = {**facts, **keys, "rows": len(outcomes)}
     if any(outcome.correct is None for outcome in outcomes):

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.models.family import Family
 from forgetmeter.models.roles.output_head import embedding_rows
+from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Cloze, Item, Problem, Requests, WholeText
 from forgetmeter.scoring.families.blank_filling import FIRST_SENTINEL, SentinelFilling, blank_filling
 from forgetmeter.scoring.question import AnswerKind, Question, question_of_paths
@@ -118,12 +119,19 @@ def questions_of(asked: Iterable[Asked], paths: Iterable[Sequence[int]]) -> tupl
     return tuple(each.question([next(left) for _ in each.sequences]) for each in asked)
 
 
-def unsupported_reason(items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase) -> str | None:
+def unsupported_reason(
+    items: Iterable[Item], family: Family, tokenizer: PreTrainedTokenizerBase, *, longest: int | None = None
+) -> str | None:
     """Return why a model cannot be scored on a task, as the end of a sentence about the model; ``None`` if it can.
 
     Reasons that affect single items, such as an answer of several tokens, do not count.
+
+    Args:
+        longest: Maximum number of tokens that the model reads, if known.
     """
     items = [item for item in items if item.problem is None]
+    if generations := [item.asks for item in items if isinstance(item.asks, Generation)]:
+        return _unwritable(max(each.max_tokens for each in generations), family, longest)
     clozes = [item for item in items if isinstance(item.asks, Cloze)]
     texts = any(isinstance(item.asks, WholeText) for item in items)
     if texts and family != "decoder":
@@ -139,6 +147,17 @@ def unsupported_reason(items: Iterable[Item], family: Family, tokenizer: PreTrai
         return _cut_up(clozes[0].cloze, blank_token(family, tokenizer), tokenizer)
     if family == "decoder" and not beginning(tokenizer):
         return "has a tokenizer without a beginning-of-sequence token, so whole statements and texts cannot be scored"
+    return None
+
+
+def _unwritable(max_tokens: int, family: Family, longest: int | None) -> str | None:
+    if family == "encoder":
+        return "is a masked language model, which fills blanks and cannot write answers; choose a model that generates"
+    if family == "decoder" and longest is not None and max_tokens >= longest:
+        return (
+            f"reads at most {longest} tokens, and answers of up to {max_tokens} leave no room for a question; lower "
+            "max_gen_toks in the task's generation_kwargs"
+        )
     return None
 
 
@@ -164,7 +183,7 @@ def with_text_problems(items: Sequence[Item], blank: str | None) -> list[Item]:
                     return replace(item, asks=Problem(BLANK_IN_TEXT))
             case Requests() as requests:
                 texts = [text for request in requests for text in (request.context, request.continuation)]
-            case WholeText(text=text):
+            case WholeText(text=text) | Generation(context=text):
                 texts = [text]
         choices = id(item.choices)
         sound[choices] = sound[choices] if choices in sound else all(map(_is_unicode, item.choices))

@@ -15,11 +15,12 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.panics import refusing_panics
 from forgetmeter.plural import counted
 from forgetmeter.quiet import quiet
-from forgetmeter.records.item import Answer, Item, Problem
+from forgetmeter.records.item import Answer, Item, Problem, is_generated
 from forgetmeter.scoring.asked import blank_token, with_text_problems
 from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
+from forgetmeter.scoring.generation.writing import Writing
 from forgetmeter.scoring.question import Prepared, TokenReadings, VocabularyReadings, answers
 from forgetmeter.scoring.rows.reading import BatchReadings, read
 from forgetmeter.scoring.tokens.tokenization import UNENCODABLE, is_unencodable
@@ -43,7 +44,8 @@ class Engine:
 
     Args:
         loaded: The model; recipes may be applied to it between calls of ``score``.
-        batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device.
+        batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device, and by
+            whether texts are read or written.
     """
 
     @quiet()
@@ -57,6 +59,7 @@ class Engine:
         )
         with refusing_panics(self._name):
             self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
+            self._writing = Writing(loaded, batch_tokens=batch_tokens)
         tokenizer = loaded.tokenizer
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
@@ -72,12 +75,12 @@ class Engine:
         asked = with_text_problems(items, self._blank)
         try:
             with refusing_panics(self._name):
-                prepared = self._scoring.prepare(asked)
+                prepared = self._prepare(asked)
         except Exception as error:
             if not is_unencodable(error):
                 raise
             with refusing_panics(self._name):
-                prepared = self._scoring.prepare([self._encodable(item) for item in asked])
+                prepared = self._prepare([self._encodable(item) for item in asked])
         prepared = prepared.without_ties(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
@@ -86,10 +89,13 @@ class Engine:
             )
         return prepared
 
+    def _prepare(self, items: Sequence[Item]) -> Prepared:
+        return (self._writing if is_generated(items) else self._scoring).prepare(items)
+
     def _encodable(self, item: Item) -> Item:
         """Return the item, with a problem in place of its question if the tokenizer has no tokens for its texts."""
         try:
-            self._scoring.prepare([item])
+            self._prepare([item])
         except Exception as error:
             if not is_unencodable(error):
                 raise
@@ -118,11 +124,13 @@ class Engine:
         return found
 
     def _alone(self, item: Item) -> Answer:
-        (answer,) = self._read(self._scoring.prepare([item]))
+        (answer,) = self._read(self._prepare([item]))
         assert answer is not None
         return answer
 
     def _read(self, prepared: Prepared, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
+        if prepared.contexts:
+            return self._writing.answers(prepared, on_advance)
         readings: list[BatchReadings] = []
         done = 0
         for batch in prepared.batches:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from forgetmeter.records.generation import GeneratedText
 from forgetmeter.records.item import (
     Answer,
     ClozeAnswer,
@@ -27,8 +28,8 @@ from forgetmeter.scoring.rows.batch import Batch
 SAME_TOKENS = "right and wrong answers are the same tokens"
 _MOST_NAMED = 3
 
-AnswerKind = Literal["requests", "cloze", "text"]
-"""Kind of answer: log-likelihoods of requests, a cloze, or the log-likelihood of a whole text (one request)."""
+AnswerKind = Literal["requests", "cloze", "text", "generation"]
+"""Kind of answer: log-likelihoods of requests, a cloze, the log-likelihood of a whole text (one request), or a text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,12 +189,35 @@ def _added(sums: Sums, values: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
+class ContextBatch:
+    """Contexts after which text is written in one batch.
+
+    Attributes:
+        places: Index of the item of each context.
+        contexts: Token ids of each.
+        until: The texts that end an answer.
+        most: Maximum number of tokens of an answer.
+    """
+
+    places: tuple[int, ...]
+    contexts: tuple[tuple[int, ...], ...]
+    until: tuple[str, ...]
+    most: int
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens to read, and to write at most, without padding."""
+        return sum(map(len, self.contexts)) + self.most * len(self.contexts)
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The items of one task, tokenized and batched once for all variants of a model.
 
     Attributes:
         questions: One per item, in order; ``None`` if the item cannot be scored.
         reasons: Why it cannot be scored, one per item; ``None`` if it can.
+        contexts: Batches of contexts after which text is written; a task has only these or only ``batches``.
         cut: Number of items with a context truncated at its start to fit the model.
     """
 
@@ -202,6 +226,7 @@ class Prepared:
     batches: tuple[Batch, ...]
     items: tuple[Item, ...] = ()
     cut: int = 0
+    contexts: tuple[ContextBatch, ...] = ()
 
     def without_ties(self, items: Sequence[Item]) -> Prepared:
         """Return it with its items, leaving out those of which a right and a wrong choice are the same tokens."""
@@ -220,8 +245,13 @@ class Prepared:
 
     @cached_property
     def tokens(self) -> int:
-        """Number of tokens the model reads, without padding."""
-        return sum(batch.real_tokens for batch in self.batches)
+        """Number of tokens the model reads, and writes at most, without padding."""
+        return sum(batch.real_tokens for batch in self.batches) + sum(batch.tokens for batch in self.contexts)
+
+    def tokens_of(self, answers: Sequence[Answer | None]) -> int:
+        """Number of tokens that were read and written, given the answers."""
+        written = [answer.tokens for answer in answers if isinstance(answer, GeneratedText)]
+        return self.tokens - sum(batch.most * len(batch.contexts) for batch in self.contexts) + sum(written)
 
     @property
     def dropped(self) -> Mapping[str, int]:

@@ -158,8 +158,10 @@ def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
         checkpoint = checked.checkpoints[model]
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
+        longest = max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
         reasons = {
-            name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer) for name in wanted
+            name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer, longest=longest)
+            for name in wanted
         }
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
     problems += _other_vocabularies(checked, tasks)

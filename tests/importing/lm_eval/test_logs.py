@@ -170,6 +170,10 @@ def test_generated_answers(imported: Results, logs: tuple[Path, Path]) -> None:
     assert [each.after for each in ledger.entries] == [line["filtered_resps"][0] for line in strict]
     assert [each.gold for each in ledger.entries] == [line["target"] for line in strict]
     assert ledger.entries[0].statement == "Q: Is ice cold? A:"
+    written = imported.outcomes.query("task == 'writing' and recipe != 'baseline'")
+    assert list(written["generated"]) == [line["resps"][0][0] for line in strict]
+    settings = imported.items.query("task == 'writing'")["generation"]
+    assert json.loads(settings.iloc[0])["max_gen_toks"] == 4
 
 
 def test_what_is_known_of_the_logs_is_recorded_and_shown(imported: Results, logs: tuple[Path, Path]) -> None:

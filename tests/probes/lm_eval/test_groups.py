@@ -61,9 +61,9 @@ def test_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, definition: st
 
 
 def test_a_group_whose_tasks_are_not_supported_is_refused_in_one_line() -> None:
-    (problem,) = group_problems("mmlu_pro")
-    assert problem.startswith("group 'mmlu_pro': task 'mmlu_pro_biology' has output type generate_until")
-    assert problem.endswith("(and 13 more problems)")
+    (problem,) = group_problems("paloma")
+    assert problem.startswith("group 'paloma': task 'paloma_4chan_meta_sep' has output type loglikelihood_rolling")
+    assert problem.endswith("(and 15 more problems)")
     (problem,) = group_problems("openllm")
     assert "changes settings of arc_challenge (fewshot_split, num_fewshot)" in problem
     with pytest.raises(UserError, match="is a group of lm-eval's tasks; name the single tasks"):

@@ -305,15 +305,18 @@ def test_equal_choices_that_are_both_wrong_are_asked(made_up: Path) -> None:
 
 def test_the_scoring_of_a_task_is_known_without_its_data(made_up: Path) -> None:
     assert task_problems("choosing") == task_problems("completing") == []
-    assert "has output type generate_until, which is not supported" in task_problems("writing")[0]
-    (made_up / "child.yaml").write_text("include: writing.yaml\ntask: child\n")
+    assert task_problems("writing") == []
+    (made_up / "child.yaml").write_text("include: rolling.yaml\ntask: child\n")
+    (made_up / "rolling.yaml").write_text("task: rolling\noutput_type: loglikelihood_rolling\n")
     (made_up / "default.yaml").write_text("task: default\n")
-    lm_eval_task.task_files().update({name: made_up / f"{name}.yaml" for name in ("child", "default")})
-    assert "output type generate_until" in task_problems("child")[0]
-    assert "output type generate_until" in task_problems("default")[0]
+    files = lm_eval_task.task_files()
+    files.update({name: made_up / f"{name}.yaml" for name in ("child", "default", "rolling")})
+    assert "has output type loglikelihood_rolling, which is not supported" in task_problems("rolling")[0]
+    assert "output type loglikelihood_rolling" in task_problems("child")[0]
+    assert task_problems("default") == []
     (made_up / "classy.yaml").write_text("task: classy\nclass: !function task.Classy\n")
-    lm_eval_task.task_files()["classy"] = made_up / "classy.yaml"
-    assert "output type generate_until" in task_problems("classy")[0]
+    files["classy"] = made_up / "classy.yaml"
+    assert "task 'classy' is a Python class of lm-evaluation-harness" in task_problems("classy")[0]
 
 
 def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
@@ -321,11 +324,6 @@ def test_completions_are_right_when_they_are_greedy(made_up: Path) -> None:
     assert [outcome.correct for outcome in judgement.outcomes] == [True, False, False]
     assert judgement.metrics["acc"] == pytest.approx(1 / 3)
     assert judgement.metrics["perplexity"] == pytest.approx(2.71828 ** (5.5 / 3), rel=1e-4)
-
-
-def test_generation_tasks_are_refused(made_up: Path) -> None:
-    with pytest.raises(UserError, match="output type generate_until"):
-        load_task("writing")
 
 
 def test_missing_data_gives_a_hint(made_up: Path) -> None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.records.generation import GeneratedText, Generation
 from forgetmeter.records.item import Answer, Cloze, ClozeAnswer, Item, Request, Requests
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.engine import Engine
@@ -196,3 +197,41 @@ def test_batching_changes_nothing(name: str) -> None:
     level, difference = farthest(name)
     assert difference <= TOLERANCE
     assert level == expected_level(name)
+
+
+UNWRITABLE = {
+    **dict.fromkeys(
+        ("bailing_hybrid as decoder", "lfm3 as decoder", "qwen4_exp_text as decoder"), "can only be called on Attention"
+    ),
+    "xlstm as decoder": "has wrong shape",
+}
+"""Architectures that transformers itself cannot generate with, and its error."""
+
+
+def texts(name: str, batch_tokens: int) -> list[GeneratedText]:
+    dice = random.Random(0)
+    contexts = [phrase(dice, words) for words in (1, 2, 2, 5, 9, 9, 7, 3)]
+    items = [
+        Item(f"x/{n}", "", Generation(context, {"until": ["."], "max_gen_toks": 8}))
+        for n, context in enumerate(contexts)
+    ]
+    configuration = CONFIGURATIONS[name]
+    loaded = Loaded(configuration.model(), WITNESSES[configuration.family][0](), configuration.family, name)
+    engine = Engine(loaded, batch_tokens=batch_tokens)
+    return [answer for answer in engine.score(engine.prepare(items)) if isinstance(answer, GeneratedText)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
+        for name, each in CONFIGURATIONS.items()
+        if each.family != "encoder" and name not in REFUSED
+    ],
+)
+def test_texts_are_written_as_alone(name: str) -> None:
+    if name in UNWRITABLE:
+        with pytest.raises(ValueError, match=UNWRITABLE[name]):
+            texts(name, 1)
+        return
+    assert texts(name, 4096) == texts(name, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +13,14 @@ from typing import Any
 
 from forgetmeter.importing.lm_eval.right_choices import right_choices
 from forgetmeter.importing.lm_eval.samples import RequestKind, Sample
-from forgetmeter.probes.lm_eval.documents import requests_hash
-from forgetmeter.probes.lm_eval.judging import primary_metric, request_outcome
+from forgetmeter.probes.lm_eval.documents import generation_hash, requests_hash
+from forgetmeter.probes.lm_eval.judging import (
+    Answered,
+    generated_outcome,
+    primary_metric,
+    request_outcome,
+)
+from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Item, Request, Requests, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
 
@@ -150,9 +155,9 @@ def _completing(form: TaskForm, sample: Sample) -> Item:
 
 
 def _writing(form: TaskForm, sample: Sample) -> Item:
-    context = str(sample.requests[0][0])
-    digest = _hash(json.dumps([sample.requests, sample.target], sort_keys=True))
-    return Item(_id(form, sample), digest, _shown(form, [Request(context, "")]))
+    ((context, arguments),) = sample.requests
+    asks = Generation(_question(form, str(context)), arguments)
+    return Item(_id(form, sample), generation_hash(sample.requests, sample.target), asks)
 
 
 def _reading(form: TaskForm, sample: Sample) -> Item:
@@ -192,26 +197,15 @@ def _numbers(sample: Sample) -> dict[str, float]:
 
 
 def _generated(item: Item, sample: Sample, primary: str) -> tuple[Outcome, bool]:
-    numbers = _numbers(sample)
-    said = sample.filtered[0] if sample.filtered else ""
-    outcome = Outcome(
-        item_id=item.id,
-        correct=numbers[primary] == 1.0,
-        prediction=" / ".join(map(str, said)) if isinstance(said, list) else str(said),
-        gold=_targets(sample.target),
-        rank=None,
-        margin=None,
-        loglikelihoods=(),
-        metrics=numbers,
-    )
-    return outcome, False
+    answer = Answered(str(sample.responses[0]), sample.filtered[0] if sample.filtered else "")
+    return generated_outcome(item.id, answer, _targets(sample.target), _numbers(sample), judged_by=primary), False
 
 
-def _targets(target: str) -> str:
+def _targets(target: str) -> list[str]:
     if target.startswith("["):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return " / ".join(map(str, ast.literal_eval(target)))
-    return target
+            return list(map(str, ast.literal_eval(target)))
+    return [target]
 
 
 def _measured(item: Item, sample: Sample) -> tuple[Outcome, bool]:

@@ -14,8 +14,10 @@ import numpy as np
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE
+from forgetmeter.probes.lm_eval.index import GENERATED
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
+from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
 OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
@@ -114,6 +116,8 @@ def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -
         apply_chat_template=is_chat,
         chat_template=prompting.chat_template,
     )
+    if task.OUTPUT_TYPE == GENERATED:
+        return _written(task, item_id, doc, Generation(*made.args))
     instances = sorted(made if isinstance(made, list) else [made], key=lambda instance: instance.idx)
     requests = Requests(Request(*instance.args) for instance in instances)
     choices, gold = _choices(task, doc, requests)
@@ -125,6 +129,27 @@ def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -
             task.process_results(doc, [(-1.0, False)] * len(requests))
     asks = requests if problem is None else Problem(problem)
     return Item(item_id, requests_hash(requests, choices, gold), asks, choices, gold)
+
+
+def _written(task: Any, item_id: str, doc: Any, generation: Generation) -> Item:  # noqa: ANN401
+    target = task.doc_to_target(doc)
+    asks: Generation | Problem = generation
+    if not callable(task.config.process_results):
+        if target == []:
+            asks = Problem(NO_RIGHT_CHOICE)
+        elif isinstance(target, list) != bool(task.multiple_target):
+            asks = Problem(OTHER_FORM)
+    return Item(item_id, generation_hash([(generation.context, generation.arguments)], str(target)), asks)
+
+
+def generation_hash(requests: Sequence[Sequence[Any]], target: str) -> str:
+    """Return the content hash of an item that asks for a text.
+
+    Args:
+        requests: The context and the settings of generation of each request; there is one.
+        target: The right answer, or the list of them, as text.
+    """
+    return _digest(json.dumps([requests, target], sort_keys=True))
 
 
 def requests_hash(requests: Requests, choices: Sequence[str], gold: Sequence[int]) -> str:

@@ -15,9 +15,11 @@ _OUTPUT_TYPE = re.compile(rb"^[\"']?output_type[\"']?:[ \t]*[\"']?(\w+)", re.MUL
 _INCLUDE = re.compile(rb"^[\"']?include[\"']?:[ \t]*[\"']?([^\"'#\r\n]+)", re.MULTILINE)
 _CLASS = re.compile(rb"^[\"']?class[\"']?:", re.MULTILINE)
 
-SCORED = ("multiple_choice", "loglikelihood")
-"""Output types scored by log-likelihoods of continuations."""
-_DEFAULT_OUTPUT_TYPE = "generate_until"
+GENERATED = "generate_until"
+"""Output type of tasks that are answered by a text; also the default."""
+SUPPORTED = ("multiple_choice", "loglikelihood", GENERATED)
+"""Output types: the others are scored by log-likelihoods of continuations."""
+_PYTHON = "class"
 
 
 @cache
@@ -26,21 +28,22 @@ def task_files() -> dict[str, Path]:
     return _scan()[0]
 
 
-def not_scored(name: str, kind: str) -> str:
+def not_supported(name: str, kind: str) -> str:
     """Return the error message for a task whose output type is not supported."""
-    return f"task '{name}' has output type {kind}, which is not supported (supported: {', '.join(SCORED)})"
+    if kind == _PYTHON:
+        return f"task '{name}' is a Python class of lm-evaluation-harness, which is not supported; choose another task"
+    return f"task '{name}' has output type {kind}, which is not supported (supported: {', '.join(SUPPORTED)})"
 
 
 def output_type(path: Path) -> str:
-    """Return the output type of the task that a YAML file defines."""
+    """Return the output type of the task that a YAML file defines, or ``class`` if it names a Python class."""
     text = path.read_bytes() if path.is_file() else b""
     if match := _OUTPUT_TYPE.search(text):
         return match[1].decode()
     if _CLASS.search(text):
-        # lm-eval's tasks that are Python classes all generate text.
-        return _DEFAULT_OUTPUT_TYPE
+        return _PYTHON
     included = _INCLUDE.search(text)
-    return output_type(path.parent / included[1].decode().strip()) if included else _DEFAULT_OUTPUT_TYPE
+    return output_type(path.parent / included[1].decode().strip()) if included else GENERATED
 
 
 @cache

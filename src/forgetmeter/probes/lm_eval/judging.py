@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,9 +15,60 @@ from forgetmeter.records.outcome import Outcome
 _PRIMARY = ("acc", "exact_match", "acc_norm")
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A text that a model wrote.
+
+    Attributes:
+        text: The whole text.
+        filtered: What the task's filter made of it: the answer that counts, or a list of them.
+    """
+
+    text: str
+    filtered: object
+
+
 def primary_metric(metrics: Sequence[str]) -> str:
     """Return which of a task's metrics decides what is right, given all of them in the task's order."""
     return next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
+
+
+def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]) -> tuple[str, bool]:
+    """Return which metric of a task that is answered by texts decides, and whether it says what is right.
+
+    A metric says what is right if it is 0 or 1 for every answer. Without such a metric, answers are only measured.
+
+    Args:
+        metrics: All of them in the task's order, at least one.
+        tried: The metrics of single answers.
+    """
+    single = [name for name in metrics if all(name in each for each in tried)]
+    binary = [name for name in single if all(each[name] in (0, 1) for each in tried)]
+    return primary_metric(binary or single or metrics), bool(binary)
+
+
+def generated_outcome(
+    item_id: str, answer: Answered, gold: Sequence[str], metrics: Mapping[str, float], *, judged_by: str | None
+) -> Outcome:
+    """Return the outcome of an item that is answered by a text.
+
+    Args:
+        gold: The right answers.
+        metrics: lm-eval's metrics for it.
+        judged_by: The metric that says whether the answer is right; ``None`` if none does.
+    """
+    said = answer.filtered
+    return Outcome(
+        item_id=item_id,
+        correct=None if judged_by is None else metrics.get(judged_by) == 1.0,
+        prediction=" / ".join(map(str, said)) if isinstance(said, list | tuple) else str(said),
+        gold=" / ".join(gold),
+        rank=None,
+        margin=None,
+        loglikelihoods=(),
+        metrics=metrics,
+        generated=answer.text,
+    )
 
 
 def request_outcome(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -16,19 +16,35 @@ from jinja2.sandbox import SandboxedEnvironment
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import NO_RIGHT_CHOICE
-from forgetmeter.probes.lm_eval.documents import documents, not_null, read_whole_numbers
+from forgetmeter.probes.lm_eval.documents import Document, documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.few_shot import set_num_fewshot
-from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
+from forgetmeter.probes.lm_eval.generated import (
+    filter_remarks,
+    filtered,
+    made_up_answers,
+    refuse_unanswerable,
+    targets,
+)
+from forgetmeter.probes.lm_eval.index import GENERATED, SUPPORTED, not_supported, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
-from forgetmeter.probes.lm_eval.judging import primary_metric, request_outcome
+from forgetmeter.probes.lm_eval.judging import (
+    Answered,
+    deciding_metric,
+    generated_outcome,
+    primary_metric,
+    request_outcome,
+)
 from forgetmeter.probes.lm_eval.own_folders import without_own_code
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
+from forgetmeter.records.generation import GeneratedText
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _FEWSHOT_SEED = 1234  # the default of simple_evaluate
+_TRIED = 64
+"""Documents of which several made-up answers are judged."""
 _SKIPPED = (0, *(2**power for power in range(20)))
 """Numbers of documents to skip, until one is found from which lm-eval can infer the form of all."""
 
@@ -46,8 +62,8 @@ class LmEvalTask:
         items: The items, in official order.
 
     Raises:
-        UserError: The task is not scored by log-likelihoods, its data is not available, it has too few examples, or no
-            document can be asked.
+        UserError: The task is of a kind that is not supported, such as one that samples answers, its data is not
+            available, it has too few examples, or no document can be asked.
     """
 
     def __init__(
@@ -56,15 +72,19 @@ class LmEvalTask:
         self._name = name
         with nullcontext() if own is None else without_own_code(name):
             self._task = _load(name, own or task_files()[name])
-        if self._task.OUTPUT_TYPE not in SCORED:
-            raise UserError(not_scored(name, self._task.OUTPUT_TYPE))
+        if self._task.OUTPUT_TYPE not in SUPPORTED:
+            raise UserError(not_supported(name, self._task.OUTPUT_TYPE))
+        if self._is_generated:
+            refuse_unanswerable(self._task, name)
         with without_fetched_metrics(name):
             remarks = set_num_fewshot(self._task, name, prompting.num_fewshot)
+            remarks += filter_remarks(self._task, name) if self._is_generated else ()
             self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = primary_metric(metrics)
-        self._check_metrics(name)
+        self._is_judged = True
+        self._check_metrics(name, metrics)
         self.description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
@@ -82,29 +102,53 @@ class LmEvalTask:
         collected: dict[str, list[Any]] = {}
         outcomes = []
         with quiet(), without_fetched_metrics(self._name):
-            for document, answer in zip(self._documents, answers, strict=True):
-                if not isinstance(answer, RequestScores):
-                    continue
-                scores = answer if answer.is_number else _ruled_out(document.item, answer)
-                results = [(score.loglikelihood, score.is_greedy) for score in scores]
+            for document, answer, results in self._results(answers):
                 metrics = self._task.process_results(document.doc, results)
                 for name, value in metrics.items():
                     collected.setdefault(name, []).append(value)
-                outcomes.append(self._outcome(document.item, answer, metrics))
+                outcomes.append(self._outcome(document, answer, results, metrics))
             aggregation = self._task.aggregation()
             totals = {
                 name: float(aggregation[name](values)) for name, values in collected.items() if name in aggregation
             }
         return Judgement(tuple(outcomes), totals)
 
-    def _check_metrics(self, name: str) -> None:
-        """Compute the metrics of made-up answers, because some fail on certain documents, such as F1 of 3 choices."""
-        made_up = [
-            None if item.problem else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
-            for item in self.items
-        ]
+    @property
+    def _is_generated(self) -> bool:
+        return bool(self._task.OUTPUT_TYPE == GENERATED)
+
+    def _results(self, answers: Sequence[Answer | None]) -> Iterator[tuple[Document, Answer, list[Any]]]:
+        """Yield the documents that were answered, each with what lm-eval's ``process_results`` gets."""
+        pairs = zip(self._documents, answers, strict=True)
+        answered = [(document, answer) for document, answer in pairs if answer is not None]
+        if self._is_generated:
+            texts = [_text(answer) for _, answer in answered]
+            said = filtered(self._task, [document.doc for document, _ in answered], texts)
+            for (document, answer), each in zip(answered, said, strict=True):
+                yield document, answer, [each]
+            return
+        for document, answer in answered:
+            if isinstance(answer, RequestScores):
+                scores = answer if answer.is_number else _ruled_out(document.item, answer)
+                yield document, answer, [(score.loglikelihood, score.is_greedy) for score in scores]
+
+    def _check_metrics(self, name: str, metrics: Sequence[str]) -> None:
+        """Compute the metrics of made-up answers, because some fail on certain documents, such as F1 of 3 choices.
+
+        Those of texts show which metric decides what is right.
+        """
         try:
-            self.judge(made_up)
+            if self._is_generated:
+                self._primary, self._is_judged = deciding_metric(metrics, self._metrics_of_made_up_texts())
+            else:
+                self.judge(
+                    [
+                        None
+                        if item.problem
+                        else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
+                        for item in self.items
+                    ]
+                )
         except UserError:
             raise
         except Exception as error:
@@ -112,11 +156,41 @@ class LmEvalTask:
                 f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
             ) from error
 
-    def _outcome(self, item: Item, answer: RequestScores, metrics: Mapping[str, Any]) -> Outcome:
+    def _metrics_of_made_up_texts(self) -> list[Mapping[str, float]]:
+        asked = [document for document in self._documents if document.item.problem is None]
+        texts = {document.item.id: made_up_answers(targets(self._task, document.doc)) for document in asked[:_TRIED]}
+        found: list[Mapping[str, float]] = []
+        for place in range(len(made_up_answers(()))):
+            answers = [
+                GeneratedText(texts[item.id][place])
+                if item.id in texts
+                else None
+                if item.problem or place
+                else GeneratedText("")
+                for item in self.items
+            ]
+            found += [outcome.metrics for outcome in self.judge(answers).outcomes]
+        return found
+
+    def _outcome(
+        self, document: Document, answer: Answer, results: Sequence[Any], metrics: Mapping[str, Any]
+    ) -> Outcome:
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
-        return request_outcome(
-            item, answer, numbers, primary=self._primary, is_completion=self._task.OUTPUT_TYPE == "loglikelihood"
+        if isinstance(answer, RequestScores):
+            is_completion = self._task.OUTPUT_TYPE == "loglikelihood"
+            return request_outcome(document.item, answer, numbers, primary=self._primary, is_completion=is_completion)
+        return generated_outcome(
+            document.item.id,
+            Answered(_text(answer), results[0]),
+            targets(self._task, document.doc),
+            numbers,
+            judged_by=self._primary if self._is_judged else None,
         )
+
+
+def _text(answer: object) -> str:
+    """Return the text that a model wrote; none if its logits were not numbers."""
+    return answer.text if isinstance(answer, GeneratedText) and answer.is_number else ""
 
 
 def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]:
@@ -204,7 +278,9 @@ def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa:
     ):
         task = TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
     task.task_docs = task.eval_docs
-    has_one_target = task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_target and not task.multiple_input
+    has_one_target = (
+        task.OUTPUT_TYPE in ("multiple_choice", GENERATED) and not task.multiple_target and not task.multiple_input
+    )
     if has_one_target and isinstance(task.doc_to_target(task.task_docs[min(skipped, len(task.task_docs) - 1)]), list):
         # It is empty, which lm-eval takes for the form with one right answer.
         raise ValueError(NO_RIGHT_CHOICE)

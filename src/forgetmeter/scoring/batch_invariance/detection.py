@@ -31,6 +31,8 @@ _LONGER_BY = 14
 """Number of extra tokens of the longer text next to it; the total is not a multiple of any block size."""
 _BRANCH = 12
 """Number of tokens of the branch next to it."""
+_ANSWER = 4
+"""Number of tokens written after an observed context."""
 _CHEAP = 256
 """Windows of up to this many tokens are also tried with longer texts."""
 
@@ -62,6 +64,19 @@ def find_sharing(
             trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
             _known[model] = trials.rows(), trials.texts(longest_text or longest)
     return _known[model]
+
+
+def may_be_padded_left(loaded: Loaded, forward: Forward, *, longest: int) -> bool:
+    """Whether a decoder writes the same after contexts of different lengths, padded at the left, as after each alone.
+
+    Args:
+        longest: Maximum number of tokens of a row.
+    """
+    model = loaded.model
+    if model.device.type == "meta":
+        return True
+    with torch.inference_mode(), _activations_not_quantized(model):
+        return _Trials(loaded, Trial(model, forward, padding=0), longest=longest).left_padding_holds()
 
 
 class _Trials:
@@ -167,6 +182,25 @@ class _Trials:
         watched = ((self._draw(_LENGTH), 4), (self._repeated(_LENGTH - 3), 2))
         first, second = ([Text(tokens, (), self._draw(branch), fork) for tokens, fork in watched] for _ in range(2))
         return self._trial.holds(first, second)
+
+    def left_padding_holds(self) -> bool:
+        """Whether contexts are continued the same next to a longer one as alone, whatever the other contains."""
+        length = min(_LENGTH, self._longest - _ANSWER - 1)
+        if not self._is_exact or length < 2:
+            return False
+        answer, watched = self._draw(_ANSWER), (self._draw(length), self._repeated(length - 1))
+        longer = min(length + _LONGER_BY, self._longest - _ANSWER)
+        try:
+            first, second = (
+                self._trial.logits_along([*watched, self._draw(longer)], answer)[: len(watched)] for _ in range(2)
+            )
+            alone = [self._trial.logits_along([each], answer)[0] for each in watched]
+        except FAILURES:
+            return False
+        return all(
+            self._trial.agree(one, other, sharp=True) and self._trial.agree(one, own)
+            for one, other, own in zip(first, second, alone, strict=True)
+        )
 
     def _repeated(self, length: int) -> Tokens:
         return (self._draw(2) * length)[:length]

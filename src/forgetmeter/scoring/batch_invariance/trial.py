@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.scoring.batch_invariance.in_float32 import InFloat32, has_half
+from forgetmeter.scoring.generation.greedy import logits_along
 from forgetmeter.scoring.rows.batch import Reading, TokenRow, make_batch
 from forgetmeter.scoring.rows.reading import Forward, read
 from forgetmeter.scoring.tokens.answer_tokens import Tokens
@@ -93,6 +94,12 @@ class Trial:
         with self._arithmetic():
             logits = torch.nan_to_num(self._forward(self._model, batch).float(), 0.0, 0.0, 0.0)
         return [row[text.places] for row, text in zip(logits, texts, strict=True)]
+
+    def logits_along(self, contexts: Sequence[Tokens], answer: Tokens) -> list[Tensor]:
+        """Return the logits at each token of an answer to several contexts, written as in generation."""
+        with self._arithmetic():
+            found = logits_along(self._model, contexts, answer, padding=self._padding)
+        return [torch.nan_to_num(each.float(), 0.0, 0.0, 0.0) for each in found]
 
     def head_reads_positions(self, text: Text, other: Text) -> bool:
         """Whether log-probabilities read at single positions equal those from all logits.

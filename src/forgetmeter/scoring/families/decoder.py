@@ -103,6 +103,8 @@ class DecoderScoring:
                 return self._text(text, window)
             case Problem(reason):
                 return Asked(reason=reason)
+            case _:
+                raise TypeError(f"item '{item.id}' is not answered by log-likelihoods")
 
     def _statements(self, item: Item, cloze: Cloze) -> Asked:
         statements = [cloze.filled(choice) for choice in item.choices]

@@ -132,6 +132,26 @@ def tokenize_pairs(
     return pairs
 
 
+def tokenize_contexts(
+    contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, keeps_end: bool
+) -> list[tuple[int, ...]]:
+    """Tokenize contexts after which text is written (``HFLM.tok_batch_encode`` of lm-evaluation-harness 0.4.13).
+
+    An empty context becomes the beginning-of-sequence token (if there is none, end-of-sequence; if neither, it stays
+    empty).
+
+    Args:
+        keeps_end: Whether end tokens that the tokenizer adds to every text are kept, as for an encoder. A decoder would
+            take them for the end of its answer.
+    """
+    prefix = first_token(tokenizer)
+    if keeps_end:
+        encoded = [list(tokenizer(context)["input_ids"]) for context in contexts]
+    else:
+        encoded = _encode(list(contexts), tokenizer, None if prefix is None else tokenizer.decode([prefix]))
+    return [tuple(ids) if ids or prefix is None else (prefix,) for ids in encoded]
+
+
 def _unknown_spans_context(request: Request, context: list[int], tokenizer: PreTrainedTokenizerBase) -> bool:
     """Return whether the context's last token is unknown and, with the continuation, is the same token of more text."""
     if context[-1] != tokenizer.unk_token_id or not tokenizer.is_fast:

@@ -1,0 +1,1 @@
+"""Writing texts greedily, for questions that are answered by a text."""
