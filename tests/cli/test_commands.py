@@ -194,7 +194,7 @@ def test_a_plan_in_a_pipe_shows_names_whole(tmp_path: Path) -> None:
     request = ["run", "--model", "standard:decoder", "--tasks", "facts:templates=0", "--recipes", recipe, "--out", out]
     planned = forgetmeter(*request, "--limit", "1", "--dry-run")
     plan = planned.stdout
-    assert "tokens to read; per variant" in planned.stderr
+    assert "tokens to process; per variant" in planned.stderr
     assert any(line.split()[:2] == ["standard:decoder", recipe] for line in plan.splitlines())
     assert plan.rstrip().endswith(f"into {out}")
 

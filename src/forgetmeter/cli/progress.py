@@ -44,12 +44,12 @@ class StageLines(Listener):
 
 
 def amount_in_words(tokens: Mapping[Cell, int]) -> str:
-    """Return about how many tokens cells read: in total, and per variant on each task."""
+    """Return about how many tokens cells read, and write at most: in total, and per variant on each task."""
     by_task: dict[str, list[int]] = {}
     for cell, number in tokens.items():
         by_task.setdefault(cell.task, []).append(number)
     each = ", ".join(f"{_about(mean(some))} on {task}" for task, some in by_task.items())
-    return f"about {_about(sum(tokens.values()))} tokens to read; per variant {each}"
+    return f"about {_about(sum(tokens.values()))} tokens to process; per variant {each}"
 
 
 def _about(number: float) -> str:

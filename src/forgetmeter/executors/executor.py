@@ -26,7 +26,7 @@ class Progress:
         """Some of the parts of the last stage are done."""
 
     def amount(self, tokens: Mapping[Cell, int]) -> None:
-        """About how many tokens each cell is going to read, before the first one starts; some may be missing."""
+        """About how many tokens each cell will read, and write at most, before the first one; some may be missing."""
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
         """A cell with this number of items has started."""

@@ -46,7 +46,7 @@ class CellSummary:
         p_majority: Exact McNemar test against always giving the majority answer, on the same items; ``None`` likewise.
         majority_accuracy: Accuracy of the majority answer on these items.
         seconds: Duration of scoring; ``None`` if not recorded.
-        tokens: Number of tokens that the model read; ``None`` if not recorded.
+        tokens: Number of tokens that the model read, and wrote; ``None`` if not recorded.
         dropped: Number of items that the model could not be scored on, by reason; not included in ``items``.
         named: Ids of the first dropped items, as text, by reason.
         cut: Number of items whose context was truncated on the left to the model's maximum length.

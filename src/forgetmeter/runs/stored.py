@@ -51,7 +51,7 @@ class CellFacts:
 
     Attributes:
         seconds: Time to score the items.
-        tokens: Tokens that the model read.
+        tokens: Tokens that the model read, and wrote.
         batches: Batches in which it read them.
         metrics: The task's aggregated metrics by name.
         dropped: Number of items the model could not be scored on, by reason.

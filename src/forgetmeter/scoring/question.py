@@ -207,7 +207,11 @@ class ContextBatch:
     @property
     def tokens(self) -> int:
         """Number of tokens to read, and to write at most, without padding."""
-        return sum(map(len, self.contexts)) + self.most * len(self.contexts)
+        return self.tokens_after(self.most)
+
+    def tokens_after(self, steps: int) -> int:
+        """Number of tokens that are read and written when each answer has ``steps`` tokens."""
+        return sum(map(len, self.contexts)) + steps * len(self.contexts)
 
 
 @dataclass(frozen=True)

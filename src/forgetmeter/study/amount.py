@@ -18,7 +18,7 @@ _SAMPLE, _RUN = 128, 16
 
 
 def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cell, int]:
-    """Estimate the number of tokens that each cell to score reads, from a sample of its task's items.
+    """Estimate how many tokens each cell to score reads, and writes at most, from a sample of its task's items.
 
     The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no estimate.
     """

@@ -191,6 +191,15 @@ def test_a_metric_of_whole_texts_measures_and_judges_nothing(folder: Path, stand
     assert judgement.outcomes[0].gold == "Rome and nothing else"
 
 
+def test_a_right_answer_is_shown_as_the_filter_finds_it(folder: Path) -> None:
+    task = task_of(folder, "reasons")
+    judgement = task.judge([GeneratedText("So it is. #### Rome") for _ in task.items])
+    assert [(each.prediction, each.gold, each.correct) for each in judgement.outcomes][:2] == [
+        ("Rome", "Rome", True),
+        ("Rome", "Paris", False),
+    ]
+
+
 def test_other_filters_are_named(folder: Path) -> None:
     assert task_of(folder, "reasons").description.remarks == (
         "task 'reasons': answers are filtered by strict, its first filter (not used: loose)",

@@ -5,6 +5,8 @@ Covers ``report.formats.ledger_rows``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from forgetmeter.report.formats.ledger_rows import ledger_markdown
 from forgetmeter.report.formats.ledger_text import ledger_text
 from forgetmeter.results.ledger import Ledger, LedgerCount, LedgerEntry, Status
@@ -44,6 +46,12 @@ def test_missing_items_are_reported() -> None:
     ledger = Ledger("m", "dynamic_int8:overall", "t", (), LedgerCount("all", "all", 1, 2, 3, 4), (), (), (), (), False)
     text = ledger_text(ledger, (), status="forgotten", total=0, width=140).plain
     assert "is unknown: the task's items are missing or damaged" in text
+
+
+def test_forgotten_answers_are_ordered_only_if_they_have_margins() -> None:
+    known = entry("forgotten", "a", "a", "b")
+    assert "Forgotten, most confident first\n" in shown(known)
+    assert "Forgotten\n" in shown(replace(known, margin_before=None))
 
 
 def test_a_redundant_column_is_left_out() -> None:

@@ -114,6 +114,24 @@ def test_encoder_decoders_write_at_most_max_gen_toks(make: Any, tokenizer: Any) 
     assert any(found)
 
 
+def test_a_special_token_ends_an_answer_though_it_is_not_in_its_text() -> None:
+    """In a batch of lm-eval, such a row is continued until all have ended."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["n"]})
+    loaded, items = wrap(make_llama(), tokenizer), asked({"until": ["n"], "max_gen_toks": 30})
+    found = ours(loaded, items)
+    assert found == lm_evals(loaded, items)
+    assert len({len(text) for text in found}) > 1
+
+
+def test_an_encoder_decoder_writes_no_more_than_its_decoder_has_positions() -> None:
+    loaded = wrap(make_bart(), make_bart_tokenizer())
+    positions = loaded.model.config.max_position_embeddings
+    (batch,) = Engine(loaded).prepare(asked({"until": []}, number=1)).contexts
+    assert batch.most == min(256, positions)
+    assert len(ours(loaded, asked({"until": []}, number=1))) == 1
+
+
 @pytest.mark.parametrize("batch_tokens", [1, 40, 90, 1000])
 @pytest.mark.parametrize("make", [make_llama, gpt2, mamba])
 def test_an_answer_does_not_depend_on_its_batch(make: Any, batch_tokens: int) -> None:
@@ -157,6 +175,21 @@ def test_masked_language_models_cannot_write() -> None:
     tokenizer = make_wordpiece_tokenizer()
     with pytest.raises(UserError, match="is a masked language model, which fills blanks and cannot write"):
         Engine(wrap(make_bert(len(tokenizer)), tokenizer)).prepare(asked({}))
+
+
+def test_progress_reaches_the_end_token_by_token() -> None:
+    engine, items = (
+        Engine(wrap(make_llama(), make_tokenizer()), batch_tokens=90),
+        asked({"until": [], "max_gen_toks": 6}),
+    )
+    prepared = engine.prepare(items)
+    shares: list[float] = []
+    answers = engine.score(prepared, on_advance=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert len(shares) >= 6 * len(prepared.contexts) > 6
+    written = sum(answer.tokens for answer in answers if isinstance(answer, GeneratedText))
+    assert prepared.tokens_of(answers) == prepared.tokens - 6 * len(items) + written
 
 
 def test_a_models_own_settings_of_generation_do_not_count() -> None:

@@ -201,11 +201,11 @@ def _generated(item: Item, sample: Sample, primary: str) -> tuple[Outcome, bool]
     return generated_outcome(item.id, answer, _targets(sample.target), _numbers(sample), judged_by=primary), False
 
 
-def _targets(target: str) -> list[str]:
+def _targets(target: str) -> str:
     if target.startswith("["):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return list(map(str, ast.literal_eval(target)))
-    return [target]
+            return " / ".join(map(str, ast.literal_eval(target)))
+    return target
 
 
 def _measured(item: Item, sample: Sample) -> tuple[Outcome, bool]:

@@ -48,12 +48,12 @@ def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]
 
 
 def generated_outcome(
-    item_id: str, answer: Answered, gold: Sequence[str], metrics: Mapping[str, float], *, judged_by: str | None
+    item_id: str, answer: Answered, gold: str, metrics: Mapping[str, float], *, judged_by: str | None
 ) -> Outcome:
     """Return the outcome of an item that is answered by a text.
 
     Args:
-        gold: The right answers.
+        gold: The right answers as text.
         metrics: lm-eval's metrics for it.
         judged_by: The metric that says whether the answer is right; ``None`` if none does.
     """
@@ -62,7 +62,7 @@ def generated_outcome(
         item_id=item_id,
         correct=None if judged_by is None else metrics.get(judged_by) == 1.0,
         prediction=" / ".join(map(str, said)) if isinstance(said, list | tuple) else str(said),
-        gold=" / ".join(gold),
+        gold=gold,
         rank=None,
         margin=None,
         loglikelihoods=(),

@@ -135,11 +135,11 @@ class LmEvalTask:
     def _check_metrics(self, name: str, metrics: Sequence[str]) -> None:
         """Compute the metrics of made-up answers, because some fail on certain documents, such as F1 of 3 choices.
 
-        Those of texts show which metric decides what is right.
+        Those of texts also show which metric decides what is right.
         """
         try:
             if self._is_generated:
-                self._primary, self._is_judged = deciding_metric(metrics, self._metrics_of_made_up_texts())
+                self._try_texts(metrics)
             else:
                 self.judge(
                     [
@@ -156,21 +156,26 @@ class LmEvalTask:
                 f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
             ) from error
 
-    def _metrics_of_made_up_texts(self) -> list[Mapping[str, float]]:
+    def _try_texts(self, metrics: Sequence[str]) -> None:
+        """Judge made-up texts, which show what the metrics say of them, and how the right answers are filtered."""
         asked = [document for document in self._documents if document.item.problem is None]
-        texts = {document.item.id: made_up_answers(targets(self._task, document.doc)) for document in asked[:_TRIED]}
-        found: list[Mapping[str, float]] = []
+        right = {document.item.id: targets(self._task, document.doc) for document in asked}
+        self._gold = {item_id: " / ".join(each) for item_id, each in right.items()}
+        tried = []
         for place in range(len(made_up_answers(()))):
+            # That all metrics can be computed is seen from the right answers.
+            chosen = {document.item.id for document in (asked[:_TRIED] if place else asked)}
+            texts = [made_up_answers(right.get(item.id, ()))[place] for item in self.items]
             answers = [
-                GeneratedText(texts[item.id][place])
-                if item.id in texts
-                else None
-                if item.problem or place
-                else GeneratedText("")
-                for item in self.items
+                GeneratedText(text) if item.id in chosen else None for item, text in zip(self.items, texts, strict=True)
             ]
-            found += [outcome.metrics for outcome in self.judge(answers).outcomes]
-        return found
+            tried.append(self.judge(answers).outcomes)
+        single = [outcome.metrics for outcomes in tried for outcome in outcomes]
+        self._primary, self._is_judged = deciding_metric(metrics, single)
+        for outcome in tried[0]:
+            # Such as the number at the end of the reasons for it.
+            if len(right[outcome.item_id]) == 1 and outcome.metrics.get(self._primary) == 1 and outcome.prediction:
+                self._gold[outcome.item_id] = outcome.prediction
 
     def _outcome(
         self, document: Document, answer: Answer, results: Sequence[Any], metrics: Mapping[str, Any]
@@ -182,7 +187,7 @@ class LmEvalTask:
         return generated_outcome(
             document.item.id,
             Answered(_text(answer), results[0]),
-            targets(self._task, document.doc),
+            self._gold[document.item.id],
             numbers,
             judged_by=self._primary if self._is_judged else None,
         )

@@ -27,7 +27,7 @@ _FATES: dict[Fate, str] = {
 }
 _HEADINGS: dict[Status, str] = {
     "kept": "Kept",
-    "forgotten": "Forgotten, most confident first",
+    "forgotten": "Forgotten",
     "gained": "Gained",
     "wrong": "Wrong before and after",
 }
@@ -84,7 +84,7 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    few = f"they have at most {ENOUGH_CHOICES} choices, or an unknown number, and one phrasing each"
+    few = f"that takes more than {ENOUGH_CHOICES} choices, or several phrasings of a fact"
     why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []
@@ -117,7 +117,9 @@ def _entries(shown: Sequence[LedgerEntry], *, task: str, status: Status, total: 
     if not shown:
         return text.append(f"No {status} {things(task, 2)} to show.\n")
     more = f" · {count(len(shown))} of {count(total)}; --limit shows more" if total > len(shown) else ""
-    text.append(f"{_HEADINGS[status]}{more}\n", "bold")
+    # Answers that a model wrote itself have no margins, by which they would be ordered.
+    is_ordered = status == "forgotten" and any(entry.margin_before is not None for entry in shown)
+    text.append(f"{_HEADINGS[status]}{', most confident first' if is_ordered else ''}{more}\n", "bold")
     has_blanks = any("___" in entry.statement for entry in shown)
     # The end of a long question identifies it best, but the beginning of a sentence with a blank.
     columns = [Column("question", cut="end" if has_blanks else "start")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -53,17 +53,28 @@ class Ends(StoppingCriteria):  # type: ignore[misc]
     Args:
         start: Number of tokens before those that are written.
         rows: Number of rows.
+        on_step: Called with the number of tokens written.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, until: Sequence[str], *, start: int, rows: int) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        until: Sequence[str],
+        *,
+        start: int,
+        rows: int,
+        on_step: Callable[[int], None],
+    ) -> None:
         self._decode = tokenizer.batch_decode
         self._until = [(len(tokenizer.encode(text, add_special_tokens=False)) + _LOOKBACK, text) for text in until]
         self._start = start
+        self._on_step = on_step
         self.lengths: list[int | None] = [None] * rows
 
     def __call__(self, input_ids: Tensor, _: object, **__: Any) -> Tensor:  # noqa: ANN401
         """Return whether each row has ended, bool, shape ``(rows,)``."""
         written = input_ids[:, self._start :]
+        self._on_step(written.shape[1])
         for lookback, text in self._until:
             for row, tail in enumerate(self._decode(written[:, -lookback:])):
                 if self.lengths[row] is None and text in tail:
@@ -132,18 +143,20 @@ def write(
     *,
     until: Sequence[str],
     most: int,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> list[WrittenTokens]:
     """Write after each context until one of the texts ``until``, an end of sequence or ``most`` tokens.
 
     Args:
         contexts: Token ids, none of them empty; for an encoder-decoder, those that its encoder reads.
+        on_step: Called with the number of tokens written after each context, whenever there is one more.
     """
     is_pair = bool(model.config.is_encoder_decoder)
     padding = padding_of(tokenizer, embedding_rows(model))
     ids, mask = (right_padded if is_pair else left_padded)(contexts, padding)
     settings = plain_settings(model, tokenizer, padding)
     start = 1 if is_pair else ids.shape[1]
-    ends = Ends(tokenizer, until, start=start, rows=len(contexts))
+    ends = Ends(tokenizer, until, start=start, rows=len(contexts), on_step=on_step)
     numbers = Numbers(len(contexts), model.device)
     with patch.object(model, "generation_config", settings):
         found: Tensor = model.generate(

@@ -114,7 +114,7 @@ class Writing:
         """Batch contexts with the same settings by length, longest first, within the token budget."""
 
         def settings(place: int) -> tuple[tuple[str, ...], int]:
-            return asked[place].until, asked[place].max_tokens
+            return asked[place].until, min(asked[place].max_tokens, self._lengths[1])
 
         for (until, most), group in groupby(sorted(contexts, key=settings), key=settings):
             batch: list[int] = []
@@ -132,14 +132,21 @@ class Writing:
         found: list[Answer | None] = [None] * len(prepared.questions)
         done = 0
         for batch in prepared.contexts:
+
+            def advance(steps: int, batch: ContextBatch = batch, done: int = done) -> None:
+                if on_advance is not None:
+                    on_advance((done + batch.tokens_after(steps)) / prepared.tokens)
+
             until = (*batch.until, *self._end)
             with quiet():
-                written = write(self._model, self._tokenizer, batch.contexts, until=until, most=batch.most)
+                written = write(
+                    self._model, self._tokenizer, batch.contexts, until=until, most=batch.most, on_step=advance
+                )
             for place, each in zip(batch.places, written, strict=True):
                 found[place] = self._text(each, until)
+            # It may have ended early.
+            advance(batch.most)
             done += batch.tokens
-            if on_advance is not None:
-                on_advance(done / prepared.tokens)
         return found
 
     def _text(self, written: WrittenTokens, until: Sequence[str]) -> GeneratedText:
