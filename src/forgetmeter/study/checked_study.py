@@ -37,7 +37,7 @@ class CheckedStudy:
         unread: The tasks to load: those of missing cells, or all if ``study.json`` is missing, to compare their items.
         document: The content of its run's ``study.json``.
         store: Its run.
-        checkpoints: Its models and candidates, opened and checked; empty if nothing is missing.
+        checkpoints: Its models and candidates, opened and checked, without engines; empty if nothing is missing.
         data: Data folder of the probes, if given.
         paths: The names to load tasks by, where an existing run names a file by another path.
     """
