@@ -11,6 +11,7 @@ from forgetmeter.records.imported import recorded_origins
 from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
+from forgetmeter.report.words.guessing_facts import guessing_facts
 from forgetmeter.report.words.left_out_facts import left_out_facts, not_numbers_remarks
 from forgetmeter.report.words.numbers import (
     MISSING,
@@ -218,8 +219,7 @@ def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, .
     number = max(answered)
     facts = [counted_things(task.task, number)]
     facts += left_out_facts(cells, task.filters)
-    facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
-    facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]
+    facts += guessing_facts(cells)
     noise = next((cell.noise_floor for cell in cells if cell.noise_floor is not None), None)
     facts += [] if noise is None else [f"noise {percent(noise)}"]
     return tuple(facts)

@@ -23,7 +23,7 @@ class TaskStanding:
     Attributes:
         retained: Share of the known items that are still right, with its 95% interval.
         forgotten: Number of known items that are wrong now.
-        known: Number of items that the baseline gets right.
+        known: Number of items that the baseline gets right, among those that both answered.
     """
 
     task: str
@@ -166,5 +166,7 @@ def _retained(evidence: Evidence, recipe: str) -> Estimate:
 
 
 def _task(evidence: Evidence, recipe: str) -> TaskStanding:
+    answers = evidence.answers
+    known = answers.known & answers.paired[answers.recipes.index(recipe)]
     forgotten = evidence.cells[recipe].forgotten or 0
-    return TaskStanding(evidence.task, _retained(evidence, recipe), forgotten, int(evidence.answers.known.sum()))
+    return TaskStanding(evidence.task, _retained(evidence, recipe), forgotten, int(known.sum()))

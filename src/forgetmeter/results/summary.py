@@ -10,7 +10,6 @@ from typing import Any
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.comparison import compare_all
 from forgetmeter.results.measured import MeasuredSummary, measured_cells
-from forgetmeter.runs.content.baselines import task_baseline
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.specs.method_facts import Methods, recorded_methods
@@ -46,12 +45,10 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """A task and its baselines without knowledge.
+    """A task.
 
     Attributes:
         items: Number of items.
-        chance: Accuracy of random choice, as in ``TaskBaselines``.
-        majority: Accuracy of always giving the majority answer, as in ``TaskBaselines``.
         filters: Number of items that the task itself left out, for any model, by reason.
         relations: Number of relations of its items.
         has_items: Whether its items are stored, not only the answers.
@@ -59,8 +56,6 @@ class TaskSummary:
 
     task: str
     items: int
-    chance: float | None
-    majority: float | None
     filters: Mapping[str, int] = field(default_factory=dict)
     relations: int = 0
     has_items: bool = True
@@ -150,17 +145,15 @@ def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
 
 def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
-    baselines = {task: task_baseline(found) for task, found in run.item_baselines.items()}
     filters = {each.task: each.filters for each in run.tasks}
-    relations = run.item_shapes.groupby("task")["relation"].nunique()
+    by_task = run.item_shapes.groupby("task")["relation"]
+    items, relations = by_task.size(), by_task.nunique()
     found = []
     for name in names:
-        if name in baselines:
-            known = baselines[name]
-            dropped, number = filters.get(name, {}), int(relations.get(name, 0))
-            found.append(TaskSummary(name, known.items, known.chance, known.majority, dropped, number))
+        if name in items:
+            found.append(TaskSummary(name, int(items[name]), filters.get(name, {}), int(relations[name])))
         elif name in answered:
-            found.append(TaskSummary(name, answered[name], None, None, has_items=False))
+            found.append(TaskSummary(name, answered[name], has_items=False))
     return tuple(found)
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from forgetmeter.records.noise import Noise
 from forgetmeter.runs.content.answers import Answers, read_answers
-from forgetmeter.runs.content.baselines import ItemBaselines, baselines_by_task
 from forgetmeter.runs.content.damage import damage_named
 from forgetmeter.runs.content.item_shapes import read_item_shapes
 from forgetmeter.runs.content.item_texts import ItemTexts, read_item_texts
@@ -72,11 +71,6 @@ class Run:
             return read_item_shapes(self._folder, self._items_parts)
 
     @cached_property
-    def item_baselines(self) -> Mapping[str, ItemBaselines]:
-        """Accuracy on each item without knowledge, by task, in the order of ``item_shapes``."""
-        return baselines_by_task(self.item_shapes)
-
-    @cached_property
     def item_texts(self) -> Mapping[str, ItemTexts]:
         """Texts of the items, by task, for tasks whose items are stored."""
         with self._damage_named():
@@ -87,7 +81,7 @@ class Run:
         """Outcomes as arrays, for each model and task with right answers: the input of all statistics."""
         judged = [cell for cell in self.cells if cell.is_judged]
         with self._damage_named():
-            return read_answers(self._folder, _outcome_parts(judged), self.item_shapes, self.item_baselines)
+            return read_answers(self._folder, _outcome_parts(judged), self.item_shapes)
 
     def ledger_items(self, model: str, recipe: str, task: str) -> list[LedgerItem]:
         """Return the items of a task that both the baseline and a variant answered, with both answers.

@@ -1,4 +1,7 @@
-"""The facts about a run that its report lists."""
+"""The facts about a run that its report lists.
+
+Covers ``report.words.guessing_facts``.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from forgetmeter.plural import counted
 from forgetmeter.records.imported import recorded_origins
+from forgetmeter.report.words.guessing_facts import guessing_facts
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.summary import Summary
@@ -70,8 +71,7 @@ def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
         said += [f"source {row['source']}"] if row.get("source") else []
         said += [f"version {row['version']}"] if row.get("version") else []
         said += [f"left out: {count(number)} {reason}" for reason, number in task.filters.items()]
-        said += [f"guessing {percent(task.chance)}"] if task.chance is not None else []
-        said += [f"majority {percent(task.majority)}"] if task.majority is not None else []
+        said += guessing_facts([cell for cell in summary.cells if cell.task == task.task], guessing="guessing")
         yield task.task, ", ".join(said)
     yield from _not_asked(summary)
 
