@@ -167,7 +167,8 @@ def remarks(summary: Summary) -> list[str]:
 
 def _has_sizes(summary: Summary) -> bool:
     """Whether anything can be said of the variants; not of imported answers."""
-    return not summary.cells or any(variant.dense_bytes is not None for variant in summary.variants)
+    is_empty = not (summary.cells or summary.measured)
+    return is_empty or any(variant.dense_bytes is not None for variant in summary.variants)
 
 
 def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:

@@ -37,7 +37,7 @@ def not_numbers_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[
     """Return one sentence per cell with NaN or infinite logits."""
     return [
         f"{cell.task}, {visible_line(cell.recipe)}: {count(cell.not_numbers)} of {count(cell.items)} answers are not "
-        "numbers (NaN or infinite logits), and count as wrong."
+        f"numbers (NaN or infinite logits){', and count as wrong' if isinstance(cell, CellSummary) else ''}."
         for cell in cells
         if cell.not_numbers
     ]
