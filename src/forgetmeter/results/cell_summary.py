@@ -22,6 +22,7 @@ class CellSummary:
     Attributes:
         items: Number of items.
         accuracy: Share of right answers, with the Wilson interval.
+        paired: Number of items that the baseline answered, too; comparisons with it are over these.
         drop: Accuracy of the baseline minus that of the variant, on the same items.
         p_value: Exact McNemar test of no change.
         p_holm: ``p_value``, corrected by Holm for all comparisons of the run.
@@ -87,6 +88,7 @@ class CellSummary:
     named: Mapping[str, str] = field(default_factory=dict)
     cut: int = 0
     not_numbers: int = 0
+    paired: int | None = None
 
     @property
     def retained_estimate(self) -> Estimate | None:

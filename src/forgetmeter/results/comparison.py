@@ -88,6 +88,7 @@ def _against_baseline(alone: CellSummary, answers: Answers, row: int, clustered:
         gained_share = _hull(gained_share, clustered.gained_share)
     return replace(
         alone,
+        paired=paired.items,
         drop=drop,
         p_value=paired.p_value,
         relations=None if clustered is None else clustered.relations,

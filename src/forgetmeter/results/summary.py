@@ -86,6 +86,11 @@ class Summary:
     damaged: tuple[str, ...] = ()
 
     @property
+    def all_cells(self) -> tuple[CellSummary | MeasuredSummary, ...]:
+        """Cells that are done, of tasks with and without right answers."""
+        return (*self.cells, *self.measured)
+
+    @property
     def methods(self) -> Methods:
         """The recorded facts about the methods of the recipes."""
         return recorded_methods(self.study)

@@ -15,7 +15,7 @@ from forgetmeter.runs.content.answers import Answers, read_answers
 from forgetmeter.runs.content.damage import damage_named
 from forgetmeter.runs.content.item_shapes import read_item_shapes
 from forgetmeter.runs.content.item_texts import ItemTexts, read_item_texts
-from forgetmeter.runs.content.item_values import ItemValues, read_item_values
+from forgetmeter.runs.content.item_values import ItemValues, read_item_ids, read_item_values
 from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
 from forgetmeter.runs.content.parquet_union import UnionPart, read_union
 from forgetmeter.runs.filesystem import RunFolder
@@ -107,6 +107,15 @@ class Run:
         """
         with self._damage_named():
             return read_item_values(self.read(cell.path), names)
+
+    def item_ids(self, cell: StoredCell) -> list[str]:
+        """Return the ids of the items that a cell has outcomes of, in order.
+
+        Raises:
+            UserError: A file of the run is damaged.
+        """
+        with self._damage_named():
+            return read_item_ids(self.read(cell.path))
 
     def outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return one row per outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics.

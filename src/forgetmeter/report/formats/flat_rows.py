@@ -21,7 +21,7 @@ def flat_columns(summary: Summary) -> list[str]:
     """Return the column names, in order."""
     metrics = {name for cell in summary.cells for name in cell.metrics}
     metrics |= {name for cell in summary.measured for name in _metrics(cell)}
-    counts = dict.fromkeys(name for cell in summary.cells for name in _counts(cell, _filters(summary, cell.task)))
+    counts = dict.fromkeys(name for cell in summary.all_cells for name in _counts(cell, _filters(summary, cell.task)))
     return [
         *_KEYS,
         *_CELL,
@@ -56,6 +56,7 @@ def flat_rows(summary: Summary) -> list[dict[str, Any]]:
             elif key in measured:
                 row |= {name: getattr(measured[key], name) for name in ("items", "seconds", "cut", "not_numbers")}
                 row |= {f"metric.{name}": value for name, value in _metrics(measured[key]).items()}
+                row |= _counts(measured[key], _filters(summary, task))
             else:
                 row["error"] = failed[key].error
             rows.append(row)
@@ -80,7 +81,7 @@ def _filters(summary: Summary, task: str) -> Mapping[str, int]:
     return next((each.filters for each in summary.tasks if each.task == task), {})
 
 
-def _counts(cell: CellSummary, filters: Mapping[str, int]) -> dict[str, int]:
+def _counts(cell: CellSummary | MeasuredSummary, filters: Mapping[str, int]) -> dict[str, int]:
     """Return the numbers of items that are missing from a cell: dropped by the model, or filtered by the task."""
     dropped = {f"dropped.{reason}": number for reason, number in cell.dropped.items()}
     return dropped | {f"filters.{reason}": number for reason, number in filters.items()}

@@ -14,6 +14,7 @@ from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
+from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.visible_text import visible_line
 
 _MOST_FAILURES = 200
@@ -78,11 +79,12 @@ def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
 
 def _not_asked(summary: Summary) -> Iterable[tuple[str, str]]:
     seen = set()
-    for cell in summary.cells:
-        if cell.dropped and (cell.model, cell.task) not in seen:
-            seen.add((cell.model, cell.task))
-            reasons = ", ".join(f"{count(number)} {reason}" for reason, number in cell.dropped.items())
-            yield f"{cell.task}, {cell.model}", f"not scorable: {reasons}"
+    for cell in summary.all_cells:
+        reasons = ", ".join(f"{count(number)} {reason}" for reason, number in cell.dropped.items())
+        if reasons and (cell.model, cell.task, reasons) not in seen:
+            seen.add((cell.model, cell.task, reasons))
+            variant = "" if cell.recipe == BASELINE else f": {recipe_in_words(cell.recipe, summary.methods)}"
+            yield f"{cell.task}, {cell.model}{variant}", f"not scorable: {reasons}"
 
 
 def _evaluation(study: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,7 +103,7 @@ def _noise(run: Run) -> Iterable[tuple[str, str]]:
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
-    times = [*(cell.seconds for cell in summary.cells), *(cell.seconds for cell in summary.measured)]
+    times = [cell.seconds for cell in summary.all_cells]
     seconds = sum(each for each in times if each is not None)
     yield "done", f"{count(len(times))}, in {seconds / 60:,.1f} minutes of scoring"
     if summary.missing:
