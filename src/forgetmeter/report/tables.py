@@ -7,8 +7,6 @@ from dataclasses import replace
 
 from forgetmeter.plural import counted
 from forgetmeter.probes.registry import counted_things
-from forgetmeter.records.imported import recorded_origins
-from forgetmeter.records.packed_source import recorded_sources
 from forgetmeter.report.items_column import ITEMS, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
@@ -137,7 +135,7 @@ def remarks(summary: Summary) -> list[str]:
     if summary.missing:
         done = len(summary.all_cells)
         planned = len(summary.missing) + done + len(summary.failures)
-        rest = "import the rest" if summary.study.get("imported") else "run the study again to do the rest"
+        rest = "import the rest" if summary.study.origins else "run the study again to do the rest"
         found.append(f"Not finished: {done} of {counted(planned, 'cell')} done; {rest}.")
     if summary.damaged:
         shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
@@ -148,14 +146,13 @@ def remarks(summary: Summary) -> list[str]:
     if summary.failures:
         number = len(summary.failures)
         retry = f"; run the study again to retry {'it' if number == 1 else 'them'}"
-        found.append(f"{counted(number, 'cell')} failed{'' if summary.study.get('imported') else retry}.")
-    models = summary.study.get("identity", {}).get("models", ())
+        found.append(f"{counted(number, 'cell')} failed{'' if summary.study.origins else retry}.")
     found += [
         # The sizes of a candidate are those of its files.
-        visible_line(packed_remark(model, source) if model in models else packed_sentence(model, source))
-        for model, source in recorded_sources(summary.study)
+        visible_line(packed_remark(model, source) if model in summary.study.models else packed_sentence(model, source))
+        for model, source in summary.study.sources.items()
     ]
-    found += origin_remarks(recorded_origins(summary.study))
+    found += origin_remarks(summary.study.origins)
     found += left_out_remarks(summary.all_cells)
     found += not_numbers_remarks(summary.all_cells)
     found += [

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from forgetmeter.records.packed_source import PackedSource, recorded_sources
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -67,7 +67,6 @@ class Frontier:
 def frontiers(summary: Summary) -> tuple[Frontier, ...]:
     """Return the frontier of each model and task, over the variants with a retained share."""
     variants = {(each.model, each.recipe): each for each in summary.variants}
-    sources = dict(recorded_sources(summary.study))
     found = []
     for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task)]
@@ -79,7 +78,7 @@ def frontiers(summary: Summary) -> tuple[Frontier, ...]:
             ]
         )
         if any(cell.recipe == BASELINE and cell.right for cell in cells):
-            found.append(Frontier(model, task, tuple(points), sources.get(model)))
+            found.append(Frontier(model, task, tuple(points), summary.study.sources.get(model)))
     return tuple(found)
 
 

@@ -84,7 +84,7 @@ class Results:
     @property
     def study(self) -> Mapping[str, Any]:
         """The content of ``study.json``."""
-        return self.run.study
+        return self.run.study.document
 
     @property
     def noise(self) -> Mapping[tuple[str, str], Noise]:

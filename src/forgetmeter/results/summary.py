@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
 
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.comparison import compare_all
 from forgetmeter.results.measured import MeasuredSummary, measured_cells
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
-from forgetmeter.specs.method_facts import Methods, recorded_methods
+from forgetmeter.runs.study_record import StudyRecord
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.correction import holm_corrected
 
 
@@ -76,7 +76,7 @@ class Summary:
         damaged: Paths of files of outcomes or noise that are damaged or of another cell, and do not count.
     """
 
-    study: Mapping[str, Any]
+    study: StudyRecord
     variants: tuple[VariantSummary, ...]
     tasks: tuple[TaskSummary, ...]
     cells: tuple[CellSummary, ...]
@@ -93,21 +93,20 @@ class Summary:
     @property
     def methods(self) -> Methods:
         """The recorded facts about the methods of the recipes."""
-        return recorded_methods(self.study)
+        return self.study.methods
 
 
 def summarise(run: Run) -> Summary:
     """Compare every cell of a run with its model's baseline on the same items."""
     cells, measured = _corrected(list(_cells(run))), measured_cells(run)
-    names = list(dict.fromkeys([*run.study["identity"].get("tasks", ()), *(cell.task for cell in cells)]))
     seen = {(cell.model, cell.recipe, cell.task) for cell in cells}
     seen |= {(cell.model, cell.recipe, cell.task) for cell in measured}
     seen |= {(failure.model, failure.recipe, failure.task) for failure in run.failures}
-    planned = product([(variant.model, variant.recipe) for variant in run.variants], names)
+    planned = product([(variant.model, variant.recipe) for variant in run.variants], run.task_names)
     return Summary(
         study=run.study,
         variants=tuple(map(_variant, run.variants)),
-        tasks=_tasks(names, run, cells),
+        tasks=_tasks(run, cells),
         cells=tuple(cells),
         failures=run.failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
@@ -148,13 +147,13 @@ def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
     ]
 
 
-def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
+def _tasks(run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
     filters = {each.task: each.filters for each in run.tasks}
     by_task = run.item_shapes.groupby("task")["relation"]
     items, relations = by_task.size(), by_task.nunique()
     found = []
-    for name in names:
+    for name in run.task_names:
         if name in items:
             found.append(TaskSummary(name, int(items[name]), filters.get(name, {}), int(relations[name])))
         elif name in answered:

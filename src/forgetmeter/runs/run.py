@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
@@ -23,7 +22,7 @@ from forgetmeter.runs.items_table import ITEM_COLUMNS
 from forgetmeter.runs.outcomes_table import KEYS, OUTCOME_COLUMNS
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
-from forgetmeter.specs.method_facts import Methods, recorded_methods
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.recipe import BASELINE
 
 
@@ -43,7 +42,7 @@ class Run:
     """
 
     location: str
-    study: Mapping[str, Any]
+    study: StudyRecord
     variants: tuple[StoredVariant, ...]
     cells: tuple[StoredCell, ...]
     tasks: tuple[StoredItems, ...]
@@ -54,12 +53,7 @@ class Run:
     @property
     def task_names(self) -> tuple[str, ...]:
         """The study's tasks, then other tasks that have cells."""
-        return tuple(dict.fromkeys([*self.study["identity"].get("tasks", ()), *(cell.task for cell in self.cells)]))
-
-    @cached_property
-    def methods(self) -> Methods:
-        """The recorded facts about the methods of its recipes."""
-        return recorded_methods(self.study)
+        return tuple(dict.fromkeys([*self.study.tasks, *(cell.task for cell in self.cells)]))
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:
@@ -169,7 +163,7 @@ def read_run(location: str) -> Run:
     cells, noises, failures = store.cells(), store.noises(), store.failures()
     variants = _variants(study, store.variants(), [*cells, *failures])
     places = {variant.id: place for place, variant in enumerate(variants)}
-    tasks = _ranks(study["identity"].get("tasks", ()))
+    tasks = _ranks(study.tasks)
 
     def place(each: StoredCell | Failure) -> tuple[int, tuple[int, str]]:
         return places[each.variant], _rank(tasks, each.task)
@@ -191,17 +185,16 @@ def read_run(location: str) -> Run:
 
 
 def _variants(
-    study: Mapping[str, Any], stored: Iterable[StoredVariant], others: Iterable[StoredCell | Failure]
+    study: StudyRecord, stored: Iterable[StoredVariant], others: Iterable[StoredCell | Failure]
 ) -> tuple[StoredVariant, ...]:
     """Return every variant named anywhere in the run, in the study's order."""
     made = {each.id: each for each in stored}
-    listed = [StoredVariant(each["id"], each["model"], each["recipe"]) for each in study.get("variants", ())]
+    listed = [StoredVariant(variant, *names) for variant, names in study.variants.items()]
     known: dict[str, StoredVariant] = {}
     for each in [*listed, *made.values(), *(StoredVariant(one.variant, one.model, one.recipe) for one in others)]:
         known.setdefault(each.id, replace(made.get(each.id, each), model=each.model, recipe=each.recipe))
-    identity = study["identity"]
-    candidates = (recipe for recipes in identity.get("candidates", {}).values() for recipe in recipes)
-    models, recipes = _ranks(identity.get("models", ())), _ranks([*identity.get("recipes", ()), *candidates])
+    candidates = (recipe for recipes in study.candidates.values() for recipe in recipes)
+    models, recipes = _ranks(study.models), _ranks([*study.recipes, *candidates])
     return tuple(sorted(known.values(), key=lambda each: (_rank(models, each.model), _rank(recipes, each.recipe))))
 
 

@@ -229,7 +229,7 @@ class _Advising:
     def _baseline(self, limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
         """Evaluate the baseline alone, which shows whether recipes can be ranked, before any of them is asked."""
         store = RunStore(location)
-        if not store.has_study() or store.read_study()["identity"]["recipes"] == [BASELINE]:
+        if not store.has_study() or store.read_study().recipes == (BASELINE,):
             self._run((), limit, location, checkpoint)
         return open_run(location).standings([BASELINE])
 

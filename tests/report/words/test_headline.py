@@ -10,6 +10,7 @@ from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.statistics.paired import Estimate
 
 MODEL, TASK = "org/tiny", "facts:templates=0"
@@ -32,7 +33,7 @@ def curve(scope: str, *retained: float) -> RetainedCurve:
 
 
 def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = ()) -> str:
-    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000),), cells, (), ())
+    summary = Summary(StudyRecord({}), (), (TaskSummary(TASK, 1000),), cells, (), ())
     (only,) = headlines(summary, curves)
     return " ".join(only.sentences)
 
@@ -100,7 +101,7 @@ def test_what_the_baseline_knows_is_stated():
     ],
 )
 def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, knows):
-    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000),), (baseline, INT8), (), ())
+    summary = Summary(StudyRecord({}), (), (TaskSummary(TASK, 1000),), (baseline, INT8), (), ())
     (only,) = headlines(summary, (curve("overall", 0.5),))
     assert only.has_knowledge is knows
     assert ("already costs" in " ".join(only.sentences)) is knows
