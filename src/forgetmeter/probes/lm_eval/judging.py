@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,13 +20,27 @@ def primary_metric(metrics: Sequence[str]) -> str:
     return next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
 
 
+def is_measured(values: Iterable[float]) -> bool:
+    """Return whether the main metric of a task measures answers, given its values for single items.
+
+    It does unless each is 0 for a wrong or 1 for a right answer. NaN and infinity say nothing.
+    """
+    return any(math.isfinite(value) and value not in (0.0, 1.0) for value in values)
+
+
+def measured(outcome: Outcome) -> Outcome:
+    """Return the outcome of an item of a task whose main metric measures answers: neither right nor wrong."""
+    return replace(outcome, correct=None, rank=None, margin=None)
+
+
 def request_outcome(
     item: Item, answer: RequestScores, metrics: Mapping[str, float], *, primary: str, is_completion: bool
 ) -> Outcome:
     """Return the outcome of an item, given lm-eval's metrics for it.
 
     Args:
-        primary: The metric that decides ``correct``; if its value is neither 0 nor 1, the likeliest choice does.
+        primary: The metric that decides ``correct``; if it has no value, or one that is neither 0 nor 1, the likeliest
+            choice does.
         is_completion: Whether the only request is the right answer, as for the output type ``loglikelihood``.
     """
     decided = metrics.get(primary)

@@ -21,7 +21,7 @@ from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
 from forgetmeter.probes.lm_eval.few_shot import set_num_fewshot
 from forgetmeter.probes.lm_eval.index import SCORED, not_scored, task_files
 from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
-from forgetmeter.probes.lm_eval.judging import primary_metric, request_outcome
+from forgetmeter.probes.lm_eval.judging import is_measured, measured, primary_metric, request_outcome
 from forgetmeter.probes.lm_eval.own_folders import without_own_code
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
@@ -64,7 +64,8 @@ class LmEvalTask:
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = primary_metric(metrics)
-        self._check_metrics(name)
+        self._is_measured = False
+        self._is_measured = self._measures()
         self.description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
@@ -77,6 +78,7 @@ class LmEvalTask:
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items with lm-eval's ``process_results`` and aggregate with its metrics.
 
+        A task whose primary metric is a number other than 0 or 1, such as a probability, is measured.
         An item whose scores are not numbers (see ``Answer``) is judged as if the right answer had been ruled out.
         """
         collected: dict[str, list[Any]] = {}
@@ -97,26 +99,35 @@ class LmEvalTask:
             }
         return Judgement(tuple(outcomes), totals)
 
-    def _check_metrics(self, name: str) -> None:
-        """Compute the metrics of made-up answers, because some fail on certain documents, such as F1 of 3 choices."""
+    def _measures(self) -> bool:
+        """Return whether the primary metric measures answers to made-up scores.
+
+        Raises:
+            UserError: A metric cannot be computed on these documents, such as F1 of 3 choices.
+        """
         made_up = [
-            None if item.problem else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
+            # Whole nats could make a share look like 0 or 1.
+            RequestScores(RequestScore(-1.0 - place / 3, is_greedy=False) for place in range(len(item.requests)))
+            if item.problem is None
+            else None
             for item in self.items
         ]
         try:
-            self.judge(made_up)
+            outcomes = self.judge(made_up).outcomes
         except UserError:
             raise
         except Exception as error:
             raise UserError(
-                f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
+                f"task '{self._name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
             ) from error
+        return is_measured(each.metrics[self._primary] for each in outcomes if self._primary in each.metrics)
 
     def _outcome(self, item: Item, answer: RequestScores, metrics: Mapping[str, Any]) -> Outcome:
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
-        return request_outcome(
+        outcome = request_outcome(
             item, answer, numbers, primary=self._primary, is_completion=self._task.OUTPUT_TYPE == "loglikelihood"
         )
+        return measured(outcome) if self._is_measured else outcome
 
 
 def _ruled_out(item: Item, answer: Sequence[RequestScore]) -> list[RequestScore]:
