@@ -1,6 +1,6 @@
 """A plug-in method is treated like a built-in one in lists, findings, charts, sentences and advice.
 
-Covers ``compression.registry`` and ``study.candidate_sizes``.
+Covers ``compression.registry`` and ``study.recipe_sizes``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.study.advising import AdviceRequest, _Advising
-from forgetmeter.study.candidate_sizes import checked_candidates
+from forgetmeter.study.recipe_sizes import checked_recipes
 from forgetmeter.study.running import run, run_checked
 
 PRUNING = """
@@ -150,10 +150,10 @@ def test_sentences_and_grids_use_its_phrases(later: Results) -> None:
 def test_advice_tries_its_declared_levels(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
     advising = _Advising(request, Progress(), run_checked)
-    _, problems, _ = checked_candidates(advising._location, advising._study.recipes)
-    candidates = [str(recipe) for recipe in advising._candidates(problems)]
-    assert candidates[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]
-    assert set(candidates[:-2]) <= set(map(str, preset_recipes("advice")))
+    _, problems, _ = checked_recipes(advising._location, advising._study.recipes)
+    recipes = [str(recipe) for recipe in advising._usable_recipes(problems)]
+    assert recipes[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]
+    assert set(recipes[:-2]) <= set(map(str, preset_recipes("advice")))
 
 
 def test_a_plug_in_that_does_not_load_does_not_prevent_advice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_with_several_models_each_names_its_baseline_and_can_have_recipes_on_top
 @pytest.mark.parametrize(
     ("candidates", "models", "says"),
     [
-        ("  - 5\n", "[./a]", "study.yaml:3: '5' is not a valid candidate; write a model, or {of: BASELINE"),
+        ("  - 5\n", "[./a]", "study.yaml:3: '5' is not a valid candidate; write a model, {of: BASELINE"),
         ("  - nonsense\n", "[./a]", "study.yaml:3: 'nonsense' is not a valid model"),
         ("  - {is: []}\n", "[./a]", "study.yaml:3: '{'is': []}' is not a valid candidate"),
         ("  - {is: ./c, recipe: a}\n", "[./a]", "study.yaml:3: unknown key 'recipe' in a candidate; did you mean"),

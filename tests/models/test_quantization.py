@@ -26,7 +26,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
 from forgetmeter.models.quantization import described, quantizes_activations
-from forgetmeter.records.packed_source import PackedSource, recorded_sources
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.frontier import frontiers
 from forgetmeter.results.results import open_run
@@ -234,21 +234,9 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     assert (plain.packed, plain.reading) == (None, "plain")
 
 
-def test_a_run_of_an_earlier_version_does_not_say_how_its_weights_were_read() -> None:
-    said = {"format": "GGUF", "bytes": 3, "dense_bytes": 4}
-    assert list(recorded_sources({"sources": {"m": said}})) == [("m", PackedSource("GGUF", 3, 4))]
-    ((_, source),) = recorded_sources({"sources": {"m": said | {"reading": "guessed"}}})
-    assert source.reading is None
-
-
 def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> None:
     write_llama_gguf(tmp_path / "model.gguf")
     stream = io.StringIO()
     print_scopes_of(str(tmp_path / "model.gguf"), stream)
     (said,) = [line for line in stream.getvalue().splitlines() if "as stored (GGUF)" in line]
     assert said in compress_checkpoint(tmp_path / "model.gguf", PRUNE, tmp_path / "out").notes
-
-
-@pytest.mark.parametrize("said", [None, {}, {"m": 3}, {"m": {"bytes": "many", "dense_bytes": 4}}, {"m": {}}])
-def test_damaged_records_of_sizes_are_left_out(said: Any) -> None:
-    assert list(recorded_sources({"sources": said})) == []

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from forgetmeter.plan.halving import FEWEST_ITEMS, FINALISTS, halving_rounds
 
 
-def test_a_third_of_the_candidates_gets_three_times_as_many_questions() -> None:
-    assert [(each.candidates, round(1 / each.share)) for each in halving_rounds(30, 10_000)] == [
+def test_a_third_of_the_recipes_gets_three_times_as_many_questions() -> None:
+    assert [(each.recipes, round(1 / each.share)) for each in halving_rounds(30, 10_000)] == [
         (30, 27),
         (10, 9),
         (4, 3),
@@ -19,20 +19,20 @@ def test_a_third_of_the_candidates_gets_three_times_as_many_questions() -> None:
     ]
 
 
-def test_few_candidates_or_few_items_need_one_round() -> None:
-    assert [(each.candidates, each.share) for each in halving_rounds(3, 10_000)] == [(3, 1.0)]
-    assert [(each.candidates, each.share) for each in halving_rounds(40, 3 * FEWEST_ITEMS - 1)] == [(40, 1.0)]
+def test_few_recipes_or_few_items_need_one_round() -> None:
+    assert [(each.recipes, each.share) for each in halving_rounds(3, 10_000)] == [(3, 1.0)]
+    assert [(each.recipes, each.share) for each in halving_rounds(40, 3 * FEWEST_ITEMS - 1)] == [(40, 1.0)]
 
 
 @given(st.integers(1, 500), st.integers(1, 10**6))
 @example(4, 900)
-def test_laws(candidates: int, items: int) -> None:
-    rounds = halving_rounds(candidates, items)
-    assert rounds[0].candidates == candidates
+def test_laws(recipes: int, items: int) -> None:
+    rounds = halving_rounds(recipes, items)
+    assert rounds[0].recipes == recipes
     assert rounds[-1].share == 1
     for before, after in pairwise(rounds):
-        assert before.candidates > after.candidates >= FINALISTS
+        assert before.recipes > after.recipes >= FINALISTS
         assert before.share < after.share
         assert before.share * items >= FEWEST_ITEMS
-    # No more questions than asking every candidate everything; with four candidates, a twelfth more.
-    assert sum(each.candidates * each.share for each in rounds) <= candidates * (13 / 12 + 1e-9)
+    # No more questions than asking every recipe everything; with four recipes, a twelfth more.
+    assert sum(each.recipes * each.share for each in rounds) <= recipes * (13 / 12 + 1e-9)

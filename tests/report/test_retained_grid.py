@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from forgetmeter.report.retained_grid import grid_text, retained_grids
 from forgetmeter.report.words.recipe_words import treatment
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.statistics.paired import Estimate
@@ -42,7 +43,7 @@ def test_recipes_of_the_same_words_are_rows_of_their_own(summary):
     (cell, *_) = [each for each in summary.cells if each.recipe == "dynamic_int8:overall" and each.task == "piqa"]
     other = replace(cell, recipe="dynamic_int8:overall:granularity=per_channel", retained=Estimate(0.5, 0.4, 0.6))
     recorded = {"kind": "quantizes", "phrase": "8-bit", "unsaid": ["granularity"]}
-    study = {**summary.study, "methods": {"dynamic_int8": recorded}}
+    study = StudyRecord({"methods": {"dynamic_int8": recorded}})
     grid = retained_grids(replace(summary, study=study, cells=(*summary.cells, other)))[0]
     shown = [row for name, row in zip(grid.treatments, grid.retained, strict=True) if name == "8-bit"]
     assert shown == [(None, None, 0.912), (None, None, 0.5)]

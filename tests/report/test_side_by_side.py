@@ -52,7 +52,7 @@ def test_one_model_under_two_names_is_paired_with_itself(tmp_path):
             right=lambda task, _, __: np.ones(task.items, bool),
             models=list(content),
         )
-        study = RunStore(run).read_study()
+        study = RunStore(run).read_study().document
         identity = {**study["identity"], "model_content": content}
         listed = {key: value for key, value in study.items() if key != "variants"}
         RunStore(run).folder.write("study.json", to_json({**listed, "identity": identity}))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.runs.content.answers import Answers
+from forgetmeter.runs.content.baselines import ItemBaselines
 
 
 def make_answers(
@@ -23,8 +24,7 @@ def make_answers(
         relation=relation,
         relations=tuple(f"R{each}" for each in range(relation.max() + 1)),
         popularity=np.full(items, np.nan),
-        chance=np.full(items, np.nan),
-        majority=np.full(items, np.nan),
+        baselines=ItemBaselines(np.full(items, np.nan), (None,) * items),
         answered=np.ones(correct.shape, dtype=np.bool_),
         correct=correct,
         changed=correct != correct[0],

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
-from made_up_run import MadeUpTask, write_made_up_run
+from made_up_run import MadeUpTask, RunBuilder, write_made_up_run
 
+from forgetmeter.records.item import Item, Request, Requests
+from forgetmeter.records.outcome import Outcome
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
 from forgetmeter.runs.run import Run
@@ -129,6 +131,14 @@ def test_failed_and_missing_recipes_are_not_ranked(tmp_path: Path) -> None:
     found = open_run(location).standings((MOST, HALF, INT8))
     assert [each.recipe for each in found.ranked] == [HALF]
     assert found.failures == ((MOST, "no memory"),)
+
+
+def test_a_task_without_right_answers_is_named(tmp_path: Path) -> None:
+    run = RunBuilder(str(tmp_path / "run"), models=["org/tiny"], recipes=["baseline"], tasks=["weighed"])
+    run.items("weighed", [Item("weighed/0", "0", Requests([Request("a", "b")]), ("b",), (0,))])
+    run.outcomes("baseline", "weighed", [Outcome("weighed/0", None, "", "", None, None, (-1.0,), {"acc": 0.4})])
+    found = open_run(tmp_path / "run").standings(["baseline"])
+    assert (found.counted, found.not_counted) == ((), (("weighed", "it has no right answers to retain"),))
 
 
 def test_without_a_baseline_that_knows_anything_nothing_is_ranked(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from written_runs import builder, make_items, make_outcomes
 
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.outcome import Outcome
@@ -69,8 +70,8 @@ def test_variants_tasks_and_failures(full_run: str) -> None:
     assert summary.variants[2].simulated is None
     assert [(each.task, each.items) for each in summary.tasks] == [("piqa", 4), ("lama/trex", 3)]
     # Of two choices, one is right in three items, both in the fourth.
-    assert summary.tasks[0].chance == pytest.approx((3 / 2 + 1) / 4)
-    assert summary.tasks[0].majority == pytest.approx(3 / 4)
+    assert summary.cells[0].chance == pytest.approx((3 / 2 + 1) / 4)
+    assert summary.cells[0].majority_accuracy == pytest.approx(3 / 4)
     assert [(each.recipe, each.task, each.error) for each in summary.failures] == [
         (QUANTIZED, "lama/trex", "MemoryError: no room")
     ]
@@ -133,6 +134,19 @@ def test_a_baseline_with_other_items_is_paired_by_item(write_run: Callable[..., 
     assert pruned.flips == pytest.approx(2 / 3)
 
 
+def test_chance_and_majority_are_those_of_the_items_that_each_variant_was_scored_on(tmp_path: Path) -> None:
+    # Of two choices, the right ones are 0, 1, 1 and both.
+    location = str(tmp_path / "run")
+    run, scored = builder(location), {"baseline": [0, 1, 2, 3], PRUNED: [1, 2], QUANTIZED: [0]}
+    run.items("piqa", make_items("piqa", 4))
+    for recipe, places in scored.items():
+        right = make_outcomes("piqa", [True] * 4)
+        run.outcomes(recipe, "piqa", [right[place] for place in places])
+    cells = open_run(location).summary.cells
+    assert [(cell.chance, cell.majority_accuracy) for cell in cells] == [(0.625, 0.75), (0.5, 1.0), (0.5, 1.0)]
+    assert [cell.p_majority for cell in cells] == [1.0] * 3
+
+
 def test_a_baseline_without_shared_items(write_run: Callable[..., str]) -> None:
     location = write_run({("baseline", "piqa"): [True, True]})
     Path(location, "items", "piqa.parquet").unlink()
@@ -146,7 +160,7 @@ def test_a_cell_not_in_the_study_is_shown(full_run: str) -> None:
     RunStore(full_run).write_outcomes(cell, [Outcome("boolq/0", True, "4", "4", 1, 0.0, ())], {})
     summary = open_run(full_run).summary
     assert (summary.cells[-1].model, summary.cells[-1].task) == ("org/other", "boolq")
-    assert summary.tasks[-1].chance is None
+    assert summary.cells[-1].chance is None
 
 
 def test_broken_cells_count_as_missing(full_run: str) -> None:

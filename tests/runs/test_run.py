@@ -169,7 +169,7 @@ def test_broken_cells_are_left_out(full_run: str) -> None:
 
 def test_a_run_whose_study_lists_no_variants(full_run: str) -> None:
     store = RunStore(full_run)
-    study = store.read_study()
+    study = {**store.read_study().document}
     del study["variants"]
     store.folder.write("study.json", to_json(study))
     assert list(open_run(full_run).variants["recipe"]) == ["baseline", PRUNED, QUANTIZED]

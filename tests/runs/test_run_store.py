@@ -40,12 +40,12 @@ def store(location: str) -> RunStore:
 class TestStudy:
     def test_a_new_run_holds_the_study(self, store: RunStore, study: dict) -> None:
         store.open_study(study)
-        assert store.read_study() == study
+        assert store.read_study().document == study
 
     def test_an_empty_folder_is_accepted(self, store: RunStore, study: dict, location: str) -> None:
         Path(location).mkdir()
         store.open_study({key: value for key, value in study.items() if key != "schema_version"})
-        assert store.read_study()["schema_version"] == SCHEMA_VERSION
+        assert store.read_study().document["schema_version"] == SCHEMA_VERSION
 
     def test_the_same_study_resumes_and_its_file_is_kept(self, store: RunStore, study: dict, location: str) -> None:
         store.open_study({**study, "hardware": {"processor": "one"}})
@@ -75,7 +75,7 @@ class TestStudy:
         new = {"hardware": {"processor": "two"}, "methods": {"mine": {"kind": "casts"}, "new": {"kind": "other"}}}
         assert store.changes(more) == [f"adding to the run at {store.location}: tasks 'boolq'"]
         store.open_study({**more, **new})
-        found = store.read_study()
+        found = store.read_study().document
         assert found["identity"]["tasks"] == ["boolq", "lama/trex", "piqa"]
         assert found["hardware"] == {"processor": "one"}
         assert found["methods"] == {"mine": {"kind": "other"}, "new": {"kind": "other"}}
@@ -93,14 +93,14 @@ class TestStudy:
         monkeypatch.setattr(late, "check_study", lambda _: store.open_study(with_task("boolq")))
         with pytest.raises(UserError, match="tasks lack 'boolq'"):
             late.open_study(with_task("winogrande"))
-        assert store.read_study()["identity"]["tasks"] == ["piqa", "lama/trex", "boolq"]
+        assert store.read_study().document["identity"]["tasks"] == ["piqa", "lama/trex", "boolq"]
 
     def test_many_workers_can_extend_one_run(self, store: RunStore, location: str, study: dict) -> None:
         store.open_study(study)
         more = {**study, "identity": {**study["identity"], "tasks": ["piqa", "lama/trex", "boolq"]}}
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda number: RunStore(location).open_study({**more, "worker": number}), range(16)))
-        assert store.read_study()["identity"] == more["identity"]
+        assert store.read_study().document["identity"] == more["identity"]
 
     def test_a_model_that_changed_since_is_refused(self, store: RunStore, study: dict) -> None:
         store.open_study(study)
@@ -141,7 +141,7 @@ class TestStudy:
     def test_many_workers_can_start_one_run(self, location: str, study: dict) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda number: RunStore(location).open_study({**study, "worker": number}), range(16)))
-        assert RunStore(location).read_study()["identity"] == study["identity"]
+        assert RunStore(location).read_study().document["identity"] == study["identity"]
 
 
 class TestItems:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 
 from forgetmeter.specs.method import MethodDeclaration
-from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS, MethodFacts, recorded_methods
+from forgetmeter.specs.method_facts import MethodFacts
 from forgetmeter.specs.recipe import parse_recipe
 
 QUARTER = "squares:overall:0.25"
@@ -31,25 +29,6 @@ QUARTER = "squares:overall:0.25"
 )
 def test_a_step_is_described_by_its_phrase_or_name(facts: MethodFacts, step: str, words: str) -> None:
     assert facts.in_words(parse_recipe(step).steps[0]) == words
-
-
-def test_recorded_facts_are_read_back() -> None:
-    facts = MethodFacts("structured", "{percent} of rows", ("dim",), "l1_unstructured")
-    study = {"methods": {"rows": {**asdict(facts), "unsaid": ["dim"]}}}
-    assert recorded_methods(study) == {**FOR_EARLIER_RUNS, "rows": facts}
-
-
-def test_a_built_in_method_recorded_without_a_phrase_is_called_by_todays() -> None:
-    recorded = {"methods": {"svd": {"kind": "low_rank", "phrase": ""}, "n_m": {"phrase": "sparse"}}}
-    found = recorded_methods(recorded)
-    assert (found["svd"].phrase, found["n_m"].phrase) == (FOR_EARLIER_RUNS["svd"].phrase, "sparse")
-
-
-def test_facts_of_other_versions_count_as_unknown() -> None:
-    for methods in (None, ["x"], {"a": 3}):
-        assert recorded_methods({"methods": methods}) == FOR_EARLIER_RUNS
-    found = recorded_methods({"methods": {"a": {"kind": "by_magic", "unsaid": 3, "phrase": None}}})
-    assert found["a"] == MethodFacts()
 
 
 def test_the_kind_follows_from_the_effect_unless_it_is_declared() -> None:

@@ -1,6 +1,6 @@
-"""Advice on a standard, against asking every candidate everything.
+"""Advice on a standard, against asking every recipe everything.
 
-Covers ``checkpoints.predicted_size``, ``results.advice`` and ``study.candidate_sizes``.
+Covers ``checkpoints.predicted_size``, ``results.advice`` and ``study.recipe_sizes``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def advice(folder: Path, listener: Counting) -> Advice:
     return advise(request(folder / "runs"), listener=listener, complete=listener.run)
 
 
-def test_it_matches_asking_every_candidate_everything(advice: Advice, folder: Path) -> None:
+def test_it_matches_asking_every_recipe_everything(advice: Advice, folder: Path) -> None:
     run({"models": [MODEL], "recipes": list(RECIPES), "tasks": [TASK], "output": str(folder / "whole")})
     whole = open_run(str(folder / "whole"))
     sizes = {name: each.bytes for name, each in advice.sizes.items()}
@@ -107,13 +107,13 @@ def test_it_matches_asking_every_candidate_everything(advice: Advice, folder: Pa
 
 
 def test_sizes_are_one_stage_whose_parts_are_counted(advice: Advice, listener: Counting) -> None:
-    said = f"computing the size of {len(RECIPES)} candidates"
+    said = f"computing the size of {len(RECIPES)} recipes"
     assert [stage for stage in listener.stages if "size" in stage] == [said]
     assert listener.parts == [(done, len(RECIPES)) for done in range(1, len(RECIPES) + 1)]
 
 
 def test_what_it_promises_is_what_the_command_writes(advice: Advice, tmp_path: Path) -> None:
-    """To the byte: the printed ``create it``, and the same command for the other candidates."""
+    """To the byte: the printed ``create it``, and the same command for the other recipes."""
     for recipe, size in advice.sizes.items():
         assert size.format is not None
         out = tmp_path / recipe.replace(":", "-")
@@ -256,7 +256,7 @@ def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
 
 
 def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
-    smallest = r"no candidate fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+, "
+    smallest = r"no recipe fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+, "
     with pytest.raises(UserError, match=smallest):
         advise(request(folder / "none", "0.1"))
     assert not (folder / "none").exists()
@@ -270,7 +270,7 @@ def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
         ({"model": "standard:decodr"}, "did you mean"),
         ({"recipes": ("l1_unstructured:overall:2",)}, "level"),
         ({"recipes": ("l1_unstructured:cross_attention:0.5",)}, "scope 'cross_attention' selects no weight"),
-        ({"recipes": ("baseline",)}, "--recipes has no candidates"),
+        ({"recipes": ("baseline",)}, "--recipes has only the baseline"),
         ({"options": {"evaluation.limit": 0}}, "must be"),
     ],
 )
@@ -304,18 +304,18 @@ def test_a_model_with_weights_of_unknown_role_is_refused_in_one_line(
     with pytest.raises(UserError) as caught:
         advise(request(folder / "strange", recipes=None))
     assert not isinstance(caught.value, ManyUserError)
-    assert "the first is strange.weight; name candidates with --recipes" in str(caught.value)
+    assert "the first is strange.weight; name recipes with --recipes" in str(caught.value)
     assert "regex(PATTERN)" in str(caught.value)
 
 
-def test_a_baseline_that_knows_nothing_is_reported_before_any_candidate_is_asked(
+def test_a_baseline_that_knows_nothing_is_reported_before_any_recipe_is_asked(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("forgetmeter.results.findings.evidence.FEWEST_KNOWN", 10_000)
     asked = request(folder / "ignorant")
     for cells in ([1, 1], [0, 0]):
         listener = Counting()
-        with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|facts right).*; choose other"):
+        with pytest.raises(UserError, match="recipes cannot be ranked: .*(guessing|facts right).*; choose other"):
             advise(asked, listener=listener, complete=listener.run)
         # The baseline in each of two rounds, because it might know enough of more items.
         assert listener.computed == cells
@@ -323,7 +323,7 @@ def test_a_baseline_that_knows_nothing_is_reported_before_any_candidate_is_asked
 
 
 def test_a_baseline_that_only_guesses_is_reported(llama_folder: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="candidates cannot be ranked: .*(guessing|facts right)"):
+    with pytest.raises(UserError, match="recipes cannot be ranked: .*(guessing|facts right)"):
         advise(request(folder / "guessing", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
 
 
@@ -333,7 +333,7 @@ def test_a_round_in_which_the_baseline_knows_too_little_is_left_out(
     """The first round's few items have too few right answers, the last one's have enough."""
     monkeypatch.setattr("forgetmeter.results.findings.evidence.FEWEST_KNOWN", 1000)
     found = advise(request(folder / "late", "0.75"))
-    assert [candidates for _, candidates in found.rounds] == [len(found.fits)]
+    assert [recipes for _, recipes in found.rounds] == [len(found.fits)]
     assert found.runs == (str(folder / "late" / "last"),)
     assert len(found.finalists) == len(found.fits)
     assert open_run(str(folder / "late" / "round-1")).study["identity"]["recipes"] == ["baseline"]

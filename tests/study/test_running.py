@@ -400,7 +400,7 @@ def test_a_study_may_leave_out_what_only_failed(study: dict[str, Any], monkeypat
     assert outcomes(study["output"]) == before
     opened = RunStore(study["output"])
     assert "dynamic_int8:attention" not in {variant.recipe for variant in opened.variants()}
-    assert opened.read_study()["identity"]["recipes"] == ["baseline", *fewer["recipes"]]
+    assert opened.read_study().document["identity"]["recipes"] == ["baseline", *fewer["recipes"]]
     assert len(run(study).failures) == 2, "and add it again"
 
 

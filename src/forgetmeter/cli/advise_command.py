@@ -26,7 +26,7 @@ def advise_command(
     ],
     recipes: Annotated[
         str | None,
-        typer.Option(help="Candidates or preset:NAME, separated by commas.", show_default="preset:advice"),
+        typer.Option(help="Recipes or preset:NAME, separated by commas.", show_default="preset:advice"),
     ] = None,
     out: Annotated[
         str | None,
@@ -42,7 +42,7 @@ def advise_command(
 ) -> None:
     """Find the recipe that retains the most knowledge within a size limit.
 
-    The size of every candidate is computed. Those that fit are evaluated on a
+    The size of every recipe is computed. Those that fit are evaluated on a
     few items, the better ones on more, and the best on all. Answers are stored;
     after an interruption, the same command continues.
     """

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+from forgetmeter.specs.model_reference import ModelReference, engine_reference, parse_model_reference
 from forgetmeter.specs.preset import PREFIX, preset_recipes
 from forgetmeter.specs.recipe import Recipe, Step, make_step, parse_recipe
 from forgetmeter.specs.scope import Scope, parse_scope, regex_scope
@@ -17,7 +17,8 @@ from forgetmeter.specs.suggestion import did_you_mean, unknown
 _FORMS = "text, {grid: …}, {steps: […]} or {method: …, scope: …, level: …}"
 _KINDS = ("grid", "steps", "method")
 _OF, _IS, _RECIPES = _CANDIDATE_KEYS = ("of", "is", "recipes")
-_CANDIDATE_FORMS = "a model, or {of: BASELINE, is: [MODEL, …], recipes: [RECIPE, …]}"
+_CANDIDATE_FORMS = "a model, {of: BASELINE, is: [MODEL, …], recipes: [RECIPE, …]}, or {engine: NAME, key: value, …}"
+_ENGINE = "engine"
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def candidates_of(entry: Any) -> Candidates:  # noqa: ANN401 - any YAML value
     Raises:
         UserError: The entry is not valid.
     """
-    if isinstance(entry, str):
-        return Candidates(None, (Recipe(candidate=parse_model_reference(entry)),))
+    if isinstance(entry, str) or _is_engine(entry):
+        return Candidates(None, (Recipe(candidate=_candidate(entry)),))
     if not isinstance(entry, Mapping) or _IS not in entry:
         raise UserError(f"'{entry}' is not a valid candidate; write {_CANDIDATE_FORMS}")
     for key in entry:
@@ -79,15 +80,33 @@ def candidates_of(entry: Any) -> Candidates:  # noqa: ANN401 - any YAML value
             raise UserError(unknown("key", str(key), _CANDIDATE_KEYS, within="a candidate"))
     of, made = entry.get(_OF), entry[_IS] if isinstance(entry[_IS], list) else [entry[_IS]]
     on_top = entry.get(_RECIPES, [])
-    if not made or not all(isinstance(each, str) for each in (*made, *([] if of is None else [of]))):
+    if (
+        not made
+        or not all(isinstance(each, str) or _is_engine(each) for each in made)
+        or not isinstance(of, str | None)
+    ):
         raise UserError(f"'{entry}' is not a valid candidate; write {_CANDIDATE_FORMS}")
     if not isinstance(on_top, list):
         raise UserError(f"recipes of a candidate: '{on_top}' must be a list")
     steps = dict.fromkeys([(), *(recipe.steps for each in on_top for recipe in recipes_of(each))])
     return Candidates(
         None if of is None else parse_model_reference(of),
-        tuple(Recipe(each, reference) for reference in map(parse_model_reference, made) for each in steps),
+        tuple(Recipe(each, reference) for reference in map(_candidate, made) for each in steps),
     )
+
+
+def _is_engine(entry: Any) -> bool:  # noqa: ANN401
+    return isinstance(entry, Mapping) and isinstance(entry.get(_ENGINE), str)
+
+
+def _candidate(entry: str | Mapping[str, Any]) -> ModelReference:
+    if isinstance(entry, str):
+        return parse_model_reference(entry)
+    arguments = {key: value for key, value in entry.items() if key != _ENGINE}
+    for key, value in arguments.items():
+        if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
+            raise UserError(f"argument {key}={value} of engine '{entry[_ENGINE]}' must be a single value")
+    return engine_reference(entry[_ENGINE], arguments)
 
 
 def _only(entry: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

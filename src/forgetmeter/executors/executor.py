@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from forgetmeter.config.study import Evaluation
@@ -13,6 +13,7 @@ from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 
 if TYPE_CHECKING:
+    from forgetmeter.engines.external_engine import ExternalEngine
     from forgetmeter.models.checkpoint import Checkpoint
 
 
@@ -52,6 +53,7 @@ class Work:
         cells: The cells to run, in order. Some may be done already; see ``Executor``.
         tasks: The tasks by name.
         checkpoints: The models, opened and checked.
+        engines: The other runtimes that answer, checked.
         evaluation: The evaluation settings.
         store: Receives the outcomes.
     """
@@ -61,6 +63,7 @@ class Work:
     checkpoints: Mapping[ModelReference, Checkpoint]
     evaluation: Evaluation
     store: RunStore
+    engines: Mapping[ModelReference, ExternalEngine] = field(default_factory=dict)
 
 
 class Executor(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from itertools import groupby
 
@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.comparisons import Comparisons
@@ -23,6 +24,7 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Task, is_compared, judged, not_numbers
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.engine import Engine
@@ -31,6 +33,7 @@ from forgetmeter.specs.model_reference import ModelReference
 
 # A quarter: rows get different neighbours, and usually matrices of a different height.
 _SHARE = 4
+Scoring = Engine | ExternalEngine
 _SMALL = 5_000_000
 """Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
 
@@ -49,12 +52,15 @@ class LocalExecutor:
         for cell in work.cells:
             groups.setdefault(cell.variant.source, []).append(cell)
         for model, cells in groups.items():
-            progress.stage(f"loading {model}")
-            evaluation = work.evaluation
             try:
+                if model in work.engines:
+                    _EngineWork(work, progress, work.engines[model]).run(cells)
+                    continue
+                progress.stage(f"loading {model}")
+                evaluation = work.evaluation
                 loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
                 with threads_for(loaded.model):
-                    _ModelWork(work, progress, loaded, cells).run()
+                    _ModelWork(work, progress, loaded, cells).run(cells)
             except UserError as error:
                 if len(groups) == 1 or isinstance(error, UnwritableError):
                     raise
@@ -62,33 +68,30 @@ class LocalExecutor:
                     fail(work, progress, cell, error)
 
 
-class _ModelWork:
-    """The cells of one model; loads the model once, and tokenizes each task once."""
+class _Work:
+    """The cells of one model or engine; prepares each task once."""
 
-    def __init__(self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell]) -> None:
+    def __init__(self, work: Work, progress: Progress) -> None:
         self._work = work
         self._progress = progress
-        self._loaded = loaded
-        recipes = {cell.variant.recipe for cell in cells}
-        calibration = calibration_for(loaded, recipes)
-        self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
-        self._engine = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
-        self._comparisons = Comparisons(work, loaded, cells)
-        self._prepared: dict[tuple[Engine, str], Prepared] = {}
-        self._cells = cells
+        self._prepared: dict[tuple[Scoring, str], Prepared] = {}
 
-    def run(self) -> None:
-        """Run the cells of each variant while it is installed."""
-        for variant, group in groupby(self._cells, key=lambda cell: cell.variant):
-            self._run_variant(variant, list(group))
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Run the cells of each variant while it is installed; a variant that cannot be is stored as failed."""
+        for variant, group in groupby(cells, key=lambda cell: cell.variant):
+            of_variant = list(group)
+            with self._stored_if_failed(of_variant), self._installed(variant):
+                for cell in of_variant:
+                    with self._stored_if_failed([cell]):
+                        self._run_cell(cell)
 
-    def _run_variant(self, variant: Variant, cells: Sequence[Cell]) -> None:
-        self._progress.stage(f"compressing {variant.recipe}")
-        with self._stored_if_failed(cells), self._compressor.applied(variant.recipe) as compressed:
-            self._store_variant(variant, compressed)
-            for cell in cells:
-                with self._stored_if_failed([cell]):
-                    self._run_cell(cell)
+    def _installed(self, variant: Variant) -> AbstractContextManager[None]:
+        """Install a variant and store it; undone at the end."""
+        raise NotImplementedError
+
+    def _engine(self, cell: Cell) -> Scoring:
+        """Return what scores a cell."""
+        raise NotImplementedError
 
     @contextmanager
     def _stored_if_failed(self, cells: Sequence[Cell]) -> Iterator[None]:
@@ -101,13 +104,6 @@ class _ModelWork:
             for cell in cells:
                 fail(self._work, self._progress, cell, error)
 
-    def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
-        reached = compressed.reached
-        if variant.recipe.candidate is not None and not variant.recipe.steps:
-            stored = self._work.checkpoints[variant.source].stored_bytes
-            reached = replace(reached, quantized_bytes=stored, smallest_bytes=stored)
-        self._work.store.write_variant(variant, reached, {"compress_seconds": compressed.seconds})
-
     def _run_cell(self, cell: Cell) -> None:
         task = self._work.tasks[cell.task]
         if self._work.store.is_done(cell):
@@ -116,7 +112,7 @@ class _ModelWork:
             self._progress.cell_kept(cell)
             return
         self._progress.cell_started(cell, items=len(task.items))
-        engine = self._comparisons.engine(cell.variant) if is_compared(task.items) else self._engine
+        engine = self._engine(cell)
         if (engine, cell.task) not in self._prepared:
             self._prepared[engine, cell.task] = engine.prepare(task.items)
         prepared = self._prepared[engine, cell.task]
@@ -143,16 +139,69 @@ class _ModelWork:
         self._progress.cell_finished(cell, seconds=seconds)
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
+        """Store the noise floor of a cell, if it is wanted and known; that of a candidate is never needed."""
+
+
+class _ModelWork(_Work):
+    """The cells of one model, which is loaded."""
+
+    def __init__(self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell]) -> None:
+        super().__init__(work, progress)
+        self._loaded = loaded
+        recipes = {cell.variant.recipe for cell in cells}
+        calibration = calibration_for(loaded, recipes)
+        self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
+        self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
+        self._comparisons = Comparisons(work, loaded, cells)
+
+    @contextmanager
+    def _installed(self, variant: Variant) -> Iterator[None]:
+        self._progress.stage(f"compressing {variant.recipe}")
+        with self._compressor.applied(variant.recipe) as compressed:
+            self._store_variant(variant, compressed)
+            yield
+
+    def _engine(self, cell: Cell) -> Scoring:
+        is_pair = is_compared(self._work.tasks[cell.task].items)
+        return self._comparisons.engine(cell.variant) if is_pair else self._own
+
+    def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
+        reached = compressed.reached
+        if variant.recipe.candidate is not None and not variant.recipe.steps:
+            stored = self._work.checkpoints[variant.source].stored_bytes
+            reached = replace(reached, quantized_bytes=stored, smallest_bytes=stored)
+        self._work.store.write_variant(variant, reached, {"compress_seconds": compressed.seconds})
+
+    def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         if self._work.store.needs_noise(cell, is_wanted=self._work.evaluation.noise_floor):
             self._progress.stage(f"scoring {cell.task} again for the noise floor")
             batch_tokens = self._work.evaluation.batch_tokens
             task = self._work.tasks[cell.task]
             if is_compared(task.items):
                 # The outcomes themselves are the noise, and nothing in them is right or wrong.
-                noise = noise_between((), (), batch_tokens=(self._engine.batch_tokens,) * 2)
+                noise = noise_between((), (), batch_tokens=(self._own.batch_tokens,) * 2)
             else:
                 noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)
             self._work.store.write_noise(cell, noise)
+
+
+class _EngineWork(_Work):
+    """The cells of a candidate that another runtime answers."""
+
+    def __init__(self, work: Work, progress: Progress, engine: ExternalEngine) -> None:
+        super().__init__(work, progress)
+        self._external = engine
+
+    @contextmanager
+    def _installed(self, variant: Variant) -> Iterator[None]:
+        self._progress.stage(f"asking {self._external.name}")
+        size = self._external.stored_bytes
+        reached = None if size is None else Reached({}, 0, 0, 0, size, size, size, simulated=False, smallest_bytes=size)
+        self._work.store.write_variant(variant, reached, {})
+        yield
+
+    def _engine(self, cell: Cell) -> Scoring:  # noqa: ARG002 - it answers all
+        return self._external
 
 
 def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:

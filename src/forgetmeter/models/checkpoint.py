@@ -80,7 +80,7 @@ class Checkpoint:
             return replace(self.location, path=converted(self.location))
         if self._plain is None:
             return self.location
-        return replace(self.location, path=unpacked(self.location, self._plain, self.config, self._with_tokenizer))
+        return replace(self.location, path=unpacked(self.location, self._plain, self.config, self.tokenizer_folder))
 
     @cached_property
     def _plain(self) -> tuple[PlainTensor, ...] | None:
@@ -120,7 +120,7 @@ class Checkpoint:
         return described(self.location) if self._is_gguf else self.location.path
 
     @cached_property
-    def _with_tokenizer(self) -> Path:
+    def tokenizer_folder(self) -> Path:
         """A folder with its tokenizer; an adapter may have one of its own."""
         return self.location.path if (self.location.path / "tokenizer_config.json").is_file() else self._described
 
@@ -149,7 +149,7 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""
-        return open_tokenizer(self._with_tokenizer, self.name)
+        return open_tokenizer(self.tokenizer_folder, self.name)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:

@@ -29,7 +29,7 @@ from forgetmeter.models.model_files import (
     tensor_headers,
 )
 from forgetmeter.models.standard import standard_folder
-from forgetmeter.specs.model_reference import FORMS, ModelReference, existing_path
+from forgetmeter.specs.model_reference import FORMS, ModelReference, engine_of, existing_path
 
 _CONVERSION = 3
 """Part of a GGUF model's identity: increase it whenever conversion yields a different model or tokenizer."""
@@ -78,18 +78,10 @@ class Location:
     def _own_identity(self) -> str:
         if self.reference.source == "hub":
             return _hash([self.path.name])
+        if self.reference.source == "engine":
+            return _hash([self.reference.place, *map(_content, _named_files(self.reference))])
         if self.path.is_dir():
-            files = sorted({file for pattern in _PARTS for file in self.path.glob(pattern) if file.is_file()})
-            # Earlier releases hashed no names: ordinary folders, where their order implies them, keep their identity.
-            is_ordinary = {file.name for file in files} >= _TOKENIZER
-            return _hash(
-                [
-                    _file_hash(file)
-                    if is_ordinary and _ORDINARY.fullmatch(file.name)
-                    else f"{file.name} {_file_hash(file)}"
-                    for file in files
-                ]
-            )
+            return _content(self.path)
         revision = [TOKENS_REVISION] if has_revised_tokens(self.path) else []
         return _hash([_file_hash(self.path), str(_CONVERSION), *revision])
 
@@ -104,12 +96,35 @@ class Location:
         return tensor_headers(sorted(self.path.glob("*.safetensors")))
 
 
+def _content(path: Path) -> str:
+    """Return the hash of a file, or of the files of a model's folder."""
+    if path.is_file():
+        return _file_hash(path)
+    files = sorted({file for pattern in _PARTS for file in path.glob(pattern) if file.is_file()})
+    # Earlier releases hashed no names: ordinary folders, where their order implies them, keep their identity.
+    is_ordinary = {file.name for file in files} >= _TOKENIZER
+    return _hash(
+        [
+            _file_hash(file) if is_ordinary and _ORDINARY.fullmatch(file.name) else f"{file.name} {_file_hash(file)}"
+            for file in files
+        ]
+    )
+
+
+def _named_files(engine: ModelReference) -> list[Path]:
+    """Return the files and folders that an engine's arguments name."""
+    paths = (Path(os.path.expanduser(value)) for value in engine_of(engine)[1].values())  # noqa: PTH111
+    return [path for path in paths if path.exists()]
+
+
 def locate(reference: ModelReference) -> Location:
     """Find a model without loading it; files of the Hub that are missing from the local cache are fetched.
 
     Raises:
         UserError: It does not exist, or cannot be loaded.
     """
+    if reference.source == "engine":
+        return Location(reference, next(iter(_named_files(reference)), Path()))
     if reference.source == "hub":
         path = _on_hub(reference)
     elif reference.source == "package":

@@ -1,4 +1,4 @@
-"""Successive halving: asks all candidates a few items, the better ones more, and the best everything."""
+"""Successive halving: asks all recipes a few items, the better ones more, and the best everything."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 
 FACTOR = 3
-"""Factor by which each round reduces the candidates and increases the items."""
+"""Factor by which each round reduces the recipes and increases the items."""
 
 FEWEST_ITEMS = 300
-"""Minimum of items per round; with fewer, differences between candidates are mostly noise."""
+"""Minimum of items per round; with fewer, differences between recipes are mostly noise."""
 
 FINALISTS = 3
-"""Minimum of candidates in the last round, so that the best can be compared with others."""
+"""Minimum of recipes in the last round, so that the best can be compared with others."""
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,21 @@ class Round:
     """One round.
 
     Attributes:
-        share: Share of the items that each candidate is evaluated on, above 0; 1 in the last round.
-        candidates: Number of candidates.
+        share: Share of the items that each recipe is evaluated on, above 0; 1 in the last round.
+        recipes: Number of recipes.
     """
 
     share: float
-    candidates: int
+    recipes: int
 
 
-def halving_rounds(candidates: int, items: int) -> tuple[Round, ...]:
-    """Plan rounds of successive halving for at least one candidate.
+def halving_rounds(recipes: int, items: int) -> tuple[Round, ...]:
+    """Plan rounds of successive halving for at least one recipe.
 
     After Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS
     2016, here by thirds: every round costs about the same.
     """
-    numbers = [candidates]
+    numbers = [recipes]
     while numbers[-1] > FINALISTS and items / FACTOR ** len(numbers) >= FEWEST_ITEMS:
         numbers.append(max(FINALISTS, math.ceil(numbers[-1] / FACTOR)))
     return tuple(Round(1 / FACTOR ** (len(numbers) - place), number) for place, number in enumerate(numbers, 1))

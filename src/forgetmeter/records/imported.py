@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,19 +22,3 @@ class Origin:
     files: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def recorded_origins(study: Mapping[str, Any]) -> Iterator[tuple[str, Origin]]:
-    """Yield the variants of a run that were imported, as recorded in its ``study.json``; others are left out."""
-    for model, said in (study.get("imported") or {}).items():
-        if isinstance(said, dict):
-            files, settings, notes = said.get("files"), said.get("settings"), said.get("notes")
-            yield (
-                model,
-                Origin(
-                    str(said.get("tool")),
-                    files if isinstance(files, dict) else {},
-                    settings if isinstance(settings, dict) else {},
-                    tuple(map(str, notes)) if isinstance(notes, list) else (),
-                ),
-            )

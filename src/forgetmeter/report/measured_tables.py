@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import counted_things, metrics_of
+from forgetmeter.report.items_column import with_items
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
-from forgetmeter.report.words.left_out_facts import left_out_facts
+from forgetmeter.report.words.left_out_facts import left_out_facts, shown_cell
 from forgetmeter.report.words.numbers import MISSING, percent, percent_interval
 from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary
@@ -51,10 +52,9 @@ def _table(model: str, task: str, cells: Sequence[MeasuredSummary], summary: Sum
             rows.append(TableRow(variant.recipe, _values(metrics, done[variant.recipe])))
         elif variant.model == model and variant.recipe in failed:
             rows.append(failed_row(failed[variant.recipe]))
-    number = max(cell.items for cell in done.values())
-    facts = (counted_things(task, number), *left_out_facts(list(done.values())))
+    facts = (counted_things(task, shown_cell(list(done.values())).items), *left_out_facts(list(done.values())))
     columns = tuple(name for metric in metrics for name in (_heading(metric), *([_RATIO] if metric.ratio else [])))
-    return Table(model, task, facts, columns, tuple(rows))
+    return with_items(Table(model, task, facts, columns, tuple(rows)), done.values())
 
 
 def _values(metrics: Sequence[Metric], cell: MeasuredSummary) -> tuple[str, ...]:

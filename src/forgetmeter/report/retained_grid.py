@@ -25,7 +25,7 @@ class RetainedGrid:
     Attributes:
         known: Number of items that the baseline gets right.
         items: Number of items that it was evaluated on.
-        chance: Accuracy of guessing; ``None`` without choices.
+        chance: Accuracy of guessing on these items; ``None`` without choices.
         scopes: Headings of the columns, in words.
         treatments: Headings of the rows, in words, in the order of the run.
         retained: Share of the known items that are still right, by treatment and scope; ``None`` without such a cell.
@@ -95,7 +95,7 @@ def _grid(model: str, task: TaskSummary, cells: Sequence[CellSummary], methods: 
         task=task.task,
         known=baseline.right,
         items=baseline.items,
-        chance=task.chance,
+        chance=baseline.chance,
         scopes=tuple(map(scope_in_words, scopes_found)),
         treatments=tuple(treatment(recipe, methods) for recipe in treatments),
         retained=tuple(tuple(values.get((recipe, scope)) for scope in scopes_found) for recipe in treatments),

@@ -102,16 +102,17 @@ def _by_task(summary: Summary, found: Mapping[str, list[Figure]]) -> tuple[TaskF
 
 
 def _curve_figures(summary: Summary, curves: Sequence[RetainedCurve], along: Along) -> tuple[TaskFigures, ...]:
-    chances = {task.task: task.chance for task in summary.tasks}
+    chances = _chances(summary)
     found: dict[str, list[Figure]] = {}
     for model, task in dict.fromkeys((curve.model, curve.task) for curve in curves):
         mine = [curve for curve in curves if (curve.model, curve.task) == (model, task)]
-        found.setdefault(task, []).extend(retained_figures(mine, chances.get(task), along))
+        found.setdefault(task, []).extend(retained_figures(mine, chances.get((model, task)), along))
     return _by_task(summary, found)
 
 
 def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[TaskFigures, ...]:
     drawn = {(curve.model, curve.task, point.recipe) for curve in curves for point in curve.points}
+    chances = _chances(summary)
     found: dict[str, list[Figure]] = {}
     for model in dict.fromkeys(cell.model for cell in summary.cells):
         for task in summary.tasks:
@@ -120,10 +121,15 @@ def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[
                 for cell in summary.cells
                 if (cell.model, cell.task) == (model, task.task) and (model, task.task, cell.recipe) not in drawn
             ]
-            figure = recipes_figure(others, task.chance, summary.methods)
+            figure = recipes_figure(others, chances.get((model, task.task)), summary.methods)
             if figure is not None:
                 found.setdefault(task.task, []).append(figure)
     return _by_task(summary, found)
+
+
+def _chances(summary: Summary) -> Mapping[tuple[str, str], float | None]:
+    """Return the accuracy of guessing on the baseline's items, by model and task."""
+    return {(cell.model, cell.task): cell.chance for cell in summary.cells if cell.recipe == BASELINE}
 
 
 def _perplexity_figures(summary: Summary) -> tuple[TaskFigures, ...]:
@@ -204,7 +210,7 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
     rows = tuple(
         tuple(None if np.isnan(value) else float(value) for value in row) for row in shares.forgotten[:, chosen]
     )
-    words = tuple(recipe_in_words(recipe, run.methods) for recipe in shares.recipes)
+    words = tuple(recipe_in_words(recipe, run.study.methods) for recipe in shares.recipes)
     return HeatGrid(answers.model, answers.task, "relation", columns, words, rows)
 
 

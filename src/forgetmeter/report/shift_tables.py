@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from forgetmeter.report.items_column import ITEMS, with_items
 from forgetmeter.report.table import Table, TableRow, Term
 from forgetmeter.report.words.numbers import MISSING, percent, probability
 from forgetmeter.results.cell_summary import CellSummary
@@ -27,6 +28,7 @@ TERMS = (
     Term(
         "p (relations)", "t test over relations of whether the drop is zero, Holm-corrected over all tests of the run"
     ),
+    ITEMS,
 )
 
 
@@ -41,7 +43,7 @@ def shift_tables(summary: Summary) -> list[Table]:
         if kept:
             columns = tuple(_COLUMNS[place] for place in kept)
             narrow = tuple(TableRow(row.recipe, tuple(row.cells[place] for place in kept)) for row in rows)
-            found.append(Table(model, task, (), columns, narrow))
+            found.append(with_items(Table(model, task, (), columns, narrow), cells))
     return found
 
 

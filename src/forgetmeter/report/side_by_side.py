@@ -87,7 +87,7 @@ def side_by_side(one: Results, other: Results) -> SideBySide:
 
 def _pairs(one: Summary, other: Summary) -> list[tuple[str, str]]:
     mine, theirs = (list(dict.fromkeys(cell.model for cell in summary.cells)) for summary in (one, other))
-    contents = [summary.study["identity"].get("model_content") or {} for summary in (one, other)]
+    contents = [summary.study.model_content for summary in (one, other)]
     every = [(left, right) for left in mine for right in theirs]
 
     def are_one(left: str, right: str) -> bool:

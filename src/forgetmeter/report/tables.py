@@ -7,11 +7,16 @@ from dataclasses import replace
 
 from forgetmeter.plural import counted
 from forgetmeter.probes.registry import counted_things
-from forgetmeter.records.imported import recorded_origins
-from forgetmeter.records.packed_source import recorded_sources
+from forgetmeter.report.items_column import ITEMS, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
-from forgetmeter.report.words.left_out_facts import left_out_facts, not_numbers_remarks
+from forgetmeter.report.words.guessing_facts import guessing_facts
+from forgetmeter.report.words.left_out_facts import (
+    left_out_facts,
+    left_out_remarks,
+    not_numbers_remarks,
+    shown_cell,
+)
 from forgetmeter.report.words.numbers import (
     MISSING,
     count,
@@ -120,16 +125,17 @@ def legend(summary: Summary) -> list[Term]:
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
     noise = [_NOISE] if any(cell.noise_floor is not None for cell in summary.cells) else []
     terms += [*_TASK_TERMS, *noise, *more] if summary.cells else []
-    return terms + measured_terms(summary)
+    different = [ITEMS] if any(ITEMS.name in table.columns for table in tables(summary)) else []
+    return [*terms, *measured_terms(summary), *different]
 
 
 def remarks(summary: Summary) -> list[str]:
     """Return remarks on the run that readers of the tables need, one sentence each."""
     found = []
     if summary.missing:
-        done = len(summary.cells) + len(summary.measured)
+        done = len(summary.all_cells)
         planned = len(summary.missing) + done + len(summary.failures)
-        rest = "import the rest" if summary.study.get("imported") else "run the study again to do the rest"
+        rest = "import the rest" if summary.study.origins else "run the study again to do the rest"
         found.append(f"Not finished: {done} of {counted(planned, 'cell')} done; {rest}.")
     if summary.damaged:
         shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
@@ -140,15 +146,15 @@ def remarks(summary: Summary) -> list[str]:
     if summary.failures:
         number = len(summary.failures)
         retry = f"; run the study again to retry {'it' if number == 1 else 'them'}"
-        found.append(f"{counted(number, 'cell')} failed{'' if summary.study.get('imported') else retry}.")
-    models = summary.study.get("identity", {}).get("models", ())
+        found.append(f"{counted(number, 'cell')} failed{'' if summary.study.origins else retry}.")
     found += [
         # The sizes of a candidate are those of its files.
-        visible_line(packed_remark(model, source) if model in models else packed_sentence(model, source))
-        for model, source in recorded_sources(summary.study)
+        visible_line(packed_remark(model, source) if model in summary.study.models else packed_sentence(model, source))
+        for model, source in summary.study.sources.items()
     ]
-    found += origin_remarks(recorded_origins(summary.study))
-    found += not_numbers_remarks([*summary.cells, *summary.measured])
+    found += origin_remarks(summary.study.origins)
+    found += left_out_remarks(summary.all_cells)
+    found += not_numbers_remarks(summary.all_cells)
     found += [
         f"{task.task}: its items are missing or damaged, so relations, questions and the accuracy of guessing are "
         "unknown, and intervals are over items, which is too narrow for a task with relations; run the study again to "
@@ -166,7 +172,7 @@ def remarks(summary: Summary) -> list[str]:
 
 def _has_sizes(summary: Summary) -> bool:
     """Whether anything can be said of the variants; not of imported answers."""
-    return not summary.cells or any(variant.dense_bytes is not None for variant in summary.variants)
+    return not summary.all_cells or any(variant.dense_bytes is not None for variant in summary.variants)
 
 
 def _variants_table(model: str, variants: Sequence[VariantSummary]) -> Table:
@@ -200,7 +206,8 @@ def _task_table(model: str, task: TaskSummary, summary: Summary) -> Table:
         replace(row, cells=(*row.cells, *_more_values(done[row.recipe], more))) if row.cells else row for row in rows
     ]
     columns = (*TASK_COLUMNS, *(MORE_COLUMNS[name].name for name in more))
-    return Table(model, task.task, _task_facts(task, tuple(done.values())), columns, tuple(rows), len(more))
+    facts = _task_facts(task, tuple(done.values()))
+    return with_items(Table(model, task.task, facts, columns, tuple(rows), len(more)), done.values())
 
 
 def _more_columns(cells: Iterable[CellSummary]) -> tuple[str, ...]:
@@ -214,12 +221,9 @@ def _more_values(cell: CellSummary, metrics: Iterable[str]) -> tuple[str, ...]:
 
 
 def _task_facts(task: TaskSummary, cells: Sequence[CellSummary]) -> tuple[str, ...]:
-    answered = {cell.items for cell in cells} or {task.items}
-    number = max(answered)
-    facts = [counted_things(task.task, number)]
+    facts = [counted_things(task.task, shown_cell(cells).items if cells else task.items)]
     facts += left_out_facts(cells, task.filters)
-    facts += [] if task.chance is None else [f"chance {percent(task.chance)}"]
-    facts += [] if task.majority is None else [f"majority {percent(task.majority)}"]
+    facts += guessing_facts(cells)
     noise = next((cell.noise_floor for cell in cells if cell.noise_floor is not None), None)
     facts += [] if noise is None else [f"noise {percent(noise)}"]
     return tuple(facts)

@@ -11,7 +11,7 @@ from forgetmeter.specs.budget import Budget
 
 @dataclass(frozen=True)
 class Sized:
-    """A candidate and its size.
+    """A recipe and its size.
 
     Attributes:
         bytes: Size of the weight files that ``forgetmeter compress`` writes; if it cannot write them, size in memory
@@ -27,8 +27,8 @@ class Sized:
 
 
 @dataclass(frozen=True)
-class EliminatedCandidate:
-    """A candidate that was eliminated before the last round.
+class EliminatedRecipe:
+    """A recipe that was eliminated before the last round.
 
     Attributes:
         retained: Mean retained share over the tasks, from 0 to 1.
@@ -49,12 +49,12 @@ class Advice:
         budget: The requested size limit.
         most_bytes: The size limit in bytes.
         dense_bytes: Size of the model's own weight files; of an unpacked model, of its weights as float32.
-        finalists: Candidates of the last round, best first.
-        sizes: Sizes of all candidates, by recipe.
-        left: Eliminated candidates, the last ones first.
+        finalists: Recipes of the last round, best first.
+        sizes: The size of each recipe, by its text.
+        left: Eliminated recipes, the last ones first.
         not_counted: Tasks that are not informative, with the reason.
-        unusable: Candidates that cannot be applied to this model or that failed, with the reason.
-        rounds: Number of items per candidate and number of candidates, for each round.
+        unusable: Recipes that cannot be applied to this model or that failed, with the reason.
+        rounds: Number of items per recipe and number of recipes, for each round.
         runs: Locations of the rounds' runs, in order.
         source: Both sizes of a GGUF file or quantized checkpoint.
     """
@@ -66,7 +66,7 @@ class Advice:
     dense_bytes: int
     finalists: tuple[Standing, ...]
     sizes: dict[str, Sized]
-    left: tuple[EliminatedCandidate, ...]
+    left: tuple[EliminatedRecipe, ...]
     not_counted: tuple[tuple[str, str], ...]
     unusable: tuple[tuple[str, str], ...]
     rounds: tuple[tuple[int, int], ...]
@@ -85,12 +85,12 @@ class Advice:
 
     @property
     def fits(self) -> tuple[Sized, ...]:
-        """The candidates within the size limit, in the given order."""
+        """The recipes within the size limit, in the given order."""
         return tuple(each for each in self.sizes.values() if each.bytes <= self.most_bytes)
 
     @property
     def too_large(self) -> tuple[Sized, ...]:
-        """The candidates beyond the size limit."""
+        """The recipes beyond the size limit."""
         return tuple(each for each in self.sizes.values() if each.bytes > self.most_bytes)
 
     @property

@@ -22,6 +22,7 @@ class CellSummary:
     Attributes:
         items: Number of items.
         accuracy: Share of right answers, with the Wilson interval.
+        paired: Number of items that the baseline answered, too; comparisons with it are over these.
         drop: Accuracy of the baseline minus that of the variant, on the same items.
         p_value: Exact McNemar test of no change.
         p_holm: ``p_value``, corrected by Holm for all comparisons of the run.
@@ -42,9 +43,11 @@ class CellSummary:
             zero is worse.
         divergence: Mean Kullback-Leibler divergence of its distributions over the choices from the baseline's, in
             nats; ``None`` if not all choices' log-likelihoods are stored.
-        p_chance: Two-sided test that it is right as often as guessing; ``None`` if guessing is undefined.
+        chance: Accuracy of random choice on these items; ``None`` if one of them has nothing to choose from.
+        p_chance: Two-sided test that it is right as often as guessing; ``None`` likewise.
         p_majority: Exact McNemar test against always giving the majority answer, on the same items; ``None`` likewise.
-        majority_accuracy: Accuracy of the majority answer on these items.
+        majority_accuracy: Accuracy of always giving the answer that is most often right in an item's relation or,
+            without relations, at the position that is most often right, among these items.
         seconds: Duration of scoring; ``None`` if not recorded.
         tokens: Number of tokens that the model read, and wrote; ``None`` if not recorded.
         dropped: Number of items that the model could not be scored on, by reason; not included in ``items``.
@@ -77,6 +80,7 @@ class CellSummary:
     rank_shift: float | None = None
     margin_shift: float | None = None
     divergence: float | None = None
+    chance: float | None = None
     p_chance: float | None = None
     p_majority: float | None = None
     majority_accuracy: float | None = None
@@ -84,6 +88,7 @@ class CellSummary:
     named: Mapping[str, str] = field(default_factory=dict)
     cut: int = 0
     not_numbers: int = 0
+    paired: int | None = None
 
     @property
     def retained_estimate(self) -> Estimate | None:
@@ -108,6 +113,13 @@ class CellSummary:
     def right(self) -> int:
         """Number of items answered right."""
         return round(self.accuracy.value * self.items)
+
+    @property
+    def is_guessing(self) -> bool:
+        """Whether it is no better than guessing; false if guessing is undefined."""
+        if self.p_chance is None or self.chance is None:
+            return False
+        return self.p_chance >= SIGNIFICANT or self.accuracy.value <= self.chance
 
     @property
     def is_significant(self) -> bool:

@@ -32,21 +32,24 @@ def compare_all(answers: Answers) -> list[CellSummary | None]:
 
 
 class _WithoutKnowledge:
-    """Comparison with guessing and with the majority answers."""
+    """Comparison with guessing and with the majority answers, on the items that a variant answered."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._tests: dict[bytes, ChanceTest] = {}
+        self._of_items: dict[bytes, tuple[ChanceTest | None, NDArray[np.float64]]] = {}
 
     def compared(self, row: int) -> dict[str, float]:
         answered = self._answers.answered[row]
         right = self._answers.correct[row, answered]
-        chance, majority = self._answers.chance[answered], self._answers.majority[answered]
-        found = {}
-        if not np.isnan(chance).any():
-            # Variants usually answer the same items, so the test is prepared once.
-            test = self._tests.setdefault(answered.tobytes(), ChanceTest(chance))
-            found["p_chance"] = test.p_value(int(right.sum()))
+        # Variants usually answer the same items.
+        if (key := answered.tobytes()) not in self._of_items:
+            chance = self._answers.baselines.chance[answered]
+            majority = self._answers.baselines.majority(answered)[answered]
+            self._of_items[key] = None if np.isnan(chance).any() else ChanceTest(chance), majority
+        test, majority = self._of_items[key]
+        found: dict[str, float] = {}
+        if test is not None:
+            found |= {"chance": test.expected, "p_chance": test.p_value(int(right.sum()))}
         if not np.isnan(majority).any():
             named = majority > 0
             found["majority_accuracy"] = float(named.mean())
@@ -85,6 +88,7 @@ def _against_baseline(alone: CellSummary, answers: Answers, row: int, clustered:
         gained_share = _hull(gained_share, clustered.gained_share)
     return replace(
         alone,
+        paired=paired.items,
         drop=drop,
         p_value=paired.p_value,
         relations=None if clustered is None else clustered.relations,

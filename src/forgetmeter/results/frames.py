@@ -118,6 +118,7 @@ def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
             "model": frontier.model,
             "task": frontier.task,
             "recipe": point.recipe,
+            "items": point.items,
             **_values("retained", point.retained),
             **{measure: point.costs.get(measure) for measure in MEASURES},
             "simulated": point.simulated,
@@ -126,7 +127,7 @@ def frontier_frame(frontiers: Iterable[Frontier]) -> pd.DataFrame:
         for frontier in frontiers
         for point in frontier.points
     ]
-    columns = ["model", "task", "recipe", *interval_columns("retained"), *MEASURES, "simulated"]
+    columns = ["model", "task", "recipe", "items", *interval_columns("retained"), *MEASURES, "simulated"]
     return frame(rows, [*columns, *(f"pareto.{measure}" for measure in MEASURES)])
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from forgetmeter.records.packed_source import PackedSource, recorded_sources
+from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -34,6 +34,7 @@ class FrontierPoint:
         simulated: Whether it was computed in floating point, which makes its speed meaningless.
         pareto: The measures by which no other variant beats it: at least as good in measure and retained, and better
             in one of them.
+        items: Number of items of which the retained ones are a share, known or not; ``None`` if unknown.
     """
 
     recipe: str
@@ -41,6 +42,7 @@ class FrontierPoint:
     costs: Mapping[Measure, float]
     simulated: bool
     pareto: tuple[Measure, ...]
+    items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,6 @@ class Frontier:
 def frontiers(summary: Summary) -> tuple[Frontier, ...]:
     """Return the frontier of each model and task, over the variants with a retained share."""
     variants = {(each.model, each.recipe): each for each in summary.variants}
-    sources = dict(recorded_sources(summary.study))
     found = []
     for model, task in dict.fromkeys((cell.model, cell.task) for cell in summary.cells):
         cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task)]
@@ -77,7 +78,7 @@ def frontiers(summary: Summary) -> tuple[Frontier, ...]:
             ]
         )
         if any(cell.recipe == BASELINE and cell.right for cell in cells):
-            found.append(Frontier(model, task, tuple(points), sources.get(model)))
+            found.append(Frontier(model, task, tuple(points), summary.study.sources.get(model)))
     return tuple(found)
 
 
@@ -92,17 +93,17 @@ def _point(cell: CellSummary, retained: Estimate, variant: VariantSummary | None
         "tokens_per_second": None if is_simulated or not (cell.tokens and cell.seconds) else cell.tokens / cell.seconds,
     }
     known = {measure: float(value) for measure, value in costs.items() if value is not None}
-    return FrontierPoint(cell.recipe, retained, known, is_simulated, ())
+    items = cell.items if cell.paired is None else cell.paired
+    return FrontierPoint(cell.recipe, retained, known, is_simulated, (), items)
 
 
 def _marked(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
     return [
-        FrontierPoint(
-            point.recipe,
-            point.retained,
-            point.costs,
-            point.simulated,
-            tuple(measure for measure in MEASURES if measure in point.costs and not _is_beaten(point, points, measure)),
+        replace(
+            point,
+            pareto=tuple(
+                measure for measure in MEASURES if measure in point.costs and not _is_beaten(point, points, measure)
+            ),
         )
         for point in points
     ]

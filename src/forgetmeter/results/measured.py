@@ -23,7 +23,7 @@ class MeasuredSummary:
         items: Number of items.
         metrics: The task's metrics over all items, by name.
         intervals: Metrics with their 95% intervals over items, where the task declares how to compute them.
-        ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on equally many items.
+        ratios: Metrics divided by the baseline's; empty for the baseline, or if it has none on the same items.
         seconds: Duration of scoring; ``None`` if not recorded.
         dropped: Number of items that the model could not be scored on, by reason; see ``CellSummary``, also below.
     """
@@ -56,7 +56,7 @@ def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:
 
 def _measured(run: Run, cell: StoredCell, baseline: StoredCell | None) -> MeasuredSummary:
     metrics, ratios = cell.metrics, {}
-    if baseline is not None and baseline is not cell and baseline.rows == cell.rows:
+    if baseline is not None and baseline is not cell and run.item_ids(baseline) == run.item_ids(cell):
         before = baseline.metrics
         ratios = {name: value / before[name] for name, value in metrics.items() if before.get(name)}
     return MeasuredSummary(

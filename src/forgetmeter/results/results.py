@@ -84,7 +84,7 @@ class Results:
     @property
     def study(self) -> Mapping[str, Any]:
         """The content of ``study.json``."""
-        return self.run.study
+        return self.run.study.document
 
     @property
     def noise(self) -> Mapping[tuple[str, str], Noise]:
@@ -138,12 +138,12 @@ class Results:
     def comparisons(self) -> pd.DataFrame:
         """One row per cell, compared with the baseline on the same items.
 
-        Columns: ``model``, ``recipe``, ``task``, ``items``; ``accuracy``, ``drop``, ``retained`` and ``gained_share``,
-        each also with ``_low`` and ``_high`` of its 95% interval; ``p_value`` (exact McNemar), ``p_holm``,
-        ``relations`` (number that the intervals are over), ``p_relations``, ``p_relations_holm``; ``forgotten``,
-        ``gained``, ``flips``, ``prediction_flips``, ``rank_shift``, ``margin_shift``, ``divergence``; ``p_chance``,
-        ``p_majority``, ``majority_accuracy``, ``noise_floor``; ``seconds``, ``tokens``; ``verdict``,
-        ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` documents each.
+        Columns: ``model``, ``recipe``, ``task``, ``items``, ``paired``; ``accuracy``, ``drop``, ``retained`` and
+        ``gained_share``, each also with ``_low`` and ``_high`` of its 95% interval; ``p_value`` (exact McNemar),
+        ``p_holm``, ``relations`` (number that the intervals are over), ``p_relations``, ``p_relations_holm``;
+        ``forgotten``, ``gained``, ``flips``, ``prediction_flips``, ``rank_shift``, ``margin_shift``, ``divergence``;
+        ``chance``, ``p_chance``, ``majority_accuracy``, ``p_majority``, ``noise_floor``; ``seconds``, ``tokens``;
+        ``verdict``, ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` documents each.
         """
         return frames.comparisons_frame(self.summary)
 
@@ -171,7 +171,7 @@ class Results:
     def frontier(self) -> pd.DataFrame:
         """One row per variant and task.
 
-        Columns: ``model``, ``task``, ``recipe``, ``retained`` with ``_low`` and ``_high``; ``dense_bytes``,
+        Columns: ``model``, ``task``, ``recipe``, ``items``, ``retained`` with ``_low`` and ``_high``; ``dense_bytes``,
         ``bitmask_bytes``, ``quantized_bytes``, ``smallest_bytes``, ``tokens_per_second``, ``simulated``; and for each
         of these costs ``pareto.<cost>``: whether no other variant is at least as good in both and better in one.
         """

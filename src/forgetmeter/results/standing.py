@@ -23,7 +23,7 @@ class TaskStanding:
     Attributes:
         retained: Share of the known items that are still right, with its 95% interval.
         forgotten: Number of known items that are wrong now.
-        known: Number of items that the baseline gets right.
+        known: Number of items that the baseline gets right, among those that both answered.
     """
 
     task: str
@@ -63,7 +63,7 @@ class Standings:
     Attributes:
         ranked: The recipes that have outcomes on every counted task.
         counted: Tasks of which the baseline knows enough.
-        not_counted: Tasks of which the baseline knows too little, with the reason.
+        not_counted: Tasks of which the baseline knows too little, or that have no right answers, with the reason.
         failures: Recipes that failed, with the error.
     """
 
@@ -86,11 +86,15 @@ def standings(
     failures = {each.recipe: each.error for each in summary.failures}
     evidence = [each for model in gather(run, summary) for each in model.tasks]
     counted = [each for each in evidence if not each.problem]
+    measured = dict.fromkeys(cell.task for cell in summary.measured)
     whole = [recipe for recipe in recipes if recipe not in failures and all(_cell(each, recipe) for each in counted)]
     return Standings(
         ranked=_ranked(counted, whole, sizes or {}) if counted else (),
         counted=tuple(each.task for each in counted),
-        not_counted=tuple((each.task, each.problem) for each in evidence if each.problem),
+        not_counted=(
+            *((each.task, each.problem) for each in evidence if each.problem),
+            *((task, "it has no right answers to retain") for task in measured),
+        ),
         failures=tuple((recipe, failures[recipe]) for recipe in recipes if recipe in failures),
     )
 
@@ -166,5 +170,7 @@ def _retained(evidence: Evidence, recipe: str) -> Estimate:
 
 
 def _task(evidence: Evidence, recipe: str) -> TaskStanding:
+    answers = evidence.answers
+    known = answers.known & answers.paired[answers.recipes.index(recipe)]
     forgotten = evidence.cells[recipe].forgotten or 0
-    return TaskStanding(evidence.task, _retained(evidence, recipe), forgotten, int(evidence.answers.known.sum()))
+    return TaskStanding(evidence.task, _retained(evidence, recipe), forgotten, int(known.sum()))

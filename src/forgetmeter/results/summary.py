@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
 
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.comparison import compare_all
 from forgetmeter.results.measured import MeasuredSummary, measured_cells
-from forgetmeter.runs.content.baselines import task_baseline
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
-from forgetmeter.specs.method_facts import Methods, recorded_methods
+from forgetmeter.runs.study_record import StudyRecord
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.correction import holm_corrected
 
 
@@ -46,12 +45,10 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """A task and its baselines without knowledge.
+    """A task.
 
     Attributes:
         items: Number of items.
-        chance: Accuracy of random choice, as in ``TaskBaselines``.
-        majority: Accuracy of always giving the majority answer, as in ``TaskBaselines``.
         filters: Number of items that the task itself left out, for any model, by reason.
         relations: Number of relations of its items.
         has_items: Whether its items are stored, not only the answers.
@@ -59,8 +56,6 @@ class TaskSummary:
 
     task: str
     items: int
-    chance: float | None
-    majority: float | None
     filters: Mapping[str, int] = field(default_factory=dict)
     relations: int = 0
     has_items: bool = True
@@ -81,7 +76,7 @@ class Summary:
         damaged: Paths of files of outcomes or noise that are damaged or of another cell, and do not count.
     """
 
-    study: Mapping[str, Any]
+    study: StudyRecord
     variants: tuple[VariantSummary, ...]
     tasks: tuple[TaskSummary, ...]
     cells: tuple[CellSummary, ...]
@@ -91,23 +86,27 @@ class Summary:
     damaged: tuple[str, ...] = ()
 
     @property
+    def all_cells(self) -> tuple[CellSummary | MeasuredSummary, ...]:
+        """Cells that are done, of tasks with and without right answers."""
+        return (*self.cells, *self.measured)
+
+    @property
     def methods(self) -> Methods:
         """The recorded facts about the methods of the recipes."""
-        return recorded_methods(self.study)
+        return self.study.methods
 
 
 def summarise(run: Run) -> Summary:
     """Compare every cell of a run with its model's baseline on the same items."""
     cells, measured = _corrected(list(_cells(run))), measured_cells(run)
-    names = list(dict.fromkeys([*run.study["identity"].get("tasks", ()), *(cell.task for cell in cells)]))
     seen = {(cell.model, cell.recipe, cell.task) for cell in cells}
     seen |= {(cell.model, cell.recipe, cell.task) for cell in measured}
     seen |= {(failure.model, failure.recipe, failure.task) for failure in run.failures}
-    planned = product([(variant.model, variant.recipe) for variant in run.variants], names)
+    planned = product([(variant.model, variant.recipe) for variant in run.variants], run.task_names)
     return Summary(
         study=run.study,
         variants=tuple(map(_variant, run.variants)),
-        tasks=_tasks(names, run, cells),
+        tasks=_tasks(run, cells),
         cells=tuple(cells),
         failures=run.failures,
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
@@ -148,19 +147,17 @@ def _corrected(cells: list[CellSummary]) -> list[CellSummary]:
     ]
 
 
-def _tasks(names: list[str], run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
+def _tasks(run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
-    baselines = {task: task_baseline(found) for task, found in run.item_baselines.items()}
     filters = {each.task: each.filters for each in run.tasks}
-    relations = run.item_shapes.groupby("task")["relation"].nunique()
+    by_task = run.item_shapes.groupby("task")["relation"]
+    items, relations = by_task.size(), by_task.nunique()
     found = []
-    for name in names:
-        if name in baselines:
-            known = baselines[name]
-            dropped, number = filters.get(name, {}), int(relations.get(name, 0))
-            found.append(TaskSummary(name, known.items, known.chance, known.majority, dropped, number))
+    for name in run.task_names:
+        if name in items:
+            found.append(TaskSummary(name, int(items[name]), filters.get(name, {}), int(relations[name])))
         elif name in answered:
-            found.append(TaskSummary(name, answered[name], None, None, has_items=False))
+            found.append(TaskSummary(name, answered[name], has_items=False))
     return tuple(found)
 
 

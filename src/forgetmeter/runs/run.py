@@ -6,17 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
 from forgetmeter.records.noise import Noise
 from forgetmeter.runs.content.answers import Answers, read_answers
-from forgetmeter.runs.content.baselines import ItemBaselines, baselines_by_task
 from forgetmeter.runs.content.damage import damage_named
 from forgetmeter.runs.content.item_shapes import read_item_shapes
 from forgetmeter.runs.content.item_texts import ItemTexts, read_item_texts
-from forgetmeter.runs.content.item_values import ItemValues, read_item_values
+from forgetmeter.runs.content.item_values import ItemValues, read_item_ids, read_item_values
 from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
 from forgetmeter.runs.content.parquet_union import UnionPart, read_union
 from forgetmeter.runs.filesystem import RunFolder
@@ -24,7 +22,7 @@ from forgetmeter.runs.items_table import ITEM_COLUMNS
 from forgetmeter.runs.outcomes_table import KEYS, OUTCOME_COLUMNS
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
-from forgetmeter.specs.method_facts import Methods, recorded_methods
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.recipe import BASELINE
 
 
@@ -44,7 +42,7 @@ class Run:
     """
 
     location: str
-    study: Mapping[str, Any]
+    study: StudyRecord
     variants: tuple[StoredVariant, ...]
     cells: tuple[StoredCell, ...]
     tasks: tuple[StoredItems, ...]
@@ -55,12 +53,7 @@ class Run:
     @property
     def task_names(self) -> tuple[str, ...]:
         """The study's tasks, then other tasks that have cells."""
-        return tuple(dict.fromkeys([*self.study["identity"].get("tasks", ()), *(cell.task for cell in self.cells)]))
-
-    @cached_property
-    def methods(self) -> Methods:
-        """The recorded facts about the methods of its recipes."""
-        return recorded_methods(self.study)
+        return tuple(dict.fromkeys([*self.study.tasks, *(cell.task for cell in self.cells)]))
 
     @cached_property
     def item_shapes(self) -> pd.DataFrame:
@@ -70,11 +63,6 @@ class Run:
         """
         with self._damage_named():
             return read_item_shapes(self._folder, self._items_parts)
-
-    @cached_property
-    def item_baselines(self) -> Mapping[str, ItemBaselines]:
-        """Accuracy on each item without knowledge, by task, in the order of ``item_shapes``."""
-        return baselines_by_task(self.item_shapes)
 
     @cached_property
     def item_texts(self) -> Mapping[str, ItemTexts]:
@@ -87,7 +75,7 @@ class Run:
         """Outcomes as arrays, for each model and task with right answers: the input of all statistics."""
         judged = [cell for cell in self.cells if cell.is_judged]
         with self._damage_named():
-            return read_answers(self._folder, _outcome_parts(judged), self.item_shapes, self.item_baselines)
+            return read_answers(self._folder, _outcome_parts(judged), self.item_shapes)
 
     def ledger_items(self, model: str, recipe: str, task: str) -> list[LedgerItem]:
         """Return the items of a task that both the baseline and a variant answered, with both answers.
@@ -113,6 +101,15 @@ class Run:
         """
         with self._damage_named():
             return read_item_values(self.read(cell.path), names)
+
+    def item_ids(self, cell: StoredCell) -> list[str]:
+        """Return the ids of the items that a cell has outcomes of, in order.
+
+        Raises:
+            UserError: A file of the run is damaged.
+        """
+        with self._damage_named():
+            return read_item_ids(self.read(cell.path))
 
     def outcomes(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return one row per outcome: ``variant``, ``model``, ``recipe``, ``task``, the outcome, its metrics.
@@ -166,7 +163,7 @@ def read_run(location: str) -> Run:
     cells, noises, failures = store.cells(), store.noises(), store.failures()
     variants = _variants(study, store.variants(), [*cells, *failures])
     places = {variant.id: place for place, variant in enumerate(variants)}
-    tasks = _ranks(study["identity"].get("tasks", ()))
+    tasks = _ranks(study.tasks)
 
     def place(each: StoredCell | Failure) -> tuple[int, tuple[int, str]]:
         return places[each.variant], _rank(tasks, each.task)
@@ -188,17 +185,16 @@ def read_run(location: str) -> Run:
 
 
 def _variants(
-    study: Mapping[str, Any], stored: Iterable[StoredVariant], others: Iterable[StoredCell | Failure]
+    study: StudyRecord, stored: Iterable[StoredVariant], others: Iterable[StoredCell | Failure]
 ) -> tuple[StoredVariant, ...]:
     """Return every variant named anywhere in the run, in the study's order."""
     made = {each.id: each for each in stored}
-    listed = [StoredVariant(each["id"], each["model"], each["recipe"]) for each in study.get("variants", ())]
+    listed = [StoredVariant(variant, *names) for variant, names in study.variants.items()]
     known: dict[str, StoredVariant] = {}
     for each in [*listed, *made.values(), *(StoredVariant(one.variant, one.model, one.recipe) for one in others)]:
         known.setdefault(each.id, replace(made.get(each.id, each), model=each.model, recipe=each.recipe))
-    identity = study["identity"]
-    candidates = (recipe for recipes in identity.get("candidates", {}).values() for recipe in recipes)
-    models, recipes = _ranks(identity.get("models", ())), _ranks([*identity.get("recipes", ()), *candidates])
+    candidates = (recipe for recipes in study.candidates.values() for recipe in recipes)
+    models, recipes = _ranks(study.models), _ranks([*study.recipes, *candidates])
     return tuple(sorted(known.values(), key=lambda each: (_rank(models, each.model), _rank(recipes, each.recipe))))
 
 

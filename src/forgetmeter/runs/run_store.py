@@ -23,6 +23,7 @@ from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.record_json import EditedError, read_record, record_json
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.recipe import BASELINE, canonical
 
 SCHEMA_VERSION = 3
@@ -69,7 +70,7 @@ class RunStore:
             if self.folder.is_file():
                 raise UserError(f"'{self.location}' is a file, not a folder; choose another --out")
             if self.has_study():
-                self._check_same(self.read_study(), document)
+                self._check_same(self._read_document(), document)
                 return
             files = self.folder.list()
             self.folder.check_writable()
@@ -104,7 +105,7 @@ class RunStore:
         self.check_study(document)
         new = {"schema_version": SCHEMA_VERSION, **document}
         if not self._create(layout.STUDY, record_json(new)):
-            stored = self.read_study()
+            stored = self._read_document()
             self._check_same(stored, document)
             is_older = stored["schema_version"] < SCHEMA_VERSION
             if is_older or any(_changes(stored, document)):
@@ -114,13 +115,13 @@ class RunStore:
                 self._write(layout.STUDY, record_json(extended(stored, new)))
         self._listed = None
         # Another worker may have started or extended the run at the same time.
-        self._check_same(self.read_study(), document)
+        self._check_same(self._read_document(), document)
 
     def changes(self, document: Mapping[str, Any]) -> list[str]:
         """Return one sentence with what ``open_study`` would add, and one with what it would leave out."""
         if not self.has_study():
             return []
-        added, left_out = _changes(self.read_study(), document)
+        added, left_out = _changes(self._read_document(), document)
         sentences = []
         if added:
             sentences.append(f"adding to the run at {self.location}: {', '.join(added)}")
@@ -129,12 +130,15 @@ class RunStore:
             sentences.append(f"dropping from the run at {self.location}, which has only errors for them: {left}")
         return sentences
 
-    def read_study(self) -> dict[str, Any]:
+    def read_study(self) -> StudyRecord:
         """Return the study.
 
         Raises:
             UserError: The run does not exist, or this version cannot read it.
         """
+        return StudyRecord(self._read_document())
+
+    def _read_document(self) -> dict[str, Any]:
         if not self.folder.exists(layout.STUDY):
             raise UserError(
                 f"there is no run at '{self.location}' ({layout.STUDY} is missing); give the output folder of a run, "
@@ -323,7 +327,7 @@ class RunStore:
     def _names(self) -> Names:
         # Read once: study.json is written before anything else, and another worker can only add variants to it.
         if self._listed is None and self.has_study():
-            self._listed = names_of(self.read_study())
+            self._listed = names_of(self._read_document())
         return self._listed or {}
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:

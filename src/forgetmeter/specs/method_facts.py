@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass
+from typing import Literal
 
 from forgetmeter.specs.recipe import OptionValue, Step
 
@@ -90,30 +90,3 @@ FOR_EARLIER_RUNS: Methods = {
 }
 """Built-in methods, for runs of versions that did not record them or had no phrase for them; a test compares them with
 the declarations."""
-
-
-def recorded_methods(study: Mapping[str, Any]) -> Methods:
-    """Return the facts in a run's ``study.json`` and of built-in methods; malformed values count as unknown."""
-    methods = study.get("methods")
-    entries = methods.items() if isinstance(methods, dict) else ()
-    found = {str(name): _facts(entry) for name, entry in entries if isinstance(entry, dict)}
-    unphrased = {
-        name: FOR_EARLIER_RUNS[name].phrase
-        for name, facts in found.items()
-        if name in FOR_EARLIER_RUNS and not facts.phrase
-    }
-    return {
-        **FOR_EARLIER_RUNS,
-        **found,
-        **{name: replace(found[name], phrase=phrase) for name, phrase in unphrased.items()},
-    }
-
-
-def _facts(entry: Mapping[str, Any]) -> MethodFacts:
-    kind, unsaid = entry.get("kind"), entry.get("unsaid")
-    return MethodFacts(
-        kind=cast(Kind, kind) if kind in get_args(Kind) else "other",
-        phrase=str(entry.get("phrase") or ""),
-        unsaid=tuple(map(str, unsaid)) if isinstance(unsaid, list) else (),
-        counterpart=str(entry.get("counterpart") or ""),
-    )

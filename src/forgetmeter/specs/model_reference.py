@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 from forgetmeter.errors import UserError
 from forgetmeter.specs.suggestion import refuse_type, unknown
 
-ModelSource = Literal["hub", "folder", "gguf", "package", "standard", "answers"]
+ModelSource = Literal["hub", "folder", "gguf", "package", "standard", "answers", "engine"]
 Standard = Literal["encoder", "encoder-decoder", "decoder"]
 STANDARDS: tuple[Standard, ...] = ("encoder", "encoder-decoder", "decoder")
 """The small reference models that ship with the package, one per family."""
@@ -19,8 +20,11 @@ STANDARDS: tuple[Standard, ...] = ("encoder", "encoder-decoder", "decoder")
 FORMS = "org/name[@revision], ./folder, ./file.gguf, package:MODULE, or standard:FAMILY"
 
 _HUB = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
+_ENGINE = re.compile(r"^[A-Za-z_][\w.-]*(/[\w.-]+)?$")
+_ARGUMENT = re.compile(r"^[A-Za-z_]\w*$")
 _MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
-_PREFIXED = ("package", "standard", "answers")
+_PREFIXED = ("package", "standard", "answers", "engine")
+ENGINE_FORM = "engine:NAME,key=value,…, such as engine:lm_eval/local-completions,base_url=URL,model=NAME"
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,10 @@ class ModelReference:
     """A model's source and location.
 
     Attributes:
-        source: The Hub, a folder, a GGUF file, a GGUF file inside an installed Python package, a shipped standard, or
-            imported answers without a model.
-        place: Hub id, path, module name, the standard's family, or the name that imported answers were given.
+        source: The Hub, a folder, a GGUF file, a GGUF file inside an installed Python package, a shipped standard,
+            imported answers without a model, or another runtime that answers.
+        place: Hub id, path, module name, the standard's family, the name that imported answers were given, or the name
+            of an engine with its arguments.
         revision: Hub revision, if given.
     """
 
@@ -53,16 +58,8 @@ def parse_model_reference(text: str | Path) -> ModelReference:
     refuse_type("model", text, str, Path)
     text = (str(text) if text.is_absolute() else f"./{text}") if isinstance(text, Path) else text.strip()
     kind, colon, rest = text.partition(":")
-    if colon and kind == "package":
-        if not _MODULE.match(rest):
-            raise UserError(f"model '{text}': '{rest}' is not a valid Python module name; write package:MODULE")
-        return ModelReference("package", rest)
-    if colon and kind == "standard":
-        if rest not in STANDARDS:
-            raise UserError(f"model '{text}': {unknown('standard', rest, STANDARDS)}")
-        return ModelReference("standard", rest)
-    if colon and kind == "answers":
-        return answers_reference(rest)
+    if colon and kind in _PREFIXED:
+        return _parse_prefixed(kind, rest, text)
     if text.endswith(".gguf"):
         return ModelReference("gguf", text)
     if text.startswith(("./", "../", "/", "~")) or text in (".", ".."):
@@ -71,6 +68,26 @@ def parse_model_reference(text: str | Path) -> ModelReference:
         place, _, revision = text.partition("@")
         return ModelReference("hub", place, revision or None)
     raise UserError(f"'{text}' is not a valid model; write {existing_path(text) or FORMS}")
+
+
+def _parse_prefixed(kind: str, rest: str, text: str) -> ModelReference:
+    if kind == "package":
+        if not _MODULE.match(rest):
+            raise UserError(f"model '{text}': '{rest}' is not a valid Python module name; write package:MODULE")
+        return ModelReference("package", rest)
+    if kind == "standard":
+        if rest not in STANDARDS:
+            raise UserError(f"model '{text}': {unknown('standard', rest, STANDARDS)}")
+        return ModelReference("standard", rest)
+    if kind == "answers":
+        return answers_reference(rest)
+    name, *pairs = rest.split(",")
+    if not all("=" in pair for pair in pairs):
+        raise UserError(f"model '{text}' is not a valid engine; write {ENGINE_FORM}")
+    keys = [pair.partition("=")[0].strip() for pair in pairs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UserError(f"model '{text}': {twice} is given twice")
+    return engine_reference(name, dict(zip(keys, (pair.partition("=")[2] for pair in pairs), strict=True)))
 
 
 def answers_reference(name: str) -> ModelReference:
@@ -83,6 +100,38 @@ def answers_reference(name: str) -> ModelReference:
     if not name:
         raise UserError("imported answers need a name; write answers:NAME")
     return ModelReference("answers", name)
+
+
+def engine_reference(name: str, arguments: Mapping[str, object]) -> ModelReference:
+    """Return the reference of an engine.
+
+    Args:
+        name: ``lm_eval/NAME`` for a model class of lm-evaluation-harness, or ``llama_cpp``.
+        arguments: What it is started with.
+
+    Raises:
+        UserError: The name is blank, or an argument cannot be written in one line.
+    """
+    texts = {str(key).strip(): _argument_text(value) for key, value in arguments.items()}
+    for key, value in texts.items():
+        if not _ARGUMENT.match(key) or not value or re.search(r"[,\x00-\x1f]", value):
+            raise UserError(
+                f"engine '{name.strip()}': {key}={value} is not a valid argument; a name and a value are needed, and "
+                "the value must not contain commas or line breaks"
+            )
+    if not _ENGINE.match(name.strip()):
+        raise UserError(f"'{name}' is not a valid engine; write {ENGINE_FORM}")
+    return ModelReference("engine", ",".join((name.strip(), *(f"{key}={texts[key]}" for key in sorted(texts)))))
+
+
+def _argument_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def engine_of(reference: ModelReference) -> tuple[str, dict[str, str]]:
+    """Return the name and the arguments of a reference to an engine."""
+    name, *pairs = reference.place.split(",")
+    return name, {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def existing_path(text: str) -> str | None:

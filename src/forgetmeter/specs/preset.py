@@ -131,8 +131,8 @@ _BITS = Preset(
 
 _ADVICE = Preset(
     "advice",
-    "Candidates of `forgetmeter advise`: 8 to 3 bits, 16 bits, pruning at 10% to 60%, 2:4, lower rank, fewer heads or "
-    "layers, and pruning before quantizing.",
+    "Recipes that `forgetmeter advise` tries: 8 to 3 bits, 16 bits, pruning at 10% to 60%, 2:4, lower rank, fewer "
+    "heads or layers, and pruning before quantizing.",
     _recipes(
         [
             "cast:overall:dtype=bfloat16",

@@ -17,11 +17,15 @@ class ChanceTest:
 
     Args:
         chances: Probability per item that a guess is right; no NaN.
+
+    Attributes:
+        expected: Expected share of right answers.
     """
 
     def __init__(self, chances: NDArray[np.float64]) -> None:
         self._items = len(chances)
         self._mean = float(chances.sum())
+        self.expected = self._mean / self._items
         self._deviation = float(np.sqrt((chances * (1 - chances)).sum()))
         values, counts = np.unique(chances, return_counts=True)
         self._single = float(values[0]) if len(values) == 1 else None

@@ -19,7 +19,7 @@ from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.plural import counted
 from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.probes.registry import find_task
-from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
+from forgetmeter.results.advice import Advice, EliminatedRecipe, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
 from forgetmeter.runs.run_store import RunStore
@@ -34,7 +34,7 @@ from forgetmeter.study.running import check_study, reader, run_checked
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
 
-CANDIDATES = f"{PREFIX}advice"
+ADVICE_PRESET = f"{PREFIX}advice"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class AdviceRequest:
         model: The model, as text.
         tasks: Names of the tasks to preserve.
         budget: Size limit of the compressed model.
-        recipes: Candidates, as text, or ``preset:NAME``; by default ``preset:advice`` and the suggestions of plug-ins,
+        recipes: Recipes, as text, or ``preset:NAME``; by default ``preset:advice`` and the suggestions of plug-ins,
             from which recipes that do not fit the model are left out.
         options: Evaluation settings by dotted key, as for ``run``.
         output: Folder or URL of the runs; by default a folder under ``runs/`` named after the request.
@@ -69,7 +69,7 @@ def advise(
 ) -> Advice:
     """Find the recipe that retains most of a model's knowledge within a size budget.
 
-    The sizes of all candidates are computed, and those that fit are evaluated by successive halving in thirds: all on a
+    The sizes of all recipes are computed, and those that fit are evaluated by successive halving in thirds: all on a
     few items, the better ones on more, the best on everything. Each round is an ordinary run, so an interrupted request
     resumes where it stopped.
 
@@ -79,7 +79,7 @@ def advise(
         complete: Completes the run of a round.
 
     Raises:
-        UserError: The request is not valid, no candidate is small enough, or the baseline answers nothing right.
+        UserError: The request is not valid, no recipe is small enough, or the baseline answers nothing right.
     """
     return _Advising(request, listener or Progress(), complete).advise()
 
@@ -102,23 +102,23 @@ class _Advising:
     def advise(self) -> Advice:
         self._check_output()
         # Imports torch and transformers, which take seconds; invalid requests have failed before.
-        from forgetmeter.study.candidate_sizes import candidate_sizes, checked_candidates
+        from forgetmeter.study.recipe_sizes import checked_recipes, recipe_sizes
 
-        checkpoint, problems, unknown_role = checked_candidates(self._location, self._study.recipes)
-        candidates = self._candidates(problems, unknown_role)
+        checkpoint, problems, unknown_role = checked_recipes(self._location, self._study.recipes)
+        recipes = self._usable_recipes(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
-        self._listener.stage(f"computing the size of {counted(len(candidates), 'candidate')}")
-        dense, sizes, unusable = candidate_sizes(
+        self._listener.stage(f"computing the size of {counted(len(recipes), 'recipe')}")
+        dense, sizes, unusable = recipe_sizes(
             checkpoint,
-            candidates,
+            recipes,
             self._study.evaluation,
-            on_advance=lambda done: self._listener.stage_advanced(done, len(candidates)),
+            on_advance=lambda done: self._listener.stage_advanced(done, len(recipes)),
         )
         self._unusable.update(unusable)
         most = self._request.budget.within(dense)
         self._sizes = {recipe: each.bytes for recipe, each in sizes.items()}
-        # Of candidates that retain the same, the smaller comes first, then the simpler.
+        # Of recipes that retain the same, the smaller comes first, then the simpler.
         by_size = sorted(sizes.values(), key=lambda each: (each.bytes, parse_recipe(each.recipe).complexity))
         fits = [each.recipe for each in by_size if each.bytes <= most]
         if not fits:
@@ -146,14 +146,14 @@ class _Advising:
         from forgetmeter.compression.registry import advised_plug_ins
 
         vocabulary = InstalledVocabulary(self._request.data, locations)
-        recipes = list(self._request.recipes or (CANDIDATES, *advised_plug_ins()))
+        recipes = list(self._request.recipes or (ADVICE_PRESET, *advised_plug_ins()))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
         study = replace(study, tasks=single_tasks(study.tasks))
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers to retain; choose other tasks" for task in measured)
         if len(study.recipes) == 1:
-            raise UserError("--recipes has no candidates; name recipes other than the baseline")
+            raise UserError("--recipes has only the baseline; name other recipes")
         return study, locations[study.models[0]]
 
     def _name(self) -> str:
@@ -179,14 +179,14 @@ class _Advising:
         if store.folder.is_file() or files:
             raise UserError(f"'{self._output}' contains files that are not runs of a search; choose another --out")
 
-    def _candidates(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str = "") -> list[Recipe]:
+    def _usable_recipes(self, problems: Mapping[Recipe, Sequence[str]], unknown_role: str = "") -> list[Recipe]:
         usable = [recipe for recipe, found in problems.items() if not found]
         wrong = [f"{problem} (in '{recipe}')" for recipe, found in problems.items() for problem in found]
         self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)
         if self._request.recipes is None and not usable and unknown_role:
-            # The same for each candidate, whose other problems follow from it.
+            # The same for each recipe, whose other problems follow from it.
             raise UserError(
-                f"no candidate of {CANDIDATES} fits model '{self._request.model}': {unknown_role}; name candidates "
+                f"no recipe of {ADVICE_PRESET} fits model '{self._request.model}': {unknown_role}; name recipes "
                 "with --recipes that select weights by name, or the head, such as "
                 "'round_to_nearest:regex(PATTERN):8' and 'l1_unstructured:head:0.5'"
             )
@@ -196,8 +196,8 @@ class _Advising:
 
     def _rounds(
         self, fits: Sequence[str], groups: Sequence[int], checkpoint: Checkpoint
-    ) -> tuple[Standings, list[EliminatedCandidate], list[tuple[int, int]], list[str]]:
-        left: list[EliminatedCandidate] = []
+    ) -> tuple[Standings, list[EliminatedRecipe], list[tuple[int, int]], list[str]]:
+        left: list[EliminatedRecipe] = []
         rounds: list[tuple[int, int]] = []
         runs: list[str] = []
         names = list(fits)
@@ -209,7 +209,7 @@ class _Advising:
             items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
             title = f"round {place + 1} of {len(planned)}"
-            self._listener.stage(f"{title}: {counted(len(names), 'candidate')}, {counted(items, 'item')} each")
+            self._listener.stage(f"{title}: {counted(len(names), 'recipe')}, {counted(items, 'item')} each")
             if not found.counted and not (alone := self._baseline(limit, location, checkpoint)).counted:
                 if is_last:
                     raise UserError(self._nothing_to_rank(alone, location))
@@ -219,30 +219,30 @@ class _Advising:
             rounds.append((items, len(names)))
             runs.append(location)
             if not is_last:
-                most = planned[place + 1].candidates
+                most = planned[place + 1].recipes
                 gone = found.ranked[most:]
-                left = [*(EliminatedCandidate(one.recipe, one.retained.value, items) for one in gone), *left]
+                left = [*(EliminatedRecipe(one.recipe, one.retained.value, items) for one in gone), *left]
                 kept = {standing.recipe for standing in found.ranked[:most]}
                 names = [name for name in names if name in kept]
         return found, left, rounds, runs
 
     def _baseline(self, limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
-        """Evaluate the baseline alone, which shows whether candidates can be ranked, before any of them is asked."""
+        """Evaluate the baseline alone, which shows whether recipes can be ranked, before any of them is asked."""
         store = RunStore(location)
-        if not store.has_study() or store.read_study()["identity"]["recipes"] == [BASELINE]:
+        if not store.has_study() or store.read_study().recipes == (BASELINE,):
             self._run((), limit, location, checkpoint)
         return open_run(location).standings([BASELINE])
 
     def _nothing_to_rank(self, found: Standings, location: str) -> str:
         more = " or a larger --limit" if self._study.evaluation.limit else ""
-        return f"candidates cannot be ranked: {_reasons(found)} (run: {location}); choose other tasks{more}"
+        return f"recipes cannot be ranked: {_reasons(found)} (run: {location}); choose other tasks{more}"
 
     def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
         self._run(names, limit, location, checkpoint)
         found = open_run(location).standings(names, sizes=self._sizes)
         self._unusable.update(found.failures)
         if not found.ranked:
-            raise UserError(f"no candidate can be ranked: {_reasons(found)}; see the run at {location}")
+            raise UserError(f"no recipe can be ranked: {_reasons(found)}; see the run at {location}")
         return found
 
     def _run(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> None:
@@ -289,8 +289,8 @@ def _reasons(found: Standings) -> str:
 
 def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
     if smallest is None:
-        return "no candidate can be applied to the model; choose others with --recipes"
+        return "no recipe can be applied to the model; choose others with --recipes"
     return (
-        f"no candidate fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
-        f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other candidates with --recipes"
+        f"no recipe fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
+        f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other recipes with --recipes"
     )

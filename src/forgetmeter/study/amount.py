@@ -20,11 +20,14 @@ _SAMPLE, _RUN = 128, 16
 def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cell, int]:
     """Estimate how many tokens each cell to score reads, and writes at most, from a sample of its task's items.
 
-    The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no estimate.
+    The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no
+    estimate, and neither have engines.
     """
     found: dict[tuple[Checkpoint, str], int] = {}
     tokens = {}
     for cell in checked.to_score():
+        if cell.variant.source not in checked.checkpoints:
+            continue
         key = (checked.checkpoints[cell.variant.source], cell.task)
         if key not in found:
             found[key] = _tokens(key[0], tasks[cell.task].items)

@@ -20,6 +20,7 @@ from forgetmeter.records.item import Item, Task
 from forgetmeter.runs.items_table import items_hash
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.study.document import study_document
 
@@ -37,7 +38,7 @@ class CheckedStudy:
         unread: The tasks to load: those of missing cells, or all if ``study.json`` is missing, to compare their items.
         document: The content of its run's ``study.json``.
         store: Its run.
-        checkpoints: Its models and candidates, opened and checked; empty if nothing is missing.
+        checkpoints: Its models and candidates, opened and checked, without engines; empty if nothing is missing.
         data: Data folder of the probes, if given.
         paths: The names to load tasks by, where an existing run names a file by another path.
     """
@@ -128,8 +129,7 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
 
 def _stored_models(store: RunStore, identities: Mapping[ModelReference, str]) -> dict[ModelReference, ModelReference]:
     """Return the names that an existing run gives to models of the same content, where they differ."""
-    content = _stored_identity(store).get("model_content") or {}
-    names = {identity: name for name, identity in content.items()}
+    names = {identity: name for name, identity in _stored_study(store).model_content.items()}
     asked = set(map(str, identities))
     return {
         model: parse_model_reference(names[identity])
@@ -167,14 +167,13 @@ def _same_tasks(store: RunStore, study: Study, data: Path | None) -> dict[str, s
 
 def stored_tasks(store: RunStore) -> Sequence[str]:
     """Return the names of an existing run's tasks; empty if there is none."""
-    return _stored_identity(store).get("tasks") or ()
+    return _stored_study(store).tasks
 
 
-def _stored_identity(store: RunStore) -> Mapping[str, Any]:
-    """Return the identity of an existing run's study; empty if there is none."""
+def _stored_study(store: RunStore) -> StudyRecord:
+    """Return the study of an existing run; empty if there is none."""
     # An output that cannot be read is reported by check_study.
     with suppress(OSError, ValueError):
         if store.has_study():
-            identity: Mapping[str, Any] = store.read_study()["identity"]
-            return identity
-    return {}
+            return store.read_study()
+    return StudyRecord({})

@@ -10,6 +10,8 @@ from pathlib import Path
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.registry import recorded_facts
 from forgetmeter.config.study import Study
+from forgetmeter.engines.external_engine import ExternalEngine
+from forgetmeter.engines.opening import engine_problems, open_engine
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
 from forgetmeter.executors.local import LocalExecutor
@@ -40,11 +42,19 @@ def open_checked(
 ) -> dict[ModelReference, Checkpoint]:
     """Open the models of a study, and check that each can be loaded and that each recipe fits it.
 
+    Engines are not among them; recipes that are to be applied to one are reported.
+
     Raises:
         UserError: A model cannot be loaded or a recipe does not fit; lists all problems.
     """
-    checkpoints = {model: opened.get(model) or Checkpoint(locations[model]) for model in study.references}
-    problems: list[str] = []
+    models = (model for model in study.references if model.source != "engine")
+    checkpoints = {model: opened.get(model) or Checkpoint(locations[model]) for model in models}
+    problems = [problem for model in study.references if model not in checkpoints for problem in engine_problems(model)]
+    problems += (
+        f"recipe '{recipe}': an engine's weights cannot be changed; apply the recipe to a checkpoint"
+        for _, recipe in study.candidates
+        if recipe.steps and recipe.candidate not in checkpoints
+    )
     # The effect of each recipe on each model in turn.
     meanings: dict[Recipe, list[Hashable]] = defaultdict(list)
     for model, checkpoint in checkpoints.items():
@@ -87,7 +97,8 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
         UserError: A task's data or the device is missing; raised before any work. Or the executor left out a cell.
     """
     study, store = checked.plan.study, checked.store
-    tasks = supported_tasks(checked, progress)
+    engines = open_engines(checked)
+    tasks = supported_tasks(checked, engines, progress)
     for name, task in tasks.items():
         store.check_items(name, valid_items(task))
     _convert(checked, tasks, progress)
@@ -99,7 +110,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
         store.write_items(replace(task.description, name=name), valid_items(task))
     to_score = checked.to_score()
     progress.amount(tokens_to_read(checked, tasks))
-    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store)
+    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, engines)
     executor = executor or LocalExecutor()
     executor.execute(work, progress)
     _check_stored(to_score, store, type(executor).__name__)
@@ -122,7 +133,20 @@ def estimate(checked: CheckedStudy, progress: Progress) -> None:
     Raises:
         UserError: As ``supported_tasks``.
     """
-    progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
+    progress.amount(tokens_to_read(checked, supported_tasks(checked, open_engines(checked), progress)))
+
+
+def open_engines(checked: CheckedStudy) -> dict[ModelReference, ExternalEngine]:
+    """Return the engines that answer missing cells; they start when they are first asked.
+
+    Raises:
+        UserError: An argument is missing or wrong.
+    """
+    engines = {}
+    for variant in dict.fromkeys(cell.variant for cell in checked.missing):
+        if variant.source not in checked.checkpoints:
+            engines[variant.source] = open_engine(variant.source, checked.checkpoints[variant.model])
+    return engines
 
 
 def _convert(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progress) -> None:
@@ -135,38 +159,51 @@ def _convert(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progres
     sources = (cell.variant.source for cell in checked.missing)
     baselines = (cell.variant.model for cell in checked.missing if cell.task in compared)
     for model in dict.fromkeys([*sources, *baselines]):
-        checkpoint = checked.checkpoints[model]
-        if not checkpoint.is_converted:
+        checkpoint = checked.checkpoints.get(model)
+        if checkpoint is not None and not checkpoint.is_converted:
             progress.stage(f"converting {Path(checkpoint.name).name} to plain weights, once")
             _ = checkpoint.folder
 
 
-def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
+def supported_tasks(
+    checked: CheckedStudy, engines: Mapping[ModelReference, ExternalEngine], progress: Progress
+) -> dict[str, Task]:
     """Load the tasks of a checked study, and check that each model supports those of its missing cells.
 
     Raises:
-        UserError: A task's data or the device is missing, or a model does not support a task.
+        UserError: A task's data or the device is missing, a model does not support a task, or an engine's answers to a
+            known text are wrong.
     """
     resolve_device(checked.plan.study.evaluation.device)
     tasks = _load_tasks(checked, progress)
-    _check_supported(checked, tasks)
+    _check_supported(checked, tasks, engines)
+    for engine in engines.values():
+        progress.stage(f"starting {engine.name}, and asking it a known text")
+        engine.check()
     return tasks
 
 
-def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
+def _check_supported(
+    checked: CheckedStudy, tasks: Mapping[str, Task], engines: Mapping[ModelReference, ExternalEngine]
+) -> None:
     problems = []
     for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
-        checkpoint = checked.checkpoints[model]
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
-        longest = max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
-        reasons = {
-            name: unsupported_reason(tasks[name].items, checkpoint.family, checkpoint.tokenizer, longest=longest)
-            for name in wanted
-        }
+        reasons = {name: _unsupported(tasks[name], model, checked, engines) for name in wanted}
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
     problems += _other_vocabularies(checked, tasks)
     if problems:
         raise ManyUserError(problems)
+
+
+def _unsupported(
+    task: Task, model: ModelReference, checked: CheckedStudy, engines: Mapping[ModelReference, ExternalEngine]
+) -> str | None:
+    if model in engines:
+        return engines[model].unsupported_reason(task.items)
+    checkpoint = checked.checkpoints[model]
+    longest = max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
+    return unsupported_reason(task.items, checkpoint.family, checkpoint.tokenizer, longest=longest)
 
 
 def _prompting(checked: CheckedStudy) -> Prompting:
@@ -185,6 +222,8 @@ def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Ite
     compared = {name for name, task in tasks.items() if is_compared(task.items)}
     cells = (cell for cell in checked.missing if cell.task in compared and cell.variant.recipe.candidate is not None)
     for model, candidate, task in dict.fromkeys((cell.variant.model, cell.variant.source, cell.task) for cell in cells):
+        if candidate not in checked.checkpoints:
+            continue
         tokenizers = (checked.checkpoints[each].tokenizer for each in (model, candidate))
         if (difference := vocabulary_difference(*tokenizers)) is not None:
             yield (

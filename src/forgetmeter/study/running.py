@@ -130,7 +130,8 @@ def check_study(
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     # The run may know a model by another name.
     names = checked.plan.study.references
-    named = {name: checkpoints[model] for model, name in zip(study.references, names, strict=True)}
+    pairs = zip(study.references, names, strict=True)
+    named = {name: checkpoints[model] for model, name in pairs if model in checkpoints}
     for change in checked.store.changes(checked.document):
         (progress or Progress()).stage(change)
     return replace(checked, checkpoints=named)

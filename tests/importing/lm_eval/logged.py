@@ -38,9 +38,25 @@ DEFINITIONS = {
     "generation_kwargs: {until: ['.'], max_gen_toks: 4}\n" + _metrics("exact_match") + "filter_list:\n"
     "  - {name: strict, filter: [{function: regex, regex_pattern: '([a-z]+)'}, {function: take_first}]}\n"
     "  - {name: whole, filter: [{function: take_first}]}\n",
+    # Like truthfulqa_mc2: acc is the probability of the true choices, all but one.
+    "weighing": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: 0\n"
+    "process_results: !function weighing.share_of_true\n" + _metrics("acc"),
     "reading": "output_type: loglikelihood_rolling\ndoc_to_text: ''\ndoc_to_target: '{{q}} {{choices[1]}}'\n"
     "metric_list: [{metric: word_perplexity}, {metric: byte_perplexity}, {metric: bits_per_byte}]\n",
 }
+
+
+_WEIGHING = """
+import numpy as np
+
+
+def share_of_true(doc, results):
+    # Per letter, as one choice is so much longer that its probability is nil.
+    lengths = [len(choice) for choice in doc["choices"]]
+    probabilities = np.exp([score / length for (score, _), length in zip(results, lengths)])
+    true = np.arange(len(probabilities)) != doc["label"]
+    return {"acc": probabilities[true].sum() / probabilities.sum()}
+"""
 
 
 def write_tasks(folder: Path, documents: Sequence[dict[str, Any]] = DOCUMENTS, version: int = 3) -> Path:
@@ -54,6 +70,7 @@ def write_tasks(folder: Path, documents: Sequence[dict[str, Any]] = DOCUMENTS, v
             f"dataset_kwargs: {{data_files: {{test: {folder / 'questions.json'}}}}}\n"
             f"metadata: {{version: {version}}}\n{definition}"
         )
+    (folder / "weighing.py").write_text(_WEIGHING)
     (folder / "both.yaml").write_text("group: both\ntask: [choosing, completing]\n")
     return folder
 

@@ -22,6 +22,7 @@ import forgetmeter
 from forgetmeter.errors import UserError
 from forgetmeter.importing.imported_run import write_imported
 from forgetmeter.importing.lm_eval.logs import import_lm_eval
+from forgetmeter.probes import loading
 from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
 from forgetmeter.report.formats.show_text import show_text
@@ -69,11 +70,32 @@ def test_the_statistics_are_those_of_evaluating_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files = {name: definitions / f"{name}.yaml" for name in DEFINITIONS}
-    for module in (lm_eval_index, lm_eval_task):
+    for module in (lm_eval_index, lm_eval_task, loading):
         monkeypatch.setattr(module, "task_files", lambda: files)
-    monkeypatch.setattr("forgetmeter.probes.loading.task_files", lambda: files)
     compare_with_evaluating(imported, models, OWN, tmp_path / "run")
     assert sum(cell.forgotten or 0 for cell in imported.summary.cells) > 0
+
+
+def test_a_probability_of_the_true_choices_is_measured_here_as_by_lm_eval(
+    imported: Results,
+    logs: tuple[Path, Path],
+    models: tuple[Path, Path],
+    definitions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (lm_eval_index, lm_eval_task, loading):
+        monkeypatch.setattr(module, "task_files", lambda: {"weighing": definitions / "weighing.yaml"})
+    base, changed = map(str, models)
+    forgetmeter.run({"models": [base], "candidates": [changed], "tasks": ["weighing"], "output": str(tmp_path / "run")})
+    reported = [results_of(each)["results"]["weighing"]["acc,none"] for each in logs]
+    assert reported[0] != pytest.approx(reported[1], rel=1e-3)
+    for results in (imported, open_run(tmp_path / "run")):
+        assert "weighing" not in {cell.task for cell in results.summary.cells}
+        measured = [cell for cell in results.summary.measured if cell.task == "weighing"]
+        assert [cell.metrics["acc"] for cell in measured] == pytest.approx(reported, rel=1e-5)
+        mine = results.outcomes[results.outcomes["task"] == "weighing"]
+        assert mine[["correct", "rank", "margin"]].isna().all(axis=None)
 
 
 @pytest.mark.data
@@ -182,7 +204,7 @@ def test_what_is_known_of_the_logs_is_recorded_and_shown(imported: Results, logs
     assert all(len(digest) == 64 for digest in said["files"].values())
     assert said["settings"]["model_args"].endswith("base,dtype=float32")
     text = show_text(imported.summary, width=400)
-    assert "Imported from lm-eval 0.4.13 (5 files; hf; pretrained=" in text
+    assert "Imported from lm-eval 0.4.13 (6 files; hf; pretrained=" in text
     assert (
         "answers:base: writing: answers as filtered by strict (choose others with --metric exact_match,whole)." in text
     )
@@ -399,6 +421,18 @@ def test_a_score_that_is_a_share_is_measured(logs: tuple[Path, Path], tmp_path: 
     # Two filters: every other line.
     assert [cell.metrics for cell in results.summary.measured] == [{"f1": pytest.approx(0.07, abs=0.08)}] * 2
     assert [cell.task for cell in results.summary.cells] == ["choosing"] * 2
+    alone = run_of(base, changed, out=tmp_path / "alone", tasks=["writing"])
+    lines = show_text(alone.summary).splitlines()
+    assert lines[2] == "writing · 15 items"
+    assert "How to read this" not in lines
+
+
+def test_a_probability_that_is_not_a_number_does_not_make_a_task_measured(
+    logs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    candidate = changed_logs(logs[1], tmp_path / "changed", "choosing", lambda lines: lines[0].update(acc=math.nan))
+    results = run_of(logs[0], candidate, out=tmp_path / "run", tasks=["choosing"])
+    assert [len(results.summary.cells), len(results.summary.measured)] == [2, 0]
 
 
 def test_a_line_that_breaks_off_is_named(logs: tuple[Path, Path], tmp_path: Path) -> None:

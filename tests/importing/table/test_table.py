@@ -137,7 +137,7 @@ def test_log_likelihoods_give_ranks_margins_and_guessing(tmp_path: Path) -> None
         cell = results.summary.cells[1]
         assert cell.p_chance is not None
         assert cell.divergence == pytest.approx(_divergence(rows), rel=1e-4)
-        assert results.summary.tasks[0].chance == pytest.approx((1 / 3 + 1 / 2) / 2)
+        assert results.summary.cells[0].chance == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
 def _divergence(rows: Sequence[Row]) -> float:

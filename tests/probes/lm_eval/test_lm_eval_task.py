@@ -171,6 +171,18 @@ def test_of_several_right_answers_all_are_shown(made_up: Path) -> None:
     assert (outcome.correct, outcome.prediction, outcome.gold, outcome.rank) == (True, "w", "x / w", 1)
 
 
+def test_a_probability_is_measured_even_where_it_is_0_or_1(made_up: Path) -> None:
+    (made_up / "own.py").write_text(
+        "import math\n\n\ndef first(doc, results):\n"
+        "    one, two = (math.exp(score) for score, _ in results)\n    return {'acc': one / (one + two)}\n"
+    )
+    task = own_task(made_up, DOCUMENTS, more="process_results: !function own.first\n")
+    judgement = task.judge(scored((-1.0, -2000.0), (-2000.0, -1.0), (-2.0, -2.0)))
+    assert [outcome.metrics["acc"] for outcome in judgement.outcomes] == [1, 0, 0.5]
+    assert {(outcome.correct, outcome.rank, outcome.margin) for outcome in judgement.outcomes} == {(None, None, None)}
+    assert judgement.metrics == {"acc": 0.5}
+
+
 @pytest.mark.parametrize("label", [0, 1])
 @pytest.mark.parametrize(
     "values",

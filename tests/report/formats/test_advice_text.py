@@ -14,7 +14,7 @@ import pytest
 from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.report.formats.advice_json import advice_json
 from forgetmeter.report.formats.advice_text import advice_text
-from forgetmeter.results.advice import Advice, EliminatedCandidate, Sized
+from forgetmeter.results.advice import Advice, EliminatedRecipe, Sized
 from forgetmeter.results.standing import Standing, TaskStanding
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.statistics.paired import Estimate
@@ -51,7 +51,7 @@ ADVICE = Advice(
         LARGE: Sized(LARGE, 300_000_000, "dense"),
         GONE: Sized(GONE, 100_000_000, "dense"),
     },
-    left=(EliminatedCandidate(GONE, 0.2, 300),),
+    left=(EliminatedRecipe(GONE, 0.2, 300),),
     not_counted=(("boolq", "the baseline itself is no better than guessing"),),
     unusable=(("l1_heads:attention:0.5", "no heads"),),
     rounds=((300, 4), (900, 3)),
@@ -71,8 +71,8 @@ def test_the_answer_comes_first_and_is_complete(width: int) -> None:
     assert f"Too large, not evaluated: {LARGE} (300.0 MB)." in words
     assert f"Eliminated in earlier rounds, with what they retained there: {GONE} (20.0% on 300 items)." in words
     assert "Not counted: boolq, because the baseline itself is no better than guessing." in words
-    assert "Not a candidate: l1_heads:attention:0.5: no heads." in words
-    assert "Rounds: 4 candidates, 300 items each; 3 candidates, 900 items each." in words
+    assert "Cannot be used: l1_heads:attention:0.5: no heads." in words
+    assert "Rounds: 4 recipes, 300 items each; 3 recipes, 900 items each." in words
     assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words
     assert "forgetmeter report runs/a/last" in words
     # Commands to copy are not wrapped.
@@ -112,7 +112,7 @@ def test_json_is_complete() -> None:
         name: each.bytes for name, each in ADVICE.sizes.items()
     }
     assert document["budget"] == "0.5"
-    assert document["rounds"] == [{"items": 300, "candidates": 4}, {"items": 900, "candidates": 3}]
+    assert document["rounds"] == [{"items": 300, "recipes": 4}, {"items": 900, "recipes": 3}]
     assert document["unusable"] == [{"recipe": "l1_heads:attention:0.5", "reason": "no heads"}]
 
 

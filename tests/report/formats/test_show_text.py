@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from forgetmeter.report.formats.rendering import render
 from forgetmeter.report.formats.show_text import styled_text
 from forgetmeter.results.summary import Summary
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.statistics.paired import Estimate
 
 LONGEST = "l1_unstructured:feed_forward:0.4+dynamic_int8:feed_forward"
@@ -132,7 +133,7 @@ def test_a_run_that_has_just_started(summary: Summary) -> None:
 
 
 def test_an_empty_run(summary: Summary) -> None:
-    empty = Summary(study={}, variants=(), tasks=(), cells=(), failures=(), missing=())
+    empty = Summary(study=StudyRecord({}), variants=(), tasks=(), cells=(), failures=(), missing=())
     assert "How to read this" in render(empty, "table", width=100)
 
 

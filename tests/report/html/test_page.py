@@ -167,6 +167,6 @@ def test_a_run_without_outcomes_gives_a_one_line_error(tmp_path):
 def test_a_run_of_a_newer_schema_gives_a_one_line_error(tmp_path):
     location = write_hostile_run(str(tmp_path / "run"), ALL)
     store = RunStore(location)
-    store.folder.write("study.json", to_json({**store.read_study(), "schema_version": SCHEMA_VERSION + 1}))
+    store.folder.write("study.json", to_json({**store.read_study().document, "schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(UserError, match="written by a newer forgetmeter"):
         open_run(location)

@@ -10,10 +10,11 @@ from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.statistics.paired import Estimate
 
 MODEL, TASK = "org/tiny", "facts:templates=0"
-BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, Estimate(0.8, 0.77, 0.82), p_chance=0.0)
+BASELINE = CellSummary(MODEL, "baseline", TASK, 1000, Estimate(0.8, 0.77, 0.82), chance=0.05, p_chance=0.0)
 INT8 = replace(
     BASELINE,
     recipe="dynamic_int8:overall",
@@ -31,8 +32,8 @@ def curve(scope: str, *retained: float) -> RetainedCurve:
     return RetainedCurve(MODEL, TASK, "l1_unstructured", scope, points, Estimate(0.5, 0.4, 0.6), None)
 
 
-def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = (), chance: float | None = 0.05) -> str:
-    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, chance, None),), cells, (), ())
+def sentences(*cells: CellSummary, curves: tuple[RetainedCurve, ...] = ()) -> str:
+    summary = Summary(StudyRecord({}), (), (TaskSummary(TASK, 1000),), cells, (), ())
     (only,) = headlines(summary, curves)
     return " ".join(only.sentences)
 
@@ -88,7 +89,7 @@ def test_what_the_baseline_knows_is_stated():
         replace(BASELINE, items=10_000, accuracy=Estimate(0.9998, 0.999, 1.0))
     )
     assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
-    assert "1,000 facts." in sentences(BASELINE, chance=None)
+    assert "1,000 facts." in sentences(replace(BASELINE, chance=None))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_what_the_baseline_knows_is_stated():
     ],
 )
 def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, knows):
-    summary = Summary({"identity": {}}, (), (TaskSummary(TASK, 1000, 0.05, None),), (baseline, INT8), (), ())
+    summary = Summary(StudyRecord({}), (), (TaskSummary(TASK, 1000),), (baseline, INT8), (), ())
     (only,) = headlines(summary, (curve("overall", 0.5),))
     assert only.has_knowledge is knows
     assert ("already costs" in " ".join(only.sentences)) is knows

@@ -1,4 +1,7 @@
-"""The facts about a run that its report lists."""
+"""The facts about a run that its report lists.
+
+Covers ``report.words.guessing_facts``.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from forgetmeter.results.results import open_run
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure
+from forgetmeter.runs.study_record import StudyRecord
 
 
 def facts_of(run: Run, summary: Summary) -> dict[str, dict[str, str]]:
@@ -39,10 +43,9 @@ def test_versions_and_missing_cells(tmp_path: Path) -> None:
     run = builder(str(tmp_path / "run"))
     run.items("piqa", make_items("piqa", 3))
     opened = open_run(str(tmp_path / "run"))
-    study = {**opened.run.study, "versions": {"torch": "2.7.0"}, "hardware": {"cores": 2, "processor": None}}
-    opened.run.study.clear()
-    opened.run.study.update(study | {"device": "cpu", "batch_tokens": "auto"})
-    found = facts_of(opened.run, opened.summary)
+    recorded = {"versions": {"torch": "2.7.0"}, "hardware": {"cores": 2, "processor": None}}
+    study = StudyRecord({**opened.study, **recorded, "device": "cpu", "batch_tokens": "auto"})
+    found = facts_of(replace(opened.run, study=study), opened.summary)
     assert found["Versions"] == {"torch": "2.7.0"}
     assert found["Hardware"] == {"cores": "2", "processor": "none"}
     assert found["Evaluation"] == {"device": "cpu", "batch tokens": "auto", "schema": "3"}

@@ -45,7 +45,7 @@ def test_arrays_match_the_outcomes(tmp_path: str) -> None:
             assert answers.margin[row] == pytest.approx(frame["margin"].to_numpy(), rel=1e-6)
             changed = frame["prediction"].to_numpy() != before["prediction"].to_numpy()
             assert answers.changed[row].tolist() == changed.tolist()
-        assert answers.chance.tolist() == [0.25] * task.items
+        assert answers.baselines.chance.tolist() == [0.25] * task.items
         assert (answers.divergence[0] == 0).all()
     one, other = run.run.answers
     assert (one.relations, other.relations) == (("R0", "R1", "R2"), ())

@@ -17,6 +17,8 @@ from forgetmeter.probes.lm_eval.documents import generation_hash, requests_hash
 from forgetmeter.probes.lm_eval.judging import (
     Answered,
     generated_outcome,
+    is_measured,
+    measured,
     primary_metric,
     request_outcome,
 )
@@ -84,7 +86,7 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> Jud
         judge = _generated if kind == "generate_until" else _scored
         found = [[judge(asked[key], sample, primary) for key, sample in each.items()] for each in variants]
         if not is_judged:
-            found = [[(replace(outcome, correct=None), broken) for outcome, broken in each] for each in found]
+            found = [[(measured(outcome), broken) for outcome, broken in each] for each in found]
     outcomes = [tuple(outcome for outcome, _ in each) for each in found]
     return JudgedTask(
         items=tuple(_stored(item) for item in asked.values()),
@@ -95,20 +97,20 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> Jud
 
 
 def _primary(form: TaskForm, kind: RequestKind, variants: Iterable[Mapping[Key, Sample]]) -> tuple[str, bool]:
-    """Return the metric that decides what is right, and whether it is 0 or 1 throughout."""
+    """Return the main metric, and whether it decides what is right, as it is 0 or 1 throughout."""
     samples = [sample for each in variants for sample in each.values()]
-    names = [
-        name for name in samples[0].metrics if all(isinstance(each.metrics.get(name), (int, float)) for each in samples)
-    ]
-    binary = [name for name in names if all(each.metrics[name] in (0, 1) for each in samples)]
+    values = {name: [each.metrics.get(name) for each in samples] for name in samples[0].metrics}
+    numbers = {name: [each for each in found if isinstance(each, (int, float))] for name, found in values.items()}
+    names = [name for name, found in numbers.items() if len(found) == len(samples)]
+    binary = [name for name in names if not is_measured(numbers[name])]
     if form.metric in names:
         chosen = str(form.metric)
     elif kind == "generate_until":
         chosen = primary_metric(binary or names) if names else ""
     else:
-        chosen = primary_metric(list(samples[0].metrics)) if samples[0].metrics else ""
-    # Scores tell what is right even if the metric is a share.
-    return chosen, chosen in binary or kind != "generate_until"
+        chosen = primary_metric(list(values)) if values else ""
+    # Of scores, a metric without numbers, such as F1, is that of the likeliest choices.
+    return chosen, not is_measured(numbers.get(chosen, ()))
 
 
 def _items(form: TaskForm, kind: RequestKind, variants: Sequence[Mapping[Key, Sample]]) -> dict[Key, Item]:
@@ -198,7 +200,7 @@ def _numbers(sample: Sample) -> dict[str, float]:
 
 def _generated(item: Item, sample: Sample, primary: str) -> tuple[Outcome, bool]:
     answer = Answered(str(sample.responses[0]), sample.filtered[0] if sample.filtered else "")
-    return generated_outcome(item.id, answer, _targets(sample.target), _numbers(sample), judged_by=primary), False
+    return generated_outcome(item.id, answer, _targets(sample.target), _numbers(sample), primary=primary), False
 
 
 def _targets(target: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,34 +33,47 @@ def primary_metric(metrics: Sequence[str]) -> str:
     return next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
 
 
-def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]) -> tuple[str, bool]:
-    """Return which metric of a task that is answered by texts decides, and whether it says what is right.
+def is_measured(values: Iterable[float]) -> bool:
+    """Return whether the main metric of a task measures answers, given its values for single items.
 
-    A metric says what is right if it is 0 or 1 for every answer. Without such a metric, answers are only measured.
+    It does unless each is 0 for a wrong or 1 for a right answer. NaN and infinity say nothing.
+    """
+    return any(math.isfinite(value) and value not in (0.0, 1.0) for value in values)
+
+
+def measured(outcome: Outcome) -> Outcome:
+    """Return the outcome of an item of a task whose main metric measures answers: neither right nor wrong."""
+    return replace(outcome, correct=None, rank=None, margin=None)
+
+
+def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]) -> tuple[str, bool]:
+    """Return the main metric of a task that is answered by texts, and whether it measures answers.
+
+    It is one that judges answers, if there is one.
 
     Args:
         metrics: All of them in the task's order, at least one.
         tried: The metrics of single answers.
     """
     single = [name for name in metrics if all(name in each for each in tried)]
-    binary = [name for name in single if all(each[name] in (0, 1) for each in tried)]
-    return primary_metric(binary or single or metrics), bool(binary)
+    judging = [name for name in single if not is_measured(each[name] for each in tried)]
+    return primary_metric(judging or single or metrics), not judging
 
 
 def generated_outcome(
-    item_id: str, answer: Answered, gold: str, metrics: Mapping[str, float], *, judged_by: str | None
+    item_id: str, answer: Answered, gold: str, metrics: Mapping[str, float], *, primary: str
 ) -> Outcome:
     """Return the outcome of an item that is answered by a text.
 
     Args:
         gold: The right answers as text.
         metrics: lm-eval's metrics for it.
-        judged_by: The metric that says whether the answer is right; ``None`` if none does.
+        primary: The metric that decides ``correct``.
     """
     said = answer.filtered
     return Outcome(
         item_id=item_id,
-        correct=None if judged_by is None else metrics.get(judged_by) == 1.0,
+        correct=metrics.get(primary) == 1.0,
         prediction=" / ".join(map(str, said)) if isinstance(said, list | tuple) else str(said),
         gold=gold,
         rank=None,
@@ -77,7 +90,8 @@ def request_outcome(
     """Return the outcome of an item, given lm-eval's metrics for it.
 
     Args:
-        primary: The metric that decides ``correct``; if its value is neither 0 nor 1, the likeliest choice does.
+        primary: The metric that decides ``correct``; if it has no value, or one that is neither 0 nor 1, the likeliest
+            choice does.
         is_completion: Whether the only request is the right answer, as for the output type ``loglikelihood``.
     """
     decided = metrics.get(primary)

@@ -32,6 +32,8 @@ from forgetmeter.probes.lm_eval.judging import (
     Answered,
     deciding_metric,
     generated_outcome,
+    is_measured,
+    measured,
     primary_metric,
     request_outcome,
 )
@@ -83,8 +85,8 @@ class LmEvalTask:
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         self._primary = primary_metric(metrics)
-        self._is_judged = True
-        self._check_metrics(name, metrics)
+        self._is_measured = False
+        self._try(metrics)
         self.description = TaskDescription(
             name=name,
             version=str(self._task.VERSION),
@@ -97,6 +99,7 @@ class LmEvalTask:
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items with lm-eval's ``process_results`` and aggregate with its metrics.
 
+        A task whose primary metric is a number other than 0 or 1, such as a probability, is measured.
         An item whose scores are not numbers (see ``Answer``) is judged as if the right answer had been ruled out.
         """
         collected: dict[str, list[Any]] = {}
@@ -132,29 +135,35 @@ class LmEvalTask:
                 scores = answer if answer.is_number else _ruled_out(document.item, answer)
                 yield document, answer, [(score.loglikelihood, score.is_greedy) for score in scores]
 
-    def _check_metrics(self, name: str, metrics: Sequence[str]) -> None:
-        """Compute the metrics of made-up answers, because some fail on certain documents, such as F1 of 3 choices.
+    def _try(self, metrics: Sequence[str]) -> None:
+        """Find out what the metrics say of made-up answers.
 
-        Those of texts also show which metric decides what is right.
+        Raises:
+            UserError: A metric cannot be computed on these documents, such as F1 of 3 choices.
         """
         try:
             if self._is_generated:
                 self._try_texts(metrics)
             else:
-                self.judge(
-                    [
-                        None
-                        if item.problem
-                        else RequestScores([RequestScore(-1.0, is_greedy=False)] * len(item.requests))
-                        for item in self.items
-                    ]
-                )
+                self._is_measured = self._measures()
         except UserError:
             raise
         except Exception as error:
             raise UserError(
-                f"task '{name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
+                f"task '{self._name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
             ) from error
+
+    def _measures(self) -> bool:
+        """Return whether the primary metric measures answers to made-up scores."""
+        made_up = [
+            # Whole nats could make a share look like 0 or 1.
+            RequestScores(RequestScore(-1.0 - place / 3, is_greedy=False) for place in range(len(item.requests)))
+            if item.problem is None
+            else None
+            for item in self.items
+        ]
+        outcomes = self.judge(made_up).outcomes
+        return is_measured(each.metrics[self._primary] for each in outcomes if self._primary in each.metrics)
 
     def _try_texts(self, metrics: Sequence[str]) -> None:
         """Judge made-up texts, which show what the metrics say of them, and how the right answers are filtered."""
@@ -171,7 +180,7 @@ class LmEvalTask:
             ]
             tried.append(self.judge(answers).outcomes)
         single = [outcome.metrics for outcomes in tried for outcome in outcomes]
-        self._primary, self._is_judged = deciding_metric(metrics, single)
+        self._primary, self._is_measured = deciding_metric(metrics, single)
         for outcome in tried[0]:
             # Such as the number at the end of the reasons for it.
             if len(right[outcome.item_id]) == 1 and outcome.metrics.get(self._primary) == 1 and outcome.prediction:
@@ -183,14 +192,14 @@ class LmEvalTask:
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
         if isinstance(answer, RequestScores):
             is_completion = self._task.OUTPUT_TYPE == "loglikelihood"
-            return request_outcome(document.item, answer, numbers, primary=self._primary, is_completion=is_completion)
-        return generated_outcome(
-            document.item.id,
-            Answered(_text(answer), results[0]),
-            self._gold[document.item.id],
-            numbers,
-            judged_by=self._primary if self._is_judged else None,
-        )
+            outcome = request_outcome(
+                document.item, answer, numbers, primary=self._primary, is_completion=is_completion
+            )
+        else:
+            said = Answered(_text(answer), results[0])
+            gold = self._gold[document.item.id]
+            outcome = generated_outcome(document.item.id, said, gold, numbers, primary=self._primary)
+        return measured(outcome) if self._is_measured else outcome
 
 
 def _text(answer: object) -> str:

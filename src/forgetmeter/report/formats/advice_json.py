@@ -15,7 +15,7 @@ def advice_json(advice: Advice) -> str:
     for name, keys in (
         ("not_counted", ("task", "reason")),
         ("unusable", ("recipe", "reason")),
-        ("rounds", ("items", "candidates")),
+        ("rounds", ("items", "recipes")),
     ):
         document[name] = [dict(zip(keys, each, strict=True)) for each in document[name]]
     document["budget"] = str(advice.budget)

@@ -116,7 +116,7 @@ def _remarks(advice: Advice) -> Iterable[str]:
     in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
     if in_memory:
         yield f"Size in memory, because forgetmeter compress cannot write it: {_names(in_memory)}."
-    rounds = (f"{counted(number, 'candidate')}, {counted(items, 'item')} each" for items, number in advice.rounds)
+    rounds = (f"{counted(number, 'recipe')}, {counted(items, 'item')} each" for items, number in advice.rounds)
     yield f"Rounds: {'; '.join(rounds)}."
     if advice.left:
         shown = [f"{each.recipe} ({percent(each.retained)} on {counted(each.items, 'item')})" for each in advice.left]
@@ -128,11 +128,11 @@ def _remarks(advice: Advice) -> Iterable[str]:
     for task, reason in advice.not_counted:
         yield f"Not counted: {task}, because {reason}."
     for recipe, reason in advice.unusable:
-        yield f"Not a candidate: {reason if recipe in reason else f'{recipe}: {reason}'}."
+        yield f"Cannot be used: {reason if recipe in reason else f'{recipe}: {reason}'}."
 
 
-def _with_size(candidates: Sequence[Sized]) -> list[str]:
-    ordered = sorted(candidates, key=lambda each: each.bytes)
+def _with_size(recipes: Sequence[Sized]) -> list[str]:
+    ordered = sorted(recipes, key=lambda each: each.bytes)
     sizes = megabytes(each.bytes for each in ordered)
     return [f"{each.recipe} ({size} MB)" for each, size in zip(ordered, sizes, strict=True)]
 

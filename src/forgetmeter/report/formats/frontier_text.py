@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.words.numbers import MISSING, megabytes, percent_interval
+from forgetmeter.report.words.numbers import MISSING, count, megabytes, percent_interval
 from forgetmeter.report.words.size_words import SIZES, packed_remark
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure
 from forgetmeter.visible_text import visible_line
@@ -20,13 +20,15 @@ _BEATEN = "  "
 def frontier_text(frontier: Frontier, *, width: int) -> Text:
     """Return a frontier as styled text, ordered from most to least retained."""
     points = sorted(frontier.points, key=lambda point: -point.retained.value)
-    columns = [Column("recipe"), Column("retained [95%]")]
+    differ = len({point.items for point in points}) > 1
+    columns = [Column("recipe"), Column("retained [95%]"), *([Column("items", align="right")] if differ else [])]
     columns += [Column(heading + _BEATEN, align="right") for heading in (*SIZES.values(), "tokens/s")]
     sizes = [_sizes(points, measure) for measure in SIZES]
     rows = [
         (
             point.recipe,
             percent_interval(point.retained),
+            *([count(point.items)] if differ else []),
             *(column[place] for column in sizes),
             _speed(point),
         )

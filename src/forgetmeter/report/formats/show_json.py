@@ -14,7 +14,7 @@ from forgetmeter.results.summary import Summary
 def show_json(summary: Summary) -> str:
     """Return study, variants, tasks, cells, measured cells, failures and missing cells; shares are from 0 to 1."""
     document = {
-        "study": summary.study,
+        "study": summary.study.document,
         "variants": [asdict(variant) for variant in summary.variants],
         "tasks": [asdict(task) for task in summary.tasks],
         "cells": [_cell(cell) for cell in summary.cells],

@@ -22,7 +22,7 @@ def show_markdown(summary: Summary) -> str:
         parts += [_table(table) for table in shown if table.model == model]
     parts += [escaped(remark) for remark in remarks(summary)]
     terms = [f"- **{escaped(term.name)}**: {escaped(term.meaning)}" for term in legend(summary)]
-    parts.append("\n".join(["### How to read this", "", *terms]))
+    parts += ["\n".join(["### How to read this", "", *terms])] if terms else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -81,8 +81,8 @@ def _title(table: Table, room: int) -> Text:
 
 
 def _legend(terms: Sequence[Term], width: int) -> Text:
-    text = Text("How to read this\n", "bold")
-    indent = max(len(term.name) for term in terms) + 4
+    text = Text("How to read this\n" if terms else "", "bold")
+    indent = max((len(term.name) for term in terms), default=0) + 4
     for term in terms:
         meaning = textwrap.wrap(term.meaning, max(width - indent, 20))
         text.append(f"  {term.name}".ljust(indent), "bold")

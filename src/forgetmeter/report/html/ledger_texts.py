@@ -70,7 +70,7 @@ class LedgerTexts:
                 {
                     "model": answers.model,
                     "recipe": change.recipe,
-                    "words": recipe_in_words(change.recipe, self._run.methods),
+                    "words": recipe_in_words(change.recipe, self._run.study.methods),
                     "kind": change.kind,
                     "total": change.total,
                     "item": np.diff(places[change.items][order], prepend=0).tolist(),

@@ -99,7 +99,7 @@ def render_page(content: PageContent) -> str:
         ledger_json=json_block(content.ledger.document),
         tables=tables(content.summary),
         shifts=shifts,
-        legend=[*legend(content.summary), *shift_terms(shifts)],
+        legend=list(dict.fromkeys([*legend(content.summary), *shift_terms(shifts)])),
         groups=run_facts(content.run, content.summary),
         other=content.other,
         draw=_Drawings(content.drawn),

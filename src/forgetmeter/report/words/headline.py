@@ -19,7 +19,6 @@ from forgetmeter.specs.recipe import BASELINE
 _AFFORDABLE = (0.01, 0.02, 0.05, 0.1)
 _MUCH = 0.25
 _NOTHING = 0.01
-_NO_BETTER = 0.05
 _SCOPES = (BOTH, FEED_FORWARD, ATTENTION)
 _PLACES: Mapping[str, str] = {BOTH: "attention and feed-forward", FEED_FORWARD: "feed-forward", ATTENTION: "attention"}
 
@@ -49,7 +48,7 @@ def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headlin
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
                 said = tuple(_sentences(task, task_label(task.task, names), cells, mine, summary.methods))
-                found.append(Headline(model, task.task, said, _has_knowledge(task, cells)))
+                found.append(Headline(model, task.task, said, _has_knowledge(cells)))
     return found
 
 
@@ -67,7 +66,7 @@ def _sentences(
     if not known:
         yield "So there is nothing to forget."
         return
-    if _is_guessing(task, baseline):
+    if baseline.is_guessing:
         yield "So what variants get right says nothing about what they know."
         return
     yield from _pruned(curves)
@@ -79,15 +78,9 @@ def _sentences(
         yield f"{clear} of {counted(len(compared), 'recipe')} {change} accuracy significantly."
 
 
-def _has_knowledge(task: TaskSummary, cells: Iterable[CellSummary]) -> bool:
+def _has_knowledge(cells: Iterable[CellSummary]) -> bool:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
-    return baseline is not None and baseline.accuracy.value > 0 and not _is_guessing(task, baseline)
-
-
-def _is_guessing(task: TaskSummary, baseline: CellSummary) -> bool:
-    if baseline.p_chance is None or task.chance is None:
-        return False
-    return baseline.p_chance >= _NO_BETTER or baseline.accuracy.value <= task.chance
+    return baseline is not None and baseline.accuracy.value > 0 and not baseline.is_guessing
 
 
 def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> str:
@@ -96,9 +89,9 @@ def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> 
     of = "" if label.startswith(noun) else f" of {label}"
     whole = f"{amount} of {count(baseline.items)} {noun}{of}"
     said = f"It knows {whole}" if noun.startswith("fact") else f"It answers {whole} correctly"
-    if known and _is_guessing(task, baseline):
-        return f"{said}, which is no better than guessing ({percent(task.chance)})."
-    return f"{said} (guessing: {percent(task.chance)})." if task.chance is not None else f"{said}."
+    if known and baseline.is_guessing:
+        return f"{said}, which is no better than guessing ({percent(baseline.chance)})."
+    return f"{said} (guessing: {percent(baseline.chance)})." if baseline.chance is not None else f"{said}."
 
 
 def _pruned(curves: Sequence[RetainedCurve]) -> Iterable[str]:

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from forgetmeter.report.words.numbers import count
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.visible_text import visible_line
+
+_MOST_NAMED = 3
+
+
+def shown_cell(cells: Sequence[CellSummary | MeasuredSummary]) -> CellSummary | MeasuredSummary:
+    """Return the cell that the title of a table describes, given all of one model and task: the baseline's, if any."""
+    return next((cell for cell in cells if cell.recipe == BASELINE), cells[0])
 
 
 def left_out_facts(
@@ -16,10 +24,10 @@ def left_out_facts(
     """Return phrases on how many items were left out, why and which, and how many were truncated.
 
     Args:
-        cells: Cells of one model and task; items that a model cannot be scored on are the same for its variants.
+        cells: Cells of one model and task; see ``shown_cell``.
         filters: Number of items that the task itself left out, by reason.
     """
-    one = next((cell for cell in cells if cell.dropped or cell.cut), None)
+    one = shown_cell(cells) if cells else None
     dropped = {**(filters or {}), **(one.dropped if one else {})}
     facts = []
     if dropped:
@@ -33,11 +41,27 @@ def left_out_facts(
     return facts
 
 
+def left_out_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[str]:
+    """Return one sentence for variants of a task with other items left out than ``left_out_facts`` says."""
+    by_facts: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for cell in cells:
+        facts = "; ".join(left_out_facts([cell])) or "no item left out"
+        by_facts.setdefault((cell.model, cell.task), {}).setdefault(facts, []).append(cell.recipe)
+    found = []
+    for (_, task), others in by_facts.items():
+        said = next((facts for facts, recipes in others.items() if BASELINE in recipes), next(iter(others)))
+        for facts, recipes in others.items():
+            if facts != said:
+                more = f" and {len(recipes) - _MOST_NAMED} more" if len(recipes) > _MOST_NAMED else ""
+                found.append(f"{task}, {', '.join(map(visible_line, recipes[:_MOST_NAMED]))}{more}: {facts}.")
+    return found
+
+
 def not_numbers_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[str]:
     """Return one sentence per cell with NaN or infinite logits."""
     return [
         f"{cell.task}, {visible_line(cell.recipe)}: {count(cell.not_numbers)} of {count(cell.items)} answers are not "
-        "numbers (NaN or infinite logits), and count as wrong."
+        f"numbers (NaN or infinite logits){', and count as wrong' if isinstance(cell, CellSummary) else ''}."
         for cell in cells
         if cell.not_numbers
     ]

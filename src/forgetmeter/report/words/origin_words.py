@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from forgetmeter.plural import counted
 from forgetmeter.records.imported import Origin
@@ -12,11 +12,11 @@ _MOST_FILES = 1
 _MOST_NAMES = 4
 
 
-def origin_remarks(origins: Iterable[tuple[str, Origin]]) -> list[str]:
+def origin_remarks(origins: Mapping[str, Origin]) -> list[str]:
     """Return one sentence for each origin, with the variants that share it, then the notes on each variant."""
     shared: dict[str, list[str]] = {}
     notes = []
-    for name, origin in origins:
+    for name, origin in origins.items():
         shared.setdefault(origin_in_words(origin), []).append(name)
         notes += [f"{name}: {note}." for note in origin.notes]
     said = [f"Imported from {origin}: {_listed(names)}." for origin, names in shared.items()]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgetmeter.plural import counted
-from forgetmeter.records.imported import recorded_origins
+from forgetmeter.report.words.guessing_facts import guessing_facts
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
+from forgetmeter.runs.study_record import StudyRecord
+from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.visible_text import visible_line
 
 _MOST_FAILURES = 200
@@ -31,29 +33,28 @@ class FactGroup:
 def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
     """Return the facts about a run, without empty groups."""
     study = run.study
-    identity: Mapping[str, Any] = study["identity"]
     groups = [
-        FactGroup("Models", tuple(_models(identity))),
+        FactGroup("Models", tuple(_models(study))),
         FactGroup("Imported", tuple(_imported(study))),
         FactGroup("Tasks", tuple(_tasks(run, summary))),
-        FactGroup("Evaluation", tuple(_plain(_evaluation(study, identity)))),
+        FactGroup("Evaluation", tuple(_plain(study.settings))),
         FactGroup("Noise floor", tuple(_noise(run))),
-        FactGroup("Hardware", tuple(_plain(study.get("hardware") or {}))),
-        FactGroup("Versions", tuple(_plain(study.get("versions") or {}))),
+        FactGroup("Hardware", tuple(_plain(study.hardware))),
+        FactGroup("Versions", tuple(_plain(study.versions))),
         FactGroup("Cells", tuple(_cells(summary))),
         FactGroup("Failures", tuple(_failures(summary))),
     ]
     return [group for group in groups if group.facts]
 
 
-def _models(identity: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    content = identity.get("model_content") or {}
-    for model in identity.get("models", ()):
-        yield str(model), f"content {content[model]}" if model in content else "content not recorded"
+def _models(study: StudyRecord) -> Iterable[tuple[str, str]]:
+    for model in study.models:
+        content = study.model_content.get(model)
+        yield model, "content not recorded" if content is None else f"content {content}"
 
 
-def _imported(study: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for name, origin in recorded_origins(study):
+def _imported(study: StudyRecord) -> Iterable[tuple[str, str]]:
+    for name, origin in study.origins.items():
         settings = [f"{key} {value}" for key, value in origin.settings.items()]
         files = [f"{file} (SHA-256 {str(digest)[:_SHORT]}…)" for file, digest in origin.files.items()]
         yield name, visible_line("; ".join([origin.tool, *settings, *files, *origin.notes]))
@@ -70,24 +71,19 @@ def _tasks(run: Run, summary: Summary) -> Iterable[tuple[str, str]]:
         said += [f"source {row['source']}"] if row.get("source") else []
         said += [f"version {row['version']}"] if row.get("version") else []
         said += [f"left out: {count(number)} {reason}" for reason, number in task.filters.items()]
-        said += [f"guessing {percent(task.chance)}"] if task.chance is not None else []
-        said += [f"majority {percent(task.majority)}"] if task.majority is not None else []
+        said += guessing_facts([cell for cell in summary.cells if cell.task == task.task], guessing="guessing")
         yield task.task, ", ".join(said)
     yield from _not_asked(summary)
 
 
 def _not_asked(summary: Summary) -> Iterable[tuple[str, str]]:
     seen = set()
-    for cell in summary.cells:
-        if cell.dropped and (cell.model, cell.task) not in seen:
-            seen.add((cell.model, cell.task))
-            reasons = ", ".join(f"{count(number)} {reason}" for reason, number in cell.dropped.items())
-            yield f"{cell.task}, {cell.model}", f"not scorable: {reasons}"
-
-
-def _evaluation(study: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
-    others = {name: study[name] for name in ("device", "batch_tokens") if name in study}
-    return {**(identity.get("evaluation") or {}), **others, "schema": study.get("schema_version")}
+    for cell in summary.all_cells:
+        reasons = ", ".join(f"{count(number)} {reason}" for reason, number in cell.dropped.items())
+        if reasons and (cell.model, cell.task, reasons) not in seen:
+            seen.add((cell.model, cell.task, reasons))
+            variant = "" if cell.recipe == BASELINE else f": {recipe_in_words(cell.recipe, summary.methods)}"
+            yield f"{cell.task}, {cell.model}{variant}", f"not scorable: {reasons}"
 
 
 def _plain(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -101,7 +97,7 @@ def _noise(run: Run) -> Iterable[tuple[str, str]]:
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
-    times = [*(cell.seconds for cell in summary.cells), *(cell.seconds for cell in summary.measured)]
+    times = [cell.seconds for cell in summary.all_cells]
     seconds = sum(each for each in times if each is not None)
     yield "done", f"{count(len(times))}, in {seconds / 60:,.1f} minutes of scoring"
     if summary.missing:

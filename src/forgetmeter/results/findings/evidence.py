@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.probes.registry import counted_things
-from forgetmeter.results.cell_summary import SIGNIFICANT, CellSummary
+from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.measured import MeasuredSummary, perplexity_names
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
@@ -81,11 +81,7 @@ class Evidence:
             return (
                 f"the baseline gets only {counted_things(self.task, known)} right; a test needs at least {FEWEST_KNOWN}"
             )
-        if baseline.p_chance is not None:
-            expected = float(np.nanmean(self.answers.chance))
-            if baseline.p_chance >= SIGNIFICANT or baseline.accuracy.value <= expected:
-                return "the baseline itself is no better than guessing"
-        return ""
+        return "the baseline itself is no better than guessing" if baseline.is_guessing else ""
 
     def mean_draws(self, values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], int | None]:
         """Return the mean of one value per item, its draws, and the number of resampled relations.

@@ -44,5 +44,6 @@ def _effect(evidence: Evidence) -> Effect | str:
         return "the baseline itself is not better than the majority answer"
     rows = [evidence.answers.recipes.index(recipe) for recipe in pruned]
     correct = np.where(evidence.answers.answered[rows], evidence.answers.correct[rows], np.nan).mean(axis=0)
-    value, draws, clusters = evidence.mean_draws(evidence.answers.majority - correct)
+    majority = evidence.answers.baselines.majority(np.isfinite(correct))
+    value, draws, clusters = evidence.mean_draws(majority - correct)
     return Effect(value, draws, clusters, tuple(pruned), counted(len(pruned), "variant"))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from forgetmeter.runs.content.baselines import ItemBaselines
+from forgetmeter.runs.content.baselines import ItemBaselines, item_baselines
 from forgetmeter.runs.content.parquet_union import UnionPart
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.specs.recipe import BASELINE
@@ -37,8 +37,7 @@ class Answers:
         relation: Per item, the index of its relation in ``relations``; -1 for none.
         relations: Names of the relations; empty if the task has none.
         popularity: Per item, the popularity of its subject; NaN if unknown.
-        chance: Per item, the probability that a guess is right; NaN if undefined.
-        majority: Per item, 1 if the majority answer is right, else 0; NaN if undefined.
+        baselines: Accuracy on each item without knowledge.
         answered: Whether there is an outcome, bool, shape ``(variants, items)``.
         correct: Whether it is right, same shape; ``False`` without an outcome.
         changed: Whether the prediction differs from the baseline's, same shape.
@@ -55,8 +54,7 @@ class Answers:
     relation: NDArray[np.int64]
     relations: tuple[str, ...]
     popularity: NDArray[np.float64]
-    chance: NDArray[np.float64]
-    majority: NDArray[np.float64]
+    baselines: ItemBaselines
     answered: NDArray[np.bool_]
     correct: NDArray[np.bool_]
     changed: NDArray[np.bool_]
@@ -84,28 +82,21 @@ class Answers:
         return np.zeros(len(self.items), dtype=np.bool_) if self.baseline is None else self.correct[self.baseline]
 
 
-def read_answers(
-    folder: RunFolder, parts: Sequence[UnionPart], shapes: pd.DataFrame, baselines: Mapping[str, ItemBaselines]
-) -> tuple[Answers, ...]:
+def read_answers(folder: RunFolder, parts: Sequence[UnionPart], shapes: pd.DataFrame) -> tuple[Answers, ...]:
     """Return the outcomes of a run, for each model and task that has any, in the study's order.
 
     Args:
         parts: The outcomes files, with ``model``, ``recipe`` and ``task`` as keys, in the study's order.
         shapes: One row per item, from ``read_item_shapes``.
-        baselines: By task, the baselines of the items in ``shapes``, in the same order.
     """
     ranks = {key: place for place, key in enumerate(dict.fromkeys(map(_key, parts)))}
     ordered = sorted(parts, key=lambda part: ranks[_key(part)])
-    groups = {str(task): group for task, group in shapes.groupby("task", sort=False)}
-    by_task = {task: _with_baselines(group, baselines[task]) for task, group in groups.items()}
+    by_task = {str(task): group.set_index("item_id") for task, group in shapes.groupby("task", sort=False)}
+    unknown = pd.DataFrame(columns=list(shapes.columns)).set_index("item_id")
     return tuple(
-        _answers(key, _tables(folder, list(group)), by_task.get(key[1])) for key, group in groupby(ordered, key=_key)
+        _answers(key, _tables(folder, list(group)), by_task.get(key[1], unknown))
+        for key, group in groupby(ordered, key=_key)
     )
-
-
-def _with_baselines(shapes: pd.DataFrame, found: ItemBaselines) -> pd.DataFrame:
-    indexed: pd.DataFrame = shapes.assign(chance=found.chance, majority=found.majority).set_index("item_id")
-    return indexed
 
 
 def _key(part: UnionPart) -> tuple[str, str]:
@@ -176,7 +167,7 @@ class _Rows:
         return filled
 
 
-def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shapes: pd.DataFrame | None) -> Answers:
+def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shapes: pd.DataFrame) -> Answers:
     recipes, rows = [], None
     for recipe, table in tables:
         rows = rows or _Rows(table)
@@ -184,12 +175,8 @@ def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shape
         rows.add(table)
     assert rows is not None
     items = np.asarray([*rows.ids.to_pylist(), *rows.more], dtype=object)
-    about = (pd.DataFrame() if shapes is None else shapes).reindex(items)
-    relation, relations = pd.factorize(about["relation"]) if "relation" in about else (np.full(len(items), -1), [])
-
-    def numbers(name: str) -> NDArray[np.float64]:
-        return np.asarray(about[name] if name in about else np.full(len(items), np.nan), dtype=np.float64)
-
+    about = shapes.reindex(items)
+    relation, relations = pd.factorize(about["relation"])
     return Answers(
         model=key[0],
         task=key[1],
@@ -197,9 +184,8 @@ def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shape
         items=items,
         relation=np.asarray(relation, dtype=np.int64),
         relations=tuple(map(str, np.asarray(relations, dtype=object))),
-        popularity=numbers("popularity"),
-        chance=numbers("chance"),
-        majority=numbers("majority"),
+        popularity=about["popularity"].to_numpy(dtype=np.float64),
+        baselines=item_baselines(about),
         has_predictions=rows.has_predictions,
         **_matrices(rows),  # type: ignore[arg-type]
     )

@@ -1,4 +1,4 @@
-"""Accuracy on a task without knowledge: by chance, and by always giving the majority answer."""
+"""Accuracy on items without knowledge: by chance, and by always giving the majority answer."""
 
 from __future__ import annotations
 
@@ -12,50 +12,40 @@ from numpy.typing import NDArray
 _EVERYWHERE = ""
 
 
-@dataclass(frozen=True)
-class TaskBaselines:
-    """Accuracy on a task without knowledge.
-
-    Attributes:
-        items: Number of items.
-        chance: Expected accuracy of random choice; ``None`` if an item has nothing to choose from, as a single
-            continuation that is right if it is the likeliest of all, or is a cloze over the whole vocabulary.
-        majority: Accuracy of always giving the answer that is most often right in an item's relation, or, without
-            relations, at the position that is most often right; ``None`` if an item has nothing to choose from, or is a
-            cloze over the whole vocabulary without a relation.
-    """
-
-    items: int
-    chance: float | None
-    majority: float | None
-
-
 @dataclass(frozen=True, eq=False)
 class ItemBaselines:
-    """Accuracy on each item without knowledge; NaN if undefined.
+    """Accuracy on the items of one task without knowledge.
 
     Attributes:
-        chance: Probability that a random answer is right, shape ``(items,)``.
-        majority: 1 if the majority answer is right, else 0, same shape.
+        chance: Probability that a random answer is right, shape ``(items,)``; NaN if an item has nothing to choose
+            from, as a single continuation that is right if it is the likeliest of all, or is a cloze over the whole
+            vocabulary.
+        right: Per item, its list of choices (one per relation) and the indices of the right ones; ``None`` if it has
+            nothing to choose from, or is a cloze over the whole vocabulary without a relation.
     """
 
     chance: NDArray[np.float64]
-    majority: NDArray[np.float64]
+    right: tuple[tuple[str, frozenset[int]] | None, ...]
 
+    def majority(self, among: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return 1 for each item whose right answer is the majority answer, else 0, shape ``(items,)``.
 
-def task_baselines(items: pd.DataFrame) -> dict[str, TaskBaselines]:
-    """Return the baselines of each task.
+        The majority answer is the one that is most often right in the relation or, without relations, the position that
+        is most often right.
 
-    Args:
-        items: Columns ``task``, ``gold`` (indices of the right choices), ``choices`` (number of choices), ``among`` and
-            ``relation``, as in ``Run.item_shapes``.
-    """
-    return {task: task_baseline(found) for task, found in baselines_by_task(items).items()}
-
-
-def baselines_by_task(items: pd.DataFrame) -> dict[str, ItemBaselines]:
-    """Return the baselines of each item, by task; ``items`` is as for ``task_baselines``."""
-    return {str(task): item_baselines(group) for task, group in items.groupby("task", sort=False)}
+        Args:
+            among: The items that count, shape ``(items,)``; others are NaN, and so are items without such an answer.
+        """
+        asked = [(place, *right) for place, right in enumerate(self.right) if right is not None and among[place]]
+        counts: dict[str, Counter[int]] = {}
+        for _, group, gold in asked:
+            counts.setdefault(group, Counter()).update(sorted(gold))
+        # Ties go to the first index seen.
+        best = {group: places.most_common(1)[0][0] if places else -1 for group, places in counts.items()}
+        found = np.full(len(self.right), np.nan)
+        for place, group, gold in asked:
+            found[place] = best[group] in gold
+        return found
 
 
 def item_baselines(items: pd.DataFrame) -> ItemBaselines:
@@ -65,34 +55,23 @@ def item_baselines(items: pd.DataFrame) -> ItemBaselines:
     relations are unrelated.
 
     Args:
-        items: Rows of one task, as for ``task_baselines``.
+        items: Columns ``gold`` (indices of the right choices), ``choices`` (number of choices), ``among`` and
+            ``relation``, as in ``Run.item_shapes``; all missing for an unknown item.
     """
-    right = [{int(place) for place in gold} for gold in items["gold"]]
+    right = [frozenset[int]() if isinstance(gold, float) else frozenset(map(int, gold)) for gold in items["gold"]]
     choices = items["choices"].to_numpy(dtype=np.float64)
     any_word = (items["among"] == "vocabulary").to_numpy(dtype=np.bool_)
-    relation = items["relation"].astype(object) if "relation" in items else pd.Series([None] * len(items), dtype=object)
-    groups = [_EVERYWHERE if pd.isna(name) else str(name) for name in relation]
-    counts: dict[str, Counter[int]] = {}
-    for group, gold in zip(groups, right, strict=True):
-        counts.setdefault(group, Counter()).update(gold)
-    # Ties go to the first index seen.
-    best = {group: places.most_common(1)[0][0] if places else -1 for group, places in counts.items()}
-    named = np.asarray([float(best[group] in gold) for group, gold in zip(groups, right, strict=True)])
+    has_relation = items["relation"].notna().to_numpy(dtype=np.bool_)
     # A single continuation, unlike a relation with one object, competes with all others.
     has_choices = (choices > 1) | ((choices == 1) & items["among"].notna().to_numpy(dtype=np.bool_))
-    has_answers = has_choices & ~(any_word & (np.asarray(groups, dtype=object) == _EVERYWHERE))
+    has_answers = has_choices & ~(any_word & ~has_relation)
+    groups = items["relation"].astype(object).where(has_relation, _EVERYWHERE)
     with np.errstate(divide="ignore", invalid="ignore"):
         chance = np.asarray([len(gold) for gold in right]) / choices
     return ItemBaselines(
         chance=np.where(has_choices & ~any_word, chance, np.nan),
-        majority=np.where(has_answers, named, np.nan),
+        right=tuple(
+            (str(group), gold) if is_known else None
+            for group, gold, is_known in zip(groups, right, has_answers, strict=True)
+        ),
     )
-
-
-def task_baseline(found: ItemBaselines) -> TaskBaselines:
-    """Aggregate the baselines of a task's items."""
-    return TaskBaselines(len(found.chance), _mean(found.chance), _mean(found.majority))
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    return None if np.isnan(values).any() else float(values.mean())

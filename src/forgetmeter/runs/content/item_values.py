@@ -29,6 +29,12 @@ class ItemValues:
     items: NDArray[np.int64]
 
 
+def read_item_ids(content: bytes) -> list[str]:
+    """Return the ids of the items in an outcomes file, in order."""
+    ids: list[str] = pq.read_table(io.BytesIO(content), columns=["item_id"])["item_id"].to_pylist()
+    return ids
+
+
 def read_item_values(content: bytes, names: Iterable[str]) -> ItemValues:
     """Return the values in an outcomes file, without the metrics among ``names`` that it lacks."""
     # Leaves out columns that are not there.

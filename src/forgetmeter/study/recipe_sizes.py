@@ -19,9 +19,7 @@ from forgetmeter.results.advice import Sized
 from forgetmeter.specs.recipe import Recipe
 
 
-def checked_candidates(
-    location: Location, recipes: Sequence[Recipe]
-) -> tuple[Checkpoint, dict[Recipe, list[str]], str]:
+def checked_recipes(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]], str]:
     """Open a model, and return it with the problems of each recipe except the baseline, and that of unknown roles.
 
     Raises:
@@ -36,7 +34,7 @@ def checked_candidates(
     return checkpoint, problems, unknown_role_problem(matrices)
 
 
-def candidate_sizes(
+def recipe_sizes(
     checkpoint: Checkpoint, recipes: Sequence[Recipe], evaluation: Evaluation, *, on_advance: Callable[[int], None]
 ) -> tuple[int, dict[str, Sized], dict[str, str]]:
     """Compute the size that ``compress`` would write for each recipe, or the size in memory if it cannot write it.

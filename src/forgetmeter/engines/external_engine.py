@@ -1,0 +1,240 @@
+"""An engine that asks another runtime through the interface of lm-evaluation-harness's models."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache, cached_property
+from itertools import chain, islice, starmap
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from forgetmeter.engines.known_text import problem_of
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.quiet import quiet
+from forgetmeter.records.generation import GeneratedText, Generation
+from forgetmeter.records.item import (
+    Answer,
+    Cloze,
+    ClozeAnswer,
+    Item,
+    Problem,
+    Request,
+    Requests,
+    RequestScore,
+    RequestScores,
+    is_generated,
+)
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.question import Prepared
+from forgetmeter.scoring.tokens.answer_tokens import has_prefix_pair
+from forgetmeter.specs.model_reference import ModelReference, engine_of
+
+_PER_CALL = 256
+"""Requests per call: few enough to show progress, enough for a runtime to batch."""
+
+
+class Runtime(Protocol):
+    """What is asked; the methods are those of lm-evaluation-harness's models (``lm_eval.api.model.LM``, 0.4.13)."""
+
+    def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+        """Return the log-likelihood of each continuation in nats, and whether it is the greedy one.
+
+        ``args`` of each request is its context and continuation; an empty context stands for the token with which a
+        text begins.
+        """
+        ...
+
+    def generate_until(self, requests: list[Any]) -> list[str]:
+        """Return the text after each context.
+
+        ``args`` of each request is its context and lm-evaluation-harness's settings of generation.
+        """
+        ...
+
+
+class EngineAnswerError(ArithmeticError):
+    """An engine gave no answer, or one that is not of the kind that was requested."""
+
+
+class ExternalEngine:
+    """Scores items with another runtime, which is started on first use.
+
+    A cloze is asked by requests: for each choice, the whole statement, or the answer after the text before the blank.
+    If one answer is the beginning of another, all are followed by the text after the blank, or by the token that ends a
+    text. What cannot be asked by requests, such as divergence, is refused by ``unsupported_reason``.
+
+    Args:
+        reference: Its name and arguments.
+        start: Starts the runtime.
+        baseline: The model that it is compared with, which needs no weights. What this cannot be asked is left out, and
+            by its tokenizer, one answer is the beginning of another or not.
+        stored_bytes: Bytes of the weight files that it reads, if these are known.
+    """
+
+    def __init__(
+        self,
+        reference: ModelReference,
+        start: Callable[[], Runtime],
+        baseline: Loaded,
+        *,
+        stored_bytes: int | None = None,
+    ) -> None:
+        self.name = engine_of(reference)[0]
+        self.stored_bytes = stored_bytes
+        self._start = start
+        self._baseline = Engine(baseline)
+        tokenizer = baseline.tokenizer
+        self._end = str(tokenizer.eos_token or "")
+
+        @cache
+        def have_prefix_pair(choices: tuple[str, ...], space: str) -> bool:
+            texts = [f"{space}{choice}" for choice in choices]
+            return has_prefix_pair([tuple(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]])
+
+        self._have_prefix_pair = have_prefix_pair
+
+    @cached_property
+    def _runtime(self) -> Runtime:
+        try:
+            with quiet():
+                return self._start()
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"engine {self.name} does not start: {described(error)}") from error
+
+    def check(self) -> None:
+        """Start the runtime, and ask it requests whose answers must have certain relations.
+
+        Raises:
+            UserError: It does not start, gives no log-likelihoods, or they are those of other tokens.
+        """
+        try:
+            problem = problem_of(self._loglikelihoods)
+        except EngineAnswerError as error:
+            raise UserError(f"engine {self.name} does not give log-likelihoods: {error}") from error
+        if problem is not None:
+            raise UserError(f"engine {self.name}: {problem}")
+
+    def unsupported_reason(self, items: Sequence[Item]) -> str | None:
+        """Return why it cannot answer a task's items, or ``None``."""
+        if all(isinstance(item.asks, Requests | Cloze | Generation | Problem) for item in items):
+            return None
+        return "answers only multiple choice, completions, generation and facts"
+
+    def prepare(self, items: Sequence[Item]) -> Prepared:
+        """Return the items, without those that the baseline cannot be asked."""
+        return replace(self._baseline.prepare(items), batches=(), contexts=())
+
+    def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
+        """Ask the items.
+
+        Args:
+            prepared: The prepared items.
+            on_advance: Called after each call of the runtime with the share of requests done, from 0 to 1.
+
+        Returns:
+            The answer to each item, in order; ``None`` for items that cannot be asked.
+
+        Raises:
+            EngineAnswerError: The runtime gave answers that are not log-likelihoods of the requests, or not texts.
+        """
+        asked = [item for item, reason in zip(prepared.items, prepared.reasons, strict=True) if reason is None]
+        if is_generated(asked):
+            texts = self._texts([item.asks for item in asked if isinstance(item.asks, Generation)], on_advance)
+            written = iter(texts)
+            return [None if reason is not None else next(written) for reason in prepared.reasons]
+        by_item = [self._requests(item) for item in asked]
+        requests = list(chain.from_iterable(by_item))
+        scores: list[RequestScore] = []
+        for start in range(0, len(requests), _PER_CALL):
+            scores += starmap(RequestScore, self._loglikelihoods(requests[start : start + _PER_CALL]))
+            if on_advance is not None:
+                on_advance(len(scores) / len(requests))
+        remaining = iter(scores)
+        answers = (
+            _answer(item, RequestScores(islice(remaining, len(own)))) for item, own in zip(asked, by_item, strict=True)
+        )
+        return [None if reason is not None else next(answers) for reason in prepared.reasons]
+
+    def _requests(self, item: Item) -> Sequence[Request]:
+        match item.asks:
+            case Cloze(before, after, "answers"):
+                space = " " if before.endswith(" ") else ""
+                follows = (after if after.strip() else self._end) if self._have_prefix_pair(item.choices, space) else ""
+                return [Request(before, f"{choice}{follows}") for choice in item.choices]
+            case Cloze() as cloze:
+                return [Request("", cloze.filled(choice)) for choice in item.choices]
+            case _:
+                return item.requests
+
+    def _texts(
+        self, generations: Sequence[Generation], on_advance: Callable[[float], None] | None
+    ) -> list[GeneratedText]:
+        texts: list[GeneratedText] = []
+        for start in range(0, len(generations), _PER_CALL):
+            # A runtime adds the end of a sequence to the list of ends that it is given.
+            asked = [(each.context, deepcopy(each.arguments)) for each in generations[start : start + _PER_CALL]]
+            found = self._asked("generate_until", asked)
+            if wrong := next((text for text in found if not isinstance(text, str)), None):
+                raise EngineAnswerError(f"it gave {wrong!r:.60}, which is not a text")
+            texts += map(GeneratedText, found)
+            if on_advance is not None:
+                on_advance(len(texts) / len(generations))
+        return texts
+
+    def _asked(
+        self, kind: Literal["loglikelihood", "generate_until"], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[Any]:
+        """Return one answer per request of this kind, given the arguments of each."""
+        from lm_eval.api.instance import Instance
+
+        instances = [
+            Instance(request_type=kind, doc={}, arguments=each, idx=place) for place, each in enumerate(arguments)
+        ]
+        runtime = self._runtime
+        try:
+            with quiet():
+                found = getattr(runtime, kind)(instances)
+        except Exception as error:
+            raise EngineAnswerError(described(error)) from error
+        if found is None or len(found) != len(arguments):
+            raise EngineAnswerError(f"it gave {len(found or ())} answers to {len(arguments)} requests")
+        return list(found)
+
+    def _loglikelihoods(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
+        found = self._asked("loglikelihood", [(each.context, each.continuation) for each in requests])
+        answers = [(float(value), bool(is_greedy)) for value, is_greedy in found]
+        # Kernels round: a probability of 1 may be a little more.
+        if wrong := next((value for value, _ in answers if value > 1e-2), None):
+            raise EngineAnswerError(f"it gave a log-likelihood of {wrong:.4g}, but none can be above 0")
+        return [(min(value, 0.0) if not math.isnan(value) else value, is_greedy) for value, is_greedy in answers]
+
+
+def _answer(item: Item, own: RequestScores) -> Answer:
+    if isinstance(item.asks, Cloze):
+        return ClozeAnswer(tuple(score.loglikelihood for score in own))
+    return own
+
+
+def described(error: Exception) -> str:
+    """Return an error in one line, with its place if it says nothing."""
+    if str(error).strip():
+        return f"{type(error).__name__}: {one_line(error)}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}: {last.line}"
+
+
+def argument_values(arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Return arguments as lm-evaluation-harness reads them in ``--model_args``, with ``~`` as the home folder."""
+    from lm_eval.utils import handle_arg_string
+
+    return {
+        key: str(Path(value).expanduser()) if value.startswith("~") else handle_arg_string(value)
+        for key, value in arguments.items()
+    }

@@ -1,0 +1,128 @@
+"""Finds the engine that a reference names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from forgetmeter.engines.external_engine import ExternalEngine, Runtime, argument_values
+from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.specs.model_reference import ModelReference, engine_of
+from forgetmeter.specs.suggestion import unknown
+
+_LM_EVAL = "lm_eval/"
+LLAMA_CPP = "llama_cpp"
+_SECRETS = ("auth_token", "header", "api_key")
+_CONTEXT = 2048
+"""Tokens that llama.cpp reads unless told otherwise: it keeps the logits of all of them."""
+_CODE = "trust_remote_code"
+_NOT_INSTALLED = "install it with: pip install 'forgetmeter[{}]'"
+
+
+def engine_problems(reference: ModelReference) -> list[str]:
+    """Check an engine's name and arguments, without starting it."""
+    name, arguments = engine_of(reference)
+    try:
+        for key in arguments:
+            if key in _SECRETS:
+                raise UserError(
+                    f"engine {name}: {key} would be stored in the run; set the variable OPENAI_API_KEY instead"
+                )
+            if key == _CODE:
+                raise UserError(f"engine {name}: {_CODE} is never allowed; start such a model in a server of its own")
+        _starter(name, arguments)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def open_engine(reference: ModelReference, baseline: Checkpoint) -> ExternalEngine:
+    """Return an engine, which starts on first use.
+
+    Args:
+        reference: Its name and arguments.
+        baseline: The model that it is compared with. An endpoint is asked with its tokenizer and up to its number of
+            tokens, unless the arguments say otherwise.
+
+    Raises:
+        UserError: There is no such engine, or an argument is missing or wrong.
+    """
+    name, arguments = engine_of(reference)
+    start = _starter(name, arguments)
+    size = Path(arguments["file"]).expanduser().stat().st_size if name == LLAMA_CPP else None
+    length = max_length(baseline.skeleton, baseline.tokenizer, baseline.name)
+    # lm-eval does not add the token that begins a text to what it sends, unlike its class for transformers.
+    is_begun = bool(
+        baseline.tokenizer("a")["input_ids"] != baseline.tokenizer("a", add_special_tokens=False)["input_ids"]
+    )
+    shared = {"tokenizer": str(baseline.tokenizer_folder), "max_length": length, "add_bos_token": is_begun}
+    loaded = Loaded(baseline.skeleton, baseline.tokenizer, baseline.family, baseline.name)
+    return ExternalEngine(reference, lambda: start(shared), loaded, stored_bytes=size)
+
+
+def _starter(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Runtime]:
+    """Return what starts an engine, given what an endpoint shares with the baseline.
+
+    Raises:
+        UserError: There is no such engine, or an argument is missing or wrong.
+    """
+    if name == LLAMA_CPP:
+        return _llama_cpp(arguments)
+    if name.startswith(_LM_EVAL):
+        return _lm_eval(name, arguments)
+    raise UserError(unknown("engine", name, [f"{_LM_EVAL}NAME", LLAMA_CPP]))
+
+
+def _llama_cpp(arguments: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Runtime]:
+    if find_spec(LLAMA_CPP) is None:
+        raise UserError(f"engine {LLAMA_CPP} is not installed; {_NOT_INSTALLED.format('llama-cpp')}")
+    path = Path(arguments.get("file", "")).expanduser()
+    if not path.is_file():
+        raise UserError(f"engine {LLAMA_CPP}: file={arguments.get('file', '')} must name a GGUF file")
+    values = argument_values({key: value for key, value in arguments.items() if key != "file"})
+    if other := next((key for key in values if key not in ("n_ctx", "n_threads", "n_gpu_layers")), None):
+        raise UserError(
+            f"engine {LLAMA_CPP}: " + unknown("argument", other, ["file", "n_ctx", "n_threads", "n_gpu_layers"])
+        )
+    module = import_module("forgetmeter.engines.llama_cpp_runtime")
+    return lambda given: module.LlamaCpp(path, **{"n_ctx": min(given["max_length"], _CONTEXT)} | values)
+
+
+def _lm_eval(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Runtime]:
+    import lm_eval.models  # noqa: F401 - fills the registry
+    from lm_eval.api.registry import model_registry
+
+    short = name.removeprefix(_LM_EVAL)
+    if short not in model_registry:
+        raise UserError(unknown("engine", name, [f"{_LM_EVAL}{each}" for each in sorted(model_registry)], most=40))
+    try:
+        kind: Any = model_registry.get(short)
+    except ModuleNotFoundError as error:
+        raise UserError(f"engine {name}: the package {error.name} is not installed") from error
+    is_endpoint = _is_endpoint(kind)
+    if is_endpoint and "base_url" not in arguments and short.startswith("local"):
+        raise UserError(f"engine {name}: base_url is missing, such as http://127.0.0.1:8000/v1/completions")
+    if is_endpoint and (missing := [each for each in ("aiohttp", "tenacity") if find_spec(each) is None]):
+        raise UserError(f"engine {name} needs {' and '.join(missing)}; {_NOT_INSTALLED.format('engines')}")
+    values = argument_values(arguments)
+
+    def start(given: Mapping[str, Any]) -> Runtime:
+        shared = {}
+        if is_endpoint:
+            # One token is always generated, for which lm-eval takes off one.
+            shared = {"tokenizer_backend": "huggingface", **given, "max_length": given["max_length"] + 1}
+        runtime: Runtime = kind(**shared | values)
+        return runtime
+
+    return start
+
+
+def _is_endpoint(kind: type) -> bool:
+    return any(parent.__name__ == "TemplateAPI" for parent in inspect.getmro(kind))

@@ -1,0 +1,200 @@
+"""Candidates that other runtimes answer.
+
+Covers ``engines.opening``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines.completions_server import Behaviour, serving
+
+from forgetmeter.errors import UserError
+from forgetmeter.models.standard import standard_folder
+from forgetmeter.results.results import Results, open_run
+from forgetmeter.study.running import run
+
+MODEL = "standard:decoder"
+FACTS = "facts:relations=country_capital+element_symbol:templates=0"
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> str:
+    lines = [
+        '{"prompt": "The capital of France is", "choices": ["Paris", "Rome", "Oslo"], "answer": 0}',
+        '{"prompt": "The chemical symbol of gold is", "choices": ["Fe", "Au"], "answer": 1}',
+        '{"prompt": "Berlin is the capital of", "choices": ["Norway", "Germany"], "answer": 1}',
+    ]
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
+    return f"file:{tmp_path / 'questions.jsonl'}"
+
+
+def compared(candidate: Any, tasks: list[str], out: Path, *, limit: int | None = 12) -> Results:
+    study = {"models": [MODEL], "candidates": [candidate], "tasks": tasks, "output": str(out)}
+    run({**study, "evaluation.limit": limit})
+    return open_run(out)
+
+
+def endpoint(url: str, **more: Any) -> dict[str, Any]:
+    return {"engine": "lm_eval/local-completions", "base_url": url, "model": "served", "max_retries": 1, **more}
+
+
+def assert_answers_agree(results: Results, tasks: list[str]) -> None:
+    """Check that the candidate gave the answers of the baseline, which this package's own engine computed."""
+    assert not len(results.failures)
+    outcomes = results.outcomes
+    for task in tasks:
+        one, other = (group for _, group in outcomes[outcomes["task"] == task].groupby("recipe"))
+        pairs = one.merge(other, on="item_id", how="outer", suffixes=("", "_other"))
+        assert len(pairs) > 2
+        for row in pairs.itertuples():
+            assert tuple(row.loglikelihoods) == pytest.approx(tuple(row.loglikelihoods_other), abs=1e-4)
+            assert (row.prediction, row.correct) == (row.prediction_other, row.correct_other)
+
+
+def test_lm_evals_own_class_gives_the_same_answers(questions: str, tmp_path: Path) -> None:
+    tasks = [FACTS, questions]
+    engine = {
+        "engine": "lm_eval/hf",
+        "pretrained": str(standard_folder("decoder")),
+        "device": "cpu",
+        "dtype": "float32",
+    }
+    assert_answers_agree(compared(engine, tasks, tmp_path / "run"), tasks)
+
+
+@pytest.mark.parametrize("more", [{}, {"num_concurrent": 4}, {"batch_size": 8}])
+def test_a_server_gives_the_same_answers(more: dict[str, Any], questions: str, tmp_path: Path) -> None:
+    tasks = [FACTS, questions]
+    with serving(MODEL) as url:
+        results = compared(endpoint(url, **more), tasks, tmp_path / "run")
+    assert_answers_agree(results, tasks)
+    (row,) = results.comparisons.query(f"task == '{FACTS}' and recipe != 'baseline'").to_dict("records")
+    assert (row["drop"], row["forgotten"]) == (0.0, 0)
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_shifted_log_probabilities_are_noticed_before_any_work(shift: int, questions: str, tmp_path: Path) -> None:
+    with serving(MODEL, Behaviour(shift=shift)) as url, pytest.raises(UserError, match="belong to other tokens"):
+        compared(endpoint(url), [questions], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_endpoint_without_log_probabilities_is_refused(questions: str, tmp_path: Path) -> None:
+    with serving(MODEL, Behaviour(has_logprobs=False)) as url, pytest.raises(UserError) as refused:
+        compared(endpoint(url), [questions], tmp_path / "run")
+    assert str(refused.value).startswith("engine lm_eval/local-completions does not give log-likelihoods: TypeError")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nobody_there(questions: str, tmp_path: Path) -> None:
+    with serving(MODEL) as url:
+        pass
+    with pytest.raises(UserError, match="does not give log-likelihoods: ConnectionError"):
+        compared(endpoint(url), [questions], tmp_path / "run")
+
+
+def test_a_server_that_dies_fails_the_cell_and_the_next_run_asks_it_again(questions: str, tmp_path: Path) -> None:
+    """What was answered before stays; what was not is asked again."""
+    tasks, behaviour = [questions, FACTS], Behaviour(answers=30)
+    with serving(MODEL, behaviour) as url:
+        results = compared(endpoint(url), tasks, tmp_path / "run")
+        (failure,) = results.failures.to_dict("records")
+        assert failure["task"] == FACTS
+        assert "503" in failure["error"]
+        behaviour.answers = None
+        assert_answers_agree(compared(endpoint(url), tasks, tmp_path / "run"), tasks)
+
+
+def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
+    engine = {"engine": "lm_eval/hf", "pretrained": str(standard_folder("decoder"))}
+    with pytest.raises(UserError, match="task 'divergence': model 'engine:lm_eval/hf.*' answers only multiple choice"):
+        compared(engine, ["divergence"], tmp_path / "run")
+    with pytest.raises(UserError, match="an engine can be a candidate, but not a baseline"):
+        run(
+            {
+                "models": ["engine:lm_eval/hf,pretrained=x"],
+                "tasks": [FACTS],
+                "output": str(tmp_path),
+                "recipes": ["baseline"],
+            }
+        )
+    on_top = {"of": MODEL, "is": [engine], "recipes": ["l1_unstructured:overall:0.5"]}
+    with pytest.raises(UserError, match="an engine's weights cannot be changed"):
+        compared(on_top, [FACTS], tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "says"),
+    [
+        ({"engine": "lm_evl/hf"}, "unknown engine 'lm_evl/hf'"),
+        ({"engine": "lm_eval/local-completion"}, "did you mean 'lm_eval/local-completions'"),
+        ({"engine": "lm_eval/local-completions", "model": "m"}, "base_url is missing"),
+        ({"engine": "lm_eval/hf", "trust_remote_code": True}, "trust_remote_code is never allowed"),
+        ({"engine": "lm_eval/local-completions", "auth_token": "s"}, "auth_token would be stored in the run"),
+        ({"engine": "lm_eval/hf", "pretrained": ["a"]}, "must be a single value"),
+        ({"engine": "lm_eval/hf", "pretrained": "a,b"}, "must not contain commas"),
+        ("engine:lm_eval/hf,pretrained", "is not a valid engine"),
+        ("engine:lm_eval/hf,a=1,a=2", "a is given twice"),
+    ],
+)
+def test_wrong_engines_are_refused(candidate: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        compared(candidate, [FACTS], tmp_path / "run")
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_runtime_that_does_not_start(questions: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="engine lm_eval/hf does not start: "):
+        compared({"engine": "lm_eval/hf", "pretrained": str(tmp_path / "nothing")}, [questions], tmp_path / "run")
+
+
+def test_text_and_mapping_name_the_same_engine(questions: str, tmp_path: Path) -> None:
+    folder = standard_folder("decoder")
+    compared({"engine": "lm_eval/hf", "pretrained": str(folder), "device": "cpu"}, [questions], tmp_path / "run")
+    finished = run(
+        {
+            "models": [MODEL],
+            "candidates": [f"engine:lm_eval/hf,device=cpu,pretrained={folder}"],
+            "tasks": [questions],
+            "evaluation.limit": 12,
+            "output": str(tmp_path / "run"),
+        }
+    )
+    assert finished.computed == 0
+
+
+WRITTEN = """
+task: written
+output_type: generate_until
+dataset_path: json
+dataset_kwargs: {data_files: {test: DATA}}
+test_split: test
+doc_to_text: "The capital of {{country}} is"
+doc_to_target: "{{name}}"
+generation_kwargs: {until: ["."], max_gen_toks: 8}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+"""
+
+
+def test_another_engine_writes_the_same_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    rows = [("France", "Paris"), ("Kenya", "Nairobi"), ("Italy", "Oslo"), ("Germany", "Berlin")]
+    data = tmp_path / "capitals.jsonl"
+    data.write_text("\n".join(json.dumps({"country": country, "name": name}) for country, name in rows))
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "written.yaml").write_text(WRITTEN.replace("DATA", str(data)))
+    engine = {"engine": "lm_eval/hf", "pretrained": str(standard_folder("decoder")), "device": "cpu"}
+    study = {"models": [MODEL], "candidates": [engine], "tasks": ["written"], "output": str(tmp_path / "run")}
+    run({**study, "task_folders": [str(tmp_path / "tasks")]})
+    results = open_run(tmp_path / "run")
+    assert not len(results.failures)
+    texts = [list(group["generated"]) for _, group in results.outcomes.groupby("recipe")]
+    assert texts[0] == texts[1] == ["Paris", "Nairobi", "Rome", "Berlin"]
+    (row,) = results.comparisons.query("recipe != 'baseline'").to_dict("records")
+    assert (row["accuracy"], row["drop"], row["prediction_flips"]) == (0.75, 0.0, 0.0)
