@@ -12,6 +12,8 @@ from forgetmeter.records.item import RequestScore, RequestScores
 from forgetmeter.visible_text import each_text, encodable
 
 Response = RequestScore | float | str
+Key = tuple[str, int]
+"""A document's hash and the number of earlier documents with the same one."""
 RequestKind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
 
 _FIX = "restore the file, or leave its task out with --tasks"
@@ -50,7 +52,7 @@ class Sample:
     metrics: Mapping[str, Any]
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> Key:
         """The key by which it is paired."""
         return self.doc_hash, self.occurrence
 
@@ -66,7 +68,7 @@ class Sample:
 
     @property
     def kind(self) -> RequestKind:
-        """The output type of its task, which follows from its requests."""
+        """The output type of its task, as far as it follows from its own requests."""
         if len(self.requests) > 1:
             return "multiple_choice"
         (arguments,) = self.requests
@@ -93,7 +95,23 @@ class Samples:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, in the task's order."""
-        return tuple(self.samples[0].metrics)
+        return tuple(dict.fromkeys(name for each in self.samples for name in each.metrics))
+
+    @property
+    def contexts(self) -> frozenset[str]:
+        """The contexts of all requests."""
+        return frozenset(str(request[0]) for each in self.samples for request in each.requests)
+
+    def kind(self, output_type: object) -> RequestKind:
+        """Return the output type of the task.
+
+        Args:
+            output_type: What its definition says, if known. A multiple-choice document with a single choice looks like
+                one that asks for a completion.
+        """
+        kinds = {each.kind for each in self.samples}
+        is_choice = "multiple_choice" in {*kinds, output_type} and kinds <= {"multiple_choice", "loglikelihood"}
+        return "multiple_choice" if is_choice else next(iter(kinds))
 
 
 def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
