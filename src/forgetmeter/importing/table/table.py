@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.file_digest import sha256_of
 from forgetmeter.importing.imported_run import (
     ImportedRun,
@@ -18,7 +18,6 @@ from forgetmeter.importing.imported_run import (
     shared_tasks,
     unshared_note,
 )
-from forgetmeter.importing.table.rows import AnswerRow, read_rows
 from forgetmeter.importing.table.values import (
     TruthColumn,
     loglikelihoods_in,
@@ -28,6 +27,7 @@ from forgetmeter.importing.table.values import (
     text_in,
 )
 from forgetmeter.probes.cloze import ACCURACY, NOTHING_SAID, Ranked, rank_candidates
+from forgetmeter.probes.from_file.rows import FileRow, read_rows
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -72,7 +72,7 @@ class TableColumns:
 class _Answer:
     """One row, read."""
 
-    row: AnswerRow
+    row: FileRow
     correct: bool
     prediction: str
     gold: str
@@ -143,7 +143,10 @@ def _baseline(path: Path, column: str, names: Sequence[str], wanted: str | None)
 
 
 def _read(path: Path, columns: TableColumns) -> _Answers:
-    rows = read_rows(path, columns.named, optional=columns.task)
+    rows = read_rows(path)
+    # A JSON object may omit columns that it has no value for.
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    refuse(unknown("column", name, names, within=f"'{path}'") for name in columns.named if name not in names)
     by_task = any(columns.task in row.values for row in rows)
     is_right = TruthColumn(columns.correct)
     found: _Answers = {}
@@ -163,7 +166,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
     return found
 
 
-def _answer(row: AnswerRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
+def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
     return _Answer(
         row=row,
         correct=is_right.value_in(row),

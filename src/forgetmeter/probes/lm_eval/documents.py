@@ -13,7 +13,7 @@ import numpy as np
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
-from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE
+from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE, NO_WRONG_CHOICE
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Item, Problem, Request, Requests
@@ -139,6 +139,8 @@ def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[in
         return NO_RIGHT_CHOICE
     if {requests[place] for place in gold} & {each for place, each in enumerate(requests) if place not in gold}:
         return BOTH_RIGHT_AND_WRONG
+    if task.OUTPUT_TYPE == "multiple_choice" and len(set(gold)) == len(requests):
+        return NO_WRONG_CHOICE
     if task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_input:
         # lm-eval decides by the first document whether there are several targets.
         is_list = isinstance(task.doc_to_target(doc), list)

@@ -63,6 +63,8 @@ class LmEvalTask:
             self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
+        if not metrics:
+            raise UserError(f"task '{name}' has no metric; name one in its metric_list, such as acc")
         self._primary = primary_metric(metrics)
         self._check_metrics(name)
         self.description = TaskDescription(
