@@ -108,6 +108,32 @@ def test_a_text_without_a_usable_count_does_not_change_the_perplexity(tmp_path: 
     ]
 
 
+def test_documents_with_several_whole_texts_are_refused(tmp_path: Path) -> None:
+    several = reading(0, -1.0)
+    several["arguments"]["gen_args_1"] = several["arguments"]["gen_args_0"]
+    several["resps"] *= 2
+    with pytest.raises(UserError, match="line 1: it asks for several whole texts, which is not supported"):
+        imported(tmp_path, [several], [several | {"target": "x"}])
+
+
+def test_several_generated_texts_of_a_document_are_judged_by_its_metric(tmp_path: Path) -> None:
+    logs = [[writing(each, said) for each in range(3)] for said in "xy"]
+    for each in (*logs[0], *logs[1]):
+        each["arguments"]["gen_args_1"] = each["arguments"]["gen_args_0"]
+        each["resps"] *= 2
+    assert [cell.right for cell in imported(tmp_path, *logs).summary.cells] == [3, 0]
+
+
+def test_results_of_any_kind_of_text_are_read(tmp_path: Path) -> None:
+    results = {
+        "configs": {"t": {"output_type": []}},
+        "config": {"model_args": "pretrained=m\ud83d"},
+        "lm_eval_version": "\udfff",
+    }
+    run = imported(tmp_path, right_or_wrong(0), right_or_wrong(3), results)
+    assert [cell.right for cell in run.summary.cells] == [5, 2]
+
+
 def test_log_likelihoods_beyond_all_sums_have_no_perplexity(tmp_path: Path) -> None:
     run = imported(tmp_path, *([reading(each, value) for each in range(4)] for value in (-1e308, -1.2e308)))
     assert [cell.metrics for cell in run.summary.measured] == [{}, {}]

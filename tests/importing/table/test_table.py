@@ -159,6 +159,21 @@ def test_the_place_of_the_right_answer_may_be_a_decimal_as_pandas_writes_it(tmp_
     assert results.summary.tasks[0].chance == 0.5
 
 
+def test_places_of_right_answers_that_start_at_1_are_refused(tmp_path: Path) -> None:
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    lists = [[-1.0, -2.0, -3.0], [-2.0, -1.0, -3.0], [-2.0, -1.0, -3.0], [-3.0, -2.0, -1.0]]
+    rows = [
+        row(item, name, place == best, ll=lists[best], gold=place + 1)
+        for name, bests in (("baseline", (0, 1, 1)), ("b", (0, 0, 1)))
+        for item, (place, best) in enumerate(zip((0, 1, 1), bests, strict=True))
+    ]
+    said = refused(write_table(tmp_path / "a.csv", rows), columns)
+    assert "line 2: the place of the right answer is 1, but in all rows what is right follows from the" in said
+    assert said.endswith("write them from 0")
+    from_0 = [each | {"gold": each["gold"] - 1} for each in rows]
+    assert imported(write_table(tmp_path / "a.csv", from_0), columns).outcomes["rank"].notna().all()
+
+
 def test_an_answer_that_is_not_a_number_is_wrong(tmp_path: Path) -> None:
     rows = [row(each, model, True, ll=[-1.0, -2.0], gold=0) for model in ("baseline", "b") for each in (1, 2)]
     rows[3] = rows[3] | {"ll": [math.nan, -2.0]}

@@ -69,12 +69,11 @@ class Sample:
     @property
     def kind(self) -> RequestKind:
         """The output type of its task, as far as it follows from its own requests."""
-        if len(self.requests) > 1:
-            return "multiple_choice"
-        (arguments,) = self.requests
-        if len(arguments) == 1:
+        if len(self.requests[0]) == 1:
             return "loglikelihood_rolling"
-        return "loglikelihood" if isinstance(arguments[1], str) else "generate_until"
+        if not isinstance(self.requests[0][1], str):
+            return "generate_until"
+        return "multiple_choice" if len(self.requests) > 1 else "loglikelihood"
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Samples:
                 one that asks for a completion.
         """
         kinds = {each.kind for each in self.samples}
-        is_choice = "multiple_choice" in {*kinds, output_type} and kinds <= {"multiple_choice", "loglikelihood"}
+        is_choice = "multiple_choice" in kinds or (output_type == "multiple_choice" and "loglikelihood" in kinds)
         return "multiple_choice" if is_choice else next(iter(kinds))
 
 
@@ -128,7 +127,7 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
     kinds: set[type] = set()
     seen: dict[str, set[int]] = {}
     for line in read_json_lines(path, fix=_FIX):
-        name = str(line.record.get("filter", _NO_FILTER))
+        name = encodable(str(line.record.get("filter", _NO_FILTER)))
         sample = _sample(line)
         if sample.doc_id in seen.setdefault(name, set()):
             # lm-eval appends to a file of the same name.
@@ -166,6 +165,8 @@ def _sample(line: JsonLine) -> Sample:
         raise line.wrong("'resps' or 'filtered_resps' does not have one entry per request")
     if not requests or not all(isinstance(each[0], str) for each in requests):
         raise line.wrong("it has no requests in text")
+    if len(requests) > 1 and any(len(each) == 1 for each in requests):
+        raise line.wrong("it asks for several whole texts, which is not supported")
     names = record.get("metrics")
     names = names if isinstance(names, list) else [name for name in record if name not in _KNOWN]
     return Sample(

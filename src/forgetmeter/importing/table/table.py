@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from forgetmeter.importing.table.values import (
     text_in,
 )
 from forgetmeter.probes.cloze import ACCURACY, NOTHING_SAID, Ranked, rank_candidates
-from forgetmeter.probes.from_file.rows import FileRow, read_rows
+from forgetmeter.probes.from_file.rows import FileRow, read_rows, whole_number
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -84,6 +84,10 @@ class _Answer:
     def is_number(self) -> bool:
         """Whether its log-likelihoods, if there are any, are an answer."""
         return not self.loglikelihoods or ClozeAnswer(self.loglikelihoods).is_number
+
+    def prefers(self, place: int) -> bool:
+        """Whether a choice is the likeliest, or the first of them."""
+        return self.loglikelihoods.index(max(self.loglikelihoods)) == place
 
 
 _Answers = dict[str, dict[str, dict[str, _Answer]]]
@@ -163,6 +167,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
             )
         answers[item] = answer
         _refuse_contradiction(first.setdefault((task, item), answer), answer, columns)
+    _refuse_counting_from_1([each for task in found.values() for name in task.values() for each in name.values()])
     return found
 
 
@@ -176,6 +181,24 @@ def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> _Answ
         question=optional_text_in(row, columns.question),
         loglikelihoods=loglikelihoods_in(row, columns.loglikelihoods),
     )
+
+
+def _refuse_counting_from_1(answers: Iterable[_Answer]) -> None:
+    """Refuse places of right answers that seem to be 1-based, which would give wrong ranks.
+
+    Raises:
+        UserError: What is right follows from all places less one, but not from the places themselves.
+    """
+    placed = [(each, place) for each in answers if each.is_number and (place := whole_number(each.gold)) is not None]
+    shifted = [(each, place) for each, place in placed if each.loglikelihoods and place]
+    if len(shifted) < len(placed) or all(each.prefers(place) == each.correct for each, place in shifted):
+        return
+    if all(each.prefers(place - 1) == each.correct for each, place in shifted):
+        first, place = shifted[0]
+        raise first.row.wrong(
+            f"the place of the right answer is {place}, but in all rows what is right follows from the log-likelihoods "
+            "only if places start at 1; write them from 0"
+        )
 
 
 def _refuse_contradiction(first: _Answer, second: _Answer, columns: TableColumns) -> None:
