@@ -202,6 +202,7 @@ GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
         ({"q": None}, "a field of its prompt is missing or null"),
         ({"label": -1}, "right answer is none of the choices"),
         ({"choices": None}, "TypeError where its prompt is made"),
+        ({"choices": "['y']"[:0] + "yx"}, "TypeError where its prompt is made"),
         ({"choices": []}, "right answer is none of the choices"),
         ({"choices": ["y", "y"]}, "right answer is also one of the wrong choices"),
         ({"choices": ["y"], "label": 0}, "no choice is wrong"),
@@ -270,6 +271,13 @@ def test_an_unsupported_metric_is_refused_up_front(made_up: Path) -> None:
     with pytest.raises(UserError, match="task 'own': its metrics cannot be computed") as refused:
         load_task("own")
     assert "\n" not in str(refused.value)
+
+
+def test_the_characters_of_a_text_are_not_its_choices(made_up: Path) -> None:
+    definition = "output_type: multiple_choice\ndoc_to_choice: q\ndoc_to_target: label\n"
+    lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "questions.json")
+    with pytest.raises(UserError, match="none is valid .own/0: TypeError: the choices are a text, not a list"):
+        load_task("own")
 
 
 def test_a_task_without_metrics_is_refused(made_up: Path) -> None:

@@ -96,6 +96,15 @@ def test_a_definition_may_include_one_of_lm_evals_with_its_functions() -> None:
         assert callable(load_yaml(task_files()["winogrande"])["doc_to_text"])
 
 
+@pytest.mark.parametrize("more", ["include: mine.yaml\n", b"include: \xff.yaml\n", b"tag: \xff\n"])
+def test_definitions_that_include_themselves_or_are_not_text_are_refused(folder: Path, more: str | bytes) -> None:
+    with (folder / "deep" / "mine.yaml").open("ab") as stream:
+        stream.write(more.encode() if isinstance(more, str) else more)
+    with pytest.raises(UserError, match="task 'mine'") as refused:
+        load_task("mine", folders=(str(folder),))
+    assert "\n" not in str(refused.value)
+
+
 def test_wrong_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     for given, says in (
         ([str(tmp_path / "none")], "task folder '.*none' does not exist"),

@@ -151,7 +151,11 @@ def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[in
 def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[str, ...], tuple[int, ...]]:  # noqa: ANN401
     if task.OUTPUT_TYPE == "loglikelihood":
         return (requests[0].continuation,), (0,)
-    choices = tuple(str(choice) for choice in task.doc_to_choice(doc))
+    listed = task.doc_to_choice(doc)
+    if isinstance(listed, str):
+        # Its characters would be the choices.
+        raise TypeError("the choices are a text, not a list")
+    choices = tuple(str(choice) for choice in listed)
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     places = {choice: place for place, choice in reversed(list(enumerate(choices)))}
     indices = [
