@@ -94,7 +94,7 @@ def test_an_answer_that_is_not_a_number_is_wrong_even_without_a_metric(tmp_path:
     assert (cell.items, cell.right, cell.not_numbers) == (5, 4, 1)
 
 
-@pytest.mark.parametrize("count", [None, 0, -5, math.nan, "18"])
+@pytest.mark.parametrize("count", [None, 0, -5, math.nan, 10**400, "18"])
 def test_a_text_without_a_usable_count_does_not_change_the_perplexity(tmp_path: Path, count: object) -> None:
     base = [reading(each, -10.0) for each in range(4)]
     base[3] = changed(base[3], [-10.0, count], "word_perplexity", "byte_perplexity", "bits_per_byte")

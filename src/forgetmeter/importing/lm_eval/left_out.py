@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from forgetmeter.importing.lm_eval.samples import Key, Sample
+from forgetmeter.importing.lm_eval.samples import LARGEST, Key, Sample
 from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import NO_WRONG_CHOICE, choice_problem
 from forgetmeter.probes.lm_eval.judging import SHARES
@@ -44,7 +44,7 @@ def counts_in(sample: Sample) -> dict[str, float]:
     return {
         UNITS[name]: float(value[1])
         for name, value in values.items()
-        if isinstance(value, list) and len(value) > 1 and isinstance(value[1], (int, float)) and 0 < value[1] < math.inf
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[1], (int, float)) and 0 < value[1] < LARGEST
     }
 
 

@@ -22,7 +22,7 @@ _KNOWN = {
     *("doc_hash", "prompt_hash", "target_hash"),
 }
 _NO_FILTER = "none"
-_LARGEST = 2**53
+LARGEST = 2**53
 """No larger integer is a metric of one document, or is exact as a float."""
 
 
@@ -184,7 +184,7 @@ def _sample(line: JsonLine) -> Sample:
 
 
 def _is_sound(value: object) -> bool:
-    return not isinstance(value, int) or abs(value) < _LARGEST
+    return not isinstance(value, int) or abs(value) < LARGEST
 
 
 def _response(line: JsonLine, arguments: Sequence[object], responses: object) -> Response:
