@@ -205,6 +205,14 @@ def test_several_tasks(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("column", "name"), [("task", "Task"), ("Task", "task"), ("task", "tasks")])
+def test_a_misspelled_column_of_tasks_is_not_the_name_of_one(tmp_path: Path, column: str, name: str) -> None:
+    rows = [row(each, model, True, **{column: "ab"[each]}) for model in ("baseline", "b") for each in range(2)]
+    columns = TableColumns(item="id", variant="model", correct="ok", task=name)
+    said = refused(write_table(tmp_path / "t.csv", rows), columns)
+    assert said == f"'t.csv' has no column '{name}'; write --task {column}, or give the task another name"
+
+
 def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
     rows = [row(1, name, True) for name in ("baseline", "a", "b")]
     path = tmp_path / "t.csv"

@@ -212,6 +212,7 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b"prompt;choices;answer\na;b;c\n", "line 1: columns must be separated by commas, not by ';'"),
         ("a.csv", b"prompt,choices,answer\na,b, c,d\n", "line 2: 4 values for 3 columns; put a value with commas"),
         ("a.csv", b"prompt,choices,answer\n\na,b\n", "line 3: 2 values for 3 columns"),
+        ("a.csv", b"prompt,choices,answer\n" + b"a" * 200_000 + b",b,c\n", "field limit .* as JSON Lines"),
         ("a.csv", b'prompt,choices,answer\na,["b", "c"],b\n', "line 2: not valid CSV .* put a value with commas"),
         ("a.csv", b'prompt,choices,answer\n"a\nb",c,d\n"e', "line 4: not valid CSV"),
         ("a.csv", b'prompt,choices,answer\n"a\nb",c,d\n', "line 2: 'choices' is 'c', not a JSON list of texts"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from forgetmeter.importing.lm_eval.left_out import (
+from forgetmeter.importing.lm_eval.left_out_documents import (
     BITS,
     UNITS,
     choosing_problems,

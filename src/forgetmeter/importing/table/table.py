@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 
 from forgetmeter.errors import UserError, refuse
@@ -33,6 +34,8 @@ from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskD
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.specs.suggestion import unknown
+
+_MISSPELLED = 0.85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,11 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
     # A JSON object may omit columns that it has no value for.
     names = dict.fromkeys(name for row in rows for name in row.values)
     refuse(unknown("column", name, names, within=f"'{path}'") for name in columns.named if name not in names)
-    by_task = any(columns.task in row.values for row in rows)
+    by_task = columns.task in names
+    others = {name.lower(): name for name in names if name not in columns.named}
+    if not by_task and (near := get_close_matches((columns.task or "").lower(), others, 1, _MISSPELLED)):
+        meant = others[near[0]]
+        raise UserError(f"'{path}' has no column '{columns.task}'; write --task {meant}, or give the task another name")
     is_right = TruthColumn(columns.correct)
     found: _Answers = {}
     first: dict[tuple[str, str], _Answer] = {}

@@ -186,7 +186,8 @@ def _csv(path: Path) -> Iterator[FileRow]:
                 number += 1
                 yield FileRow(dict(zip(header, cells, strict=True)), number, place, is_text=True)
         except csv.Error as error:
-            raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {_QUOTES}") from error
+            fix = "write such long values as JSON Lines" if "limit" in str(error) else _QUOTES
+            raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {fix}") from error
 
 
 def _header(names: list[str], place: str) -> list[str]:

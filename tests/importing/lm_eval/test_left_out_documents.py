@@ -1,6 +1,6 @@
 """Documents of logs that cannot be judged are left out and named, and change nothing else.
 
-Covers ``importing.lm_eval.left_out`` and ``importing.lm_eval.judged_task``.
+Covers ``importing.lm_eval.left_out_documents`` and ``importing.lm_eval.judged_task``.
 """
 
 from __future__ import annotations
