@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,18 @@ def read_yaml(text: str, name: str) -> YamlWithLines:
     if walk.doubles:
         raise ManyUserError(walk.doubles)
     return YamlWithLines(data, walk.lines)
+
+
+def duplicate_keys(text: str, name: str) -> list[str]:
+    """Return an error message for each duplicate key of a YAML document; none if it is not valid.
+
+    Tags are allowed: nothing is constructed.
+    """
+    walk = _Walk(name)
+    with suppress(yaml.YAMLError, RecursionError):
+        if (node := yaml.compose(text, yaml.SafeLoader)) is not None:
+            walk.visit(node, ())
+    return walk.doubles
 
 
 class _Walk:
