@@ -15,7 +15,8 @@ def to_json(document: Mapping[str, Any]) -> bytes:
         TypeError: A value cannot be represented in JSON.
     """
     text = json.dumps(_finite(document), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
-    return (text + "\n").encode()
+    # A lone surrogate, which UTF-8 cannot encode, becomes its escape in JSON.
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def read_json(text: bytes) -> dict[str, Any]:

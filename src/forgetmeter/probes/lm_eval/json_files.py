@@ -24,9 +24,11 @@ def refuse_bad_lines(task: str, dataset_kwargs: Mapping[str, Any]) -> None:
         dataset_kwargs: Arguments of ``load_dataset``; ``data_files`` names the files.
 
     Raises:
-        UserError: There is such a line.
+        UserError: There is such a line, or a file is empty.
     """
     for path in _files(dataset_kwargs.get("data_files")):
+        if path.is_file() and not path.read_bytes().strip():
+            raise UserError(f"task '{task}': '{path}' is empty; write a JSON object in each line")
         if path.is_file() and not _is_one_document(path):
             for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
                 if why := _problem(line):
@@ -52,6 +54,8 @@ def _is_one_document(path: Path) -> bool:
 def _problem(line: bytes) -> str | None:
     try:
         if line.strip():
+            # pyarrow takes any bytes for text.
+            line.decode()
             pyarrow.json.read_json(io.BytesIO(line))
     except (pa.ArrowException, ValueError) as error:
         return one_line(error).removesuffix(_ROW)
