@@ -16,7 +16,7 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
-from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary
+from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import open_gguf_header, opening_tokenizer
 from forgetmeter.plural import counted
@@ -60,6 +60,8 @@ def write_header(location: Location, folder: Path) -> None:
     """
     path, name = location.path, str(location.reference)
     reader = whole(path, name)
+    if problem := next(unequal_lists(_stated(reader, _VOCABULARY)), None):
+        raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
     model, tokenizer = open_gguf_header(path, name)
     places = _places(name, reader, model)
     _refuse_unread(name, reader, places)
