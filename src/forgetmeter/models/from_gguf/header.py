@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from forgetmeter.models.from_gguf.settings import apply_settings, differing_sett
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import open_gguf_header, opening_tokenizer
+from forgetmeter.models.settings import size_problems
 from forgetmeter.plural import counted
 
 _VOCABULARY = "tokenizer.ggml."
@@ -60,7 +62,8 @@ def write_header(location: Location, folder: Path) -> None:
     """
     path, name = location.path, str(location.reference)
     reader = whole(path, name)
-    if problem := next(unequal_lists(_stated(reader, _VOCABULARY)), None):
+    sizes = size_problems(_stated(reader, f"{_architecture(reader)}."))
+    if problem := next(chain(unequal_lists(_stated(reader, _VOCABULARY)), sizes), None):
         raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
     model, tokenizer = open_gguf_header(path, name)
     places = _places(name, reader, model)
