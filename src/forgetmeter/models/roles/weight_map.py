@@ -45,7 +45,7 @@ _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
 # AltUp and LAuReL are Gemma 3n's.
 _RESIDUAL = re.compile(r"AttentionResidual|HyperConnection|HyperHead|hyper_connection|AltUp|altup|Laurel")
-_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|A_log$|^D$|^time_mix_")
+_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|_ape$|A_log$|^D$|^time_mix_")
 # LUKE's entities, and Longformer's tokens that attend to all others: no task has any.
 _NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|\w2\w_query|\w+_global)(\.|$)")
 
