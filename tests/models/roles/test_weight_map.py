@@ -21,7 +21,7 @@ from models.architectures import (
     logits_of,
     make_architecture,
 )
-from models.wrappers import make_wrapper
+from models.wrappers import SPECIAL, make_wrapper
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 from transformers import PreTrainedModel
@@ -263,7 +263,11 @@ def test_blocks_of_different_sizes_have_their_own_numbers_of_heads() -> None:
     assert heads[0] != heads[1]
 
 
-def test_the_gate_of_an_indexer_that_pools_is_a_matrix_and_its_positions_are_not() -> None:
+def test_the_gate_of_an_indexer_that_pools_is_a_matrix_and_its_positions_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = ["linear_attention", "indexed_attention"]
+    monkeypatch.setitem(SPECIAL["glm5_next"]["text_config"], "layer_types", kinds)
     model = make_wrapper("glm5_next")
     roles = {each.parameter.rpartition(".")[2]: str(each.role) for each in weight_map(model)}
     assert roles["index_kpool_compress_gate"] == "attention.indexer"
