@@ -29,7 +29,7 @@ def test_unsupported_values_are_an_error() -> None:
         to_json({"a": object()})
 
 
-@pytest.mark.parametrize("text", [b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"a": ' + b"[" * 100_000])
+@pytest.mark.parametrize("text", [b"[]", b"{", b"\xff", b'{"a": NaN}', b'{"a": 1, "a": 1}', b'{"a": ' + b"[" * 100_000])
 def test_anything_but_a_json_object_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError, match="."):
         read_json(text)

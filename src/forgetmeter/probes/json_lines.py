@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.visible_text import encodable
+from forgetmeter.json_text import DuplicateKeyError, parse_json
 
 _KINDS = {str: "text", int: "an integer", list: "a list"}
 
@@ -121,21 +120,14 @@ def read_json_lines(path: Path, *, fix: str) -> Iterator[JsonLine]:
         raise UserError(f"'{path}' is empty; {fix}")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"duplicate key '{encodable(twice)}'")
-    return found
-
-
 def _parsed(line: bytes, index: int, path: Path, fix: str) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8-sig", "surrogatepass"), object_pairs_hook=_unique)
+        record = parse_json(line.decode("utf-8-sig", "surrogatepass"))
     except UnicodeDecodeError:
         raise UserError(f"'{path}' line {index + 1}: not valid JSON (not UTF-8); {fix}") from None
-    except (ValueError, RecursionError) as error:
+    except DuplicateKeyError as error:
+        raise UserError(f"'{path}' line {index + 1}: {error}; {fix}") from None
+    except ValueError as error:
         cause = f"not valid JSON ({one_line(error, most=80)})"
         raise UserError(f"'{path}' line {index + 1}: {cause}; {fix}") from error
     if not isinstance(record, dict):

@@ -256,6 +256,15 @@ def test_a_base_model_that_is_not_here_is_named(base: Path, tmp_path: Path) -> N
     write_adapter(tmp_path / "adapter", make_llama(), settings("org/base"), BOTH)
     with pytest.raises(UserError, match=r"its base model 'org/base' is neither a folder .*hf download org/base"):
         open_checkpoint(tmp_path / "adapter")
+    write_adapter(tmp_path / "revised", make_llama(), settings("org/base", revision="v2"), BOTH)
+    with pytest.raises(UserError, match=r"fetch it \(hf download org/base --revision v2\), or correct the path"):
+        open_checkpoint(tmp_path / "revised")
+    for number, gone in enumerate(("./gone", "../gone", "/no/such/folder", "a/b/c", "~/gone", "C:\\models\\gone")):
+        write_adapter(tmp_path / f"moved{number}", make_llama(), settings(gone), BOTH)
+        with pytest.raises(UserError) as refused:
+            open_checkpoint(tmp_path / f"moved{number}")
+        says = f"its base model '{gone}' does not exist; correct the path in adapter_config.json"
+        assert str(refused.value).endswith(says)
     write_adapter(tmp_path / "second", make_llama(), settings("../adapter"), BOTH)
     with pytest.raises(UserError, match=r"its base model '../adapter' is an adapter, too; merge that one first"):
         open_checkpoint(tmp_path / "second")

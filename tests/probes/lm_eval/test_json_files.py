@@ -53,3 +53,11 @@ def test_other_files_pass(tmp_path: Path) -> None:
         "own", {"data_files": [str(tmp_path / name) for name in ("lines.jsonl", "list.json", "none.json")]}
     )
     refuse_bad_lines("own", {})
+
+
+@pytest.mark.parametrize("text", ['{"q": "A", "q": "B"}', '[{"q": "A"}, {"q": {"a": 1, "a": 2}}]'])
+def test_a_duplicate_key_in_a_single_document_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"^task 'own': '{path}' cannot be read \(duplicate key '[qa]'\); fix it$"):
+        refuse_bad_lines("own", {"data_files": str(path)})
