@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 import forgetmeter
+from forgetmeter.compression.registry import METHODS
 from forgetmeter.errors import UserError
+from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.results.findings.all_findings import FINDINGS
 from forgetmeter.results.results import open_run
+from forgetmeter.specs.preset import PRESETS
 
 
 def no_network(*_: object, **__: object) -> None:
@@ -84,3 +88,12 @@ def test_no_pickle_is_read_whatever_its_name(llama_folder: Path, tmp_path: Path,
     # Otherwise the test above could not fail.
     pickle.loads(pickle.dumps(Proof(proof))).close()
     assert proof.exists()
+
+
+def test_the_readme_counts_what_there_is() -> None:
+    text = " ".join(Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8").split())
+    assert f"{len(METHODS.built_in)} compression methods" in text
+    assert f"computes the size of {len(PRESETS['advice'].recipes)} recipes" in text
+    assert len(FINDINGS) == 10
+    assert "test ten claims of the literature" in text
+    assert f"{sum(len(relation.facts) for relation in read_fact_file().relations):,} built-in facts" in text

@@ -13,6 +13,7 @@ from made_up_run import RunBuilder
 from forgetmeter.records.item import Item, Request, Requests
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.runs.record_json import record_json
 
 MODEL = "org/tiny"
 PRUNED = "l1_unstructured:overall:0.5"
@@ -25,11 +26,11 @@ Right = Mapping[tuple[str, str], Sequence[bool]]
 
 
 def rewrite_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a JSON file of a run and remove its digest, as in files of earlier versions."""
+    """Change a JSON file of a run together with its digest."""
     document = json.loads(path.read_text())
     document.pop("sha256", None)
     change(document)
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document | {"sha256": json.loads(record_json(document))["sha256"]}))
 
 
 def builder(location: str) -> RunBuilder:

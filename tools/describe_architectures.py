@@ -1,6 +1,7 @@
 """Tries everything on a tiny random model of each architecture, and writes docs/architectures.md.
 
-python tools/describe_architectures.py [NAME ...]: with names, only prints the rows of these configurations.
+python tools/describe_architectures.py [NAME ...]: with names, only prints the rows of these architectures ("dbrx") or
+configurations ("bart as decoder").
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +59,8 @@ weights do what their role says and that batches change no log-likelihood. The o
 [below the table](#not-in-the-table).
 
 - **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and
-  `feed_forward` work, but not all of `attention.query` and the like.
+  `feed_forward` work, but not all of `attention.query` and the like. Where a block has no value projection, as with
+  Gemma 4's `attention_k_eq_v`, `attention.key` also makes the values.
 - **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Refused*: the model does not
   predict tokens from the text before them, or its output head cannot be read at single positions.
 - **Methods**: those that are refused over `overall` (`l1_heads`: over `attention`), most often because a tiny model's
@@ -161,6 +164,22 @@ def _short(text: str) -> str:
     return text if len(text) < 90 else f"{text[:88]}…"
 
 
+def configurations(asked: Iterable[str]) -> Iterator[str]:
+    """Yield the names of configurations by their own or by that of an architecture with a single row.
+
+    Raises:
+        SystemExit: A name is unknown, or its architecture has several rows.
+    """
+    known = [*CONFIGURATIONS, *WRAPPERS]
+    for name in asked:
+        rows = [each for each in all_names() if each.partition(" as ")[0] == name]
+        if name not in known and len(rows) != 1:
+            choices = rows or get_close_matches(name, {each.partition(" as ")[0] for each in known})
+            hint = f"; choose one of: {', '.join(choices)}" if choices else ""
+            raise SystemExit(f"'{name}' is {'ambiguous' if rows else 'unknown'}{hint}")
+        yield name if name in known else rows[0]
+
+
 def models(names: Iterable[str]) -> Iterator[tuple[str, Family, PreTrainedModel]]:
     """Yield architecture, family and model of configurations."""
     for name in names:
@@ -209,7 +228,7 @@ def not_tried(names: Collection[str]) -> Iterator[str]:
 
 def main() -> None:
     """Write the page, or print rows."""
-    asked = sys.argv[1:]
+    asked = list(configurations(sys.argv[1:]))
     rows = []
     for name, family, model in models(asked or all_names()):
         rows.append(row(name, family, model))

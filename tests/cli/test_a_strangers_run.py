@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from written_runs import rewrite_json
 
 from forgetmeter.cli.main import app
+from forgetmeter.runs.metadata import parquet_bytes
 
 # Sets the window title (C0 and C1), and reverses the writing direction.
 ESCAPES = "\x1b]0;pwned\x07\x9b31m\u202e"
@@ -50,7 +51,7 @@ def disfigure(folder: Path) -> None:
     for file in folder.rglob("*.parquet"):
         table = pq.read_table(file)
         facts = disfigured(json.loads(table.schema.metadata[b"forgetmeter"]))
-        pq.write_table(table.replace_schema_metadata({b"forgetmeter": json.dumps(facts)}), file)
+        file.write_bytes(parquet_bytes(table, facts))
     # A file that is not at the place of its task would not be read.
     for file in folder.glob("variants/*/lama/trex.*"):
         file.rename(file.with_name(file.name.replace("trex", f"trex{ESCAPES}")))

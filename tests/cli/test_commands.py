@@ -65,6 +65,10 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
         (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is not a valid share"),
         (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),
+        (
+            ["run", "--model", "x\udcff", "--tasks", "piqa", "--out", "x"],
+            r"argument 'x\udcff' is not valid UTF-8; rename",
+        ),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
         (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from applies to one probe"),
         (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "'x.zip' does not exist"),

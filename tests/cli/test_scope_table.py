@@ -14,6 +14,7 @@ ROWS = ScopeRows(
     unknown=("model.odd[table].weight", "model.0.mix.weight", "model.1.mix.weight"),
     without_part=("model.layers.0.mlp.extra.weight",),
     tied_to="model.embed_tokens.weight",
+    keys_and_values=("model.layers.1.self_attn.k_proj.weight", "model.layers.5.self_attn.k_proj.weight"),
 )
 
 
@@ -33,6 +34,9 @@ def test_numbers_are_aligned_in_rows() -> None:
 def test_notes_follow_one_per_line() -> None:
     text = [" ".join(line) for line in printed(ROWS)]
     assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
+    assert (
+        "attention.key also makes the values, without an attention.value: model.layers.*.self_attn.k_proj.weight (2)."
+    ) in text
     assert any(line.startswith("Of unknown role (3 in total): model.odd[table].weight, model.*.mix.w") for line in text)
     assert any(line.endswith(r"regex(model\.odd\[table\]\.weight|model\.\d+\.mix\.weight).") for line in text)
     assert any(line.startswith("Of unknown part (1 in total): model.layers.*.mlp.extra.weight.") for line in text)

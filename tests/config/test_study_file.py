@@ -162,6 +162,11 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         ("models: [./a]\noutput: a\0b\n", r"study.yaml:2: not valid YAML: character U\+0000"),
         ("models: !!bool x\n", "a value does not match its tag"),
         ("models: !!int ''\n", "a value does not match its tag"),
+        (
+            'models: [./a]\noutput: "o\\udcff"\n',
+            r"study.yaml:2: 'o\\udcff' is not valid Unicode; correct its escapes",
+        ),
+        ('"models\\ud83d": [./a]\n', r"study.yaml:1: 'models\\ud83d' is not valid Unicode"),
         ("? [a]\n: b\n", "study.yaml:1: not valid YAML: a key must be a single value"),
     ],
 )

@@ -14,7 +14,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
-from forgetmeter.models.settings import setting_problems
+from forgetmeter.models.settings import setting_problems, size_problems
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}}, "rope_theta is 0.0, which must be positive"),
         ({"num_attention_heads": 0}, "in the checkpoint, but .* in its config.json"),
         ({"num_key_value_heads": 0}, "cannot be loaded"),
+        (
+            {"num_hidden_layers": 10**30},
+            "num_hidden_layers is 10000000000000000000…, which must be from 0 to 10,000\\)",
+        ),
+        (
+            {"num_hidden_layers": 10**400},
+            "num_hidden_layers is 10000000000000000000…, which must be from 0 to 10,000\\)",
+        ),
+        ({"num_hidden_layers": 1_000_000}, "num_hidden_layers is 1000000, which must be from 0 to 10,000\\)"),
+        ({"num_local_experts": 10**6}, "num_local_experts is 1000000, which must be from 0 to 100,000\\)"),
+        ({"num_key_value_heads": -1}, "num_key_value_heads is -1, which must be from 0 to 100,000\\)"),
+        ({"hidden_size": 10**12}, "hidden_size is 1000000000000, which must be from 0 to 100,000,000\\)"),
+        ({"vocab_size": 10**15}, "vocab_size is 1000000000000000, which must be from 0 to 100,000,000\\)"),
+        ({"head_dim": 10**9}, "head_dim is 1000000000, which must be from 0 to 100,000,000\\)"),
+        ({"vocab_size": "262"}, "Field 'vocab_size' expected int, got str"),
+        ({"bos_token_id": 10**400}, "bos_token_id is 10000000000000000000…, which is not a token"),
         ({"num_hidden_layers": 0}, "which the model of its config.json does not use"),
         ({"architectures": 3}, "architectures is 3, which must be a list of names"),
         ({"architectures": [3]}, "architectures is \\[3\\], which must be a list of names"),
@@ -48,6 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"vocab_size": 10}, "is \\[262, 32\\] in the checkpoint, but \\[10, 32\\]"),
     ],
 )
+@pytest.mark.timeout(20)
 def test_impossible_settings_are_refused_on_opening(
     folder: Path, tmp_path: Path, changed: dict[str, Any], says: str
 ) -> None:
@@ -87,7 +104,8 @@ def test_what_is_not_used_may_have_any_value(settings: dict[Any, Any], number: i
 
 
 @pytest.mark.parametrize(
-    "kind", ["llama", "mixtral", "qwen2_moe", "gpt_oss", "gemma3_text", "deepseek_v3", "bert", "t5"]
+    "kind", ["llama", "mixtral", "qwen2_moe", "gpt_oss", "gemma3_text", "deepseek_v3", "bert", "t5", "doge", "llava"]
 )
 def test_defaults_of_architectures_are_possible(kind: str) -> None:
-    assert not list(setting_problems(CONFIG_MAPPING[kind]().to_dict()))
+    settings = CONFIG_MAPPING[kind]().to_dict()
+    assert not [*setting_problems(settings), *size_problems(settings)]

@@ -29,12 +29,12 @@ _TOWER: dict[str, Any] = {
     "projector_output_dim": 32,
 }
 _LATENT = {"num_key_value_heads": 4}
-_SPECIAL: dict[str, dict[str, Any]] = {
+SPECIAL: dict[str, dict[str, Any]] = {
     "chameleon": {"vocabulary_map": {"<image>": 5}, "vq_config": {"base_channels": 32}},
     "cohere2_vision": {"alignment_intermediate_size": 64},
     "cohere_compass": {"text_config": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}}},
     "emu3": {"vocabulary_map": {"<image>": 5}, "vq_config": {"base_channels": 32}},
-    "glm5_next": {"text_config": {**_LATENT, "qk_rope_head_dim": 0}},
+    "glm5_next": {"text_config": {**_LATENT, "qk_rope_head_dim": 0, "layer_types": ["linear_attention"] * 2}},
     "inkling2": {"vision_config": {"text_hidden_size": 32}},
     "mistral4": _LATENT
     | {"rope_parameters": {**_ROPE, "original_max_position_embeddings": 128, "llama_4_scaling_beta": 0.1}},
@@ -62,7 +62,7 @@ def make_wrapper(model_type: str) -> PreTrainedModel:
     """Build the model, deterministically, with weights at a scale where logits are not flat."""
     kind: Any = CONFIG_MAPPING[model_type]
     default = kind()
-    text, special = default.get_text_config(), _SPECIAL.get(model_type, {})
+    text, special = default.get_text_config(), SPECIAL.get(model_type, {})
     parts = {name: part for name in default.sub_configs if (part := getattr(default, name, None)) is not None}
     options: dict[str, Any] = {}
     if text is default:

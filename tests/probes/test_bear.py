@@ -139,6 +139,7 @@ def test_a_file_without_its_relation_is_named(data: Path) -> None:
     [
         (None, f"{METADATA}' cannot be read .*fetch it again from the lm-pub-quiz project"),
         (b"", "is not valid JSON"),
+        (b'{"P36": {}, "P36": {}}', "is not valid JSON .duplicate key 'P36'."),
         (b'{"P36": {"templa', "is not valid JSON"),
         (b"[]", "lists no relations"),
         (b"{}", "lists no relations"),

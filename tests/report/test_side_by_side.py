@@ -7,10 +7,10 @@ import pytest
 from hostile_run import HALF, INT8, MOST, write_hostile_run
 from made_up_run import MadeUpTask, write_made_up_run
 
-from forgetmeter.json_text import to_json
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.record_json import record_json
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.statistics.paired import compare_paired
 
@@ -55,7 +55,7 @@ def test_one_model_under_two_names_is_paired_with_itself(tmp_path):
         study = RunStore(run).read_study().document
         identity = {**study["identity"], "model_content": content}
         listed = {key: value for key, value in study.items() if key != "variants"}
-        RunStore(run).folder.write("study.json", to_json({**listed, "identity": identity}))
+        RunStore(run).folder.write("study.json", record_json({**listed, "identity": identity}))
         return open_run(run)
 
     one = results("one", {"./models/a": "aaaa", "./models/b": "bbbb"})

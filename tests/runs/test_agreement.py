@@ -184,6 +184,7 @@ def test_bytes_that_changed_on_disk_do_not_count(full_run: str) -> None:
 
 def test_files_without_a_digest_are_compared_with_the_metric_that_decides(full_run: str) -> None:
     """The right answers of the pruned variant on piqa are the first and the last."""
+    rewrite_json(Path(full_run, "study.json"), lambda study: study.update(schema_version=2))
     before, path = done(full_run), Path(full_run, "variants/id4/piqa.parquet")
     rewritten(path, lambda table: table, digest=False)
     assert done(full_run) == before
@@ -201,6 +202,15 @@ def test_files_without_a_digest_are_compared_with_the_metric_that_decides(full_r
     rewritten(path, with_column("metric.acc", [1.0, 0.0, 0.0, 1.0]), digest=False)
     rewritten(path, with_column("correct", [False, False, False, True]), digest=False)
     assert done(full_run) == before - {(PRUNED, "piqa")}
+
+
+def test_files_that_lost_their_digest_do_not_count(full_run: str) -> None:
+    before = done(full_run)
+    rewritten(Path(full_run, "variants/id4/piqa.parquet"), lambda table: table, digest=False)
+    assert done(full_run) == before - {(PRUNED, "piqa")}
+    assert open_run(full_run).summary.damaged == ("variants/id4/piqa.parquet",)
+    rewritten(Path(full_run, "items/piqa.parquet"), lambda table: table, digest=False)
+    assert RunStore(full_run).read_items_hash("piqa") is None
 
 
 def test_outcomes_of_other_items_do_not_count(full_run: str) -> None:

@@ -8,6 +8,7 @@ Covers ``study.checked_study``.
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -80,6 +81,9 @@ def test_a_finished_run_gains_a_recipe(location: Path) -> None:
     results = open_run(str(location))
     # Earlier versions must not read the new cell, whose file has further columns.
     assert results.study["schema_version"] == SCHEMA_VERSION
+    # Only the files of a run that this version started all have digests.
+    started = json.loads(before["study.json"])["schema_version"]
+    assert results.study.get("started_in_schema", SCHEMA_VERSION) == started
     assert set(results.outcomes["recipe"]) == {"baseline", QUANTIZED, PRUNED, "round_to_nearest:overall:8"}
     assert len(results.outcomes) == 4 * len(results.items) == 160
     assert [each.recipe for each in results.summary.cells] == [

@@ -18,10 +18,10 @@ from pandas.testing import assert_frame_equal
 from pyarrow.dataset import dataset
 
 from forgetmeter.errors import UserError
-from forgetmeter.json_text import to_json
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.content import parquet_union
+from forgetmeter.runs.record_json import record_json
 from forgetmeter.runs.run_store import RunStore
 
 PRUNED, QUANTIZED = "l1_unstructured:overall:0.5", "dynamic_int8:overall"
@@ -171,7 +171,7 @@ def test_a_run_whose_study_lists_no_variants(full_run: str) -> None:
     store = RunStore(full_run)
     study = {**store.read_study().document}
     del study["variants"]
-    store.folder.write("study.json", to_json(study))
+    store.folder.write("study.json", record_json(study))
     assert list(open_run(full_run).variants["recipe"]) == ["baseline", PRUNED, QUANTIZED]
 
 

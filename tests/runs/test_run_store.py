@@ -23,6 +23,7 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
+from forgetmeter.runs.record_json import record_json
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
 from forgetmeter.runs.stored import Failure, StoredVariant
 
@@ -121,7 +122,7 @@ class TestStudy:
             store.open_study(study)
 
     def test_a_newer_schema_is_refused(self, store: RunStore, study: dict) -> None:
-        store.folder.write("study.json", json.dumps({**study, "schema_version": SCHEMA_VERSION + 1}).encode())
+        store.folder.write("study.json", record_json({**study, "schema_version": SCHEMA_VERSION + 1}))
         for attempt in (store.read_study, lambda: store.open_study(study)):
             with pytest.raises(UserError, match=r"newer forgetmeter \(schema 4"):
                 attempt()

@@ -93,6 +93,16 @@ def test_an_edited_json_file_is_damaged(full_run: str, name: str, old: str, new:
         open_run(full_run)
 
 
+@pytest.mark.parametrize("name", ["study.json", "variants/id4/variant.json", "variants/id3/lama/trex.failed.json"])
+def test_a_json_file_that_lost_its_digest_is_damaged(full_run: str, name: str) -> None:
+    path = Path(full_run, name)
+    document = json.loads(path.read_text())
+    del document["sha256"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=rf"{name}' is damaged \(its sha256 is missing, so it may have been edited\)"):
+        open_run(full_run)
+
+
 @pytest.mark.parametrize("facts", [{"cut": "x"}, {"metrics": {"acc": "x"}}, {"dropped": []}, {"model": 3}])
 def test_a_cell_with_facts_of_another_form_is_not_done(full_run: str, facts: dict[str, Any]) -> None:
     cells = numbers_of(full_run)

@@ -9,7 +9,7 @@ from models.wrappers import WRAPPERS
 from scoring.batch_invariance.configurations import CONFIGURATIONS, SKIPPED
 from transformers.models.auto import modeling_auto
 
-from describe_architectures import PAGE, all_names, models, not_tried, row
+from describe_architectures import PAGE, all_names, configurations, models, not_tried, row
 
 USUALLY_RUN = (
     "deepseek_v3 as decoder",
@@ -57,3 +57,15 @@ def test_every_architecture_has_a_row_or_a_reason() -> None:
     assert known - rows == SKIPPED.keys() - rows
     assert "\n".join(not_tried(rows)) in PAGE.read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(.*?)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == rows
+
+
+def test_an_architecture_with_one_row_is_named_without_its_family() -> None:
+    asked = ("dbrx", "dbrx as decoder", "mllama", "gpt2 with 64 positions")
+    assert list(configurations(asked)) == ["dbrx as decoder", "dbrx as decoder", "mllama", "gpt2 with 64 positions"]
+    for name, says in {
+        "bart": "'bart' is ambiguous; choose one of: bart as decoder, bart as encoder, bart as encoder-decoder",
+        "dbrxx": "'dbrxx' is unknown; choose one of: dbrx",
+        "qqqqqqqq": "'qqqqqqqq' is unknown",
+    }.items():
+        with pytest.raises(SystemExit, match=f"^{re.escape(says)}"):
+            list(configurations([name]))

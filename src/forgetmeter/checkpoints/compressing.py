@@ -93,7 +93,7 @@ def compress_checkpoint(
     check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
     refuse(recipe_problems(request.recipe, checkpoint.matrices, model=checkpoint.skeleton))
-    given = [*activation_problems(request.recipe), *kernel_problems(request.recipe)]
+    given = [*activation_problems(request.recipe), *map("; ".join, kernel_problems(request.recipe))]
     refuse([*given, *format_problems(request, checkpoint.skeleton)])
     return _write(request, checkpoint)
 

@@ -51,13 +51,14 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
     yield from _quantization_problems(steps, matrices)
 
 
-def kernel_problems(recipe: Recipe) -> Iterator[str]:
-    """Yield one sentence per step whose kernel a checkpoint cannot hold."""
+def kernel_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Yield one sentence per step whose kernel a checkpoint cannot hold, and what may take the step's place."""
     for step in recipe.steps:
         if load_method(step.method).declaration.needs_kernel:
             yield (
                 f"'{step}' needs its own kernel, and a checkpoint holds only weights: it would load as a different "
-                f"model than the one measured; for low-bit weights choose {next(packing_methods())}:{step.scope}:8"
+                "model than the one measured",
+                f"for low-bit weights choose {next(packing_methods())}:{step.scope}:8",
             )
 
 

@@ -63,7 +63,8 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        problems = [*activation_problems(recipe), *kernel_problems(recipe)]
+        # What may take a step's place is another candidate, and may be larger.
+        problems = [*activation_problems(recipe), *(problem for problem, _ in kernel_problems(recipe))]
         if problems:
             return PredictedSize(None, 0, problems[0])
         predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -13,7 +14,7 @@ from forgetmeter.cli.commands import LazyGroup
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.quiet import quiet
 from forgetmeter.version import __version__
-from forgetmeter.visible_text import visible_line
+from forgetmeter.visible_text import encodable, visible_line
 
 _UNWRITABLE = 1
 _WRONG_REQUEST = 2
@@ -62,6 +63,7 @@ def main() -> None:
     # On SIGTERM, from a job scheduler or `kill`, clean up half-written files as after Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        _refuse_other_encodings(sys.argv[1:])
         # The libraries' progress bars would garble ours.
         with quiet():
             code = app(standalone_mode=False)
@@ -86,6 +88,17 @@ def main() -> None:
             raise
         code = _say(error.format_message())
     _exit_at_once(code if isinstance(code, int) else 0)
+
+
+def _refuse_other_encodings(arguments: Sequence[str]) -> None:
+    """Refuse names of files that are not UTF-8: runs record names as text.
+
+    Raises:
+        UserError: There is one.
+    """
+    for argument in arguments:
+        if encodable(argument) != argument:
+            raise UserError(f"argument '{encodable(argument)}' is not valid UTF-8; rename the file or folder")
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

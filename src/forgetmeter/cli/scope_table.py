@@ -52,6 +52,8 @@ def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:
 def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.tied_to:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
+    if rows.keys_and_values:
+        yield f"attention.key also makes the values, without an attention.value: {_named(rows.keys_and_values)}."
     if rows.unknown:
         yield (
             f"Of unknown role ({len(rows.unknown)} in total): {_named(rows.unknown)}. Scopes by role are not supported "

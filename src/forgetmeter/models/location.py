@@ -234,9 +234,14 @@ def _base_of(reference: ModelReference, path: Path) -> Location | None:
         location = Location(base, _on_hub(base, is_fetched=False))
         _check_folder(location)
     except UserError as error:
+        is_path = named.startswith((".", "~", "/")) or named.count("/") > 1 or "\\" in named
+        missing, fetch = "does not exist", ""
+        if not is_path:
+            missing = "is neither a folder nor complete in the local Hugging Face cache"
+            fetch = f"fetch it (hf download {named}{f' --revision {revision}' if revision else ''}), or "
         raise UserError(
-            f"model '{reference}' is an adapter; its base model '{base}' is neither a folder nor complete in the local "
-            f"Hugging Face cache; fetch it (hf download {named}), or correct the path in {ADAPTER_CONFIG}"
+            f"model '{reference}' is an adapter; its base model '{base}' {missing}; {fetch}correct the path in "
+            f"{ADAPTER_CONFIG}"
         ) from error
     return location
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from forgetmeter.models.model_files import raw_config
 from forgetmeter.models.own_code import is_about_own_code, without_own_code
 from forgetmeter.models.panics import panics_as_errors, without_panic_messages
 from forgetmeter.models.quantization import is_dequantized
-from forgetmeter.models.settings import setting_problems
+from forgetmeter.models.settings import setting_problems, size_problems
 from forgetmeter.quiet import quiet
 
 PROBE_TEXTS = ("", "a", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
@@ -51,12 +51,10 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
             possible, or of an architecture unknown to transformers.
     """
     _refuse_own_code(folder, name)
+    _refuse(name, size_problems(raw_config(folder)))
     with _opening(_CONFIG, name, folder):
         config = AutoConfig.from_pretrained(folder, **_SAFE)
-    refuse(
-        f"model '{name}': its config.json cannot be used ({problem}); restore the original"
-        for problem in setting_problems(config.to_dict())
-    )
+    _refuse(name, setting_problems(config.to_dict()))
     _keep_to_built_in_kernels(config)
     method = getattr(config, "quantization_config", None)
     if isinstance(method, dict) and is_dequantized(method):
@@ -233,6 +231,10 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         elif isinstance(error, ImportError):
             problem = "model '{name}' needs a library that is not installed: {cause}"
         raise UserError(problem.format(name=name, cause=cause)) from error
+
+
+def _refuse(name: str, problems: Iterable[str]) -> None:
+    refuse(f"model '{name}': its config.json cannot be used ({each}); restore the original" for each in problems)
 
 
 def _refuse_own_code(folder: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,12 +27,34 @@ _POSITIVE = (
     "topk_group",
 )
 _FACTORS = ("_alpha_factor", "_beta_factor")
+_MOST_DIGITS = 20
 _LARGEST_TOKEN = 2**31 - 1
 """Any larger token fails late, where it is converted to an integer of torch."""
+_LARGEST = {
+    r"(.*_)?layers|n_layer|block_count": 10_000,
+    r"(.*_)?(heads|experts)|n_head|.*head_count(_kv)?|expert_count": 100_000,
+    r"(hidden|vocab|embedding|.*intermediate)_size|(.*_)?head_dim|n_(embd|inner|positions)|d_(model|ff|kv|inner)|"
+    r"embedding_length|.*feed_forward_length": 10**8,
+}
+"""Sizes far beyond any model, by names of settings in transformers and GGUF.
+
+transformers would build a larger model module by module, or fail on the size of a tensor.
+"""
 _NOT_NEGATIVE = ("_eps", "_epsilon")
 _WINDOWED = "sliding_attention"
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_top_k", "moe_k")
+
+
+def size_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield the sizes, including nested ones, that are negative or too large."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from size_problems(value)
+        elif isinstance(key, str) and type(value) is int:
+            for names, largest in _LARGEST.items():
+                if re.fullmatch(names, key) and not 0 <= value <= largest:
+                    yield f"{key} is {_shown(value)}, which must be from 0 to {largest:,}"
 
 
 def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
@@ -63,7 +86,12 @@ def _number_problems(key: str, value: float, settings: Mapping[Any, Any]) -> Ite
     if key.endswith(_NOT_NEGATIVE) and value < 0:
         yield f"{key} is {value}, which must not be negative"
     if key.endswith("_token_id") and value > _LARGEST_TOKEN:
-        yield f"{key} is {value:.3g}, which is not a token"
+        yield f"{key} is {_shown(value)}, which is not a token"
+
+
+def _shown(value: float) -> str:
+    # A number of many digits fits into no float.
+    return text if len(text := str(value)) <= _MOST_DIGITS else f"{text[:_MOST_DIGITS]}…"
 
 
 def _is_windowed(settings: Mapping[Any, Any]) -> bool:

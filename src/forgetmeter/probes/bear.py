@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import ManyUserError, UserError, one_line
+from forgetmeter.json_text import parse_json
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import (
     ACCURACY,
@@ -195,10 +195,10 @@ def _with_templates(relation: BearRelation, wanted: Sequence[str] | None) -> Bea
 
 def _metadata(path: Path) -> dict[str, Any]:
     try:
-        metadata = json.loads(path.read_bytes())
+        metadata = parse_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {BEAR.fetch_again}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"'{path}' is not valid JSON ({one_line(error, most=80)}); {BEAR.fetch_again}") from error
     if not isinstance(metadata, dict) or not metadata:
         raise UserError(f"'{path}' lists no relations; {BEAR.fetch_again}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.json_text import DuplicateKeyError, parse_json
 
 _KINDS = {str: "text", int: "an integer", list: "a list"}
 
@@ -122,10 +122,12 @@ def read_json_lines(path: Path, *, fix: str) -> Iterator[JsonLine]:
 
 def _parsed(line: bytes, index: int, path: Path, fix: str) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8-sig", "surrogatepass"))
+        record = parse_json(line.decode("utf-8-sig", "surrogatepass"))
     except UnicodeDecodeError:
         raise UserError(f"'{path}' line {index + 1}: not valid JSON (not UTF-8); {fix}") from None
-    except (ValueError, RecursionError) as error:
+    except DuplicateKeyError as error:
+        raise UserError(f"'{path}' line {index + 1}: {error}; {fix}") from None
+    except ValueError as error:
         cause = f"not valid JSON ({one_line(error, most=80)})"
         raise UserError(f"'{path}' line {index + 1}: {cause}; {fix}") from error
     if not isinstance(record, dict):

@@ -16,6 +16,9 @@ _GROWING = ("recipes", "candidates", "tasks")
 """Lists, and those of each model, to which a run can add."""
 _RECORDS = ("methods", "sources", "imported")
 """What is recorded about methods, models and variants by name, which grows with the run."""
+_VERSION, _STARTED = "schema_version", "started_in_schema"
+_DIGESTED = 3
+"""The first schema version all of whose files have a digest of their content."""
 _CONTENT = "model_content"
 """Hashes by model."""
 
@@ -45,9 +48,17 @@ def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         stored: The content for the run so far.
         new: The content for a run of the extended study.
     """
-    grown = {key: new[key] for key in ("schema_version", "identity", "variants") if key in new}
+    grown = {key: new[key] for key in (_VERSION, "identity", "variants") if key in new}
+    if stored.get(_VERSION) != new.get(_VERSION):
+        grown = {_STARTED: stored.get(_VERSION), **grown, **{key: stored[key] for key in (_STARTED,) if key in stored}}
     records = {key: {**new.get(key, {}), **stored.get(key, {})} for key in _RECORDS}
     return {**stored, **grown, **{key: record for key, record in records.items() if record}}
+
+
+def has_digests(study: Mapping[str, Any]) -> bool:
+    """Return whether all files of a run were written with a digest: no earlier version started it."""
+    started = study.get(_STARTED, study.get(_VERSION))
+    return isinstance(started, int) and started >= _DIGESTED
 
 
 def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,10 +22,16 @@ CELL = ("variant", "model", "recipe", "task")
 
 
 class IntactFiles:
-    """Reads the facts of a run's parquet files, if they are intact and agree with their place."""
+    """Reads the facts of a run's parquet files, if they are intact and agree with their place.
 
-    def __init__(self, folder: RunFolder) -> None:
+    Args:
+        folder: The run's files.
+        has_digests: Whether all of them were written with a digest.
+    """
+
+    def __init__(self, folder: RunFolder, has_digests: Callable[[], bool]) -> None:
         self._folder = folder
+        self._has_digests = has_digests
         # Of items files by path and hash: each variant's outcomes are compared with them.
         self._ids: dict[tuple[str, str], Any] = {}
 
@@ -36,12 +42,12 @@ class IntactFiles:
         except FileNotFoundError:
             return None
         facts = _named(read_facts(io.BytesIO(content), OUTCOMES_SCHEMA), CELL)
-        if facts is None or (unchanged := is_unchanged(content)) is False:
+        if facts is None or not self._may_be_unchanged(content):
             return None
         facts["recipe"] = canonical(facts["recipe"])
         variant, model, recipe, task = (facts[key] for key in CELL)
         is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
-        return facts if is_its and self._are_of_items(content, facts, has_digest=unchanged is True) else None
+        return facts if is_its and self._are_of_items(content, facts) else None
 
     def items_facts(self, path: str) -> dict[str, Any] | None:
         """Return the facts of a task's items; ``None`` if they are missing, damaged, edited, or not that task's."""
@@ -55,7 +61,7 @@ class IntactFiles:
         if (path, facts["items_hash"]) not in self._ids:
             with suppress(*UNREADABLE):
                 content = self._folder.read(path)
-                if is_unchanged(content) is False:
+                if not self._may_be_unchanged(content):
                     return None
                 ids, found = stored_ids(content)
                 if found != facts["items_hash"]:
@@ -63,7 +69,12 @@ class IntactFiles:
                 self._ids[path, found] = ids
         return facts
 
-    def _are_of_items(self, content: bytes, facts: Mapping[str, Any], *, has_digest: bool) -> bool:
+    def _may_be_unchanged(self, content: bytes) -> bool:
+        """Return whether nothing shows that a file was edited; one that lacks its digest may have been."""
+        unchanged = is_unchanged(content)
+        return not self._has_digests() if unchanged is None else unchanged
+
+    def _are_of_items(self, content: bytes, facts: Mapping[str, Any]) -> bool:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""
         items_path = layout.items_path(facts["task"])
         stored = self.items_facts(items_path)
@@ -72,7 +83,9 @@ class IntactFiles:
         known = None if stored is None else self._ids.get((items_path, stored["items_hash"]))
         with suppress(*UNREADABLE):
             ids = pq.read_table(io.BytesIO(content), columns=["item_id"])["item_id"].combine_chunks()
-            is_judged = stored is None or has_digest or _are_judged_by(content, stored.get("primary_metric"))
+            is_judged = (
+                stored is None or is_unchanged(content) is True or _are_judged_by(content, stored.get("primary_metric"))
+            )
             return _are_distinct(ids, known) and is_judged
         # The error that names the damage comes with reading the outcomes.
         return True

@@ -31,10 +31,10 @@ def noise_json(cell: Cell, noise: Noise) -> bytes:
     return record_json({**about, "noise": asdict(noise)})
 
 
-def read_noise(content: bytes) -> StoredNoise | None:
+def read_noise(content: bytes, *, has_digest: bool) -> StoredNoise | None:
     """Return the stored noise; ``None`` if the file is damaged, as it can simply be measured again."""
     try:
-        document = read_record(content)
+        document = read_record(content, has_digest=lambda _: has_digest)
         numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
         first, second = map(int, numbers.pop("batch_tokens"))
         variant, model, task = (str(document[key]) for key in ("variant", "model", "task"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from forgetmeter.json_text import read_json, to_json
@@ -12,10 +12,7 @@ _DIGEST = "sha256"
 
 
 class EditedError(ValueError):
-    """A file's content is not what was written."""
-
-    def __init__(self) -> None:
-        super().__init__("edited since it was written")
+    """A file's content is not, or may not be, what was written; the message says why."""
 
 
 def record_json(document: Mapping[str, Any]) -> bytes:
@@ -23,16 +20,23 @@ def record_json(document: Mapping[str, Any]) -> bytes:
     return to_json({**document, _DIGEST: _digest(document)})
 
 
-def read_record(content: bytes) -> dict[str, Any]:
-    """Return a document without its digest. Those of earlier versions have none.
+def read_record(content: bytes, *, has_digest: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+    """Return a document without its digest.
+
+    Args:
+        content: The file.
+        has_digest: Whether a document was written with a digest; those of earlier versions have none.
 
     Raises:
-        EditedError: It was changed since it was written.
+        EditedError: It was changed since it was written, or has lost its digest.
         ValueError: It is damaged.
     """
     document = read_json(content)
-    if document.pop(_DIGEST, None) not in (None, _digest(document)):
-        raise EditedError
+    digest = document.pop(_DIGEST, None)
+    if digest is None and has_digest(document):
+        raise EditedError(f"its {_DIGEST} is missing, so it may have been edited")
+    if digest not in (None, _digest(document)):
+        raise EditedError("edited since it was written")
     return document
 
 

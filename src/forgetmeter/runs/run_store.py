@@ -15,7 +15,7 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.identity import additions, differences, extended
+from forgetmeter.runs.identity import additions, differences, extended, has_digests
 from forgetmeter.runs.intact import CELL, IntactFiles
 from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
@@ -27,7 +27,9 @@ from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.recipe import BASELINE, canonical
 
 SCHEMA_VERSION = 3
-"""Version 2: files of outcomes have their variant, model, recipe and task as columns. Version 3: candidates."""
+"""Version 2: files of outcomes have their variant, model, recipe and task as columns. Version 3: candidates, and every
+file has a digest of its content.
+"""
 
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
@@ -53,8 +55,8 @@ class RunStore:
             self.folder = RunFolder(location)
         except (ValueError, ImportError, OSError) as error:
             raise UserError(f"the location '{location}' cannot be used: {error}") from error
-        self._intact = IntactFiles(self.folder)
-        self._listed: Names | None = None
+        self._intact = IntactFiles(self.folder, self._has_digests)
+        self._known: dict[str, Any] | None = None
 
     def has_study(self) -> bool:
         """Return whether a run has been started at the location."""
@@ -113,7 +115,7 @@ class RunStore:
                 for path in obsolete_files(stored, document, self.folder.list()):
                     self.folder.remove(path)
                 self._write(layout.STUDY, record_json(extended(stored, new)))
-        self._listed = None
+        self._known = None
         # Another worker may have started or extended the run at the same time.
         self._check_same(self._read_document(), document)
 
@@ -260,7 +262,7 @@ class RunStore:
         return [noise for path in paths if (noise := self._noise(path, names)) is not None]
 
     def _noise(self, path: str, names: Names) -> StoredNoise | None:
-        noise = read_noise(self.folder.read(path))
+        noise = read_noise(self.folder.read(path), has_digest=self._has_digests())
         is_its = (
             noise is not None
             and is_at(path, layout.noise_path, noise.variant, noise.task)
@@ -325,14 +327,23 @@ class RunStore:
         return found
 
     def _names(self) -> Names:
+        return names_of(self._study())
+
+    def _has_digests(self) -> bool:
+        return has_digests(self._study())
+
+    def _study(self) -> Mapping[str, Any]:
         # Read once: study.json is written before anything else, and another worker can only add variants to it.
-        if self._listed is None and self.has_study():
-            self._listed = names_of(self._read_document())
-        return self._listed or {}
+        if self._known is None and self.has_study():
+            self._known = self._read_document()
+        return self._known or {}
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
+        def has_digest(document: Mapping[str, Any]) -> bool:
+            return has_digests(document) if path == layout.STUDY else self._has_digests()
+
         try:
-            document = read_record(self.folder.read(path))
+            document = read_record(self.folder.read(path), has_digest=has_digest)
         except EditedError as error:
             raise self._damaged(path, str(error)) from error
         except ValueError as error:

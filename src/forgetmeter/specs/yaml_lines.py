@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.visible_text import encodable
 
 Path = tuple[str | int, ...]
 
@@ -71,6 +73,18 @@ def read_yaml(text: str, name: str) -> YamlWithLines:
     return YamlWithLines(data, walk.lines)
 
 
+def duplicate_keys(text: str, name: str) -> list[str]:
+    """Return an error message for each duplicate key of a YAML document; none if it is not valid.
+
+    Tags are allowed: nothing is constructed.
+    """
+    walk = _Walk(name)
+    with suppress(yaml.YAMLError, RecursionError):
+        if (node := yaml.compose(text, yaml.SafeLoader)) is not None:
+            walk.visit(node, ())
+    return walk.doubles
+
+
 class _Walk:
     """Collects the line of each entry, and duplicate keys; limits how much aliases can expand to."""
 
@@ -82,7 +96,10 @@ class _Walk:
 
     def visit(self, node: yaml.Node, path: Path) -> None:
         line = node.start_mark.line + 1
-        self._size += 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+        if isinstance(node, yaml.ScalarNode):
+            self._size += len(node.value)
+            self._refuse_surrogates(node.value, line)
+        self._size += 1
         if self._size > _MOST:
             raise UserError(
                 f"{self._name}:{line}: this YAML has over {_MOST:,} characters with each alias written out; shorten it"
@@ -99,6 +116,7 @@ class _Walk:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise UserError(f"{self._name}:{line}: not valid YAML: a key must be a single value")
+        self._refuse_surrogates(key_node.value, line)
         below = (*path, str(key_node.value))
         if below in self.lines:
             self.doubles.append(
@@ -106,3 +124,7 @@ class _Walk:
             )
         self.lines[below] = line
         self.visit(value_node, below)
+
+    def _refuse_surrogates(self, text: str, line: int) -> None:
+        if (shown := encodable(text)) != text:
+            raise UserError(f"{self._name}:{line}: '{shown}' is not valid Unicode; correct its escapes")

@@ -185,11 +185,7 @@ class _Advising:
         self._unusable.update((str(recipe), found[0]) for recipe, found in problems.items() if found)
         if self._request.recipes is None and not usable and unknown_role:
             # The same for each recipe, whose other problems follow from it.
-            raise UserError(
-                f"no recipe of {ADVICE_PRESET} fits model '{self._request.model}': {unknown_role}; name recipes "
-                "with --recipes that select weights by name, or the head, such as "
-                "'round_to_nearest:regex(PATTERN):8' and 'l1_unstructured:head:0.5'"
-            )
+            raise UserError(f"no recipe of {ADVICE_PRESET} fits model '{self._request.model}': {unknown_role}")
         if self._request.recipes is not None or not usable:
             refuse(wrong)
         return usable

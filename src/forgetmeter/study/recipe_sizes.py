@@ -8,7 +8,7 @@ from functools import cached_property
 from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.compression.applying.compressor import Compressor
-from forgetmeter.compression.applying.recipe_problems import recipe_problems, unknown_role_problem
+from forgetmeter.compression.applying.recipe_problems import recipe_problems, recipes_of_unknown, unknown_role_problem
 from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
@@ -22,6 +22,8 @@ from forgetmeter.specs.recipe import Recipe
 def checked_recipes(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]], str]:
     """Open a model, and return it with the problems of each recipe except the baseline, and that of unknown roles.
 
+    The last comes with examples of recipes that have no such problem; it is empty if the model has no such weights.
+
     Raises:
         UserError: The model cannot be loaded, or is already quantized.
     """
@@ -31,7 +33,11 @@ def checked_recipes(location: Location, recipes: Sequence[Recipe]) -> tuple[Chec
     steps = (recipe for recipe in recipes if recipe.steps)
     matrices, skeleton = checkpoint.matrices, checkpoint.skeleton
     problems = {recipe: recipe_problems(recipe, matrices, model=skeleton) for recipe in steps}
-    return checkpoint, problems, unknown_role_problem(matrices)
+    unknown_role = unknown_role_problem(matrices)
+    if unknown_role:
+        examples = " or ".join(f"'{text}'" for text in recipes_of_unknown(matrices))
+        unknown_role += f"; name recipes with --recipes whose scope needs no role, such as {examples}"
+    return checkpoint, problems, unknown_role
 
 
 def recipe_sizes(

@@ -10,7 +10,7 @@ from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
-from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.applying.recipe_problems import recipe_problems, recipes_of_unknown
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
@@ -46,6 +46,21 @@ def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is
     assert (problems == []) == is_clear
     assert is_clear or "ambiguous: 1 weight of the model has an unknown part" in problems[0]
     assert is_clear or r"regex(model\.layers\.\d+\.self_attn\.extra\.weight) in a recipe's text" in problems[0]
+
+
+def test_a_scope_that_selects_nothing_beside_weights_of_unknown_role_says_how_to_select_these() -> None:
+    """I-BERT's projections are its own modules, and its head is stored with its embedding."""
+    matrices = weight_map(CONFIGURATIONS["ibert as encoder"].model())
+    (problem,) = recipe_problems(parse_recipe("l1_unstructured:head:0.5"), matrices)
+    assert problem == (
+        "scope 'head' selects no weight matrix of the model (available: head_transform; others by name, such as "
+        r"regex(ibert\.encoder\.layer\.\d+\.attention\.self\.query\.weight))"
+    )
+    (ambiguous,) = recipe_problems(parse_recipe("l1_unstructured:attention:0.5"), matrices)
+    assert ambiguous.startswith("scope 'attention' is ambiguous: 12 weights of the model have an unknown role")
+    (recipe,) = recipes_of_unknown(matrices)
+    assert recipe == r"round_to_nearest:regex(ibert\.encoder\.layer\.\d+\.attention\.self\.query\.weight):8"
+    assert len(recipes_of_unknown(weight_map(strange().model))) == 2
 
 
 def test_only_a_few_of_many_unknown_weights_are_in_the_suggested_expression() -> None:

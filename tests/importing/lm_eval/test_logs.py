@@ -408,7 +408,7 @@ def test_a_task_without_a_metric_for_single_documents_is_left_out(logs: tuple[Pa
     assert "writing" not in {task.task for task in results.summary.tasks}
     notes = results.study["imported"]["answers:base"]["notes"]
     assert notes == ["writing: left out, since it has no metric for single documents"]
-    assert "so there is nothing to pair" in refused(base, changed, out=tmp_path / "two", tasks=["writing"])
+    assert "for single documents); log other tasks" in refused(base, changed, out=tmp_path / "two", tasks=["writing"])
 
 
 def test_a_score_that_is_a_share_is_measured(logs: tuple[Path, Path], tmp_path: Path) -> None:

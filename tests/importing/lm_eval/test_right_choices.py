@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,15 @@ def test_targets_in_every_form(
 ) -> None:
     variants = [{("x", 0): sample(target, best, acc)}]
     assert right_choices(variants, {("x", 0): choices}) == {("x", 0): gold}
+
+
+@pytest.mark.parametrize("metric", ["acc_norm", "acc_bytes"])
+def test_another_metric_also_says_whether_a_number_is_an_index_or_a_choice(metric: str) -> None:
+    key, choices = ("x", 0), ("2", "0", "1")
+    one = replace(sample("2", 0, None, 3), metrics={metric: 1.0})
+    assert right_choices([{key: one}], {key: choices}) == {key: (0,)}
+    other = replace(sample("2", 2, None, 3), metrics={metric: 1.0})
+    assert right_choices([{key: other}], {key: choices}) == {key: (2,)}
 
 
 def test_what_several_variants_got_wrong_leaves_one_choice() -> None:

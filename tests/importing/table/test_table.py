@@ -1,6 +1,6 @@
 """Answers in tables of each format, and tables that are wrong.
 
-Covers ``importing.table.rows``, ``importing.table.values``, ``importing.imported_run``, ``cli.import_command``,
+Covers ``importing.table.values``, ``importing.imported_run``, ``cli.import_command``,
 ``records.imported`` and ``report.words.origin_words``.
 """
 
@@ -151,6 +151,29 @@ def _divergence(rows: Sequence[Row]) -> float:
     return sum(found) / 2
 
 
+def test_the_place_of_the_right_answer_may_be_a_decimal_as_pandas_writes_it(tmp_path: Path) -> None:
+    rows = [row(1, name, True, ll=[-2.0, -1.0], gold="1.0") for name in ("baseline", "b")]
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    results = imported(write_table(tmp_path / "a.csv", rows), columns)
+    assert results.outcomes["rank"].tolist() == [1, 1]
+    assert results.summary.cells[0].chance == 0.5
+
+
+def test_places_of_right_answers_that_start_at_1_are_refused(tmp_path: Path) -> None:
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    lists = [[-1.0, -2.0, -3.0], [-2.0, -1.0, -3.0], [-2.0, -1.0, -3.0], [-3.0, -2.0, -1.0]]
+    rows = [
+        row(item, name, place == best, ll=lists[best], gold=place + 1)
+        for name, bests in (("baseline", (0, 1, 1)), ("b", (0, 0, 1)))
+        for item, (place, best) in enumerate(zip((0, 1, 1), bests, strict=True))
+    ]
+    said = refused(write_table(tmp_path / "a.csv", rows), columns)
+    assert "line 2: the place of the right answer is 1, but in all rows what is right follows from the" in said
+    assert said.endswith("write them from 0")
+    from_0 = [each | {"gold": each["gold"] - 1} for each in rows]
+    assert imported(write_table(tmp_path / "a.csv", from_0), columns).outcomes["rank"].notna().all()
+
+
 def test_an_answer_that_is_not_a_number_is_wrong(tmp_path: Path) -> None:
     rows = [row(each, model, True, ll=[-1.0, -2.0], gold=0) for model in ("baseline", "b") for each in (1, 2)]
     rows[3] = rows[3] | {"ll": [math.nan, -2.0]}
@@ -182,6 +205,14 @@ def test_several_tasks(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("column", "name"), [("task", "Task"), ("Task", "task"), ("task", "tasks")])
+def test_a_misspelled_column_of_tasks_is_not_the_name_of_one(tmp_path: Path, column: str, name: str) -> None:
+    rows = [row(each, model, True, **{column: "ab"[each]}) for model in ("baseline", "b") for each in range(2)]
+    columns = TableColumns(item="id", variant="model", correct="ok", task=name)
+    said = refused(write_table(tmp_path / "t.csv", rows), columns)
+    assert said == f"'t.csv' has no column '{name}'; write --task {column}, or give the task another name"
+
+
 def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
     rows = [row(1, name, True) for name in ("baseline", "a", "b")]
     path = tmp_path / "t.csv"
@@ -201,11 +232,11 @@ def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
         ([row(1, "baseline", True)], "there is nothing to compare the baseline with"),
         (
             [row(1, "baseline", True), row(1, "b", True), row(1, "b", False)],
-            "line 4: a second answer by 'b' to item '1' (the first is in line 3); keep one",
+            "line 4: a second answer by 'b' to item '1' (the first is in 't.csv' line 3); keep one",
         ),
         (
             [row(1, "baseline", True), row(1, "b", 1)],
-            "line 3: 'ok' is 1, but true in line 2; write either true and false or 1 and 0",
+            "line 3: 'ok' is 1, but true in 't.csv' line 2; write either true and false or 1 and 0",
         ),
         ([row(1, "baseline", 0), row(1, "b", 2)], "line 3: 'ok' is '2' (allowed: true and false, or 1 and 0"),
         ([row(1, "baseline", "yes")], "line 2: 'ok' is 'yes' (allowed"),
@@ -222,9 +253,9 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path: Path, rows: Sequence[R
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"gold": ("a", "b")}, "line 2: 'gold' is 'b', but 'a' in line 1, which is about the same item"),
-        ({"rel": ("a", None)}, "line 2: 'rel' is '', but 'a' in line 1"),
-        ({"ll": ([-1.0], [-1.0, -2.0])}, "line 2: 2 log-likelihoods, but 1 in line 1"),
+        ({"gold": ("a", "b")}, "line 2: 'gold' is 'b', but 'a' in 't.jsonl' line 1, which is about the same item"),
+        ({"rel": ("a", None)}, "line 2: 'rel' is '', but 'a' in 't.jsonl' line 1"),
+        ({"ll": ([-1.0], [-1.0, -2.0])}, "line 2: 2 log-likelihoods, but 1 in 't.jsonl' line 1"),
         ({"ll": ([-1.0], "high")}, "line 2: 'll' is 'high'; write the log-likelihood of each choice as a list"),
         ({"ll": ([-1.0], [True])}, "line 2: 'll' is [True]"),
         ({"ll": ([-1.0], [10**400])}, "line 2: 'll' is [1000"),
@@ -254,15 +285,15 @@ def test_a_json_line_that_breaks_off_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("t.csv", "id,model,ok\n1,baseline\n", "line 2: 2 values, but the header has 3 columns"),
-        ("t.csv", 'id,model,ok\n1,"base', "line 2: unexpected end of data"),
+        ("t.csv", "id,model,ok\n1,baseline\n", "line 2: 2 values for 3 columns; put a value with commas"),
+        ("t.csv", 'id,model,ok\n1,"base', "line 2: not valid CSV (unexpected end of data)"),
         ("t.csv", "id,model,okay\n1,a,1\n", "unknown column 'ok' in 't.csv'; did you mean 'okay'? (allowed: id, model"),
-        ("t.csv", "id,model,ok,ok\n1,a,1,1\n", "has two columns 'ok'"),
+        ("t.csv", "id,model,ok,ok\n1,a,1,1\n", "line 1: duplicate column 'ok'"),
         ("t.csv", "id,model,ok\n", "'t.csv' has no rows"),
         ("t.csv", b"id,model,ok\n\xff,a,1\n", "'t.csv' is not UTF-8"),
         ("t.jsonl", "[1]\n", "line 1: not a JSON object"),
-        ("t.parquet", "id,model,ok\n", "'t.parquet' cannot be read"),
-        ("t.xlsx", "", "a table must be .csv, .jsonl or .parquet"),
+        ("t.parquet", "id,model,ok\n", "'t.parquet' cannot be read as Parquet"),
+        ("t.xlsx", "", "must be JSON Lines, CSV or Parquet, by its suffix (allowed: .jsonl, .ndjson,"),
         ("t.csv", None, "'t.csv' does not exist"),
     ],
 )

@@ -156,6 +156,17 @@ def test_lengths_beyond_the_file_are_refused_at_once(tmp_path: Path, kind: str) 
         whole(path, "./model.gguf")
 
 
+@pytest.mark.timeout(20)
+def test_a_number_of_blocks_beyond_any_model_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path)
+    before = b"llama.block_count" + struct.pack("<I", 4)
+    assert before + struct.pack("<I", 1) in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(before + struct.pack("<I", 1), before + struct.pack("<I", 10**9)))
+    with pytest.raises(UserError, match=r"damaged \(block_count is 1000000000, which must be from 0 to 10,000\)"):
+        open_checkpoint(str(path)).check()
+
+
 @pytest.mark.parametrize("damage", ["bias", "no tokenizer", "truncated", "cached"])
 def test_errors_name_the_model_as_the_user_did(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its place inside a package, nor the folders in which it is read and cached."""

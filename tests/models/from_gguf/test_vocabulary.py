@@ -88,6 +88,12 @@ def test_words_are_split_by_llama_cpps_rules_where_the_file_names_none(stated: d
         ({**SENTENCEPIECE, "remove_extra_whitespaces": True}, r"remove_extra_whitespaces = True"),
         ({"normalizer.lowercase": True}, r"normalizer\.lowercase = True"),
         ({"a_setting_of_next_year": 1}, r"a_setting_of_next_year = 1"),
+        (
+            {**SENTENCEPIECE, "scores": [0.0] * 50},
+            r"the GGUF file is damaged \(tokenizer\.ggml\.scores has 50 values for 290 tokens\); fetch it again",
+        ),
+        ({"token_type": [1] * 100}, r"damaged \(tokenizer\.ggml\.token_type has 100 values for \d+ tokens\)"),
+        ({"token_type": 1}, r"damaged \(tokenizer\.ggml\.token_type is not a list\)"),
         ({"bos_token_id": 4_294_967_295}, "transformers cannot read this GGUF"),
         ({"bos_token_id": None, "add_bos_token": True}, r"add_bos_token = True, but no such token"),
         (

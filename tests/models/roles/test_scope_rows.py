@@ -6,8 +6,9 @@ import pytest
 import torch
 from models.architectures import ARCHITECTURES, HIDDEN, INNER, LAYERS, VOCABULARY, make_architecture
 from models.wrappers import WRAPPERS, make_wrapper
-from scoring.batch_invariance.configurations import CONFIGURATIONS
+from scoring.batch_invariance.configurations import CONFIGURATIONS, small_options
 from torch import nn
+from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
 from forgetmeter.models.roles.scope_rows import Row, ScopeRows, rows_of_model, scope_rows
 from forgetmeter.specs.role import Matrix, Role
@@ -94,3 +95,19 @@ def test_it_needs_no_model() -> None:
     assert rows.left_alone == (Row("router of experts", 2, 8, 0.4),)
     assert rows.tied_to is None
     assert scope_rows([], [], 0).scopes == ()
+
+
+def test_keys_that_are_also_the_values_are_named() -> None:
+    """Gemma 4's full attention has no value projection then."""
+    sizes = small_options(Gemma4TextConfig(), {"num_kv_shared_layers": 0})
+    for is_shared in (False, True):
+        config = Gemma4TextConfig(**sizes | {"attention_k_eq_v": is_shared})
+        with torch.device("meta"):
+            rows = rows_of_model(Gemma4ForCausalLM(config))
+        full = [place for place, kind in enumerate(config.layer_types) if kind == "full_attention"]
+        keys = tuple(f"model.layers.{place}.self_attn.k_proj.weight" for place in full)
+        assert keys
+        assert rows.keys_and_values == (keys if is_shared else ())
+        assert dict(weights(rows.scopes))["attention.key"][0] == len(config.layer_types)
+    for name in ("bert", "gpt2", "t5"):
+        assert not rows_of(name).keys_and_values

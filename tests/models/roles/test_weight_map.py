@@ -21,13 +21,15 @@ from models.architectures import (
     logits_of,
     make_architecture,
 )
-from models.wrappers import make_wrapper
+from models.wrappers import SPECIAL, make_wrapper
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.models.roles.weight_map import (
     CONVOLUTION,
     INPUT_EMBEDDING,
+    NO_MATRIX,
     NOT_USED,
     OTHER_EMBEDDING,
     ROUTER,
@@ -251,3 +253,24 @@ def test_parts_print_as_slices() -> None:
 def test_layers_that_texts_skip_are_left_alone() -> None:
     """Mllama's layers that attend to images."""
     assert left_alone(make_wrapper("mllama"))["model.language_model.layers.2.mlp.up_proj.weight"] == NOT_USED
+
+
+def test_blocks_of_different_sizes_have_their_own_numbers_of_heads() -> None:
+    """Dots 3's blocks with a sliding window have other numbers of heads than those without."""
+    model = CONFIGURATIONS["dots3_note_text as decoder"].model()
+    heads = {each.layer: each.heads for each in weight_map(model) if str(each.role) == "attention.output"}
+    assert heads == {place: model.config.per_layer_config[place].num_attention_heads for place in (0, 1)}
+    assert heads[0] != heads[1]
+
+
+def test_the_gate_of_an_indexer_that_pools_is_a_matrix_and_its_positions_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = ["linear_attention", "indexed_attention"]
+    monkeypatch.setitem(SPECIAL["glm5_next"]["text_config"], "layer_types", kinds)
+    model = make_wrapper("glm5_next")
+    roles = {each.parameter.rpartition(".")[2]: str(each.role) for each in weight_map(model)}
+    assert roles["index_kpool_compress_gate"] == "attention.indexer"
+    assert "unknown" not in roles.values()
+    reasons = {name.rpartition(".")[2]: why for name, why in left_alone(model).items()}
+    assert reasons["index_kpool_compress_ape"] == NO_MATRIX

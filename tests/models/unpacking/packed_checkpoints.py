@@ -46,6 +46,7 @@ def packed_checkpoint(
     method: Mapping[str, Any],
     *,
     is_packed: Callable[[str], bool] = lambda name: name != "lm_head",
+    inputs_first: bool = False,
 ) -> PreTrainedModel:
     """Write a model with random quantized linear layers, and give the model itself the same weights as plain numbers.
 
@@ -53,14 +54,16 @@ def packed_checkpoint(
         packer: Makes the stored parts and the plain weight of a layer.
         method: The ``quantization_config``.
         is_packed: Whether to quantize a layer, by its name.
+        inputs_first: Whether a ``Conv1D``, which computes with its inputs first, is also packed that way.
     """
     stored: dict[str, Tensor] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Conv1D) and is_packed(name):
-            rows, columns = module.weight.shape[:: -1 if isinstance(module, Conv1D) else 1]
+            is_transposed = isinstance(module, Conv1D) and not inputs_first
+            rows, columns = module.weight.shape[:: -1 if is_transposed else 1]
             parts, plain = packer((rows, columns))
             stored |= {f"{name}.{part}": tensor.clone().contiguous() for part, tensor in parts.items()}
-            module.weight.data = (plain.T if isinstance(module, Conv1D) else plain).contiguous()
+            module.weight.data = (plain.T if is_transposed else plain).contiguous()
     model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
     tensors = load_file(folder / "model.safetensors")
@@ -211,12 +214,15 @@ def fp8_packer(
     scales_in: torch.dtype = torch.float32,
     more: Parts | None = None,
 ) -> Packer:
-    """Return a packer of 8-bit floats; a scale belongs to each of ``blocks``, or is ``by`` a channel or the tensor."""
+    """Return a packer of 8-bit floats; a scale belongs to each of ``blocks``, or is ``by`` a channel or the tensor.
+
+    Scales of channels are a column, or a vector if they are ``by`` a flat channel.
+    """
     random = torch.Generator().manual_seed(0)
 
     def pack(shape: tuple[int, int]) -> tuple[Parts, Tensor]:
         rows, columns = shape
-        height, width = blocks or ((1, columns) if by == "channel" else shape)
+        height, width = blocks or (shape if by == "tensor" else (1, columns))
         grid = (-(-rows // height), -(-columns // width))
         exponents = torch.randint(118, 124, grid, generator=random)
         if scales_in is torch.uint8:
@@ -233,6 +239,8 @@ def fp8_packer(
                 plain[row, column] = float(weight[row, column]) * float(scales[row // height, column // width])
         if by == "tensor":
             stored = stored.reshape(())
+        if by == "flat":
+            stored = stored.flatten()
         return {"weight": weight, scale: stored, **(more or {})}, plain.float()
 
     return pack

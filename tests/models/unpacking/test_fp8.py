@@ -17,8 +17,11 @@ from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     FineGrainedFP8Config,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     Qwen3MoeConfig,
     Qwen3MoeForCausalLM,
 )
@@ -70,13 +73,53 @@ def test_mxfp8(tmp_path: Path) -> None:
 
 
 def test_blocks_that_divide_are_read_as_by_transformers(checkpoint: Path) -> None:
+    found = load(checkpoint).model.state_dict()
+    for name, tensor in by_transformers(checkpoint).state_dict().items():
+        assert torch.equal(found[name], tensor), name
+
+
+def by_transformers(checkpoint: Path) -> PreTrainedModel:
     with quiet():
-        theirs = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             checkpoint, dtype=torch.float32, quantization_config=FineGrainedFP8Config(dequantize=True)
         )
-    found = load(checkpoint).model.state_dict()
-    for name, tensor in theirs.state_dict().items():
-        assert torch.equal(found[name], tensor), name
+    return model
+
+
+def small_gpt2() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=288, n_positions=64, n_embd=64, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1)
+    return GPT2LMHeadModel(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "method"),
+    [((32, 32), fp8(weight_block_size=[32, 32])), ((1, 32), {"quant_method": "mxfp8"}), (None, fp8())],
+)
+def test_layers_with_their_inputs_first(blocks: tuple[int, int] | None, method: dict[str, Any], tmp_path: Path) -> None:
+    """GPT-2's, one of which is square: transformers reads and writes them in this order."""
+    packer = fp8_packer(blocks, by="tensor" if blocks is None else "block")
+    model = packed_checkpoint(small_gpt2(), tmp_path, packer, method, inputs_first=True)
+    assert_same(tmp_path, model)
+    if method["quant_method"] == "fp8" and blocks:
+        tokens = torch.arange(2, 40)[None]
+        torch.testing.assert_close(load(tmp_path).model(tokens).logits, by_transformers(tmp_path)(tokens).logits)
+
+
+@pytest.mark.parametrize(
+    ("by", "inputs_first", "says"),
+    [
+        ("flat", True, "holds its inputs first, and does not say whether its scales are those of inputs or outputs"),
+        ("tensor", False, "c_attn.weight is [192, 64] in the checkpoint, but [64, 192] in its config.json"),
+    ],
+)
+def test_layers_with_their_inputs_first_in_another_order_are_refused(
+    by: str, inputs_first: bool, says: str, tmp_path: Path
+) -> None:
+    packed_checkpoint(small_gpt2(), tmp_path, fp8_packer(by=by), fp8(), inputs_first=inputs_first)
+    with pytest.raises(UserError) as error:
+        open_checkpoint(tmp_path).check()
+    assert says in str(error.value)
 
 
 def test_the_other_8_bit_float_and_scales_of_activations(tmp_path: Path) -> None:

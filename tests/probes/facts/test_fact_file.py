@@ -216,7 +216,14 @@ def test_a_damaged_file_is_named_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "cannot be read"), (b"", "not valid JSON"), (b'{"a', "not valid JSON"), (b"[]", "")]
+    ("content", "says"),
+    [
+        (None, "cannot be read"),
+        (b"", "not valid JSON"),
+        (b'{"a', "not valid JSON"),
+        (b'{"a": 1, "a": 1}', "duplicate key"),
+        (b"[]", ""),
+    ],
 )
 def test_a_missing_or_truncated_file_is_named(made_up_facts: Path, content: bytes | None, says: str) -> None:
     made_up_facts.unlink() if content is None else made_up_facts.write_bytes(content)

@@ -176,6 +176,9 @@ def test_one_bad_question_is_left_out_and_a_file_of_them_is_refused(
         ({"answer": 0.5}, "line 2: 'answer' is 0.5, not a text or an integer"),
         ({"popularity": "many"}, "line 2: 'popularity' is 'many', not a number"),
         ({"popularity": float("inf")}, "line 2: 'popularity' is inf, not a number"),
+        ({"popularity": 10**400}, "line 2: 'popularity' is 1000000.*, not a number"),
+        ({"id": "q\ud83d"}, r"line 2: id 'q\\ud83d' is not valid Unicode; change it"),
+        ({"x\ud83d": 1}, r"line 2: column 'x\\ud83d' is not valid Unicode; rename it"),
         ({"group": "drinks"}, "line 1: 'group' is missing, but other questions have one"),
         ({"group": ["drinks"]}, r"line 2: 'group' is \['drinks'\], not text"),
         ({"id": 1}, "line 2: id '1' is a duplicate .first in .* line 1."),
@@ -197,7 +200,9 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
     ("name", "content", "says"),
     [
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": "b', "line 2: not valid JSON"),
+        ("a.jsonl", b'{"answer": "a", "answer": "b"}\n', "line 1: not valid JSON .duplicate key 'answer'.; write"),
         ("a.jsonl", b'{"prompt": "a"}\n\n["b"]\n', "line 3: not a JSON object"),
+        ("a.jsonl", b'{"prompt": "a"}\n{"prompt": "b", "prompt": "c"}\n', "line 2: duplicate key 'prompt'; write"),
         ("a.jsonl", b"", "is empty"),
         ("a.jsonl", '{"prompt": "a"}'.encode("utf-16"), "line 1: not valid JSON .not UTF-8.; write .* in UTF-8"),
         ("a.jsonl", b'{"prompt": "\xff"}', "line 1: not valid JSON .not UTF-8.; write .* in UTF-8"),
@@ -208,12 +213,13 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b"prompt;choices;answer\na;b;c\n", "line 1: columns must be separated by commas, not by ';'"),
         ("a.csv", b"prompt,choices,answer\na,b, c,d\n", "line 2: 4 values for 3 columns; put a value with commas"),
         ("a.csv", b"prompt,choices,answer\n\na,b\n", "line 3: 2 values for 3 columns"),
+        ("a.csv", b"prompt,choices,answer\n" + b"a" * 200_000 + b",b,c\n", "field limit .* as JSON Lines"),
         ("a.csv", b'prompt,choices,answer\na,["b", "c"],b\n', "line 2: not valid CSV .* put a value with commas"),
         ("a.csv", b'prompt,choices,answer\n"a\nb",c,d\n"e', "line 4: not valid CSV"),
         ("a.csv", b'prompt,choices,answer\n"a\nb",c,d\n', "line 2: 'choices' is 'c', not a JSON list of texts"),
         ("a.csv", b'prompt,choices,answer\na,"[""b"", ",b\n', "line 2: 'choices' is '.\"b\", ', not a JSON list"),
-        ("a.parquet", b"PAR1", "is not a complete Parquet file"),
-        ("a.tsv", b"prompt", "must be JSON Lines, CSV or Parquet, by its suffix .allowed: .jsonl, .csv, .parquet"),
+        ("a.parquet", b"PAR1", "cannot be read as Parquet"),
+        ("a.tsv", b"prompt", "must be JSON Lines, CSV or Parquet, by its suffix .allowed: .jsonl, .ndjson, .csv,"),
         ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt' and 'choices' and 'answer'"),
         ("a.jsonl", b'{"prompt": "a", "choises": [], "answer": 0}\n', "'choices'; did you mean 'choises'. .questions"),
         ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "lacks 'relation' .*facts need subject, relation"),
@@ -265,6 +271,9 @@ def test_an_id_names_the_item_and_belongs_to_its_content(tmp_path: Path) -> None
         (["3", "1", "2"], '["2"]', (2,)),
         (["wet", "dry", "damp"], '["wet", "damp"]', (0, 2)),
         (["[wet]", "dry"], "[wet]", (0,)),
+        (["wet", "dry"], "1.0", (1,)),
+        (["1788", "1789"], "1789.0", (1,)),
+        (["None", "dry"], "dry", (1,)),
     ],
 )
 def test_an_answer_in_csv_is_a_text_or_an_index(
@@ -274,8 +283,19 @@ def test_an_answer_in_csv_is_a_text_or_an_index(
 
 
 def test_an_answer_that_could_be_a_text_or_an_index_is_refused(tmp_path: Path) -> None:
-    said = refusal(write(tmp_path / "own.csv", [{**ONE, "choices": ["2", "1", "0"], "answer": 2}]))
-    assert "line 2: answer '2' could be choice 0 or, as an index from 0, '0'; write [\"2\"] for the text, [2]" in said
+    for answer in ("2", "2.0"):
+        said = refusal(write(tmp_path / "own.csv", [{**ONE, "choices": ["2", "1", "0"], "answer": answer}]))
+        assert (
+            f"answer '{answer}' could be choice 0 or, as an index from 0, '0'; write [\"2\"] for the text, [2]" in said
+        )
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"), [("answer", "right answer is none of the choices"), ("popularity", "not a number")]
+)
+@pytest.mark.parametrize("value", ["1" * 5_000, "[" * 100_000])
+def test_values_beyond_all_measure_have_a_reason(tmp_path: Path, column: str, reason: str, value: str) -> None:
+    assert reason in refusal(write(tmp_path / "own.csv", [{**ONE, column: value}]))
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])

@@ -214,8 +214,10 @@ GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
         ({"q": None}, "a field of its prompt is missing or null"),
         ({"label": -1}, "right answer is none of the choices"),
         ({"choices": None}, "TypeError where its prompt is made"),
+        ({"choices": "['y']"[:0] + "yx"}, "TypeError where its prompt is made"),
         ({"choices": []}, "right answer is none of the choices"),
         ({"choices": ["y", "y"]}, "right answer is also one of the wrong choices"),
+        ({"choices": ["y"], "label": 0}, "no choice is wrong"),
     ],
 )
 @pytest.mark.parametrize("place", [0, 1])
@@ -265,7 +267,8 @@ def test_an_empty_choice_leaves_its_item_out_even_at_the_beginning(made_up: Path
 def test_right_answers_in_two_forms_are_not_judged_by_the_first(made_up: Path) -> None:
     """lm-eval decides by its first document whether there may be several, and misjudges the others."""
     for labels in (("1", "[0, 1]"), ("[0, 1]", "1")):
-        task = own_task(made_up, [GOOD | {"label": label} for label in labels], target="{{label}}")
+        documents = [GOOD | {"choices": ["x", "y", "z"], "label": label} for label in labels]
+        task = own_task(made_up, documents, target="{{label}}")
         assert [item.problem is None for item in task.items] == [True, False]
 
 
@@ -280,6 +283,20 @@ def test_an_unsupported_metric_is_refused_up_front(made_up: Path) -> None:
     with pytest.raises(UserError, match="task 'own': its metrics cannot be computed") as refused:
         load_task("own")
     assert "\n" not in str(refused.value)
+
+
+def test_the_characters_of_a_text_are_not_its_choices(made_up: Path) -> None:
+    definition = "output_type: multiple_choice\ndoc_to_choice: q\ndoc_to_target: label\n"
+    lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "questions.json")
+    with pytest.raises(UserError, match="none is valid .own/0: TypeError: the choices are a text, not a list"):
+        load_task("own")
+
+
+def test_a_task_without_metrics_is_refused(made_up: Path) -> None:
+    definition = "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\nmetric_list: []\n"
+    lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "questions.json")
+    with pytest.raises(UserError, match="task 'own' has no metric; name one in its metric_list, such as acc"):
+        load_task("own")
 
 
 def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:

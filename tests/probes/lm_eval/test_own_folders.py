@@ -85,8 +85,8 @@ def test_tags_of_python_are_refused(folder: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_metrics_that_would_be_fetched_are_refused(folder: Path) -> None:
-    more = "doc_to_text: '{{q}}'\nmetric_list: [{metric: ./code}]\n"
-    define(folder / "deep" / "mine.yaml", "mine", more)
+    path = folder / "deep" / "mine.yaml"
+    path.write_text(path.read_text().replace("{metric: acc,", "{metric: ./code,"))
     with pytest.raises(UserError, match="needs the metric './code' of the evaluate library, which is code"):
         load_task("mine", folders=(str(folder),))
 
@@ -94,6 +94,22 @@ def test_metrics_that_would_be_fetched_are_refused(folder: Path) -> None:
 def test_a_definition_may_include_one_of_lm_evals_with_its_functions() -> None:
     with without_own_code("mine"):
         assert callable(load_yaml(task_files()["winogrande"])["doc_to_text"])
+
+
+@pytest.mark.parametrize("more", ["include: mine.yaml\n", b"include: \xff.yaml\n", b"tag: \xff\n"])
+def test_definitions_that_include_themselves_or_are_not_text_are_refused(folder: Path, more: str | bytes) -> None:
+    with (folder / "deep" / "mine.yaml").open("ab") as stream:
+        stream.write(more.encode() if isinstance(more, str) else more)
+    with pytest.raises(UserError, match="task 'mine'") as refused:
+        load_task("mine", folders=(str(folder),))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_key_that_is_given_twice_is_refused(folder: Path) -> None:
+    with (folder / "deep" / "mine.yaml").open("a") as stream:
+        stream.write("doc_to_target: '1'\n")
+    with pytest.raises(UserError, match=r"mine.yaml:10: duplicate key 'doc_to_target' .first in line 7."):
+        load_task("mine", folders=(str(folder),))
 
 
 def test_wrong_folders_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import pytest
 from hostile_run import HALF, INT8, MOST, RELATION, SCRIPT, TASK, write_hostile_run
 
 from forgetmeter.errors import UserError
-from forgetmeter.json_text import to_json
 from forgetmeter.report.figures import theme
 from forgetmeter.report.html import page as page_module
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.record_json import record_json
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
 
 KNOWN = [True] * 30 + [False] * 6
@@ -167,6 +167,6 @@ def test_a_run_without_outcomes_gives_a_one_line_error(tmp_path):
 def test_a_run_of_a_newer_schema_gives_a_one_line_error(tmp_path):
     location = write_hostile_run(str(tmp_path / "run"), ALL)
     store = RunStore(location)
-    store.folder.write("study.json", to_json({**store.read_study().document, "schema_version": SCHEMA_VERSION + 1}))
+    store.folder.write("study.json", record_json({**store.read_study().document, "schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(UserError, match="written by a newer forgetmeter"):
         open_run(location)

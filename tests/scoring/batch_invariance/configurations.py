@@ -69,6 +69,7 @@ _VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "
 _SPECIAL: dict[str, dict[str, Any]] = {
     "axk1": _LATENT,
     "axk2": _LATENT,
+    "bailing_hybrid": _LATENT,
     "bamba": {**_MAMBA, "attn_layer_indices": [1]},
     "cohere_compass_text": {
         "layer_types": ["sliding_attention", "full_attention"],
@@ -108,12 +109,19 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "luke": {"entity_vocab_size": 8, "entity_emb_size": 8},
     "mamba2": {"num_heads": 8, "n_groups": 1},
     "minicpm3": _LATENT,
-    "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 1},
+    "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 1, "layer_types": _NO},
     "nomic_bert": {"num_key_value_heads": 4},
     "prophetnet": {"num_hidden_layers": _NO},
     "qwen3_5_moe_text": _BOTH,
     "qwen3_5_text": _BOTH,
     "qwen3_next": _BOTH,
+    "qwen4_exp_text": {
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 4,
+    },
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {
         "axial_pos_shape": [8, 16],
@@ -315,11 +323,22 @@ class Configuration:
 def small_options(default: Any, special: dict[str, Any]) -> dict[str, Any]:
     """Return the small sizes of a default configuration, and what its architecture needs beyond them."""
     sizes = {name: value for name, value in _SMALL.items() if hasattr(type(default), name) or _has(default, name)}
-    options = [*sizes.items(), *_SPECIAL.get(default.model_type, {}).items(), *special.items()]
+    options = [
+        *sizes.items(),
+        *_kinds(default).items(),
+        *_SPECIAL.get(default.model_type, {}).items(),
+        *special.items(),
+    ]
     # One name each: a size must not override an option given by an alias.
     aliases = getattr(type(default), "attribute_map", {})
     merged = {aliases.get(name, name): value for name, value in options}
     return {name: value for name, value in merged.items() if value is not _NO}
+
+
+def _kinds(default: Any) -> dict[str, list[str]]:
+    """Return a layer of each of the first two kinds of a hybrid architecture, which may begin with several of one."""
+    kinds = list(dict.fromkeys(default.to_dict().get("layer_types") or ()))
+    return {"layer_types": kinds[:2]} if len(kinds) > 1 else {}
 
 
 def _has(default: Any, name: str) -> bool:

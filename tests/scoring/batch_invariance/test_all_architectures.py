@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,11 +28,10 @@ TOLERANCE = 1e-5
 USUAL = {"decoder": "packed", "encoder": "padded", "encoder-decoder": "padded, padded"}
 LESS = {
     "padded": (
-        "bailing_hybrid bamba bart bigbird_pegasus blenderbot blenderbot-small bloom falcon_h1 falcon_mamba "
-        "granitemoehybrid inkling2_text inkling_text jamba kimi_linear lfm2 lfm2_moe lfm3 mamba mamba2 marian mbart "
-        "minimax mpt mvp nemotron_h olmo_hybrid openai-gpt pegasus plbart qwen3_5_moe_text qwen3_5_text qwen3_next "
-        "qwen4_exp_text recurrent_gemma reformer rwkv xlstm zamba zamba2 "
-        "zaya"
+        "bailing_hybrid bamba bart bigbird_pegasus blenderbot blenderbot-small bloom deepseek_v4 falcon_h1 "
+        "falcon_mamba granitemoehybrid inkling2_text inkling_text jamba kimi_linear lfm2 lfm2_moe lfm3 mamba mamba2 "
+        "marian mbart minimax mpt mvp nemotron_h olmo_hybrid openai-gpt pegasus plbart qwen3_5_moe_text "
+        "qwen3_5_text qwen3_next qwen4_exp_text recurrent_gemma reformer rwkv xlstm zamba zamba2 zaya"
     ),
     "equal lengths": "convbert fnet funnel nystromformer yoso",
 }
@@ -180,6 +180,15 @@ def test_there_are_many_architectures() -> None:
     assert len(CONFIGURATIONS) >= 250
     assert not {each.model_type for each in CONFIGURATIONS.values()} & set(SKIPPED)
     assert {*USUALLY_RUN, *REFUSED, *LESS_VARIANTS} <= set(CONFIGURATIONS)
+
+
+def test_the_documents_count_them() -> None:
+    tried, refused = len(CONFIGURATIONS), len(REFUSED)
+    root = Path(__file__).parents[3]
+    assert f"`make architectures` compares {tried - refused} tiny models" in (root / "README.md").read_text()
+    decision = " ".join((root / "docs/decisions/022-what-texts-may-share.md").read_text().split())
+    assert f"tries {tried} tiny random models: {tried - refused} are compared" in decision
+    assert f"and {refused} must be refused" in decision
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import left_alone
 from forgetmeter.plural import counted
 from forgetmeter.specs.method import MethodDeclaration
-from forgetmeter.specs.recipe import Recipe, Step
+from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role
 from forgetmeter.specs.scope import Scope, pattern_of
 
@@ -53,8 +53,9 @@ def recipe_problems(
     problems: list[str] = []
     selections = [(step, step.scope.select(matrices)) for step in recipe.steps]
     for step, selected in selections:
-        problems += _step_problems(step, selected, matrices)
-        if not selected:
+        wrong = list(_step_problems(step, selected, matrices))
+        problems += wrong
+        if not selected and not wrong:
             problems.append(_nothing_selected(step.scope, matrices, model))
     # These two need methods that exist.
     if not problems:
@@ -141,8 +142,13 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
     if alone:
         named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
         return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
-    roles = ", ".join(dict.fromkeys(str(matrix.role) for matrix in matrices)) or "none"
-    return f"scope '{scope}' selects no weight matrix of the model (available: {roles}){_already_quantized(model)}"
+    unknown = [matrix.parameter for matrix in matrices if matrix.role.component == "unknown"]
+    roles = ", ".join(dict.fromkeys(str(each.role) for each in matrices if each.parameter not in unknown)) or "none"
+    by_name = f"; others by name, such as regex({pattern_of(unknown, most=1)})" if unknown else ""
+    return (
+        f"scope '{scope}' selects no weight matrix of the model (available: {roles}{by_name})"
+        f"{_already_quantized(model)}"
+    )
 
 
 def _already_quantized(model: PreTrainedModel | None) -> str:
@@ -259,6 +265,13 @@ def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") 
     number = counted(len(unknown), "weight")
     what = "role" if any(each.role.component == "unknown" for each in unknown) else "part"
     return f"{number} of the model {have} an unknown {what}, the first is {unknown[0].parameter}"
+
+
+def recipes_of_unknown(matrices: Sequence[Matrix]) -> list[str]:
+    """Return examples of recipes, as text, that fit a model some of whose weights have an unknown role."""
+    pattern = pattern_of((each.parameter for each in matrices if _is_unknown(each.role, "overall")), most=1)
+    recipes = (f"round_to_nearest:regex({pattern}):8", "l1_unstructured:head:0.5")
+    return [text for text in recipes if not recipe_problems(parse_recipe(text), matrices)]
 
 
 def _is_unknown(role: Role, selector: str) -> bool:

@@ -6,13 +6,23 @@ import ast
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
+from forgetmeter.importing.lm_eval.left_out_documents import (
+    BITS,
+    UNITS,
+    choosing_problems,
+    counts_in,
+    has_value,
+    is_known_by_most,
+    left_out_notes,
+    uncounted,
+    undecided,
+)
 from forgetmeter.importing.lm_eval.right_choices import right_choices
-from forgetmeter.importing.lm_eval.samples import RequestKind, Sample
+from forgetmeter.importing.lm_eval.samples import Key, RequestKind, Sample
 from forgetmeter.probes.lm_eval.documents import generation_hash, requests_hash
 from forgetmeter.probes.lm_eval.judging import (
     Answered,
@@ -26,10 +36,7 @@ from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Item, Request, Requests, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
 
-_MUTUAL_INFORMATION = "acc_mutual_info"
 _PERPLEXITY = "perplexity"
-_BITS = "bits_per_byte"
-Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,16 @@ class TaskForm:
     """Task settings that the samples do not contain.
 
     Attributes:
+        kind: The task's output type.
         delimiter: What precedes each choice in its continuation.
-        shots: Number of examples in each context; ``None`` if unknown.
-        shot_delimiter: What separates them.
+        question: Returns the question in a context.
         metric: The metric that decides what is right, if chosen.
     """
 
     name: str
+    kind: RequestKind
     delimiter: str
-    shots: int | None
-    shot_delimiter: str
+    question: Callable[[str], str]
     metric: str | None = None
 
 
@@ -59,12 +66,14 @@ class JudgedTask:
         judgements: One per variant, of those items that it answered.
         not_numbers: Likewise, the number of answers that were NaN or infinite.
         primary: The metric that decides what is right.
+        notes: Likewise, sentences on documents that are left out.
     """
 
     items: tuple[Item, ...]
     judgements: tuple[Judgement, ...]
     not_numbers: tuple[int, ...]
     primary: str
+    notes: tuple[tuple[str, ...], ...]
 
 
 def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> JudgedTask | None:
@@ -74,52 +83,68 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> Jud
         variants: The samples of the baseline, then of each candidate that answered the task, by document and in the
             task's order; of the candidates only those that the baseline also has.
     """
-    kind = next(iter(variants[0].values())).kind
-    asked = _items(form, kind, variants)
-    if kind == "loglikelihood_rolling":
-        primary = "word_perplexity"
-        found = [[_measured(asked[key], sample) for key, sample in each.items()] for each in variants]
-    else:
-        primary, is_judged = _primary(form, kind, variants)
-        if not primary:
-            return None
-        judge = _generated if kind == "generate_until" else _scored
-        found = [[judge(asked[key], sample, primary) for key, sample in each.items()] for each in variants]
-        if not is_judged:
-            found = [[(measured(outcome), broken) for outcome, broken in each] for each in found]
+    kind = form.kind
+    primary, is_binary = ("word_perplexity", False) if kind == "loglikelihood_rolling" else _primary(form, variants)
+    if not primary:
+        return None
+    asked = _items(form, variants)
+    reasons = _reasons(form, primary, asked, variants)
+    kept = [
+        {key: sample for key, sample in each.items() if key not in reasons[0] | own}
+        for each, own in zip(variants, reasons, strict=True)
+    ]
+    judge = {"generate_until": _generated, "loglikelihood_rolling": _measured}.get(kind, _scored)
+    found = [[judge(asked[key], sample, primary) for key, sample in each.items()] for each in kept]
+    if not is_binary:
+        found = [[(measured(outcome), broken) for outcome, broken in each] for each in found]
     outcomes = [tuple(outcome for outcome, _ in each) for each in found]
     return JudgedTask(
-        items=tuple(_stored(item) for item in asked.values()),
+        items=tuple(_stored(asked[key]) for key in kept[0]),
         judgements=tuple(Judgement(each, _totals(kind, each)) for each in outcomes),
         not_numbers=tuple(sum(broken for _, broken in each) for each in found),
         primary=primary,
+        notes=tuple(
+            tuple(left_out_notes(form.name, each, samples)) for each, samples in zip(reasons, variants, strict=True)
+        ),
     )
 
 
-def _primary(form: TaskForm, kind: RequestKind, variants: Iterable[Mapping[Key, Sample]]) -> tuple[str, bool]:
-    """Return the main metric, and whether it decides what is right, as it is 0 or 1 throughout."""
+def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[str, bool]:
+    """Return the main metric, empty if there is none, and whether it decides what is right: it is 0 or 1 throughout."""
     samples = [sample for each in variants for sample in each.values()]
-    values = {name: [each.metrics.get(name) for each in samples] for name in samples[0].metrics}
-    numbers = {name: [each for each in found if isinstance(each, (int, float))] for name, found in values.items()}
-    names = [name for name, found in numbers.items() if len(found) == len(samples)]
-    binary = [name for name in names if not is_measured(numbers[name])]
+    logged = dict.fromkeys(name for sample in variants[0].values() for name in sample.metrics)
+    names = [name for name in logged if all(is_known_by_most(each.values(), name) for each in variants)]
+    binary = [
+        name for name in names if not is_measured(each.metrics[name] for each in samples if has_value(each, name))
+    ]
     if form.metric in names:
         chosen = str(form.metric)
-    elif kind == "generate_until":
-        chosen = primary_metric(binary or names) if names else ""
     else:
-        chosen = primary_metric(list(values)) if values else ""
-    # Of scores, a metric without numbers, such as F1, is that of the likeliest choices.
-    return chosen, not is_measured(numbers.get(chosen, ()))
+        candidates = binary or names if form.kind == "generate_until" else names
+        chosen = primary_metric(candidates) if candidates else ""
+    return chosen, chosen in binary
 
 
-def _items(form: TaskForm, kind: RequestKind, variants: Sequence[Mapping[Key, Sample]]) -> dict[Key, Item]:
+def _reasons(
+    form: TaskForm, primary: str, items: Mapping[Key, Item], variants: Sequence[Mapping[Key, Sample]]
+) -> list[dict[Key, str]]:
+    """Return why documents are left out, for each variant; the baseline's reasons hold for all."""
+    shared = choosing_problems(items) if form.kind == "multiple_choice" else {}
+    if form.kind == "loglikelihood_rolling":
+        baseline, *others = uncounted(variants)
+    else:
+        baseline, *others = (undecided(each, primary) for each in variants)
+    reasons = shared | baseline
+    return [reasons, *({key: each for key, each in other.items() if key not in reasons} for other in others)]
+
+
+def _items(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> dict[Key, Item]:
     baseline = variants[0]
-    if kind == "multiple_choice":
+    if form.kind == "multiple_choice":
         choices = {key: _choices(form, sample) for key, sample in baseline.items()}
         gold = right_choices(variants, choices)
         return {key: _choosing(form, sample, choices[key], gold[key]) for key, sample in baseline.items()}
-    make = {"loglikelihood": _completing, "generate_until": _writing, "loglikelihood_rolling": _reading}[kind]
+    make = {"loglikelihood": _completing, "generate_until": _writing, "loglikelihood_rolling": _reading}[form.kind]
     return {key: make(form, sample) for key, sample in baseline.items()}
 
 
@@ -133,12 +158,14 @@ def _requests(sample: Sample) -> Requests:
 
 def _choices(form: TaskForm, sample: Sample) -> tuple[str, ...]:
     requests = sample.requests
-    if _MUTUAL_INFORMATION in sample.metrics and all(not each[0] for each in requests[len(requests) // 2 :]):
-        # The second half asks for the choices without the question.
-        requests = requests[: len(requests) // 2]
+    half = len(requests) // 2
+    alone = tuple(("", *each[1:]) for each in requests[:half])
+    if requests[half:] == alone != requests[:half]:
+        # For acc_mutual_info, the second half asks for the choices without the question.
+        requests = requests[:half]
     if len({each[1] for each in requests}) == 1 < len({each[0] for each in requests}):
         # The choices are beginnings of one sentence.
-        return tuple(_question(form, str(each[0])) for each in requests)
+        return tuple(form.question(str(each[0])) for each in requests)
     continuations = [str(each[1]) for each in requests]
     if all(each.startswith(form.delimiter) for each in continuations):
         return tuple(each.removeprefix(form.delimiter) for each in continuations)
@@ -157,8 +184,8 @@ def _completing(form: TaskForm, sample: Sample) -> Item:
 
 
 def _writing(form: TaskForm, sample: Sample) -> Item:
-    ((context, arguments),) = sample.requests
-    asks = Generation(_question(form, str(context)), arguments)
+    context, arguments = sample.requests[0][:2]
+    asks = Generation(form.question(str(context)), arguments if isinstance(arguments, dict) else {})
     return Item(_id(form, sample), generation_hash(sample.requests, sample.target), asks)
 
 
@@ -172,12 +199,8 @@ def _hash(text: str) -> str:
 
 
 def _shown(form: TaskForm, requests: Iterable[Request]) -> Requests:
-    """Return requests without the examples that precede the question, which are the same text many times over."""
-    return Requests(Request(_question(form, each.context), each.continuation) for each in requests)
-
-
-def _question(form: TaskForm, context: str) -> str:
-    return context.rpartition(form.shot_delimiter)[2] if form.shots and form.shot_delimiter else context
+    """Return requests with nothing but the question."""
+    return Requests(Request(form.question(each.context), each.continuation) for each in requests)
 
 
 def _stored(item: Item) -> Item:
@@ -210,43 +233,41 @@ def _targets(target: str) -> str:
     return target
 
 
-def _measured(item: Item, sample: Sample) -> tuple[Outcome, bool]:
+def _measured(item: Item, sample: Sample, _primary: str) -> tuple[Outcome, bool]:
     assert isinstance(item.asks, WholeText)
     value = float(sample.responses[0])  # type: ignore[arg-type]
-    counts = _counts(sample.metrics) or {
+    counts = counts_in(sample) or {
         "words": len(re.split(r"\s+", item.asks.text)),
         "bytes": len(item.asks.text.encode(errors="surrogatepass")),
     }
-    bits = {_BITS: -value / counts["bytes"] / math.log(2)} if counts.get("bytes") else {}
+    bits = {BITS: -value / counts["bytes"] / math.log(2)} if counts.get("bytes") else {}
     outcome = Outcome(item.id, None, "", "", None, None, (value,), {**bits, **counts})
     return outcome, not math.isfinite(value)
-
-
-def _counts(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of words and bytes that lm-eval counted; tasks may count them in their own way."""
-    units = {"word_perplexity": "words", "byte_perplexity": "bytes", _BITS: "bytes"}
-    return {
-        units[name]: float(value[1])
-        for name, value in metrics.items()
-        if name in units and isinstance(value, list) and len(value) > 1 and isinstance(value[1], (int, float))
-    }
 
 
 def _totals(kind: RequestKind, outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Return the metrics over all items, as lm-eval aggregates them."""
     if not outcomes:
         return {}
-    if kind == "loglikelihood_rolling":
-        total = math.fsum(each.loglikelihoods[0] for each in outcomes)
-        units = {"word_perplexity": "words", "byte_perplexity": "bytes"}
-        sums = {unit: sum(each.metrics.get(unit, 0.0) for each in outcomes) for unit in units.values()}
-        found = {name: _exp(-total / sums[unit]) for name, unit in units.items() if sums[unit]}
-        return found | ({_BITS: -total / sums["bytes"] / math.log(2)} if sums["bytes"] else {})
     names = [name for name in outcomes[0].metrics if all(name in each.metrics for each in outcomes)]
-    means = {name: math.fsum(each.metrics[name] for each in outcomes) / len(outcomes) for name in names}
+    if kind == "loglikelihood_rolling":
+        total = _sum(each.loglikelihoods[0] for each in outcomes)
+        counts = {unit: _sum(each.metrics[unit] for each in outcomes) for unit in {*UNITS.values()} & {*names}}
+        rates = {unit: -total / count for unit, count in counts.items() if count}
+        found = {name: _exp(rates[unit]) for name, unit in UNITS.items() if name != BITS and unit in rates}
+        return found | ({BITS: rates["bytes"] / math.log(2)} if "bytes" in rates else {})
+    means = {name: _sum(each.metrics[name] for each in outcomes) / len(outcomes) for name in names}
     if kind == "loglikelihood" and _PERPLEXITY in means:
         means[_PERPLEXITY] = _exp(-means[_PERPLEXITY])
     return means
+
+
+def _sum(values: Iterable[float]) -> float:
+    found = list(values)
+    try:
+        return math.fsum(found)
+    except OverflowError:
+        return sum(found)
 
 
 def _exp(value: float) -> float:

@@ -13,6 +13,7 @@ from forgetmeter.errors import UserError, one_line
 from forgetmeter.file_digest import sha256_of
 from forgetmeter.json_text import read_loose_json
 from forgetmeter.plural import counted
+from forgetmeter.visible_text import each_text, encodable
 
 # The date is that of the results file; colons are replaced.
 _SAMPLES = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?)\.jsonl$", re.DOTALL)
@@ -133,7 +134,7 @@ def _results(folder: Path, date: str) -> LoggedResults:
     # `--output_path NAME.json` replaces the first part of the name.
     for path in folder.glob(f"*_{date}.json"):
         try:
-            return LoggedResults(read_loose_json(path.read_bytes()))
+            return LoggedResults(each_text(read_loose_json(path.read_bytes()), encodable))
         except (OSError, ValueError) as error:
             raise UserError(
                 f"'{path}' cannot be read ({one_line(error)}); restore it, or remove it to import the samples alone"

@@ -14,6 +14,7 @@ from forgetmeter.importing.lm_eval.judged_task import JudgedTask, TaskForm, judg
 from forgetmeter.importing.lm_eval.log_files import Logs, TaskLog, find_logs
 from forgetmeter.importing.lm_eval.names import variant_names
 from forgetmeter.importing.lm_eval.samples import Sample, Samples, read_samples
+from forgetmeter.importing.lm_eval.shown_question import Examples, ShownQuestion
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import TaskDescription
 from forgetmeter.specs.suggestion import unknown
@@ -66,7 +67,7 @@ def import_lm_eval(
     for task in wanted:
         parts.add(task)
     if not parts.tasks:
-        raise UserError("no task has a metric for single documents, so there is nothing to pair; log other tasks")
+        raise UserError(f"no task can be imported ({'; '.join(parts.notes[0])}); log other tasks")
     if metric is not None and not parts.is_chosen_used:
         raise UserError(unknown("metric", metric, parts.metrics, within="these tasks"))
     variants = [parts.variant(place) for place in range(len(logs))]
@@ -127,6 +128,11 @@ class _Parts:
         if judged is None:
             self.notes[0].append(f"{task}: left out, since it has no metric for single documents")
             return
+        for place, notes in zip(places, judged.notes, strict=True):
+            self.notes[place] += notes
+        if not judged.items:
+            self.notes[0].append(f"{task}: left out, since none of its documents is left")
+            return
         self._say_filter(task, own)
         self.metrics += [each for each in _metric_names(own) if each not in self.metrics]
         self.is_chosen_used |= self._choice.name in own.metrics and self._choice.filter in (None, own.filter)
@@ -153,13 +159,12 @@ class _Parts:
             # As ConfigurableTask.construct_requests does (0.4.13).
             prefix = config.get("gen_prefix")
             delimiter = delimiter if prefix and not str(prefix)[-1].isspace() else ""
-        shots = log.results.of_task("n-shot", log.task)
         is_chosen = self._choice.filter in (None, own.filter)
         return TaskForm(
             name=log.task,
+            kind=own.kind(config.get("output_type")),
             delimiter=_DELIMITER if delimiter is None else str(delimiter),
-            shots=shots if isinstance(shots, int) else None,
-            shot_delimiter=str(config.get("fewshot_delimiter") or _SHOT_DELIMITER),
+            question=ShownQuestion(_examples(log, config), own.contexts),
             metric=self._choice.name if is_chosen else None,
         )
 
@@ -179,6 +184,16 @@ class _Parts:
             yield "its results file is missing, so the versions of its tasks are not known to be the baseline's"
         elif self._logs[0].results.document and logs.results.tool != self._logs[0].results.tool:
             yield f"evaluated by {logs.results.tool}, the baseline by {self._logs[0].results.tool}"
+
+
+def _examples(log: TaskLog, config: Mapping[str, Any]) -> Examples:
+    number = log.results.of_task("n-shot", log.task)
+    if not isinstance(number, int) or log.results.document.get("chat_template_sha"):
+        # In a conversation, each example is a turn.
+        return Examples()
+    return Examples(
+        number, str(config.get("fewshot_delimiter") or _SHOT_DELIMITER), str(config.get("description") or "")
+    )
 
 
 def _metric_names(own: Samples) -> list[str]:

@@ -7,38 +7,46 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from forgetmeter.importing.lm_eval.samples import Sample
+from forgetmeter.importing.lm_eval.samples import Key, Sample
+from forgetmeter.probes.lm_eval.judging import measures
 
 Gold = tuple[int, ...]
-_ACC = "acc"
+_MEASURED = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
+"""Metrics that judge the choice which is largest by a known measure."""
 
 
-def right_choices(
-    variants: Sequence[Mapping[tuple[str, int], Sample]], choices: Mapping[tuple[str, int], tuple[str, ...]]
-) -> dict[tuple[str, int], Gold]:
+def right_choices(variants: Sequence[Mapping[Key, Sample]], choices: Mapping[Key, tuple[str, ...]]) -> dict[Key, Gold]:
     """Return the indices of the right choices of each document; empty if they are unknown.
 
     A log gives the target as text, which may be an index, a choice, or a list of either. The first reading that fits
-    all documents and agrees with all logged accuracies counts. If none does, as where the choices are beginnings of
-    one sentence and the target is its end, they follow from which answers were right, if that leaves only one.
+    all documents and agrees with what the log says of each answer counts. If none does, as where the choices are
+    beginnings of one sentence and the target is its end, they follow from which answers were right, if that leaves only
+    one.
 
     Args:
         variants: The samples of each variant by document.
         choices: The choices of each document.
     """
-    numbers = {key: len(each) for key, each in choices.items()}
     for read in (_as_indices, _as_texts):
         found = {key: read(variants[0][key].target, each) for key, each in choices.items()}
-        if all(found.values()) and all(_agrees(samples, found, numbers) for samples in variants):
+        if all(found.values()) and all(_agrees(samples, found, choices) for samples in variants):
             return found
-    return {key: _inferred([each[key] for each in variants if key in each], len(choices[key])) for key in choices}
+    return {key: _inferred([each[key] for each in variants if key in each], choices[key]) for key in choices}
 
 
-def likeliest(sample: Sample, choices: int) -> int | None:
-    """Return the choice with the highest log-likelihood; ``None`` if one of them is not a number."""
-    # Too few for numpy to be faster; in a tie, the first counts, as in numpy's argmax.
-    values = [score.loglikelihood for score in sample.scores[:choices]]
-    return None if any(map(math.isnan, values)) else values.index(max(values))
+def _verdict(sample: Sample, choices: Sequence[str]) -> tuple[int, bool] | None:
+    """Return the choice that a model preferred, and whether the log says that it is right; ``None`` if unknown.
+
+    Where accuracy is not logged, the first of lm-eval's other measures that is logged tells.
+    """
+    if any(math.isnan(score.loglikelihood) for score in sample.scores):
+        return None
+    for metric in _MEASURED:
+        if (said := sample.metrics.get(metric)) in (0, 1):
+            # Too few for numpy to be faster; in a tie, the first counts, as in numpy's argmax.
+            values = measures(choices, sample.scores).get(metric)
+            return None if values is None else (values.index(max(values)), bool(said))
+    return None
 
 
 def _listed(target: str) -> list[object]:
@@ -61,24 +69,16 @@ def _as_texts(target: str, choices: Sequence[str]) -> Gold:
     return tuple(choices.index(each) for each in read(target) if isinstance(each, str) and each in choices)
 
 
-def _agrees(
-    samples: Mapping[tuple[str, int], Sample],
-    gold: Mapping[tuple[str, int], Gold],
-    choices: Mapping[tuple[str, int], int],
-) -> bool:
-    """Whether the logged accuracies agree with the right choices, wherever accuracy is that of the likeliest choice."""
-    for key, right in gold.items():
-        if (sample := samples.get(key)) is not None and (said := sample.metrics.get(_ACC)) in (0, 1):
-            best = likeliest(sample, choices[key])
-            if best is not None and (best in right) != bool(said):
-                return False
-    return True
+def _agrees(samples: Mapping[Key, Sample], gold: Mapping[Key, Gold], choices: Mapping[Key, tuple[str, ...]]) -> bool:
+    """Whether the logged metrics agree with the right choices, wherever they tell which choice is right."""
+    verdicts = ((right, _verdict(samples[key], choices[key])) for key, right in gold.items() if key in samples)
+    return all((said[0] in right) == said[1] for right, said in verdicts if said is not None)
 
 
-def _inferred(samples: Sequence[Sample], choices: int) -> Gold:
-    possible = set(range(choices))
-    for sample in samples:
-        said, best = sample.metrics.get(_ACC), likeliest(sample, choices)
-        if best is not None and said in (0, 1):
-            possible &= {best} if said else possible - {best}
+def _inferred(samples: Sequence[Sample], choices: Sequence[str]) -> Gold:
+    possible = set(range(len(choices)))
+    for said in (_verdict(sample, choices) for sample in samples):
+        if said is not None:
+            best, is_right = said
+            possible &= {best} if is_right else possible - {best}
     return tuple(possible) if len(possible) == 1 else ()

@@ -12,6 +12,8 @@ from forgetmeter.records.item import RequestScore, RequestScores
 from forgetmeter.visible_text import each_text, encodable
 
 Response = RequestScore | float | str
+Key = tuple[str, int]
+"""A document's hash and the number of earlier documents with the same one."""
 RequestKind = Literal["multiple_choice", "loglikelihood", "generate_until", "loglikelihood_rolling"]
 
 _FIX = "restore the file, or leave its task out with --tasks"
@@ -20,7 +22,7 @@ _KNOWN = {
     *("doc_hash", "prompt_hash", "target_hash"),
 }
 _NO_FILTER = "none"
-_LARGEST = 2**53
+LARGEST = 2**53
 """No larger integer is a metric of one document, or is exact as a float."""
 
 
@@ -50,7 +52,7 @@ class Sample:
     metrics: Mapping[str, Any]
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> Key:
         """The key by which it is paired."""
         return self.doc_hash, self.occurrence
 
@@ -66,13 +68,12 @@ class Sample:
 
     @property
     def kind(self) -> RequestKind:
-        """The output type of its task, which follows from its requests."""
-        if len(self.requests) > 1:
-            return "multiple_choice"
-        (arguments,) = self.requests
-        if len(arguments) == 1:
+        """The output type of its task, as far as it follows from its own requests."""
+        if len(self.requests[0]) == 1:
             return "loglikelihood_rolling"
-        return "loglikelihood" if isinstance(arguments[1], str) else "generate_until"
+        if not isinstance(self.requests[0][1], str):
+            return "generate_until"
+        return "multiple_choice" if len(self.requests) > 1 else "loglikelihood"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,23 @@ class Samples:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, in the task's order."""
-        return tuple(self.samples[0].metrics)
+        return tuple(dict.fromkeys(name for each in self.samples for name in each.metrics))
+
+    @property
+    def contexts(self) -> frozenset[str]:
+        """The contexts of all requests."""
+        return frozenset(str(request[0]) for each in self.samples for request in each.requests)
+
+    def kind(self, output_type: object) -> RequestKind:
+        """Return the output type of the task.
+
+        Args:
+            output_type: What its definition says, if known. A multiple-choice document with a single choice looks like
+                one that asks for a completion.
+        """
+        kinds = {each.kind for each in self.samples}
+        is_choice = "multiple_choice" in kinds or (output_type == "multiple_choice" and "loglikelihood" in kinds)
+        return "multiple_choice" if is_choice else next(iter(kinds))
 
 
 def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
@@ -110,7 +127,7 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
     kinds: set[type] = set()
     seen: dict[str, set[int]] = {}
     for line in read_json_lines(path, fix=_FIX):
-        name = str(line.record.get("filter", _NO_FILTER))
+        name = encodable(str(line.record.get("filter", _NO_FILTER)))
         sample = _sample(line)
         if sample.doc_id in seen.setdefault(name, set()):
             # lm-eval appends to a file of the same name.
@@ -148,6 +165,8 @@ def _sample(line: JsonLine) -> Sample:
         raise line.wrong("'resps' or 'filtered_resps' does not have one entry per request")
     if not requests or not all(isinstance(each[0], str) for each in requests):
         raise line.wrong("it has no requests in text")
+    if len(requests) > 1 and any(len(each) == 1 for each in requests):
+        raise line.wrong("it asks for several whole texts, which is not supported")
     names = record.get("metrics")
     names = names if isinstance(names, list) else [name for name in record if name not in _KNOWN]
     return Sample(
@@ -165,7 +184,7 @@ def _sample(line: JsonLine) -> Sample:
 
 
 def _is_sound(value: object) -> bool:
-    return not isinstance(value, int) or abs(value) < _LARGEST
+    return not isinstance(value, int) or abs(value) < LARGEST
 
 
 def _response(line: JsonLine, arguments: Sequence[object], responses: object) -> Response:

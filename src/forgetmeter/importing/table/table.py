@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.file_digest import sha256_of
 from forgetmeter.importing.imported_run import (
     ImportedRun,
@@ -18,7 +19,6 @@ from forgetmeter.importing.imported_run import (
     shared_tasks,
     unshared_note,
 )
-from forgetmeter.importing.table.rows import AnswerRow, read_rows
 from forgetmeter.importing.table.values import (
     TruthColumn,
     loglikelihoods_in,
@@ -28,11 +28,14 @@ from forgetmeter.importing.table.values import (
     text_in,
 )
 from forgetmeter.probes.cloze import ACCURACY, NOTHING_SAID, Ranked, rank_candidates
+from forgetmeter.probes.from_file.rows import FileRow, read_rows, whole_number
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.specs.suggestion import unknown
+
+_MISSPELLED = 0.85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,7 @@ class TableColumns:
 class _Answer:
     """One row, read."""
 
-    row: AnswerRow
+    row: FileRow
     correct: bool
     prediction: str
     gold: str
@@ -84,6 +87,10 @@ class _Answer:
     def is_number(self) -> bool:
         """Whether its log-likelihoods, if there are any, are an answer."""
         return not self.loglikelihoods or ClozeAnswer(self.loglikelihoods).is_number
+
+    def prefers(self, place: int) -> bool:
+        """Whether a choice is the likeliest, or the first of them."""
+        return self.loglikelihoods.index(max(self.loglikelihoods)) == place
 
 
 _Answers = dict[str, dict[str, dict[str, _Answer]]]
@@ -143,8 +150,15 @@ def _baseline(path: Path, column: str, names: Sequence[str], wanted: str | None)
 
 
 def _read(path: Path, columns: TableColumns) -> _Answers:
-    rows = read_rows(path, columns.named, optional=columns.task)
-    by_task = any(columns.task in row.values for row in rows)
+    rows = read_rows(path)
+    # A JSON object may omit columns that it has no value for.
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    refuse(unknown("column", name, names, within=f"'{path}'") for name in columns.named if name not in names)
+    by_task = columns.task in names
+    others = {name.lower(): name for name in names if name not in columns.named}
+    if not by_task and (near := get_close_matches((columns.task or "").lower(), others, 1, _MISSPELLED)):
+        meant = others[near[0]]
+        raise UserError(f"'{path}' has no column '{columns.task}'; write --task {meant}, or give the task another name")
     is_right = TruthColumn(columns.correct)
     found: _Answers = {}
     first: dict[tuple[str, str], _Answer] = {}
@@ -160,10 +174,11 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
             )
         answers[item] = answer
         _refuse_contradiction(first.setdefault((task, item), answer), answer, columns)
+    _refuse_counting_from_1([each for task in found.values() for name in task.values() for each in name.values()])
     return found
 
 
-def _answer(row: AnswerRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
+def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
     return _Answer(
         row=row,
         correct=is_right.value_in(row),
@@ -173,6 +188,24 @@ def _answer(row: AnswerRow, columns: TableColumns, is_right: TruthColumn) -> _An
         question=optional_text_in(row, columns.question),
         loglikelihoods=loglikelihoods_in(row, columns.loglikelihoods),
     )
+
+
+def _refuse_counting_from_1(answers: Iterable[_Answer]) -> None:
+    """Refuse places of right answers that seem to be 1-based, which would give wrong ranks.
+
+    Raises:
+        UserError: What is right follows from all places less one, but not from the places themselves.
+    """
+    placed = [(each, place) for each in answers if each.is_number and (place := whole_number(each.gold)) is not None]
+    shifted = [(each, place) for each, place in placed if each.loglikelihoods and place]
+    if len(shifted) < len(placed) or all(each.prefers(place) == each.correct for each, place in shifted):
+        return
+    if all(each.prefers(place - 1) == each.correct for each, place in shifted):
+        first, place = shifted[0]
+        raise first.row.wrong(
+            f"the place of the right answer is {place}, but in all rows what is right follows from the log-likelihoods "
+            "only if places start at 1; write them from 0"
+        )
 
 
 def _refuse_contradiction(first: _Answer, second: _Answer, columns: TableColumns) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Literal
 
-from forgetmeter.errors import UserError
-from forgetmeter.importing.table.rows import AnswerRow
+from forgetmeter.probes.from_file.rows import FileRow, whole_number
 from forgetmeter.visible_text import encodable
 
 _TRUE_FALSE = {"true": True, "false": False}
@@ -17,7 +15,7 @@ _ALLOWED = "allowed: true and false, or 1 and 0"
 TruthKind = Literal["true and false", "1 and 0"]
 
 
-def text_in(row: AnswerRow, column: str) -> str:
+def text_in(row: FileRow, column: str) -> str:
     """Return a required value as text.
 
     Raises:
@@ -29,14 +27,14 @@ def text_in(row: AnswerRow, column: str) -> str:
     return text
 
 
-def optional_text_in(row: AnswerRow, column: str | None) -> str:
+def optional_text_in(row: FileRow, column: str | None) -> str:
     """Return a value as text, without white space at its ends; empty if it is missing.
 
     Raises:
         UserError: It is neither text nor a number.
     """
-    value = None if column is None else row.values.get(column)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    value = None if column is None else row.value(column)
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
@@ -53,9 +51,9 @@ class TruthColumn:
 
     def __init__(self, column: str) -> None:
         self._column = column
-        self._first: tuple[TruthKind, AnswerRow] | None = None
+        self._first: tuple[TruthKind, FileRow] | None = None
 
-    def value_in(self, row: AnswerRow) -> bool:
+    def value_in(self, row: FileRow) -> bool:
         """Return whether a row's answer is right.
 
         Raises:
@@ -77,14 +75,14 @@ class TruthColumn:
         return _TRUE_FALSE[written] if kind == "true and false" else _ONE_ZERO[number]
 
 
-def loglikelihoods_in(row: AnswerRow, column: str | None) -> tuple[float, ...]:
+def loglikelihoods_in(row: FileRow, column: str | None) -> tuple[float, ...]:
     """Return the log-likelihoods of a row's choices: a list, or its JSON as text; empty if they are missing.
 
     Raises:
         UserError: They are not a list of numbers.
     """
-    value = None if column is None else row.values.get(column)
-    if value is None or value == "":
+    value = None if column is None else row.value(column)
+    if value is None:
         return ()
     if isinstance(value, str):
         try:
@@ -108,17 +106,18 @@ def _is_number(value: object) -> bool:
 
 def place_in(gold: str, choices: int) -> int | None:
     """Return the place of the right answer among the choices, if that is what a text says."""
-    return int(gold) if gold.isdecimal() and int(gold) < choices else None
+    place = whole_number(gold)
+    return place if place is not None and place < choices else None
 
 
-def refuse_other(row: AnswerRow, column: str | None, first: str, second: str, other: AnswerRow) -> None:
+def refuse_other(row: FileRow, column: str | None, first: str, second: str, other: FileRow) -> None:
     """Check that two rows about one item agree.
 
     Raises:
         UserError: They do not.
     """
     if first != second:
-        raise UserError(
-            f"'{row.path}' {row.place}: '{column}' is '{second[:60]}', but '{first[:60]}' in {other.place}, which is "
-            "about the same item; make them agree"
+        raise row.wrong(
+            f"'{column}' is '{second[:60]}', but '{first[:60]}' in {other.place}, which is about the same item; make "
+            "them agree"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
-from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary
+from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import open_gguf_header, opening_tokenizer
+from forgetmeter.models.settings import size_problems
 from forgetmeter.plural import counted
 
 _VOCABULARY = "tokenizer.ggml."
@@ -60,6 +62,9 @@ def write_header(location: Location, folder: Path) -> None:
     """
     path, name = location.path, str(location.reference)
     reader = whole(path, name)
+    sizes = size_problems(_stated(reader, f"{_architecture(reader)}."))
+    if problem := next(chain(unequal_lists(_stated(reader, _VOCABULARY)), sizes), None):
+        raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
     model, tokenizer = open_gguf_header(path, name)
     places = _places(name, reader, model)
     _refuse_unread(name, reader, places)

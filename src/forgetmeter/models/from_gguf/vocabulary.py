@@ -14,6 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
+from forgetmeter.plural import counted
+
 _READ = (
     *("model", "pre", "tokens", "token_type", "scores", "merges"),
     *("bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id"),
@@ -44,6 +46,17 @@ _DEFAULT = (
     r"[0-9][0-9][0-9]",
 )
 """llama.cpp's rules for byte-level vocabularies of files that name none, in the order in which they are applied."""
+
+
+def unequal_lists(stated: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lists with a value for each token that do not have as many values as there are tokens."""
+    tokens = stated.get("tokens", [])
+    for name in ("tokens", "token_type", "scores"):
+        values = stated.get(name, tokens)
+        if not isinstance(values, list):
+            yield f"tokenizer.ggml.{name} is not a list"
+        elif len(values) != len(tokens):
+            yield f"tokenizer.ggml.{name} has {counted(len(values), 'value')} for {counted(len(tokens), 'token')}"
 
 
 def apply_vocabulary(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:

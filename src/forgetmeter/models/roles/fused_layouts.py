@@ -169,6 +169,7 @@ _BARE_FORMS: Mapping[tuple[str, str], Form] = {
     **{("DbrxExpertGLU", name): "array" for name in ("w1", "v1", "w2")},
     **{("XLNetRelativeAttention", name): "array" for name in "qkvor"},
     ("FunnelRelMultiheadAttention", "r_kernel"): "array",
+    ("Glm5NextTextIndexer", "index_kpool_compress_gate"): "tensor",
     ("InklingRelativeLogits", "proj"): "array",
     ("Inkling2RelativeLogits", "proj"): "array",
     ("InklingSharedExperts", ""): "tensor",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
 from forgetmeter.models.roles.weight_map import left_alone, weight_map
-from forgetmeter.specs.role import OTHER_ATTENTION_PARTS, Matrix
+from forgetmeter.specs.role import OTHER_ATTENTION_PARTS, Matrix, Part
 from forgetmeter.specs.scope import SELECTORS, Scope
 
 _RARE = ("mixer", "embedding_projection", *(f"attention.{part}" for part in OTHER_ATTENTION_PARTS))
@@ -42,6 +42,8 @@ class ScopeRows:
         unknown: The parameters of unknown role.
         without_part: Those of attention and feed-forward layers whose part is unknown.
         tied_to: The embedding that shares the head's weights, if any; these count in two rows.
+        keys_and_values: The key projections of attention without a value projection, as in Gemma 4's larger models:
+            they make the values, too.
 
     Each parameter of two or more dimensions is in a row of ``scopes`` or ``left_alone``, or of unknown role.
     """
@@ -52,6 +54,7 @@ class ScopeRows:
     unknown: tuple[str, ...]
     without_part: tuple[str, ...]
     tied_to: str | None
+    keys_and_values: tuple[str, ...] = ()
 
 
 def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], total: int) -> ScopeRows:
@@ -79,7 +82,19 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
             if matrix.role.component in ("attention", "feed_forward") and matrix.role.part is None
         ),
         tied_to=next((matrix.tied_to for matrix in matrices if matrix.tied_to), None),
+        keys_and_values=tuple(_keys_and_values(matrices)),
     )
+
+
+def _keys_and_values(matrices: Iterable[Matrix]) -> Iterator[str]:
+    """Yield the key projections of attention that has no other projection from which its values could come."""
+    attentions: dict[object, dict[Part | None, str]] = {}
+    for each in matrices:
+        if each.role.component == "attention":
+            attentions.setdefault((each.stack, each.block, each.role.attention), {})[each.role.part] = each.parameter
+    for parts in attentions.values():
+        if "key" in parts and not parts.keys() & {"value", "latent", None}:
+            yield parts["key"]
 
 
 def _row(name: str, sizes: Sequence[int], total: int) -> Row:

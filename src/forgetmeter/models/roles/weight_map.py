@@ -45,7 +45,7 @@ _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
 # AltUp and LAuReL are Gemma 3n's.
 _RESIDUAL = re.compile(r"AttentionResidual|HyperConnection|HyperHead|hyper_connection|AltUp|altup|Laurel")
-_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|A_log$|^D$|^time_mix_")
+_NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|_ape$|A_log$|^D$|^time_mix_")
 # LUKE's entities, and Longformer's tokens that attend to all others: no task has any.
 _NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|\w2\w_query|\w+_global)(\.|$)")
 
@@ -112,7 +112,7 @@ class _Place:
     def _fused(self, path: str, whole: Matrix) -> tuple[int, dict[Part, Ranges]] | None:
         axis = len(whole.shape) - 1 if whole.has_inputs_first else len(whole.shape) - 2
         length = whole.shape[axis]
-        parts = gate_and_up(self.module, path, length) or fused_parts(self.config, path, length)
+        parts = gate_and_up(self.module, path, length) or fused_parts(_of_block(self.config, whole.layer), path, length)
         return None if parts is None else (axis, parts)
 
 
@@ -274,11 +274,18 @@ def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - eac
     """
     if matrix.role.component != "attention" or matrix.role.part is None or len(matrix.shape) != 2:
         return None
+    config = _of_block(config, matrix.layer)
     queries = _query_heads(config, matrix)
     heads = _key_value_heads(config, queries) if matrix.role.part in ("key", "value") else queries
     outputs = matrix.shape[1 - matrix.input_axis]
     units = matrix.inputs if matrix.role.part == "output" else outputs
     return heads if heads and units % heads == 0 else None
+
+
+def _of_block(config: Any, layer: int | None) -> Any:  # noqa: ANN401
+    """Return the configuration of a block, whose sizes differ between blocks in some architectures (Dots 3)."""
+    is_own = layer is not None and getattr(config, "is_heterogeneous", False)
+    return config.per_layer_config[layer] if is_own else config
 
 
 def _query_heads(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401

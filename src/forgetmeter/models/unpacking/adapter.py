@@ -45,7 +45,7 @@ _WITHOUT_EFFECT = {
     "task_type",
 }
 """Settings for training, or that follow from the weights' names and shapes."""
-_UNREADABLE = (AttributeError, TypeError, ValueError, ZeroDivisionError, re.error)
+_UNREADABLE = (AttributeError, ArithmeticError, RecursionError, TypeError, ValueError, re.error)
 _READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora"}
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
@@ -131,7 +131,9 @@ class _Lora:
                     f"has lora_{part} of shape {list(pair[part].shape)} and rank {rank} for {module}, whose weight is "
                     f"{list(shape)}"
                 )
-        is_stabilized = bool(self._settings.get("use_rslora"))
+        is_stabilized = self._settings.get("use_rslora") or False
+        if not isinstance(is_stabilized, bool):
+            raise _NotPlainError(f"has {is_stabilized!r:.40} as use_rslora, which is neither true nor false")
         scaling = self._setting("alpha_pattern", "lora_alpha", module) / (math.sqrt(rank) if is_stabilized else rank)
 
         def read() -> Tensor:
@@ -144,7 +146,9 @@ class _Lora:
         return PlainTensor(tensor.header, read)
 
     def _setting(self, pattern: str, otherwise: str, module: str) -> Any:  # noqa: ANN401 - of JSON
-        for key, value in (self._settings.get(pattern) or {}).items():
-            if re.fullmatch(rf"(.*\.)?({key})", module):
-                return value
-        return self._settings.get(otherwise)
+        values = (self._settings.get(pattern) or {}).items()
+        found = (value for key, value in values if re.fullmatch(rf"(.*\.)?({key})", module))
+        value = next(found, self._settings.get(otherwise))
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise _NotPlainError(f"has {value!r:.40} as {otherwise} of {module}, which is not a number")
+        return value

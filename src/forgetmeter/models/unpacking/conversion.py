@@ -12,8 +12,8 @@ from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.models.location import Location
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor
 
-_VERSION = 1
-"""Increase it whenever unpacking yields another folder, and let ``Location.identity`` depend on it from then on."""
+_VERSION = 2
+"""Increase it whenever unpacking yields another folder; after a release, ``Location.identity`` must depend on it."""
 _SHARD_BYTES = 5_000_000_000
 
 

@@ -65,6 +65,18 @@ class Fp8:
         self._grid(weight.shape, scale.shape)
         return weight.shape
 
+    def is_transposed(self, parts: Mapping[str, TensorHeader]) -> bool:
+        """Return false: transformers keeps the layer's own order.
+
+        Raises:
+            LayoutError: There is a scale for each unit, and nothing says whether of inputs or outputs.
+        """
+        if max(parts["scale"].shape, default=1) > 1 and len(parts["scale"].shape) == 1:
+            raise LayoutError(
+                "holds its inputs first, and does not say whether its scales are those of inputs or outputs"
+            )
+        return False
+
     def weight(self, parts: Mapping[str, Tensor]) -> Tensor:
         """Return the weight, in its stored order."""
         weight, scale = parts["weight"].to(torch.float32), parts["scale"]

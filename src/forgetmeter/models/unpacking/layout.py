@@ -29,10 +29,18 @@ class PackedLayout(Protocol):
         ...
 
     def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, ...]:
-        """Return the shape of a packed weight, ``(output units, input units)`` of a linear layer.
+        """Return the shape of a packed weight.
 
         Raises:
             LayoutError: A part is missing, or has another dtype or shape than the others imply.
+        """
+        ...
+
+    def is_transposed(self, parts: Mapping[str, TensorHeader]) -> bool:
+        """Whether the packed weight of a layer that computes with the inputs first has the outputs first.
+
+        Raises:
+            LayoutError: The parts do not say.
         """
         ...
 
@@ -63,6 +71,10 @@ class PartsByName:
     def is_packed(self, parts: Mapping[str, TensorHeader]) -> bool:
         """Whether there are parts."""
         return bool(parts)
+
+    def is_transposed(self, parts: Mapping[str, TensorHeader]) -> bool:  # noqa: ARG002
+        """Return true: these layouts are packed by output units, whatever the layer."""
+        return True
 
 
 def check_parts(parts: Mapping[str, TensorHeader], dtypes: Mapping[str, tuple[str, ...]]) -> None:

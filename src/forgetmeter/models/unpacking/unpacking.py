@@ -53,18 +53,19 @@ def plain_tensors(
         raise _problem(name, twice, "is also stored as plain numbers")
     if few := next((header for header in plain if is_few_bits(header.name, header)), None):
         raise _problem(name, few.name, f"is stored as {few.dtype}, which is not a part of a known layout")
-    transposed = _transposed(packed, model)
+    inputs_first = _inputs_first(packed, model)
     return (
         *map(as_stored, plain),
-        *(_unpacked(layout, key, parts, name, is_transposed=key in transposed) for key, parts in packed.items()),
+        *(_unpacked(layout, key, parts, name, is_inputs_first=key in inputs_first) for key, parts in packed.items()),
     )
 
 
 def _unpacked(
-    layout: PackedLayout, weight: str, parts: Mapping[str, TensorHeader], name: str, *, is_transposed: bool
+    layout: PackedLayout, weight: str, parts: Mapping[str, TensorHeader], name: str, *, is_inputs_first: bool
 ) -> PlainTensor:
     try:
         shape = layout.shape(parts)
+        is_transposed = is_inputs_first and layout.is_transposed(parts)
     except LayoutError as problem:
         raise _problem(name, weight, problem) from None
     first = next(iter(parts.values()))
@@ -79,7 +80,7 @@ def _unpacked(
     return PlainTensor(replace(first, name=weight, dtype="F32", shape=shape[::-1] if is_transposed else shape), read)
 
 
-def _transposed(weights: Iterable[str], model: PreTrainedModel) -> set[str]:
+def _inputs_first(weights: Iterable[str], model: PreTrainedModel) -> set[str]:
     """Return the weights of layers that hold theirs as ``(input units, output units)``, as GPT-2's do."""
     name_of, modules = name_in(model), dict(model.named_modules())
     places = ((weight, (name_of(weight) or "").rpartition(".")[0]) for weight in weights)

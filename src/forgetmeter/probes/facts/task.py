@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forgetmeter.errors import ManyUserError, UserError, one_line
+from forgetmeter.json_text import parse_json
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import (
     ANSWER,
@@ -174,10 +174,10 @@ def read_fact_file(path: Path = FACT_FILE) -> FactFile:
         UserError: The file is missing or damaged.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except OSError as error:
         raise _damaged(path, f"cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _damaged(path, f"are not valid JSON ({one_line(error, most=80)})") from error
     try:
         return _fact_file(content)

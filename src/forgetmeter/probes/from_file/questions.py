@@ -11,7 +11,7 @@ import numpy as np
 from forgetmeter.probes.by_relation import MACRO, RelationCounts, relation_means
 from forgetmeter.probes.choice_problems import choice_problem
 from forgetmeter.probes.cloze import content_hash, rank_candidates, ranked_outcome, whole_hash
-from forgetmeter.probes.from_file.rows import FileRow
+from forgetmeter.probes.from_file.rows import FileRow, whole_number
 from forgetmeter.records.item import Answer, Item, Problem, Request, Requests, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
 
@@ -102,7 +102,7 @@ def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
     for row in rows:
         choices = row.texts("choices")
         for answer in row.one_or_more("answer"):
-            number = answer if isinstance(answer, int) else int(answer) if _may_be_index(row, answer) else None
+            number = answer if isinstance(answer, int) else _index(row, answer)
             if number == 0:
                 return
             if number == len(choices) and answer not in choices:
@@ -111,23 +111,28 @@ def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
         raise beyond.wrong("answer equals the number of choices, and no answer is 0; indices start at 0, not 1")
 
 
-def _may_be_index(row: FileRow, answer: str) -> bool:
+def _index(row: FileRow, answer: str) -> int | None:
     # A CSV file does not distinguish the number 2 from the text "2".
-    return row.is_text and answer == row.value("answer") and answer.strip().isdecimal()
+    return whole_number(answer) if row.is_text and answer == row.value("answer") else None
 
 
 def _places(row: FileRow, answer: str | int, choices: Sequence[str]) -> list[int]:
     if isinstance(answer, int):
         return [answer] if 0 <= answer < len(choices) else []
-    places = [place for place, choice in enumerate(choices) if choice == answer]
-    if not _may_be_index(row, answer):
+    index, places = _index(row, answer), _equal(answer, choices)
+    if index is None:
         return places
-    index = int(answer)
+    # The text 2 in a column of fractions is 2.0.
+    places = places or _equal(answer.strip().removesuffix(".0"), choices)
     if places and index not in places and index < len(choices):
         either = f"choice {places[0]} or, as an index from 0, '{choices[index]}'"
-        write = f'write ["{answer}"] for the text, [{answer}] for the index'
+        write = f'write ["{choices[places[0]]}"] for the text, [{index}] for the index'
         raise row.wrong(f"answer '{answer}' could be {either}; {write}")
     return places or ([index] if index < len(choices) else [])
+
+
+def _equal(answer: str, choices: Sequence[str]) -> list[int]:
+    return [place for place, choice in enumerate(choices) if choice == answer]
 
 
 def _first(items: Sequence[Item], groups: Sequence[str], limit: int | None) -> Iterator[Item]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,8 +17,11 @@ import pyarrow.parquet as pq
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.json_lines import read_json_lines
+from forgetmeter.visible_text import encodable
 
 _FIX = "write a JSON object in each line, in UTF-8"
+# Beyond 18 digits, it is not an index; int() refuses thousands.
+_WHOLE = re.compile(r"\s*(\d{1,18})(?:\.0+)?\s*")
 _QUOTES = 'put a value with commas or quotes in double quotes, and write each double quote in it twice ("")'
 
 
@@ -99,16 +103,16 @@ class FileRow:
             UserError: It is not a finite number.
         """
         value = self.value("popularity")
-        if self.is_text and value is not None:
-            try:
-                value = json.loads(value)
-            except ValueError:
-                raise self._wrong_type("popularity", "a number") from None
         if value is None:
             return {}
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        try:
+            number = json.loads(value) if self.is_text else value
+            is_finite = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
+        except (ValueError, RecursionError, OverflowError):
+            is_finite = False
+        if not is_finite:
             raise self._wrong_type("popularity", "a number")
-        return {"popularity": str(value)}
+        return {"popularity": str(number)}
 
     def _parsed(self, column: str) -> Any:  # noqa: ANN401
         value = self.value(column)
@@ -127,11 +131,10 @@ class FileRow:
         return self.wrong(f"'{column}' is {self.values[column]!r:.60}, not {wanted}")
 
 
-def _check_file(path: Path) -> None:
-    if path.suffix.lower() not in _READERS:
-        raise UserError(f"'{path}' must be JSON Lines, CSV or Parquet, by its suffix (allowed: {', '.join(_READERS)})")
-    if not path.is_file():
-        raise UserError(f"file '{path}' does not exist")
+def whole_number(text: str) -> int | None:
+    """Return the index that a text says; ``1.0`` is one, as programs that cannot store missing integers write it."""
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
@@ -140,9 +143,13 @@ def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
     Raises:
         UserError: The file does not exist, has no rows, or cannot be read; the message names the line.
     """
-    _check_file(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"'{path}' must be JSON Lines, CSV or Parquet, by its suffix (allowed: {', '.join(_READERS)})")
+    if not path.is_file():
+        raise UserError(f"file '{path}' does not exist, or is not a file")
     try:
-        rows = list(islice(_READERS[path.suffix.lower()](path), limit))
+        rows = list(islice(reader(path), limit))
     except UnicodeDecodeError:
         raise UserError(f"'{path}' is not UTF-8; save it as UTF-8") from None
     except OSError as error:
@@ -154,7 +161,10 @@ def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
 
 def _json_lines(path: Path) -> Iterator[FileRow]:
     for number, line in enumerate(read_json_lines(path, fix=_FIX), start=1):
-        yield FileRow(line.record, number, f"'{path}' line {line.index + 1}")
+        row = FileRow(line.record, number, f"'{path}' line {line.index + 1}")
+        if other := next((name for name in row.values if encodable(name) != name), None):
+            raise row.wrong(f"column '{encodable(other)}' is not valid Unicode; rename it")
+        yield row
 
 
 def _csv(path: Path) -> Iterator[FileRow]:
@@ -176,7 +186,8 @@ def _csv(path: Path) -> Iterator[FileRow]:
                 number += 1
                 yield FileRow(dict(zip(header, cells, strict=True)), number, place, is_text=True)
         except csv.Error as error:
-            raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {_QUOTES}") from error
+            fix = "write such long values as JSON Lines" if "limit" in str(error) else _QUOTES
+            raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {fix}") from error
 
 
 def _header(names: list[str], place: str) -> list[str]:
@@ -189,15 +200,20 @@ def _header(names: list[str], place: str) -> list[str]:
 
 def _parquet(path: Path) -> Iterator[FileRow]:
     try:
-        table: Any = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise UserError(f"'{path}' is not a complete Parquet file ({one_line(error, most=80)})") from error
-    _header(table.column_names, f"'{path}'")
-    number = 0
-    for batch in table.to_batches():
-        for values in batch.to_pylist():
-            number += 1
+        file: Any = pq.ParquetFile(path)
+        _header(file.schema_arrow.names, f"'{path}'")
+        rows = (values for batch in file.iter_batches() for values in batch.to_pylist())
+        for number, values in enumerate(rows, start=1):
             yield FileRow(values, number, f"'{path}' row {number}")
+    except UnicodeDecodeError:
+        raise
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise UserError(f"'{path}' cannot be read as Parquet ({one_line(error, most=80)})") from error
 
 
-_READERS: dict[str, Callable[[Path], Iterator[FileRow]]] = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
+_READERS: dict[str, Callable[[Path], Iterator[FileRow]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

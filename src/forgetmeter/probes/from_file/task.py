@@ -16,6 +16,7 @@ from forgetmeter.probes.from_file.rows import FileRow, read_rows
 from forgetmeter.probes.from_file.templates import SUFFIX, TemplateFile, read_template_file
 from forgetmeter.records.item import Among, Task, TaskDescription
 from forgetmeter.specs.task_name import TaskName, TaskOption
+from forgetmeter.visible_text import encodable
 
 _VERSION = "1"
 _RANKINGS: dict[str, Among] = {"statements": "candidates", "answers": "answers"}
@@ -91,6 +92,8 @@ def _with_ids(rows: Sequence[FileRow]) -> list[tuple[str, FileRow]]:
     first: dict[str, FileRow] = {}
     for row in rows:
         given = row.label("id") or str(row.number)
+        if encodable(given) != given:
+            raise row.wrong(f"id '{encodable(given)}' is not valid Unicode; change it")
         other = first.setdefault(given, row)
         if other is not row:
             raise row.wrong(f"id '{given}' is a duplicate (first in {other.place})")

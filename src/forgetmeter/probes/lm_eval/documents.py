@@ -13,7 +13,7 @@ import numpy as np
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.plural import counted
-from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE
+from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE, NO_WRONG_CHOICE
 from forgetmeter.probes.lm_eval.index import GENERATED
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.quiet import quiet
@@ -164,6 +164,8 @@ def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[in
         return NO_RIGHT_CHOICE
     if {requests[place] for place in gold} & {each for place, each in enumerate(requests) if place not in gold}:
         return BOTH_RIGHT_AND_WRONG
+    if task.OUTPUT_TYPE == "multiple_choice" and len(set(gold)) == len(requests):
+        return NO_WRONG_CHOICE
     if task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_input:
         # lm-eval decides by the first document whether there are several targets.
         is_list = isinstance(task.doc_to_target(doc), list)
@@ -174,7 +176,11 @@ def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[in
 def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[str, ...], tuple[int, ...]]:  # noqa: ANN401
     if task.OUTPUT_TYPE == "loglikelihood":
         return (requests[0].continuation,), (0,)
-    choices = tuple(str(choice) for choice in task.doc_to_choice(doc))
+    listed = task.doc_to_choice(doc)
+    if isinstance(listed, str):
+        # Its characters would be the choices.
+        raise TypeError("the choices are a text, not a list")
+    choices = tuple(str(choice) for choice in listed)
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     places = {choice: place for place, choice in reversed(list(enumerate(choices)))}
     indices = [

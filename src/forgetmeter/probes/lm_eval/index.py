@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ _TAG = re.compile(rb"^[\"']?tag[\"']?:((?:[ \t]*\r?\n[ \t]*-[ \t].*)+|.*)", re.M
 _WORD = re.compile(r"[\w.]+[\w.-]*")
 _OUTPUT_TYPE = re.compile(rb"^[\"']?output_type[\"']?:[ \t]*[\"']?(\w+)", re.MULTILINE)
 _INCLUDE = re.compile(rb"^[\"']?include[\"']?:[ \t]*[\"']?([^\"'#\r\n]+)", re.MULTILINE)
+_DEEPEST = 50
 _CLASS = re.compile(rb"^[\"']?class[\"']?:", re.MULTILINE)
 
 GENERATED = "generate_until"
@@ -37,13 +39,12 @@ def not_supported(name: str, kind: str) -> str:
 
 def output_type(path: Path) -> str:
     """Return the output type of the task that a YAML file defines, or ``class`` if it names a Python class."""
-    text = path.read_bytes() if path.is_file() else b""
-    if match := _OUTPUT_TYPE.search(text):
-        return match[1].decode()
-    if _CLASS.search(text):
-        return _PYTHON
-    included = _INCLUDE.search(text)
-    return output_type(path.parent / included[1].decode().strip()) if included else GENERATED
+    for text in _with_included(_content(path), path, _content):
+        if match := _OUTPUT_TYPE.search(text):
+            return match[1].decode()
+        if _CLASS.search(text):
+            return _PYTHON
+    return GENERATED
 
 
 @cache
@@ -87,12 +88,25 @@ def _scanned(folder: Path) -> tuple[dict[str, Path], dict[str, Path], dict[str, 
 
 
 def _tags_of(text: bytes, path: Path) -> tuple[str, ...]:
-    if match := _TAG.search(text):
-        return tuple(_WORD.findall(match[1].decode().partition("#")[0]))
-    included = _INCLUDE.search(text)
-    return _tags_in(path.parent / included[1].decode().strip()) if included else ()
+    # Thousands of tasks include the same few files.
+    found = (match for each in _with_included(text, path, _unchanged_content) if (match := _TAG.search(each)))
+    match = next(found, None)
+    return tuple(_WORD.findall(match[1].decode(errors="replace").partition("#")[0])) if match else ()
 
 
-@cache
-def _tags_in(path: Path) -> tuple[str, ...]:
-    return _tags_of(path.read_bytes(), path) if path.is_file() else ()
+def _with_included(text: bytes, path: Path, read: Callable[[Path], bytes]) -> Iterator[bytes]:
+    """Yield the content of a file, of the file that it includes, and so on; a file may include itself."""
+    for _ in range(_DEEPEST):
+        yield text
+        included = _INCLUDE.search(text)
+        if included is None:
+            return
+        path = path.parent / included[1].decode(errors="replace").strip()
+        text = read(path)
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+_unchanged_content = cache(_content)

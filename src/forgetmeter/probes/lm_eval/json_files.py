@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.json_text import DuplicateKeyError, parse_json
 
 _ROW = " in row 0"
 
@@ -24,10 +24,12 @@ def refuse_bad_lines(task: str, dataset_kwargs: Mapping[str, Any]) -> None:
         dataset_kwargs: Arguments of ``load_dataset``; ``data_files`` names the files.
 
     Raises:
-        UserError: There is such a line.
+        UserError: There is such a line, a file is empty, or one that is a single document has a duplicate key.
     """
     for path in _files(dataset_kwargs.get("data_files")):
-        if path.is_file() and not _is_one_document(path):
+        if path.is_file() and not path.read_bytes().strip():
+            raise UserError(f"task '{task}': '{path}' is empty; write a JSON object in each line")
+        if path.is_file() and not _is_one_document(task, path):
             for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
                 if why := _problem(line):
                     raise UserError(f"task '{task}': '{path}' line {number} cannot be read ({why}); fix or remove it")
@@ -41,10 +43,12 @@ def _files(named: Any) -> Iterator[Path]:  # noqa: ANN401 - from a task's defini
             yield from _files(each)
 
 
-def _is_one_document(path: Path) -> bool:
+def _is_one_document(task: str, path: Path) -> bool:
     try:
-        json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        parse_json(path.read_bytes())
+    except DuplicateKeyError as error:
+        raise UserError(f"task '{task}': '{path}' cannot be read ({error}); fix it") from None
+    except ValueError:
         return False
     return True
 
@@ -52,6 +56,8 @@ def _is_one_document(path: Path) -> bool:
 def _problem(line: bytes) -> str | None:
     try:
         if line.strip():
+            # pyarrow takes any bytes for text.
+            line.decode()
             pyarrow.json.read_json(io.BytesIO(line))
     except (pa.ArrowException, ValueError) as error:
         return one_line(error).removesuffix(_ROW)

@@ -12,7 +12,8 @@ from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
 from forgetmeter.records.item import Item, RequestScore, RequestScores
 from forgetmeter.records.outcome import Outcome
 
-_PRIMARY = ("acc", "exact_match", "acc_norm")
+SHARES = ("acc", "exact_match", "acc_norm")
+"""Metrics that are shares of right answers, in the order in which they decide what is right."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Answered:
 
 def primary_metric(metrics: Sequence[str]) -> str:
     """Return which of a task's metrics decides what is right, given all of them in the task's order."""
-    return next((metric for metric in _PRIMARY if metric in metrics), metrics[0])
+    return next((metric for metric in SHARES if metric in metrics), metrics[0])
 
 
 def is_measured(values: Iterable[float]) -> bool:
@@ -117,20 +118,20 @@ def _placed(item: Item, answer: Sequence[RequestScore], metric: str, right: bool
         metric: The primary metric.
         right: Whether that metric judged the answer right; ``None`` if its value is neither 0 nor 1.
     """
-    measures = _measures(item.choices, answer)
+    found = measures(item.choices, answer)
     if metric == "exact_match":
         greedy = [place for place, score in enumerate(answer[: len(item.choices)]) if score.is_greedy]
         said = next((place for place in greedy if place in item.gold), greedy[0] if greedy else None)
         return Ranked(said in item.gold, "" if said is None else item.choices[said], None, None)
-    named = measures.pop(metric, measures["acc"])
-    for values in (named, *measures.values()):
+    named = found.pop(metric, found["acc"])
+    for values in (named, *found.values()):
         best = int(np.argmax(values))
         if right is None or (best in item.gold) == right:
             return Ranked(best in item.gold, item.choices[best], *_rank_and_margin(values, item.gold))
     return NOTHING_SAID
 
 
-def _measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:
+def measures(choices: Sequence[str], answer: Sequence[RequestScore]) -> dict[str, list[float]]:
     """Return the measures that lm-eval's metrics maximize (``ConfigurableTask.process_results``, 0.4.13)."""
     values = [score.loglikelihood for score in answer]
     own = values[: len(choices)]

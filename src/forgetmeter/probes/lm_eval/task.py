@@ -13,7 +13,7 @@ from unittest.mock import patch
 from jinja2 import BaseLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import NO_RIGHT_CHOICE
 from forgetmeter.probes.lm_eval.documents import Document, documents, not_null, read_whole_numbers
@@ -43,6 +43,7 @@ from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import GeneratedText
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.yaml_lines import duplicate_keys
 
 _FEWSHOT_SEED = 1234  # the default of simple_evaluate
 _TRIED = 64
@@ -72,6 +73,9 @@ class LmEvalTask:
         self, name: str, *, limit: int | None = None, prompting: Prompting = PLAIN, own: Path | None = None
     ) -> None:
         self._name = name
+        if own is not None:
+            # lm-eval takes the last one.
+            refuse(duplicate_keys(own.read_text(encoding="utf-8", errors="replace"), str(own)))
         with nullcontext() if own is None else without_own_code(name):
             self._task = _load(name, own or task_files()[name])
         if self._task.OUTPUT_TYPE not in SUPPORTED:
@@ -84,6 +88,8 @@ class LmEvalTask:
             self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
+        if not metrics:
+            raise UserError(f"task '{name}' has no metric; name one in its metric_list, such as acc")
         self._primary = primary_metric(metrics)
         self._is_measured = False
         self._try(metrics)

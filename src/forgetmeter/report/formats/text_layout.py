@@ -142,7 +142,7 @@ def _steps(recipe: str) -> list[str]:
 def _value_lines(row: TableRow, layout: TextLayout) -> list[str]:
     cells = [cell.split("\n") for cell in _arranged(row, layout.interval).cells]
     lines = []
-    for place in range(max(map(len, cells))):
+    for place in range(max(map(len, cells), default=0)):
         values = (lines_of_cell[place] if place < len(lines_of_cell) else "" for lines_of_cell in cells)
         aligned = (_aligned(value, column) for value, column in zip(values, layout.columns, strict=True))
         lines.append("".join(f"{_GAP}{value}" for value in aligned))

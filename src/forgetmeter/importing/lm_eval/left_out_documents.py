@@ -1,0 +1,91 @@
+"""Documents of a log that cannot be judged: they are left out, counted and named."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from forgetmeter.importing.lm_eval.samples import LARGEST, Key, Sample
+from forgetmeter.plural import counted
+from forgetmeter.probes.choice_problems import NO_WRONG_CHOICE, choice_problem
+from forgetmeter.probes.lm_eval.judging import SHARES
+from forgetmeter.records.item import Item
+
+BITS = "bits_per_byte"
+UNITS = {"word_perplexity": "words", "byte_perplexity": "bytes", BITS: "bytes"}
+"""What lm-eval counts for each metric of whole texts; tasks may count in their own way."""
+_MOST = 3
+
+
+def has_value(sample: Sample, metric: str) -> bool:
+    """Whether the log has a usable value of a metric for a document."""
+    value = sample.metrics.get(metric)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return False
+    return metric not in SHARES or 0 <= value <= 1
+
+
+def is_known_by_most(samples: Iterable[Sample], metric: str) -> bool:
+    """Whether a metric decides most documents that a model answered, so that the others are the exception."""
+    known = [has_value(each, metric) for each in samples if _is_answered(each)]
+    return 2 * sum(known) > len(known) or not known
+
+
+def undecided(samples: Mapping[Key, Sample], metric: str) -> dict[Key, str]:
+    """Return why documents cannot be judged by a metric; an answer that is not a number is wrong without it."""
+    why = f"{metric} is missing or not a usable number"
+    return {key: why for key, each in samples.items() if not has_value(each, metric) and _is_answered(each)}
+
+
+def counts_in(sample: Sample) -> dict[str, float]:
+    """Return the numbers of words and bytes of a whole text that lm-eval counted."""
+    values = {name: sample.metrics.get(name) for name in UNITS}
+    return {
+        UNITS[name]: float(value[1])
+        for name, value in values.items()
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[1], (int, float)) and 0 < value[1] < LARGEST
+    }
+
+
+def uncounted(variants: Sequence[Mapping[Key, Sample]]) -> list[dict[Key, str]]:
+    """Return, for each variant, why whole texts cannot be measured: most others have a count that they lack."""
+    counts = [{key: counts_in(sample) for key, sample in each.items()} for each in variants]
+    numbers = Counter(unit for each in counts for own in each.values() for unit in own)
+    wanted = {unit for unit, number in numbers.items() if 2 * number > sum(map(len, counts))}
+    why = "its number of words or bytes is missing or not a usable number"
+    return [{key: why for key, own in each.items() if not wanted <= own.keys()} for each in counts]
+
+
+def _is_answered(sample: Sample) -> bool:
+    return not sample.scores or sample.scores.is_number
+
+
+def choosing_problems(items: Mapping[Key, Item]) -> dict[Key, str]:
+    """Return why multiple-choice documents cannot be judged; unknown right choices are not a reason."""
+    found = {key: _choosing_problem(item.gold, item.choices) for key, item in items.items()}
+    return {key: problem for key, problem in found.items() if problem is not None}
+
+
+def _choosing_problem(gold: Sequence[int], choices: Sequence[str]) -> str | None:
+    if len(choices) == 1:
+        return NO_WRONG_CHOICE
+    return choice_problem(gold, choices) if gold else None
+
+
+def left_out_notes(task: str, reasons: Mapping[Key, str], samples: Mapping[Key, Sample]) -> Iterator[str]:
+    """Yield a sentence for each reason for which documents of a variant are left out.
+
+    Args:
+        task: The task.
+        reasons: The reasons by document.
+        samples: The variant's samples, in the task's order.
+    """
+    by_reason: dict[str, list[int]] = {}
+    for key, sample in samples.items():
+        if key in reasons:
+            by_reason.setdefault(reasons[key], []).append(sample.doc_id)
+    for reason, ids in by_reason.items():
+        named = ", ".join(f"{task}/{each}" for each in ids[:_MOST])
+        more = f" and {len(ids) - _MOST:,} more" if len(ids) > _MOST else ""
+        yield f"{task}: {len(ids):,} of {counted(len(samples), 'document')} left out: {reason} ({named}{more})"
