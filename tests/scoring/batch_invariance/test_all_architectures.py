@@ -208,12 +208,7 @@ def test_batching_changes_nothing(name: str) -> None:
     assert level == expected_level(name)
 
 
-UNWRITABLE = {
-    **dict.fromkeys(
-        ("bailing_hybrid as decoder", "lfm3 as decoder", "qwen4_exp_text as decoder"), "can only be called on Attention"
-    ),
-    "xlstm as decoder": "has wrong shape",
-}
+UNWRITABLE = {"xlstm as decoder": "has wrong shape"}
 """Architectures that transformers itself cannot generate with, and its error."""
 
 
