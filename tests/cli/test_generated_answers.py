@@ -74,6 +74,8 @@ def test_a_study_of_generated_answers(study: Path, monkeypatch: pytest.MonkeyPat
     assert "on compared" not in forgotten
     for command in (("report",), ("findings",), ("show", "--format", "frontier"), ("show", "--format", "shifts")):
         said(command[0], run, *command[1:])
+    page = (study.parent / "run" / "report.html").read_text()
+    assert "Bands are 95% intervals.</p>" in page
     outcomes = open_run(run).outcomes
     first = outcomes.query("recipe == 'baseline' and task == 'asked'").iloc[0]
     assert (first["generated"], first["prediction"], first["gold"]) == ("Rome", "Rome", "Rome / Roma")

@@ -90,6 +90,7 @@ def render_page(content: PageContent) -> str:
         headlines=_by_model(content.headlines),
         remarks=remarks(content.summary),
         hero=hero,
+        guessable={cell.task for cell in content.summary.cells if cell.chance is not None},
         level=_without(content.figures.level, hero),
         figures=content.figures,
         uncompared=_uncompared(content.summary),
