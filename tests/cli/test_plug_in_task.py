@@ -209,7 +209,10 @@ def exits(*_given: object, **_named: object) -> Capitals:
         (with_items(id="capitals/asia/Japan"), "two items have the id 'capitals/asia/Japan'"),
         (with_items(gold=(9,)), "has gold (9,), which must be indices of its 4 choices"),
         (with_items(gold=()), "is a cloze without a right answer"),
-        (with_items(asks="what?"), "asks 'what?', which is not Requests or Cloze or WholeText or Problem"),
+        (
+            with_items(asks="what?"),
+            "asks 'what?', which is not Requests or Cloze or WholeText or Generation or Problem",
+        ),
         (with_items(asks=Requests()), "has 4 choices but 0 requests"),
         (with_items(choices=("Tokyo", 3)), "must have text as its id, content_hash, choices and fields"),
     ],
