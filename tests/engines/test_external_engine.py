@@ -1,4 +1,7 @@
-"""Candidates that other runtimes answer."""
+"""Candidates that other runtimes answer.
+
+Covers ``engines.external_engine`` and ``engines.opening``.
+"""
 
 from __future__ import annotations
 
