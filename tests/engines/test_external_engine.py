@@ -1,6 +1,6 @@
 """Candidates that other runtimes answer.
 
-Covers ``engines.opening``.
+Covers ``engines.external_engine`` and ``engines.opening``.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
     ("name", "content", "says"),
     [
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": "b', "line 2: not valid JSON"),
-        ("a.jsonl", b'{"answer": "a", "answer": "b"}\n', "line 1: not valid JSON .duplicate key 'answer'.; write"),
+        ("a.jsonl", b'{"answer": "a", "answer": "b"}\n', "line 1: duplicate key 'answer'; write"),
         ("a.jsonl", b'{"prompt": "a"}\n\n["b"]\n', "line 3: not a JSON object"),
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": "b", "prompt": "c"}\n', "line 2: duplicate key 'prompt'; write"),
         ("a.jsonl", b"", "is empty"),
