@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.cached_folder import cached_folder, filled
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
+from forgetmeter.models.from_gguf.reading import each_read_once
 from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import load_config, open_gguf
 from forgetmeter.quiet import quiet
@@ -26,7 +27,8 @@ def described(location: Location) -> Path:
     """
     if is_converted(location):
         return converted(location)
-    return filled(_header_folder(location), location.path, lambda folder: write_header(location, folder))
+    with each_read_once():
+        return filled(_header_folder(location), location.path, lambda folder: write_header(location, folder))
 
 
 def converted(location: Location) -> Path:
@@ -35,7 +37,8 @@ def converted(location: Location) -> Path:
     Raises:
         UserError: As ``described``.
     """
-    return filled(_folder(location), location.path, lambda folder: _convert(location, folder))
+    with each_read_once():
+        return filled(_folder(location), location.path, lambda folder: _convert(location, folder))
 
 
 def is_converted(location: Location) -> bool:

@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from gguf import GGUFReader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.from_gguf.reading import BoundedReader
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
@@ -27,15 +27,6 @@ _VOCABULARY = "tokenizer.ggml."
 _HEAD = "output.weight"
 
 
-class _BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed by mypy
-    """A reader that stops at the end of the file: gguf's own reads empty values there, as many as a header claims."""
-
-    def _get(self, offset: int, dtype: Any, count: int = 1, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
-            raise ValueError("its header extends beyond the end of the file")
-        return super()._get(offset, dtype, count, *arguments, **options)
-
-
 def whole(path: Path, name: str) -> GGUFReader:
     """Open a GGUF file that holds all the tensors that its header lists; errors call it by its name.
 
@@ -43,7 +34,7 @@ def whole(path: Path, name: str) -> GGUFReader:
         UserError: It does not.
     """
     try:
-        reader = _BoundedReader(path)
+        reader = BoundedReader(path)
         end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
         problem = "" if 0 < end <= path.stat().st_size else "its tensors extend beyond the end of the file"
     except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
