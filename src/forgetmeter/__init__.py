@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from forgetmeter.models.loading import wrap as wrap
     from forgetmeter.models.roles.weight_map import weight_map as weight_map
     from forgetmeter.results.results import open_run as open_run
+    from forgetmeter.study.comparing import compare as compare
     from forgetmeter.study.evaluation import evaluate as evaluate
     from forgetmeter.study.running import run as run
 
 # Resolved on first use, so that `import forgetmeter` and `forgetmeter --help` load neither torch nor pandas.
 _PUBLIC = {
+    "compare": "forgetmeter.study.comparing",
     "compress": "forgetmeter.compression.applying.compressor",
     "compress_checkpoint": "forgetmeter.checkpoints.compressing",
     "evaluate": "forgetmeter.study.evaluation",
@@ -31,6 +33,7 @@ _PUBLIC = {
 
 __all__ = [
     "__version__",
+    "compare",
     "compress",
     "compress_checkpoint",
     "evaluate",

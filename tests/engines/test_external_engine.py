@@ -136,6 +136,10 @@ def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         ({"engine": "lm_eval/local-completions", "model": "m"}, "base_url is missing"),
         ({"engine": "lm_eval/hf", "trust_remote_code": True}, "trust_remote_code is never allowed"),
         ({"engine": "lm_eval/local-completions", "auth_token": "s"}, "auth_token would be stored in the run"),
+        (
+            {"engine": "lm_eval/local-completions", "base_url": "http://me:secret@127.0.0.1/v1"},
+            "base_url would be stored in the run",
+        ),
         ({"engine": "lm_eval/hf", "pretrained": ["a"]}, "must be a single value"),
         ({"engine": "lm_eval/hf", "pretrained": "a,b"}, "must not contain commas"),
         ("engine:lm_eval/hf,pretrained", "is not a valid engine"),

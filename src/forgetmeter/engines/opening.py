@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from forgetmeter.engines.external_engine import ExternalEngine, Runtime, argument_values
 from forgetmeter.errors import UserError
@@ -30,8 +32,8 @@ def engine_problems(reference: ModelReference) -> list[str]:
     """Check an engine's name and arguments, without starting it."""
     name, arguments = engine_of(reference)
     try:
-        for key in arguments:
-            if key in _SECRETS:
+        for key, value in arguments.items():
+            if key in _SECRETS or _has_password(value):
                 raise UserError(
                     f"engine {name}: {key} would be stored in the run; set the variable OPENAI_API_KEY instead"
                 )
@@ -41,6 +43,14 @@ def engine_problems(reference: ModelReference) -> list[str]:
     except UserError as error:
         return [str(error)]
     return []
+
+
+def _has_password(value: str) -> bool:
+    """Whether an address holds a user or a password, or parameters, which often are keys."""
+    with suppress(ValueError):
+        parts = urlsplit(value)
+        return bool(parts.scheme in ("http", "https") and (parts.username or parts.password or parts.query))
+    return False
 
 
 def open_engine(reference: ModelReference, baseline: Checkpoint) -> ExternalEngine:
