@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 
 _DEQUANTIZED = ("mxfp4",)
 """Methods whose weights transformers always dequantizes for us: their kernels would run on some devices only."""
+_IN_BFLOAT16 = ("nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp6-pack-quantized", "mxfp8-quantized")
+"""Formats of compressed-tensors whose layers compute in bfloat16, whatever the model's dtype."""
 _KEYS = ("quantization_config", "compression_config", "quantization")
 _WEIGHTS_ALONE = ("gptq", "awq", "hqq")
 _BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
@@ -56,8 +58,19 @@ def quantizes_activations(method: Mapping[str, Any]) -> bool:
 
 
 def is_dequantized(method: Mapping[str, Any]) -> bool:
-    """Whether the weights of a quantization method are plain numbers once they are loaded."""
-    return method.get("quant_method") in _DEQUANTIZED
+    """Whether the weights of a quantization method are plain numbers once they are loaded.
+
+    Of compressed-tensors, those that its layers fail on: zero points packed beside packed weights, whose shape is
+    not that of the layers' parameter, and formats that only run in bfloat16.
+    """
+    if method.get("quant_method") != "compressed-tensors":
+        return method.get("quant_method") in _DEQUANTIZED
+    groups = method.get("config_groups")
+    schemes = [each for each in groups.values() if isinstance(each, Mapping)] if isinstance(groups, Mapping) else []
+    forms = {method.get("format"), *(each.get("format") for each in schemes)}
+    weights = [each["weights"] for each in schemes if isinstance(each.get("weights"), Mapping)]
+    has_zero_points = any(each.get("symmetric") is False for each in weights)
+    return bool(forms & set(_IN_BFLOAT16)) or ("pack-quantized" in forms and has_zero_points)
 
 
 def float32_bytes(model: PreTrainedModel) -> int:
