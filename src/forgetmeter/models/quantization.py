@@ -26,8 +26,16 @@ def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for part in (stored, stored.get("text_config")):
         for key in _KEYS:
             if isinstance(part, dict) and part.get(key):
-                return part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
+                method = part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
+                return None if _is_sparse_alone(method) else method
     return None
+
+
+def _is_sparse_alone(method: Mapping[str, Any]) -> bool:
+    """Whether compressed-tensors only says how many weights are zero, which are stored as plain numbers."""
+    sparsity = method.get("sparsity_config")
+    is_dense = isinstance(sparsity, Mapping) and sparsity.get("format") == "dense"
+    return method.get("quant_method") == "compressed-tensors" and is_dense and not method.get("config_groups")
 
 
 def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is not followed by mypy
@@ -35,9 +43,15 @@ def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is no
     for part in (config, getattr(config, "text_config", None)):
         if part is not None:
             part.dtype = torch.float32
-            for key in _KEYS:
-                if hasattr(part, key):
-                    delattr(part, key)
+    remove_method(config)
+
+
+def remove_method(config: Any) -> None:  # noqa: ANN401
+    """Remove the quantization method from a model's configuration."""
+    for part in (config, getattr(config, "text_config", None)):
+        for key in _KEYS:
+            if hasattr(part, key):
+                delattr(part, key)
 
 
 def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:

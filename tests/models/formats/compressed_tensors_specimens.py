@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import torch
+from models.formats.packed_specimens import plain_base
 from models.formats.specimen import Specimen
 from models.unpacking.packed_checkpoints import wide_llama
 from tiny_models import make_tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-MAKERS = "llm-compressor, forgetmeter compress"
 GROUP = {"strategy": "group", "group_size": 32}
 CHANNEL = {"strategy": "channel"}
 FLOAT8 = {"num_bits": 8, "type": "float"}
@@ -97,10 +98,21 @@ def _extremes(weight: Tensor, arguments: Any) -> tuple[Tensor, Tensor]:
 
 
 def _specimen(form: str, variant: str, *settings: Mapping[str, Any]) -> Specimen:
-    return Specimen(f"compressed-tensors {form}", variant, MAKERS, writer(form, *settings), "compressed-tensors")
+    makers = "llm-compressor, `forgetmeter compress`" if form == "pack-quantized" else "llm-compressor"
+    return Specimen(f"compressed-tensors {form}", variant, makers, writer(form, *settings), "compressed-tensors")
 
 
-SPECIMENS = (
+def pruned(folder: Path) -> PreTrainedModel:
+    """Write a Llama in plain numbers with the statement of how many of them are zero."""
+    model = plain_base(folder)
+    config = json.loads((folder / "config.json").read_text())
+    sparsity = {"format": "dense", "global_sparsity": 0.5, "sparsity_structure": "2:4", "targets": ["Linear"]}
+    method = {"quant_method": "compressed-tensors", "format": "dense", "sparsity_config": sparsity}
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": method}))
+    return model
+
+
+SPECIMENS: tuple[Specimen, ...] = (
     *(
         _specimen(
             "pack-quantized",
@@ -124,4 +136,5 @@ SPECIMENS = (
     _specimen("mxfp4-pack-quantized", "MXFP4", {**FLOAT4, **MX}),
     _specimen("mxfp6-pack-quantized", "MXFP6", {**MX, "num_bits": 6, "type": "float"}),
     _specimen("mxfp8-quantized", "MXFP8", {**FLOAT8, **MX}),
+    Specimen("compressed-tensors dense", "pruned", "llm-compressor", pruned),
 )

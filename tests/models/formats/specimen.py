@@ -21,7 +21,8 @@ class Specimen:
         makers: The tools that write such files.
         write: Writes it into an empty folder, and returns the model with the plain weights that it stands for, or
             ``None`` if it is refused.
-        package: The package that its reading needs beyond this one's requirements.
+        package: The package that its reading needs beyond this one's requirements; of a refused format, the one
+            without which it is.
         on_cuda: Whether ``tests/test_gpu.py`` reads it on a GPU, too.
     """
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.formats.compressed_tensors_specimens import SPECIMENS
+from models.formats.compressed_tensors_specimens import SPECIMENS, pruned
 from models.formats.specimen import Specimen
 
+from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
 from forgetmeter.study.running import run
@@ -33,6 +34,15 @@ def test_what_its_layers_cannot_compute_is_unpacked(specimen: Specimen, tmp_path
         found, expected = load(tmp_path / "model").model(tokens).logits, plain(tokens).logits
     # The library unpacks NVFP4 to bfloat16.
     torch.testing.assert_close(found, expected, rtol=0, atol=5e-3 if "nvfp4" in specimen.format else 1e-5)
+
+
+def test_weights_that_are_only_sparse_are_plain(tmp_path: Path) -> None:
+    plain = pruned(tmp_path / "model")
+    checkpoint = open_checkpoint(tmp_path / "model")
+    assert (checkpoint.reading, checkpoint.packed) == ("plain", None)
+    state = load(tmp_path / "model").model.state_dict()
+    assert all(torch.equal(state[name], each) for name, each in plain.state_dict().items())
+    compress_checkpoint(tmp_path / "model", "l1_unstructured:overall:0.5", tmp_path / "out", check=True)
 
 
 def test_recipes_apply_to_what_is_unpacked(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader
+from gguf import GGML_QUANT_SIZES, GGUFReader, dequantize
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
@@ -65,6 +65,7 @@ def write_header(location: Location, folder: Path) -> None:
     sizes = size_problems(_stated(reader, f"{_architecture(reader)}."))
     if problem := next(chain(unequal_lists(_stated(reader, _VOCABULARY)), sizes), None):
         raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
+    _refuse_unreadable_types(name, reader)
     model, tokenizer = open_gguf_header(path, name)
     places = _places(name, reader, model)
     _refuse_unread(name, reader, places)
@@ -75,6 +76,23 @@ def write_header(location: Location, folder: Path) -> None:
     model.config.dtype = torch.float32
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _refuse_unreadable_types(name: str, reader: GGUFReader) -> None:
+    """Refuse tensors of a type that the gguf package lists but does not decode.
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    first = {tensor.tensor_type: tensor.name for tensor in reversed(reader.tensors)}
+    for kind, tensor in first.items():
+        try:
+            dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)
+        except NotImplementedError:
+            raise UserError(
+                f"model '{name}': {tensor} is of the type {kind.name}, which the installed gguf package cannot decode; "
+                "use a GGUF file of another type, or the checkpoint that it was made from"
+            ) from None
 
 
 def refuse_missing(missing: Iterable[str], name: str) -> None:
