@@ -17,6 +17,9 @@ _KEYS = ("quantization_config", "compression_config", "quantization")
 _WEIGHTS_ALONE = ("gptq", "awq", "hqq")
 _BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
 _LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}
+_GROUP_SIZES = ("group_size", "q_group_size")
+_VERSIONS = {"auto-round": ("autoround_version", "AutoRound"), "compressed-tensors": ("version", "compressed-tensors")}
+"""By method, the setting that holds the version of the program that wrote it, and the program's name."""
 _NOT_OF_WEIGHTS = ("input_activations", "output_activations", "kv_cache_scheme")
 _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
 
@@ -93,12 +96,24 @@ def float32_bytes(model: PreTrainedModel) -> int:
 
 
 def described(method: Mapping[str, Any]) -> str:
-    """Return a quantization method's name, storage format and bits, such as ``gptq, 4 bits``."""
+    """Return a quantization method's name, storage format, bits and groups: ``gptq, 4 bits, groups of 128``."""
     name = method.get("quant_method", "unnamed method")
     parts = [str(getattr(name, "value", name)), *([f"format {method['format']}"] if method.get("format") else [])]
     if found := sorted(set(_stated_bits(method)) or set(_named_bits(method))):
         parts.append(f"{' and '.join(map(str, found))} bits")
+    if sizes := sorted(set(_group_sizes(method))):
+        parts.append(f"groups of {' and '.join(map(str, sizes))}")
     return ", ".join(parts)
+
+
+def maker_of(method: Mapping[str, Any]) -> str:
+    """Return the program that quantized a checkpoint, with its version, if the method says so."""
+    meta = method.get("meta")
+    said = meta.get("quantizer") if isinstance(meta, Mapping) else None
+    if isinstance(said, str | list) and said:
+        return " and ".join([said] if isinstance(said, str) else map(str, said)).replace(":", " ")
+    key, name = _VERSIONS.get(str(method.get("quant_method")), ("", ""))
+    return f"{name} {method[key]}" if isinstance(method.get(key), str) else ""
 
 
 def quantized_problem(name: str, method: Mapping[str, Any]) -> str:
@@ -123,6 +138,15 @@ def _stated_bits(method: Mapping[str, Any]) -> Iterator[int]:
             yield value
         elif key in _LOADED_IN and value is True:
             yield _LOADED_IN[key]
+
+
+def _group_sizes(method: Mapping[str, Any]) -> Iterator[int]:
+    for key, value in method.items():
+        if isinstance(value, Mapping):
+            if key not in _NOT_OF_WEIGHTS:
+                yield from _group_sizes(value)
+        elif key in _GROUP_SIZES and type(value) is int and value > 0:
+            yield value
 
 
 def _named_bits(method: Mapping[str, Any]) -> Iterator[int]:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.from_gguf.record import write_record
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
@@ -76,6 +77,7 @@ def write_header(location: Location, folder: Path) -> None:
     model.config.dtype = torch.float32
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_record(reader, model, places, folder)
 
 
 def _refuse_unreadable_types(name: str, reader: GGUFReader) -> None:
