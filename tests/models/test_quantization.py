@@ -242,6 +242,7 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
          "output": str(tmp_path / "run")})  # fmt: skip
     results = open_run(str(tmp_path / "run"))
     assert list(results.variants["dense_bytes"]) == [dense]
+    assert {role: results.variants[f"bits.{role}"].item() for role in source.bits} == source.bits
     said = " ".join(show_text(results.summary).split())
     assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
     assert "Variants' sizes are counted from the latter." in said
