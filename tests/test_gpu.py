@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from models.architectures import make_architecture
-from models.unpacking.packed_checkpoints import (
-    Packer,
-    awq_packer,
-    fp8_packer,
-    gptq_packer,
-    packed_checkpoint,
-    wide_llama,
-)
+from models.formats.packed_specimens import SPECIMENS
+from models.formats.specimen import Specimen
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from scoring.batch_invariance.test_16_bits import found
 from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
@@ -145,17 +138,10 @@ def test_what_texts_may_share_is_decided_as_on_the_cpu(name: str) -> None:
     assert found(name, model.to("cuda", torch.bfloat16)) == expected
 
 
-PACKED: dict[str, tuple[Packer, dict[str, Any]]] = {
-    "gptq": (gptq_packer(act_order=True), {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True}),
-    "awq": (awq_packer(), {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}),
-    "fp8": (fp8_packer((32, 32)), {"quant_method": "fp8", "weight_block_size": [32, 32]}),
-}
-
-
-@pytest.mark.parametrize("name", PACKED)
-def test_unpacked_weights_are_the_cpus(name: str, tmp_path: Path) -> None:
-    packer, method = PACKED[name]
-    expected = packed_checkpoint(wide_llama(), tmp_path, packer, method)
+@pytest.mark.parametrize("specimen", [each for each in SPECIMENS if each.on_cuda], ids=str)
+def test_unpacked_weights_are_the_cpus(specimen: Specimen, tmp_path: Path) -> None:
+    expected = specimen.write(tmp_path)
+    assert expected is not None
     found = load(tmp_path, device="cuda").model.state_dict()
     for key, value in expected.state_dict().items():
         assert torch.equal(found[key].cpu(), value.float()), key

@@ -9,10 +9,12 @@ import warnings
 from pathlib import Path
 
 import pytest
+from models.formats.compressed_tensors_specimens import writer
 from tqdm import tqdm
 from written_ggufs import write_llama_gguf
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.quiet import quiet
 
 COMMAND = "from forgetmeter.cli.main import main; main()"
@@ -51,6 +53,19 @@ def test_a_command_writes_its_own_progress_alone(models: list[str], tmp_path: Pa
     ours = ("reading ", "about ", "converting ", "loading ", "compressing ", "baseline on ")
     assert [line for line in lines if not line.startswith(ours)] == []
     assert "converting model.gguf to plain weights, once" in lines
+
+
+def test_packed_zero_points_are_checked_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """compressed-tensors logs with loguru, for each layer, that it cannot know the exact shape on the meta device."""
+    loguru = pytest.importorskip("loguru")
+    writer("pack-quantized", {"num_bits": 4, "symmetric": False, "strategy": "channel"})(tmp_path)
+    loguru.logger.remove()
+    loguru.logger.add(sys.stderr)
+    capsys.readouterr()
+    open_checkpoint(tmp_path).check()
+    assert capsys.readouterr().err == ""
+    loguru.logger.patch(lambda record: record.update(name="compressed_tensors")).warning("after")
+    assert "after" in capsys.readouterr().err
 
 
 def test_python_functions_write_nothing(models: list[str]) -> None:

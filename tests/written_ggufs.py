@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
-from gguf import GGUFWriter
+from gguf import GGMLQuantizationType, GGUFWriter
 from numpy.typing import NDArray
 from tiny_models import make_tokenizer
 from transformers import PreTrainedModel
+
+Quantizer = Callable[[NDArray[np.float32]], tuple[NDArray[np.generic], GGMLQuantizationType]]
+"""Turns a matrix into the stored array of a type."""
 
 
 def write_gguf(path: Path) -> None:
@@ -35,11 +38,14 @@ def write_llama_gguf(
     tensors: Mapping[str, NDArray[np.float32] | None] | None = None,
     pre: str | None = "gpt-2",
     vocabulary: Mapping[str, Any] | None = None,
+    width: int = 32,
+    stored_as: Quantizer | None = None,
     **settings: Any,
 ) -> None:
     """Write a random one-layer Llama with a byte-level tokenizer.
 
     ``tensors`` and ``vocabulary`` (fields ``tokenizer.ggml.*``) are added, or replace others; ``None`` leaves one out.
+    ``stored_as`` quantizes the matrices.
     """
     random = np.random.default_rng(0)
     fields = {
@@ -55,11 +61,12 @@ def write_llama_gguf(
     writer = GGUFWriter(path, "llama")
     writer.add_block_count(1)
     writer.add_context_length(64)
-    writer.add_embedding_length(32)
-    writer.add_feed_forward_length(48)
+    inner = width * 3 // 2
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(inner)
     writer.add_head_count(4)
     writer.add_head_count_kv(2)
-    writer.add_rope_dimension_count(8)
+    writer.add_rope_dimension_count(width // 4)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(tokens))
     adders = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
@@ -70,22 +77,25 @@ def write_llama_gguf(
         if value is not None:
             adders[type(value)](f"tokenizer.ggml.{key}", value)
     shapes = {
-        "token_embd": (len(tokens), 32),
-        "output_norm": (32,),
-        "output": (len(tokens), 32),
-        "blk.0.attn_norm": (32,),
-        "blk.0.ffn_norm": (32,),
-        "blk.0.attn_q": (32, 32),
-        "blk.0.attn_k": (16, 32),
-        "blk.0.attn_v": (16, 32),
-        "blk.0.attn_output": (32, 32),
-        "blk.0.ffn_gate": (48, 32),
-        "blk.0.ffn_up": (48, 32),
-        "blk.0.ffn_down": (32, 48),
+        "token_embd": (len(tokens), width),
+        "output_norm": (width,),
+        "output": (len(tokens), width),
+        "blk.0.attn_norm": (width,),
+        "blk.0.ffn_norm": (width,),
+        "blk.0.attn_q": (width, width),
+        "blk.0.attn_k": (width // 2, width),
+        "blk.0.attn_v": (width // 2, width),
+        "blk.0.attn_output": (width, width),
+        "blk.0.ffn_gate": (inner, width),
+        "blk.0.ffn_up": (inner, width),
+        "blk.0.ffn_down": (width, inner),
     }
     made = {f"{name}.weight": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     for name, values in (made | dict(tensors or {})).items():
-        if values is not None:
+        if values is not None and stored_as is not None and values.ndim > 1:
+            stored, kind = stored_as(values)
+            writer.add_tensor(name, stored, raw_dtype=kind)
+        elif values is not None:
             writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -35,3 +35,22 @@ def quiet() -> Iterator[None]:
     finally:
         bars.__init__ = plain
         logging.disable(disabled)
+
+
+@contextmanager
+def without_loguru() -> Iterator[None]:
+    """Suppress what compressed-tensors logs by loguru, which knows nothing of Python's own logging.
+
+    Apart from ``quiet``, because importing loguru takes as long as a command's help.
+    """
+    with suppress(ImportError):  # installed with compressed-tensors
+        from loguru import logger
+
+        logger.disable("compressed_tensors")
+    try:
+        yield
+    finally:
+        with suppress(ImportError):
+            from loguru import logger
+
+            logger.enable("compressed_tensors")

@@ -23,12 +23,14 @@ class Behaviour:
         shift: By how many places its log-probabilities are off.
         has_logprobs: Whether it returns log-probabilities.
         answers: Number of requests it answers before it fails; ``None`` for all.
+        most: Number of tokens it reads; the rest is left out.
         asked: Number of requests so far.
     """
 
     shift: int = 0
     has_logprobs: bool = True
     answers: int | None = None
+    most: int | None = None
     asked: int = field(default=0)
 
 
@@ -39,6 +41,7 @@ def serving(model: str, behaviour: Behaviour | None = None) -> Iterator[str]:
     loaded = load(model)
 
     def completion(prompt: list[int]) -> dict[str, Any]:
+        prompt = prompt[: behaviour.most]
         with torch.inference_mode():
             logprobs = loaded.model(torch.tensor([prompt])).logits[0].log_softmax(-1)
         next_token = int(logprobs[-1].argmax())

@@ -91,6 +91,17 @@ def test_an_endpoint_without_log_probabilities_is_refused(questions: str, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_server_that_leaves_out_the_end_of_long_texts_fails_the_cell(tmp_path: Path) -> None:
+    """lm-eval sums up no log-probabilities then, for every choice."""
+    prompt = "The capital of France is " * 20
+    question = f'{{"prompt": "{prompt}", "choices": ["Paris", "Rome", "Oslo"], "answer": 0}}'
+    (tmp_path / "long.jsonl").write_text(question + "\n" + question.replace("France", "Italy") + "\n")
+    with serving(MODEL, Behaviour(most=60)) as url:
+        results = compared(endpoint(url), [f"file:{tmp_path / 'long.jsonl'}"], tmp_path / "run")
+    (failure,) = results.failures.to_dict("records")
+    assert "gave every choice of item 'file/1' the probability 1" in failure["error"]
+
+
 def test_nobody_there(questions: str, tmp_path: Path) -> None:
     with serving(MODEL) as url:
         pass
@@ -140,6 +151,8 @@ def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
             {"engine": "lm_eval/local-completions", "base_url": "http://me:secret@127.0.0.1/v1"},
             "base_url would be stored in the run",
         ),
+        ({"engine": "lm_eval/hf", "token": "hf_secret"}, "token would be stored in the run"),
+        ({"engine": "lm_eval/hf", "OpenAI_API_KEY": "s"}, "OpenAI_API_KEY would be stored in the run"),
         ({"engine": "lm_eval/hf", "pretrained": ["a"]}, "must be a single value"),
         ({"engine": "lm_eval/hf", "pretrained": "a,b"}, "must not contain commas"),
         ("engine:lm_eval/hf,pretrained", "is not a valid engine"),

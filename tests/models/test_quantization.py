@@ -25,8 +25,7 @@ from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
-from forgetmeter.models.quantization import described, quantizes_activations
-from forgetmeter.records.packed_source import PackedSource
+from forgetmeter.models.quantization import described, maker_of, quantizes_activations
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.frontier import frontiers
 from forgetmeter.results.results import open_run
@@ -44,8 +43,8 @@ TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4W
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq, 4 bits"),
-        ({"quant_method": "awq", "bits": 4, "group_size": 32}, "awq, 4 bits"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq, 4 bits, groups of 128"),
+        ({"quant_method": "awq", "bits": 4, "group_size": -1}, "awq, 4 bits"),
         (
             {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"},
             "bitsandbytes, 4 bits",
@@ -63,6 +62,21 @@ TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4W
 )
 def test_a_method_is_described_by_name_format_and_bits(method: dict[str, Any], says: str) -> None:
     assert described(method) == says
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ({"quant_method": "gptq", "meta": {"quantizer": ["gptqmodel:7.6.0"]}}, "gptqmodel 7.6.0"),
+        ({"quant_method": "gptq", "meta": {"quantizer": "auto_gptq"}}, "auto_gptq"),
+        ({"quant_method": "auto-round", "autoround_version": "0.16.1"}, "AutoRound 0.16.1"),
+        ({"quant_method": "compressed-tensors", "version": "0.20.0"}, "compressed-tensors 0.20.0"),
+        ({"quant_method": "awq", "version": "gemm"}, ""),
+        ({"quant_method": "fp8", "meta": 3}, ""),
+    ],
+)
+def test_the_program_that_made_a_checkpoint(method: dict[str, Any], says: str) -> None:
+    assert maker_of(method) == says
 
 
 def packed(llama_folder: Path, tmp_path: Path, method: dict[str, Any]) -> Path:
@@ -198,7 +212,7 @@ def small(request: pytest.FixtureRequest, llama_folder: Path, tmp_path: Path) ->
     """A model, its format, and the bytes of its file."""
     if request.param == "gguf":
         write_llama_gguf(tmp_path / "model.gguf")
-        return tmp_path / "model.gguf", "GGUF", (tmp_path / "model.gguf").stat().st_size
+        return tmp_path / "model.gguf", "GGUF, mostly F32", (tmp_path / "model.gguf").stat().st_size
     folder = tmp_path / "small"
     if request.param == "fp8":
         method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
@@ -220,15 +234,20 @@ def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
     path, form, size = small
     plain = load(llama_folder if path.is_dir() else path).model
     dense = 4 * sum(parameter.numel() for parameter in plain.parameters())
-    source = PackedSource(form, size, dense, "unpacked" if form in ("GGUF", "fp8, 8 bits") else "kernel")
-    assert open_checkpoint(path).packed == source
+    reading = "unpacked" if form in ("GGUF, mostly F32", "fp8, 8 bits") else "kernel"
+    source = open_checkpoint(path).packed
+    assert source is not None
+    assert (source.format, source.bytes, source.dense_bytes, source.reading) == (form, size, dense, reading)
     run({"models": [str(path)], "tasks": ["facts:templates=0"], "evaluation.limit": 1, "recipes": ["baseline"],
          "output": str(tmp_path / "run")})  # fmt: skip
     results = open_run(str(tmp_path / "run"))
     assert list(results.variants["dense_bytes"]) == [dense]
+    assert {role: results.variants[f"bits.{role}"].item() for role in source.bits} == source.bits
     said = " ".join(show_text(results.summary).split())
     assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
     assert "Variants' sizes are counted from the latter." in said
+    assert {"unpacked": "are unpacked to plain numbers", "kernel": "stay packed"}[reading] in said
+    assert f"Bits per weight: attention {source.bits['attention']:.3g}, embedding " in said
     assert [each.source for each in frontiers(results.summary)] == [source]
     plain = open_checkpoint(llama_folder)
     assert (plain.packed, plain.reading) == (None, "plain")
@@ -238,5 +257,5 @@ def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> N
     write_llama_gguf(tmp_path / "model.gguf")
     stream = io.StringIO()
     print_scopes_of(str(tmp_path / "model.gguf"), stream)
-    (said,) = [line for line in stream.getvalue().splitlines() if "as stored (GGUF)" in line]
+    (said,) = [line for line in stream.getvalue().splitlines() if "as stored (GGUF, mostly F32)" in line]
     assert said in compress_checkpoint(tmp_path / "model.gguf", PRUNE, tmp_path / "out").notes

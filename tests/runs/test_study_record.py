@@ -71,6 +71,17 @@ def test_a_run_of_an_earlier_version_does_not_say_how_its_weights_were_read() ->
     assert guessed.reading is None
 
 
+def test_who_made_a_checkpoint_and_its_bits_by_role_are_read() -> None:
+    said = {"format": "GGUF, Q4_K_M", "bytes": 3, "dense_bytes": 4, "reading": "unpacked"}
+    known = {**said, "maker": "M", "bits": {"attention": 4.5, "head": 8}}
+    found = StudyRecord({"sources": {"m": known}}).sources["m"]
+    assert found == PackedSource("GGUF, Q4_K_M", 3, 4, "unpacked", "M", {"attention": 4.5, "head": 8})
+    damaged = StudyRecord({"sources": {"m": {**said, "maker": None, "bits": {"head": "x", "other": True}}}}).sources[
+        "m"
+    ]
+    assert damaged == PackedSource("GGUF, Q4_K_M", 3, 4, "unpacked")
+
+
 @pytest.mark.parametrize("said", [None, {}, {"m": 3}, {"m": {"bytes": "many", "dense_bytes": 4}}, {"m": {}}])
 def test_damaged_records_of_sizes_are_left_out(said: Any) -> None:
     assert StudyRecord({"sources": said}).sources == {}

@@ -97,7 +97,9 @@ def test_its_size_is_what_its_files_take(study: dict[str, Any], llama_folder: Pa
     write_llama_gguf(gguf)
     study["candidates"] = [str(packed), str(gguf)]
     run(study)
-    sizes = open_run(study["output"]).variants.set_index("recipe")["smallest_bytes"]
+    variants = open_run(study["output"]).variants.set_index("recipe")
+    assert variants["bits.attention"].notna().to_dict() == {"baseline": False, name(packed): True, name(gguf): True}
+    sizes = variants["smallest_bytes"]
     assert sizes[name(packed)] == sum(file.stat().st_size for file in packed.glob("*.safetensors"))
     assert sizes[name(gguf)] == gguf.stat().st_size
 

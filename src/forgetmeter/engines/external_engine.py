@@ -181,8 +181,8 @@ class ExternalEngine:
             # A runtime adds the end of a sequence to the list of ends that it is given.
             asked = [(each.context, deepcopy(each.arguments)) for each in generations[start : start + _PER_CALL]]
             found = self._asked("generate_until", asked)
-            if wrong := next((text for text in found if not isinstance(text, str)), None):
-                raise EngineAnswerError(f"it gave {wrong!r:.60}, which is not a text")
+            if wrong := [text for text in found if not isinstance(text, str)]:
+                raise EngineAnswerError(f"it gave {wrong[0]!r:.60}, which is not a text")
             texts += map(GeneratedText, found)
             if on_advance is not None:
                 on_advance(len(texts) / len(generations))
@@ -217,6 +217,11 @@ class ExternalEngine:
 
 
 def _answer(item: Item, own: RequestScores) -> Answer:
+    if len(own) > 1 and all(score.loglikelihood == 0.0 for score in own):
+        raise EngineAnswerError(
+            f"it gave every choice of item '{item.id}' the probability 1, as an endpoint does that leaves out the end "
+            "of what it was sent; check its maximum length"
+        )
     if isinstance(item.asks, Cloze):
         return ClozeAnswer(tuple(score.loglikelihood for score in own))
     return own

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from forgetmeter.records.generation import Generation
 
 _BATCH = 512
+_ROUNDED = 256
 
 
 @llama_log_callback  # type: ignore[untyped-decorator]
@@ -35,7 +36,8 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
         llama_log_set(_silent, None)
         self._llama = Llama(
             str(file),
-            n_ctx=n_ctx,
+            # As llama.cpp rounds it; the array of logits would be smaller.
+            n_ctx=-(-n_ctx // _ROUNDED) * _ROUNDED,
             n_batch=_BATCH,
             n_threads=n_threads,
             n_gpu_layers=n_gpu_layers,
@@ -62,7 +64,10 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
 
     @property
     def _adds_beginning(self) -> bool:
-        return bool(self._llama.metadata.get("tokenizer.ggml.add_bos_token", "false") == "true")
+        metadata = self._llama.metadata
+        # llama.cpp's own default for SentencePiece.
+        default = "true" if metadata.get("tokenizer.ggml.model") == "llama" else "false"
+        return bool(metadata.get("tokenizer.ggml.add_bos_token", default) == "true")
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: object

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -21,7 +22,7 @@ from forgetmeter.specs.suggestion import unknown
 
 _LM_EVAL = "lm_eval/"
 LLAMA_CPP = "llama_cpp"
-_SECRETS = ("auth_token", "header", "api_key")
+_SECRETS = re.compile(r"(?i)auth|api_?key|secret|password|credential|^headers?$|^(hf_|access_)?token$")
 _CONTEXT = 2048
 """Tokens that llama.cpp reads unless told otherwise: it keeps the logits of all of them."""
 _CODE = "trust_remote_code"
@@ -33,9 +34,10 @@ def engine_problems(reference: ModelReference) -> list[str]:
     name, arguments = engine_of(reference)
     try:
         for key, value in arguments.items():
-            if key in _SECRETS or _has_password(value):
+            if _SECRETS.search(key) or _has_password(value):
                 raise UserError(
-                    f"engine {name}: {key} would be stored in the run; set the variable OPENAI_API_KEY instead"
+                    f"engine {name}: {key} would be stored in the run; set an environment variable instead, such as "
+                    "OPENAI_API_KEY or HF_TOKEN"
                 )
             if key == _CODE:
                 raise UserError(f"engine {name}: {_CODE} is never allowed; start such a model in a server of its own")
@@ -124,7 +126,8 @@ def _lm_eval(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, 
     values = argument_values(arguments)
 
     def start(given: Mapping[str, Any]) -> Runtime:
-        shared = {}
+        # lm-eval's cache confuses requests of the same text that are split at different places.
+        shared: dict[str, Any] = {"logits_cache": False} if "logits_cache" in inspect.signature(kind).parameters else {}
         if is_endpoint:
             # One token is always generated, for which lm-eval takes off one.
             shared = {"tokenizer_backend": "huggingface", **given, "max_length": given["max_length"] + 1}

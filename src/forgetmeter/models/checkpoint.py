@@ -15,6 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family, auto_class, family_of
 from forgetmeter.models.from_gguf.conversion import converted, described, is_converted, is_described
 from forgetmeter.models.from_gguf.header import refuse_missing
+from forgetmeter.models.from_gguf.record import read_record
 from forgetmeter.models.location import Location, locate
 from forgetmeter.models.model_checks import check_supported, refuse_other_shapes
 from forgetmeter.models.model_files import ADAPTER_WEIGHTS, TensorHeader, raw_config, weight_files
@@ -23,12 +24,14 @@ from forgetmeter.models.quantization import (
     describe_as_plain,
     float32_bytes,
     is_dequantized,
+    maker_of,
     quantization,
     quantized_problem,
 )
 from forgetmeter.models.quantization import described as described_method
 from forgetmeter.models.recomputed_tensors import RecomputedTensors
 from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.models.stored_bits import bits_by_role, owned_bytes
 from forgetmeter.models.stored_weights import (
     PlacedTensor,
     placed_tensors,
@@ -185,8 +188,15 @@ class Checkpoint:
         """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
         if self.reading == "plain":
             return None
-        form = "GGUF" if self._method is None else described_method(self._method)
-        return PackedSource(form, self.stored_bytes, float32_bytes(self.outline()), self.reading)
+        if self._base is not None and self._base.packed is not None:
+            return replace(self._base.packed, bytes=self.stored_bytes)
+        model = self.outline()
+        sizes = (self.stored_bytes, float32_bytes(model))
+        if self._method is None:
+            form, maker, bits = read_record(self._described)
+            return PackedSource(form, *sizes, self.reading, maker, bits)
+        bits = bits_by_role(owned_bytes(_read_headers(self.location), model), model)
+        return PackedSource(described_method(self._method), *sizes, self.reading, maker_of(self._method), bits)
 
     @property
     def stored_bytes(self) -> int:

@@ -23,9 +23,9 @@ from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.model_files import raw_config
 from forgetmeter.models.own_code import is_about_own_code, without_own_code
 from forgetmeter.models.panics import panics_as_errors, without_panic_messages
-from forgetmeter.models.quantization import is_dequantized
+from forgetmeter.models.quantization import is_dequantized, quantization, remove_method
 from forgetmeter.models.settings import setting_problems, size_problems
-from forgetmeter.quiet import quiet
+from forgetmeter.quiet import quiet, without_loguru
 
 PROBE_TEXTS = ("", "a", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
 """Texts with which tokenizers are tried and compared: of letters, digits, signs and spaces of several scripts."""
@@ -56,6 +56,8 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
         config = AutoConfig.from_pretrained(folder, **_SAFE)
     _refuse(name, setting_problems(config.to_dict()))
     _keep_to_built_in_kernels(config)
+    if quantization(raw_config(folder)) is None:
+        remove_method(config)
     method = getattr(config, "quantization_config", None)
     if isinstance(method, dict) and is_dequantized(method):
         # transformers' default depends on the device, and recipes need plain weights.
@@ -220,7 +222,7 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         UserError: They raise anything.
     """
     try:
-        with quiet(), without_own_code(), panics_as_errors():
+        with quiet(), without_loguru(), without_own_code(), panics_as_errors():
             yield
     except Exception as error:  # libraries may raise anything for files that they do not support
         # A relative path is the user's own, and may be part of any word.

@@ -11,10 +11,15 @@ from transformers import PreTrainedModel
 
 _DEQUANTIZED = ("mxfp4",)
 """Methods whose weights transformers always dequantizes for us: their kernels would run on some devices only."""
+_IN_BFLOAT16 = ("nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp6-pack-quantized", "mxfp8-quantized")
+"""Formats of compressed-tensors whose layers compute in bfloat16, whatever the model's dtype."""
 _KEYS = ("quantization_config", "compression_config", "quantization")
 _WEIGHTS_ALONE = ("gptq", "awq", "hqq")
 _BITS = ("bits", "num_bits", "nbits", "w_bit", "wbits")
 _LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}
+_GROUP_SIZES = ("group_size", "q_group_size")
+_VERSIONS = {"auto-round": ("autoround_version", "AutoRound"), "compressed-tensors": ("version", "compressed-tensors")}
+"""By method, the setting that holds the version of the program that wrote it, and the program's name."""
 _NOT_OF_WEIGHTS = ("input_activations", "output_activations", "kv_cache_scheme")
 _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
 
@@ -24,8 +29,16 @@ def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for part in (stored, stored.get("text_config")):
         for key in _KEYS:
             if isinstance(part, dict) and part.get(key):
-                return part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
+                method = part[key] if isinstance(part[key], dict) else {"quant_method": str(part[key])}
+                return None if _is_sparse_alone(method) else method
     return None
+
+
+def _is_sparse_alone(method: Mapping[str, Any]) -> bool:
+    """Whether compressed-tensors only says how many weights are zero, which are stored as plain numbers."""
+    sparsity = method.get("sparsity_config")
+    is_dense = isinstance(sparsity, Mapping) and sparsity.get("format") == "dense"
+    return method.get("quant_method") == "compressed-tensors" and is_dense and not method.get("config_groups")
 
 
 def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is not followed by mypy
@@ -33,9 +46,15 @@ def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is no
     for part in (config, getattr(config, "text_config", None)):
         if part is not None:
             part.dtype = torch.float32
-            for key in _KEYS:
-                if hasattr(part, key):
-                    delattr(part, key)
+    remove_method(config)
+
+
+def remove_method(config: Any) -> None:  # noqa: ANN401
+    """Remove the quantization method from a model's configuration."""
+    for part in (config, getattr(config, "text_config", None)):
+        for key in _KEYS:
+            if hasattr(part, key):
+                delattr(part, key)
 
 
 def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
@@ -56,8 +75,19 @@ def quantizes_activations(method: Mapping[str, Any]) -> bool:
 
 
 def is_dequantized(method: Mapping[str, Any]) -> bool:
-    """Whether the weights of a quantization method are plain numbers once they are loaded."""
-    return method.get("quant_method") in _DEQUANTIZED
+    """Whether the weights of a quantization method are plain numbers once they are loaded.
+
+    Of compressed-tensors, those that its layers fail on: zero points packed beside packed weights, whose shape is
+    not that of the layers' parameter, and formats that only run in bfloat16.
+    """
+    if method.get("quant_method") != "compressed-tensors":
+        return method.get("quant_method") in _DEQUANTIZED
+    groups = method.get("config_groups")
+    schemes = [each for each in groups.values() if isinstance(each, Mapping)] if isinstance(groups, Mapping) else []
+    forms = {method.get("format"), *(each.get("format") for each in schemes)}
+    weights = [each["weights"] for each in schemes if isinstance(each.get("weights"), Mapping)]
+    has_zero_points = any(each.get("symmetric") is False for each in weights)
+    return bool(forms & set(_IN_BFLOAT16)) or ("pack-quantized" in forms and has_zero_points)
 
 
 def float32_bytes(model: PreTrainedModel) -> int:
@@ -66,12 +96,24 @@ def float32_bytes(model: PreTrainedModel) -> int:
 
 
 def described(method: Mapping[str, Any]) -> str:
-    """Return a quantization method's name, storage format and bits, such as ``gptq, 4 bits``."""
+    """Return a quantization method's name, storage format, bits and groups: ``gptq, 4 bits, groups of 128``."""
     name = method.get("quant_method", "unnamed method")
     parts = [str(getattr(name, "value", name)), *([f"format {method['format']}"] if method.get("format") else [])]
     if found := sorted(set(_stated_bits(method)) or set(_named_bits(method))):
         parts.append(f"{' and '.join(map(str, found))} bits")
+    if sizes := sorted(set(_group_sizes(method))):
+        parts.append(f"groups of {' and '.join(map(str, sizes))}")
     return ", ".join(parts)
+
+
+def maker_of(method: Mapping[str, Any]) -> str:
+    """Return the program that quantized a checkpoint, with its version, if the method says so."""
+    meta = method.get("meta")
+    said = meta.get("quantizer") if isinstance(meta, Mapping) else None
+    if isinstance(said, str | list) and said:
+        return " and ".join([said] if isinstance(said, str) else map(str, said)).replace(":", " ")
+    key, name = _VERSIONS.get(str(method.get("quant_method")), ("", ""))
+    return f"{name} {method[key]}" if isinstance(method.get(key), str) else ""
 
 
 def quantized_problem(name: str, method: Mapping[str, Any]) -> str:
@@ -96,6 +138,15 @@ def _stated_bits(method: Mapping[str, Any]) -> Iterator[int]:
             yield value
         elif key in _LOADED_IN and value is True:
             yield _LOADED_IN[key]
+
+
+def _group_sizes(method: Mapping[str, Any]) -> Iterator[int]:
+    for key, value in method.items():
+        if isinstance(value, Mapping):
+            if key not in _NOT_OF_WEIGHTS:
+                yield from _group_sizes(value)
+        elif key in _GROUP_SIZES and type(value) is int and value > 0:
+            yield value
 
 
 def _named_bits(method: Mapping[str, Any]) -> Iterator[int]:

@@ -27,6 +27,7 @@ from forgetmeter.quiet import quiet
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
+_SPARSE_FORMATS = ("sparse-bitmask", "sparse-24-bitmask", "marlin-24")
 # Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
 _TOWERS = r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*"
 _TOWER = re.compile(rf"(^|\.){_TOWERS}\.")
@@ -266,6 +267,13 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
             f"model '{name}' is quantized {said}, which is not supported "
             f"(transformers reads {', '.join(sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))}); use the checkpoint that it "
             "was made from"
+        )
+    sparsity = method.get("sparsity_config")
+    forms = (method.get("format"), sparsity.get("format") if isinstance(sparsity, Mapping) else None)
+    if form := next((each for each in forms if each in _SPARSE_FORMATS), None):
+        raise UserError(
+            f"model '{name}' is stored by {quant_method} in the format {form}, which current versions of that package "
+            "cannot read; use the checkpoint that it was made from"
         )
     return quant_method
 

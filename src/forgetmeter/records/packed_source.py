@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 WeightReading = Literal["plain", "unpacked", "kernel"]
@@ -14,13 +15,18 @@ class PackedSource:
     """A GGUF file, or the files of a quantized checkpoint.
 
     Attributes:
-        format: Its format, such as ``GGUF`` or ``fp8, 8 bits``.
+        format: Its format, such as ``GGUF, Q4_K_M`` or ``gptq, 4 bits, groups of 128``.
         bytes: Size of its files.
         dense_bytes: Size of its weights as plain numbers in float32.
         reading: How its weights are read; ``None`` in runs of earlier versions.
+        maker: The program or person that made it, if its files say so.
+        bits: Bits per weight by role (``attention``, ``feed_forward`` ...), with scales and zero points; empty in runs
+            of earlier versions.
     """
 
     format: str
     bytes: int
     dense_bytes: int
     reading: WeightReading | None = None
+    maker: str = ""
+    bits: Mapping[str, float] = field(default_factory=dict)

@@ -28,7 +28,7 @@ from forgetmeter.report.words.numbers import (
     probability,
 )
 from forgetmeter.report.words.origin_words import origin_remarks
-from forgetmeter.report.words.size_words import SIZES, packed_remark, packed_sentence
+from forgetmeter.report.words.size_words import SIZES, packed_remark, packed_sentence, reading_remark
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -149,7 +149,10 @@ def remarks(summary: Summary) -> list[str]:
         found.append(f"{counted(number, 'cell')} failed{'' if summary.study.origins else retry}.")
     found += [
         # The sizes of a candidate are those of its files.
-        visible_line(packed_remark(model, source) if model in summary.study.models else packed_sentence(model, source))
+        visible_line(
+            (packed_remark if model in summary.study.models else packed_sentence)(model, source)
+            + reading_remark(source)
+        )
         for model, source in summary.study.sources.items()
     ]
     found += origin_remarks(summary.study.origins)

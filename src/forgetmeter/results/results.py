@@ -96,7 +96,8 @@ class Results:
         """One row per variant; its numbers are missing until it has been run.
 
         Columns: ``variant`` (its id), ``model``, ``recipe``, ``sparsity``, ``weights``, ``zeros``, the other numbers of
-        ``Reached``, ``zeros.<role>``, and the recorded facts (``seconds`` ...).
+        ``Reached``, ``zeros.<role>``, the recorded facts (``seconds`` ...), and, of packed models without steps,
+        ``bits.<role>``: bits per weight in their files.
         """
         return variants_frame(self.run)
 

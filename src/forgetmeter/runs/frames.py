@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from forgetmeter.errors import UserError
 from forgetmeter.runs.outcomes_table import KEYS
 from forgetmeter.runs.run import Run
-from forgetmeter.runs.stored import Failure
+from forgetmeter.runs.stored import Failure, StoredVariant
+from forgetmeter.specs.recipe import parse_recipe
 
 _TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
 _FILTERS = "filters."
@@ -37,9 +39,20 @@ def variants_frame(run: Run) -> pd.DataFrame:
             row["weights"] = sum(role.weights for role in reached.roles.values())
             row["zeros"] = sum(role.zeros for role in reached.roles.values())
             row |= {f"zeros.{name}": role.zeros for name, role in reached.roles.items()}
+        source = run.study.sources.get(_files(variant) or "")
+        row |= {f"bits.{role}": bits for role, bits in source.bits.items()} if source is not None else {}
         rows.append({**row, "variant": variant.id, "model": variant.model, "recipe": variant.recipe})
     first = ["variant", "model", "recipe", *_SPARSITY, *_REACHED]
     return frame(rows, [*first, *dict.fromkeys(name for row in rows for name in row if name not in first)])
+
+
+def _files(variant: StoredVariant) -> str | None:
+    """Return the model whose files a variant is without a change; ``None`` if steps were applied to them."""
+    try:
+        recipe = parse_recipe(variant.recipe)
+    except UserError:  # in a plug-in's own syntax
+        return None
+    return None if recipe.steps else str(recipe.candidate or variant.model)
 
 
 def cells_frame(run: Run) -> pd.DataFrame:

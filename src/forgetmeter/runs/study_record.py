@@ -117,7 +117,13 @@ def _source(said: Mapping[str, Any]) -> PackedSource | None:
     if not isinstance(stored, int) or not isinstance(dense, int):
         return None
     reading = next((each for each in get_args(WeightReading) if each == said.get("reading")), None)
-    return PackedSource(str(said.get("format")), stored, dense, reading)
+    bits = said.get("bits")
+    numbers = {str(role): each for role, each in bits.items() if _is_number(each)} if isinstance(bits, dict) else {}
+    return PackedSource(str(said.get("format")), stored, dense, reading, str(said.get("maker") or ""), numbers)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _method(said: Mapping[str, Any]) -> MethodFacts:

@@ -154,7 +154,7 @@ def test_an_adapter_of_a_quantized_model(tmp_path: Path) -> None:
     found = open_checkpoint(tmp_path / "adapter").packed
     assert found is not None
     files = [tmp_path / "base" / "model.safetensors", tmp_path / "adapter" / "adapter_model.safetensors"]
-    assert (found.format, found.bytes) == ("gptq, 4 bits", sum(file.stat().st_size for file in files))
+    assert (found.format, found.bytes) == ("gptq, 4 bits, groups of 32", sum(file.stat().st_size for file in files))
 
 
 def test_recipes_apply_and_an_own_tokenizer_is_used(base: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_names_of_autoawqs_own_settings_and_layers_that_are_not_quantized(tm
     assert_same(tmp_path, model)
     found = open_checkpoint(tmp_path)
     assert found.packed is not None
-    assert (found.packed.format, found.reading) == ("awq, 4 bits", "unpacked")
+    assert (found.packed.format, found.reading) == ("awq, 4 bits, groups of 32", "unpacked")
 
 
 def test_auto_rounds_name_of_the_layout(tmp_path: Path) -> None:

@@ -151,15 +151,17 @@ def test_all_commands_take_it(checkpoint: Path, tmp_path: Path, monkeypatch: pyt
     stream = io.StringIO()
     check_study(reader(asked))
     print_scopes_of(str(checkpoint), stream)
-    assert "as stored (gptq, 4 bits)" in stream.getvalue()
+    assert "as stored (gptq, 4 bits, groups of 32)" in stream.getvalue()
     assert not (tmp_path / "cache" / "models").exists()
     run(asked)
     results = open_run(str(tmp_path / "run"))
     assert list(results.variants["dense_bytes"]) == [dense, dense]
     (source,) = json.loads((tmp_path / "run" / "study.json").read_text())["sources"].values()
-    assert source == {"format": "gptq, 4 bits", "bytes": size, "dense_bytes": dense, "reading": "unpacked"}
+    assert set(source.pop("bits")) == {"attention", "feed_forward", "embedding", "head", "other"}
+    sizes = {"bytes": size, "dense_bytes": dense}
+    assert source == {"format": "gptq, 4 bits, groups of 32", **sizes, "reading": "unpacked", "maker": ""}
     written = compress_checkpoint(checkpoint, PRUNE, tmp_path / "out")
-    assert any("as stored (gptq, 4 bits)" in note for note in written.notes)
+    assert any("as stored (gptq, 4 bits, groups of 32)" in note for note in written.notes)
     assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
     assert load(tmp_path / "out").model.dtype == torch.float32
 

@@ -15,7 +15,7 @@ from forgetmeter.models.location import Location
 from forgetmeter.models.pretrained import load_config, open_gguf
 from forgetmeter.quiet import quiet
 
-_READER = 5
+_READER = 6
 """Part of the cached folders' names: increase it whenever a file is refused, or is read differently."""
 
 

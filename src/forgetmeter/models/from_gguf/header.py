@@ -9,13 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from gguf import GGUFReader
+from gguf import GGML_QUANT_SIZES, GGUFReader, dequantize
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.reading import BoundedReader
+from forgetmeter.models.from_gguf.record import write_record
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
@@ -56,6 +58,7 @@ def write_header(location: Location, folder: Path) -> None:
     sizes = size_problems(_stated(reader, f"{_architecture(reader)}."))
     if problem := next(chain(unequal_lists(_stated(reader, _VOCABULARY)), sizes), None):
         raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
+    _refuse_unreadable_types(name, reader)
     model, tokenizer = open_gguf_header(path, name)
     places = _places(name, reader, model)
     _refuse_unread(name, reader, places)
@@ -66,6 +69,24 @@ def write_header(location: Location, folder: Path) -> None:
     model.config.dtype = torch.float32
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_record(reader, model, places, folder)
+
+
+def _refuse_unreadable_types(name: str, reader: GGUFReader) -> None:
+    """Refuse tensors of a type that the gguf package lists but does not decode.
+
+    Raises:
+        UserError: There is such a tensor.
+    """
+    first = {tensor.tensor_type: tensor.name for tensor in reversed(reader.tensors)}
+    for kind, tensor in first.items():
+        try:
+            dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)
+        except NotImplementedError:
+            raise UserError(
+                f"model '{name}': {tensor} is of the type {kind.name}, which the installed gguf package cannot decode; "
+                "use a GGUF file of another type, or the checkpoint that it was made from"
+            ) from None
 
 
 def refuse_missing(missing: Iterable[str], name: str) -> None:
