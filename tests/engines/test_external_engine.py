@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from engines.completions_server import Behaviour, serving
+from written_ggufs import write_llama_gguf
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.loading import load
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.results.results import Results, open_run
 from forgetmeter.study.running import run
@@ -64,6 +66,23 @@ def test_lm_evals_own_class_gives_the_same_answers(questions: str, tmp_path: Pat
         "dtype": "float32",
     }
     assert_answers_agree(compared(engine, tasks, tmp_path / "run"), tasks)
+
+
+def test_facts_are_asked_after_the_token_that_begins_a_text_even_if_the_tokenizer_adds_none(tmp_path: Path) -> None:
+    write_llama_gguf(gguf := tmp_path / "model.gguf", vocabulary={"add_bos_token": False})
+    loaded = load(str(gguf))
+    assert loaded.tokenizer("a")["input_ids"][0] != loaded.tokenizer.bos_token_id
+    for each in (loaded.model, loaded.tokenizer):
+        each.save_pretrained(folder := tmp_path / "model")
+    (tmp_path / "facts.csv").write_text(
+        "subject,relation,object\nItaly,capital,Rome\nFrance,capital,Paris\nNorway,capital,Oslo\n"
+    )
+    (tmp_path / "facts.yaml").write_text('templates:\n  capital: ["the city of [X] is [Y]"]\n')
+    tasks = [f"file:{tmp_path / 'facts.csv'}", f"file:{tmp_path / 'facts.csv'}:ranking=answers"]
+    engine = {"engine": "lm_eval/hf", "pretrained": str(folder), "device": "cpu", "dtype": "float32"}
+    study = {"models": [str(folder)], "candidates": [engine], "tasks": tasks, "output": str(tmp_path / "run")}
+    run(study)
+    assert_answers_agree(open_run(tmp_path / "run"), tasks)
 
 
 @pytest.mark.parametrize("more", [{}, {"num_concurrent": 4}, {"batch_size": 8}])

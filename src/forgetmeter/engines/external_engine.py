@@ -32,6 +32,7 @@ from forgetmeter.records.item import (
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.tokens.answer_tokens import has_prefix_pair
+from forgetmeter.scoring.tokens.tokenization import added_tokens, beginning
 from forgetmeter.specs.model_reference import ModelReference, engine_of
 
 _PER_CALL = 256
@@ -97,6 +98,9 @@ class ExternalEngine:
             return has_prefix_pair([tuple(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]])
 
         self._have_prefix_pair = have_prefix_pair
+        # A statement is read after the token that begins a text, also where the tokenizer adds none.
+        is_begun = bool(added_tokens(tokenizer).before)
+        self._begin = "" if is_begun else str(tokenizer.decode(beginning(tokenizer), skip_special_tokens=False))
 
     @cached_property
     def _runtime(self) -> Runtime:
@@ -167,7 +171,7 @@ class ExternalEngine:
             case Cloze(before, after, "answers"):
                 space = " " if before.endswith(" ") else ""
                 follows = (after if after.strip() else self._end) if self._have_prefix_pair(item.choices, space) else ""
-                return [Request(before, f"{choice}{follows}") for choice in item.choices]
+                return [Request(f"{self._begin}{before}", f"{choice}{follows}") for choice in item.choices]
             case Cloze() as cloze:
                 return [Request("", cloze.filled(choice)) for choice in item.choices]
             case _:
