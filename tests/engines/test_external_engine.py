@@ -13,10 +13,14 @@ import pytest
 from engines.completions_server import Behaviour, serving
 from written_ggufs import write_llama_gguf
 
+from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import load
 from forgetmeter.models.standard import standard_folder
+from forgetmeter.records.generation import GeneratedText, Generation
+from forgetmeter.records.item import Item
 from forgetmeter.results.results import Results, open_run
+from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.study.running import run
 
 MODEL = "standard:decoder"
@@ -234,3 +238,19 @@ def test_another_engine_writes_the_same_texts(tmp_path: Path, monkeypatch: pytes
     assert texts[0] == texts[1] == ["Paris", "Nairobi", "Rome", "Berlin"]
     (row,) = results.comparisons.query("recipe != 'baseline'").to_dict("records")
     assert (row["accuracy"], row["drop"], row["prediction_flips"]) == (0.75, 0.0, 0.0)
+
+
+class Careless:
+    """A runtime that heeds no ends, and writes half an emoji."""
+
+    def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+        return [(0.0, False)] * len(requests)
+
+    def generate_until(self, requests: list[Any]) -> list[str]:
+        return ["Paris\ud83d. And so on"] * len(requests)
+
+
+def test_texts_end_where_the_task_says_whatever_the_runtime_heeds() -> None:
+    engine = ExternalEngine(parse_model_reference("engine:lm_eval/careless"), Careless, load(MODEL))
+    item = Item("written/0", "0", Generation("The capital of France is", {"until": ["."], "max_gen_toks": 4}))
+    assert engine.score(engine.prepare([item])) == [GeneratedText("Paris\\ud83d")]

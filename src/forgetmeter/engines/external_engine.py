@@ -34,6 +34,7 @@ from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.tokens.answer_tokens import has_prefix_pair
 from forgetmeter.scoring.tokens.tokenization import added_tokens, beginning
 from forgetmeter.specs.model_reference import ModelReference, engine_of
+from forgetmeter.visible_text import encodable
 
 _PER_CALL = 256
 """Requests per call: few enough to show progress, enough for a runtime to batch."""
@@ -187,7 +188,8 @@ class ExternalEngine:
             found = self._asked("generate_until", asked)
             if wrong := [text for text in found if not isinstance(text, str)]:
                 raise EngineAnswerError(f"it gave {wrong[0]!r:.60}, which is not a text")
-            texts += map(GeneratedText, found)
+            part = generations[start : start + _PER_CALL]
+            texts += (GeneratedText(_cut(text, each.until)) for text, each in zip(found, part, strict=True))
             if on_advance is not None:
                 on_advance(len(texts) / len(generations))
         return texts
@@ -218,6 +220,13 @@ class ExternalEngine:
         if wrong := next((value for value, _ in answers if value > 1e-2), None):
             raise EngineAnswerError(f"it gave a log-likelihood of {wrong:.4g}, but none can be above 0")
         return [(min(value, 0.0) if not math.isnan(value) else value, is_greedy) for value, is_greedy in answers]
+
+
+def _cut(text: str, until: Sequence[str]) -> str:
+    """Return a text before the first of its ends, which not every runtime heeds, as it can be stored."""
+    for end in until:
+        text = text.partition(end)[0]
+    return encodable(text)
 
 
 def _answer(item: Item, own: RequestScores) -> Answer:
