@@ -111,7 +111,7 @@ def test_a_missing_run_and_one_of_a_newer_version(command: list[str], tmp_path: 
     assert "there is no run at" in forgetmeter(name, str(tmp_path / "none"), *options, expect=2).stderr
     newer = tmp_path / "newer"
     newer.mkdir()
-    (newer / "study.json").write_text(json.dumps({"schema_version": 99, "identity": {}}))
+    (newer / "study.json").write_bytes(record_json({"schema_version": 99, "identity": {}}))
     assert "was written by a newer forgetmeter" in forgetmeter(name, str(newer), *options, expect=2).stderr
 
 

@@ -1,4 +1,7 @@
-"""``forgetmeter.compare``: the run of ``forgetmeter compare``, from Python."""
+"""``forgetmeter.compare``: the run of ``forgetmeter compare``, from Python.
+
+Covers ``study.comparing``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""GGUF files are opened once, with the content that gguf's own reader finds."""
+"""GGUF files are opened once, with the content that gguf's own reader finds.
+
+Covers ``models.from_gguf.reading``.
+"""
 
 from __future__ import annotations
 
