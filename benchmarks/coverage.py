@@ -108,7 +108,6 @@ def simulated(setting: Setting, random: np.random.Generator) -> Answers:
         relation=relation,
         relations=tuple(map(str, range(setting.relations))),
         popularity=np.full(setting.items, np.nan),
-        majority=np.zeros(setting.items),
         answered=np.ones(correct.shape, dtype=bool),
         correct=correct,
         changed=np.zeros(correct.shape, dtype=bool),

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from made_up_run import MadeUpTask, write_made_up_run
 
+from forgetmeter.runs.record_json import record_json
+
 COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 RECIPES = [f"l1_unstructured:{scope}:0.5" for scope in ("attention", "feed_forward", "overall")]
 
