@@ -20,6 +20,7 @@ from scipy.stats import beta, norm, t
 
 from forgetmeter.results.comparison import compare_all
 from forgetmeter.runs.content.answers import Answers
+from forgetmeter.runs.content.baselines import ItemBaselines
 from forgetmeter.statistics.resampling import cluster_weights, expanded_interval
 
 Counts = NDArray[np.float64]
@@ -108,6 +109,7 @@ def simulated(setting: Setting, random: np.random.Generator) -> Answers:
         relation=relation,
         relations=tuple(map(str, range(setting.relations))),
         popularity=np.full(setting.items, np.nan),
+        baselines=ItemBaselines(np.full(setting.items, 0.25), (None,) * setting.items),
         answered=np.ones(correct.shape, dtype=bool),
         correct=correct,
         changed=np.zeros(correct.shape, dtype=bool),
