@@ -11,7 +11,7 @@ from typing import Any
 from forgetmeter.config.study import Evaluation, Study
 from forgetmeter.errors import UserError
 from forgetmeter.plan.planning import Plan, make_plan
-from forgetmeter.plural import counted
+from forgetmeter.plural import counted, listed
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import Item, TaskDescription
@@ -194,8 +194,7 @@ def unshared_note(own: Iterable[str], shared: Collection[str], *, why: str) -> l
         why: Why the others are not, as a clause.
     """
     left = [task for task in own if task not in shared]
-    more = f" and {len(left) - _MOST} more" if len(left) > _MOST else ""
-    return [f"tasks left out, since {why}: {', '.join(left[:_MOST])}{more}"] if left else []
+    return [f"tasks left out, since {why}: {listed(left, _MOST)}"] if left else []
 
 
 def shared_tasks(baseline: Sequence[str], candidates: Mapping[str, Sequence[str]]) -> list[str]:

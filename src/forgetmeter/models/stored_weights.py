@@ -23,6 +23,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.model_files import TensorHeader
 from forgetmeter.models.recomputed_tensors import RecomputedTensors, read_tensor, spellings
 from forgetmeter.models.roles.output_head import find_head
+from forgetmeter.plural import listed
 from forgetmeter.quiet import quiet
 
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -187,10 +188,9 @@ def refuse_unread_tensors(
 
     found = sorted(filter(matters, unexpected))
     if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
-            f"model '{name}': the checkpoint holds {found[0]}{more}, which the model of its config.json does not use, "
-            "so it would load as a different model; use the checkpoint's own config.json, or the original, "
+            f"model '{name}': the checkpoint holds {listed(found, 1)}, which the model of its config.json does not "
+            "use, so it would load as a different model; use the checkpoint's own config.json, or the original, "
             "unquantized and merged checkpoint, or remove the tensors if they are another head's"
         )
 

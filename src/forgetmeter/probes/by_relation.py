@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Protocol, runtime_checkable
 
+from forgetmeter.plural import listed
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import ALL, TaskName, TaskOption
@@ -90,9 +91,8 @@ def missing_templates(name: TaskName, relations: Mapping[str, Mapping[int, str]]
     for number in name.listed("templates") or ():
         lacking = [relation for relation, templates in relations.items() if number not in map(str, templates)]
         if lacking:
-            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             allowed = ", ".join(map(str, relations[lacking[0]]))
-            where = f"no template {number} in {lacking[0]}{more} (allowed: {allowed})"
+            where = f"no template {number} in {listed(lacking, 1)} (allowed: {allowed})"
             problems.append(f"option templates of task '{name.base}': {where}")
     return problems
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from forgetmeter.plural import counted
+from forgetmeter.plural import counted, listed
 from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.items_column import ITEMS, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
@@ -138,10 +138,9 @@ def remarks(summary: Summary) -> list[str]:
         rest = "import the rest" if summary.study.origins else "run the study again to do the rest"
         found.append(f"Not finished: {done} of {counted(planned, 'cell')} done; {rest}.")
     if summary.damaged:
-        shown = ", ".join(map(visible_line, summary.damaged[:_MOST_NAMED]))
-        more = f" and {len(summary.damaged) - _MOST_NAMED} more" if len(summary.damaged) > _MOST_NAMED else ""
+        shown = listed([visible_line(each) for each in summary.damaged], _MOST_NAMED)
         found.append(
-            f"Damaged, edited or of another cell, so not counted: {shown}{more}; run the study again to replace them."
+            f"Damaged, edited or of another cell, so not counted: {shown}; run the study again to replace them."
         )
     if summary.failures:
         number = len(summary.failures)

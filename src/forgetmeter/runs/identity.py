@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from forgetmeter.plural import listed
+
 _LONGEST = 60
 _MOST = 3
 _NOTHING = "nothing"
@@ -106,10 +108,7 @@ def _lists(name: str, old: Sequence[object], new: Sequence[object]) -> str:
 
 
 def _listed(values: Sequence[object]) -> str:
-    if not values:
-        return _NOTHING
-    more = f" and {len(values) - _MOST} more" if len(values) > _MOST else ""
-    return ", ".join(_short(value) for value in values[:_MOST]) + more
+    return listed([_short(value) for value in values], _MOST) or _NOTHING
 
 
 def _short(value: object) -> str:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
+from forgetmeter.plural import listed
 
 
 def refuse_type(what: str, value: object, *kinds: type) -> None:
@@ -35,6 +36,5 @@ def unknown(kind: str, name: object, allowed: Iterable[str], *, within: str = ""
         most: Maximum number of allowed names to list; the rest are counted.
     """
     names = list(allowed)
-    listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
     place = f" in {within}" if within else ""
-    return f"unknown {kind} '{name}'{place}{did_you_mean(str(name), names)} (allowed: {listed})"
+    return f"unknown {kind} '{name}'{place}{did_you_mean(str(name), names)} (allowed: {listed(names, most)})"

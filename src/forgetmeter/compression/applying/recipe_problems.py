@@ -15,7 +15,7 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import left_alone
-from forgetmeter.plural import counted
+from forgetmeter.plural import counted, listed
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role
@@ -140,7 +140,7 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
         if re.search(scope.pattern or "", name):
             alone.setdefault(reason, []).append(name)
     if alone:
-        named = (f"{_first_of(names)} ({reason})" for reason, names in alone.items())
+        named = (f"{listed(names, 1)} ({reason})" for reason, names in alone.items())
         return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
     unknown = [matrix.parameter for matrix in matrices if matrix.role.component == "unknown"]
     roles = ", ".join(dict.fromkeys(str(each.role) for each in matrices if each.parameter not in unknown)) or "none"
@@ -159,11 +159,7 @@ def _already_quantized(model: PreTrainedModel | None) -> str:
     layers = [path for path, weight in weights if weight is not None and not weight.is_floating_point()]
     if not layers:
         return ""
-    return f"; already quantized: {_first_of(layers)}; write one recipe, with the step that quantizes at the end"
-
-
-def _first_of(names: Sequence[str]) -> str:
-    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
+    return f"; already quantized: {listed(layers, 1)}; write one recipe, with the step that quantizes at the end"
 
 
 def _layer_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.file_digest import sha256_of
 from forgetmeter.json_text import read_loose_json
-from forgetmeter.plural import counted
+from forgetmeter.plural import counted, listed
 from forgetmeter.visible_text import each_text, encodable
 
 # The date is that of the results file; colons are replaced.
@@ -108,9 +108,8 @@ def find_logs(folder: Path) -> Logs:
         )
     folders = list(dict.fromkeys(path.parent for path, _ in found))
     if len(folders) > 1:
-        names = ", ".join(f"'{each}'" for each in folders[:_MOST])
-        more = f" and {len(folders) - _MOST} more" if len(folders) > _MOST else ""
-        raise UserError(f"'{folder}' has the logs of several models; name one of {names}{more}")
+        names = listed([f"'{each}'" for each in folders], _MOST)
+        raise UserError(f"'{folder}' has the logs of several models; name one of {names}")
     dates: dict[str, list[tuple[str, Path]]] = {}
     for path, match in found:
         dates.setdefault(match["task"], []).append((match["date"], path))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from forgetmeter.plural import counted
+from forgetmeter.plural import counted, listed
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, megabytes, percent, percent_interval, points_interval
 from forgetmeter.report.words.size_words import packed_sentence
@@ -138,6 +138,4 @@ def _with_size(recipes: Sequence[Sized]) -> list[str]:
 
 
 def _names(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _MOST_LEFT} more" if len(names) > _MOST_LEFT else ""
-    return f"{', '.join(names[:_MOST_LEFT])}{more}"
+    return listed(list(names), _MOST_LEFT)

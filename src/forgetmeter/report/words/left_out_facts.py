@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from forgetmeter.plural import listed
 from forgetmeter.report.words.numbers import count
 from forgetmeter.results.cell_summary import CellSummary
 from forgetmeter.results.measured import MeasuredSummary
@@ -52,8 +53,7 @@ def left_out_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[str
         said = next((facts for facts, recipes in others.items() if BASELINE in recipes), next(iter(others)))
         for facts, recipes in others.items():
             if facts != said:
-                more = f" and {len(recipes) - _MOST_NAMED} more" if len(recipes) > _MOST_NAMED else ""
-                found.append(f"{task}, {', '.join(map(visible_line, recipes[:_MOST_NAMED]))}{more}: {facts}.")
+                found.append(f"{task}, {listed([*map(visible_line, recipes)], _MOST_NAMED)}: {facts}.")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from forgetmeter.plural import counted
+from forgetmeter.plural import counted, listed
 from forgetmeter.records.imported import Origin
 from forgetmeter.visible_text import visible_line
 
@@ -19,19 +19,16 @@ def origin_remarks(origins: Mapping[str, Origin]) -> list[str]:
     for name, origin in origins.items():
         shared.setdefault(origin_in_words(origin), []).append(name)
         notes += [f"{name}: {note}." for note in origin.notes]
-    said = [f"Imported from {origin}: {_listed(names)}." for origin, names in shared.items()]
+    said = [
+        f"Imported from {origin}: {listed(names, _MOST_NAMES, separator='; ')}." for origin, names in shared.items()
+    ]
     return [visible_line(text) for text in [*said, *notes]]
 
 
 def origin_in_words(origin: Origin) -> str:
     """Return the tool, the files and the model: ``lm-eval 0.4.13 (6 files; hf; pretrained=org/name)``."""
     files = list(origin.files)
-    listed = ", ".join(files) if len(files) <= _MOST_FILES else counted(len(files), "file")
+    named = ", ".join(files) if len(files) <= _MOST_FILES else counted(len(files), "file")
     # The other settings are the names of a table's columns, and what all variants have in common.
     model = [str(origin.settings[key]) for key in ("model", "model_args") if origin.settings.get(key)]
-    return f"{origin.tool} ({'; '.join([listed, *model])})"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return "; ".join(names[:_MOST_NAMES]) + more
+    return f"{origin.tool} ({'; '.join([named, *model])})"
