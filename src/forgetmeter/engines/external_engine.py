@@ -16,7 +16,7 @@ from forgetmeter.engines.known_text import problem_of
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.quiet import quiet
-from forgetmeter.records.generation import GeneratedText, Generation
+from forgetmeter.records.generation import GeneratedText, Generation, before_ends
 from forgetmeter.records.item import (
     Answer,
     Cloze,
@@ -183,13 +183,15 @@ class ExternalEngine:
     ) -> list[GeneratedText]:
         texts: list[GeneratedText] = []
         for start in range(0, len(generations), _PER_CALL):
+            part = generations[start : start + _PER_CALL]
             # A runtime adds the end of a sequence to the list of ends that it is given.
-            asked = [(each.context, deepcopy(each.arguments)) for each in generations[start : start + _PER_CALL]]
-            found = self._asked("generate_until", asked)
+            found = self._asked("generate_until", [(each.context, deepcopy(each.arguments)) for each in part])
             if wrong := [text for text in found if not isinstance(text, str)]:
                 raise EngineAnswerError(f"it gave {wrong[0]!r:.60}, which is not a text")
-            part = generations[start : start + _PER_CALL]
-            texts += (GeneratedText(_cut(text, each.until)) for text, each in zip(found, part, strict=True))
+            # Not every runtime heeds the ends, or writes what can be stored.
+            texts += (
+                GeneratedText(encodable(before_ends(text, each.until))) for text, each in zip(found, part, strict=True)
+            )
             if on_advance is not None:
                 on_advance(len(texts) / len(generations))
         return texts
@@ -220,13 +222,6 @@ class ExternalEngine:
         if wrong := next((value for value, _ in answers if value > 1e-2), None):
             raise EngineAnswerError(f"it gave a log-likelihood of {wrong:.4g}, but none can be above 0")
         return [(min(value, 0.0) if not math.isnan(value) else value, is_greedy) for value, is_greedy in answers]
-
-
-def _cut(text: str, until: Sequence[str]) -> str:
-    """Return a text before the first of its ends, which not every runtime heeds, as it can be stored."""
-    for end in until:
-        text = text.partition(end)[0]
-    return encodable(text)
 
 
 def _answer(item: Item, own: RequestScores) -> Answer:

@@ -10,7 +10,7 @@ from llama_cpp import Llama, llama_log_callback, llama_log_set
 from lm_eval.api.model import TemplateLM
 from numpy.typing import NDArray
 
-from forgetmeter.records.generation import Generation
+from forgetmeter.records.generation import Generation, before_ends
 
 _BATCH = 512
 _ROUNDED = 256
@@ -118,10 +118,7 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
             if token == self.eot_token_id:
                 break
             written.append(token)
-        text = self._text(written)
-        for end in filter(None, ends):
-            text = text.partition(end)[0]
-        return text
+        return before_ends(self._text(written), ends)
 
     def _text(self, tokens: list[int], *, special: bool = False) -> str:
         return str(self._llama.detokenize(tokens, special=special).decode(errors="replace"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,14 @@ class Generation:
         if strange:
             return f"{strange[0]} is not supported (supported: {', '.join(known)}); remove it"
         return None
+
+
+def before_ends(text: str, ends: Iterable[str]) -> str:
+    """Return a text before the first of its ends; empty ends are ignored."""
+    # In order, as lm-eval does, though the result does not depend on it.
+    for end in filter(None, ends):
+        text = text.partition(end)[0]
+    return text
 
 
 def _given(arguments: Mapping[str, Any]) -> list[str]:

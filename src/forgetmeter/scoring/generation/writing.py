@@ -12,7 +12,7 @@ import numpy as np
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.quiet import quiet
-from forgetmeter.records.generation import GeneratedText, Generation
+from forgetmeter.records.generation import GeneratedText, Generation, before_ends
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.asked import BEYOND_EMBEDDING, embedded_tokens, unsupported_reason
 from forgetmeter.scoring.batch_invariance.detection import find_sharing, may_be_padded_left
@@ -151,7 +151,4 @@ class Writing:
 
     def _text(self, written: WrittenTokens, until: Sequence[str]) -> GeneratedText:
         text = str(self._tokenizer.decode(written.tokens, skip_special_tokens=True))
-        # In order, as lm-eval does, though the result does not depend on it.
-        for end in until:
-            text = text.partition(end)[0] if end else text
-        return GeneratedText(text, written.is_number, len(written.tokens))
+        return GeneratedText(before_ends(text, until), written.is_number, len(written.tokens))
