@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache, cached_property
@@ -241,13 +241,3 @@ def described(error: Exception) -> str:
         return f"{type(error).__name__}: {one_line(error)}"
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}: {last.line}"
-
-
-def argument_values(arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Return arguments as lm-evaluation-harness reads them in ``--model_args``, with ``~`` as the home folder."""
-    from lm_eval.utils import handle_arg_string
-
-    return {
-        key: str(Path(value).expanduser()) if value.startswith("~") else handle_arg_string(value)
-        for key, value in arguments.items()
-    }

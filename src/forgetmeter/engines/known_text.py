@@ -1,4 +1,4 @@
-"""Requests whose answers any language model must relate in certain ways, to notice a runtime that answers others."""
+"""Requests whose answers satisfy known relations in every language model, to detect a runtime that answers others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = (" Paris", " Rome", " London", " oxygen", " the", " green", " two", " mu
 """Most are a single token in most vocabularies; none begins with another."""
 _FOLLOWS = " and the"
 _ALIKE = 3
-"""So many equal log-likelihoods are no accident, even in 16 bits, if two contexts have them."""
+"""Number of equal log-likelihoods that rounding to 16 bits does not explain if it occurs after both contexts."""
 _MOST = 1.02
 _TOLERANCE = 1.0
 """In nats: a runtime may round differently in texts of other lengths."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from forgetmeter.engines.external_engine import ExternalEngine, Runtime, argument_values
+from forgetmeter.engines.external_engine import ExternalEngine, Runtime
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded
@@ -22,6 +22,7 @@ from forgetmeter.specs.suggestion import unknown
 
 _LM_EVAL = "lm_eval/"
 LLAMA_CPP = "llama_cpp"
+_LLAMA_CPP_ARGUMENTS = ("file", "n_ctx", "n_threads", "n_gpu_layers")
 _SECRETS = re.compile(r"(?i)auth|api_?key|secret|password|credential|^headers?$|^(hf_|access_)?token$")
 _CONTEXT = 2048
 """Tokens that llama.cpp reads unless told otherwise: it keeps the logits of all of them."""
@@ -64,7 +65,7 @@ def open_engine(reference: ModelReference, baseline: Checkpoint) -> ExternalEngi
             tokens, unless the arguments say otherwise.
 
     Raises:
-        UserError: There is no such engine, or an argument is missing or wrong.
+        UserError: The engine is unknown, or an argument is missing or wrong.
     """
     name, arguments = engine_of(reference)
     start = _starter(name, arguments)
@@ -83,7 +84,7 @@ def _starter(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, 
     """Return what starts an engine, given what an endpoint shares with the baseline.
 
     Raises:
-        UserError: There is no such engine, or an argument is missing or wrong.
+        UserError: The engine is unknown, or an argument is missing or wrong.
     """
     if name == LLAMA_CPP:
         return _llama_cpp(arguments)
@@ -98,13 +99,11 @@ def _llama_cpp(arguments: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Ru
     path = Path(arguments.get("file", "")).expanduser()
     if not path.is_file():
         raise UserError(f"engine {LLAMA_CPP}: file={arguments.get('file', '')} must name a GGUF file")
-    values = argument_values({key: value for key, value in arguments.items() if key != "file"})
-    if other := next((key for key in values if key not in ("n_ctx", "n_threads", "n_gpu_layers")), None):
-        raise UserError(
-            f"engine {LLAMA_CPP}: " + unknown("argument", other, ["file", "n_ctx", "n_threads", "n_gpu_layers"])
-        )
+    values = _values(arguments)
+    if other := next((key for key in values if key not in _LLAMA_CPP_ARGUMENTS), None):
+        raise UserError(f"engine {LLAMA_CPP}: " + unknown("argument", other, _LLAMA_CPP_ARGUMENTS))
     module = import_module("forgetmeter.engines.llama_cpp_runtime")
-    return lambda given: module.LlamaCpp(path, **{"n_ctx": min(given["max_length"], _CONTEXT)} | values)
+    return lambda given: module.LlamaCpp(**{"n_ctx": min(given["max_length"], _CONTEXT)} | values | {"file": path})
 
 
 def _lm_eval(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Runtime]:
@@ -123,7 +122,7 @@ def _lm_eval(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, 
         raise UserError(f"engine {name}: base_url is missing, such as http://127.0.0.1:8000/v1/completions")
     if is_endpoint and (missing := [each for each in ("aiohttp", "tenacity") if find_spec(each) is None]):
         raise UserError(f"engine {name} needs {' and '.join(missing)}; {_NOT_INSTALLED.format('engines')}")
-    values = argument_values(arguments)
+    values = _values(arguments)
 
     def start(given: Mapping[str, Any]) -> Runtime:
         # lm-eval's cache confuses requests of the same text that are split at different places.
@@ -139,3 +138,13 @@ def _lm_eval(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, 
 
 def _is_endpoint(kind: type) -> bool:
     return any(parent.__name__ == "TemplateAPI" for parent in inspect.getmro(kind))
+
+
+def _values(arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Return arguments as lm-evaluation-harness reads them in ``--model_args``, with ``~`` as the home folder."""
+    from lm_eval.utils import handle_arg_string
+
+    return {
+        key: str(Path(value).expanduser()) if value.startswith("~") else handle_arg_string(value)
+        for key, value in arguments.items()
+    }

@@ -31,9 +31,9 @@ from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.model_reference import ModelReference
 
+Scoring = Engine | ExternalEngine
 # A quarter: rows get different neighbours, and usually matrices of a different height.
 _SHARE = 4
-Scoring = Engine | ExternalEngine
 _SMALL = 5_000_000
 """Parameters below which sharing a matrix product costs more than it saves (docs/decisions/014-threads.md)."""
 
@@ -68,7 +68,7 @@ class LocalExecutor:
                     fail(work, progress, cell, error)
 
 
-class _Work:
+class _CellWork:
     """The cells of one model or engine; prepares each task once."""
 
     def __init__(self, work: Work, progress: Progress) -> None:
@@ -142,7 +142,7 @@ class _Work:
         """Store the noise floor of a cell, if it is wanted and known; that of a candidate is never needed."""
 
 
-class _ModelWork(_Work):
+class _ModelWork(_CellWork):
     """The cells of one model, which is loaded."""
 
     def __init__(self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell]) -> None:
@@ -185,7 +185,7 @@ class _ModelWork(_Work):
             self._work.store.write_noise(cell, noise)
 
 
-class _EngineWork(_Work):
+class _EngineWork(_CellWork):
     """The cells of a candidate that another runtime answers."""
 
     def __init__(self, work: Work, progress: Progress, engine: ExternalEngine) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from forgetmeter.executors.executor import Progress
 from forgetmeter.results.results import Results, open_run
+from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.study.running import run
 
 
@@ -44,7 +45,7 @@ def compare(
     run(
         {
             "models": [_text(baseline)],
-            "candidates": [each if isinstance(each, Mapping) else _text(each) for each in _listed(candidates)],
+            "candidates": [_text(each) for each in _listed(candidates)],
             "tasks": list(_listed(tasks)),
             "output": str(output),
             **{f"evaluation.{key}": value for key, value in evaluation.items()},
@@ -60,6 +61,4 @@ def _listed(given: Any) -> Sequence[Any]:  # noqa: ANN401
 
 
 def _text(model: Any) -> Any:  # noqa: ANN401 - the study says what is not a model
-    if not isinstance(model, Path):
-        return model
-    return str(model) if model.is_absolute() else f"./{model}"
+    return str(parse_model_reference(model)) if isinstance(model, Path) else model
