@@ -46,13 +46,12 @@ def advise_command(
     few items, the better ones on more, and the best on all. Answers are stored;
     after an interruption, the same command continues.
     """
-    settings = {"dtype": dtype, "device": device, "seed": seed, "batch_tokens": batch_tokens}
     request = advising.AdviceRequest(
         model=model,
         tasks=options.split(tasks) or (),
         budget=parse_budget(max_bytes),
         recipes=options.split_recipes(recipes),
-        options=options.given("evaluation.", limit=limit, **settings),
+        options=options.evaluation(locals()),
         output=out,
         data=data,
     )

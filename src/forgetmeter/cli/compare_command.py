@@ -38,18 +38,6 @@ def compare_command(
     are added later, only these are evaluated. A study file can combine recipes
     with candidates.
     """
-    names = options.split(tasks)
+    evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
-    given |= options.given(
-        "evaluation.",
-        limit=limit,
-        dtype=dtype,
-        device=device,
-        seed=seed,
-        batch_tokens=batch_tokens,
-        noise_floor=noise_floor,
-        num_fewshot=num_fewshot,
-        system_instruction=system_instruction,
-        chat_template=chat_template,
-    )
-    run_given(None, given, data=data, dry_run=dry_run)
+    run_given(None, given | evaluation, data=data, dry_run=dry_run)

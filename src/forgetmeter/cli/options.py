@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from forgetmeter.config.study import Evaluation
 from forgetmeter.specs.scope import split_at
 
 Limit = Annotated[int | None, typer.Option(help="Only the first N items per task (for probes: per relation).")]
@@ -38,6 +41,16 @@ DataFolder = Annotated[
 def given(section: str = "", **options: object) -> dict[str, object]:
     """Return the options that were given, by their dotted key in a study, such as ``evaluation.limit``."""
     return {f"{section}{name}": value for name, value in options.items() if value is not None}
+
+
+def evaluation(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings of a study's evaluation among a command's parameters, if given, by their dotted key.
+
+    Args:
+        parameters: The command's ``locals()``; its parameters have the names of the settings.
+    """
+    names = {field.name for field in fields(Evaluation)} & parameters.keys()
+    return given("evaluation.", **{name: parameters[name] for name in names})
 
 
 def split_recipes(text: str | None) -> list[str] | None:

@@ -65,21 +65,10 @@ def run_command(
         raise UserError(unknown("executor", executor, _EXECUTORS))
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
+    evaluation = options.evaluation(locals())
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
     given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
-    given |= options.given(
-        "evaluation.",
-        limit=limit,
-        dtype=dtype,
-        device=device,
-        seed=seed,
-        batch_tokens=batch_tokens,
-        noise_floor=noise_floor,
-        num_fewshot=num_fewshot,
-        system_instruction=system_instruction,
-        chat_template=chat_template,
-    )
-    run_given(study, given, data=data, dry_run=dry_run)
+    run_given(study, given | evaluation, data=data, dry_run=dry_run)
 
 
 def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
