@@ -26,9 +26,9 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig
 
+from forgetmeter.models.files.model_files import tensor_headers
 from forgetmeter.models.files.safetensors_file import stored_tensor
 from forgetmeter.models.files.writer import CheckpointWriter
-from forgetmeter.models.model_files import tensor_headers
 
 HIDDEN, INNER, VOCABULARY = 4096, 11008, 32000
 SHARD_BYTES = 5_000_000_000

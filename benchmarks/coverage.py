@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
-from forgetmeter.results.comparison import compare_all
+from forgetmeter.results.compared.comparison import compare_all
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.content.baselines import ItemBaselines
 from forgetmeter.statistics.resampling import cluster_weights, expanded_interval

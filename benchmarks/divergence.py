@@ -20,8 +20,8 @@ from dataclasses import replace
 import torch
 
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.executors.comparisons import shared_copy
 from forgetmeter.models.loading import load
-from forgetmeter.models.shared_copy import shared_copy
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import Item, WholeText
 from forgetmeter.scoring.comparing_engine import ComparingEngine

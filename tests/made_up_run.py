@@ -18,8 +18,8 @@ from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescrip
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached, RoleCount
 from forgetmeter.runs import layout
-from forgetmeter.runs.metadata import parquet_bytes
 from forgetmeter.runs.run_store import RunStore
+from forgetmeter.runs.tables.metadata import parquet_bytes
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 

@@ -23,6 +23,7 @@ from scoring.batch_invariance.configurations import CONFIGURATIONS, SKIPPED
 from tiny_models import make_bart_tokenizer, make_tokenizer
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
@@ -30,7 +31,6 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
-from forgetmeter.quiet import quiet
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.families.encoder import run_encoder

@@ -28,10 +28,10 @@ from models.formats import (
 from models.formats.specimen import Specimen, checkpoint_in
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
-from forgetmeter.quiet import quiet
 
 READ: tuple[Specimen, ...] = (
     *packed_specimens.SPECIMENS,

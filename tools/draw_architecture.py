@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "forgetmeter"
 DRAWING = ROOT / "docs" / "images" / "architecture.svg"
 
-# All modules outside the packages are one box: what every package may use.
-SHARED = "shared"
+# One box for what every package may use: this package, and all modules outside the packages.
+SHARED = "basics"
 
 _BOX, _GAP, _HEIGHT, _ROW, _MARGIN = 196, 28, 72, 124, 16
 _STYLE = """\
@@ -46,7 +46,7 @@ def imports() -> tuple[dict[str, set[str]], set[str]]:
         name = module.split(".")[1]
         return name if name in packages else SHARED
 
-    found: dict[str, set[str]] = {name: set() for name in (*packages, SHARED)}
+    found: dict[str, set[str]] = {name: set() for name in packages | {SHARED}}
     with_torch = set()
     for module in graph.modules - {PACKAGE, f"{PACKAGE}.__main__"}:
         if not module.startswith(f"{PACKAGE}."):
@@ -171,7 +171,8 @@ def _box(name: str, x: float, y: float, *, torch: bool) -> str:
 def _summary(name: str) -> str:
     folder = ROOT / "src" / PACKAGE
     if name == SHARED:
-        return ", ".join(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")))
+        files = (*folder.glob("*.py"), *(folder / SHARED).glob("*.py"))
+        return ", ".join(sorted(path.stem for path in files if not path.stem.startswith("__")))
     docstring = ast.get_docstring(ast.parse((folder / name / "__init__.py").read_text())) or ""
     return docstring.split("\n")[0].split(": ")[0].split(". ")[0].rstrip(".")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import forgetmeter
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.probes.loading import load_task
-from forgetmeter.quiet import quiet
 
 MODELS = {"original": "", "int3": "round_to_nearest:overall:3", "pruned": "l1_unstructured:overall:0.4"}
 """The recipe of each model."""

@@ -50,7 +50,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type depends on the nam
     if name in _PUBLIC:
         # Imports tqdm, which `import forgetmeter` need not wait for. transformers imports an installed torchao, which
         # logs every kernel missing on this machine.
-        from forgetmeter.quiet import quiet
+        from forgetmeter.basics.quiet import quiet
 
         with quiet():
             return getattr(import_module(_PUBLIC[name]), name)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from written_runs import rewrite_json
 
 from forgetmeter.cli.main import app
-from forgetmeter.runs.metadata import parquet_bytes
+from forgetmeter.runs.tables.metadata import parquet_bytes
 
 # Sets the window title (C0 and C1), and reverses the writing direction.
 ESCAPES = "\x1b]0;pwned\x07\x9b31m\u202e"

@@ -1,6 +1,6 @@
 """``forgetmeter findings`` and ``forgetmeter forgotten`` on a made-up run.
 
-Covers ``cli.findings_command``, ``cli.forgotten_command``, ``report.formats.findings_text`` and
+Covers ``cli.commands.findings_command``, ``cli.commands.forgotten_command``, ``report.formats.findings_text`` and
 ``report.formats.findings_json``.
 """
 

@@ -1,6 +1,6 @@
 """A run interrupted by SIGKILL or Ctrl-C resumes without losing or repeating finished cells.
 
-Covers ``cli.run_command`` and ``study.running``.
+Covers ``cli.commands.run_command`` and ``study.running``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plug-in task without right answers is shown, charted and tested by the metrics that it declares.
 
-Covers ``probes.declaration``, ``probes.registry``, ``report.measured_tables`` and ``results.measured``.
+Covers ``probes.declaration``, ``probes.registry``, ``report.measured_tables`` and ``results.compared.measured``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from forgetmeter.cli.list_command import relations_table
+from forgetmeter.cli.commands.list_command import relations_table
 from forgetmeter.probes.by_relation import RelationCounts
 
 

@@ -1,6 +1,6 @@
 """Finding a model on this machine, and the identity of its content.
 
-Covers ``models.model_files``.
+Covers ``models.files.model_files``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pytest
 import transformers
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.model_files import TOKENIZER_FILES
 from forgetmeter.models.location import locate
-from forgetmeter.models.model_files import TOKENIZER_FILES
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.runs.stored import Failure
 from forgetmeter.runs.study_record import StudyRecord

@@ -1,6 +1,6 @@
 """Summary and tables of a run with tasks that are measured (perplexity, divergence) and one that is judged.
 
-Covers ``results.measured`` and ``runs.content.item_values``.
+Covers ``results.compared.measured`` and ``runs.content.item_values``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The files of a report and where they are written.
 
-Covers ``cli.report_command``.
+Covers ``cli.commands.report_command``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import fsspec
 import pytest
 from hostile_run import HALF, write_hostile_run
 
-from forgetmeter.cli.report_command import report_command
+from forgetmeter.cli.commands.report_command import report_command
 from forgetmeter.errors import UserError
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.results.results import open_run

@@ -1,6 +1,6 @@
 """Runs in which nothing is lost hardly ever report a loss.
 
-Covers ``results.comparison`` and ``statistics.correction``.
+Covers ``results.compared.comparison`` and ``statistics.correction``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import pytest
 from made_up_answers import make_answers
 from numpy.typing import NDArray
 
-from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.clustered import compare_clustered
-from forgetmeter.results.comparison import compare_all
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.clustered import compare_clustered
+from forgetmeter.results.compared.comparison import compare_all
 from forgetmeter.statistics.correction import holm_corrected
 from forgetmeter.statistics.paired import Estimate, mcnemar_exact, paired_drop
 

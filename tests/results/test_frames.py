@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from made_up_run import MadeUpTask, write_made_up_run
 
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.findings.all_findings import FINDINGS
 from forgetmeter.results.ledger import LedgerEntry
 from forgetmeter.results.results import open_run

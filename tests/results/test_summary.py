@@ -1,6 +1,6 @@
 """The summary of a run: cells, baselines, corrected p-values and missing parts.
 
-Covers ``results.cell_summary``, ``results.comparison`` and ``results.results``.
+Covers ``results.compared.cell_summary``, ``results.compared.comparison`` and ``results.results``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from written_runs import builder, make_items, make_outcomes
 
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.outcome import Outcome
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.results import open_run
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run_store import RunStore

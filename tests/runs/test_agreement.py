@@ -23,8 +23,8 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.noise import Noise
 from forgetmeter.report.tables import remarks
 from forgetmeter.results.results import open_run
-from forgetmeter.runs.metadata import parquet_bytes
 from forgetmeter.runs.run_store import RunStore
+from forgetmeter.runs.tables.metadata import parquet_bytes
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
 

@@ -1,6 +1,6 @@
 """Reading a run, against what was written.
 
-Covers ``runs.frames`` and ``runs.content.parquet_union``.
+Covers ``runs.tables.frames`` and ``runs.content.parquet_union``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Writing a run: resuming, concurrent workers, broken files.
 
-Covers ``records.cell``, ``runs.items_table``, ``runs.metadata``, ``runs.outcomes_table`` and ``runs.stored``.
+Covers ``records.cell``, ``runs.tables.items_table``, ``runs.tables.metadata``, ``runs.tables.outcomes_table`` and
+``runs.stored``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from written_runs import rewrite_json
 
 from forgetmeter.errors import UserError
 from forgetmeter.results.results import open_run
-from forgetmeter.runs.metadata import parquet_bytes
+from forgetmeter.runs.tables.metadata import parquet_bytes
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -1,6 +1,6 @@
 """Divergence from the baseline, from the study to the stored outcomes, against two models asked text by text.
 
-Covers ``executors.comparisons``, ``models.same_vocabulary``, ``models.shared_copy``, ``scoring.comparing_engine`` and
+Covers ``executors.comparisons``, ``models.checks.same_vocabulary``, ``scoring.comparing_engine`` and
 ``study.preparing``.
 """
 
@@ -19,8 +19,8 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
+from forgetmeter.executors.comparisons import shared_copy
 from forgetmeter.models.loading import load
-from forgetmeter.models.shared_copy import shared_copy
 from forgetmeter.results.results import open_run
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import run

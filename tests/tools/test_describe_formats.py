@@ -1,6 +1,6 @@
 """The page about formats says what is true.
 
-Covers ``models.checkpoint`` and ``models.quantization``.
+Covers ``models.checkpoint`` and ``models.on_disk.quantization``.
 """
 
 from __future__ import annotations

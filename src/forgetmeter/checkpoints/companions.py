@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.checkpoints.written import Written
+from forgetmeter.models.files.model_files import raw_config
 from forgetmeter.models.files.small_files import PROCESSOR_FILES
-from forgetmeter.models.model_files import raw_config
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.version import __version__
 

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
 from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
@@ -30,11 +31,10 @@ from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.registry import load_method
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
+from forgetmeter.models.files.model_files import TOKENIZER_FILES
 from forgetmeter.models.files.small_files import companions, copy_companions, size_of
 from forgetmeter.models.files.writer import CheckpointWriter, write_text
-from forgetmeter.models.model_files import TOKENIZER_FILES
-from forgetmeter.models.quantization import quantized_problem
-from forgetmeter.plural import counted
+from forgetmeter.models.on_disk.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
 from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.model_reference import parse_model_reference

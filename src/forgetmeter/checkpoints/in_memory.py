@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.checkpoints.request import CompressionRequest, refusing_settings
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
@@ -18,12 +19,11 @@ from forgetmeter.compression.applying.unit import joined
 from forgetmeter.compression.surgery.installation import install
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.files.model_files import weight_files
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location
-from forgetmeter.models.model_files import weight_files
-from forgetmeter.models.pretrained import PROBE_TEXTS
-from forgetmeter.models.stored_weights import name_in
-from forgetmeter.quiet import quiet
+from forgetmeter.models.on_disk.stored_weights import name_in
+from forgetmeter.models.safe_loading.pretrained import PROBE_TEXTS
 from forgetmeter.records.variant import Reached
 
 MOST_CHECKED_BYTES = 1_000_000_000

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from forgetmeter.basics.made_folder import made_folder
 from forgetmeter.errors import UserError
-from forgetmeter.made_folder import made_folder
 from forgetmeter.models.location import check_utf8
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

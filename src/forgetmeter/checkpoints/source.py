@@ -14,8 +14,8 @@ from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.files.safetensors_file import StoredTensor, stored_tensor
+from forgetmeter.models.on_disk.stored_weights import name_in, refuse_overflow
 from forgetmeter.models.roles.weight_map import weight_map
-from forgetmeter.models.stored_weights import name_in, refuse_overflow
 from forgetmeter.specs.role import Matrix
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import typer
 
-from forgetmeter.cli.commands import LazyGroup
+from forgetmeter.basics.quiet import quiet
+from forgetmeter.basics.visible_text import encodable, visible_line
+from forgetmeter.cli.lazy_commands import LazyGroup
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.quiet import quiet
 from forgetmeter.version import __version__
-from forgetmeter.visible_text import encodable, visible_line
 
 _UNWRITABLE = 1
 _WRONG_REQUEST = 2

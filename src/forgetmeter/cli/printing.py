@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from forgetmeter.visible_text import pictured, visible
+from forgetmeter.basics.visible_text import pictured, visible
 
 
 def text_width(*, piped: int = 140) -> int:

@@ -11,11 +11,11 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.executors.executor import Progress as Listener
-from forgetmeter.plural import counted
 from forgetmeter.records.cell import Cell
 from forgetmeter.study.checked_study import CheckedStudy
-from forgetmeter.visible_text import visible_line
 
 _PLAIN_EVERY = 15.0
 

@@ -12,10 +12,11 @@ from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from forgetmeter.basics.quiet import quiet
+from forgetmeter.basics.visible_text import encodable
 from forgetmeter.engines.known_text import problem_of
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import GeneratedText, Generation, before_ends
 from forgetmeter.records.item import (
     Answer,
@@ -34,7 +35,6 @@ from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.tokens.answer_tokens import has_prefix_pair
 from forgetmeter.scoring.tokens.tokenization import added_tokens, beginning
 from forgetmeter.specs.model_reference import ModelReference, engine_of
-from forgetmeter.visible_text import encodable
 
 _PER_CALL = 256
 """Requests per call: few enough to show progress, enough for a runtime to batch."""

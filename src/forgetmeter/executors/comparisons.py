@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
+
+from transformers import PreTrainedModel
 
 from forgetmeter.executors.executor import Work
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
-from forgetmeter.models.shared_copy import shared_copy
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import is_compared
 from forgetmeter.scoring.comparing_engine import ComparingEngine
@@ -47,3 +50,13 @@ class Comparisons:
             return self._own
         evaluation = self._work.evaluation
         return load(self._work.checkpoints[variant.model], dtype=evaluation.dtype, device=evaluation.device)
+
+
+def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy of a model whose parameters and buffers are the model's own tensors.
+
+    Parameters, layers and blocks that are replaced in the model afterwards stay the original ones in the copy.
+    """
+    tensors = chain(model.parameters(), model.buffers())
+    twin: PreTrainedModel = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    return twin

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.config.study import Evaluation, Study
 from forgetmeter.errors import UserError
 from forgetmeter.plan.planning import Plan, make_plan
-from forgetmeter.plural import counted, listed
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import Item, TaskDescription

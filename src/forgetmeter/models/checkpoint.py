@@ -12,15 +12,15 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.checks.model_checks import check_supported, refuse_other_shapes
+from forgetmeter.models.checks.token_ids import refuse_impossible_tokens
 from forgetmeter.models.family import Family, auto_class, family_of
+from forgetmeter.models.files.model_files import ADAPTER_WEIGHTS, TensorHeader, raw_config, weight_files
 from forgetmeter.models.from_gguf.conversion import converted, described, is_converted, is_described
 from forgetmeter.models.from_gguf.header import refuse_missing
 from forgetmeter.models.from_gguf.record import read_record
 from forgetmeter.models.location import Location, locate
-from forgetmeter.models.model_checks import check_supported, refuse_other_shapes
-from forgetmeter.models.model_files import ADAPTER_WEIGHTS, TensorHeader, raw_config, weight_files
-from forgetmeter.models.pretrained import empty_model, load_config, open_model, open_shapes, open_tokenizer
-from forgetmeter.models.quantization import (
+from forgetmeter.models.on_disk.quantization import (
     describe_as_plain,
     float32_bytes,
     is_dequantized,
@@ -28,11 +28,10 @@ from forgetmeter.models.quantization import (
     quantization,
     quantized_problem,
 )
-from forgetmeter.models.quantization import described as described_method
-from forgetmeter.models.recomputed_tensors import RecomputedTensors
-from forgetmeter.models.roles.weight_map import weight_map
-from forgetmeter.models.stored_bits import bits_by_role, owned_bytes
-from forgetmeter.models.stored_weights import (
+from forgetmeter.models.on_disk.quantization import described as described_method
+from forgetmeter.models.on_disk.recomputed_tensors import RecomputedTensors
+from forgetmeter.models.on_disk.stored_bits import bits_by_role, owned_bytes
+from forgetmeter.models.on_disk.stored_weights import (
     PlacedTensor,
     placed_tensors,
     refuse_contradictions,
@@ -42,13 +41,14 @@ from forgetmeter.models.stored_weights import (
     refuse_overflown,
     refuse_unread_tensors,
 )
-from forgetmeter.models.token_ids import refuse_impossible_tokens
+from forgetmeter.models.on_disk.wrapper_names import refuse_wrapper_names
+from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.models.safe_loading.pretrained import empty_model, load_config, open_model, open_shapes, open_tokenizer
 from forgetmeter.models.unpacking.adapter import merged
 from forgetmeter.models.unpacking.conversion import unpacked, unpacked_folder
 from forgetmeter.models.unpacking.layouts import is_unpacked
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
 from forgetmeter.models.unpacking.unpacking import plain_tensors
-from forgetmeter.models.wrapper_names import refuse_wrapper_names
 from forgetmeter.records.packed_source import PackedSource, WeightReading
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.role import Matrix

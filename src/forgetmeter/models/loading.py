@@ -12,12 +12,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetmeter.config.study import Device, DType
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
+from forgetmeter.models.checks.model_checks import check_supported
+from forgetmeter.models.checks.token_ids import refuse_impossible_tokens
 from forgetmeter.models.family import family_of, refuse_other_class
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.model_checks import check_supported
-from forgetmeter.models.pretrained import keep_weights_in_place, without_dropout
-from forgetmeter.models.stored_weights import stored_weight_bytes
-from forgetmeter.models.token_ids import refuse_impossible_tokens
+from forgetmeter.models.on_disk.stored_weights import stored_weight_bytes
+from forgetmeter.models.safe_loading.pretrained import keep_weights_in_place, without_dropout
 from forgetmeter.specs.suggestion import unknown
 
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from forgetmeter.cache_folder import cache_folder
+from forgetmeter.basics.cache_folder import cache_folder
+from forgetmeter.basics.file_digest import sha256_of
 from forgetmeter.errors import UserError
-from forgetmeter.file_digest import sha256_of
-from forgetmeter.models.from_gguf.revision import TOKENS_REVISION, has_revised_tokens
-from forgetmeter.models.model_files import (
+from forgetmeter.models.files.model_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     INDEX,
@@ -28,6 +27,7 @@ from forgetmeter.models.model_files import (
     raw_config,
     tensor_headers,
 )
+from forgetmeter.models.from_gguf.revision import TOKENS_REVISION, has_revised_tokens
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import FORMS, ModelReference, engine_of, existing_path
 

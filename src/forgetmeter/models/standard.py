@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from forgetmeter.basics.file_digest import sha256_of
 from forgetmeter.errors import UserError
-from forgetmeter.file_digest import sha256_of
 
 SHIPPED = Path(__file__).with_name("shipped_standards")
 """Holds one folder per standard, as written by ``save_pretrained``, with a list of checksums."""

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from forgetmeter.basics.json_text import parse_json
 from forgetmeter.errors import ManyUserError, UserError, one_line
-from forgetmeter.json_text import parse_json
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import (
     ACCURACY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Protocol, runtime_checkable
 
-from forgetmeter.plural import listed
+from forgetmeter.basics.plural import listed
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import ALL, TaskName, TaskOption

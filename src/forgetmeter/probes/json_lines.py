@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forgetmeter.basics.json_text import DuplicateKeyError, parse_json
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.json_text import DuplicateKeyError, parse_json
 
 _KINDS = {str: "text", int: "an integer", list: "a list"}
 

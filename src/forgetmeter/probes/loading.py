@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.plural import counted
 from forgetmeter.probes.lm_eval.groups import is_group, tasks_of
 from forgetmeter.probes.lm_eval.index import SUPPORTED, not_supported, output_type, task_files
 from forgetmeter.probes.lm_eval.own_folders import own_task_files

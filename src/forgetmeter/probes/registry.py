@@ -26,8 +26,8 @@ TASKS = Registry(
         "bear": "forgetmeter.probes.bear:TASK",
         "facts": "forgetmeter.probes.facts.task:TASK",
         "file": "forgetmeter.probes.from_file.task:TASK",
-        "perplexity": "forgetmeter.probes.perplexity:TASK",
-        "divergence": "forgetmeter.probes.divergence:TASK",
+        "perplexity": "forgetmeter.probes.on_text.perplexity:TASK",
+        "divergence": "forgetmeter.probes.on_text.divergence:TASK",
     },
 )
 

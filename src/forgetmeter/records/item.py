@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, get_args
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
-from forgetmeter.plural import counted
 from forgetmeter.records.generation import GeneratedText, Generation
 from forgetmeter.records.outcome import Judgement, Outcome
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from forgetmeter.report.table import Table, TableRow, Term
 from forgetmeter.report.words.numbers import count
-from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.measured import MeasuredSummary
 
 ITEMS = Term(
     "items",

@@ -10,7 +10,7 @@ from forgetmeter.report.items_column import with_items
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
 from forgetmeter.report.words.left_out_facts import left_out_facts, shown_cell
 from forgetmeter.report.words.numbers import MISSING, percent, percent_interval
-from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.compared.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary
 
 _RATIO = "× baseline"

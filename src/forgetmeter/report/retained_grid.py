@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from forgetmeter.plural import counted
+from forgetmeter.basics.plural import counted
 from forgetmeter.report.words.numbers import MISSING, count, percent, share_or_all_but
 from forgetmeter.report.words.recipe_words import scope_in_words, treatment
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe

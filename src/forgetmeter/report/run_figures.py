@@ -16,9 +16,9 @@ from forgetmeter.report.figures.perplexity_figure import perplexity_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.measured import perplexity_names
 from forgetmeter.results.frontier import MEASURES, frontiers
-from forgetmeter.results.measured import perplexity_names
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary

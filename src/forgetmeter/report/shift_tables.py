@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from forgetmeter.report.items_column import ITEMS, with_items
 from forgetmeter.report.table import Table, TableRow, Term
 from forgetmeter.report.words.numbers import MISSING, percent, probability
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary
 
 _COLUMNS = ("changed", "rank", "margin", "divergence", "p (chance)", "p (majority)", "p (relations)")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from forgetmeter.plural import counted, listed
+from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.items_column import ITEMS, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
@@ -29,11 +30,10 @@ from forgetmeter.report.words.numbers import (
 )
 from forgetmeter.report.words.origin_words import origin_remarks
 from forgetmeter.report.words.size_words import SIZES, packed_remark, packed_sentence, reading_remark
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import value
-from forgetmeter.visible_text import visible_line
 
 STAR = "*"
 DAGGER = "†"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
-from forgetmeter.plural import counted
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import drawn, specifications
 from forgetmeter.report.formats.show_latex import show_latex

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.findings.finding import Finding, ModelResult, TaskResult
 from forgetmeter.results.frontier import MEASURES, Frontier
 from forgetmeter.results.ledger import Ledger, LedgerEntry
 from forgetmeter.results.retained_curve import RetainedCurve
 from forgetmeter.results.summary import Summary
-from forgetmeter.runs.frames import frame
+from forgetmeter.runs.tables.frames import frame
 from forgetmeter.statistics.paired import Estimate
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from forgetmeter.records.packed_source import PackedSource
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate

@@ -20,8 +20,8 @@ from forgetmeter.results.open_ledgers import open_ledgers
 from forgetmeter.results.retained_curve import RetainedCurve, all_curves
 from forgetmeter.results.standing import Standings, standings
 from forgetmeter.results.summary import Summary, summarise
-from forgetmeter.runs.frames import cells_frame, failures_frame, tasks_frame, variants_frame
 from forgetmeter.runs.run import Run, read_run
+from forgetmeter.runs.tables.frames import cells_frame, failures_frame, tasks_frame, variants_frame
 from forgetmeter.specs.suggestion import refuse_type
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, curves, treatments

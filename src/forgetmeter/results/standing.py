@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.clustered import paired_difference
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.clustered import paired_difference
 from forgetmeter.results.findings.evidence import Evidence, gather
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run

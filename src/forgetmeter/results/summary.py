@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.comparison import compare_all
-from forgetmeter.results.measured import MeasuredSummary, measured_cells
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.comparison import compare_all
+from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.runs.study_record import StudyRecord

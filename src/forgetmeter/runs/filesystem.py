@@ -13,7 +13,7 @@ from uuid import uuid4
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from forgetmeter.made_folder import made_folder
+from forgetmeter.basics.made_folder import made_folder
 
 _TEMPORARY = ".tmp-"
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from forgetmeter.plural import listed
+from forgetmeter.basics.plural import listed
 
 _LONGEST = 60
 _MOST = 3

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_named
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.items_table import ITEMS_SCHEMA, stored_ids
-from forgetmeter.runs.metadata import UNREADABLE, is_unchanged, read_facts
-from forgetmeter.runs.outcomes_table import METRIC, OUTCOMES_SCHEMA
+from forgetmeter.runs.tables.items_table import ITEMS_SCHEMA, stored_ids
+from forgetmeter.runs.tables.metadata import UNREADABLE, is_unchanged, read_facts
+from forgetmeter.runs.tables.outcomes_table import METRIC, OUTCOMES_SCHEMA
 from forgetmeter.specs.recipe import canonical
 
 CELL = ("variant", "model", "recipe", "task")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from forgetmeter.json_text import read_json, to_json
+from forgetmeter.basics.json_text import read_json, to_json
 
 _DIGEST = "sha256"
 

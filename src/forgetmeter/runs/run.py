@@ -18,11 +18,11 @@ from forgetmeter.runs.content.item_values import ItemValues, read_item_ids, read
 from forgetmeter.runs.content.ledger_items import LedgerItem, ledger_items
 from forgetmeter.runs.content.parquet_union import UnionPart, read_union
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.items_table import ITEM_COLUMNS
-from forgetmeter.runs.outcomes_table import KEYS, OUTCOME_COLUMNS
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant
 from forgetmeter.runs.study_record import StudyRecord
+from forgetmeter.runs.tables.items_table import ITEM_COLUMNS
+from forgetmeter.runs.tables.outcomes_table import KEYS, OUTCOME_COLUMNS
 from forgetmeter.specs.recipe import BASELINE
 
 

@@ -17,13 +17,13 @@ from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, na
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.identity import additions, differences, extended, has_digests
 from forgetmeter.runs.intact import CELL, IntactFiles
-from forgetmeter.runs.items_table import items_hash, items_parquet
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
-from forgetmeter.runs.outcomes_table import outcomes_parquet
 from forgetmeter.runs.record_json import EditedError, read_record, record_json
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 from forgetmeter.runs.study_record import StudyRecord
+from forgetmeter.runs.tables.items_table import items_hash, items_parquet
+from forgetmeter.runs.tables.outcomes_table import outcomes_parquet
 from forgetmeter.specs.recipe import BASELINE, canonical
 
 SCHEMA_VERSION = 3

@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.quiet import quiet
 from forgetmeter.records.item import Answer, ComparedAnswer
 from forgetmeter.scoring.engine import Engine, in_slot_order
 from forgetmeter.scoring.families.decoder import DecoderScoring

@@ -9,12 +9,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.panics import refusing_panics
-from forgetmeter.plural import counted
-from forgetmeter.quiet import quiet
+from forgetmeter.models.safe_loading.panics import refusing_panics
 from forgetmeter.records.item import Answer, Item, Problem, is_generated
 from forgetmeter.scoring.asked import blank_token, with_text_problems
 from forgetmeter.scoring.families.decoder import DecoderScoring

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from forgetmeter.basics.plural import listed
 from forgetmeter.errors import UserError
-from forgetmeter.plural import listed
 
 
 def refuse_type(what: str, value: object, *kinds: type) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
+from forgetmeter.basics.visible_text import encodable
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.visible_text import encodable
 
 Path = tuple[str | int, ...]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
@@ -18,7 +19,6 @@ from forgetmeter.models.loading import wrap
 from forgetmeter.models.standard import write_checksums
 from forgetmeter.probes.cloze import ANSWER, P_AT_1, SUBJECT
 from forgetmeter.probes.facts.task import FactFile, read_fact_file
-from forgetmeter.quiet import quiet
 from forgetmeter.standards.card import model_card
 from forgetmeter.standards.design import DESIGNS, LONGEST, make_model
 from forgetmeter.standards.tokenizers import make_tokenizer

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import study_from_options
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import halving_rounds
-from forgetmeter.plural import counted
 from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.probes.registry import find_task
 from forgetmeter.results.advice import Advice, EliminatedRecipe, Sized

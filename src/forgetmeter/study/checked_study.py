@@ -17,10 +17,10 @@ from forgetmeter.probes.loading import load_task
 from forgetmeter.probes.registry import without_paths
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Task
-from forgetmeter.runs.items_table import items_hash
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure
 from forgetmeter.runs.study_record import StudyRecord
+from forgetmeter.runs.tables.items_table import items_hash
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 from forgetmeter.study.document import study_document
 

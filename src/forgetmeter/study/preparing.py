@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
 from forgetmeter.compression.registry import recorded_facts
 from forgetmeter.config.study import Study
@@ -16,10 +17,9 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.models.checks.same_vocabulary import vocabulary_difference
 from forgetmeter.models.loading import resolve_device
 from forgetmeter.models.location import Location
-from forgetmeter.models.same_vocabulary import vocabulary_difference
-from forgetmeter.plural import counted
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell

@@ -502,7 +502,7 @@ def test_nothing_heavy_is_imported_and_100_000_answers_take_seconds(logs: tuple[
 
     base, changed = (changed_logs(each, tmp_path / each.name, "choosing", many) for each in logs)
     program = (
-        "import sys, time; from forgetmeter.cli.import_command import import_app\n"
+        "import sys, time; from forgetmeter.cli.commands.import_command import import_app\n"
         "start = time.process_time(); import_app(sys.argv[1:], standalone_mode=False)\n"
         "heavy = {'torch', 'transformers', 'datasets', 'lm_eval'} & set(sys.modules)\n"
         "print(sorted(heavy), time.process_time() - start)"

@@ -1,6 +1,6 @@
 """Answers in tables of each format, and tables that are wrong.
 
-Covers ``importing.table.values``, ``importing.imported_run``, ``cli.import_command``,
+Covers ``importing.table.values``, ``importing.imported_run``, ``cli.commands.import_command``,
 ``records.imported`` and ``report.words.origin_words``.
 """
 
@@ -330,7 +330,7 @@ def test_nothing_heavy_is_imported_and_100_000_answers_take_seconds(tmp_path: Pa
     lines = (f"{item},{name},{random.randrange(2)}" for name in ("baseline", "b") for item in range(50_000))
     path.write_text("id,model,ok\n" + "\n".join(lines) + "\n")
     program = (
-        "import sys, time; from forgetmeter.cli.import_command import import_app\n"
+        "import sys, time; from forgetmeter.cli.commands.import_command import import_app\n"
         "start = time.process_time(); import_app(sys.argv[1:], standalone_mode=False)\n"
         "heavy = {'torch', 'transformers', 'datasets', 'lm_eval'} & set(sys.modules)\n"
         "print(sorted(heavy), time.process_time() - start)"

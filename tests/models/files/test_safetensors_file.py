@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.model_files import TensorHeader, tensor_headers
 from forgetmeter.models.files.safetensors_file import SafetensorsWriter, entry_room, stored_tensor
 from forgetmeter.models.files.writer import CheckpointWriter
-from forgetmeter.models.model_files import TensorHeader, tensor_headers
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8, torch.bool)
 

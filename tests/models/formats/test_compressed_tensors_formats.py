@@ -1,6 +1,6 @@
 """Checkpoints by the compressed-tensors library are read as the weights that it rounded to.
 
-Covers ``models.quantization``.
+Covers ``models.on_disk.quantization``.
 """
 
 from __future__ import annotations

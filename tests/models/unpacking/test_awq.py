@@ -16,7 +16,7 @@ from torch import Tensor
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
-from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.unpacking.awq import Awq
 from forgetmeter.models.unpacking.layout import LayoutError
 

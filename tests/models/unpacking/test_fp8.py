@@ -26,10 +26,10 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
-from forgetmeter.quiet import quiet
 
 Q_PROJ = "model.layers.0.self_attn.q_proj"
 

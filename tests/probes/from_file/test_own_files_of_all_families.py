@@ -15,10 +15,10 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from tiny_models import make_bart, make_bart_tokenizer, make_bert, make_llama, make_tokenizer, make_wordpiece_tokenizer
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
-from forgetmeter.quiet import quiet
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import run
 

@@ -16,13 +16,13 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedTokenizerFast
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.probes.lm_eval.documents import generation_hash
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.probes.loading import load_task
-from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import GeneratedText, Generation
 from forgetmeter.records.item import Answer, Item, Task, TaskDescription, check_task, judged
 from forgetmeter.records.outcome import Judgement

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from lm_eval.tasks import TaskManager
 from tiny_models import make_llama, make_tokenizer
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
 from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
 from forgetmeter.probes.loading import load_task, task_problems
-from forgetmeter.quiet import quiet
 from forgetmeter.records.item import RequestScore, RequestScores, Task
 from forgetmeter.scoring.engine import Engine
 

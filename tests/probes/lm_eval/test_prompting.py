@@ -16,13 +16,13 @@ from lm_eval.tasks import TaskManager
 from tiny_models import make_llama, make_tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import wrap
 from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
-from forgetmeter.quiet import quiet
 from forgetmeter.records.item import RequestScores
 from forgetmeter.results.results import open_run
 from forgetmeter.scoring.engine import Engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from forgetmeter.report.figures.perplexity_figure import perplexity_figure
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 from forgetmeter.statistics.paired import Estimate
 

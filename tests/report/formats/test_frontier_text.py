@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.report.formats.frontier_text import frontier_text
-from forgetmeter.results.clustered import Estimate
+from forgetmeter.results.compared.clustered import Estimate
 from forgetmeter.results.frontier import Frontier, FrontierPoint
 
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forgetmeter.basics.visible_text import each_text, visible
 from forgetmeter.report.html.json_block import json_block
-from forgetmeter.visible_text import each_text, visible
 
 TEXT = st.text() | st.sampled_from(["</script>", "<!--", "<script>", "]]>", "\u2028", "&lt;"])
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from forgetmeter.report.words.headline import headlines
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.runs.study_record import StudyRecord

@@ -1,11 +1,11 @@
 """Items as lines of text.
 
-Covers ``runs.content.statement`` and ``runs.items_table``.
+Covers ``runs.content.statement`` and ``runs.tables.items_table``.
 """
 
 from forgetmeter.records.item import Cloze, Item, Request, Requests, TaskDescription
 from forgetmeter.runs.content.item_texts import read_item_texts
-from forgetmeter.runs.items_table import items_parquet
+from forgetmeter.runs.tables.items_table import items_parquet
 
 
 def texts(*items):

@@ -27,10 +27,10 @@ from tiny_models import (
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load, wrap
-from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import GeneratedText, Generation
 from forgetmeter.records.item import Item
 from forgetmeter.scoring.engine import Engine

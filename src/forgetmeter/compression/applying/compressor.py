@@ -24,12 +24,12 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.installation import install, installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
+from forgetmeter.models.checks.torch_compression import torch_compression_problem
 from forgetmeter.models.family import auto_class
 from forgetmeter.models.loaded import Loaded, check_loaded
-from forgetmeter.models.pretrained import empty_model
-from forgetmeter.models.quantization import float32_bytes, quantization_in_memory, quantized_problem
+from forgetmeter.models.on_disk.quantization import float32_bytes, quantization_in_memory, quantized_problem
 from forgetmeter.models.roles.weight_map import weight_map
-from forgetmeter.models.torch_compression import torch_compression_problem
+from forgetmeter.models.safe_loading.pretrained import empty_model
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Block, Matrix

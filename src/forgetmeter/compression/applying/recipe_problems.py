@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import Method
@@ -15,7 +16,6 @@ from forgetmeter.compression.registry import load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import left_alone
-from forgetmeter.plural import counted, listed
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight, put
 from forgetmeter.compression.method import AtLevel, Method, Options
-from forgetmeter.plural import counted
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
 from forgetmeter.importing.imported_run import paired_notes
 from forgetmeter.importing.lm_eval.log_files import TaskLog
 from forgetmeter.importing.lm_eval.samples import Sample, Samples
-from forgetmeter.plural import counted
 
 _ADVICE = "evaluate one of them again, or leave the task out with --tasks"
 _LONGEST = 60

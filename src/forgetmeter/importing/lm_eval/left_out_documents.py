@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.importing.lm_eval.samples import LARGEST, Key, Sample
-from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import NO_WRONG_CHOICE, choice_problem
 from forgetmeter.probes.lm_eval.judging import SHARES
 from forgetmeter.records.item import Item

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from forgetmeter.basics.file_digest import sha256_of
+from forgetmeter.basics.json_text import read_loose_json
+from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.visible_text import each_text, encodable
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.file_digest import sha256_of
-from forgetmeter.json_text import read_loose_json
-from forgetmeter.plural import counted, listed
-from forgetmeter.visible_text import each_text, encodable
 
 # The date is that of the results file; colons are replaced.
 _SAMPLES = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?)\.jsonl$", re.DOTALL)

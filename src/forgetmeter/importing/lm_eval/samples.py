@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from forgetmeter.basics.visible_text import each_text, encodable
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
 from forgetmeter.records.item import RequestScore, RequestScores
-from forgetmeter.visible_text import each_text, encodable
 
 Response = RequestScore | float | str
 Key = tuple[str, int]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 
+from forgetmeter.basics.file_digest import sha256_of
 from forgetmeter.errors import UserError, refuse
-from forgetmeter.file_digest import sha256_of
 from forgetmeter.importing.imported_run import (
     ImportedRun,
     ImportedTask,

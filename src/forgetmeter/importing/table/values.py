@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
+from forgetmeter.basics.visible_text import encodable
 from forgetmeter.probes.from_file.rows import FileRow, whole_number
-from forgetmeter.visible_text import encodable
 
 _TRUE_FALSE = {"true": True, "false": False}
 _ONE_ZERO = {"1": True, "0": False}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.files.model_files import TensorHeader
 
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from forgetmeter.errors import UserError
-from forgetmeter.models.model_files import TOKENIZER_FILES
+from forgetmeter.models.files.model_files import TOKENIZER_FILES
 
 PROCESSOR_FILES = (
     "preprocessor_config.json",

@@ -11,8 +11,8 @@ from types import TracebackType
 
 from torch import Tensor
 
+from forgetmeter.models.files.model_files import INDEX
 from forgetmeter.models.files.safetensors_file import SafetensorsWriter, entry_room, start_of_tensors
-from forgetmeter.models.model_files import INDEX
 
 _METADATA = {"format": "pt"}
 _METADATA_ROOM = 64

@@ -8,12 +8,12 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from forgetmeter.models.cached_folder import cached_folder, filled
+from forgetmeter.basics.quiet import quiet
+from forgetmeter.models.files.cached_folder import cached_folder, filled
 from forgetmeter.models.from_gguf.header import refuse_missing, write_header
 from forgetmeter.models.from_gguf.reading import each_read_once
 from forgetmeter.models.location import Location
-from forgetmeter.models.pretrained import load_config, open_gguf
-from forgetmeter.quiet import quiet
+from forgetmeter.models.safe_loading.pretrained import load_config, open_gguf
 
 _READER = 6
 """Part of the cached folders' names: increase it whenever a file is refused, or is read differently."""

@@ -15,15 +15,15 @@ from gguf import GGML_QUANT_SIZES, GGUFReader, dequantize
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.reading import BoundedReader
 from forgetmeter.models.from_gguf.record import write_record
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
 from forgetmeter.models.location import Location
-from forgetmeter.models.pretrained import open_gguf_header, opening_tokenizer
-from forgetmeter.models.settings import size_problems
-from forgetmeter.plural import counted
+from forgetmeter.models.safe_loading.pretrained import open_gguf_header, opening_tokenizer
+from forgetmeter.models.safe_loading.settings import size_problems
 
 _VOCABULARY = "tokenizer.ggml."
 _HEAD = "output.weight"

@@ -10,8 +10,8 @@ from pathlib import Path
 from gguf import GGUFReader, Keys, LlamaFileType
 from transformers import PreTrainedModel
 
-from forgetmeter.models.model_files import raw_config
-from forgetmeter.models.stored_bits import bits_by_role
+from forgetmeter.models.files.model_files import raw_config
+from forgetmeter.models.on_disk.stored_bits import bits_by_role
 
 _FILE = "gguf.json"
 _GUESSED = "GUESSED"

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
-from forgetmeter.plural import counted
+from forgetmeter.basics.plural import counted
 
 _READ = (
     *("model", "pre", "tokens", "token_type", "scores", "merges"),

@@ -18,9 +18,15 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.files.model_files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    TensorHeader,
+    raw_config,
+    tensor_headers,
+)
 from forgetmeter.models.files.safetensors_file import stored_tensor
-from forgetmeter.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TensorHeader, raw_config, tensor_headers
-from forgetmeter.models.stored_weights import name_in
+from forgetmeter.models.on_disk.stored_weights import name_in
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor
 
 _WEIGHT = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")

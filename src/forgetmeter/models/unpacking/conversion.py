@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forgetmeter.models.cached_folder import cached_folder, filled
+from forgetmeter.models.files.cached_folder import cached_folder, filled
 from forgetmeter.models.files.small_files import OF_MODEL, OF_TOKENIZER, copy_companions
 from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.models.location import Location

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.unpacking.layout import SCALES, LayoutError
 
 _FLOATS = ("F8_E4M3", "F8_E5M2")

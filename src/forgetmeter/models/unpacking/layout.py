@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from forgetmeter.models.model_files import TensorHeader
+from forgetmeter.models.files.model_files import TensorHeader
 
 SCALES = ("F16", "BF16", "F32")
 """Dtypes of scales, in safetensors' notation."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.files.safetensors_file import stored_tensor
-from forgetmeter.models.model_files import TensorHeader
 
 _WIDENED = ("F16", "BF16")
 

@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.files.safetensors_file import stored_tensor
-from forgetmeter.models.model_files import TensorHeader
-from forgetmeter.models.stored_weights import is_few_bits, name_in, refuse_misread_weights
+from forgetmeter.models.on_disk.stored_weights import is_few_bits, name_in, refuse_misread_weights
 from forgetmeter.models.unpacking.layout import LayoutError, PackedLayout
 from forgetmeter.models.unpacking.layouts import layout_of
 from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from forgetmeter.cache_folder import cache_folder
+from forgetmeter.basics.cache_folder import cache_folder
 from forgetmeter.errors import UserError
 
 VARIABLE = "FORGETMETER_DATA"

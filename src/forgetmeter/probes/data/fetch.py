@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from forgetmeter.basics.file_digest import sha256_of
+from forgetmeter.basics.made_folder import made_folder
 from forgetmeter.errors import UserError
-from forgetmeter.file_digest import sha256_of
-from forgetmeter.made_folder import made_folder
 from forgetmeter.probes.by_relation import CountsRelations
 from forgetmeter.probes.data.archive import ProbeArchive, data_folder, unpack
 from forgetmeter.probes.loading import load_task

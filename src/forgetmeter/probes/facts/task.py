@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from forgetmeter.basics.json_text import parse_json
 from forgetmeter.errors import ManyUserError, UserError, one_line
-from forgetmeter.json_text import parse_json
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
 from forgetmeter.probes.cloze import (
     ANSWER,

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetmeter.basics.visible_text import encodable
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.json_lines import read_json_lines
-from forgetmeter.visible_text import encodable
 
 _FIX = "write a JSON object in each line, in UTF-8"
 # Beyond 18 digits, it is not an index; int() refuses thousands.

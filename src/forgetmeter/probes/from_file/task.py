@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from forgetmeter.basics.visible_text import encodable
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import TEMPLATES
 from forgetmeter.probes.cloze import P_AT_1
@@ -16,7 +17,6 @@ from forgetmeter.probes.from_file.rows import FileRow, read_rows
 from forgetmeter.probes.from_file.templates import SUFFIX, TemplateFile, read_template_file
 from forgetmeter.records.item import Among, Task, TaskDescription
 from forgetmeter.specs.task_name import TaskName, TaskOption
-from forgetmeter.visible_text import encodable
 
 _VERSION = "1"
 _RANKINGS: dict[str, Among] = {"statements": "candidates", "answers": "answers"}

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE, NO_WRONG_CHOICE
 from forgetmeter.probes.lm_eval.index import GENERATED
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
-from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Item, Problem, Request, Requests
 

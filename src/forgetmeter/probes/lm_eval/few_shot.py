@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
-from forgetmeter.plural import counted
 
 
 def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]:  # noqa: ANN401 - lm-eval's, untyped

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
+from forgetmeter.basics.json_text import DuplicateKeyError, parse_json
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.json_text import DuplicateKeyError, parse_json
 
 _ROW = " in row 0"
 

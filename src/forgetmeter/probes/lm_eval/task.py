@@ -13,8 +13,9 @@ from unittest.mock import patch
 from jinja2 import BaseLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError, one_line, refuse
-from forgetmeter.plural import counted
 from forgetmeter.probes.choice_problems import NO_RIGHT_CHOICE
 from forgetmeter.probes.lm_eval.documents import Document, documents, not_null, read_whole_numbers
 from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
@@ -39,7 +40,6 @@ from forgetmeter.probes.lm_eval.judging import (
 )
 from forgetmeter.probes.lm_eval.own_folders import without_own_code
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
-from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import GeneratedText
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome

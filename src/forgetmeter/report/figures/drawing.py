@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from forgetmeter.basics.visible_text import each_text, visible
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
 from forgetmeter.report.figures.theme import configuration
-from forgetmeter.visible_text import each_text, visible
 
 
 def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:

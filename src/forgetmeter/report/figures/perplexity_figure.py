@@ -14,7 +14,7 @@ from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
 from forgetmeter.report.words.numbers import percent, percent_interval
 from forgetmeter.report.words.recipe_words import recipe_in_words
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.findings.facts_before_perplexity import TENTH
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate

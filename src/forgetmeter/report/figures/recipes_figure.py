@@ -8,13 +8,13 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from forgetmeter.plural import counted
+from forgetmeter.basics.plural import counted
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
 from forgetmeter.report.words.numbers import percent, percent_interval, percent_range
 from forgetmeter.report.words.recipe_words import recipe_in_words
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate
 

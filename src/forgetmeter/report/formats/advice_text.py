@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from forgetmeter.plural import counted, listed
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, megabytes, percent, percent_interval, points_interval
 from forgetmeter.report.words.size_words import packed_sentence

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-from forgetmeter.visible_text import visible
+from forgetmeter.basics.visible_text import visible
 
 # The characters that OWASP lists, and their full-width forms; a signed number is not a formula.
 _FORMULA = re.compile(r"[\t\n]|\s*(?:[=@＝＠]|[-+－＋](?![\d.]+$))")

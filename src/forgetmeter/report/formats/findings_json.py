@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from forgetmeter.json_text import to_json
+from forgetmeter.basics.json_text import to_json
 from forgetmeter.results.findings.finding import Finding
 
 

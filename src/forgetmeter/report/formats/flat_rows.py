@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.measured import MeasuredSummary
 from forgetmeter.results.frames import CELL_COLUMNS, flat_cell, interval_columns
-from forgetmeter.results.measured import MeasuredSummary
 from forgetmeter.results.summary import Summary, VariantSummary
 
 _KEYS = ("model", "recipe", "task")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from forgetmeter.json_text import to_json
+from forgetmeter.basics.json_text import to_json
 from forgetmeter.report.formats.csv_text import csv_text
 from forgetmeter.report.formats.show_markdown import code, escaped
 from forgetmeter.report.words.numbers import MISSING, count, percent

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from forgetmeter.json_text import to_json
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.basics.json_text import to_json
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.frames import NOT_FLAT, flat_cell
 from forgetmeter.results.summary import Summary
 

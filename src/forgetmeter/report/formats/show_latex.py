@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.report.table import Table, TableRow
 from forgetmeter.report.tables import DAGGER, STAR, legend, remarks, tables
 from forgetmeter.report.words.numbers import MISSING
 from forgetmeter.results.summary import Summary
-from forgetmeter.visible_text import visible_line
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.report.table import Table, TableRow
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.results.summary import Summary
-from forgetmeter.visible_text import visible_line
 
 _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 

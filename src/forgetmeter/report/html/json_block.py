@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from forgetmeter.visible_text import each_text, visible
+from forgetmeter.basics.visible_text import each_text, visible
 
 # In a script element, only "<" starts something special; JSON parsers accept escapes.
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}

@@ -14,6 +14,7 @@ from itertools import count as numbers_from
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from forgetmeter.basics.visible_text import visible
 from forgetmeter.report.figures.figure import DrawnFigure
 from forgetmeter.report.formats.findings_text import effect_text
 from forgetmeter.report.html.inline_svg import inline_svg
@@ -31,7 +32,6 @@ from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.visible_text import visible
 
 _PACKAGE = "forgetmeter.report.html"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forgetmeter.report.words.numbers import percent_range
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 
 
 def guessing_facts(cells: Sequence[CellSummary], *, guessing: str = "chance") -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.plural import counted
+from forgetmeter.basics.plural import counted
 from forgetmeter.probes.registry import things
 from forgetmeter.report.words.numbers import count, percent, points, share_or_all_but
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
-from forgetmeter.results.cell_summary import CellSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, treatments

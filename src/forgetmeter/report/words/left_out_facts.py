@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from forgetmeter.plural import listed
+from forgetmeter.basics.plural import listed
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.report.words.numbers import count
-from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.measured import MeasuredSummary
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.measured import MeasuredSummary
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.visible_text import visible_line
 
 _MOST_NAMED = 3
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from forgetmeter.plural import counted, listed
+from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.records.imported import Origin
-from forgetmeter.visible_text import visible_line
 
 _MOST_FILES = 1
 _MOST_NAMES = 4

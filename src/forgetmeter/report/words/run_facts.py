@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from forgetmeter.plural import counted
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.report.words.guessing_facts import guessing_facts
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
@@ -15,7 +16,6 @@ from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.visible_text import visible_line
 
 _MOST_FAILURES = 200
 _SHORT = 12

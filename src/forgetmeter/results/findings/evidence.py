@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.probes.registry import counted_things
-from forgetmeter.results.cell_summary import CellSummary
-from forgetmeter.results.measured import MeasuredSummary, perplexity_names
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.compared.measured import MeasuredSummary, perplexity_names
 from forgetmeter.results.retained_draws import RetainedDraws, retained_draws
 from forgetmeter.results.summary import Summary
 from forgetmeter.results.treatments import Treatment, treatments

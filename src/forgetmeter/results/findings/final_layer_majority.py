@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from forgetmeter.plural import counted
-from forgetmeter.results.cell_summary import SIGNIFICANT
+from forgetmeter.basics.plural import counted
+from forgetmeter.results.compared.cell_summary import SIGNIFICANT
 from forgetmeter.results.findings.effect import Effect, tested
 from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
 from forgetmeter.results.findings.finding import Claim, Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from forgetmeter.results.cell_summary import SIGNIFICANT
+from forgetmeter.results.compared.cell_summary import SIGNIFICANT
 from forgetmeter.results.findings.finding import Finding, ModelResult, Verdict
 from forgetmeter.statistics.correction import holm_corrected
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from forgetmeter.errors import UserError
 from forgetmeter.runs.content.parquet_union import UnionPart
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.metadata import UNREADABLE
+from forgetmeter.runs.tables.metadata import UNREADABLE
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from forgetmeter.runs.outcomes_table import METRIC, TOKEN_VALUES
+from forgetmeter.runs.tables.outcomes_table import METRIC, TOKEN_VALUES
 
 
 @dataclass(frozen=True, eq=False)

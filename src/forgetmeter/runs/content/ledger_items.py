@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from forgetmeter.basics.visible_text import visible
 from forgetmeter.runs.content.statement import statement_of
-from forgetmeter.visible_text import visible
 
 _ABOUT = ("item_id", "contexts", "continuations", "fields", "before", "after", "choices", "among")
 _ANSWER = ("item_id", "correct", "prediction", "gold", "rank", "margin")

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.quantization import quantization_in_memory, quantizes_activations
+from forgetmeter.models.on_disk.quantization import quantization_in_memory, quantizes_activations
 from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,

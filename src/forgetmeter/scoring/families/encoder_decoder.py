@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
+from forgetmeter.models.checks.token_ids import decoder_start
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.token_ids import decoder_start
 from forgetmeter.records.item import Cloze, Item, Problem, Requests
 from forgetmeter.scoring.asked import (
     NOT_ONE_TOKEN,

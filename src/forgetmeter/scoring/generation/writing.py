@@ -9,9 +9,9 @@ from itertools import groupby
 
 import numpy as np
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.quiet import quiet
 from forgetmeter.records.generation import GeneratedText, Generation, before_ends
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.asked import BEYOND_EMBEDDING, embedded_tokens, unsupported_reason

@@ -1,0 +1,43 @@
+"""``forgetmeter compare``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forgetmeter.cli import options
+from forgetmeter.cli.commands.run_command import run_given
+
+
+def compare_command(
+    baseline: Annotated[
+        str, typer.Argument(help="The original model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+    ],
+    candidates: Annotated[list[str], typer.Argument(help="Models that were made from it, named in the same ways.")],
+    *,
+    tasks: Annotated[str, typer.Option(help="Tasks, separated by commas.")],
+    out: Annotated[str, typer.Option(help="Folder or URL of the run.")],
+    limit: options.Limit = None,
+    dtype: options.DTypeName = None,
+    device: options.DeviceName = None,
+    seed: options.Seed = None,
+    batch_tokens: options.BatchTokens = None,
+    noise_floor: options.NoiseFloor = None,
+    task_folder: options.TaskFolders = None,
+    num_fewshot: options.NumFewshot = None,
+    system_instruction: options.SystemInstruction = None,
+    chat_template: options.UseChatTemplate = None,
+    data: options.DataFolder = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Compare existing checkpoints with the model they were made from.
+
+    All models are asked the same questions. The answers are stored as a run,
+    for show, report, forgotten and the other commands. If candidates or tasks
+    are added later, only these are evaluated. A study file can combine recipes
+    with candidates.
+    """
+    evaluation, names = options.evaluation(locals()), options.split(tasks)
+    given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
+    run_given(None, given | evaluation, data=data, dry_run=dry_run)

@@ -1,0 +1,138 @@
+"""``forgetmeter run``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.visible_text import visible, visible_line
+from forgetmeter.cli import options
+from forgetmeter.cli.printing import text_width
+from forgetmeter.cli.progress import StageLines, progress_on
+from forgetmeter.config.study import Study
+from forgetmeter.config.study_file import read_study_file, study_from_options
+from forgetmeter.config.vocabulary import Vocabulary
+from forgetmeter.errors import UserError
+from forgetmeter.probes.registry import find_task
+from forgetmeter.specs.suggestion import unknown
+from forgetmeter.study.checked_study import CheckedStudy, Finished
+from forgetmeter.study.running import check_study, check_tasks, run_checked
+
+_EXECUTORS = ("local",)
+_SOME_FAILED = 1
+_UNLIMITED = 10**6
+
+
+def run_command(
+    study: Annotated[Path | None, typer.Argument(help="The study file (YAML).", show_default=False)] = None,
+    *,
+    model: Annotated[list[str] | None, typer.Option(help="A model; can be repeated.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas.")] = None,
+    recipes: Annotated[
+        str | None,
+        typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always included."),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URL of the run.")] = None,
+    limit: options.Limit = None,
+    dtype: options.DTypeName = None,
+    device: options.DeviceName = None,
+    seed: options.Seed = None,
+    batch_tokens: options.BatchTokens = None,
+    noise_floor: options.NoiseFloor = None,
+    task_folder: options.TaskFolders = None,
+    num_fewshot: options.NumFewshot = None,
+    system_instruction: options.SystemInstruction = None,
+    chat_template: options.UseChatTemplate = None,
+    data: options.DataFolder = None,
+    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    dry_run: options.DryRun = False,
+) -> None:
+    """Run a study, or resume it.
+
+    Give a study file, or --model, --tasks, --recipes and --out. Options
+    override the file. Recipes and tasks added to the study since are added to
+    its run; stored answers are not computed again.
+    """
+    if executor not in _EXECUTORS:
+        raise UserError(unknown("executor", executor, _EXECUTORS))
+    if study is None and model is None:
+        raise UserError("give a study file, or --model with --tasks, --recipes and --out")
+    evaluation = options.evaluation(locals())
+    recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
+    given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
+    run_given(study, given | evaluation, data=data, dry_run=dry_run)
+
+
+def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
+    """Run or plan a study, given as a file, options by dotted key, or both."""
+
+    def read(vocabulary: Vocabulary | None) -> Study:
+        if study is None:
+            return study_from_options({"recipes": ["baseline"], **given}, vocabulary=vocabulary)
+        return read_study_file(study, overrides=given, vocabulary=vocabulary)
+
+    stages = StageLines(sys.stderr)
+    checked = check_study(read, progress=stages, data=data)
+    if dry_run:
+        check_tasks(checked, stages)
+        _print_plan(checked)
+        return
+    with progress_on(sys.stderr, checked) as progress:
+        finished = run_checked(checked, progress=progress)
+    conclude(finished)
+
+
+def _print_plan(checked: CheckedStudy) -> None:
+    plan, missing = checked.plan, set(checked.missing)
+    table = Table(box=None, header_style="bold")
+    for heading in ("model", "recipe", "to do", "stored"):
+        table.add_column(heading, overflow="fold")
+    for variant in plan.variants:
+        cells = [cell for cell in plan.cells if cell.variant == variant]
+        todo = [cell.task for cell in cells if cell in missing]
+        stored = [cell.task for cell in cells if cell not in missing]
+        row = (str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
+        table.add_row(*(Text(visible_line(text)) for text in row))
+    console = Console(width=text_width(piped=_UNLIMITED))
+    console.print(table)
+    console.print(
+        visible_line(
+            f"{counted(len(plan.cells), 'cell')}, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"
+        ),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _amount(study: Study) -> str:
+    if study.evaluation.limit is None:
+        return "all items"
+    declared = [task for name in study.tasks if (task := find_task(name)) is not None]
+    relation = " (for probes: per relation)" if any("relation" in task.groups for task in declared) else ""
+    phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
+    phrasing = f", and per phrasing for {' and '.join(phrased)}" if phrased else ""
+    return f"{counted(study.evaluation.limit, 'item')} per task{relation}{phrasing}"
+
+
+def conclude(finished: Finished) -> None:
+    """Print the result of a run; exit with status 1 if cells failed."""
+    stored = finished.cells - finished.computed
+    before = f", {stored} already stored" if stored else ""
+    done = f"{finished.cells - len(finished.failures)} of {counted(finished.cells, 'cell')} done{before}"
+    typer.echo(visible_line(f"{done}: {finished.output}"))
+    typer.echo(visible(f"show the results: forgetmeter show {shlex.quote(finished.output)}"))
+    for failure in finished.failures:
+        text = f"failed: {failure.recipe} on {failure.task} ({failure.model}): {failure.error}"
+        typer.echo(visible_line(text), err=True)
+    if finished.failures:
+        typer.echo("the same command retries failed cells", err=True)
+        raise typer.Exit(_SOME_FAILED)

@@ -1,0 +1,1 @@
+"""Calls of libraries that load models, which never run code from model repositories."""

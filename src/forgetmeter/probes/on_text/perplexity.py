@@ -1,0 +1,130 @@
+"""Perplexity of a text file, measured rather than judged right or wrong."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from forgetmeter.probes.declaration import Metric, TaskDeclaration
+from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, read_text_file, text_items
+from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer, WholeText
+from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.specs.task_name import TaskName
+
+WORD_PERPLEXITY = "word_perplexity"
+BITS_PER_BYTE = "bits_per_byte"
+_VERSION = "1"
+
+
+class PerplexityTask:
+    """The perplexity of a text file; each paragraph, or each line of a .jsonl file, is an item.
+
+    A line without text is an item with a problem.
+
+    Args:
+        limit: Only the first N texts; ``None`` for all.
+
+    Attributes:
+        items: The texts, in file order.
+
+    Raises:
+        UserError: No file is given, does not exist, or contains no text.
+    """
+
+    def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
+        path = check_text_file(name)
+        texts = read_text_file(path)
+        self.items = text_items(name, texts[:limit], WholeText)
+        self.description = TaskDescription(
+            name=str(name),
+            version=_VERSION,
+            source=path.name,
+            primary_metric=WORD_PERPLEXITY,
+            official_size=len(texts),
+        )
+
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        """Compute the perplexities over all texts.
+
+        ``word_perplexity``, ``byte_perplexity`` and ``bits_per_byte`` are lm-evaluation-harness's (0.4.13: words are
+        separated by white space, bytes are UTF-8). ``token_perplexity`` is per token of the model, not comparable
+        between tokenizers. Each outcome has its counts and bits per byte.
+        """
+        outcomes = [
+            _outcome(item, answer)
+            for item, answer in zip(self.items, answers, strict=True)
+            if isinstance(answer, TextAnswer)
+        ]
+        total = math.fsum(outcome.loglikelihoods[0] for outcome in outcomes)
+        counts = {unit: sum(outcome.metrics[f"{unit}s"] for outcome in outcomes) for unit in ("word", "byte", "token")}
+        metrics = {f"{unit}_perplexity": _perplexity(total, count) for unit, count in counts.items() if count}
+        if counts["byte"]:
+            metrics[BITS_PER_BYTE] = _bits(total, counts["byte"])
+        return Judgement(tuple(outcomes), metrics)
+
+
+def _outcome(item: Item, answer: TextAnswer) -> Outcome:
+    assert isinstance(item.asks, WholeText)
+    text = item.asks.text
+    size = len(text.encode(errors="surrogatepass"))
+    return Outcome(
+        item_id=item.id,
+        correct=None,
+        prediction="",
+        gold="",
+        rank=None,
+        margin=None,
+        loglikelihoods=(answer.loglikelihood,),
+        metrics={
+            BITS_PER_BYTE: _bits(answer.loglikelihood, size),
+            "words": len(re.split(r"\s+", text)),
+            "bytes": size,
+            "tokens": answer.tokens,
+        },
+    )
+
+
+def _bits(loglikelihood: float, size: float) -> float:
+    return -loglikelihood / size / math.log(2)
+
+
+def _perplexity(loglikelihood: float, count: float) -> float:
+    try:
+        return math.exp(-loglikelihood / count)
+    except OverflowError:
+        return math.inf
+
+
+TASK = TaskDeclaration(
+    name="perplexity",
+    load=PerplexityTask,
+    check=check_text_file,
+    options={"file": FILE, "window": WINDOW},
+    thing="text",
+    is_measured=True,
+    metrics=(
+        Metric(
+            WORD_PERPLEXITY,
+            "word ppl",
+            "perplexity per word: exp of the mean negative log-likelihood per word in nats; lower is better",
+            ratio="ratio to the baseline's perplexity on the same text",
+            is_perplexity=True,
+        ),
+        Metric(
+            "byte_perplexity",
+            "byte ppl",
+            "perplexity per byte of UTF-8, which is comparable between models with different tokenizers",
+            is_perplexity=True,
+        ),
+        Metric(
+            BITS_PER_BYTE,
+            "bits/byte",
+            "bits per byte of text: base-2 logarithm of the perplexity per byte",
+            weight="bytes",
+        ),
+        Metric(
+            "token_perplexity", "token ppl", "perplexity per token of the model's own tokenizer", is_perplexity=True
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Variants compared with their baseline on one task."""

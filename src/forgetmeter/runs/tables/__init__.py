@@ -1,0 +1,1 @@
+"""The parquet files of a run."""

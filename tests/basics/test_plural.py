@@ -1,0 +1,21 @@
+"""Numbers with their nouns."""
+
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.basics.plural import counted, listed
+
+
+@pytest.mark.parametrize(("number", "says"), [(0, "0 items"), (1, "1 item"), (2, "2 items"), (2_000, "2,000 items")])
+def test_the_noun_agrees_with_the_number(number: int, says: str) -> None:
+    assert counted(number, "item") == says
+
+
+@pytest.mark.parametrize(
+    ("most", "says"), [(1, "a and 2 more"), (2, "a, b and 1 more"), (3, "a, b, c"), (9, "a, b, c")]
+)
+def test_names_beyond_the_first_are_counted(most: int, says: str) -> None:
+    assert listed(["a", "b", "c"], most) == says
+    assert listed(["a", "b", "c"], 2, separator="; ") == "a; b and 1 more"
+    assert listed([], most) == ""

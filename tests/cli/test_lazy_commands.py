@@ -1,0 +1,246 @@
+"""The command line in a subprocess, as users run it.
+
+Covers ``cli.main``, ``cli.commands.advise_command``, ``cli.commands.data_command``, ``cli.commands.list_command``,
+``cli.commands.run_command`` and ``cli.commands.show_command``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from forgetmeter.cli.lazy_commands import SUMMARIES, LazyCommand
+
+COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
+
+
+def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def test_help_is_quick() -> None:
+    """Measured in processor time, which other processes do not affect."""
+    times = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert "run" in forgetmeter("--help").stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", [("run",), ("show",), ("list",)])
+def test_each_command_has_help(command: tuple[str, ...]) -> None:
+    assert "Usage" in forgetmeter(*command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run"], "give a study file, or --model"),
+        (["run", "none.yaml"], "study file 'none.yaml' does not exist"),
+        (["run", "--limit", "many"], "--limit"),
+        (["run", "--no-such-option"], "No such option"),
+        (["rum"], "No such command 'rum'"),
+        (["show", "no/such/run"], "there is no run at 'no/such/run'"),
+        (["show", "no/such/run", "--format", "excel"], "unknown format 'excel'"),
+        (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: 'gpt 2' is not a valid model"),
+        (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "the folder does not exist"),
+        (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
+        (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
+        (["run", "--model", "./none", "--tasks", "piqa"], "--out is missing"),
+        (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
+        (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
+        (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
+        (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
+        (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is not a valid share"),
+        (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),
+        (
+            ["run", "--model", "x\udcff", "--tasks", "piqa", "--out", "x"],
+            r"argument 'x\udcff' is not valid UTF-8; rename",
+        ),
+        (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
+        (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from applies to one probe"),
+        (["data", "fetch", "bear", "--data", "no/such", "--from", "x.zip"], "'x.zip' does not exist"),
+    ],
+)
+def test_a_wrong_request_gives_one_line_per_error(arguments: list[str], says: str) -> None:
+    done = forgetmeter(*arguments, expect=2)
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["list", "methods"], ["--help"], ["list", "scopes", "--model", "standard:decoder"]]
+)
+def test_output_on_a_full_disk_ends_in_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: the output cannot be written (No space left on device)"
+    assert "Traceback" not in done.stderr
+
+
+def test_lists_name_everything_available() -> None:
+    assert "l1_unstructured:SCOPE:FRACTION" in forgetmeter("list", "methods").stdout
+    assert "preset:paper/pruning  (27 recipes)" in forgetmeter("list", "presets").stdout
+    assert "attention.query" in forgetmeter("list", "scopes").stdout
+    assert "package:MODULE" in forgetmeter("list", "models").stdout
+    assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
+    probes = forgetmeter("list", "tasks").stdout.splitlines()[:9]
+    assert [line.partition("[")[0] for line in probes] == [
+        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "facts", "file:PATH", "perplexity",
+        "divergence",
+    ]  # fmt: skip
+    assert "[:source=template|evidence]" in probes[2]
+    assert probes[7:] == [f"{name}[:file=PATH][:window=N]" for name in ("perplexity", "divergence")]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with a made-up BEAR/."""
+    bear = tmp_path / "data" / "BEAR"
+    bear.mkdir(parents=True)
+    relation = {"templates": ["Of [X], [Y] is best."], "answer_space_labels": ["tea", "ink"]}
+    (bear / "metadata_relations.json").write_text(json.dumps({"P9": relation, "P10": relation}))
+    for name in ("P9", "P10"):
+        facts = [{"sub_label": f"thing {each}", "answer_idx": each % 2} for each in range(600)]
+        (bear / f"{name}.jsonl").write_text("\n".join(map(json.dumps, facts)))
+    return tmp_path / "data"
+
+
+def test_relations_of_a_probe(data: Path) -> None:
+    lines = forgetmeter("list", "relations", "bear", "--data", str(data)).stdout.splitlines()
+    assert lines[0].startswith("bear: BEAR (Wiland et al. 2024)")
+    words = [line.split() for line in lines]
+    assert ["P10", "Of", "[X],", "[Y]", "is", "best.", "600", "600"] in words
+    assert ["2", "relations", "1,200", "1,200"] in words
+
+
+def test_advice_as_text_and_as_json(tmp_path: Path) -> None:
+    recipes = "round_to_nearest:overall:8,l1_unstructured:overall:0.7,l1_unstructured:overall:0.1"
+    request = ["advise", "standard:encoder", "--tasks", "facts:templates=0", "--max-bytes", "0.85", "--limit", "10"]
+    request += ["--recipes", recipes, "--out", str(tmp_path / "advice")]
+    done = forgetmeter(*request)
+    assert done.stdout.startswith("Take round_to_nearest:overall:8\n")
+    assert f"forgetmeter report {tmp_path}/advice/last" in done.stdout
+    found = json.loads(forgetmeter(*request, "--json").stdout)
+    assert found["recipe"] == "round_to_nearest:overall:8"
+    assert found["most_bytes"] == int(0.85 * found["dense_bytes"])
+    assert "facts" in forgetmeter("show", f"{tmp_path}/advice/last").stdout
+
+
+def test_a_probe_is_fetched_once(data: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bear.zip", "w") as archive:
+        for path in (data / "BEAR").iterdir():
+            archive.write(path, f"BEAR-main/BEAR/{path.name}")
+    request = ["data", "fetch", "bear", "--data", str(tmp_path / "new")]
+    done = forgetmeter(*request, "--from", str(tmp_path / "bear.zip"))
+    assert "fetched from" in done.stdout
+    assert "tasks: bear (2 relations)" in done.stdout
+    assert "already there" in forgetmeter(*request).stdout
+
+
+def test_a_probes_data_is_checked_up_front(data: Path, tmp_path: Path) -> None:
+    request = ["run", "--model", "./none", "--recipes", "baseline", "--out", str(tmp_path / "run")]
+    done = forgetmeter(*request, "--tasks", "bear:relations=P9,bear:relations=P8", "--data", str(data), expect=2)
+    tasks = [line for line in done.stderr.splitlines() if line.startswith("error: --tasks")]
+    assert tasks == ["error: --tasks: unknown relation of bear 'P8' (allowed: P9, P10)"]
+    done = forgetmeter(*request, "--tasks", "lama/trex", "--data", str(data), expect=2)
+    assert f"'{data / 'LAMA'}' does not exist" in done.stderr
+
+
+def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
+    lines = forgetmeter("list", "scopes", "--model", str(llama_folder)).stdout.splitlines()
+    # 2 layers of 4 projections, of which keys and values are grouped.
+    assert ["attention", "8", "6,144"] in [line.split()[:3] for line in lines]
+    assert "the folder does not exist" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            ("--model", "standard:encoder", "--tasks", "perplexity:file=TEXT"),
+            "whole texts are supported only for decoders",
+        ),
+        (("--model", "standard:decoder", "--tasks", "facts", "--seed", str(2**63)), "--seed"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("A text.\n\nAnother one.\n")
+    request = ["run", *(each.replace("TEXT", str(text)) for each in options), "--out", str(tmp_path / "run")]
+    planned = forgetmeter(*request, "--limit", "1", "--dry-run", expect=2)
+    assert says in planned.stderr
+    assert planned.stderr.splitlines()[-1] == forgetmeter(*request, "--limit", "1", expect=2).stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_in_a_pipe_shows_names_whole(tmp_path: Path) -> None:
+    recipe = (
+        "l1_unstructured:decoder/layers[0-1]/attention.query:0.55:pool=matrix+round_to_nearest:overall:4:group_size=32"
+    )
+    out = str(tmp_path / "[red]of mine")
+    request = ["run", "--model", "standard:decoder", "--tasks", "facts:templates=0", "--recipes", recipe, "--out", out]
+    planned = forgetmeter(*request, "--limit", "1", "--dry-run")
+    plan = planned.stdout
+    assert "tokens to process; per variant" in planned.stderr
+    assert any(line.split()[:2] == ["standard:decoder", recipe] for line in plan.splitlines())
+    assert plan.rstrip().endswith(f"into {out}")
+
+
+@pytest.mark.data
+def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    request = ["run", "--model", str(llama_folder), "--tasks", "piqa,winogrande", "--limit", "5", "--out", out]
+    request += ["--recipes", "l1_unstructured:overall:0.5,dynamic_int8:head"]
+    plan = forgetmeter(*request, "--dry-run")
+    assert "6 cells, 6 to do; 5 items per task;" in plan.stdout
+    assert not Path(out).exists()
+
+    done = forgetmeter(*request)
+    assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"show the results: forgetmeter show {out}"]
+    assert "dynamic_int8:head on winogrande: 5 items" in done.stderr
+    assert "\x1b" not in done.stderr
+
+    again = forgetmeter(*request)
+    assert "6 already stored" in again.stdout
+    assert again.stderr == ""
+
+    assert "l1_unstructured:overall:0.5" in forgetmeter("show", out).stdout
+    rows = list(csv.DictReader(io.StringIO(forgetmeter("show", out, "--format", "csv").stdout)))
+    assert len(rows) == 6
+    document = json.loads(forgetmeter("show", out, "--format", "json").stdout)
+    assert len(document["cells"]) == 6
+    assert "| `dynamic_int8:head` |" in forgetmeter("show", out, "--format", "markdown").stdout
+    assert r"\toprule" in forgetmeter("show", out, "--format", "latex").stdout
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_programs_help_repeats_each_commands_first_paragraph(name: str) -> None:
+    assert LazyCommand(name).loaded().help.partition("\n\n")[0] == SUMMARIES[name]
+
+
+def test_help_waits_for_no_heavy_library() -> None:
+    script = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom forgetmeter.cli.lazy_commands import SUMMARIES\n"
+        "from forgetmeter.cli.main import app\n"
+        "for name in SUMMARIES:\n    assert CliRunner().invoke(app, [name, '--help']).exit_code == 0, name\n"
+        "print([name for name in ('torch', 'transformers', 'pandas', 'scipy', 'duckdb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,261 @@
+"""Checkpoints that are already quantized: what they are, their sizes, what recipes on them say, and their evaluation.
+
+Covers ``records.packed_source`` and ``report.words.size_words``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models.test_stored_weights import Q_PROJ, changed, in_float8
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, TorchAoConfig
+from written_ggufs import write_llama_gguf
+
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.cli.scope_table import print_scopes_of
+from forgetmeter.compression.applying.compressor import compress
+from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.loading import load
+from forgetmeter.models.on_disk.quantization import described, maker_of, quantizes_activations
+from forgetmeter.report.formats.show_text import show_text
+from forgetmeter.results.frontier import frontiers
+from forgetmeter.results.results import open_run
+from forgetmeter.scoring.batch_invariance.detection import find_sharing
+from forgetmeter.scoring.batch_invariance.limits import Sharing
+from forgetmeter.scoring.families.decoder import run_decoder
+from forgetmeter.study.running import check_study, reader, run
+
+PRUNE = "l1_unstructured:overall:0.5"
+GROUP = {"weights": {"num_bits": 4, "type": "int"}, "input_activations": {"num_bits": 8}}
+PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": GROUP}}
+TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq, 4 bits, groups of 128"),
+        ({"quant_method": "awq", "bits": 4, "group_size": -1}, "awq, 4 bits"),
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"},
+            "bitsandbytes, 4 bits",
+        ),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True, "load_in_4bit": False}, "bitsandbytes, 8 bits"),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8, 8 bits"),
+        ({"quant_method": "mxfp4"}, "mxfp4, 4 bits"),
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 3}}}, "hqq, 3 bits"),
+        ({"quant_method": "quanto", "weights": "int2"}, "quanto, 2 bits"),
+        (TORCHAO, "torchao, 4 bits"),
+        (PACKED, "compressed-tensors, format pack-quantized, 4 bits"),
+        ({"quant_method": "aqlm"}, "aqlm"),
+        ({"bits": 4}, "unnamed method, 4 bits"),
+    ],
+)
+def test_a_method_is_described_by_name_format_and_bits(method: dict[str, Any], says: str) -> None:
+    assert described(method) == says
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ({"quant_method": "gptq", "meta": {"quantizer": ["gptqmodel:7.6.0"]}}, "gptqmodel 7.6.0"),
+        ({"quant_method": "gptq", "meta": {"quantizer": "auto_gptq"}}, "auto_gptq"),
+        ({"quant_method": "auto-round", "autoround_version": "0.16.1"}, "AutoRound 0.16.1"),
+        ({"quant_method": "compressed-tensors", "version": "0.20.0"}, "compressed-tensors 0.20.0"),
+        ({"quant_method": "awq", "version": "gemm"}, ""),
+        ({"quant_method": "fp8", "meta": 3}, ""),
+    ],
+)
+def test_the_program_that_made_a_checkpoint(method: dict[str, Any], says: str) -> None:
+    assert maker_of(method) == says
+
+
+def packed(llama_folder: Path, tmp_path: Path, method: dict[str, Any]) -> Path:
+    def with_integers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors | {Q_PROJ.replace("weight", "qweight"): torch.zeros(4, 32, dtype=torch.int32)}
+
+    return changed(llama_folder, tmp_path / "quantized", with_integers, quantization_config=method)
+
+
+def in_int8(llama_folder: Path, folder: Path) -> Path:
+    """Quantize by torchao's own weight-only quantization."""
+    quantization = pytest.importorskip("torchao.quantization")
+    config = TorchAoConfig(quantization.Int8WeightOnlyConfig())
+    AutoModelForCausalLM.from_pretrained(llama_folder, quantization_config=config).save_pretrained(folder)
+    for file in llama_folder.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    return folder
+
+
+def checked(folder: Path, tmp_path: Path, *recipes: str) -> None:
+    recipes = recipes or ("baseline",)
+    asked = {"models": [str(folder)], "recipes": list(recipes), "tasks": ["facts"], "output": str(tmp_path / "run")}
+    check_study(reader(asked))
+
+
+@pytest.mark.parametrize("method", [PACKED, TORCHAO, {"quant_method": "bitsandbytes", "load_in_4bit": True}])
+def test_every_command_says_what_a_quantized_model_is_and_what_to_do(
+    llama_folder: Path, tmp_path: Path, method: dict[str, Any]
+) -> None:
+    """Without the library that reads it, if need be."""
+    folder = packed(llama_folder, tmp_path, method)
+    requests = (
+        lambda: checked(folder, tmp_path, "baseline", PRUNE),
+        lambda: compress_checkpoint(folder, PRUNE, tmp_path / "out"),
+        lambda: print_scopes_of(str(folder), open(tmp_path / "scopes", "w")),  # noqa: PTH123, SIM115
+    )
+    for request in requests:
+        with pytest.raises(UserError) as error:
+            request()
+        assert f"is already quantized ({described(method)}), and only plain weights can" in str(error.value)
+        assert "evaluate it as it is, with the recipe 'baseline' alone, or compress the ch" in str(error.value)
+
+
+def test_a_compressed_tensors_checkpoint_is_evaluated_but_not_compressed(llama_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    folder = tmp_path / "four"
+    compress_checkpoint(llama_folder, "round_to_nearest:overall:4", folder, format="compressed-tensors")
+    checked(folder, tmp_path)
+    with pytest.raises(UserError, match=r"\(compressed-tensors, format pack-quantized, 4 bits\)"):
+        compress(load(folder), PRUNE)
+
+
+def test_a_checkpoint_that_rounds_activations_is_read_one_text_at_a_time(llama_folder: Path, tmp_path: Path) -> None:
+    """Batches of other shapes differ in the last bits, which can round an activation to the next integer."""
+    pytest.importorskip("compressed_tensors")
+    compress_checkpoint(llama_folder, "round_to_nearest:overall:8", tmp_path / "w8", format="compressed-tensors")
+    assert find_sharing(load(tmp_path / "w8"), run_decoder, longest=64)[0] != Sharing(0, 0, 0)
+    folder = shutil.copytree(llama_folder, tmp_path / "w8a8")
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("proj.weight")]:
+        tensors[f"{name}_scale"] = scale = tensors[name].abs().amax(1, keepdim=True) / 127
+        tensors[name] = (tensors[name] / scale).round().to(torch.int8)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    eight = {"num_bits": 8, "type": "int", "symmetric": True}
+    group = {
+        "targets": ["Linear"],
+        "weights": eight | {"strategy": "channel"},
+        "input_activations": eight | {"strategy": "token", "dynamic": True},
+    }
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {
+        "quant_method": "compressed-tensors",
+        "format": "int-quantized",
+        "quantization_status": "compressed",
+        "ignore": ["lm_head"],
+        "config_groups": {"group_0": group},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    assert find_sharing(load(folder), run_decoder, longest=64)[0] == Sharing(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "does"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, False),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, False),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, True),
+        ({"quant_method": "compressed-tensors", "config_groups": {"a": {"input_activations": None}}}, False),
+        ({"quant_method": "torchao", "quant_type": "int8_dynamic_activation_int8_weight"}, True),
+        ({}, True),
+    ],
+)
+def test_methods_that_round_activations_or_are_unknown(method: dict[str, Any], does: bool) -> None:
+    assert quantizes_activations(method) == does
+
+
+def test_a_torchao_checkpoint_is_evaluated_but_not_compressed(llama_folder: Path, tmp_path: Path) -> None:
+    folder = in_int8(llama_folder, tmp_path / "int8")
+    checked(folder, tmp_path)
+    loaded = load(folder)
+    assert compress(loaded, "baseline").name == loaded.name
+    with pytest.raises(UserError, match=r"is already quantized \(torchao, 8 bits\)"):
+        compress(loaded, PRUNE)
+
+
+def test_float8_is_dequantized_on_every_device(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a GPU, transformers would keep 8-bit floats, which methods would read without their scales."""
+    method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    folder = changed(
+        llama_folder,
+        tmp_path / "fp8",
+        lambda tensors: in_float8(tensors, suffix="_scale_inv"),
+        quantization_config=method,
+    )
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (9, 0))
+    loaded = load(folder, device="cpu")
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+    assert compress(loaded, PRUNE).name.endswith(PRUNE)
+    compress_checkpoint(folder, PRUNE, tmp_path / "out")
+
+
+def test_an_unknown_method_is_named_as_such(llama_folder: Path, tmp_path: Path) -> None:
+    folder = packed(llama_folder, tmp_path, {"quant_method": "superquant", "bits": 4})
+    with pytest.raises(UserError, match="is quantized by 'superquant', which is not supported"):
+        checked(folder, tmp_path, PRUNE)
+
+
+@pytest.fixture(params=["gguf", "fp8", "torchao", "compressed-tensors"])
+def small(request: pytest.FixtureRequest, llama_folder: Path, tmp_path: Path) -> tuple[Path, str, int]:
+    """A model, its format, and the bytes of its file."""
+    if request.param == "gguf":
+        write_llama_gguf(tmp_path / "model.gguf")
+        return tmp_path / "model.gguf", "GGUF, mostly F32", (tmp_path / "model.gguf").stat().st_size
+    folder = tmp_path / "small"
+    if request.param == "fp8":
+        method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+        changed(llama_folder, folder, lambda each: in_float8(each, suffix="_scale_inv"), quantization_config=method)
+    elif request.param == "torchao":
+        in_int8(llama_folder, folder)
+    else:
+        pytest.importorskip("compressed_tensors")
+        compress_checkpoint(llama_folder, "round_to_nearest:overall:4", folder, format="compressed-tensors")
+    form = {"fp8": "fp8, 8 bits", "torchao": "torchao, 8 bits"}.get(
+        request.param, "compressed-tensors, format pack-quantized, 4 bits"
+    )
+    return folder, form, sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def test_both_sizes_are_given_of_the_file_and_of_the_model_it_is_read_as(
+    small: tuple[Path, str, int], llama_folder: Path, tmp_path: Path
+) -> None:
+    path, form, size = small
+    plain = load(llama_folder if path.is_dir() else path).model
+    dense = 4 * sum(parameter.numel() for parameter in plain.parameters())
+    reading = "unpacked" if form in ("GGUF, mostly F32", "fp8, 8 bits") else "kernel"
+    source = open_checkpoint(path).packed
+    assert source is not None
+    assert (source.format, source.bytes, source.dense_bytes, source.reading) == (form, size, dense, reading)
+    run({"models": [str(path)], "tasks": ["facts:templates=0"], "evaluation.limit": 1, "recipes": ["baseline"],
+         "output": str(tmp_path / "run")})  # fmt: skip
+    results = open_run(str(tmp_path / "run"))
+    assert list(results.variants["dense_bytes"]) == [dense]
+    assert {role: results.variants[f"bits.{role}"].item() for role in source.bits} == source.bits
+    said = " ".join(show_text(results.summary).split())
+    assert f"takes {size / 1e6:.3f} MB as stored ({form}), and {dense / 1e6:.3f} MB as float32." in said
+    assert "Variants' sizes are counted from the latter." in said
+    assert {"unpacked": "are unpacked to plain numbers", "kernel": "stay packed"}[reading] in said
+    assert f"Bits per weight: attention {source.bits['attention']:.3g}, embedding " in said
+    assert [each.source for each in frontiers(results.summary)] == [source]
+    plain = open_checkpoint(llama_folder)
+    assert (plain.packed, plain.reading) == (None, "plain")
+
+
+def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> None:
+    write_llama_gguf(tmp_path / "model.gguf")
+    stream = io.StringIO()
+    print_scopes_of(str(tmp_path / "model.gguf"), stream)
+    (said,) = [line for line in stream.getvalue().splitlines() if "as stored (GGUF, mostly F32)" in line]
+    assert said in compress_checkpoint(tmp_path / "model.gguf", PRUNE, tmp_path / "out").notes
