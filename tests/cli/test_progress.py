@@ -53,7 +53,9 @@ def test_lines_give_the_rate_and_the_time_left(clock: Clock) -> None:
         listener.cell_advanced(CELL, share=0.25)
         clock.now += 10
         listener.cell_advanced(CELL, share=0.5)
-        clock.now += 20
+        clock.now += 10
+        listener.cell_advanced(CELL, share=1.0)
+        clock.now += 10
         listener.cell_finished(CELL, seconds=40.0)
         listener.cell_started(CELL, items=100)
         clock.now += 10

@@ -135,8 +135,8 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         ("models: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\n", "output is missing"),
         (
-            "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {precision: 0.1}\n",
-            "precision",
+            "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {precision: 1}\n",
+            "precision 1 is not a number above 0 and up to 0.5",
         ),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",

@@ -20,6 +20,12 @@ BatchTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens 
 NoiseFloor = Annotated[
     bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
 ]
+Precision = Annotated[
+    float | None,
+    typer.Option(
+        help="Stop asking once a drop is known to plus or minus this; 0.05 is 5 points.", show_default="ask all"
+    ),
+]
 TaskFolders = Annotated[
     list[str] | None,
     typer.Option(help="Folder with YAML tasks of your own for lm-evaluation-harness; can be repeated."),

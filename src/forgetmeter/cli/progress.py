@@ -193,10 +193,13 @@ class _PlainProgress(Listener):
             self._say(f"{cell.variant.recipe} on {cell.task}: {share:.0%}; {self._pace.describe()}")
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
-        rate = self._pace.items / seconds if seconds else 0.0
+        # Fewer than all if asking stopped early.
+        asked = round(self._pace.items * self._pace.share) or self._pace.items
+        rate = asked / seconds if seconds else 0.0
+        of = "" if asked == self._pace.items else f"{asked:,} of "
         self._pace.finish_cell(cell)
         self._say(
-            f"{cell.variant.recipe} on {cell.task}: {counted(self._pace.items, 'item')} in {seconds:.1f} s "
+            f"{cell.variant.recipe} on {cell.task}: {of}{counted(self._pace.items, 'item')} in {seconds:.1f} s "
             f"({rate:.1f} items/s); {self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
         )
 

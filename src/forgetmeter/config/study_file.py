@@ -21,6 +21,7 @@ from forgetmeter.specs.yaml_lines import read_yaml
 # More than any data set has, and small enough for stored counts.
 _MOST_ITEMS = 10**9
 _MOST_EXAMPLES = 1000
+_WIDEST = 0.5
 _TYPES = {
     "bool_type": "must be true or false",
     "int_type": "must be an integer",
@@ -104,11 +105,15 @@ def _one_of(kind: str, choices: tuple[str, ...]) -> Callable[[Any], Any]:
     return check
 
 
-def _not_yet(value: Any) -> None:  # noqa: ANN401
-    if value is not None:
+def _precision(value: Any) -> Any:  # noqa: ANN401
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _WIDEST
+    ):
         raise ValueError(
-            f"precision {value} is not supported: this version scores every item; omit precision, or set it to null"
+            f"precision {value} is not a number above 0 and up to {_WIDEST}; 0.05 asks until the drop of accuracy is "
+            "known to plus or minus 5 points"
         )
+    return value
 
 
 def _output(value: Any) -> Any:  # noqa: ANN401
@@ -136,7 +141,7 @@ def _batch_tokens(value: Any) -> Any:  # noqa: ANN401
 class _EvaluationSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     limit: Annotated[int, Field(gt=0, le=_MOST_ITEMS)] | None = None
-    precision: Annotated[None, BeforeValidator(_not_yet)] = None
+    precision: Annotated[float | None, BeforeValidator(_precision)] = None
     seed: Annotated[int, Field(ge=0, lt=MAX_SEED + 1)] = 0
     dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
@@ -229,7 +234,7 @@ def study_from(
     recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
     if misplaced := [f"{place(('candidates', index))}: {problem}" for index, problem in _misplaced(section)]:
         raise ManyUserError(misplaced)
-    evaluation = Evaluation(**section.evaluation.model_dump(exclude={"precision"}))
+    evaluation = Evaluation(**section.evaluation.model_dump())
     if problems := [
         f"{place(('evaluation', key))}: {problem}" for key, problem in _unused_prompting(section, evaluation)
     ]:

@@ -69,7 +69,8 @@ class Work:
 class Executor(Protocol):
     """Runs cells; ``executors/local.py`` is an example.
 
-    For each cell, an executor first asks ``work.store.is_done(cell)``:
+    For each cell, an executor first asks ``work.store.is_done(cell, precision=...)`` with the
+    precision of ``work.evaluation``:
 
     - If it is not done, it scores the task's items under the variant and calls ``write_outcomes``. The facts stored
       with the outcomes are those of ``CellFacts``, with ``read_items_hash(cell.task)`` as ``items_hash``. If scoring

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -16,17 +17,18 @@ from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
+from forgetmeter.executors.cell_answers import CellAnswers
 from forgetmeter.executors.comparisons import Comparisons
 from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Task, is_compared, judged, not_numbers
+from forgetmeter.records.item import Task, is_compared, judged
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
-from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.model_reference import ModelReference
@@ -69,12 +71,12 @@ class LocalExecutor:
 
 
 class _CellWork:
-    """The cells of one model or engine; prepares each task once."""
+    """The cells of one model or engine; prepares each task, or part of a task, once."""
 
     def __init__(self, work: Work, progress: Progress) -> None:
         self._work = work
         self._progress = progress
-        self._prepared: dict[tuple[Scoring, str], Prepared] = {}
+        self._prepared: dict[tuple[Scoring, str, tuple[int, ...]], Prepared] = {}
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run the cells of each variant while it is installed; a variant that cannot be is stored as failed."""
@@ -105,38 +107,50 @@ class _CellWork:
                 fail(self._work, self._progress, cell, error)
 
     def _run_cell(self, cell: Cell) -> None:
-        task = self._work.tasks[cell.task]
-        if self._work.store.is_done(cell):
+        work, task = self._work, self._work.tasks[cell.task]
+        if work.store.is_done(cell, precision=work.evaluation.precision):
             # Another process of the same run finished it first, or only its noise, variant or items were missing.
             self._store_noise(cell, None)
             self._progress.cell_kept(cell)
             return
         self._progress.cell_started(cell, items=len(task.items))
-        engine = self._engine(cell)
-        if (engine, cell.task) not in self._prepared:
-            self._prepared[engine, cell.task] = engine.prepare(task.items)
-        prepared = self._prepared[engine, cell.task]
-        start = time.perf_counter()
-        answers = engine.score(prepared, on_advance=lambda share: self._progress.cell_advanced(cell, share=share))
-        seconds = time.perf_counter() - start
-        broken, scored = not_numbers(answers)
-        if scored and broken == scored:
-            raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
-        judgement = judged(task, answers)
-        facts = CellFacts(
-            seconds=seconds,
-            tokens=prepared.tokens_of(answers),
-            batches=len(prepared.batches) + len(prepared.contexts),
-            metrics=dict(judgement.metrics),
-            dropped=dict(prepared.dropped),
-            left_out=prepared.first_dropped(),
-            cut=prepared.cut,
-            not_numbers=broken,
-            items_hash=self._work.store.read_items_hash(cell.task),
-        )
-        self._work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
+        engine, stopping = self._engine(cell), self._stopping(cell)
+        asked = CellAnswers(task)
+        for part in [range(len(task.items))] if stopping is None else stopping.parts():
+            prepared = self._prepare(engine, cell.task, part)
+            start = time.perf_counter()
+            advanced = partial(self._advanced, cell, asked.share, len(part) / max(len(task.items), 1))
+            answers = engine.score(prepared, on_advance=advanced)
+            asked.add(part, prepared, answers, seconds=time.perf_counter() - start)
+            if stopping is not None and stopping.is_known(asked.judgement().outcomes):
+                break
+        judgement = asked.judgement()
+        items_hash = work.store.read_items_hash(cell.task)
+        facts = asked.facts(judgement, items_hash=items_hash, precision=work.evaluation.precision)
+        work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
-        self._progress.cell_finished(cell, seconds=seconds)
+        self._progress.cell_finished(cell, seconds=facts.seconds)
+
+    def _advanced(self, cell: Cell, before: float, part: float, share: float) -> None:
+        self._progress.cell_advanced(cell, share=before + part * share)
+
+    def _prepare(self, engine: Scoring, task: str, part: Sequence[int]) -> Prepared:
+        key = engine, task, tuple(part)
+        if key not in self._prepared:
+            items = self._work.tasks[task].items
+            self._prepared[key] = engine.prepare([items[place] for place in part])
+        return self._prepared[key]
+
+    def _stopping(self, cell: Cell) -> Stopping | None:
+        """Return when to stop asking; ``None`` to ask everything, as a baseline is."""
+        work = self._work
+        if work.evaluation.precision is None or cell.variant.recipe.is_baseline:
+            return None
+        before = work.store.read_correct(str(cell.variant.model), cell.task)
+        if not before:
+            return None
+        items = work.tasks[cell.task].items
+        return Stopping(items, before, precision=work.evaluation.precision, seed=work.evaluation.seed)
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         """Store the noise floor of a cell, if it is wanted and known; that of a candidate is never needed."""
@@ -209,10 +223,6 @@ def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
     text = f"{type(error).__name__}: {error}"
     work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
     progress.cell_failed(cell, error=text)
-
-
-class NotNumbersError(ArithmeticError):
-    """All answers of a model are NaN or infinite, as when compression has broken it."""
 
 
 @contextmanager

@@ -155,6 +155,7 @@ def remarks(summary: Summary) -> list[str]:
         for model, source in summary.study.sources.items()
     ]
     found += origin_remarks(summary.study.origins)
+    found += _stopped_remarks(summary.cells)
     found += left_out_remarks(summary.all_cells)
     found += not_numbers_remarks(summary.all_cells)
     found += [
@@ -170,6 +171,17 @@ def remarks(summary: Summary) -> list[str]:
         if model not in baselines:
             found.append(f"{model}: the baseline has no outcomes, so there is nothing to compare with.")
     return found
+
+
+def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
+    stopped = [cell for cell in cells if cell.precision is not None]
+    if not stopped:
+        return []
+    widest = max(cell.precision or 0.0 for cell in stopped)
+    return [
+        f"{counted(len(stopped), 'cell')} stopped before the last item, once the drop was known to ±{100 * widest:g} "
+        "points; the intervals and p-values allow for that. Run the study again without --precision to ask all items."
+    ]
 
 
 def _has_sizes(summary: Summary) -> bool:

@@ -9,6 +9,7 @@ from itertools import product
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.comparison import compare_all
 from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
+from forgetmeter.results.compared.stopped import stopped_early
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.runs.study_record import StudyRecord
@@ -122,9 +123,13 @@ def _cells(run: Run) -> Iterator[CellSummary]:
         for cell in compare_all(answers)
         if cell is not None
     }
+    answers = {(each.model, each.task): each for each in run.answers}
     for stored in run.cells:
         if (cell := compared.get(stored.key)) is not None:
             noise = run.noise.get((stored.model, stored.task))
+            if stored.precision is not None:
+                seed = int(run.study.settings["seed"])
+                cell = stopped_early(cell, answers[stored.model, stored.task], precision=stored.precision, seed=seed)
             yield replace(
                 cell,
                 noise_floor=None if cell.drop is None or noise is None else noise.floor,
@@ -135,6 +140,7 @@ def _cells(run: Run) -> Iterator[CellSummary]:
                 named=stored.named,
                 cut=stored.cut,
                 not_numbers=stored.not_numbers,
+                precision=stored.precision,
             )
 
 

@@ -23,7 +23,7 @@ from forgetmeter.runs.record_json import EditedError, read_record, record_json
 from forgetmeter.runs.stored import Failure, StoredCell, StoredItems, StoredVariant, reached_document, read_reached
 from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.runs.tables.items_table import items_hash, items_parquet
-from forgetmeter.runs.tables.outcomes_table import outcomes_parquet
+from forgetmeter.runs.tables.outcomes_table import correct_by_item, outcomes_parquet
 from forgetmeter.specs.recipe import BASELINE, canonical
 
 SCHEMA_VERSION = 3
@@ -208,10 +208,26 @@ class RunStore:
         self._write(path, outcomes_parquet(cell, outcomes, facts))
         self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
 
-    def is_done(self, cell: Cell) -> bool:
-        """Return whether a cell's outcomes are stored and intact."""
+    def is_done(self, cell: Cell, *, precision: float | None = None) -> bool:
+        """Return whether a cell's outcomes are stored and intact, and are of all items or precise enough.
+
+        Args:
+            precision: How precisely the drop has to be known, if the outcomes need not be of all items.
+        """
         path = layout.outcomes_path(cell.variant.id, cell.task)
-        return self._intact.outcomes_facts(path, _names(cell.variant)) is not None
+        facts = self._intact.outcomes_facts(path, _names(cell.variant))
+        if facts is None:
+            return False
+        reached = facts.get("precision")
+        return reached is None or (precision is not None and reached <= precision)
+
+    def read_correct(self, model: str, task: str) -> dict[str, bool]:
+        """Return whether a model's baseline is right, by item id; empty if its outcomes are missing or not judged."""
+        for variant, (of, recipe) in self._names().items():
+            path = layout.outcomes_path(variant, task)
+            if (of, recipe) == (model, BASELINE) and self._intact.outcomes_facts(path, self._names()) is not None:
+                return correct_by_item(self.folder.read(path))
+        return {}
 
     def has_records(self, cell: Cell) -> bool:
         """Return whether the variant and the items that a cell's outcomes belong to are stored and intact."""

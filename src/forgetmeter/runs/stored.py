@@ -59,6 +59,7 @@ class CellFacts:
         cut: Number of items whose context was truncated.
         not_numbers: Number of items whose answers were not numbers.
         items_hash: Hash of the task's items.
+        precision: If asking stopped before the last item, because the drop was known to plus or minus this.
     """
 
     seconds: float
@@ -70,6 +71,7 @@ class CellFacts:
     cut: int
     not_numbers: int
     items_hash: str | None
+    precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,12 @@ class StoredCell:
     def not_numbers(self) -> int:
         """Number of items whose logits were NaN or infinite."""
         return int(self.facts.get("not_numbers") or 0)
+
+    @property
+    def precision(self) -> float | None:
+        """How precisely the drop was known when asking stopped; ``None`` if all items were asked."""
+        precision = self.facts.get("precision")
+        return None if precision is None else float(precision)
 
 
 JUDGED = "judged"

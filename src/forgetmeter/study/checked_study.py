@@ -58,7 +58,8 @@ class CheckedStudy:
         return [
             cell
             for cell in self.missing
-            if not self.store.is_done(cell) or self.store.needs_noise(cell, is_wanted=wants_noise)
+            if not self.store.is_done(cell, precision=self.plan.study.evaluation.precision)
+            or self.store.needs_noise(cell, is_wanted=wants_noise)
         ]
 
 
@@ -119,7 +120,7 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
         cell
         for cell in plan.cells
         if is_empty
-        or not (store.is_done(cell) and store.has_records(cell))
+        or not (store.is_done(cell, precision=study.evaluation.precision) and store.has_records(cell))
         or store.needs_noise(cell, is_wanted=wants_noise)
     )
     unread = tuple(dict.fromkeys(cell.task for cell in missing)) if is_begun else study.tasks

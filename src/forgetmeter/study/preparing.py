@@ -24,7 +24,6 @@ from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared
-from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.specs.model_reference import ModelReference
@@ -113,13 +112,18 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, engines)
     executor = executor or LocalExecutor()
     executor.execute(work, progress)
-    _check_stored(to_score, store, type(executor).__name__)
+    _check_stored(to_score, work, type(executor).__name__)
     return len(to_score)
 
 
-def _check_stored(cells: Sequence[Cell], store: RunStore, executor: str) -> None:
-    failed = {(each.variant, each.task) for each in store.failures()}
-    left = [cell for cell in cells if not store.is_done(cell) and (cell.variant.id, cell.task) not in failed]
+def _check_stored(cells: Sequence[Cell], work: Work, executor: str) -> None:
+    failed = {(each.variant, each.task) for each in work.store.failures()}
+    left = [
+        cell
+        for cell in cells
+        if not work.store.is_done(cell, precision=work.evaluation.precision)
+        and (cell.variant.id, cell.task) not in failed
+    ]
     if left:
         raise UserError(
             f"executor {executor} stored neither outcomes nor a failure for {counted(len(left), 'cell')}, such as "

@@ -24,6 +24,7 @@ def compare_command(
     seed: options.Seed = None,
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
+    precision: options.Precision = None,
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,
     system_instruction: options.SystemInstruction = None,

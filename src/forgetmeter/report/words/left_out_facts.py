@@ -46,6 +46,9 @@ def left_out_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[str
     """Return one sentence for variants of a task with other items left out than ``left_out_facts`` says."""
     by_facts: dict[tuple[str, str], dict[str, list[str]]] = {}
     for cell in cells:
+        if isinstance(cell, CellSummary) and cell.precision is not None:
+            # Not all items were asked.
+            continue
         facts = "; ".join(left_out_facts([cell])) or "no item left out"
         by_facts.setdefault((cell.model, cell.task), {}).setdefault(facts, []).append(cell.recipe)
     found = []

@@ -54,6 +54,8 @@ class CellSummary:
         named: Ids of the first dropped items, as text, by reason.
         cut: Number of items whose context was truncated on the left to the model's maximum length.
         not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.
+        precision: If asking stopped because the drop was known to plus or minus this: the intervals of the drop, of
+            ``retained`` and of ``gained_share``, and the p-values, then hold whenever asking stops.
     """
 
     model: str
@@ -89,6 +91,7 @@ class CellSummary:
     cut: int = 0
     not_numbers: int = 0
     paired: int | None = None
+    precision: float | None = None
 
     @property
     def retained_estimate(self) -> Estimate | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.outcome import Outcome
@@ -74,3 +76,10 @@ def outcomes_parquet(cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str
     if any(outcome.correct is None for outcome in outcomes):
         about[JUDGED] = False
     return parquet_bytes(pa.table(columns, schema=schema), about)
+
+
+def correct_by_item(content: bytes) -> dict[str, bool]:
+    """Return whether each item is right, by its id, from a file of outcomes; without those that are not judged."""
+    table = pq.read_table(io.BytesIO(content), columns=["item_id", "correct"])
+    pairs = zip(table["item_id"].to_pylist(), table["correct"].to_pylist(), strict=True)
+    return {item: correct for item, correct in pairs if correct is not None}

@@ -1,0 +1,79 @@
+"""The answers of a cell so far, and what is stored with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from forgetmeter.records.item import Answer, Task, judged, not_numbers
+from forgetmeter.records.outcome import Judgement
+from forgetmeter.runs.stored import CellFacts
+from forgetmeter.scoring.question import Prepared
+
+
+class NotNumbersError(ArithmeticError):
+    """All answers of a model are NaN or infinite, as when compression has broken it."""
+
+
+class CellAnswers:
+    """The answers to the items of a task that were asked so far, part by part."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._answers: list[Answer | None] = [None] * len(task.items)
+        self._parts: list[Prepared] = []
+        self._asked = 0
+        self._tokens = 0
+        self._seconds = 0.0
+
+    def add(
+        self, places: Sequence[int], prepared: Prepared, answers: Sequence[Answer | None], *, seconds: float
+    ) -> None:
+        """Add the answers to the items at these places, which took so many seconds."""
+        for place, answer in zip(places, answers, strict=True):
+            self._answers[place] = answer
+        self._parts.append(prepared)
+        self._asked += len(places)
+        self._tokens += prepared.tokens_of(answers)
+        self._seconds += seconds
+
+    @property
+    def share(self) -> float:
+        """Share of the items that were asked."""
+        return self._asked / max(len(self._answers), 1)
+
+    def judgement(self) -> Judgement:
+        """Judge the answers.
+
+        Raises:
+            NotNumbersError: None of them is a number.
+        """
+        broken, scored = not_numbers(self._answers)
+        if scored and broken == scored:
+            raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
+        return judged(self._task, self._answers)
+
+    def facts(self, judgement: Judgement, *, items_hash: str | None, precision: float | None) -> CellFacts:
+        """Return the facts to store with the outcomes.
+
+        Args:
+            items_hash: Hash of the task's items.
+            precision: How precisely the drop had to be known.
+        """
+        dropped: Counter[str] = Counter()
+        named: dict[str, str] = {}
+        for part in self._parts:
+            dropped.update(part.dropped)
+            named = part.first_dropped() | named
+        return CellFacts(
+            seconds=self._seconds,
+            tokens=self._tokens,
+            batches=sum(len(part.batches) + len(part.contexts) for part in self._parts),
+            metrics=dict(judgement.metrics),
+            dropped=dict(dropped),
+            left_out=named,
+            cut=sum(part.cut for part in self._parts),
+            not_numbers=not_numbers(self._answers)[0],
+            items_hash=items_hash,
+            precision=precision if self._asked < len(self._answers) else None,
+        )

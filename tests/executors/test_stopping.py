@@ -1,0 +1,153 @@
+"""Asking that stops once a drop is known: from the option to the tables.
+
+Covers ``executors.cell_answers``, ``records.asking_order`` and ``results.compared.stopped``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from forgetmeter.executors.stopping import Stopping
+from forgetmeter.records.asking_order import units_in_order
+from forgetmeter.records.item import Item, Requests
+from forgetmeter.records.outcome import Outcome
+from forgetmeter.report.formats.rendering import render
+from forgetmeter.results.results import open_run
+from forgetmeter.scoring.engine import Engine
+from forgetmeter.statistics.anytime import Drawn, anytime_interval
+from forgetmeter.study.running import run
+
+ITEMS = 400
+RECIPES = ["l1_unstructured:overall:0.3", "round_to_nearest:overall:8"]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> dict[str, Any]:
+    """Return a study of made-up questions, which the smallest model answers at random."""
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(ITEMS):
+        first, second, other = random.integers(10, 99, size=3)
+        rows.append(
+            {"prompt": f"{first} and {second} is", "choices": [f"{other}", f"{other + 1}"], "answer": number % 2}
+        )
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return {
+        "models": ["standard:decoder"],
+        "recipes": RECIPES,
+        "tasks": [f"file:{file}"],
+        "output": str(tmp_path / "run"),
+    }
+
+
+def outcomes(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    frame = open_run(study["output"]).outcomes
+    return {
+        str(recipe): group.set_index("item_id")[["correct", "margin"]].to_dict("index")
+        for recipe, group in frame.groupby("recipe")
+    }
+
+
+def test_a_cell_stops_when_its_drop_is_known_and_the_rest_is_asked_later(study: dict[str, Any]) -> None:
+    assert run({**study, "evaluation.precision": 0.1}).computed == 3
+    part = outcomes(study)
+    assert len(part["baseline"]) == ITEMS
+    assert all(0 < len(part[recipe]) < ITEMS for recipe in RECIPES)
+    cells = open_run(study["output"]).summary.cells
+    for cell in cells[1:]:
+        assert cell.drop is not None
+        assert cell.precision == 0.1
+        assert (cell.drop.high - cell.drop.low) / 2 <= 0.1
+    shown = " ".join(render(open_run(study["output"]).summary, "table", width=140).split())
+    assert "2 cells stopped before the last item, once the drop was known to ±10 points" in shown
+    # A wider precision is reached already, a narrower one is not, and the answers do not depend on it.
+    assert run({**study, "evaluation.precision": 0.2}).computed == 0
+    assert run({**study, "evaluation.precision": 0.06}).computed == 2
+    assert len(outcomes(study)[RECIPES[0]]) > len(part[RECIPES[0]])
+    assert run(study).computed >= 1
+    whole = outcomes(study)
+    for recipe in RECIPES:
+        assert len(whole[recipe]) == ITEMS
+        for item, given in part[recipe].items():
+            assert given["correct"] == whole[recipe][item]["correct"]
+            assert given["margin"] == pytest.approx(whole[recipe][item]["margin"], abs=1e-4)
+    assert all(cell.precision is None for cell in open_run(study["output"]).summary.cells)
+    # Once everything is asked, precision asks for nothing more.
+    assert run({**study, "evaluation.precision": 0.01}).computed == 0
+
+
+def test_an_interrupted_cell_is_asked_again(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    score = Engine.score
+    calls = iter(range(1000))
+
+    def dies(*args: Any, **options: Any) -> Any:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return score(*args, **options)
+
+    monkeypatch.setattr(Engine, "score", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run({**study, "evaluation.precision": 0.05})
+    assert list(outcomes(study)) == ["baseline"]
+    monkeypatch.setattr(Engine, "score", score)
+    assert run({**study, "evaluation.precision": 0.05}).computed == 2
+
+
+def test_the_interval_is_over_the_items_in_the_order_of_asking(study: dict[str, Any]) -> None:
+    """Recomputed from the outcomes alone."""
+    run({**study, "evaluation.precision": 0.1})
+    given = outcomes(study)
+    ids = list(given["baseline"])
+    for cell in open_run(study["output"]).summary.cells[1:]:
+        order = [ids[place] for (place,) in units_in_order(ids, seed=0)]
+        asked = [each for each in order if each in given[cell.recipe]]
+        # Asked from the start, without a gap.
+        assert asked == order[: len(asked)]
+        drops = np.array(
+            [given["baseline"][each]["correct"] - float(given[cell.recipe][each]["correct"]) for each in asked]
+        )
+        interval = anytime_interval(Drawn(drops, np.ones(len(drops)), low=-1, high=1, largest=1, aim=0.1))
+        assert cell.drop is not None
+        assert cell.drop.value == pytest.approx(drops.mean())
+        assert (cell.drop.low, cell.drop.high) == pytest.approx((interval.low, interval.high))
+
+
+def made_up(number: int, relation: str | None = None) -> Item:
+    fields = {} if relation is None else {"relation": relation}
+    return Item(f"made_up/{number}", "", Requests(()), ("a", "b"), (0,), fields)
+
+
+def test_relations_are_asked_as_a_whole() -> None:
+    items = [made_up(number, f"r{number % 12}") for number in range(360)]
+    before = {item.id: True for item in items}
+    stopping = Stopping(items, before, precision=0.05, seed=0)
+    for part in stopping.parts():
+        relations = {items[place].fields["relation"] for place in part}
+        assert sorted(part) == [place for place, item in enumerate(items) if item.fields["relation"] in relations]
+    # All relations change alike, but twelve of them say less than 360 items.
+    after = [Outcome(item.id, True, "", "", None, None, ()) for item in items]
+    assert not stopping.is_known(after)
+    alone = Stopping([replace(item, fields={}) for item in items], before, precision=0.05, seed=0)
+    assert alone.is_known(after)
+
+
+def test_what_the_baseline_could_not_be_asked_is_not_asked() -> None:
+    items = [made_up(number) for number in range(200)]
+    before = {item.id: True for item in items[::2]}
+    parts = list(Stopping(items, before, precision=0.05, seed=0).parts())
+    assert sorted(place for part in parts for place in part) == list(range(0, 200, 2))
+
+
+def test_the_order_depends_on_the_seed_and_not_on_the_other_items() -> None:
+    keys = [f"task/{number}" for number in range(100)]
+    order = [keys[place] for (place,) in units_in_order(keys, seed=0)]
+    assert order != [keys[place] for (place,) in units_in_order(keys, seed=1)]
+    some = keys[::3]
+    assert [some[place] for (place,) in units_in_order(some, seed=0)] == [key for key in order if key in some]
