@@ -12,5 +12,5 @@ def counted(number: int, noun: str) -> str:
 
 def listed(names: Sequence[str], most: int, *, separator: str = ", ") -> str:
     """Return the first names and the number of the others, such as ``a, b and 3 more``."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return separator.join(names[:most]) + more

@@ -1,6 +1,6 @@
 """Rounding to a few bits, against a loop over single weights and torch's observers.
 
-Covers ``compression.forms.rounded_weight``.
+Covers ``compression.forms.rounded_weight`` and ``compression.forms.scaled_integers``.
 """
 
 from __future__ import annotations

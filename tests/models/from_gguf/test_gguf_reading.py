@@ -28,8 +28,10 @@ def test_it_reads_what_gguf_reads(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.data, other.data)
 
 
-def test_a_model_reads_its_file_twice_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own checks read it once, and transformers once for each of header and weights."""
+@pytest.mark.parametrize("is_described_first", [True, False])
+def test_a_file_is_read_once_for_its_header_and_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_described_first: bool
+) -> None:
     monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "cache"))
     write_llama_gguf(path := tmp_path / "model.gguf")
     opened: list[object] = []
@@ -41,10 +43,11 @@ def test_a_model_reads_its_file_twice_at_most(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(BoundedReader, "__init__", counted)
     checkpoint = open_checkpoint(path)
-    _ = checkpoint.config
-    assert len(opened) == 2
+    if is_described_first:
+        _ = checkpoint.config
+        assert len(opened) == 1
     _ = checkpoint.folder
-    assert len(opened) == 3
+    assert len(opened) == 1 + is_described_first
 
 
 def test_gguf_is_restored() -> None:

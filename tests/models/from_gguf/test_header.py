@@ -19,6 +19,7 @@ from forgetmeter.executors.executor import Progress
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.from_gguf import conversion
 from forgetmeter.models.from_gguf.header import whole
+from forgetmeter.models.from_gguf.reading import each_read_once
 from forgetmeter.study.running import check_study, check_tasks, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
@@ -127,11 +128,15 @@ def test_unknown_rules_for_words_are_refused(tmp_path: Path) -> None:
 def test_a_whole_file_passes_and_any_truncation_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_gguf(path)
-    whole(path, "./model.gguf")
+    with each_read_once():
+        whole(path, "./model.gguf")
     content = path.read_bytes()
     for length in (5, 30, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(UserError, match=r"model './model\.gguf': the GGUF file is truncated or damaged"):
+        with (
+            each_read_once(),
+            pytest.raises(UserError, match=r"model './model\.gguf': the GGUF file is truncated or damaged"),
+        ):
             whole(path, "./model.gguf")
 
 
@@ -152,7 +157,7 @@ def test_lengths_beyond_the_file_are_refused_at_once(tmp_path: Path, kind: str) 
     counts = {"kv pairs": (0, huge), "tensors": (huge, 0)}.get(kind, (0, 1))
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, *counts) + rest)
-    with pytest.raises(UserError, match="truncated or damaged"):
+    with each_read_once(), pytest.raises(UserError, match="truncated or damaged"):
         whole(path, "./model.gguf")
 
 

@@ -7,7 +7,6 @@ missing the same arithmetic is simulated.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from forgetmeter.compression.forms.scaled_integers import ScaledIntegers
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.forms.weight import Weight, assembled, cut
-from forgetmeter.specs.ranges import Ranges
+from forgetmeter.compression.forms.weight import Weight
 
 Granularity = Literal["per_tensor", "per_channel"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
@@ -32,92 +31,47 @@ _SMALLEST_SCALE = torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True)
-class Int8Weight(Weight):
-    """Integers times scales; the zero point is 0.
-
-    Attributes:
-        integers: int8, shape ``(output units, input units)``, transposed for ``Conv1D``; ``(experts, output units,
-            input units)`` for experts.
-        factors: float32 scales: one per matrix, or one per output unit, in the integers' shape except for the axes that
-            share a scale, which are 1.
-    """
+class Int8Weight(ScaledIntegers):
+    """8-bit weights with one scale per matrix, or one per output unit."""
 
     has_layer = True
-    integers: Tensor
-    factors: Tensor
 
     @property
     def is_simulated(self) -> bool:
         """Whether the device has no kernel."""
         return not kernel_available(self.integers.device)
 
+    @property
+    def has_one_scale(self) -> bool:
+        """Whether each matrix has a single scale."""
+        return tuple(self.factors.shape[-2:]) == (1, 1)
+
     def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:
         """Return a layer that also quantizes its activations."""
         return DynamicInt8Linear(self.transposed() if is_conv1d else self, bias)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The integers' shape."""
-        return tuple(self.integers.shape)
 
     def values(self) -> Tensor:
         """Return the weights as float32."""
         return self.integers.to(torch.float32) * self.factors
 
-    def masked(self, keep: Tensor) -> Int8Weight:
-        """Return the same integers and scales, with zeros where ``keep`` is false."""
-        return Int8Weight(self.integers * keep, self.factors)
-
     def bits(self) -> int:
         """Return 8."""
         return 8
-
-    def scales(self) -> int:
-        """Return the number of scales."""
-        return int(self.factors.numel())
-
-    def part(self, axis: int, ranges: Ranges) -> Int8Weight:
-        """Return some of the integers with their scales."""
-        factors = self.factors if self.factors.shape[axis] == 1 else cut(self.factors, axis, ranges)
-        return Int8Weight(cut(self.integers, axis, ranges), factors)
 
     def can_join(self, other: Weight) -> bool:
         """Whether both have the same single scale, or both have one scale per output unit."""
         if not isinstance(other, Int8Weight):
             return False
-        if self._has_one_scale or other._has_one_scale:
+        if self.has_one_scale or other.has_one_scale:
             return self.factors.shape == other.factors.shape and bool((self.factors == other.factors).all())
         return self._output_axis() == other._output_axis()
-
-    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> Int8Weight:
-        """Return all integers with their scales."""
-        bare = [(ranges, _bare(part)) for ranges, part in parts]
-        integers = assembled(axis, [(ranges, part.integers) for ranges, part in bare])
-        if self._has_one_scale:
-            return Int8Weight(integers, self.factors)
-        return Int8Weight(integers, assembled(axis, [(ranges, part.factors) for ranges, part in bare]))
-
-    def transposed(self) -> Int8Weight:
-        """Return the other orientation: ``Conv1D`` stores input units first, ``nn.Linear`` output units."""
-        return Int8Weight(*(each.transpose(-2, -1).contiguous() for each in (self.integers, self.factors)))
 
     def expert(self, number: int) -> Int8Weight:
         """Return the integers of one expert with their scales."""
         return Int8Weight(self.integers[number], self.factors[number])
 
-    @property
-    def _has_one_scale(self) -> bool:
-        """Whether each matrix has a single scale."""
-        return tuple(self.factors.shape[-2:]) == (1, 1)
-
     def _output_axis(self) -> int:
         return -2 if self.factors.shape[-2] > 1 else -1
-
-
-def _bare(weight: Weight) -> Int8Weight:
-    bare = weight.standalone()
-    assert isinstance(bare, Int8Weight)
-    return bare
 
 
 def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Weight:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from forgetmeter.basics.plural import counted
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.importing.lm_eval.samples import LARGEST, Key, Sample
 from forgetmeter.probes.choice_problems import NO_WRONG_CHOICE, choice_problem
 from forgetmeter.probes.lm_eval.judging import SHARES
@@ -86,6 +86,5 @@ def left_out_notes(task: str, reasons: Mapping[Key, str], samples: Mapping[Key, 
         if key in reasons:
             by_reason.setdefault(reasons[key], []).append(sample.doc_id)
     for reason, ids in by_reason.items():
-        named = ", ".join(f"{task}/{each}" for each in ids[:_MOST])
-        more = f" and {len(ids) - _MOST:,} more" if len(ids) > _MOST else ""
-        yield f"{task}: {len(ids):,} of {counted(len(samples), 'document')} left out: {reason} ({named}{more})"
+        named = listed([f"{task}/{each}" for each in ids], _MOST)
+        yield f"{task}: {len(ids):,} of {counted(len(samples), 'document')} left out: {reason} ({named})"

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import torch
 from gguf import GGML_QUANT_SIZES, GGUFReader, dequantize
@@ -17,7 +18,6 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.models.from_gguf.reading import BoundedReader
 from forgetmeter.models.from_gguf.record import write_record
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
@@ -30,13 +30,13 @@ _HEAD = "output.weight"
 
 
 def whole(path: Path, name: str) -> GGUFReader:
-    """Open a GGUF file that holds all the tensors that its header lists; errors call it by its name.
+    """Open a GGUF file that holds all the tensors that its header lists, within ``each_read_once``.
 
     Raises:
-        UserError: It does not.
+        UserError: It does not; the message has the name.
     """
     try:
-        reader = BoundedReader(path)
+        reader = gguf.GGUFReader(path)
         end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
         problem = "" if 0 < end <= path.stat().st_size else "its tensors extend beyond the end of the file"
     except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:

@@ -35,10 +35,14 @@ class BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed by
 
 @contextmanager
 def each_read_once() -> Iterator[None]:
-    """Have transformers read a file's header once, not for each of configuration, tokenizer and weights.
+    """Have a file's header read once, not for each of our checks, configuration, tokenizer and weights.
 
-    It also looks up the names of all tensors for each module of the model; this is done once as well.
+    transformers also looks up the names of all tensors for each module of the model; this is done once as well.
     """
+    if gguf.GGUFReader is not GGUFReader:
+        # Within another ``each_read_once``, which has read the file.
+        yield
+        return
     opened = cache(BoundedReader)
 
     def reader(path: str | Path, *_: object) -> GGUFReader:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.unpacking.integers import unpacked
-from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_parts, groups_of
+from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_groups, check_parts
 
 _BITS = 4
 _ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -47,12 +47,7 @@ class Awq(PartsByName):
                 f"has scales of shape {list(scales)}, qweight of shape {[inputs, words]} and qzeros of shape "
                 f"{list(zeros)}, which do not match {_BITS} bits each"
             )
-        stated = groups if self._group_size is None else groups_of(inputs, self._group_size)
-        is_ragged = groups > 1 and self._group_size is not None and inputs != groups * self._group_size
-        if inputs % groups or stated != groups or is_ragged:
-            raise LayoutError(
-                f"has {groups} groups for {inputs} input units, which does not match a group size of {self._group_size}"
-            )
+        check_groups(inputs, groups, self._group_size, is_even=True)
         return outputs, inputs
 
     def weight(self, parts: Mapping[str, Tensor]) -> Tensor:

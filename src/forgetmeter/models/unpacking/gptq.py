@@ -15,7 +15,7 @@ from torch import Tensor
 
 from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.unpacking.integers import unpacked
-from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_parts, groups_of
+from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_groups, check_parts
 
 _WORD = 32
 _BITS = (2, 3, 4, 8)
@@ -69,10 +69,7 @@ class Gptq(PartsByName):
             raise LayoutError("lacks g_idx, although its configuration says desc_act")
         elif self._group_size is None and inputs % groups:
             raise LayoutError(f"has {groups} groups, which do not divide its {inputs} input units, and lacks g_idx")
-        if self._group_size is not None and groups_of(inputs, self._group_size) != groups:
-            raise LayoutError(
-                f"has {groups} groups for {inputs} input units, which does not match a group size of {self._group_size}"
-            )
+        check_groups(inputs, groups, self._group_size, is_even=False)
 
     def weight(self, parts: Mapping[str, Tensor]) -> Tensor:
         """Return the weight, ``(output units, input units)``.

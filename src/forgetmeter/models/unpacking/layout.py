@@ -93,6 +93,17 @@ def check_parts(parts: Mapping[str, TensorHeader], dtypes: Mapping[str, tuple[st
             )
 
 
-def groups_of(size: int, group_size: int) -> int:
-    """Return the number of groups of input units; a group size of -1 means one group of all."""
-    return 1 if group_size < 1 else -(-size // group_size)
+def check_groups(inputs: int, groups: int, size: int | None, *, is_even: bool) -> None:
+    """Check a number of groups of input units against the group size in the configuration, if it has one.
+
+    Args:
+        size: -1 means one group of all input units.
+        is_even: Whether all groups must have the same number of input units.
+
+    Raises:
+        LayoutError: They do not match.
+    """
+    stated = groups if size is None else 1 if size < 1 else -(-inputs // size)
+    is_ragged = is_even and (inputs % groups or (groups > 1 and size is not None and inputs != groups * size))
+    if stated != groups or is_ragged:
+        raise LayoutError(f"has {groups} groups for {inputs} input units, which does not match a group size of {size}")

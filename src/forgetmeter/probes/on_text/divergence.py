@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from forgetmeter.probes.declaration import Metric, TaskDeclaration
-from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, read_text_file, text_items
-from forgetmeter.records.item import Answer, ComparedAnswer, ComparedText, Item, TaskDescription
+from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, text_items
+from forgetmeter.records.item import Answer, ComparedAnswer, ComparedText, Item
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName
 
@@ -20,7 +20,6 @@ AGREEMENT = "agreement"
 LN_PERPLEXITY_RATIO = "ln_perplexity_ratio"
 LARGEST = "divergence_max"
 TOKENS = "tokens"
-_VERSION = "1"
 
 METRICS = (
     Metric(
@@ -69,16 +68,7 @@ class DivergenceTask:
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
-        path = _text_file(name)
-        texts = read_text_file(path)
-        self.items = text_items(name, texts[:limit], ComparedText)
-        self.description = TaskDescription(
-            name=str(name),
-            version=_VERSION,
-            source=path.name,
-            primary_metric=DIVERGENCE,
-            official_size=len(texts),
-        )
+        self.items, self.description = text_items(name, _text_file(name), ComparedText, limit=limit, metric=DIVERGENCE)
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Compute the means and quantiles over the tokens of all texts."""

@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 
 from forgetmeter.probes.declaration import Metric, TaskDeclaration
-from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, read_text_file, text_items
-from forgetmeter.records.item import Answer, Item, TaskDescription, TextAnswer, WholeText
+from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, text_items
+from forgetmeter.records.item import Answer, Item, TextAnswer, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.specs.task_name import TaskName
 
 WORD_PERPLEXITY = "word_perplexity"
 BITS_PER_BYTE = "bits_per_byte"
-_VERSION = "1"
 
 
 class PerplexityTask:
@@ -33,15 +32,8 @@ class PerplexityTask:
     """
 
     def __init__(self, name: TaskName, *, limit: int | None = None) -> None:
-        path = check_text_file(name)
-        texts = read_text_file(path)
-        self.items = text_items(name, texts[:limit], WholeText)
-        self.description = TaskDescription(
-            name=str(name),
-            version=_VERSION,
-            source=path.name,
-            primary_metric=WORD_PERPLEXITY,
-            official_size=len(texts),
+        self.items, self.description = text_items(
+            name, check_text_file(name), WholeText, limit=limit, metric=WORD_PERPLEXITY
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.json_lines import read_json_lines
-from forgetmeter.records.item import Item, Problem, WholeText
+from forgetmeter.records.item import Item, Problem, TaskDescription, WholeText
 from forgetmeter.specs.task_name import TaskName, TaskOption
 
 WITHOUT_TEXT = "line without text"
 _MODELS_WINDOW = "model"
+_VERSION = "1"
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 
 FILE = TaskOption("", "The text file: paragraphs, or 'text' in each line of a .jsonl file.", kind="path")
@@ -22,22 +23,32 @@ WINDOW = TaskOption(
 )
 
 
-def text_items(task: TaskName, texts: Iterable[str | None], asks: type[WholeText]) -> tuple[Item, ...]:
-    """Return an item for each text, read in the task's windows; ``None`` is an item with a problem.
+def text_items(
+    task: TaskName, path: Path, asks: type[WholeText], *, limit: int | None, metric: str
+) -> tuple[tuple[Item, ...], TaskDescription]:
+    """Return an item for each text of a file, read in the task's windows, and the task's description.
 
     Args:
         task: A task with the option ``WINDOW``.
+        path: The file; a line without text is an item with a problem.
         asks: What is asked of each text.
+        limit: Only the first N texts; ``None`` for all.
+        metric: The task's primary metric.
+
+    Raises:
+        UserError: As ``read_text_file``.
     """
+    texts = read_text_file(path)
     window = None if task.value("window") == _MODELS_WINDOW else int(task.value("window"))
-    return tuple(
+    items = tuple(
         Item(
             f"{task.base}/{place}",
             hashlib.sha256(f"{window}\n{text}".encode(errors="surrogatepass")).hexdigest()[:16],
             Problem(WITHOUT_TEXT) if text is None else asks(text, window),
         )
-        for place, text in enumerate(texts)
+        for place, text in enumerate(texts[:limit])
     )
+    return items, TaskDescription(str(task), _VERSION, path.name, metric, len(texts))
 
 
 def check_text_file(task: TaskName) -> Path:
