@@ -1,11 +1,10 @@
 """Each finding on made-up runs that support it, contradict it, do neither, or lack what it needs.
 
-Covers ``results.findings.all_findings``, ``results.findings.attention_at_equal_removed``,
-``results.findings.attention_at_equal_sparsity``, ``results.findings.effect``, ``results.findings.evidence``,
+Covers ``results.findings.all_findings``, ``results.findings.at_equal_level``,
+``results.findings.attention_at_equal_removed``, ``results.findings.effect``, ``results.findings.evidence``,
 ``results.findings.facts_before_perplexity``, ``results.findings.final_layer_majority``, ``results.findings.finding``,
-``results.findings.hidden_flips``, ``results.findings.overall_hurts_most``, ``results.findings.pruned_scopes``,
-``results.findings.quantized_attention``, ``results.findings.rapid_fall``, ``results.findings.rare_facts_first``,
-``results.findings.structured_final_layer``, ``results.findings.verdicts`` and ``results.treatments``.
+``results.findings.hidden_flips``, ``results.findings.rapid_fall``, ``results.findings.rare_facts_first``,
+``results.findings.verdicts`` and ``results.treatments``.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.results.findings.effect import Effect, tested
-from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
-from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.findings.effect import ClaimTest, Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.findings.finding import Claim
 from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, Treatment, curves
 
 _POINTS = 10
@@ -24,11 +24,6 @@ CLAIM = Claim(
     "mean over these numbers and over methods.",
     unit="retained",
 )
-
-
-def attention_cheaper_at_equal_removed(models: Sequence[ModelEvidence]) -> Finding:
-    """Test the claim."""
-    return tested(CLAIM, models, _effect)
 
 
 def _effect(evidence: Evidence) -> Effect | str:
@@ -74,3 +69,6 @@ def _weights(
         # Interpolation is linear in the curve's values, so the weight of each is the mean of its hat function.
         shares[member] = np.interp(grid, places[order], (order == member).astype(float)).mean()
     return float(shares[0]), {each.recipe: float(share) for each, share in zip(group, shares[1:], strict=True)}
+
+
+TEST = ClaimTest(CLAIM, _effect)

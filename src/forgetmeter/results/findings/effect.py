@@ -36,37 +36,39 @@ class Effect:
     trials: int = 1
 
 
-def tested(
-    claim: Claim,
-    models: Sequence[ModelEvidence],
-    effect_on: Callable[[Evidence], Effect | str],
-    *,
-    needs_knowledge: bool = True,
-) -> Finding:
-    """Test a claim on every task of every model.
+@dataclass(frozen=True)
+class ClaimTest:
+    """A claim with its test.
 
-    Args:
+    Attributes:
         effect_on: Returns the effect on a task, or what is missing for a test.
         needs_knowledge: Whether to leave out tasks that the baseline knows too little about.
-
-    Returns:
-        The finding without verdicts, which depend on all tests of the run.
     """
 
-    def on_task(evidence: Evidence) -> Effect | str:
-        if not needs_knowledge:
-            return effect_on(evidence)
+    claim: Claim
+    effect_on: Callable[[Evidence], Effect | str]
+    needs_knowledge: bool = True
+
+    def on(self, models: Sequence[ModelEvidence]) -> Finding:
+        """Test the claim on every task of every model.
+
+        Returns:
+            The finding without verdicts, which depend on all tests of the run.
+        """
+        results = tuple(_model_result(self.claim, model, self._on_task) for model in models)
+        reasons = dict.fromkeys(result.missing for result in results if result.missing)
+        is_tested = any(result.effect is not None for result in results)
+        missing = "" if is_tested else "; ".join(reasons) or "no model has outcomes"
+        return Finding(self.claim, results, "not tested", missing)
+
+    def _on_task(self, evidence: Evidence) -> Effect | str:
+        if not self.needs_knowledge:
+            return self.effect_on(evidence)
         if not evidence.answers.known.any():
             return evidence.problem
         # Missing recipes are reported first, as they are the same for all tasks.
-        found = effect_on(evidence)
+        found = self.effect_on(evidence)
         return found if isinstance(found, str) else evidence.problem or found
-
-    results = tuple(_model_result(claim, model, on_task) for model in models)
-    reasons = dict.fromkeys(result.missing for result in results if result.missing)
-    is_tested = any(result.effect is not None for result in results)
-    missing = "" if is_tested else "; ".join(reasons) or "no model has outcomes"
-    return Finding(claim, results, "not tested", missing)
 
 
 def p_value(effect: Effect, threshold: float) -> float:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.results.findings.effect import Effect, tested
-from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
-from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.findings.effect import ClaimTest, Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.findings.finding import Claim
 from forgetmeter.results.treatments import Treatment, curves
 from forgetmeter.specs.recipe import BASELINE
 
@@ -27,11 +27,6 @@ CLAIM = Claim(
     "Perplexity itself has no interval here.",
     unit="level",
 )
-
-
-def facts_before_perplexity(models: Sequence[ModelEvidence]) -> Finding:
-    """Test the claim."""
-    return tested(CLAIM, models, _effect)
 
 
 def _effect(evidence: Evidence) -> Effect | str:
@@ -101,3 +96,6 @@ def _first_crossing(levels: NDArray[np.float64], rises: NDArray[np.float64]) -> 
     crossing = levels[after - 1] + np.clip(share, 0, 1) * (levels[after] - levels[after - 1])
     result: NDArray[np.float64] = np.where(reached.any(axis=1), crossing, levels[-1])
     return result
+
+
+TEST = ClaimTest(CLAIM, _effect)

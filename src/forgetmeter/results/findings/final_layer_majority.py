@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.results.compared.cell_summary import SIGNIFICANT
-from forgetmeter.results.findings.effect import Effect, tested
-from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
-from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.findings.effect import ClaimTest, Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.findings.finding import Claim
 from forgetmeter.results.treatments import HEAD
 from forgetmeter.specs.recipe import BASELINE
 
@@ -28,11 +26,6 @@ CLAIM = Claim(
 )
 
 
-def final_layer_majority(models: Sequence[ModelEvidence]) -> Finding:
-    """Test the claim."""
-    return tested(CLAIM, models, _effect)
-
-
 def _effect(evidence: Evidence) -> Effect | str:
     pruned = [each.recipe for each in evidence.pruned if each.place == HEAD]
     if not pruned:
@@ -47,3 +40,6 @@ def _effect(evidence: Evidence) -> Effect | str:
     majority = evidence.answers.baselines.majority(np.isfinite(correct))
     value, draws, clusters = evidence.mean_draws(majority - correct)
     return Effect(value, draws, clusters, tuple(pruned), counted(len(pruned), "variant"))
+
+
+TEST = ClaimTest(CLAIM, _effect)

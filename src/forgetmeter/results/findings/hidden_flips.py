@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.results.findings.effect import Effect, tested
-from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
-from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.findings.effect import ClaimTest, Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.findings.finding import Claim
 
 THRESHOLD = 0.01
 
@@ -24,11 +22,6 @@ CLAIM = Claim(
     unit="items flipped beyond the drop",
     threshold=THRESHOLD,
 )
-
-
-def accuracy_hides_flips(models: Sequence[ModelEvidence]) -> Finding:
-    """Test the claim."""
-    return tested(CLAIM, models, _effect, needs_knowledge=False)
 
 
 def _effect(evidence: Evidence) -> Effect | str:
@@ -56,3 +49,6 @@ def _beyond_drop(evidence: Evidence, row: int) -> NDArray[np.float64]:
     change[~answers.paired[row]] = np.nan
     values: NDArray[np.float64] = np.abs(change) - np.sign(np.nansum(change)) * change
     return values
+
+
+TEST = ClaimTest(CLAIM, _effect, needs_knowledge=False)

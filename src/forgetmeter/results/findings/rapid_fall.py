@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.results.findings.effect import Effect, tested
-from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
-from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.findings.effect import ClaimTest, Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.findings.finding import Claim
 from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, Treatment, curves
 
 HALF = 0.5
@@ -22,11 +22,6 @@ CLAIM = Claim(
     "methods and over the scopes attention, feed-forward and both.",
     unit="retained per 10% of sparsity",
 )
-
-
-def rapid_fall_past_half(models: Sequence[ModelEvidence]) -> Finding:
-    """Test the claim."""
-    return tested(CLAIM, models, _effect)
 
 
 def _effect(evidence: Evidence) -> Effect | str:
@@ -51,3 +46,6 @@ def _effect(evidence: Evidence) -> Effect | str:
 
 def _has_both_sides(group: Sequence[Treatment]) -> bool:
     return any(each.level == HALF for each in group) and float(group[-1].level or 0) > HALF
+
+
+TEST = ClaimTest(CLAIM, _effect)

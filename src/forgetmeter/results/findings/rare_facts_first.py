@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.results.findings.effect import Effect, tested
-from forgetmeter.results.findings.evidence import Evidence, ModelEvidence
-from forgetmeter.results.findings.finding import Claim, Finding
+from forgetmeter.results.findings.effect import ClaimTest, Effect
+from forgetmeter.results.findings.evidence import Evidence
+from forgetmeter.results.findings.finding import Claim
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, cluster_weights
 
@@ -27,11 +25,6 @@ CLAIM = Claim(
     "over relations.",
     unit="probability",
 )
-
-
-def rare_facts_first(models: Sequence[ModelEvidence]) -> Finding:
-    """Test the claim."""
-    return tested(CLAIM, models, _effect)
 
 
 def _effect(evidence: Evidence) -> Effect | str:
@@ -83,3 +76,6 @@ def _pairs(
     forgotten = np.bincount(relation, ~kept, minlength=relations)
     sums = np.bincount(relation, np.where(kept, ranks, 0.0), minlength=relations)
     return sums - number_kept * (number_kept + 1) / 2, (number_kept * forgotten).astype(np.float64)
+
+
+TEST = ClaimTest(CLAIM, _effect)
