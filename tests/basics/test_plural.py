@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.plural import counted, listed, megabytes
 
 
 @pytest.mark.parametrize(("number", "says"), [(0, "0 items"), (1, "1 item"), (2, "2 items"), (2_000, "2,000 items")])
@@ -19,3 +19,10 @@ def test_names_beyond_the_first_are_counted(most: int, says: str) -> None:
     assert listed(["a", "b", "c"], most) == says
     assert listed(["a", "b", "c"], 2, separator="; ") == "a; b and 1 more"
     assert listed([], most) == ""
+
+
+def test_sizes_have_the_decimals_of_the_largest() -> None:
+    assert megabytes([1_234_567_890, 12_300_000, None]) == ["1,234.6", "12.3", "—"]
+    assert megabytes([1_234_000, 1_000]) == ["1.23", "0.00"]
+    assert megabytes([71_234, 1_000]) == ["0.071", "0.001"]
+    assert megabytes([None]) == ["—"]

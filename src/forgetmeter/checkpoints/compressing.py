@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
-from forgetmeter.basics.plural import counted
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
 from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
@@ -36,7 +36,6 @@ from forgetmeter.models.files.small_files import companions, copy_companions, si
 from forgetmeter.models.files.writer import CheckpointWriter, write_text
 from forgetmeter.models.on_disk.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
-from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 from forgetmeter.specs.suggestion import refuse_type
@@ -225,15 +224,12 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     elif (problem := _tokenizer_problem(source.checkpoint)) is not None:
         yield f"The tokenizer was copied as it is, although it cannot be loaded: {problem}."
     if (packed := source.checkpoint.packed) is not None:
-        yield packed_sentence(source.checkpoint.name, packed)
+        yield packed.sizes(source.checkpoint.name)
     if source.converted:
         yield (
             "The whole model was in memory, since transformers converts weights of this architecture while loading "
             f"({source.converted[0]} ...)."
         )
     if source.unused:
-        more = " ..." if len(source.unused) > _UNUSED_SHOWN else ""
-        yield (
-            f"Left out, since the model does not use them: {counted(len(source.unused), 'tensor')}, "
-            f"{', '.join(source.unused[:_UNUSED_SHOWN])}{more}."
-        )
+        named = listed(source.unused, _UNUSED_SHOWN)
+        yield f"Left out, since the model does not use them: {counted(len(source.unused), 'tensor')} ({named})."

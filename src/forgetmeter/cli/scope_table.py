@@ -12,7 +12,6 @@ from rich.table import Table
 
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.roles.scope_rows import ScopeRows, rows_of_model
-from forgetmeter.report.words.size_words import packed_sentence
 from forgetmeter.specs.scope import pattern_of, unnumbered
 
 _PIPED_WIDTH = 120
@@ -29,7 +28,7 @@ def print_scopes_of(model: str, stream: TextIO) -> None:
     checkpoint.check()
     print_scope_rows(rows_of_model(checkpoint.skeleton), stream)
     if checkpoint.packed is not None:
-        stream.write(f"{packed_sentence(checkpoint.name, checkpoint.packed)}\n")
+        stream.write(f"{checkpoint.packed.sizes(checkpoint.name)}\n")
 
 
 def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from forgetmeter.basics.plural import megabytes
+
 WeightReading = Literal["plain", "unpacked", "kernel"]
 """How weights are read: as they are stored, turned into plain numbers, or computed with in their own format."""
 
@@ -30,3 +32,9 @@ class PackedSource:
     reading: WeightReading | None = None
     maker: str = ""
     bits: Mapping[str, float] = field(default_factory=dict)
+
+    def sizes(self, model: str) -> str:
+        """Return a sentence with both sizes of the model whose files these are."""
+        (stored,), (dense,) = megabytes([self.bytes]), megabytes([self.dense_bytes])
+        made = f", made by {self.maker}" if self.maker else ""
+        return f"{model} takes {stored} MB as stored ({self.format}{made}), and {dense} MB as float32."

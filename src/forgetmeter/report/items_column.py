@@ -35,6 +35,12 @@ def with_items(table: Table, cells: Iterable[CellSummary | MeasuredSummary]) -> 
     )
 
 
+def items_terms(cells: Iterable[CellSummary | MeasuredSummary]) -> list[Term]:
+    """Return the term that explains the column, if the table of any model and task has it."""
+    numbers = {(cell.model, cell.task, _items(cell)) for cell in cells}
+    return [ITEMS] if len({number[:2] for number in numbers}) < len(numbers) else []
+
+
 def _items(cell: CellSummary | MeasuredSummary) -> str:
     paired = cell.paired if isinstance(cell, CellSummary) else None
     return count(cell.items) + ("" if paired in (None, cell.items) else f" ({count(paired)} paired)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.plural import counted, listed, megabytes
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.probes.registry import counted_things
-from forgetmeter.report.items_column import ITEMS, with_items
+from forgetmeter.report.items_column import items_terms, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
 from forgetmeter.report.words.guessing_facts import guessing_facts
@@ -22,14 +22,13 @@ from forgetmeter.report.words.numbers import (
     MISSING,
     count,
     magnitude,
-    megabytes,
     percent,
     percent_interval,
     points_interval,
     probability,
 )
 from forgetmeter.report.words.origin_words import origin_remarks
-from forgetmeter.report.words.size_words import SIZES, packed_remark, packed_sentence, reading_remark
+from forgetmeter.report.words.size_words import SIZES, packed_remark, reading_remark
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary, VariantSummary
 from forgetmeter.specs.recipe import BASELINE
@@ -125,8 +124,7 @@ def legend(summary: Summary) -> list[Term]:
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
     noise = [_NOISE] if any(cell.noise_floor is not None for cell in summary.cells) else []
     terms += [*_TASK_TERMS, *noise, *more] if summary.cells else []
-    different = [ITEMS] if any(ITEMS.name in table.columns for table in tables(summary)) else []
-    return [*terms, *measured_terms(summary), *different]
+    return [*terms, *measured_terms(summary), *items_terms(summary.all_cells)]
 
 
 def remarks(summary: Summary) -> list[str]:
@@ -149,7 +147,7 @@ def remarks(summary: Summary) -> list[str]:
     found += [
         # The sizes of a candidate are those of its files.
         visible_line(
-            (packed_remark if model in summary.study.models else packed_sentence)(model, source)
+            (packed_remark(model, source) if model in summary.study.models else source.sizes(model))
             + reading_remark(source)
         )
         for model, source in summary.study.sources.items()

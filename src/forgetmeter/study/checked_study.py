@@ -25,6 +25,7 @@ from forgetmeter.specs.model_reference import ModelReference, parse_model_refere
 from forgetmeter.study.document import study_document
 
 if TYPE_CHECKING:
+    from forgetmeter.engines.external_engine import ExternalEngine
     from forgetmeter.models.checkpoint import Checkpoint
 
 
@@ -39,6 +40,7 @@ class CheckedStudy:
         document: The content of its run's ``study.json``.
         store: Its run.
         checkpoints: Its models and candidates, opened and checked, without engines; empty if nothing is missing.
+        engines: The engines that answer missing cells; they start when they are first asked.
         data: Data folder of the probes, if given.
         paths: The names to load tasks by, where an existing run names a file by another path.
     """
@@ -49,6 +51,7 @@ class CheckedStudy:
     document: Mapping[str, Any]
     store: RunStore
     checkpoints: Mapping[ModelReference, Checkpoint] = field(default_factory=dict)
+    engines: Mapping[ModelReference, ExternalEngine] = field(default_factory=dict)
     data: Path | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
 

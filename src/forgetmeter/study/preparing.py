@@ -96,8 +96,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
         UserError: A task's data or the device is missing; raised before any work. Or the executor left out a cell.
     """
     study, store = checked.plan.study, checked.store
-    engines = open_engines(checked)
-    tasks = supported_tasks(checked, engines, progress)
+    tasks = supported_tasks(checked, progress)
     for name, task in tasks.items():
         store.check_items(name, valid_items(task))
     _convert(checked, tasks, progress)
@@ -109,7 +108,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
         store.write_items(replace(task.description, name=name), valid_items(task))
     to_score = checked.to_score()
     progress.amount(tokens_to_read(checked, tasks))
-    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, engines)
+    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, checked.engines)
     executor = executor or LocalExecutor()
     executor.execute(work, progress)
     _check_stored(to_score, work, type(executor).__name__)
@@ -137,7 +136,7 @@ def estimate(checked: CheckedStudy, progress: Progress) -> None:
     Raises:
         UserError: As ``supported_tasks``.
     """
-    progress.amount(tokens_to_read(checked, supported_tasks(checked, open_engines(checked), progress)))
+    progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
 
 
 def open_engines(checked: CheckedStudy) -> dict[ModelReference, ExternalEngine]:
@@ -169,9 +168,7 @@ def _convert(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progres
             _ = checkpoint.folder
 
 
-def supported_tasks(
-    checked: CheckedStudy, engines: Mapping[ModelReference, ExternalEngine], progress: Progress
-) -> dict[str, Task]:
+def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """Load the tasks of a checked study, and check that each model supports those of its missing cells.
 
     Raises:
@@ -180,31 +177,27 @@ def supported_tasks(
     """
     resolve_device(checked.plan.study.evaluation.device)
     tasks = _load_tasks(checked, progress)
-    _check_supported(checked, tasks, engines)
-    for engine in engines.values():
+    _check_supported(checked, tasks)
+    for engine in checked.engines.values():
         progress.stage(f"starting {engine.name}, and asking it a known text")
         engine.check()
     return tasks
 
 
-def _check_supported(
-    checked: CheckedStudy, tasks: Mapping[str, Task], engines: Mapping[ModelReference, ExternalEngine]
-) -> None:
+def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
     problems = []
     for model in dict.fromkeys(cell.variant.source for cell in checked.missing):
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
-        reasons = {name: _unsupported(tasks[name], model, checked, engines) for name in wanted}
+        reasons = {name: _unsupported(tasks[name], model, checked) for name in wanted}
         problems += [f"task '{name}': model '{model}' {reason}" for name, reason in reasons.items() if reason]
     problems += _other_vocabularies(checked, tasks)
     if problems:
         raise ManyUserError(problems)
 
 
-def _unsupported(
-    task: Task, model: ModelReference, checked: CheckedStudy, engines: Mapping[ModelReference, ExternalEngine]
-) -> str | None:
-    if model in engines:
-        return engines[model].unsupported_reason(task.items)
+def _unsupported(task: Task, model: ModelReference, checked: CheckedStudy) -> str | None:
+    if model in checked.engines:
+        return checked.engines[model].unsupported_reason(task.items)
     checkpoint = checked.checkpoints[model]
     longest = max_length(checkpoint.skeleton, checkpoint.tokenizer, checkpoint.name)
     return unsupported_reason(task.items, checkpoint.family, checkpoint.tokenizer, longest=longest)

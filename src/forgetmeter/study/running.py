@@ -125,7 +125,7 @@ def check_study(
     checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
-    from forgetmeter.study.preparing import open_checked
+    from forgetmeter.study.preparing import open_checked, open_engines
 
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     # The run may know a model by another name.
@@ -134,7 +134,8 @@ def check_study(
     named = {name: checkpoints[model] for model, name in pairs if model in checkpoints}
     for change in checked.store.changes(checked.document):
         (progress or Progress()).stage(change)
-    return replace(checked, checkpoints=named)
+    checked = replace(checked, checkpoints=named)
+    return replace(checked, engines=open_engines(checked))
 
 
 def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:

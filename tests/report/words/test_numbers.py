@@ -8,7 +8,6 @@ from forgetmeter.report.words.numbers import (
     count,
     interval,
     magnitude,
-    megabytes,
     percent,
     percent_range,
     points,
@@ -43,10 +42,3 @@ from forgetmeter.statistics.paired import Estimate
 )
 def test_form(shown: str, expected: str) -> None:
     assert shown == expected
-
-
-def test_sizes_have_the_decimals_of_the_largest() -> None:
-    assert megabytes([1_234_567_890, 12_300_000, None]) == ["1,234.6", "12.3", "—"]
-    assert megabytes([1_234_000, 1_000]) == ["1.23", "0.00"]
-    assert megabytes([71_234, 1_000]) == ["0.071", "0.001"]
-    assert megabytes([None]) == ["—"]

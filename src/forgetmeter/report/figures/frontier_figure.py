@@ -8,11 +8,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from forgetmeter.basics.plural import counted
+from forgetmeter.basics.plural import counted, megabytes
 from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, INK, SERIES
-from forgetmeter.report.words.numbers import MISSING, megabytes, percent, percent_interval
+from forgetmeter.report.words.numbers import MISSING, percent, percent_interval
 from forgetmeter.report.words.recipe_words import recipe_in_words
 from forgetmeter.report.words.size_words import SIZES
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure, cost_of

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.plural import counted, listed, megabytes
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.words.numbers import count, megabytes, percent, percent_interval, points_interval
-from forgetmeter.report.words.size_words import packed_sentence
+from forgetmeter.report.words.numbers import count, percent, percent_interval, points_interval
 from forgetmeter.results.advice import Advice, Sized
 from forgetmeter.results.standing import Standing
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -112,7 +111,7 @@ def _remarks(advice: Advice) -> Iterable[str]:
         "zeros because no format in common use stores them in less space. Sizes say nothing about speed."
     )
     if advice.source is not None:
-        yield packed_sentence(advice.model, advice.source)
+        yield advice.source.sizes(advice.model)
     in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
     if in_memory:
         yield f"Size in memory, because forgetmeter compress cannot write it: {_names(in_memory)}."

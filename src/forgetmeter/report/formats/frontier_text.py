@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from forgetmeter.basics.plural import megabytes
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.words.numbers import MISSING, count, megabytes, percent_interval
+from forgetmeter.report.words.numbers import MISSING, count, percent_interval
 from forgetmeter.report.words.size_words import SIZES, packed_remark
 from forgetmeter.results.frontier import SPEED, Frontier, FrontierPoint, Measure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from forgetmeter.statistics.paired import Estimate
 
@@ -66,14 +66,6 @@ def magnitude(value: int | None) -> str:
         if value >= unit:
             return f"{value / unit:.1f} {name}"
     return str(value)
-
-
-def megabytes(sizes: Iterable[int | None]) -> list[str]:
-    """Return sizes in MB (10^6 bytes) with one to three decimals, depending on the largest."""
-    sizes = list(sizes)
-    largest = max((size for size in sizes if size is not None), default=0) / 1e6
-    decimals = 1 if largest >= 10 else 2 if largest >= 1 else 3
-    return [MISSING if size is None else f"{size / 1e6:,.{decimals}f}" for size in sizes]
 
 
 def _signless(value: float, decimals: int) -> str:

@@ -1,9 +1,8 @@
-"""Names of a variant's sizes, in display order, and both sizes of a packed source."""
+"""Names of a variant's sizes, in display order, and remarks on a packed source."""
 
 from __future__ import annotations
 
 from forgetmeter.records.packed_source import PackedSource
-from forgetmeter.report.words.numbers import megabytes
 from forgetmeter.results.frontier import Measure
 
 SIZES: dict[Measure, str] = {
@@ -14,16 +13,9 @@ SIZES: dict[Measure, str] = {
 }
 
 
-def packed_sentence(model: str, source: PackedSource) -> str:
-    """Return both sizes of a model whose files store fewer bits than the numbers it is read as."""
-    (stored,), (dense,) = megabytes([source.bytes]), megabytes([source.dense_bytes])
-    made = f", made by {source.maker}" if source.maker else ""
-    return f"{model} takes {stored} MB as stored ({source.format}{made}), and {dense} MB as float32."
-
-
 def packed_remark(model: str, source: PackedSource) -> str:
     """Return both sizes, and which of them the sizes of variants in a table start from."""
-    return f"{packed_sentence(model, source)} Variants' sizes are counted from the latter."
+    return f"{source.sizes(model)} Variants' sizes are counted from the latter."
 
 
 def reading_remark(source: PackedSource) -> str:
