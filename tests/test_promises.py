@@ -1,6 +1,6 @@
 """Promises of the README that no other test checks.
 
-Tested elsewhere: remote code (``models/test_pretrained.py``), agreement with the references (``scoring``,
+Tested elsewhere: remote code (``models/safe_loading/test_pretrained.py``), agreement with the references (``scoring``,
 ``compression``), resuming (``cli/test_kill.py``), hostile texts in the report and the terminal (``hostile_run.py``).
 """
 

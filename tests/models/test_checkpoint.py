@@ -13,8 +13,9 @@ import pytest
 from made_up_task import MadeUpTask, plug_in
 
 from forgetmeter.compression.applying import compressor
-from forgetmeter.models import model_files, pretrained
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.files import model_files
+from forgetmeter.models.safe_loading import pretrained
 from forgetmeter.study import preparing
 from forgetmeter.study.running import run
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from forgetmeter.cli import demo_command as command
+from forgetmeter.cli.commands import demo_command as command
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from models.test_stored_weights import Q_PROJ, changed, in_float8
+from models.on_disk.test_stored_weights import Q_PROJ, changed, in_float8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, TorchAoConfig

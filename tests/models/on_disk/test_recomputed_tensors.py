@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from models.architectures import ARCHITECTURES, make_architecture
-from models.test_stored_weights import changed, refused, saved
+from models.on_disk.test_stored_weights import changed, refused, saved
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import Tensor
 from transformers import PreTrainedModel

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from models.architectures import make_architecture
-from models.test_stored_weights import saved
+from models.on_disk.test_stored_weights import saved
 from models.unpacking.packed_checkpoints import Packer, assert_same, awq_packer, fp8_packer, gptq_packer, wide_llama
 from models.unpacking.packed_checkpoints import packed_checkpoint as write_packed
 from models.wrappers import make_wrapper

@@ -1,6 +1,6 @@
 """The only module that calls transformers' loaders; never runs code from model repositories, never reads pickles.
 
-``tests/models/test_pretrained.py`` fails on a ``from_pretrained`` anywhere else in the package.
+``tests/models/safe_loading/test_pretrained.py`` fails on a ``from_pretrained`` anywhere else in the package.
 """
 
 from __future__ import annotations
