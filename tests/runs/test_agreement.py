@@ -184,7 +184,7 @@ def test_bytes_that_changed_on_disk_do_not_count(full_run: str) -> None:
 
 def test_files_without_a_digest_are_compared_with_the_metric_that_decides(full_run: str) -> None:
     """The right answers of the pruned variant on piqa are the first and the last."""
-    rewrite_json(Path(full_run, "study.json"), lambda study: study.update(schema_version=2))
+    rewrite_json(Path(full_run, "study.json"), lambda study: study.update(started_in_schema=2))
     before, path = done(full_run), Path(full_run, "variants/id4/piqa.parquet")
     rewritten(path, lambda table: table, digest=False)
     assert done(full_run) == before

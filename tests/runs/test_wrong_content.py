@@ -103,6 +103,22 @@ def test_a_json_file_that_lost_its_digest_is_damaged(full_run: str, name: str) -
         open_run(full_run)
 
 
+@pytest.mark.parametrize("change", [{"schema_version": 2}, {"started_in_schema": 2}])
+def test_an_earlier_version_does_not_hide_that_a_digest_was_removed(full_run: str, change: dict[str, Any]) -> None:
+    path = Path(full_run, "study.json")
+    document = {**json.loads(path.read_text()), **change}
+    document["hardware"] = {"cpu": "another"}
+    del document["sha256"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"study\.json' is damaged \(its (sha256 is missing|schema_version is earlier)"):
+        open_run(full_run)
+    # Any one file of the run shows it.
+    for each in Path(full_run).rglob("*.parquet"):
+        each.unlink()
+    with pytest.raises(UserError, match="so it may have been edited"):
+        open_run(full_run)
+
+
 @pytest.mark.parametrize("facts", [{"cut": "x"}, {"metrics": {"acc": "x"}}, {"dropped": []}, {"model": 3}])
 def test_a_cell_with_facts_of_another_form_is_not_done(full_run: str, facts: dict[str, Any]) -> None:
     cells = numbers_of(full_run)

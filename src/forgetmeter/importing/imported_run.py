@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -24,6 +25,8 @@ from forgetmeter.specs.recipe import Recipe
 
 _MOST = 4
 """Tasks that are named."""
+_ROUNDING = 1e-3
+"""A log-likelihood may exceed 0 by as much after rounding."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,11 @@ def _document(run: ImportedRun, plan: Plan) -> dict[str, Any]:
         "versions": {"forgetmeter": version("forgetmeter")},
         "imported": {name: {**asdict(each.origin), "notes": list(each.origin.notes)} for name, each in names.items()},
     }
+
+
+def is_above_0(loglikelihood: float) -> bool:
+    """Return whether a number cannot be the logarithm of a probability; infinity and NaN are not numbers."""
+    return _ROUNDING < loglikelihood < math.inf
 
 
 def paired_notes(task: str, *, answered: int, of: int, others: int) -> list[str]:

@@ -57,10 +57,18 @@ def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     return {**stored, **grown, **{key: record for key, record in records.items() if record}}
 
 
+def has_digest(study: Mapping[str, Any]) -> bool:
+    """Return whether ``study.json`` itself was written with a digest: no earlier version wrote it last."""
+    return _is_digested(study.get(_VERSION))
+
+
 def has_digests(study: Mapping[str, Any]) -> bool:
     """Return whether all files of a run were written with a digest: no earlier version started it."""
-    started = study.get(_STARTED, study.get(_VERSION))
-    return isinstance(started, int) and started >= _DIGESTED
+    return _is_digested(study.get(_STARTED, study.get(_VERSION)))
+
+
+def _is_digested(version: object) -> bool:
+    return isinstance(version, int) and version >= _DIGESTED
 
 
 def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, prefix: str) -> list[str]:

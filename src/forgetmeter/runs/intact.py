@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_named
 from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.record_json import carries_digest
 from forgetmeter.runs.tables.items_table import ITEMS_SCHEMA, stored_ids
 from forgetmeter.runs.tables.metadata import UNREADABLE, is_unchanged, read_facts
 from forgetmeter.runs.tables.outcomes_table import METRIC, OUTCOMES_SCHEMA
@@ -89,6 +90,19 @@ class IntactFiles:
             return _are_distinct(ids, known) and is_judged
         # The error that names the damage comes with reading the outcomes.
         return True
+
+
+def first_digested(folder: RunFolder, paths: Iterable[str]) -> str | None:
+    """Return the first of these files of a run that has a digest; ``None`` if none has."""
+    return next((path for path in paths if _has_digest(path, folder.read(path))), None)
+
+
+def _has_digest(path: str, content: bytes) -> bool:
+    if not layout.is_table(path):
+        return carries_digest(content)
+    with suppress(*UNREADABLE):
+        return is_unchanged(content) is not None
+    return False
 
 
 def _named(facts: dict[str, Any] | None, texts: Sequence[str]) -> dict[str, Any] | None:

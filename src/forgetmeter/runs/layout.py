@@ -44,6 +44,11 @@ def noise_path(variant_id: str, task: str) -> str:
     return f"{VARIANTS}/{variant_id}/{file_name(task)}{_NOISE}"
 
 
+def is_table(path: str) -> bool:
+    """Return whether a file of items or outcomes is at ``path``."""
+    return path.endswith(_PARQUET)
+
+
 def is_noise(path: str) -> bool:
     """Return whether ``path`` is a cell's noise file."""
     return _cell(path, _NOISE) is not None

@@ -40,5 +40,13 @@ def read_record(content: bytes, *, has_digest: Callable[[Mapping[str, Any]], boo
     return document
 
 
+def carries_digest(content: bytes) -> bool:
+    """Return whether a JSON file has a digest, right or wrong; false if it is damaged."""
+    try:
+        return _DIGEST in read_json(content)
+    except ValueError:
+        return False
+
+
 def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(to_json(document)).hexdigest()

@@ -15,8 +15,8 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.identity import additions, differences, extended, has_digests
-from forgetmeter.runs.intact import CELL, IntactFiles
+from forgetmeter.runs.identity import additions, differences, extended, has_digest, has_digests
+from forgetmeter.runs.intact import CELL, IntactFiles, first_digested
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
 from forgetmeter.runs.record_json import EditedError, read_record, record_json
@@ -57,6 +57,7 @@ class RunStore:
             raise UserError(f"the location '{location}' cannot be used: {error}") from error
         self._intact = IntactFiles(self.folder, self._has_digests)
         self._known: dict[str, Any] | None = None
+        self._is_earlier = False
 
     def has_study(self) -> bool:
         """Return whether a run has been started at the location."""
@@ -163,7 +164,27 @@ class RunStore:
                 f"'{self.location}/{layout.STUDY}' was edited: its variants do not follow from its models, recipes and "
                 f"evaluation; restore it, or {_RECREATE}"
             )
+        if not has_digest(study):
+            self._refuse_lowered_version()
         return _with_canonical_recipes(study)
+
+    def _refuse_lowered_version(self) -> None:
+        """Check that no file has a digest, as in a run that only versions without digests wrote.
+
+        Raises:
+            UserError: A file has one, which is written only after ``study.json`` has one.
+        """
+        digested = None if self._is_earlier else first_digested(self.folder, self._parts())
+        # Another worker may have extended the run in the meantime.
+        if digested is not None and not has_digest(self._read_json(layout.STUDY)):
+            raise self._damaged(
+                layout.STUDY,
+                f"its schema_version is earlier than that of {digested}, so it may have been edited",
+            )
+        self._is_earlier = True
+
+    def _parts(self) -> list[str]:
+        return [path for under in (layout.ITEMS, layout.VARIANTS) for path in self.folder.list(under)]
 
     def write_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
         """Store a task's items, or check that the same items are already stored.
@@ -355,11 +376,11 @@ class RunStore:
         return self._known or {}
 
     def _read_json(self, path: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
-        def has_digest(document: Mapping[str, Any]) -> bool:
-            return has_digests(document) if path == layout.STUDY else self._has_digests()
+        def is_digested(document: Mapping[str, Any]) -> bool:
+            return has_digest(document) if path == layout.STUDY else self._has_digests()
 
         try:
-            document = read_record(self.folder.read(path), has_digest=has_digest)
+            document = read_record(self.folder.read(path), has_digest=is_digested)
         except EditedError as error:
             raise self._damaged(path, str(error)) from error
         except ValueError as error:

@@ -149,3 +149,23 @@ def test_a_range_of_layers_beyond_the_last_is_a_problem(scope: str, is_whole: bo
 def test_a_refused_form_is_named_for_what_it_is(name: str, recipe: str, says: str) -> None:
     problems = recipe_problems(parse_recipe(recipe), weight_map(CONFIGURATIONS[name].model()))
     assert any(says in problem for problem in problems), problems
+
+
+def test_all_problems_of_a_recipe_are_reported_at_once() -> None:
+    recipe = parse_recipe(
+        "round_to_nearest:overall:4+round_to_nearest:layers[1-5]/head:99+l1_unstructured:cross_attention:2+"
+        "dynamic_int8:cross_attention"
+    )
+    found = recipe_problems(recipe, weight_map(make_architecture("llama")))
+    assert [problem.partition(" (")[0] for problem in found] == [
+        "invalid level 99: round_to_nearest takes an integer number of bits from 2 to 8",
+        "invalid level 2: l1_unstructured takes a fraction from 0 to 1",
+        "scope 'layers[1-5]/head' selects no weight matrix of the model",
+        "scope 'cross_attention' selects no weight matrix of the model",
+    ]
+    order = recipe_problems(
+        parse_recipe("round_to_nearest:overall:4+round_to_nearest:attention:4+dynamic_int8:cross_attention"),
+        weight_map(make_architecture("llama")),
+    )
+    assert len(order) == 2
+    assert "which already quantizes" in order[1]

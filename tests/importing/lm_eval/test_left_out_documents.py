@@ -1,6 +1,7 @@
 """Documents of logs that cannot be judged are left out and named, and change nothing else.
 
-Covers ``importing.lm_eval.left_out_documents`` and ``importing.lm_eval.judged_task``.
+Covers ``importing.lm_eval.left_out_documents``, ``importing.lm_eval.asked_items``, ``importing.lm_eval.contradictions``
+and ``importing.lm_eval.judged_task``.
 """
 
 from __future__ import annotations
@@ -138,3 +139,144 @@ def test_log_likelihoods_beyond_all_sums_have_no_perplexity(tmp_path: Path) -> N
     run = imported(tmp_path, *([reading(each, value) for each in range(4)] for value in (-1e308, -1.2e308)))
     assert [cell.metrics for cell in run.summary.measured] == [{}, {}]
     assert "inf" not in show_text(run.summary).split()
+
+
+@pytest.mark.parametrize("odd", ["a", "b"])
+@pytest.mark.parametrize("name", ["exact_match", "pass@1"])
+def test_one_document_with_half_a_point_does_not_make_a_task_measured(tmp_path: Path, name: str, odd: str) -> None:
+    logs = {model: [writing(each, said) for each in range(5)] for model, said in (("a", "x"), ("b", "y"))}
+    for samples in logs.values():
+        for each in samples:
+            each.update({"metrics": [name], name: each["exact_match"]})
+    logs[odd][3][name] = 0.5
+    run = imported(tmp_path, logs["a"], logs["b"])
+    assert [(cell.items, cell.right) for cell in run.summary.cells] == (
+        [(4, 4), (4, 0)] if odd == "a" else [(5, 5), (4, 0)]
+    )
+    assert notes(run, odd) == [f"t: 1 of 5 documents left out: {name} is neither 0 nor 1 (t/3)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("f1", [1, 0, 0, 0.5, 0.4, 1, 1, 0]), ("acc", [1, 0, 0.2, 0.5, 0.4, 0.3])]
+)
+def test_metrics_between_0_and_1_are_measured(tmp_path: Path, name: str, values: list[float]) -> None:
+    base = [writing(each, "x") | {"metrics": [name], name: value} for each, value in enumerate(values)]
+    run = imported(tmp_path, base, [each | {name: 0.0} for each in base])
+    assert [cell.metrics[name] for cell in run.summary.measured] == [pytest.approx(sum(values) / len(values)), 0.0]
+    assert notes(run, "a") == []
+
+
+def many(wrong: int) -> list[Sampled]:
+    """Return twenty documents, of which the first few are answered wrong; ``B`` is always right."""
+    values = [[-1.0, -2.0, -3.0] if each < wrong else [-2.0, -1.0, -3.0] for each in range(20)]
+    return [choosing(each, value, right=1) for each, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("variant", ["a", "b"])
+@pytest.mark.parametrize("metric", ["acc", "acc_norm"])
+def test_a_metric_that_contradicts_the_log_likelihoods_is_noticed(tmp_path: Path, metric: str, variant: str) -> None:
+    logs = {"a": many(2), "b": many(6)}
+    for samples in logs.values():
+        for each in samples:
+            each.update({"metrics": [metric], metric: each["acc"]})
+    for place in (0, 19):
+        logs[variant][place][metric] = 1.0 - logs[variant][place][metric]
+    run = imported(tmp_path, logs["a"], logs["b"])
+    assert (
+        [(cell.items, cell.right) for cell in run.summary.cells] == [(18, 17), (18, 13)]
+        if variant == "a"
+        else [(20, 18), (18, 13)]
+    )
+    assert notes(run, variant) == [
+        f"t: 2 of 20 documents left out: {metric} contradicts the log-likelihoods (t/0, t/19)"
+    ]
+    # What is right is still read from the targets.
+    assert set(run.outcomes["gold"]) == {"B"}
+
+
+def test_a_metric_computed_in_its_own_way_counts_without_ranks(tmp_path: Path) -> None:
+    base, other = many(2), many(6)
+    for each in (*base[:4], *other[8:12]):
+        each["acc"] = 1.0 - each["acc"]
+    run = imported(tmp_path, base, other)
+    assert [(cell.items, cell.right) for cell in run.summary.cells] == [(20, 18), (20, 10)]
+    assert run.outcomes[["rank", "margin"]].isna().all(axis=None)
+    assert run.summary.cells[1].prediction_flips is None
+    assert run.summary.cells[0].chance == pytest.approx(1 / 3)
+    assert notes(run, "a") == [
+        "t: acc does not follow from the log-likelihoods in 8 of 20 documents (t/0, t/1, t/2 and 5 more); what is "
+        "right is as logged, and predictions, ranks and margins are unknown"
+    ]
+
+
+@pytest.mark.parametrize(("place", "acc"), [(0, 1.0), (1, 0.0)])
+def test_either_of_two_equally_likely_choices_may_be_the_answer(tmp_path: Path, place: int, acc: float) -> None:
+    base = many(0)
+    base[3] = choosing(3, [-1.0, -1.0, -2.0], right=place) | {"acc": acc}
+    run = imported(tmp_path, base, [*many(6)[:3], choosing(3, [-1.0, -5.0, -6.0], right=place), *many(6)[4:]])
+    assert run.summary.cells[1].items == 20
+    assert notes(run, "a") == []
+
+
+def test_a_length_in_doubt_contradicts_nothing(tmp_path: Path) -> None:
+    """The second choice is the likelier one by letter, unless the space before it is one of its letters."""
+    logs = [[choosing(each, [one, -3.5], right=0, choices=["B", "AB"]) for each in range(5)] for one in (-2.0, -2.1)]
+    for each in (*logs[0], *logs[1]):
+        each.update(metrics=["acc_norm"], acc_norm=each["doc_id"] % 2)
+    assert [(cell.items, cell.right) for cell in imported(tmp_path, *logs).summary.cells] == [(5, 2), (5, 2)]
+
+
+def completing(number: int, *, is_greedy: bool) -> Sampled:
+    """Return a document with a single completion."""
+    score = ["-1.0", str(is_greedy)]
+    more = {"resps": [[score]], "filtered_resps": [score], "metrics": ["acc"], "acc": int(is_greedy)}
+    return choosing(number, [-1.0], right=0) | more
+
+
+def test_the_accuracy_of_a_completion_that_contradicts_its_answer_is_noticed(tmp_path: Path) -> None:
+    base, other = ([completing(each, is_greedy=each > wrong) for each in range(5)] for wrong in (-1, 1))
+    other[4]["acc"] = 0
+    run = imported(tmp_path, base, other)
+    assert [(cell.items, cell.right) for cell in run.summary.cells] == [(5, 5), (4, 2)]
+    assert notes(run, "b") == ["t: 1 of 5 documents left out: acc contradicts the log-likelihoods (t/4)"]
+
+
+@pytest.mark.parametrize("target", ["7", "-1", "nothing", "[]"])
+def test_a_document_whose_target_is_no_choice_is_left_out(tmp_path: Path, target: str) -> None:
+    base, other = right_or_wrong(0), right_or_wrong(3)
+    for each in (base, other):
+        each[2].update(target=target, acc=0.0)
+    run = imported(tmp_path, base, other)
+    assert [(cell.items, cell.right) for cell in run.summary.cells] == [(4, 4), (4, 2)]
+    assert notes(run, "a") == ["t: 1 of 5 documents left out: right answer is none of the choices (t/2)"]
+    assert set(run.outcomes["gold"]) == {"B"}
+
+
+@pytest.mark.parametrize("kind", ["multiple_choice", "loglikelihood_rolling"])
+def test_a_log_likelihood_above_0_is_none(tmp_path: Path, kind: str) -> None:
+    if kind == "loglikelihood_rolling":
+        base, other = ([reading(each, value) for each in range(5)] for value in (-10.0, -12.0))
+        other[1] = reading(1, 3.0)
+    else:
+        base, other = right_or_wrong(0), right_or_wrong(3)
+        other[1] = choosing(1, [-1.0, 2.0, -3.0], right=1)
+        # Only rounded.
+        other[2] = choosing(2, [1e-6, -2.0, -3.0], right=1)
+    summary = imported(tmp_path, base, other).summary
+    assert [cell.items for cell in (*summary.cells, *summary.measured)] == [5, 4]
+    assert "b: t: 1 of 5 documents left out: a log-likelihood is above 0 (t/1)" in " ".join(show_text(summary).split())
+
+
+@pytest.mark.parametrize("prefix", [" ", ""])
+def test_choices_without_the_question_are_not_further_choices(tmp_path: Path, prefix: str) -> None:
+    """Earlier versions of lm-eval write them without the delimiter."""
+    logs = [right_or_wrong(0), right_or_wrong(3)]
+    for each in (*logs[0], *logs[1]):
+        for place, letter in enumerate("ABC"):
+            each["arguments"][f"gen_args_{3 + place}"] = {"arg_0": "", "arg_1": f"{prefix}{letter}"}
+        each["resps"] += [[["-0.5", "False"]]] * 3
+        each["filtered_resps"] = [one[0] for one in each["resps"]]
+        each.update(metrics=["acc", "acc_mutual_info"], acc_mutual_info=each["acc"])
+    run = imported(tmp_path, *logs)
+    assert run.summary.cells[0].chance == pytest.approx(1 / 3)
+    assert [cell.right for cell in run.summary.cells] == [5, 2]

@@ -45,26 +45,26 @@ def test_targets_in_every_form(
     target: str, choices: tuple[str, ...], best: int, acc: float | None, gold: tuple[int, ...]
 ) -> None:
     variants = [{("x", 0): sample(target, best, acc)}]
-    assert right_choices(variants, {("x", 0): choices}) == {("x", 0): gold}
+    assert right_choices(variants, {("x", 0): choices}, ["acc"]).gold == {("x", 0): gold}
 
 
 @pytest.mark.parametrize("metric", ["acc_norm", "acc_bytes"])
 def test_another_metric_also_says_whether_a_number_is_an_index_or_a_choice(metric: str) -> None:
     key, choices = ("x", 0), ("2", "0", "1")
     one = replace(sample("2", 0, None, 3), metrics={metric: 1.0})
-    assert right_choices([{key: one}], {key: choices}) == {key: (0,)}
+    assert right_choices([{key: one}], {key: choices}, [metric]).gold == {key: (0,)}
     other = replace(sample("2", 2, None, 3), metrics={metric: 1.0})
-    assert right_choices([{key: other}], {key: choices}) == {key: (2,)}
+    assert right_choices([{key: other}], {key: choices}, [metric]).gold == {key: (2,)}
 
 
 def test_what_several_variants_got_wrong_leaves_one_choice() -> None:
     key = ("x", 0)
     variants = [{key: sample("…", best, 0.0, 3)} for best in (0, 2)]
-    assert right_choices(variants, {key: ("a", "b", "c")}) == {key: (1,)}
-    assert right_choices(variants[:1], {key: ("a", "b", "c")}) == {key: ()}
+    assert right_choices(variants, {key: ("a", "b", "c")}, ["acc"]).gold == {key: (1,)}
+    assert right_choices(variants[:1], {key: ("a", "b", "c")}, ["acc"]).gold == {key: ()}
 
 
 def test_of_two_choices_the_other_one_is_right() -> None:
     key = ("x", 0)
-    assert right_choices([{key: sample("…", 0, 0.0, 2)}], {key: ("a", "b")}) == {key: (1,)}
-    assert right_choices([{key: sample("…", 1, 1.0, 2, nan=True)}], {key: ("a", "b")}) == {key: ()}
+    assert right_choices([{key: sample("…", 0, 0.0, 2)}], {key: ("a", "b")}, ["acc"]).gold == {key: (1,)}
+    assert right_choices([{key: sample("…", 1, 1.0, 2, nan=True)}], {key: ("a", "b")}, ["acc"]).gold == {key: ()}

@@ -1,7 +1,7 @@
 """Answers in tables of each format, and tables that are wrong.
 
-Covers ``importing.table.values``, ``importing.imported_run``, ``cli.commands.import_command``,
-``records.imported`` and ``report.words.origin_words``.
+Covers ``importing.table.values``, ``importing.table.answer``, ``importing.imported_run``,
+``cli.commands.import_command``, ``records.imported`` and ``report.words.origin_words``.
 """
 
 from __future__ import annotations
@@ -174,6 +174,56 @@ def test_places_of_right_answers_that_start_at_1_are_refused(tmp_path: Path) -> 
     assert imported(write_table(tmp_path / "a.csv", from_0), columns).outcomes["rank"].notna().all()
 
 
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        (
+            (0, 2),
+            "line 3: 'gold' is '2', which is not a place among its 2 log-likelihoods, unlike 0 in 't.csv' line 2 ",
+        ),
+        ((1, -1), "line 3: 'gold' is '-1', which is not a place"),
+        (
+            (1, "B"),
+            "line 3: 'gold' is 'B', which is not a place among its 2 log-likelihoods, unlike 1 in 't.csv' line 2",
+        ),
+        (("B", 0), "line 2: 'gold' is 'B', which is not a place"),
+        ((7, 9), "line 2: 'gold' is '7', which is not a place among its 2 log-likelihoods (allowed: 0 to 1); write"),
+        (("Rome", "1945"), None),
+        (("Rome", 2), None),
+        ((0, ""), None),
+    ],
+)
+def test_a_right_answer_that_is_no_place_is_refused(
+    tmp_path: Path, places: tuple[object, object], says: str | None
+) -> None:
+    rows = [
+        row(item, name, name == "b", ll=[-1.0, -2.0], gold=place)
+        for name in ("baseline", "b")
+        for item, place in enumerate(places)
+    ]
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    path = write_table(tmp_path / "t.csv", rows)
+    if says is not None:
+        assert says in refused(path, columns)
+    else:
+        assert imported(path, columns).summary.cells[1].items == 2
+
+
+def test_answers_that_are_right_by_another_measure_are_counted(tmp_path: Path) -> None:
+    rows = [row(item, name, True, ll=[-1.0, -2.0], gold=0) for name in ("baseline", "b") for item in range(4)]
+    rows[5] = rows[5] | {"ok": False}
+    rows[6] = rows[6] | {"ll": [math.nan, -2.0]}
+    columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
+    results = imported(write_table(tmp_path / "t.jsonl", rows), columns)
+    assert {name: said["notes"] for name, said in results.study["imported"].items()} == {
+        "answers:baseline": [],
+        "answers:b": [
+            "t: what is right does not follow from the log-likelihoods in 1 of 3 answers (item 1 is the first); no "
+            "rank or margin there"
+        ],
+    }
+
+
 def test_an_answer_that_is_not_a_number_is_wrong(tmp_path: Path) -> None:
     rows = [row(each, model, True, ll=[-1.0, -2.0], gold=0) for model in ("baseline", "b") for each in (1, 2)]
     rows[3] = rows[3] | {"ll": [math.nan, -2.0]}
@@ -259,6 +309,7 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path: Path, rows: Sequence[R
         ({"ll": ([-1.0], "high")}, "line 2: 'll' is 'high'; write the log-likelihood of each choice as a list"),
         ({"ll": ([-1.0], [True])}, "line 2: 'll' is [True]"),
         ({"ll": ([-1.0], [10**400])}, "line 2: 'll' is [1000"),
+        ({"ll": ([-1.0], [0.7])}, "line 2: 'll' has 0.7, but no log-likelihood is above 0; write the natural log"),
         ({"rel": ("a", ["a"])}, "line 2: 'rel' is ['a'], which is neither text nor a number"),
     ],
 )

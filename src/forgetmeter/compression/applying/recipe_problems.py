@@ -50,15 +50,14 @@ def recipe_problems(
             that selects nothing, the problem says what it would select if recipes did not leave it alone.
         originals: The ``own_weights`` of the model, if they are at hand.
     """
-    problems: list[str] = []
+    declared = [problem for step in recipe.steps for problem in declared_problems(step)]
+    problems = [*declared]
     selections = [(step, step.scope.select(matrices)) for step in recipe.steps]
     for step, selected in selections:
-        wrong = list(_step_problems(step, selected, matrices))
-        problems += wrong
-        if not selected and not wrong:
-            problems.append(_nothing_selected(step.scope, matrices, model))
-    # These two need methods that exist.
-    if not problems:
+        problems += _scope_problems(step, selected, matrices, model)
+        if selected and not declared_problems(step):
+            problems += _method_problems(step, selected, matrices)
+    if not declared:
         problems += _order_problems(selections)
     if model is not None and not problems:
         problems += _drop_problems(recipe, model, lambda: originals or own_weights(model, matrices))
@@ -120,17 +119,21 @@ def _sees_activations(step: Step, method: Method) -> bool:
     return method.needs_activations(method.declaration.values(step))
 
 
-def _step_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix]) -> Iterator[str]:
-    wrong = declared_problems(step)
-    yield from wrong
-    if selected and not wrong:
-        method = load_method(step.method)
-        declaration = method.declaration
-        yield from _form_problems(declaration, selected)
-        yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
-        yield from _idle_problems(step, declaration, selected)
-        yield from _layer_problems(step, matrices)
-    yield from _unknown_role_problems(step, matrices)
+def _method_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix]) -> Iterator[str]:
+    method = load_method(step.method)
+    declaration = method.declaration
+    yield from _form_problems(declaration, selected)
+    yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
+    yield from _idle_problems(step, declaration, selected)
+
+
+def _scope_problems(
+    step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix], model: PreTrainedModel | None
+) -> list[str]:
+    ambiguous = list(_unknown_role_problems(step, matrices))
+    if not selected:
+        return ambiguous or [_nothing_selected(step.scope, matrices, model)]
+    return [*_layer_problems(step, matrices), *ambiguous]
 
 
 def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTrainedModel | None) -> str:

@@ -3,58 +3,38 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from forgetmeter.importing.lm_eval.asked_items import AskedItems, TaskForm, asked_items
 from forgetmeter.importing.lm_eval.left_out_documents import (
     BITS,
     UNITS,
-    choosing_problems,
+    Reasons,
     counts_in,
-    has_value,
+    impossible,
     is_known_by_most,
+    judges,
     left_out_notes,
     uncounted,
     undecided,
 )
-from forgetmeter.importing.lm_eval.right_choices import right_choices
 from forgetmeter.importing.lm_eval.samples import Key, RequestKind, Sample
-from forgetmeter.probes.lm_eval.documents import generation_hash, requests_hash
 from forgetmeter.probes.lm_eval.judging import (
     Answered,
     generated_outcome,
-    is_measured,
     measured,
     primary_metric,
     request_outcome,
+    unplaced,
 )
-from forgetmeter.records.generation import Generation
-from forgetmeter.records.item import Item, Request, Requests, WholeText
+from forgetmeter.records.item import Item, WholeText
 from forgetmeter.records.outcome import Judgement, Outcome
 
 _PERPLEXITY = "perplexity"
-
-
-@dataclass(frozen=True)
-class TaskForm:
-    """Task settings that the samples do not contain.
-
-    Attributes:
-        kind: The task's output type.
-        delimiter: What precedes each choice in its continuation.
-        question: Returns the question in a context.
-        metric: The metric that decides what is right, if chosen.
-    """
-
-    name: str
-    kind: RequestKind
-    delimiter: str
-    question: Callable[[str], str]
-    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,123 +64,58 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> Jud
             task's order; of the candidates only those that the baseline also has.
     """
     kind = form.kind
-    primary, is_binary = ("word_perplexity", False) if kind == "loglikelihood_rolling" else _primary(form, variants)
+    primary, judging = ("word_perplexity", []) if kind == "loglikelihood_rolling" else _primary(form, variants)
     if not primary:
         return None
-    asked = _items(form, variants)
-    reasons = _reasons(form, primary, asked, variants)
+    asked = asked_items(form, variants, judging)
+    reasons = _reasons(form, primary, asked, variants, is_judged=primary in judging)
     kept = [
-        {key: sample for key, sample in each.items() if key not in reasons[0] | own}
+        {key: sample for key, sample in each.items() if key not in reasons[0] and key not in own}
         for each, own in zip(variants, reasons, strict=True)
     ]
     judge = {"generate_until": _generated, "loglikelihood_rolling": _measured}.get(kind, _scored)
-    found = [[judge(asked[key], sample, primary) for key, sample in each.items()] for each in kept]
-    if not is_binary:
+    found = [[judge(asked.items[key], sample, primary) for key, sample in each.items()] for each in kept]
+    if primary not in judging:
         found = [[(measured(outcome), broken) for outcome, broken in each] for each in found]
+    elif asked.note:
+        found = [[(unplaced(outcome), broken) for outcome, broken in each] for each in found]
     outcomes = [tuple(outcome for outcome, _ in each) for each in found]
+    notes = [list(left_out_notes(form.name, each, samples)) for each, samples in zip(reasons, variants, strict=True)]
     return JudgedTask(
-        items=tuple(_stored(asked[key]) for key in kept[0]),
+        items=tuple(_stored(asked.items[key]) for key in kept[0]),
         judgements=tuple(Judgement(each, _totals(kind, each)) for each in outcomes),
         not_numbers=tuple(sum(broken for _, broken in each) for each in found),
         primary=primary,
-        notes=tuple(
-            tuple(left_out_notes(form.name, each, samples)) for each, samples in zip(reasons, variants, strict=True)
-        ),
+        notes=(tuple(filter(None, (asked.note, *notes[0]))), *map(tuple, notes[1:])),
     )
 
 
-def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[str, bool]:
-    """Return the main metric, empty if there is none, and whether it decides what is right: it is 0 or 1 throughout."""
-    samples = [sample for each in variants for sample in each.values()]
+def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[str, list[str]]:
+    """Return the main metric, empty if there is none, and the metrics that say what is right, the main one first."""
     logged = dict.fromkeys(name for sample in variants[0].values() for name in sample.metrics)
     names = [name for name in logged if all(is_known_by_most(each.values(), name) for each in variants)]
-    binary = [
-        name for name in names if not is_measured(each.metrics[name] for each in samples if has_value(each, name))
-    ]
+    judging = [name for name in names if judges(variants, name)]
     if form.metric in names:
         chosen = str(form.metric)
     else:
-        candidates = binary or names if form.kind == "generate_until" else names
+        candidates = judging or names if form.kind == "generate_until" else names
         chosen = primary_metric(candidates) if candidates else ""
-    return chosen, chosen in binary
+    return chosen, sorted(judging, key=lambda name: name != chosen)
 
 
 def _reasons(
-    form: TaskForm, primary: str, items: Mapping[Key, Item], variants: Sequence[Mapping[Key, Sample]]
-) -> list[dict[Key, str]]:
+    form: TaskForm, primary: str, asked: AskedItems, variants: Sequence[Mapping[Key, Sample]], *, is_judged: bool
+) -> Sequence[Reasons]:
     """Return why documents are left out, for each variant; the baseline's reasons hold for all."""
-    shared = choosing_problems(items) if form.kind == "multiple_choice" else {}
     if form.kind == "loglikelihood_rolling":
-        baseline, *others = uncounted(variants)
+        unusable: Sequence[Reasons] = uncounted(variants)
     else:
-        baseline, *others = (undecided(each, primary) for each in variants)
-    reasons = shared | baseline
-    return [reasons, *({key: each for key, each in other.items() if key not in reasons} for other in others)]
-
-
-def _items(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> dict[Key, Item]:
-    baseline = variants[0]
-    if form.kind == "multiple_choice":
-        choices = {key: _choices(form, sample) for key, sample in baseline.items()}
-        gold = right_choices(variants, choices)
-        return {key: _choosing(form, sample, choices[key], gold[key]) for key, sample in baseline.items()}
-    make = {"loglikelihood": _completing, "generate_until": _writing, "loglikelihood_rolling": _reading}[form.kind]
-    return {key: make(form, sample) for key, sample in baseline.items()}
-
-
-def _id(form: TaskForm, sample: Sample) -> str:
-    return f"{form.name}/{sample.doc_id}"
-
-
-def _requests(sample: Sample) -> Requests:
-    return Requests(Request(str(each[0]), str(each[1])) for each in sample.requests)
-
-
-def _choices(form: TaskForm, sample: Sample) -> tuple[str, ...]:
-    requests = sample.requests
-    half = len(requests) // 2
-    alone = tuple(("", *each[1:]) for each in requests[:half])
-    if requests[half:] == alone != requests[:half]:
-        # For acc_mutual_info, the second half asks for the choices without the question.
-        requests = requests[:half]
-    if len({each[1] for each in requests}) == 1 < len({each[0] for each in requests}):
-        # The choices are beginnings of one sentence.
-        return tuple(form.question(str(each[0])) for each in requests)
-    continuations = [str(each[1]) for each in requests]
-    if all(each.startswith(form.delimiter) for each in continuations):
-        return tuple(each.removeprefix(form.delimiter) for each in continuations)
-    return tuple(continuations)
-
-
-def _choosing(form: TaskForm, sample: Sample, choices: tuple[str, ...], gold: tuple[int, ...]) -> Item:
-    requests = _requests(sample)
-    return Item(_id(form, sample), requests_hash(requests, choices, gold), _shown(form, requests), choices, gold)
-
-
-def _completing(form: TaskForm, sample: Sample) -> Item:
-    requests = _requests(sample)
-    choices = (requests[0].continuation,)
-    return Item(_id(form, sample), requests_hash(requests, choices, (0,)), _shown(form, requests), choices, (0,))
-
-
-def _writing(form: TaskForm, sample: Sample) -> Item:
-    context, arguments = sample.requests[0][:2]
-    asks = Generation(form.question(str(context)), arguments if isinstance(arguments, dict) else {})
-    return Item(_id(form, sample), generation_hash(sample.requests, sample.target), asks)
-
-
-def _reading(form: TaskForm, sample: Sample) -> Item:
-    text = str(sample.requests[0][0])
-    return Item(_id(form, sample), _hash(text), WholeText(text))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _shown(form: TaskForm, requests: Iterable[Request]) -> Requests:
-    """Return requests with nothing but the question."""
-    return Requests(Request(form.question(each.context), each.continuation) for each in requests)
+        unusable = [undecided(each, primary, is_judged=is_judged) for each in variants]
+    baseline, *others = (
+        {**own, **each, **impossible(samples)}
+        for own, each, samples in zip(asked.reasons, unusable, variants, strict=True)
+    )
+    return [baseline, *({key: each for key, each in other.items() if key not in baseline} for other in others)]
 
 
 def _stored(item: Item) -> Item:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from forgetmeter.basics.plural import counted, listed
+from forgetmeter.importing.imported_run import is_above_0
 from forgetmeter.importing.lm_eval.samples import LARGEST, Key, Sample
 from forgetmeter.probes.choice_problems import NO_WRONG_CHOICE, choice_problem
 from forgetmeter.probes.lm_eval.judging import SHARES
@@ -15,7 +16,10 @@ from forgetmeter.records.item import Item
 BITS = "bits_per_byte"
 UNITS = {"word_perplexity": "words", "byte_perplexity": "bytes", BITS: "bytes"}
 """What lm-eval counts for each metric of whole texts; tasks may count in their own way."""
+Reasons = Mapping[Key, str]
+"""Why documents are left out."""
 _MOST = 3
+_RARE = 50
 
 
 def has_value(sample: Sample, metric: str) -> bool:
@@ -32,10 +36,46 @@ def is_known_by_most(samples: Iterable[Sample], metric: str) -> bool:
     return 2 * sum(known) > len(known) or not known
 
 
-def undecided(samples: Mapping[Key, Sample], metric: str) -> dict[Key, str]:
-    """Return why documents cannot be judged by a metric; an answer that is not a number is wrong without it."""
-    why = f"{metric} is missing or not a usable number"
-    return {key: why for key, each in samples.items() if not has_value(each, metric) and _is_answered(each)}
+def judges(variants: Sequence[Mapping[Key, Sample]], metric: str) -> bool:
+    """Return whether a metric says what is right: it is 0 or 1, except for so few documents that these are errors.
+
+    A metric that is a share of right answers by its name may be something else for fewer than half of the documents.
+    Others, such as f1, may be between 0 and 1 for some, and are, unless only one document in 50 differs.
+    """
+    known = [{key: each for key, each in samples.items() if has_value(each, metric)} for samples in variants]
+    documents = set[Key]().union(*known)
+    odd = {key for each in known for key, sample in each.items() if not _is_judged(sample, metric)}
+    most = len(documents) if metric in SHARES else max(1, len(documents) // _RARE)
+    return not odd or (len(odd) <= most and 2 * len(odd) < len(documents))
+
+
+def undecided(samples: Mapping[Key, Sample], metric: str, *, is_judged: bool) -> Reasons:
+    """Return why documents cannot be judged or measured by a metric.
+
+    An answer that is not a number is wrong without it.
+
+    Args:
+        samples: The samples of a variant by document.
+        metric: The metric.
+        is_judged: Whether it says what is right.
+    """
+    found = {}
+    for key, each in samples.items():
+        if _is_answered(each) and not has_value(each, metric):
+            found[key] = f"{metric} is missing or not a usable number"
+        elif _is_answered(each) and is_judged and not _is_judged(each, metric):
+            found[key] = f"{metric} is neither 0 nor 1"
+    return found
+
+
+def impossible(samples: Mapping[Key, Sample]) -> Reasons:
+    """Return why documents cannot be judged or measured, whatever their metrics are."""
+    why = "a log-likelihood is above 0"
+    return {key: why for key, each in samples.items() if any(map(is_above_0, each.loglikelihoods))}
+
+
+def _is_judged(sample: Sample, metric: str) -> bool:
+    return sample.metrics[metric] in (0, 1)
 
 
 def counts_in(sample: Sample) -> dict[str, float]:
@@ -86,5 +126,9 @@ def left_out_notes(task: str, reasons: Mapping[Key, str], samples: Mapping[Key, 
         if key in reasons:
             by_reason.setdefault(reasons[key], []).append(sample.doc_id)
     for reason, ids in by_reason.items():
-        named = listed([f"{task}/{each}" for each in ids], _MOST)
-        yield f"{task}: {len(ids):,} of {counted(len(samples), 'document')} left out: {reason} ({named})"
+        yield f"{task}: {len(ids):,} of {counted(len(samples), 'document')} left out: {reason} ({named(task, ids)})"
+
+
+def named(task: str, ids: Sequence[int]) -> str:
+    """Return the names of the first documents of a task, and the number of others."""
+    return listed([f"{task}/{each}" for each in ids], _MOST)

@@ -10,7 +10,8 @@ from typing import Any
 from forgetmeter.errors import UserError
 from forgetmeter.importing.imported_run import ImportedRun, ImportedTask, ImportedVariant, shared_tasks, unshared_note
 from forgetmeter.importing.lm_eval.agreement import paired, refuse_other_settings
-from forgetmeter.importing.lm_eval.judged_task import JudgedTask, TaskForm, judged_task
+from forgetmeter.importing.lm_eval.asked_items import TaskForm
+from forgetmeter.importing.lm_eval.judged_task import JudgedTask, judged_task
 from forgetmeter.importing.lm_eval.log_files import Logs, TaskLog, find_logs
 from forgetmeter.importing.lm_eval.names import variant_names
 from forgetmeter.importing.lm_eval.samples import Sample, Samples, read_samples

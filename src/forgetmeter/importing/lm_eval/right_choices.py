@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from forgetmeter.importing.lm_eval.samples import Key, Sample
 from forgetmeter.probes.lm_eval.judging import measures
@@ -13,40 +14,117 @@ from forgetmeter.probes.lm_eval.judging import measures
 Gold = tuple[int, ...]
 _MEASURED = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 """Metrics that judge the choice which is largest by a known measure."""
+_NEAR = 1e-6
+"""Relative difference of values of which either may be the larger one after rounding."""
 
 
-def right_choices(variants: Sequence[Mapping[Key, Sample]], choices: Mapping[Key, tuple[str, ...]]) -> dict[Key, Gold]:
-    """Return the indices of the right choices of each document; empty if they are unknown.
+@dataclass(frozen=True)
+class RightChoices:
+    """The right choices of a task's documents.
 
-    A log gives the target as text, which may be an index, a choice, or a list of either. The first reading that fits
-    all documents and agrees with what the log says of each answer counts. If none does, as where the choices are
+    Attributes:
+        gold: Their indices by document; empty if they are unknown.
+        missing: Documents whose target is none of the choices, although the targets of most others are.
+        contradicted: For each variant, documents of which the log says right where the choice that the model preferred
+            is not the target, or wrong where it is.
+        metric: The metric that says it; empty if none does.
+    """
+
+    gold: Mapping[Key, Gold]
+    missing: frozenset[Key]
+    contradicted: tuple[frozenset[Key], ...]
+    metric: str
+
+    @property
+    def exceptions(self) -> int:
+        """Number of documents that the reading of the targets does not fit."""
+        return len(self.missing.union(*self.contradicted))
+
+
+def right_choices(
+    variants: Sequence[Mapping[Key, Sample]], choices: Mapping[Key, tuple[str, ...]], metrics: Iterable[str]
+) -> RightChoices:
+    """Return the right choices of each document.
+
+    A log gives the target as text, which may be an index, a choice, or a list of either. The reading counts that fits
+    most documents and agrees with what the log says of most answers. If neither fits, as where the choices are
     beginnings of one sentence and the target is its end, they follow from which answers were right, if that leaves only
     one.
 
     Args:
         variants: The samples of each variant by document.
         choices: The choices of each document.
+        metrics: The metrics that are 0 or 1 for a document, the one that decides first.
     """
+    measured = [metric for metric in metrics if metric in _MEASURED]
+    readings = []
     for read in (_as_indices, _as_texts):
-        found = {key: read(variants[0][key].target, each) for key, each in choices.items()}
-        if all(found.values()) and all(_agrees(samples, found, choices) for samples in variants):
-            return found
-    return {key: _inferred([each[key] for each in variants if key in each], choices[key]) for key in choices}
+        readings.append(_reading(read, variants, choices, measured))
+        if not readings[-1].exceptions:
+            break
+    best = min(readings, key=lambda each: each.exceptions)
+    if 2 * len(best.missing) < len(choices):
+        return best
+    nothing = frozenset[Key]()
+    inferred = {
+        key: _inferred([each[key] for each in variants if key in each], own, measured) for key, own in choices.items()
+    }
+    return RightChoices(inferred, nothing, tuple(nothing for _ in variants), best.metric)
 
 
-def _verdict(sample: Sample, choices: Sequence[str]) -> tuple[int, bool] | None:
-    """Return the choice that a model preferred, and whether the log says that it is right; ``None`` if unknown.
+def _reading(
+    read: Callable[[str, Sequence[str]], Gold],
+    variants: Sequence[Mapping[Key, Sample]],
+    choices: Mapping[Key, tuple[str, ...]],
+    metrics: Sequence[str],
+) -> RightChoices:
+    gold = {key: read(variants[0][key].target, each) for key, each in choices.items()}
+    return RightChoices(
+        gold,
+        missing=frozenset(key for key, right in gold.items() if not right),
+        contradicted=tuple(
+            frozenset(
+                key
+                for key, sample in samples.items()
+                if gold[key] and _contradicts(_verdict(sample, choices[key], metrics), gold[key])
+            )
+            for samples in variants
+        ),
+        metric=metrics[0] if metrics else "",
+    )
 
-    Where accuracy is not logged, the first of lm-eval's other measures that is logged tells.
+
+def _contradicts(verdict: tuple[Sequence[int], bool] | None, gold: Gold) -> bool:
+    """Return whether a verdict is impossible, whichever of equally likely choices it is about."""
+    if verdict is None:
+        return False
+    best, is_right = verdict
+    return all((each in gold) != is_right for each in best)
+
+
+def _verdict(sample: Sample, choices: Sequence[str], metrics: Sequence[str]) -> tuple[Sequence[int], bool] | None:
+    """Return the choices that a model preferred, and whether the log says that it is right; ``None`` if unknown.
+
+    There are several if their values are equal; lm-eval takes the first.
     """
-    if any(math.isnan(score.loglikelihood) for score in sample.scores):
+    if not sample.scores.is_number:
         return None
-    for metric in _MEASURED:
+    for metric in metrics:
         if (said := sample.metrics.get(metric)) in (0, 1):
-            # Too few for numpy to be faster; in a tie, the first counts, as in numpy's argmax.
-            values = measures(choices, sample.scores).get(metric)
-            return None if values is None else (values.index(max(values)), bool(said))
+            # The choices in the task's own words may include the delimiter, which a measure by length counts.
+            continuations = [str(each[1]) for each in sample.requests[: len(choices)]]
+            texts = (choices,) if metric == "acc" else (choices, continuations)
+            values = [measures(each, sample.scores).get(metric) for each in texts]
+            best = [_largest(each) for each in values if each is not None]
+            return (best[0], bool(said)) if any(best) and best.count(best[0]) == len(values) else None
     return None
+
+
+def _largest(values: Sequence[float]) -> list[int]:
+    """Return the indices of the largest values."""
+    # Too few for numpy to be faster.
+    largest = max(values)
+    return [place for place, each in enumerate(values) if math.isclose(each, largest, rel_tol=_NEAR)]
 
 
 def _listed(target: str) -> list[object]:
@@ -69,16 +147,10 @@ def _as_texts(target: str, choices: Sequence[str]) -> Gold:
     return tuple(choices.index(each) for each in read(target) if isinstance(each, str) and each in choices)
 
 
-def _agrees(samples: Mapping[Key, Sample], gold: Mapping[Key, Gold], choices: Mapping[Key, tuple[str, ...]]) -> bool:
-    """Whether the logged metrics agree with the right choices, wherever they tell which choice is right."""
-    verdicts = ((right, _verdict(samples[key], choices[key])) for key, right in gold.items() if key in samples)
-    return all((said[0] in right) == said[1] for right, said in verdicts if said is not None)
-
-
-def _inferred(samples: Sequence[Sample], choices: Sequence[str]) -> Gold:
+def _inferred(samples: Sequence[Sample], choices: Sequence[str], metrics: Sequence[str]) -> Gold:
     possible = set(range(len(choices)))
-    for said in (_verdict(sample, choices) for sample in samples):
-        if said is not None:
-            best, is_right = said
-            possible &= {best} if is_right else possible - {best}
+    for said in (_verdict(sample, choices, metrics) for sample in samples):
+        if said is not None and len(said[0]) == 1:
+            best, is_right = {*said[0]}, said[1]
+            possible &= best if is_right else possible - best
     return tuple(possible) if len(possible) == 1 else ()

@@ -62,6 +62,15 @@ class Sample:
         return RequestScores(each for each in self.responses if isinstance(each, RequestScore))
 
     @property
+    def loglikelihoods(self) -> list[float]:
+        """The log-likelihoods in its responses; empty if these are texts."""
+        return [
+            each if isinstance(each, float) else each.loglikelihood
+            for each in self.responses
+            if not isinstance(each, str)
+        ]
+
+    @property
     def asked(self) -> tuple[object, str]:
         """The whole question and the right answer."""
         return self.requests, self.target

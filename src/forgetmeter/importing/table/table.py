@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 
 from forgetmeter.basics.file_digest import sha256_of
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.importing.imported_run import (
     ImportedRun,
@@ -19,16 +20,16 @@ from forgetmeter.importing.imported_run import (
     shared_tasks,
     unshared_note,
 )
+from forgetmeter.importing.table.answer import Answer, refuse_counting_from_1, refuse_no_place
 from forgetmeter.importing.table.values import (
     TruthColumn,
     loglikelihoods_in,
     optional_text_in,
-    place_in,
     refuse_other,
     text_in,
 )
 from forgetmeter.probes.cloze import ACCURACY, NOTHING_SAID, Ranked, rank_candidates
-from forgetmeter.probes.from_file.rows import FileRow, read_rows, whole_number
+from forgetmeter.probes.from_file.rows import FileRow, read_rows
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import ClozeAnswer, Item, Request, Requests, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
@@ -71,29 +72,7 @@ class TableColumns:
         return [name for name in given if name is not None]
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """One row, read."""
-
-    row: FileRow
-    correct: bool
-    prediction: str
-    gold: str
-    relation: str
-    question: str
-    loglikelihoods: tuple[float, ...]
-
-    @property
-    def is_number(self) -> bool:
-        """Whether its log-likelihoods, if there are any, are an answer."""
-        return not self.loglikelihoods or ClozeAnswer(self.loglikelihoods).is_number
-
-    def prefers(self, place: int) -> bool:
-        """Whether a choice is the likeliest, or the first of them."""
-        return self.loglikelihoods.index(max(self.loglikelihoods)) == place
-
-
-_Answers = dict[str, dict[str, dict[str, _Answer]]]
+_Answers = dict[str, dict[str, dict[str, Answer]]]
 """Answers by task, variant and item."""
 
 
@@ -120,7 +99,8 @@ def import_table(path: Path, columns: TableColumns, *, baseline: str | None = No
     def variant(name: str) -> ImportedVariant:
         answers = {task: found[task].get(name, {}) for task in tasks}
         judgements = {task: _judgement(tasks[task], each) for task, each in answers.items()}
-        origin = Origin("a table", {path.name: digest}, _settings(columns), tuple(_notes(found, tasks, name, chosen)))
+        notes = [*_notes(found, tasks, name, chosen), *_unplaced_notes(tasks, judgements)]
+        origin = Origin("a table", {path.name: digest}, _settings(columns), tuple(notes))
         if not any(each.outcomes for each in judgements.values()):
             raise UserError(f"'{name}' answered none of the baseline's items; check column '{columns.item}'")
         return ImportedVariant(
@@ -161,7 +141,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
         raise UserError(f"'{path}' has no column '{columns.task}'; write --task {meant}, or give the task another name")
     is_right = TruthColumn(columns.correct)
     found: _Answers = {}
-    first: dict[tuple[str, str], _Answer] = {}
+    first: dict[tuple[str, str], Answer] = {}
     for row in rows:
         item, name = text_in(row, columns.item), " ".join(text_in(row, columns.variant).split())
         task = text_in(row, str(columns.task)) if by_task else columns.task or path.stem
@@ -174,12 +154,14 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
             )
         answers[item] = answer
         _refuse_contradiction(first.setdefault((task, item), answer), answer, columns)
-    _refuse_counting_from_1([each for task in found.values() for name in task.values() for each in name.values()])
+    refuse_counting_from_1([each for task in found.values() for name in task.values() for each in name.values()])
+    for variants in found.values():
+        refuse_no_place([each for answers in variants.values() for each in answers.values()], columns.gold)
     return found
 
 
-def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> _Answer:
-    return _Answer(
+def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> Answer:
+    return Answer(
         row=row,
         correct=is_right.value_in(row),
         prediction=optional_text_in(row, columns.prediction),
@@ -190,25 +172,7 @@ def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> _Answ
     )
 
 
-def _refuse_counting_from_1(answers: Iterable[_Answer]) -> None:
-    """Refuse places of right answers that seem to be 1-based, which would give wrong ranks.
-
-    Raises:
-        UserError: What is right follows from all places less one, but not from the places themselves.
-    """
-    placed = [(each, place) for each in answers if each.is_number and (place := whole_number(each.gold)) is not None]
-    shifted = [(each, place) for each, place in placed if each.loglikelihoods and place]
-    if len(shifted) < len(placed) or all(each.prefers(place) == each.correct for each, place in shifted):
-        return
-    if all(each.prefers(place - 1) == each.correct for each, place in shifted):
-        first, place = shifted[0]
-        raise first.row.wrong(
-            f"the place of the right answer is {place}, but in all rows what is right follows from the log-likelihoods "
-            "only if places start at 1; write them from 0"
-        )
-
-
-def _refuse_contradiction(first: _Answer, second: _Answer, columns: TableColumns) -> None:
+def _refuse_contradiction(first: Answer, second: Answer, columns: TableColumns) -> None:
     refuse_other(second.row, columns.gold, first.gold, second.gold, first.row)
     refuse_other(second.row, columns.relation, first.relation, second.relation, first.row)
     refuse_other(second.row, columns.question, first.question, second.question, first.row)
@@ -219,14 +183,14 @@ def _refuse_contradiction(first: _Answer, second: _Answer, columns: TableColumns
         )
 
 
-def _task(path: Path, name: str, answers: Mapping[str, _Answer]) -> ImportedTask:
+def _task(path: Path, name: str, answers: Mapping[str, Answer]) -> ImportedTask:
     items = tuple(_item(item, answer) for item, answer in answers.items())
     return ImportedTask(TaskDescription(name, "", path.name, ACCURACY, len(items)), items)
 
 
-def _item(name: str, answer: _Answer) -> Item:
+def _item(name: str, answer: Answer) -> Item:
     content = json.dumps([name, answer.question, answer.gold, answer.relation, len(answer.loglikelihoods)])
-    gold = place_in(answer.gold, len(answer.loglikelihoods))
+    gold = answer.place
     return Item(
         id=name,
         content_hash=hashlib.sha256(content.encode()).hexdigest()[:16],
@@ -238,13 +202,13 @@ def _item(name: str, answer: _Answer) -> Item:
     )
 
 
-def _judgement(task: ImportedTask, answers: Mapping[str, _Answer]) -> Judgement:
+def _judgement(task: ImportedTask, answers: Mapping[str, Answer]) -> Judgement:
     outcomes = tuple(_outcome(item, answers[item.id]) for item in task.items if item.id in answers)
     right = [each.metrics[ACCURACY] for each in outcomes]
     return Judgement(outcomes, {ACCURACY: sum(right) / len(right)} if right else {})
 
 
-def _outcome(item: Item, answer: _Answer) -> Outcome:
+def _outcome(item: Item, answer: Answer) -> Outcome:
     placed, correct = _placed(item, answer), answer.correct and answer.is_number
     return Outcome(
         item_id=item.id,
@@ -258,7 +222,7 @@ def _outcome(item: Item, answer: _Answer) -> Outcome:
     )
 
 
-def _placed(item: Item, answer: _Answer) -> Ranked:
+def _placed(item: Item, answer: Answer) -> Ranked:
     """Return the rank of the right answer, if what is right follows from the log-likelihoods."""
     if not item.gold:
         return NOTHING_SAID
@@ -276,3 +240,17 @@ def _notes(found: _Answers, tasks: Collection[str], name: str, baseline: str) ->
             both = len(of.keys() & own.keys())
             notes += paired_notes(task, answered=both, of=len(of), others=len(own) - both)
     return notes
+
+
+def _unplaced_notes(tasks: Mapping[str, ImportedTask], judgements: Mapping[str, Judgement]) -> Iterator[str]:
+    """Yield a sentence for each task whose log-likelihoods do not say what the table says is right."""
+    for task, judgement in judgements.items():
+        placed = {item.id for item in tasks[task].items if item.gold}
+        given = [each for each in judgement.outcomes if each.item_id in placed]
+        answers = [each for each in given if ClozeAnswer(each.loglikelihoods).is_number]
+        unlike = [each.item_id for each in answers if each.rank is None]
+        if unlike:
+            yield (
+                f"{task}: what is right does not follow from the log-likelihoods in {len(unlike):,} of "
+                f"{counted(len(answers), 'answer')} (item {unlike[0]} is the first); no rank or margin there"
+            )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from forgetmeter.basics.visible_text import encodable
+from forgetmeter.importing.imported_run import is_above_0
 from forgetmeter.probes.from_file.rows import FileRow, whole_number
 
 _TRUE_FALSE = {"true": True, "false": False}
@@ -79,7 +80,7 @@ def loglikelihoods_in(row: FileRow, column: str | None) -> tuple[float, ...]:
     """Return the log-likelihoods of a row's choices: a list, or its JSON as text; empty if they are missing.
 
     Raises:
-        UserError: They are not a list of numbers.
+        UserError: They are not a list of numbers, or one is above 0.
     """
     value = None if column is None else row.value(column)
     if value is None:
@@ -94,7 +95,13 @@ def loglikelihoods_in(row: FileRow, column: str | None) -> tuple[float, ...]:
             f"'{column}' is {row.values[str(column)]!r:.60}; write the log-likelihood of each choice as a list of "
             "numbers, such as [-1.5, -0.2]"
         )
-    return tuple(float(each) for each in value)
+    found = tuple(float(each) for each in value)
+    above = next(filter(is_above_0, found), None)
+    if above is not None:
+        raise row.wrong(
+            f"'{column}' has {above:g}, but no log-likelihood is above 0; write the natural logarithms of probabilities"
+        )
+    return found
 
 
 def _is_number(value: object) -> bool:
@@ -108,6 +115,11 @@ def place_in(gold: str, choices: int) -> int | None:
     """Return the place of the right answer among the choices, if that is what a text says."""
     place = whole_number(gold)
     return place if place is not None and place < choices else None
+
+
+def is_integer(text: str) -> bool:
+    """Return whether a text may be meant as a place, even one that no list has."""
+    return whole_number(text.removeprefix("-")) is not None
 
 
 def refuse_other(row: FileRow, column: str | None, first: str, second: str, other: FileRow) -> None:

@@ -47,6 +47,11 @@ def measured(outcome: Outcome) -> Outcome:
     return replace(outcome, correct=None, rank=None, margin=None)
 
 
+def unplaced(outcome: Outcome) -> Outcome:
+    """Return the outcome of an item whose prediction, rank and margin are unknown."""
+    return replace(outcome, prediction="", rank=None, margin=None)
+
+
 def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]) -> tuple[str, bool]:
     """Return the main metric of a task that is answered by texts, and whether it measures answers.
 
