@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -23,6 +23,7 @@ from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Task, is_compared, judged
 from forgetmeter.records.noise import Noise, noise_between
@@ -31,7 +32,9 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
+from forgetmeter.scoring.reused_states import ReusedStates, block_list, unchanged_blocks
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.recipe import Recipe
 
 Scoring = Engine | ExternalEngine
 # A quarter: rows get different neighbours, and usually matrices of a different height.
@@ -165,14 +168,29 @@ class _ModelWork(_CellWork):
         recipes = {cell.variant.recipe for cell in cells}
         calibration = calibration_for(loaded, recipes)
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
-        self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens)
+        self._reused = self._reusable(recipes)
+        self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens, reused=self._reused)
         self._comparisons = Comparisons(work, loaded, cells)
+
+    def _reusable(self, recipes: Iterable[Recipe]) -> ReusedStates | None:
+        """Return where to keep states between blocks; ``None`` if every recipe changes the first block."""
+        matrices = weight_map(self._loaded.model)
+        if (blocks := block_list(matrices)) is None:
+            return None
+        self._blocks = 1 + max(matrix.block[1] for matrix in matrices if matrix.block is not None)
+        of_recipes = (self._compressor.changed(recipe) for recipe in recipes if recipe.steps)
+        boundaries = {unchanged_blocks(changed, self._blocks) for changed in of_recipes} - {0}
+        return ReusedStates(blocks, boundaries) if boundaries else None
 
     @contextmanager
     def _installed(self, variant: Variant) -> Iterator[None]:
         self._progress.stage(f"compressing {variant.recipe}")
         with self._compressor.applied(variant.recipe) as compressed:
             self._store_variant(variant, compressed)
+            if self._reused is not None:
+                dropped = {matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped}
+                changed = self._compressor.changed(variant.recipe, dropped)
+                self._reused.unchanged = unchanged_blocks(changed, self._blocks)
             yield
 
     def _engine(self, cell: Cell) -> Scoring:

@@ -22,6 +22,7 @@ from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
 from forgetmeter.scoring.generation.writing import Writing
 from forgetmeter.scoring.question import Prepared, TokenReadings, VocabularyReadings, answers
+from forgetmeter.scoring.reused_states import ReusedStates
 from forgetmeter.scoring.rows.reading import BatchReadings, read
 from forgetmeter.scoring.tokens.tokenization import UNENCODABLE, is_unencodable
 
@@ -46,10 +47,11 @@ class Engine:
         loaded: The model; recipes may be applied to it between calls of ``score``.
         batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device, and by
             whether texts are read or written.
+        reused: Hidden states of batches that were read before, for variants that leave them as they were.
     """
 
     @quiet()
-    def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None) -> None:
+    def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None, reused: ReusedStates | None = None) -> None:
         self._model = loaded.model
         self._name = loaded.name
         if batch_tokens is not None and (type(batch_tokens) is not int or batch_tokens < 1):
@@ -60,6 +62,7 @@ class Engine:
         with refusing_panics(self._name):
             self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
             self._writing = Writing(loaded, batch_tokens=batch_tokens)
+        self._forward = self._scoring.forward if reused is None else reused.forward(self._scoring.forward)
         tokenizer = loaded.tokenizer
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
@@ -135,7 +138,7 @@ class Engine:
         done = 0
         for batch in prepared.batches:
             with quiet():
-                readings.append(read(self._model, batch, self._scoring.forward))
+                readings.append(read(self._model, batch, self._forward))
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)

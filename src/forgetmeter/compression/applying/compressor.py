@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
 from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
-from forgetmeter.compression.applying.step import own_weights, prepared, selected_units, unit_by_unit
+from forgetmeter.compression.applying.step import dropped_blocks, own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
@@ -92,6 +92,18 @@ class Compressor:
     def check(self, recipe: Recipe) -> list[str]:
         """Return one sentence per problem with a recipe for this model; nothing is computed."""
         return _problems(recipe, self._loaded, self._originals, self._calibration)
+
+    def changed(self, recipe: Recipe, dropped: Collection[Block | None] | None = None) -> set[Matrix]:
+        """Return the matrices that a recipe changes; nothing is computed.
+
+        Args:
+            recipe: The recipe.
+            dropped: The blocks that it drops. If they are not known yet, as activations choose them, the last ones.
+        """
+        gone = dropped_blocks(recipe, self._originals) if dropped is None else dropped
+        scopes = [step.scope for step in recipe.steps if load_method(step.method).declaration.kind != "blocks"]
+        changed = {matrix for scope in scopes for matrix in scope.select(self._originals)}
+        return changed | {matrix for matrix in self._originals if matrix.block in gone and matrix.block is not None}
 
     def compressed(self, recipe: Recipe) -> Compressed:
         """Apply the steps from left to right, each to the result of the previous ones. The model does not change.

@@ -1,0 +1,186 @@
+"""Hidden states between blocks, kept for variants that leave everything below as it was."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.basics.quiet import quiet
+from forgetmeter.scoring.rows.batch import Batch
+from forgetmeter.scoring.rows.reading import Forward
+from forgetmeter.specs.role import Matrix
+
+IN_MEMORY = 1 << 30
+"""Bytes of states to keep in memory."""
+IN_FILES = 4 << 30
+"""Bytes of further states to keep in temporary files."""
+_TOLERANCE = 1e-6
+"""Largest difference of logits with reused states, as a share of the largest logit."""
+_OUTSIDE = ("head", "head_transform")
+
+
+def unchanged_blocks(changed: Iterable[Matrix], blocks: int) -> int:
+    """Return how many of the first blocks compute the same if these matrices change; 0 if one feeds the first block."""
+    firsts = [
+        matrix.block[1] if matrix.block is not None else blocks if matrix.role.component in _OUTSIDE else 0
+        for matrix in changed
+    ]
+    return min([*firsts, blocks])
+
+
+def block_list(matrices: Iterable[Matrix]) -> str | None:
+    """Return the name of a model's only list of blocks; ``None`` if it has several, or none."""
+    names = {matrix.block[0] for matrix in matrices if matrix.block is not None}
+    return names.pop() if len(names) == 1 else None
+
+
+class ReusedStates:
+    """Outputs of blocks for batches that were read before.
+
+    A batch is read from the last block whose output is kept and that the variant leaves as it was. The first time, it
+    is also read from the start: if the logits differ, as in a model whose later blocks use more of earlier ones than
+    their output, nothing is reused.
+
+    Attributes:
+        unchanged: Number of first blocks that the variant in the model leaves as they were.
+
+    Args:
+        blocks: Name of the model's only list of blocks.
+        boundaries: Numbers of first blocks that some variant leaves as they were.
+        in_memory: Bytes of states to keep in memory.
+        in_files: Bytes of further states to keep in temporary files.
+    """
+
+    def __init__(
+        self, blocks: str, boundaries: Collection[int], *, in_memory: int = IN_MEMORY, in_files: int = IN_FILES
+    ) -> None:
+        self._blocks = blocks
+        self._boundaries = sorted(set(boundaries) - {0}, reverse=True)
+        self._store = _Store(in_memory, in_files)
+        self._states: dict[tuple[Batch, int], Any] = {}
+        self._is_exact: bool | None = None
+        self.unchanged = 0
+
+    def forward(self, run: Forward) -> Forward:
+        """Return a function that runs the model on a batch, from the last output that is kept and still right."""
+
+        def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
+            usable = [each for each in self._boundaries if each <= self.unchanged]
+            start = next((each for each in usable if (batch, each) in self._states), 0)
+            if self._is_exact is False:
+                return run(model, batch)
+            if start and self._is_exact is None:
+                self._is_exact = self._try(run, model, batch, start)
+                return forward(model, batch)
+            with self._skipping(model, batch, start), self._recording(model, batch, usable, start):
+                return run(model, batch)
+
+        return forward
+
+    def _try(self, run: Forward, model: PreTrainedModel, batch: Batch, start: int) -> bool:
+        whole = run(model, batch)
+        try:
+            with self._skipping(model, batch, start), quiet():
+                part = run(model, batch)
+        except Exception:  # noqa: BLE001 - of any architecture's own code
+            return False
+        return bool((whole - part).abs().max() <= _TOLERANCE * whole.abs().max())
+
+    @contextmanager
+    def _skipping(self, model: PreTrainedModel, batch: Batch, start: int) -> Iterator[None]:
+        """Have the first blocks return the kept output of the last of them."""
+        if not start:
+            yield
+            return
+        output = self._store.read(self._states[batch, start])
+        with ExitStack() as undoing:
+            for block in _blocks(model, self._blocks)[:start]:
+                undoing.enter_context(_returning(block, output))
+            yield
+
+    @contextmanager
+    def _recording(self, model: PreTrainedModel, batch: Batch, boundaries: Iterable[int], start: int) -> Iterator[None]:
+        wanted = [each for each in boundaries if each > start and (batch, each) not in self._states]
+        with ExitStack() as undoing:
+            for boundary in wanted:
+                block = _blocks(model, self._blocks)[boundary - 1]
+                undoing.callback(block.register_forward_hook(self._keeper(batch, boundary)).remove)
+            yield
+
+    def _keeper(self, batch: Batch, boundary: int) -> Callable[..., None]:
+        def keep(_: nn.Module, __: object, output: Any) -> None:  # noqa: ANN401
+            if (kept := self._store.keep(output)) is not None:
+                self._states[batch, boundary] = kept
+
+        return keep
+
+
+def _blocks(model: PreTrainedModel, name: str) -> list[nn.Module]:
+    blocks = model.get_submodule(name)
+    assert isinstance(blocks, nn.ModuleList | nn.Sequential)
+    return [*blocks]
+
+
+@contextmanager
+def _returning(block: nn.Module, output: Any) -> Iterator[None]:  # noqa: ANN401
+    """Have a block return an output without computing; its attributes, which its model may read, stay."""
+    before = vars(block).get("forward")
+    block.forward = lambda *_, **__: output
+    try:
+        yield
+    finally:
+        del block.forward
+        if before is not None:
+            block.forward = before
+
+
+class _Store:
+    """Keeps tensors, alone or in nested tuples, within a budget: in memory, then in files."""
+
+    def __init__(self, in_memory: int, in_files: int) -> None:
+        self._in_memory, self._in_files = in_memory, in_files
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files = 0
+
+    def keep(self, value: Any) -> Any:  # noqa: ANN401
+        """Return a copy; ``None`` if the budget does not suffice."""
+        size = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(value))
+        if size <= self._in_memory:
+            self._in_memory -= size
+            return _mapped(value, torch.clone)
+        if size <= self._in_files and all(tensor.device.type == "cpu" for tensor in _tensors(value)):
+            self._in_files -= size
+            return _mapped(value, self._in_a_file)
+        return None
+
+    def read(self, kept: Any) -> Any:  # noqa: ANN401
+        """Return what was kept, as tensors that may be changed in place."""
+        return _mapped(kept, torch.clone)
+
+    def _in_a_file(self, tensor: Tensor) -> Tensor:
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="forgetmeter-states-")
+        self._files += 1
+        path = str(Path(self._folder.name, str(self._files)))
+        mapped = torch.from_file(path, shared=True, size=tensor.numel(), dtype=tensor.dtype)
+        return mapped.copy_(tensor.flatten()).view(tensor.shape)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
+    if isinstance(value, tuple):
+        return tuple(_mapped(each, change) for each in value)
+    return change(value) if isinstance(value, Tensor) else value
