@@ -12,7 +12,7 @@ from forgetmeter.records.item import ClozeAnswer
 
 
 @dataclass(frozen=True)
-class Answer:
+class GivenAnswer:
     """One row, read."""
 
     row: FileRow
@@ -38,7 +38,7 @@ class Answer:
         return self.loglikelihoods.index(max(self.loglikelihoods)) == place
 
 
-def refuse_counting_from_1(answers: Iterable[Answer]) -> None:
+def refuse_counting_from_1(answers: Iterable[GivenAnswer]) -> None:
     """Refuse places of right answers that seem to be 1-based, which would give wrong ranks.
 
     Raises:
@@ -56,7 +56,7 @@ def refuse_counting_from_1(answers: Iterable[Answer]) -> None:
         )
 
 
-def refuse_no_place(answers: Sequence[Answer], column: str | None) -> None:
+def refuse_no_place(answers: Sequence[GivenAnswer], column: str | None) -> None:
     """Refuse a right answer that is no place among the log-likelihoods, in a task where right answers are places.
 
     Raises:

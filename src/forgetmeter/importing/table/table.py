@@ -20,7 +20,7 @@ from forgetmeter.importing.imported_run import (
     shared_tasks,
     unshared_note,
 )
-from forgetmeter.importing.table.answer import Answer, refuse_counting_from_1, refuse_no_place
+from forgetmeter.importing.table.answer import GivenAnswer, refuse_counting_from_1, refuse_no_place
 from forgetmeter.importing.table.values import (
     TruthColumn,
     loglikelihoods_in,
@@ -72,7 +72,7 @@ class TableColumns:
         return [name for name in given if name is not None]
 
 
-_Answers = dict[str, dict[str, dict[str, Answer]]]
+_Answers = dict[str, dict[str, dict[str, GivenAnswer]]]
 """Answers by task, variant and item."""
 
 
@@ -141,7 +141,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
         raise UserError(f"'{path}' has no column '{columns.task}'; write --task {meant}, or give the task another name")
     is_right = TruthColumn(columns.correct)
     found: _Answers = {}
-    first: dict[tuple[str, str], Answer] = {}
+    first: dict[tuple[str, str], GivenAnswer] = {}
     for row in rows:
         item, name = text_in(row, columns.item), " ".join(text_in(row, columns.variant).split())
         task = text_in(row, str(columns.task)) if by_task else columns.task or path.stem
@@ -160,8 +160,8 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
     return found
 
 
-def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> Answer:
-    return Answer(
+def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> GivenAnswer:
+    return GivenAnswer(
         row=row,
         correct=is_right.value_in(row),
         prediction=optional_text_in(row, columns.prediction),
@@ -172,7 +172,7 @@ def _answer(row: FileRow, columns: TableColumns, is_right: TruthColumn) -> Answe
     )
 
 
-def _refuse_contradiction(first: Answer, second: Answer, columns: TableColumns) -> None:
+def _refuse_contradiction(first: GivenAnswer, second: GivenAnswer, columns: TableColumns) -> None:
     refuse_other(second.row, columns.gold, first.gold, second.gold, first.row)
     refuse_other(second.row, columns.relation, first.relation, second.relation, first.row)
     refuse_other(second.row, columns.question, first.question, second.question, first.row)
@@ -183,12 +183,12 @@ def _refuse_contradiction(first: Answer, second: Answer, columns: TableColumns) 
         )
 
 
-def _task(path: Path, name: str, answers: Mapping[str, Answer]) -> ImportedTask:
+def _task(path: Path, name: str, answers: Mapping[str, GivenAnswer]) -> ImportedTask:
     items = tuple(_item(item, answer) for item, answer in answers.items())
     return ImportedTask(TaskDescription(name, "", path.name, ACCURACY, len(items)), items)
 
 
-def _item(name: str, answer: Answer) -> Item:
+def _item(name: str, answer: GivenAnswer) -> Item:
     content = json.dumps([name, answer.question, answer.gold, answer.relation, len(answer.loglikelihoods)])
     gold = answer.place
     return Item(
@@ -202,13 +202,13 @@ def _item(name: str, answer: Answer) -> Item:
     )
 
 
-def _judgement(task: ImportedTask, answers: Mapping[str, Answer]) -> Judgement:
+def _judgement(task: ImportedTask, answers: Mapping[str, GivenAnswer]) -> Judgement:
     outcomes = tuple(_outcome(item, answers[item.id]) for item in task.items if item.id in answers)
     right = [each.metrics[ACCURACY] for each in outcomes]
     return Judgement(outcomes, {ACCURACY: sum(right) / len(right)} if right else {})
 
 
-def _outcome(item: Item, answer: Answer) -> Outcome:
+def _outcome(item: Item, answer: GivenAnswer) -> Outcome:
     placed, correct = _placed(item, answer), answer.correct and answer.is_number
     return Outcome(
         item_id=item.id,
@@ -222,7 +222,7 @@ def _outcome(item: Item, answer: Answer) -> Outcome:
     )
 
 
-def _placed(item: Item, answer: Answer) -> Ranked:
+def _placed(item: Item, answer: GivenAnswer) -> Ranked:
     """Return the rank of the right answer, if what is right follows from the log-likelihoods."""
     if not item.gold:
         return NOTHING_SAID
