@@ -25,13 +25,15 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column is the recipe.
+    """A table whose first column names variants.
 
     Attributes:
-        name: The task, or ``Variants``.
+        name: The task, or the heading of a table about no task.
         facts: Further phrases for its title.
-        columns: Headings of the columns after the recipe.
+        columns: Headings of the columns after the first.
         optional: Number of last columns that may be left out for lack of space.
+        key: Heading of the first column.
+        texts: Columns that have text instead of numbers.
     """
 
     model: str
@@ -40,6 +42,8 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     optional: int = 0
+    key: str = "recipe"
+    texts: frozenset[str] = frozenset()
 
     def narrowed(self) -> Table:
         """Return the table without its optional columns."""

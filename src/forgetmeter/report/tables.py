@@ -8,6 +8,7 @@ from dataclasses import replace
 from forgetmeter.basics.plural import counted, listed, megabytes
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.probes.registry import counted_things
+from forgetmeter.report.candidates_table import candidates_table, candidates_terms
 from forgetmeter.report.items_column import items_terms, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
@@ -99,7 +100,7 @@ _SIMULATED = Term(
 
 
 def tables(summary: Summary) -> list[Table]:
-    """Return, for each model, the table of its variants and one table per task."""
+    """Return, for each model, the table of its variants, one table per task and the table of its candidates."""
     models = list(dict.fromkeys(variant.model for variant in summary.variants))
     found = []
     for model in models:
@@ -113,6 +114,8 @@ def tables(summary: Summary) -> list[Table]:
             if table.rows:
                 found.append(table)
         found += measured
+        if (candidates := candidates_table(model, summary)) is not None:
+            found.append(candidates)
     return found
 
 
@@ -124,7 +127,7 @@ def legend(summary: Summary) -> list[Term]:
     more = dict.fromkeys(MORE_COLUMNS[name] for name in _more_columns(summary.cells))
     noise = [_NOISE] if any(cell.noise_floor is not None for cell in summary.cells) else []
     terms += [*_TASK_TERMS, *noise, *more] if summary.cells else []
-    return [*terms, *measured_terms(summary), *items_terms(summary.all_cells)]
+    return [*terms, *measured_terms(summary), *items_terms(summary.all_cells), *candidates_terms(summary)]
 
 
 def remarks(summary: Summary) -> list[str]:
@@ -145,12 +148,10 @@ def remarks(summary: Summary) -> list[str]:
         retry = f"; run the study again to retry {'it' if number == 1 else 'them'}"
         found.append(f"{counted(number, 'cell')} failed{'' if summary.study.origins else retry}.")
     found += [
-        # The sizes of a candidate are those of its files.
-        visible_line(
-            (packed_remark(model, source) if model in summary.study.models else source.sizes(model))
-            + reading_remark(source)
-        )
+        # Candidates have a table.
+        visible_line(packed_remark(model, source) + reading_remark(source))
         for model, source in summary.study.sources.items()
+        if model in summary.study.models
     ]
     found += origin_remarks(summary.study.origins)
     found += _stopped_remarks(summary.cells)

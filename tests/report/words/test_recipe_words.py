@@ -2,7 +2,7 @@
 
 import pytest
 
-from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
+from forgetmeter.report.words.recipe_words import recipe_in_words, short_labels, task_label, variant_noun
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS
 
 
@@ -28,3 +28,19 @@ def test_options_are_named_only_to_distinguish_tasks():
     assert task_label("bear:templates=0", ["bear:templates=0", "piqa"]) == "bear"
     both = ["facts:templates=0", "facts:templates=3"]
     assert [task_label(task, both) for task in both] == both
+
+
+def test_long_labels_keep_both_ends_and_stay_distinct():
+    long = [f"./some-organization+some-very-long-model-name-pruned-{level}" for level in (0.1, 0.2)]
+    assert short_labels(["short", *long]) == [
+        "short", "./some-organiz…-long-model-name-pruned-0.1", "./some-organiz…-long-model-name-pruned-0.2",
+    ]  # fmt: skip
+    alike = [f"{'a' * 50}{middle}{'z' * 50}" for middle in "bc"]
+    assert len(set(short_labels(alike))) == 2
+
+
+def test_the_noun_for_what_is_compared():
+    assert variant_noun(["baseline", "dynamic_int8:overall"]) == "recipe"
+    assert variant_noun(["baseline", "candidate(./a)"]) == "candidate"
+    assert variant_noun(["dynamic_int8:overall", "candidate(./a)"]) == "variant"
+    assert variant_noun(["baseline"]) == "recipe"

@@ -14,6 +14,7 @@ from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import HEAT, NO_VALUE, PAPER
 from forgetmeter.report.words.numbers import MISSING, percent, percent_range
+from forgetmeter.report.words.recipe_words import short_labels
 
 _CELL_WIDTH, _CELL_HEIGHT = 24, 17
 _LABEL = 230
@@ -62,16 +63,16 @@ def heat_figure(grid: HeatGrid) -> Figure:
 
 
 def _chart(grid: HeatGrid) -> Any:  # noqa: ANN401 - of Altair
-    names = grid.recipes
+    labels = short_labels(grid.recipes)
     headings = [name for name, _ in grid.columns]
     rows = [
         {
-            "recipe": name,
+            "recipe": label,
             "column": heading,
             "tenth": -1 if share is None else min(int(share * _TENTHS), _TENTHS - 1),
             "text": f"{name}, {heading}: {MISSING if share is None else percent(share)} of {known:,} forgotten",
         }
-        for name, shares in zip(names, grid.forgotten, strict=True)
+        for name, label, shares in zip(grid.recipes, labels, grid.forgotten, strict=True)
         for (heading, known), share in zip(grid.columns, shares, strict=True)
     ]
     tenths = list(range(-1, _TENTHS))
@@ -83,8 +84,8 @@ def _chart(grid: HeatGrid) -> Any:  # noqa: ANN401 - of Altair
             x=alt.X("column:N", sort=_distinct(headings), axis=x_axis),
             y=alt.Y(
                 "recipe:N",
-                sort=_distinct(names),
-                axis=alt.Axis(title=None, labelLimit=240, tickSize=0, domain=False),
+                sort=_distinct(labels),
+                axis=alt.Axis(title=None, labelLimit=260, tickSize=0, domain=False),
             ),
             color=alt.Color("tenth:O", scale=alt.Scale(domain=tenths, range=[NO_VALUE, *HEAT]), legend=None),
             description=alt.Description("text:N"),

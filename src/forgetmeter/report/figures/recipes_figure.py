@@ -13,7 +13,7 @@ from forgetmeter.report.figures.drawing import file_name
 from forgetmeter.report.figures.figure import Figure, FigureTable
 from forgetmeter.report.figures.theme import GUESSING, SERIES
 from forgetmeter.report.words.numbers import percent, percent_interval, percent_range
-from forgetmeter.report.words.recipe_words import recipe_in_words
+from forgetmeter.report.words.recipe_words import recipe_in_words, short_labels, variant_noun
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.paired import Estimate
@@ -38,22 +38,24 @@ def recipes_figure(cells: Sequence[CellSummary], chance: float | None, methods: 
         (name, percent_interval(retained), percent(1 - retained.value), percent(cell.flips))
         for name, (cell, retained) in zip(names, shown, strict=True)
     )
+    noun = variant_noun(cell.recipe for cell, _ in shown)
     return Figure(
         name=file_name("recipes", first.model, first.task),
         model=first.model,
         title=first.model,
-        alternative=f"Dot chart of what {first.model} retains of {first.task} under {counted(len(shown), 'recipe')}: "
+        alternative=f"Dot chart of what {first.model} retains of {first.task} under {counted(len(shown), noun)}: "
         f"{percent_range(values)}. The table has all values.",
         chart=_chart(names, [retained for _, retained in shown], chance),
-        table=FigureTable(("recipe", "retained [95%]", "forgotten", "flips"), rows),
-        note=f"The first {_MOST} of {len(cells)} recipes." if len(cells) > _MOST else "",
+        table=FigureTable((noun, "retained [95%]", "forgotten", "flips"), rows),
+        note=f"The first {_MOST} of {len(cells)} {noun}s." if len(cells) > _MOST else "",
     )
 
 
 def _chart(names: Sequence[str], retained: Sequence[Estimate], chance: float | None) -> Any:  # noqa: ANN401 - of Altair
+    labels = short_labels(names)
     rows = pd.DataFrame(
         {
-            "recipe": names,
+            "recipe": labels,
             "retained": [each.value for each in retained],
             "low": [each.low for each in retained],
             "high": [each.high for each in retained],
@@ -62,7 +64,7 @@ def _chart(names: Sequence[str], retained: Sequence[Estimate], chance: float | N
     )
     x_axis = alt.Axis(title="share of known items retained", format="%", tickCount=3)
     base = alt.Chart(rows).encode(
-        y=alt.Y("recipe:N", sort=names, axis=alt.Axis(title=None, labelLimit=260, tickSize=0, domain=False))
+        y=alt.Y("recipe:N", sort=labels, axis=alt.Axis(title=None, labelLimit=260, tickSize=0, domain=False))
     )
     layers = [
         base.mark_rule(strokeWidth=2, color=SERIES[0], opacity=0.55, aria=False).encode(

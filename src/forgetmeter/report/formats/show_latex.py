@@ -44,14 +44,14 @@ def show_latex(summary: Summary) -> str:
 def _table(table: Table) -> str:
     caption = ", ".join(map(_escaped, (f"{table.name} of {table.model}", *table.facts)))
     label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.model}-{table.name}").strip("-")
-    heading = " & ".join(map(_escaped, ("recipe", *table.columns)))
+    heading = " & ".join(map(_escaped, (table.key, *table.columns)))
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",
             rf"\label{{tab:{label}}}",
-            rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+            rf"\begin{{tabular}}{{l{''.join('l' if name in table.texts else 'r' for name in table.columns)}}}",
             r"\toprule",
             rf"{heading} \\",
             r"\midrule",

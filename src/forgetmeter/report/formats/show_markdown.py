@@ -28,9 +28,9 @@ def show_markdown(summary: Summary) -> str:
 
 def _table(table: Table) -> str:
     title = " · ".join(map(escaped, (table.name, *table.facts)))
-    rule = "|".join(["", ":---", *["---:"] * len(table.columns), ""])
+    rule = "|".join(["", ":---", *(":---" if name in table.texts else "---:" for name in table.columns), ""])
     rows = [_line(code(row.recipe), _cells(row, len(table.columns))) for row in table.rows]
-    return "\n".join([f"### {title}", "", _line("recipe", table.columns), rule, *rows])
+    return "\n".join([f"### {title}", "", _line(table.key, table.columns), rule, *rows])
 
 
 def _cells(row: TableRow, columns: int) -> Sequence[str]:

@@ -14,10 +14,10 @@ from forgetmeter.report.table import Table, TableRow
 from forgetmeter.specs.scope import split_at
 
 _GAP = "  "
-_HEADING = "recipe"
 _INDENT = 4
 _NARROWEST_RECIPE = 24
 _NARROWEST_NOTE = 30
+_WIDEST_TEXT = 34
 
 Interval = Literal["beside", "below"]
 
@@ -30,11 +30,13 @@ class ColumnWidths:
         head: Width of the values up to their first space, at which they are aligned.
         tail: Width of the rest: intervals, signs or units.
         whole: Width of the column.
+        is_text: Whether its values are text, which is aligned on the left and wrapped.
     """
 
     head: int
     tail: int
     whole: int
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class TextLayout:
 def fitting_layout(tables: Sequence[Table], width: int) -> TextLayout:
     """Return the simplest layout that fits all tables, which must have the same columns."""
     recipes = {row.recipe for table in tables for row in table.rows}
-    recipe_width = max(map(cell_len, [_HEADING, *recipes]))
+    key = tables[0].key
+    recipe_width = max(map(cell_len, [key, *recipes]))
     beside = _layout(tables, recipe_width, "beside")
     if beside.width <= width:
         return beside
@@ -70,7 +73,7 @@ def fitting_layout(tables: Sequence[Table], width: int) -> TextLayout:
     room = width - below.values_width
     if room >= min(recipe_width, _NARROWEST_RECIPE):
         labels = [label for recipe in recipes for label in _labels(recipe, room)]
-        return replace(below, recipe_width=max(map(cell_len, [_HEADING, *labels])))
+        return replace(below, recipe_width=max(map(cell_len, [key, *labels])))
     above = replace(beside, recipe_width=_INDENT)
     return above if above.width <= width else replace(below, recipe_width=_INDENT)
 
@@ -78,14 +81,14 @@ def fitting_layout(tables: Sequence[Table], width: int) -> TextLayout:
 def laid_out(table: Table, layout: TextLayout) -> Text:
     """Return a table's heading, rule and rows."""
     text = Text()
-    heading = _HEADING
-    if layout.recipe_width < len(_HEADING):
-        text.append(f"{_HEADING}\n", "bold")
+    heading = table.key
+    if layout.recipe_width < len(heading):
+        text.append(f"{heading}\n", "bold")
         heading = ""
     heading = _left(heading, layout.recipe_width)
     for name, column in zip(table.columns, layout.columns, strict=True):
         # Headings of values with intervals are left-aligned, others right-aligned.
-        heading += _GAP + (_left if column.tail > 1 else _right)(name, column.whole)
+        heading += _GAP + (_left if column.is_text or column.tail > 1 else _right)(name, column.whole)
     text.append(f"{heading.rstrip()}\n", "bold")
     text.append("─" * layout.width + "\n", "dim")
     for row in table.rows:
@@ -106,7 +109,10 @@ def _row_lines(row: TableRow, layout: TextLayout) -> list[str]:
 
 def _layout(tables: Sequence[Table], recipe_width: int, interval: Interval) -> TextLayout:
     rows = [_arranged(row, interval) for table in tables for row in table.rows if row.cells]
-    columns = [_column(name, [row.cells[place] for row in rows]) for place, name in enumerate(tables[0].columns)]
+    columns = [
+        (_text_column if name in tables[0].texts else _column)(name, [row.cells[place] for row in rows])
+        for place, name in enumerate(tables[0].columns)
+    ]
     return TextLayout(recipe_width, tuple(columns), interval)
 
 
@@ -117,6 +123,15 @@ def _column(name: str, values: Iterable[str]) -> ColumnWidths:
     tail = max((cell_len(after) for _, _, after in parts), default=0)
     alone = [cell_len(line) for line in lines if line.startswith("[")]
     return ColumnWidths(head, tail, max(head + (1 + tail if tail else 0), cell_len(name), *alone))
+
+
+def _text_column(name: str, values: Iterable[str]) -> ColumnWidths:
+    lines = [name, *(line for value in values for line in _text_lines(value))]
+    return ColumnWidths(0, 0, max(map(cell_len, lines)), is_text=True)
+
+
+def _text_lines(value: str) -> list[str]:
+    return textwrap.wrap(value, _WIDEST_TEXT, break_on_hyphens=False) or [""]
 
 
 def _arranged(row: TableRow, interval: Interval) -> TableRow:
@@ -140,7 +155,8 @@ def _steps(recipe: str) -> list[str]:
 
 
 def _value_lines(row: TableRow, layout: TextLayout) -> list[str]:
-    cells = [cell.split("\n") for cell in _arranged(row, layout.interval).cells]
+    arranged = zip(_arranged(row, layout.interval).cells, layout.columns, strict=True)
+    cells = [_text_lines(cell) if column.is_text else cell.split("\n") for cell, column in arranged]
     lines = []
     for place in range(max(map(len, cells), default=0)):
         values = (lines_of_cell[place] if place < len(lines_of_cell) else "" for lines_of_cell in cells)
@@ -150,6 +166,8 @@ def _value_lines(row: TableRow, layout: TextLayout) -> list[str]:
 
 
 def _aligned(value: str, column: ColumnWidths) -> str:
+    if column.is_text:
+        return _left(value, column.whole)
     if value.startswith("["):
         return _right(value, column.whole)
     head, _, tail = value.partition(" ")

@@ -122,7 +122,8 @@
     fill(controls.kind, KINDS, null);
     fill(controls.model, distinct(data.changes.map((each) => [each.model, each.model])), "all models");
     fill(controls.task, distinct(data.tasks.map((each) => [each.name, each.name])), "all tasks");
-    fill(controls.recipe, distinct(data.changes.map((each) => [each.recipe, each.words])), "all recipes");
+    const noun = byId("ledger-table").querySelector("th.recipe").textContent.trim();
+    fill(controls.recipe, distinct(data.changes.map((each) => [each.recipe, each.words])), `all ${noun}s`);
     fillRelations();
   }
   function fillRelations() {

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forgetmeter.basics.visible_text import visible
+from forgetmeter.report.candidates_table import CANDIDATES
 from forgetmeter.report.figures.figure import DrawnFigure
 from forgetmeter.report.formats.findings_text import effect_text
 from forgetmeter.report.html.inline_svg import inline_svg
@@ -26,7 +27,7 @@ from forgetmeter.report.side_by_side import SideBySide
 from forgetmeter.report.tables import legend, remarks, tables
 from forgetmeter.report.words.headline import Headline
 from forgetmeter.report.words.numbers import count, percent, points, points_interval, probability
-from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
+from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, variant_noun
 from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.findings.finding import VERDICTS, Finding
 from forgetmeter.results.summary import Summary
@@ -75,10 +76,12 @@ def render_page(content: PageContent) -> str:
         "words": partial(recipe_in_words, methods=content.summary.methods),
         "effect": effect_text,
         "quoted": shlex.quote,
+        "noun": variant_noun(variant.recipe for variant in content.summary.variants),
     }
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
-    hero, shifts = _hero(content), shift_tables(content.summary)
+    hero, is_pruned = _hero(content)
+    shifts, every = shift_tables(content.summary), tables(content.summary)
     theme, script = _resource("theme.js"), _resource("page.js")
     page = environment.get_template("page.html.j2").render(
         title=_title(content.run.location),
@@ -90,15 +93,18 @@ def render_page(content: PageContent) -> str:
         headlines=_by_model(content.headlines),
         remarks=remarks(content.summary),
         hero=hero,
+        is_pruned=is_pruned,
         guessable={cell.task for cell in content.summary.cells if cell.chance is not None},
         level=_without(content.figures.level, hero),
+        frontier=_without(content.figures.frontier, hero),
         figures=content.figures,
         uncompared=_uncompared(content.summary),
         findings=content.findings,
         verdicts=VERDICTS,
         ledger=content.ledger,
         ledger_json=json_block(content.ledger.document),
-        tables=tables(content.summary),
+        tables=[table for table in every if table.name != CANDIDATES],
+        candidates=[table for table in every if table.name == CANDIDATES],
         shifts=shifts,
         legend=list(dict.fromkeys([*legend(content.summary), *shift_terms(shifts)])),
         groups=run_facts(content.run, content.summary),
@@ -125,14 +131,18 @@ class _Drawings:
         return inline_svg(drawn.svg, prefix=f"f{next(self._numbers)}-", label=drawn.figure.alternative)
 
 
-def _hero(content: PageContent) -> tuple[TaskFigures, ...]:
-    """Return one chart per model for the first screen, of the first task that a baseline knows anything about."""
+def _hero(content: PageContent) -> tuple[tuple[TaskFigures, ...], bool]:
+    """Return one chart per model for the first screen, and whether it is a curve over pruned weights.
+
+    It is of the first task that a baseline knows anything about; without a curve, it is the chart of sizes.
+    """
     known = {each.task for each in content.headlines if each.has_knowledge}
-    groups = sorted(content.figures.level, key=lambda group: group.task not in known)
+    groups = sorted(content.figures.level or content.figures.frontier, key=lambda group: group.task not in known)
     if not groups:
-        return ()
+        return (), False
     first = {figure.model: figure for figure in reversed(groups[0].figures)}
-    return (TaskFigures(groups[0].task, tuple(figure for figure in groups[0].figures if figure in first.values())),)
+    shown = tuple(figure for figure in groups[0].figures if figure in first.values())
+    return (TaskFigures(groups[0].task, shown),), bool(content.figures.level)
 
 
 def _uncompared(summary: Summary) -> str:

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.probes.registry import things
+from forgetmeter.report.words.candidate_sizes import Size, candidate_sizes
 from forgetmeter.report.words.numbers import count, percent, points, share_or_all_but
-from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
+from forgetmeter.report.words.recipe_words import (
+    candidate_of,
+    is_candidate,
+    recipe_in_words,
+    task_label,
+    variant_noun,
+)
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.retained_curve import CurvePoint, RetainedCurve
 from forgetmeter.results.summary import Summary, TaskSummary
@@ -47,13 +54,19 @@ def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headlin
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
-                said = tuple(_sentences(task, task_label(task.task, names), cells, mine, summary.methods))
+                sizes = candidate_sizes(model, summary)
+                said = tuple(_sentences(task, task_label(task.task, names), cells, mine, summary.methods, sizes))
                 found.append(Headline(model, task.task, said, _has_knowledge(cells)))
     return found
 
 
 def _sentences(
-    task: TaskSummary, label: str, cells: Sequence[CellSummary], curves: Sequence[RetainedCurve], methods: Methods
+    task: TaskSummary,
+    label: str,
+    cells: Sequence[CellSummary],
+    curves: Sequence[RetainedCurve],
+    methods: Methods,
+    sizes: Mapping[str, Size],
 ) -> Iterable[str]:
     baseline = next((cell for cell in cells if cell.recipe == BASELINE), None)
     if baseline is None:
@@ -72,10 +85,12 @@ def _sentences(
     yield from _pruned(curves)
     yield from _quantized([cell for cell in cells if cell.retained is not None], methods)
     compared = [cell for cell in cells if cell.drop is not None]
+    yield from _candidates([cell for cell in compared if is_candidate(cell.recipe)], sizes)
     clear = sum(cell.is_significant for cell in compared)
     if compared:
         change = "changes" if clear == 1 else "change"
-        yield f"{clear} of {counted(len(compared), 'recipe')} {change} accuracy significantly."
+        noun = variant_noun(cell.recipe for cell in compared)
+        yield f"{clear} of {counted(len(compared), noun)} {change} accuracy significantly."
 
 
 def _has_knowledge(cells: Iterable[CellSummary]) -> bool:
@@ -143,10 +158,40 @@ def _quantized(cells: Sequence[CellSummary], methods: Methods) -> Iterable[str]:
             yield _cost(recipe_in_words(recipe, methods), by_recipe[recipe])
 
 
+def _candidates(cells: Sequence[CellSummary], sizes: Mapping[str, Size]) -> Iterable[str]:
+    """Say which candidate is the smallest without a significant loss, and which one forgets most."""
+    known = [(cell, cell.retained) for cell in cells if cell.retained is not None]
+    if len(known) < 2:
+        yield from (_outcome(_name(cell), cell) for cell, _ in known)
+        return
+    best: CellSummary | None = None
+    kept = [cell for cell, _ in known if cell.verdict != "lost"]
+    sized = [cell for cell in kept if _name(cell) in sizes]
+    if sized:
+        best = min(sized, key=lambda cell: sizes[_name(cell)].bytes)
+        size = sizes[_name(best)]
+        yield f"The smallest candidate without a significant loss of accuracy is {_name(best)} ({size.in_words})."
+        yield _outcome("It", best)
+    elif not kept:
+        best, retained = max(known, key=lambda each: each[1].value)
+        least = percent(1 - retained.value)
+        yield f"Every candidate loses accuracy significantly; {_name(best)} forgets least: {least} of that."
+    worst, retained = min(known, key=lambda each: each[1].value)
+    if retained.value < 1 and worst is not best:
+        yield f"{_name(worst)} forgets most: {percent(1 - retained.value)} of that."
+
+
+def _name(cell: CellSummary) -> str:
+    return candidate_of(cell.recipe) or cell.recipe
+
+
 def _cost(words: str, cell: CellSummary) -> str:
     scope, _, does = words.partition(": ")
     does = f"{does[:1].upper()}{does[1:]}"
-    said = f"{does[:-1]}, {scope})" if does.endswith(")") else f"{does} ({scope})"
+    return _outcome(f"{does[:-1]}, {scope})" if does.endswith(")") else f"{does} ({scope})", cell)
+
+
+def _outcome(said: str, cell: CellSummary) -> str:
     assert cell.retained is not None
     assert cell.drop is not None
     forgotten = percent(1 - cell.retained.value)
