@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
@@ -60,6 +61,7 @@ class Study:
         output: Folder or URL of the run.
         candidates: Recipes that start with a checkpoint made by other means, each with its baseline among the models.
         task_folders: Folders with tasks of one's own, defined for lm-evaluation-harness.
+        groups: The groups of lm-evaluation-harness that some of the tasks come from, where they define an average.
     """
 
     models: tuple[ModelReference, ...]
@@ -69,6 +71,7 @@ class Study:
     output: str
     candidates: tuple[tuple[ModelReference, Recipe], ...] = ()
     task_folders: tuple[str, ...] = ()
+    groups: tuple[TaskGroup, ...] = ()
 
     def recipes_of(self, model: ModelReference) -> tuple[Recipe, ...]:
         """Return the recipes and candidates of a model; the baseline comes first."""

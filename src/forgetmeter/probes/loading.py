@@ -8,12 +8,13 @@ from pathlib import Path
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import ManyUserError, UserError
-from forgetmeter.probes.lm_eval.groups import is_group, tasks_of
+from forgetmeter.probes.lm_eval.groups import averages_of, is_group, tasks_of
 from forgetmeter.probes.lm_eval.index import SUPPORTED, not_supported, output_type, task_files
 from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.probes.registry import TASKS, find_task, is_declared
 from forgetmeter.records.item import Task, check_task
+from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.specs.suggestion import did_you_mean
 
 # Named in error messages; any other of lm-eval's is as good.
@@ -46,7 +47,7 @@ def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str]
         return [] if kind in SUPPORTED else [not_supported(name, kind)]
     if colon and base in files:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
-    if is_group(name):
+    if is_group(name, folders):
         return [f"task '{name}' is a group of lm-eval's tasks; name the single tasks (see forgetmeter list tasks)"]
     declaring = (*TASKS.entries(), *own)
     return [
@@ -57,24 +58,36 @@ def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str]
 
 def group_problems(name: str, *, data: Path | None = None, folders: Sequence[str] = ()) -> list[str]:
     """Return the problems of a task, or one line for those of the tasks that a group stands for."""
-    if is_declared(name) or not is_group(name):
-        return task_problems(name, data=data, folders=folders)
     try:
-        problems = [problem for task in tasks_of(name) for problem in task_problems(task, data=data)]
+        if is_declared(name) or not is_group(name, folders):
+            return task_problems(name, data=data, folders=folders)
+        tasks = tasks_of(name, folders)
+        problems = [problem for task in tasks for problem in task_problems(task, data=data, folders=folders)]
     except UserError as error:
         return [str(error)]
     more = f" (and {counted(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
     return [f"group '{name}': {problems[0]}{more}"] if problems else []
 
 
-def single_tasks(names: Iterable[str]) -> tuple[str, ...]:
+def single_tasks(names: Iterable[str], folders: Sequence[str] = ()) -> tuple[str, ...]:
     """Replace each group of lm-eval's by its tasks, without duplicates; other names stay.
+
+    Args:
+        folders: Folders with definitions of one's own for lm-eval.
 
     Raises:
         UserError: A group changes the settings of its tasks.
     """
-    single = (tasks_of(name) if not is_declared(name) and is_group(name) else (name,) for name in names)
+    single = (
+        tasks_of(name, folders) if not is_declared(name) and is_group(name, folders) else (name,) for name in names
+    )
     return tuple(dict.fromkeys(chain.from_iterable(single)))
+
+
+def task_groups(names: Iterable[str], folders: Sequence[str] = ()) -> tuple[TaskGroup, ...]:
+    """Return the groups among names, and the groups in them, that define an average."""
+    groups = (averages_of(name, folders) for name in names if not is_declared(name) and is_group(name, folders))
+    return tuple({group.name: group for group in chain.from_iterable(groups)}.values())
 
 
 def load_task(

@@ -9,6 +9,7 @@ from forgetmeter.basics.plural import counted, listed, megabytes
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.candidates_table import candidates_table, candidates_terms
+from forgetmeter.report.group_tables import group_tables
 from forgetmeter.report.items_column import items_terms, with_items
 from forgetmeter.report.measured_tables import measured_tables, measured_terms
 from forgetmeter.report.table import Table, TableRow, Term, failed_row
@@ -113,7 +114,7 @@ def tables(summary: Summary) -> list[Table]:
             table = _task_table(model, task, summary)
             if table.rows:
                 found.append(table)
-        found += measured
+        found += [*measured, *group_tables(model, summary)]
         if (candidates := candidates_table(model, summary)) is not None:
             found.append(candidates)
     return found

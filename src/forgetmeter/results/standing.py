@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.clustered import paired_difference
 from forgetmeter.results.findings.evidence import Evidence, gather
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import parse_recipe
-from forgetmeter.statistics.paired import Estimate
+from forgetmeter.statistics.paired import Estimate, mean_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def _cell(evidence: Evidence, recipe: str) -> CellSummary | None:
 
 
 def _ranked(evidence: Sequence[Evidence], recipes: Sequence[str], sizes: Mapping[str, int]) -> tuple[Standing, ...]:
-    means = {recipe: _mean([_retained(each, recipe) for each in evidence]) for recipe in recipes}
+    means = {recipe: mean_of([_retained(each, recipe) for each in evidence]) for recipe in recipes}
     order = _simpler_first(evidence, sorted(recipes, key=lambda recipe: -means[recipe].value), sizes)
     return tuple(
         Standing(
@@ -138,19 +136,7 @@ def _simpler_first(evidence: Sequence[Evidence], order: Sequence[str], sizes: Ma
 
 
 def _distance(evidence: Sequence[Evidence], first: str, other: str) -> Estimate:
-    return _mean([_behind(each, first, other) for each in evidence])
-
-
-def _mean(estimates: Sequence[Estimate]) -> Estimate:
-    """Return the mean of estimates of different tasks, which are independent.
-
-    Combines their limits by the "method of variance estimates recovery" (Zou and Donner 2008, see
-    ``clustered_proportion``).
-    """
-    values = np.asarray([(each.value, each.low, each.high) for each in estimates])
-    mean = float(values[:, 0].mean())
-    below, above = (float(np.sqrt(((values[:, 0] - values[:, side]) ** 2).sum())) / len(values) for side in (1, 2))
-    return Estimate(mean, mean - below, mean + above)
+    return mean_of([_behind(each, first, other) for each in evidence])
 
 
 def _behind(evidence: Evidence, best: str, other: str) -> Estimate:

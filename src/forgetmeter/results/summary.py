@@ -8,6 +8,7 @@ from itertools import product
 
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.comparison import compare_all
+from forgetmeter.results.compared.group_average import GroupAverage, group_averages
 from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
 from forgetmeter.results.compared.stopped import stopped_early
 from forgetmeter.runs.run import Run
@@ -74,6 +75,7 @@ class Summary:
         failures: Cells that failed.
         missing: Model, recipe and task of the cells that are neither done nor failed.
         measured: Cells that are done, of tasks without right answers.
+        groups: Averages over the tasks of a group.
         damaged: Paths of files of outcomes or noise that are damaged or of another cell, and do not count.
     """
 
@@ -85,6 +87,7 @@ class Summary:
     missing: tuple[tuple[str, str, str], ...]
     measured: tuple[MeasuredSummary, ...] = ()
     damaged: tuple[str, ...] = ()
+    groups: tuple[GroupAverage, ...] = ()
 
     @property
     def all_cells(self) -> tuple[CellSummary | MeasuredSummary, ...]:
@@ -113,6 +116,7 @@ def summarise(run: Run) -> Summary:
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
         measured=measured,
         damaged=run.damaged,
+        groups=group_averages(run.study.groups, cells),
     )
 
 

@@ -16,8 +16,8 @@ _MOST = 3
 _NOTHING = "nothing"
 _GROWING = ("recipes", "candidates", "tasks")
 """Lists, and those of each model, to which a run can add."""
-_RECORDS = ("methods", "sources", "imported")
-"""What is recorded about methods, models and variants by name, which grows with the run."""
+_RECORDS = ("methods", "sources", "imported", "groups")
+"""What is recorded about methods, models, variants and groups of tasks by name, which grows with the run."""
 _VERSION, _STARTED = "schema_version", "started_in_schema"
 _DIGESTED = 3
 """The first schema version all of whose files have a digest of their content."""

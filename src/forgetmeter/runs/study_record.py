@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.packed_source import PackedSource, WeightReading
+from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.agreement import Names, names_of
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS, Kind, MethodFacts, Methods
 
@@ -82,6 +83,12 @@ class StudyRecord:
         return {name: source for name, source in found.items() if source is not None}
 
     @cached_property
+    def groups(self) -> tuple[TaskGroup, ...]:
+        """The groups of tasks that have an average."""
+        found = (_group(name, said) for name, said in self._records("groups").items())
+        return tuple(group for group in found if group is not None)
+
+    @cached_property
     def methods(self) -> Methods:
         """The facts about the methods of the recipes and about built-in methods."""
         found = {name: _method(said) for name, said in self._records("methods").items()}
@@ -120,6 +127,13 @@ def _source(said: Mapping[str, Any]) -> PackedSource | None:
     bits = said.get("bits")
     numbers = {str(role): each for role, each in bits.items() if _is_number(each)} if isinstance(bits, dict) else {}
     return PackedSource(str(said.get("format")), stored, dense, reading, str(said.get("maker") or ""), numbers)
+
+
+def _group(name: str, said: Mapping[str, Any]) -> TaskGroup | None:
+    tasks, is_by_size = said.get("tasks"), said.get("is_by_size")
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks) or type(is_by_size) is not bool:
+        return None
+    return TaskGroup(name, tuple(tasks), is_by_size)
 
 
 def _is_number(value: object) -> bool:

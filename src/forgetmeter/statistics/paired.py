@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,18 @@ class Estimate:
 def value(estimate: Estimate | None) -> float | None:
     """Return the number alone."""
     return None if estimate is None else estimate.value
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean of estimates of different tasks, which are independent.
+
+    Combines their limits by the "method of variance estimates recovery" (Zou and Donner 2008, see
+    ``clustered_proportion``).
+    """
+    values = np.asarray([(each.value, each.low, each.high) for each in estimates])
+    mean = float(values[:, 0].mean())
+    below, above = (float(np.sqrt(((values[:, 0] - values[:, side]) ** 2).sum())) / len(values) for side in (1, 2))
+    return Estimate(mean, mean - below, mean + above)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class _Advising:
         recipes = list(self._request.recipes or (ADVICE_PRESET, *advised_plug_ins()))
         output = self._request.output or "runs/advice"
         study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
-        study = replace(study, tasks=single_tasks(study.tasks))
+        study = replace(study, tasks=single_tasks(study.tasks, study.task_folders))
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers to retain; choose other tasks" for task in measured)
         if len(study.recipes) == 1:

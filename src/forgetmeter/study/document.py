@@ -10,6 +10,7 @@ from typing import Any
 
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
+from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.run_store import SCHEMA_VERSION
 from forgetmeter.specs.model_reference import ModelReference
 
@@ -32,6 +33,7 @@ def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict
             "system": platform.system(),
             "python": platform.python_version(),
         },
+        **({"groups": {group.name: _group(group) for group in plan.study.groups}} if plan.study.groups else {}),
         "device": plan.study.evaluation.device,
         "batch_tokens": plan.study.evaluation.batch_tokens or "auto",
     }
@@ -54,6 +56,10 @@ def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[st
             **evaluation.prompting,
         },
     }
+
+
+def _group(group: TaskGroup) -> dict[str, Any]:
+    return {"tasks": list(group.tasks), "is_by_size": group.is_by_size}
 
 
 def _version(package: str) -> str | None:

@@ -17,7 +17,7 @@ from forgetmeter.executors.executor import Executor, Progress
 from forgetmeter.models.location import Location, locate
 from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import Prompting
-from forgetmeter.probes.loading import load_task, single_tasks, task_problems
+from forgetmeter.probes.loading import load_task, single_tasks, task_groups, task_problems
 from forgetmeter.probes.registry import is_declared
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
@@ -121,7 +121,7 @@ def check_study(
     if (known := _known(read, locations, data)) is not None:
         return known
     study = read(InstalledVocabulary(data, locations))
-    study = replace(study, tasks=single_tasks(study.tasks))
+    study = with_single_tasks(study)
     checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
@@ -138,6 +138,12 @@ def check_study(
     return replace(checked, engines=open_engines(checked))
 
 
+def with_single_tasks(study: Study) -> Study:
+    """Return a study with the tasks of its groups in their place."""
+    groups = task_groups(study.tasks, study.task_folders)
+    return replace(study, tasks=single_tasks(study.tasks, study.task_folders), groups=groups)
+
+
 def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:
     """Return a checked study if its run is complete; it was checked when the run started."""
     try:
@@ -148,7 +154,7 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
         stored = stored_tasks(store)
         # Finding a group takes a second, which is not needed for the tasks of the run.
         if not all(is_declared(name) or name in stored for name in study.tasks):
-            study = replace(study, tasks=single_tasks(study.tasks))
+            study = with_single_tasks(study)
         for model in study.references:
             locations[model] = locations.get(model) or locate(model)
     except UserError:

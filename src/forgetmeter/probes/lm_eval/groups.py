@@ -1,14 +1,18 @@
-"""Groups and tags of lm-evaluation-harness, which stand for several tasks."""
+"""Groups and tags of lm-evaluation-harness, and of one's own task folders, which stand for several tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.lm_eval.index import group_files, tagged_tasks, task_files
+from forgetmeter.probes.lm_eval.index import Definitions, group_files, tagged_tasks, task_files
+from forgetmeter.probes.lm_eval.own_folders import own_definitions
+from forgetmeter.records.task_group import TaskGroup
 
 _NAME_ONLY = frozenset({"task", "task_alias"})
 
@@ -20,43 +24,100 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 
-def is_group(name: str) -> bool:
-    """Return whether a name stands for several tasks."""
-    return name not in task_files() and (name in group_files() or name in tagged_tasks())
+def is_group(name: str, folders: Sequence[str] = ()) -> bool:
+    """Return whether a name stands for several tasks.
+
+    Args:
+        folders: Folders with definitions of one's own.
+    """
+    known = _known(folders)
+    return name not in known.tasks and (name in known.groups or name in known.tags)
 
 
-def tasks_of(name: str) -> tuple[str, ...]:
+def tasks_of(name: str, folders: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the single tasks of a group or tag, including those of its groups, in their order.
 
     Raises:
         UserError: The group changes the settings of a task, or names one that does not exist.
     """
-    return tuple(dict.fromkeys(_tasks(name, name, ())))
+    return tuple(dict.fromkeys(_Members(_known(folders), name).tasks(name, ())))
 
 
-def _tasks(name: str, group: str, above: tuple[str, ...]) -> Iterator[str]:
-    if name in task_files():
-        yield name
-    elif name in group_files() and name not in above:
-        content = yaml.load(group_files()[name].read_text(encoding="utf-8"), _Loader)
-        yield from _listed(content["task"], group, (*above, name))
-    elif name in tagged_tasks():
-        yield from tagged_tasks()[name]
-    else:
-        raise UserError(f"group '{group}' names '{name}', which this lm-evaluation-harness lacks; name single tasks")
+def averages_of(name: str, folders: Sequence[str] = ()) -> tuple[TaskGroup, ...]:
+    """Return a group and the groups in it, as far as they define an average; empty for a tag.
+
+    Raises:
+        UserError: As ``tasks_of``.
+    """
+    members = _Members(_known(folders), name)
+    tuple(members.tasks(name, ()))
+    return tuple(reversed(members.averages.values()))
 
 
-def _listed(entries: Any, group: str, above: tuple[str, ...]) -> Iterator[str]:  # noqa: ANN401
-    for entry in [entries] if isinstance(entries, str) else entries:
-        if isinstance(entry, str):
-            yield from _tasks(entry, group, above)
-        elif "group" in entry:
-            yield from _listed(entry["task"], group, above)
-        elif entry.keys() <= _NAME_ONLY:
-            yield from _tasks(entry["task"], group, above)
+def _known(folders: Sequence[str]) -> Definitions:
+    own = own_definitions(folders)
+    if not folders:
+        return Definitions(task_files(), group_files(), tagged_tasks())
+    return Definitions(
+        {**task_files(), **own.tasks},
+        {**group_files(), **own.groups},
+        {tag: [*tagged_tasks().get(tag, ()), *own.tags.get(tag, ())] for tag in {**tagged_tasks(), **own.tags}},
+    )
+
+
+@dataclass
+class _Members:
+    """Finds the members of a group, and collects the averages on its way, inner groups first."""
+
+    known: Definitions
+    group: str
+
+    def __post_init__(self) -> None:
+        self.averages: dict[str, TaskGroup] = {}
+
+    def tasks(self, name: str, above: tuple[str, ...]) -> Iterator[str]:
+        if name in self.known.tasks:
+            yield name
+        elif name in self.known.groups and name not in above:
+            yield from self._of_group(_read(self.known.groups[name]), name, above)
+        elif name in self.known.tags:
+            yield from self.known.tags[name]
         else:
-            changed = ", ".join(key for key in entry if key not in _NAME_ONLY)
             raise UserError(
-                f"group '{group}' changes settings of {entry.get('task', 'its tasks')} ({changed}), which is not "
-                "supported; name the single tasks"
+                f"group '{self.group}' names '{name}', which this lm-evaluation-harness lacks; name single tasks"
             )
+
+    def _of_group(self, content: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Iterator[str]:
+        found = tuple(dict.fromkeys(self._listed(content.get("task") or (), (*above, name))))
+        if (is_by_size := _is_by_size(content.get("aggregate_metric_list"))) is not None:
+            self.averages[name] = TaskGroup(name, found, is_by_size)
+        yield from found
+
+    def _listed(self, entries: Any, above: tuple[str, ...]) -> Iterator[str]:  # noqa: ANN401
+        for entry in [entries] if isinstance(entries, str) else entries:
+            if isinstance(entry, str):
+                yield from self.tasks(entry, above)
+            elif "group" in entry:
+                yield from self._of_group(entry, str(entry["group"]), above)
+            elif entry.keys() <= _NAME_ONLY:
+                yield from self.tasks(entry["task"], above)
+            else:
+                changed = ", ".join(key for key in entry if key not in _NAME_ONLY)
+                raise UserError(
+                    f"group '{self.group}' changes settings of {entry.get('task', 'its tasks')} ({changed}), which is "
+                    "not supported; name the single tasks"
+                )
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' must be a mapping with group and task")
+    return content
+
+
+def _is_by_size(given: Any) -> bool | None:  # noqa: ANN401
+    """Return how lm-evaluation-harness weights the tasks in the first average of a group; ``None`` without any."""
+    first = given[0] if isinstance(given, list) and given else given
+    # By its default, tasks are weighted by their size.
+    return bool(first.get("weight_by_size", True)) if isinstance(first, dict) else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,9 +26,9 @@ _PYTHON = "class"
 
 
 @cache
-def task_files() -> dict[str, Path]:
+def task_files() -> Mapping[str, Path]:
     """Return the YAML file of each task by name, without groups."""
-    return _scan()[0]
+    return _scan().tasks
 
 
 def not_supported(name: str, kind: str) -> str:
@@ -48,31 +49,42 @@ def output_type(path: Path) -> str:
 
 
 @cache
-def group_files() -> dict[str, Path]:
+def group_files() -> Mapping[str, Path]:
     """Return the YAML file of each group by name."""
-    return _scan()[1]
+    return _scan().groups
 
 
 @cache
-def tagged_tasks() -> dict[str, list[str]]:
+def tagged_tasks() -> Mapping[str, list[str]]:
     """Return the tasks that have each tag."""
-    return _scan()[2]
+    return _scan().tags
 
 
 @cache
-def _scan() -> tuple[dict[str, Path], dict[str, Path], dict[str, list[str]]]:
+def _scan() -> Definitions:
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("lm_eval")
-    return _scanned(Path(spec.origin).parent / "tasks")
+    return definitions_in(Path(spec.origin).parent / "tasks")
 
 
-def tasks_in(folder: Path) -> dict[str, Path]:
-    """Return the YAML file of each task in a folder by name."""
-    return _scanned(folder)[0]
+@dataclass(frozen=True)
+class Definitions:
+    """The YAML files of a folder.
+
+    Attributes:
+        tasks: The file of each task by name.
+        groups: The file of each group by name.
+        tags: The tasks that have each tag.
+    """
+
+    tasks: Mapping[str, Path]
+    groups: Mapping[str, Path]
+    tags: Mapping[str, list[str]]
 
 
-def _scanned(folder: Path) -> tuple[dict[str, Path], dict[str, Path], dict[str, list[str]]]:
+def definitions_in(folder: Path) -> Definitions:
+    """Return what the YAML files of a folder define."""
     tasks: dict[str, Path] = {}
     groups: dict[str, Path] = {}
     tags: dict[str, list[str]] = {}
@@ -84,7 +96,7 @@ def _scanned(folder: Path) -> tuple[dict[str, Path], dict[str, Path], dict[str, 
             tasks[name] = path
             for tag in _tags_of(text, path):
                 tags.setdefault(tag, []).append(name)
-    return tasks, groups, tags
+    return Definitions(tasks, groups, tags)
 
 
 def _tags_of(text: bytes, path: Path) -> tuple[str, ...]:

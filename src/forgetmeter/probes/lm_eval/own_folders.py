@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from forgetmeter.errors import UserError
-from forgetmeter.probes.lm_eval.index import task_files, tasks_in
+from forgetmeter.probes.lm_eval.index import Definitions, definitions_in, group_files, task_files
 from forgetmeter.probes.registry import is_declared
 
 
@@ -19,21 +19,36 @@ def own_task_files(folders: Sequence[str]) -> dict[str, Path]:
     Raises:
         UserError: A folder does not exist or has no task, or a task has the name of another.
     """
+    return dict(own_definitions(folders).tasks)
+
+
+def own_definitions(folders: Sequence[str]) -> Definitions:
+    """Return what the YAML files in folders define.
+
+    Raises:
+        UserError: A folder does not exist or has neither a task nor a group, or one has the name of another.
+    """
     found: dict[str, Path] = {}
+    groups: dict[str, Path] = {}
+    tags: dict[str, list[str]] = {}
     for each in folders:
         folder = Path(each).expanduser() if each.startswith("~/") else Path(each)
         if not folder.is_dir():
             raise UserError(f"task folder '{each}' does not exist")
-        tasks = tasks_in(folder)
-        if not tasks:
+        defined = definitions_in(folder)
+        if not defined.tasks and not defined.groups:
             raise UserError(f"task folder '{each}' has no YAML file with a task: a line such as task: my_task")
-        for name, path in tasks.items():
-            other = found.setdefault(name, path)
-            if other.resolve() != path.resolve():
-                raise UserError(f"task '{name}' is defined in '{other}' and '{path}'; rename one of them")
-            if is_declared(name) or name in task_files():
-                raise UserError(f"task '{name}' of '{path}' has the name of another task; rename it")
-    return found
+        taken = {"task": {*task_files()}, "group": {*task_files(), *group_files(), *defined.tasks}}
+        for kind, known, paths in (("task", found, defined.tasks), ("group", groups, defined.groups)):
+            for name, path in paths.items():
+                other = known.setdefault(name, path)
+                if other.resolve() != path.resolve():
+                    raise UserError(f"{kind} '{name}' is defined in '{other}' and '{path}'; rename one of them")
+                if is_declared(name) or name in taken[kind]:
+                    raise UserError(f"{kind} '{name}' of '{path}' has the name of another task; rename it")
+        for tag, names in defined.tags.items():
+            tags[tag] = list(dict.fromkeys([*tags.get(tag, ()), *names]))
+    return Definitions(found, groups, tags)
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from forgetmeter.results.summary import Summary
 
 
 def show_json(summary: Summary) -> str:
-    """Return study, variants, tasks, cells, measured cells, failures and missing cells; shares are from 0 to 1."""
+    """Return the whole summary, with the averages of groups of tasks; shares are from 0 to 1."""
     document = {
         "study": summary.study.document,
         "variants": [asdict(variant) for variant in summary.variants],
         "tasks": [asdict(task) for task in summary.tasks],
         "cells": [_cell(cell) for cell in summary.cells],
+        "groups": [asdict(average) for average in summary.groups],
         "measured": [asdict(cell) for cell in summary.measured],
         "failures": [asdict(failure) for failure in summary.failures],
         "missing": [dict(zip(("model", "recipe", "task"), cell, strict=True)) for cell in summary.missing],

@@ -1,0 +1,82 @@
+"""Averages over the tasks of a group, as lm-evaluation-harness defines them, compared with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from forgetmeter.records.task_group import TaskGroup
+from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.paired import Estimate, mean_of, paired_drop, proportion
+
+
+@dataclass(frozen=True)
+class GroupAverage:
+    """One variant on the tasks of a group.
+
+    Intervals are over items, with the tasks as they are: they say nothing of other tasks.
+
+    Attributes:
+        group: The group's name.
+        tasks: Number of tasks.
+        items: Number of items of all tasks.
+        is_by_size: Whether tasks are weighted by their number of items, instead of all equally.
+        accuracy: Average share of right answers.
+        drop: Average of the baseline minus that of the variant, on the same items; ``None`` for the baseline.
+        retained: Share of the baseline's right answers that are still right, of all tasks together; ``None`` if it was
+            scored on other items, too.
+        gained: Number of items that the baseline got wrong and the variant gets right.
+    """
+
+    model: str
+    recipe: str
+    group: str
+    tasks: int
+    items: int
+    is_by_size: bool
+    accuracy: Estimate
+    drop: Estimate | None = None
+    retained: Estimate | None = None
+    gained: int | None = None
+
+
+def group_averages(groups: Sequence[TaskGroup], cells: Sequence[CellSummary]) -> tuple[GroupAverage, ...]:
+    """Return the averages of all variants with outcomes on every task of a group, by group and in the study's order."""
+    by_variant: dict[tuple[str, str], dict[str, CellSummary]] = {}
+    for cell in cells:
+        by_variant.setdefault((cell.model, cell.recipe), {})[cell.task] = cell
+    # Over part of the tasks it would be an average of something else.
+    return tuple(
+        _average(group, [done[task] for task in group.tasks], by_variant.get((model, BASELINE), {}))
+        for group in groups
+        for (model, _), done in by_variant.items()
+        if all(task in done for task in group.tasks)
+    )
+
+
+def _average(group: TaskGroup, cells: Sequence[CellSummary], baseline: Mapping[str, CellSummary]) -> GroupAverage:
+    items = sum(cell.items for cell in cells)
+    right = sum(cell.right for cell in cells)
+    alone = GroupAverage(
+        model=cells[0].model,
+        recipe=cells[0].recipe,
+        group=group.name,
+        tasks=len(cells),
+        items=items,
+        is_by_size=group.is_by_size,
+        accuracy=proportion(right, items) if group.is_by_size else mean_of([cell.accuracy for cell in cells]),
+    )
+    drops = [cell.drop for cell in cells if cell.drop is not None]
+    if len(drops) < len(cells):
+        return alone
+    forgotten, gained = sum(cell.forgotten or 0 for cell in cells), sum(cell.gained or 0 for cell in cells)
+    paired = sum(cell.paired or 0 for cell in cells)
+    known = sum(baseline[cell.task].right for cell in cells)
+    is_whole = all(cell.paired == baseline[cell.task].items for cell in cells)
+    return replace(
+        alone,
+        drop=paired_drop(forgotten=forgotten, gained=gained, items=paired) if group.is_by_size else mean_of(drops),
+        retained=proportion(known - forgotten, known) if known and is_whole else None,
+        gained=gained,
+    )
