@@ -60,7 +60,7 @@ weights do what their role says and that batches change no log-likelihood. The o
 
 - **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and
   `feed_forward` work, but not all of `attention.query` and the like. Where a block has no value projection, as with
-  Gemma 4's `attention_k_eq_v`, `attention.key` also makes the values.
+  Gemma 4's `attention_k_eq_v`, `attention.key` also produces the values.
 - **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Refused*: the model does not
   predict tokens from the text before them, or its output head cannot be read at single positions.
 - **Methods**: those that are refused over `overall` (`l1_heads`: over `attention`), most often because a tiny model's

@@ -110,7 +110,7 @@ def test_a_wrong_request_gives_a_one_line_error(run: str, arguments: list[str], 
 @pytest.mark.parametrize("command", [["findings"], ["forgotten", "--recipe", "baseline"], ["show"]])
 def test_a_missing_run_and_one_of_a_newer_version(command: list[str], tmp_path: Path) -> None:
     name, *options = command
-    assert "there is no run at" in forgetmeter(name, str(tmp_path / "none"), *options, expect=2).stderr
+    assert "is not a run" in forgetmeter(name, str(tmp_path / "none"), *options, expect=2).stderr
     newer = tmp_path / "newer"
     newer.mkdir()
     (newer / "study.json").write_bytes(record_json({"schema_version": 99, "identity": {}}))

@@ -52,7 +52,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--limit", "many"], "--limit"),
         (["run", "--no-such-option"], "No such option"),
         (["rum"], "No such command 'rum'"),
-        (["show", "no/such/run"], "there is no run at 'no/such/run'"),
+        (["show", "no/such/run"], "'no/such/run' is not a run"),
         (["show", "no/such/run", "--format", "excel"], "unknown format 'excel'"),
         (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: 'gpt 2' is not a valid model"),
         (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "the folder does not exist"),

@@ -35,10 +35,11 @@ def test_notes_follow_one_per_line() -> None:
     text = [" ".join(line) for line in printed(ROWS)]
     assert "The head shares its weights with model.embed_tokens.weight, until a recipe compresses it." in text
     assert (
-        "attention.key also makes the values, without an attention.value: model.layers.*.self_attn.k_proj.weight (2)."
+        "attention.key also produces the values; there is no attention.value: model.layers.*.self_attn.k_proj.weight "
+        "(2)."
     ) in text
-    assert any(line.startswith("Of unknown role (3 in total): model.odd[table].weight, model.*.mix.w") for line in text)
+    assert any(line.startswith("Unknown role (3 weights): model.odd[table].weight, model.*.mix.w") for line in text)
     assert any(line.endswith(r"regex(model\.odd\[table\]\.weight|model\.\d+\.mix\.weight).") for line in text)
-    assert any(line.startswith("Of unknown part (1 in total): model.layers.*.mlp.extra.weight.") for line in text)
+    assert any(line.startswith("Unknown part (1 weight): model.layers.*.mlp.extra.weight.") for line in text)
     assert text[-1] == "Scopes that select nothing here: cross_attention, head_transform."
     assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), (), None))))

@@ -136,7 +136,7 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\n", "output is missing"),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {precision: 1}\n",
-            "precision 1 is not a number above 0 and up to 0.5",
+            "precision 1 must be a number above 0 and at most 0.5",
         ),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",

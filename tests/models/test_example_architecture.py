@@ -44,7 +44,7 @@ def test_unknown_weights_are_named_and_can_be_selected_by_regex() -> None:
     for layer in model.model.layers:
         layer.mixer = nn.ModuleDict({"in": nn.Linear(32, 8), "out": nn.Linear(8, 32)})
     loaded = wrap(model, make_tokenizer())
-    with pytest.raises(UserError, match=r"4 weights .* the first is model\.layers\.0\.mixer\.in\.weight;"):
+    with pytest.raises(UserError, match=r"4 weights .* \(first: model\.layers\.0\.mixer\.in\.weight\);"):
         compress(loaded, "l1_unstructured:attention:0.5")
     (block,) = re.findall(r"```yaml\n(recipes:.*?)```", TEXT, re.DOTALL)
     (entry,) = yaml.safe_load(block)["recipes"]

@@ -36,7 +36,7 @@ def test_the_same_content_has_the_same_identity_anywhere(llama_folder: Path, tmp
 
 
 def test_imported_answers_have_no_model_to_ask() -> None:
-    with pytest.raises(UserError, match="'answers:a': only its answers were imported, so there is no model to ask"):
+    with pytest.raises(UserError, match="'answers:a': only its answers were imported, so it cannot be run"):
         locate(parse_model_reference("answers:a"))
 
 

@@ -115,7 +115,7 @@ def test_rows_are_shared_as_without_images(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["blip-2", "kosmos-2"])
 def test_a_model_that_needs_an_image_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=f"of type '{name}', which reads no text without an image"):
+    with pytest.raises(UserError, match=f"of type '{name}', which cannot read text without an image"):
         family_of(CONFIG_MAPPING[name](), "mine")
 
 

@@ -126,4 +126,4 @@ def test_divergence_has_intervals_over_texts(llama_folder: Path, tmp_path: Path)
         summary.measured[1].intervals["divergence_p99"].high
     )
     assert json.loads(render(summary, "json"))["measured"][1]["intervals"]["divergence"]["high"] == pytest.approx(high)
-    assert "the divergence that 90% of the tokens do not exceed" in render(summary, "table", width=200)
+    assert "90th percentile of the divergence over tokens" in render(summary, "table", width=200)

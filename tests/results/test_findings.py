@@ -269,7 +269,7 @@ def test_verdicts_under_the_null_are_few(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("knows", "says"),
-    [(-1.0, "gets only 0 questions right"), (0.01, "gets only"), (0.25, "no better than guessing")],
+    [(-1.0, "gets only 0 questions right"), (0.01, "gets only"), (0.25, "not significantly better than guessing")],
 )
 def test_a_baseline_that_knows_nothing(tmp_path: Path, knows: float, says: str) -> None:
     found = run_of(tmp_path, quantized(1, 1), knows=knows)

@@ -55,7 +55,7 @@ def test_recipes_are_ranked_by_the_mean_over_informative_tasks(run: Run, found: 
             assert task.retained.value == pytest.approx(retained(run, standing.recipe, task.task))
             assert task.forgotten == pytest.approx((1 - task.retained.value) * task.known)
     # A quarter right among four choices is guessing.
-    assert found.not_counted == (("unknown", "the baseline itself is no better than guessing"),)
+    assert found.not_counted == (("unknown", "the baseline itself is not significantly better than guessing"),)
 
 
 def test_distances_to_the_best_have_intervals(run: Run, found: Standings) -> None:

@@ -176,5 +176,5 @@ def test_a_run_whose_study_lists_no_variants(full_run: str) -> None:
 
 
 def test_a_missing_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no run at"):
+    with pytest.raises(UserError, match="is not a run"):
         open_run(str(tmp_path / "absent"))

@@ -137,7 +137,7 @@ class TestStudy:
             assert "\n" not in str(caught.value)
 
     def test_a_missing_run(self, store: RunStore) -> None:
-        with pytest.raises(UserError, match=r"there is no run at .*forgetmeter run --out"):
+        with pytest.raises(UserError, match=r"is not a run .*forgetmeter run --out"):
             store.read_study()
 
     def test_many_workers_can_start_one_run(self, location: str, study: dict) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class DuplicateKeyError(ValueError):
-    """A JSON object has a key twice, of which Python's reader takes the last."""
+    """A JSON object has a duplicate key; Python's parser would keep the last value."""
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
@@ -34,7 +34,7 @@ def read_json(text: bytes) -> dict[str, Any]:
 
 
 def read_loose_json(text: bytes) -> dict[str, Any]:
-    """Read a JSON object of another program, which may contain NaN and infinities.
+    """Read a JSON object that another program wrote, which may contain NaN and infinities.
 
     Raises:
         ValueError: As ``read_json``.

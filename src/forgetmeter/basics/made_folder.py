@@ -1,4 +1,4 @@
-"""Folders that are made for what is written into them."""
+"""Creates folders for output."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def without_loguru() -> Iterator[None]:
-    """Suppress what compressed-tensors logs by loguru, which knows nothing of Python's own logging.
+    """Suppress what compressed-tensors logs through loguru, which bypasses Python's logging.
 
     Apart from ``quiet``, because importing loguru takes as long as a command's help.
     """

@@ -52,7 +52,7 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
 
 
 def kernel_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Yield one sentence per step whose kernel a checkpoint cannot hold, and what may take the step's place."""
+    """Yield one sentence per step whose kernel a checkpoint cannot store, with an alternative."""
     for step in recipe.steps:
         if load_method(step.method).declaration.needs_kernel:
             yield (

@@ -130,7 +130,7 @@ def check_reloaded(request: CompressionRequest, source: Source, folder: Path) ->
 
 
 def check_tokenizer(request: CompressionRequest, source: Source, folder: Path) -> None:
-    """Check that a folder's tokenizer gives the same tokens as the source's, if that can be loaded.
+    """Check that a folder's tokenizer gives the same tokens as the source's, if the latter can be loaded.
 
     Args:
         request: The request.

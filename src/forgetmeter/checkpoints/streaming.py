@@ -116,7 +116,7 @@ class Sink:
             self.put(parameter, {matrix: weight for matrix, weight in weights.items() if matrix.parameter == parameter})
 
     def copy_untouched(self) -> None:
-        """Store all tensors that the recipe does not touch, and count those that went with their blocks."""
+        """Store all tensors that the recipe does not change, and count those of dropped blocks."""
         for parameter, output in self._left.items():
             tensor = self._stored.read(parameter)
             self._count(parameter, tensor)

@@ -68,7 +68,7 @@ class LazyCommand(TyperCommand):
     """
 
     def loaded(self) -> Any:  # noqa: ANN401 - newer typer releases bundle their own click
-        """Import the command, but what it imports as a module only when the command uses it."""
+        """Import the command; the modules that it imports are loaded on first use."""
         with imported_on_first_use():
             module = import_module(f"forgetmeter.cli.commands.{self.name}_command")
             app = getattr(module, f"{self.name}_app", None)
@@ -83,7 +83,7 @@ class LazyCommand(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """The whole program."""
+    """The program's command group."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401
         super().__init__(**settings)

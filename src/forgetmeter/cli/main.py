@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def _refuse_other_encodings(arguments: Sequence[str]) -> None:
-    """Refuse names of files that are not UTF-8: runs record names as text.
+    """Refuse file names that are not UTF-8: runs record names as text.
 
     Raises:
         UserError: There is one.
@@ -118,7 +118,7 @@ def _exit_at_once(code: int) -> None:
 
 
 def _say_full(error: OSError) -> int:
-    """Report that standard output is on a full disk; what else the command wrote is complete."""
+    """Report that standard output is on a full disk; everything else that the command wrote is complete."""
     if error.errno != errno.ENOSPC:
         raise error
     _drop_output()

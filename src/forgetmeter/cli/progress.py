@@ -32,7 +32,7 @@ class StageLines(Listener):
         self._stream.flush()
 
     def stage_advanced(self, done: int, total: int) -> None:
-        """Print the number of parts on a line of their own, which the next number, or the next stage, replaces."""
+        """Print the number of finished parts on one line, which the next number or stage replaces."""
         if self._stream.isatty():
             self._stream.write(f"\r\x1b[K{f'{done:,} of {total:,}' if done < total else ''}")
             self._stream.flush()
@@ -102,7 +102,7 @@ class _Pace:
         self._work += self._tokens.get(cell, 1)
 
     def keep_cell(self, cell: Cell) -> None:
-        """Count a cell that took no scoring, so that it does not shorten the estimate."""
+        """Count a cell that needed no scoring, so that it does not shorten the estimate."""
         self.done += 1
         if cell in self._to_do:
             self._to_do.remove(cell)

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.roles.scope_rows import ScopeRows, rows_of_model
 from forgetmeter.specs.scope import pattern_of, unnumbered
@@ -52,15 +53,15 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.tied_to:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
     if rows.keys_and_values:
-        yield f"attention.key also makes the values, without an attention.value: {_named(rows.keys_and_values)}."
+        yield f"attention.key also produces the values; there is no attention.value: {_named(rows.keys_and_values)}."
     if rows.unknown:
         yield (
-            f"Of unknown role ({len(rows.unknown)} in total): {_named(rows.unknown)}. Scopes by role are not supported "
-            f"for this model; this one selects these weights: regex({pattern_of(rows.unknown)})."
+            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes by role are not "
+            f"supported for this model; this one selects these weights: regex({pattern_of(rows.unknown)})."
         )
     if rows.without_part:
         yield (
-            f"Of unknown part ({len(rows.without_part)} in total): {_named(rows.without_part)}. Scopes such as "
+            f"Unknown part ({counted(len(rows.without_part), 'weight')}): {_named(rows.without_part)}. Scopes such as "
             "attention or feed_forward select them; attention.query and the like are not supported for this model; "
             f"this one selects these weights: regex({pattern_of(rows.without_part)})."
         )

@@ -110,8 +110,8 @@ def _precision(value: Any) -> Any:  # noqa: ANN401
         isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _WIDEST
     ):
         raise ValueError(
-            f"precision {value} is not a number above 0 and up to {_WIDEST}; 0.05 asks until the drop of accuracy is "
-            "known to plus or minus 5 points"
+            f"precision {value} must be a number above 0 and at most {_WIDEST}; 0.05 stops once the drop of accuracy "
+            "is known to plus or minus 5 points"
         )
     return value
 

@@ -29,7 +29,7 @@ class CellAnswers:
     def add(
         self, places: Sequence[int], prepared: Prepared, answers: Sequence[Answer | None], *, seconds: float
     ) -> None:
-        """Add the answers to the items at these places, which took so many seconds."""
+        """Add the answers to the items at these places, which took this many seconds."""
         for place, answer in zip(places, answers, strict=True):
             self._answers[place] = answer
         self._parts.append(prepared)

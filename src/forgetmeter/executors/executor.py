@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A listener for progress, which ignores it; subclasses override what they show."""
+    """A progress listener that does nothing; subclasses override what they show."""
 
     def stage(self, text: str) -> None:
         """Work other than a cell has started, such as loading a model."""

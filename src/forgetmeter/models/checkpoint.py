@@ -98,7 +98,7 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """A folder that ``from_pretrained`` reads, after conversion of what is packed or has an adapter."""
+        """A folder that ``from_pretrained`` reads, after unpacking weights and merging adapters."""
         return self._stored.path
 
     @property

@@ -70,7 +70,7 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
             return family
     if config.model_type in _NEED_IMAGES:
         raise UserError(
-            f"model '{name}' is of type '{config.model_type}', which reads no text without an image; "
+            f"model '{name}' is of type '{config.model_type}', which cannot read text without an image; "
             f"supported types: {_KNOWN}"
         )
     if "decoder" in candidates and config.model_type in _WRAPPERS:

@@ -132,13 +132,11 @@ def locate(reference: ModelReference) -> Location:
     elif reference.source == "standard":
         path = standard_folder(reference.place)
     elif reference.source == "answers":
-        raise UserError(
-            f"model '{reference}': only its answers were imported, so there is no model to ask; a model is {FORMS}"
-        )
+        raise UserError(f"model '{reference}': only its answers were imported, so it cannot be run; allowed: {FORMS}")
     else:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():
-            raise UserError(f"model '{reference}': the {_noun(reference)} does not exist; a model is {FORMS}")
+            raise UserError(f"model '{reference}': the {_noun(reference)} does not exist; allowed: {FORMS}")
     location = Location(reference, path, _base_of(reference, path))
     if location.base is not None:
         _check_adapter(location)
@@ -225,7 +223,7 @@ def _base_of(reference: ModelReference, path: Path) -> Location | None:
         if found.exists():
             if (found / ADAPTER_CONFIG).is_file():
                 raise UserError(
-                    f"model '{reference}': its base model '{named}' is an adapter, too; merge that one first, with "
+                    f"model '{reference}': its base model '{named}' is itself an adapter; merge it first, with "
                     "peft's merge_and_unload"
                 )
             return locate(ModelReference("folder" if found.is_dir() else "gguf", str(found)))

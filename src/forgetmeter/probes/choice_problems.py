@@ -1,4 +1,4 @@
-"""Why no model can be judged on an item with choices."""
+"""Reasons why an item with choices cannot be judged."""
 
 from __future__ import annotations
 

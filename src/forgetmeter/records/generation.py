@@ -44,15 +44,15 @@ class Generation:
         if arguments.get("do_sample") or (arguments.get("do_sample") is None and arguments.get("temperature")):
             name = "do_sample" if arguments.get("do_sample") else "temperature"
             return (
-                f"{name} is {arguments[name]!r}, which samples answers at random; only the most likely tokens are "
-                "written: set do_sample: false"
+                f"{name} is {arguments[name]!r}, which samples at random; only greedy generation is supported: "
+                "set do_sample: false"
             )
         for name in _given(arguments):
             if type(arguments[name]) is not int or arguments[name] < 1:
                 return f"{name} is {arguments[name]!r}, which is not a positive integer"
         listed = [until] if isinstance(until, str) else until
         if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
-            return f"until is {until!r}, which is not a text or a list of texts"
+            return f"until is {until!r}, which is not text or a list of texts"
         if not all(listed):
             return "until has an empty text, which would end every answer at its first token; remove it"
         known = ("until", "do_sample", *_LENGTHS, *_WITHOUT_EFFECT)

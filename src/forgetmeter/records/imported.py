@@ -1,4 +1,4 @@
-"""Where answers that were imported came from."""
+"""Origin of imported answers."""
 
 from __future__ import annotations
 

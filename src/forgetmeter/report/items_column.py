@@ -12,8 +12,8 @@ from forgetmeter.results.compared.measured import MeasuredSummary
 
 ITEMS = Term(
     "items",
-    "number of items that the variant was scored on; where the baseline was not scored on all of them, with the number "
-    "of those that it was, which comparisons with it are over",
+    "number of items that the variant was scored on and, if the baseline was not scored on all of them, the number of "
+    "those that both were scored on (paired), which comparisons use",
 )
 
 

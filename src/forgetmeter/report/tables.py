@@ -44,8 +44,8 @@ VARIANT_COLUMNS = ("sparsity", "removed", *SIZES.values())
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
 _FEW = Term(
     "P@5",
-    "share of items whose right answer is among the first five; like accuracy, which is P@1, of the whole vocabulary, "
-    "or, for a decoder and with multi_token, of the relation's objects",
+    "share of items whose right answer is among the five highest ranked: of the whole vocabulary or, for a decoder and "
+    "with multi_token, of the relation's objects; accuracy is P@1",
 )
 _RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
 _MACRO = Term("macro", "mean accuracy over relations, equally weighted")
@@ -78,8 +78,8 @@ _TASK_TERMS = (
     Term("flips", "share of items that changed from right to wrong or from wrong to right"),
     Term(
         "p (Holm)",
-        "probability that chance alone makes the numbers of forgotten and gained items this unequal (exact McNemar "
-        "test), Holm-corrected for the number of comparisons in this run",
+        "probability that chance alone makes the numbers of forgotten and gained items at least this unequal (exact "
+        "McNemar test), Holm-corrected for the number of comparisons in this run",
     ),
     Term(
         STAR,
@@ -185,7 +185,7 @@ def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
 
 
 def _has_sizes(summary: Summary) -> bool:
-    """Whether anything can be said of the variants; not of imported answers."""
+    """Whether the sizes of variants may be known; those of imported answers are not."""
     return not summary.all_cells or any(variant.dense_bytes is not None for variant in summary.variants)
 
 

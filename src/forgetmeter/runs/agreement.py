@@ -1,4 +1,4 @@
-"""Agreement of a run's files on what each of them is: one that was edited, or copied from elsewhere, disagrees."""
+"""Checks that each file of a run is what its path says; an edited or misplaced file is not."""
 
 from __future__ import annotations
 

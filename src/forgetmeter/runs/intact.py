@@ -1,4 +1,4 @@
-"""A run's parquet files that are intact, and what they say they are: a cell's outcomes, or a task's items."""
+"""Checks whether a run's parquet files are intact, and which cell or task they belong to."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class IntactFiles:
         return facts
 
     def _may_be_unchanged(self, content: bytes) -> bool:
-        """Return whether nothing shows that a file was edited; one that lacks its digest may have been."""
+        """Return whether a file shows no sign of editing; one without its digest may have been edited."""
         unchanged = is_unchanged(content)
         return not self._has_digests() if unchanged is None else unchanged
 

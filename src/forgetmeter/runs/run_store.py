@@ -130,7 +130,7 @@ class RunStore:
             sentences.append(f"adding to the run at {self.location}: {', '.join(added)}")
         if left_out:
             left = ", ".join(left_out)
-            sentences.append(f"dropping from the run at {self.location}, which has only errors for them: {left}")
+            sentences.append(f"removing from the run at {self.location}, where all of their cells failed: {left}")
         return sentences
 
     def read_study(self) -> StudyRecord:
@@ -144,7 +144,7 @@ class RunStore:
     def _read_document(self) -> dict[str, Any]:
         if not self.folder.exists(layout.STUDY):
             raise UserError(
-                f"there is no run at '{self.location}' ({layout.STUDY} is missing); give the output folder of a run, "
+                f"'{self.location}' is not a run ({layout.STUDY} is missing); give the output folder of a run, "
                 "or create one with `forgetmeter run --out`"
             )
         study = self._read_json(layout.STUDY)

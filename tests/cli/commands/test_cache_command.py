@@ -26,7 +26,7 @@ def gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_empty_cache_is_said_to_be(gguf: Path) -> None:
-    assert cache() == [f"{gguf.parent}/cache holds nothing that forgetmeter cached"]
+    assert cache() == [f"{gguf.parent}/cache contains nothing cached by forgetmeter"]
 
 
 def test_converted_models_are_listed_with_their_source_and_cleared(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def strange() -> Loaded:
 def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) -> None:
     (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(strange().model))
     assert problem == (
-        f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role, the first is model.table; "
+        f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role (first: model.table); "
         r"select weights by name: regex(model\.table|model\.layers\.\d+\.extra\.weight) in a recipe's text, "
         "or {regex: PATTERN} in the study file, selects them"
     )
@@ -102,10 +102,10 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
     [
         (
             "regex(visual)",
-            "only weights that recipes leave alone: model.visual.patch_embed.proj.weight and 10 more (reads images or "
-            "sound, not text)",
+            "only weights that recipes do not change: model.visual.patch_embed.proj.weight and 10 more (reads images "
+            "or sound, not text)",
         ),
-        ("regex(embed_tokens)", "only weights that recipes leave alone: model.language_model.embed_tokens.weight"),
+        ("regex(embed_tokens)", "only weights that recipes do not change: model.language_model.embed_tokens.weight"),
         ("regex(nothing)", "no weight matrix of the model (available: attention.query, "),
         ("cross_attention", "no weight matrix of the model (available: attention.query, "),
     ],

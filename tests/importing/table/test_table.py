@@ -303,7 +303,7 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path: Path, rows: Sequence[R
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"gold": ("a", "b")}, "line 2: 'gold' is 'b', but 'a' in 't.jsonl' line 1, which is about the same item"),
+        ({"gold": ("a", "b")}, "line 2: 'gold' is 'b', but 'a' in 't.jsonl' line 1, which is for the same item"),
         ({"rel": ("a", None)}, "line 2: 'rel' is '', but 'a' in 't.jsonl' line 1"),
         ({"ll": ([-1.0], [-1.0, -2.0])}, "line 2: 2 log-likelihoods, but 1 in 't.jsonl' line 1"),
         ({"ll": ([-1.0], "high")}, "line 2: 'll' is 'high'; write the log-likelihood of each choice as a list"),

@@ -168,7 +168,7 @@ def test_a_number_of_blocks_beyond_any_model_is_refused_at_once(tmp_path: Path) 
     before = b"llama.block_count" + struct.pack("<I", 4)
     assert before + struct.pack("<I", 1) in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(before + struct.pack("<I", 1), before + struct.pack("<I", 10**9)))
-    with pytest.raises(UserError, match=r"damaged \(block_count is 1000000000, which must be from 0 to 10,000\)"):
+    with pytest.raises(UserError, match=r"damaged \(block_count is 1000000000 but must be from 0 to 10,000\)"):
         open_checkpoint(str(path)).check()
 
 

@@ -31,35 +31,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"num_experts_per_tok": 0}, "num_experts_per_tok is 0, which must be from 1 to 4, the number of experts"),
-        ({"num_experts_per_tok": 5}, "num_experts_per_tok is 5, which must be from 1 to 4, the number of experts"),
-        ({"num_experts_per_tok": -1}, "num_experts_per_tok is -1, which must be from 1 to 4"),
+        ({"num_experts_per_tok": 0}, "num_experts_per_tok is 0 but must be from 1 to 4, the number of experts"),
+        ({"num_experts_per_tok": 5}, "num_experts_per_tok is 5 but must be from 1 to 4, the number of experts"),
+        ({"num_experts_per_tok": -1}, "num_experts_per_tok is -1 but must be from 1 to 4"),
         ({"num_local_experts": 0}, "is \\[4, 32, 48\\] in the checkpoint, but \\[0, 32, 48\\]"),
-        ({"sliding_window": 0}, "sliding_window is 0, which must be positive"),
-        ({"sliding_window": -3}, "sliding_window is -3, which must be positive"),
-        ({"rms_norm_eps": -1e-6}, "rms_norm_eps is -1e-06, which must not be negative"),
-        ({"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}}, "rope_theta is 0.0, which must be positive"),
+        ({"sliding_window": 0}, "sliding_window is 0 but must be positive"),
+        ({"sliding_window": -3}, "sliding_window is -3 but must be positive"),
+        ({"rms_norm_eps": -1e-6}, "rms_norm_eps is -1e-06 but must not be negative"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}}, "rope_theta is 0.0 but must be positive"),
         ({"num_attention_heads": 0}, "in the checkpoint, but .* in its config.json"),
         ({"num_key_value_heads": 0}, "cannot be loaded"),
         (
             {"num_hidden_layers": 10**30},
-            "num_hidden_layers is 10000000000000000000…, which must be from 0 to 10,000\\)",
+            "num_hidden_layers is 10000000000000000000… but must be from 0 to 10,000\\)",
         ),
         (
             {"num_hidden_layers": 10**400},
-            "num_hidden_layers is 10000000000000000000…, which must be from 0 to 10,000\\)",
+            "num_hidden_layers is 10000000000000000000… but must be from 0 to 10,000\\)",
         ),
-        ({"num_hidden_layers": 1_000_000}, "num_hidden_layers is 1000000, which must be from 0 to 10,000\\)"),
-        ({"num_local_experts": 10**6}, "num_local_experts is 1000000, which must be from 0 to 100,000\\)"),
-        ({"num_key_value_heads": -1}, "num_key_value_heads is -1, which must be from 0 to 100,000\\)"),
-        ({"hidden_size": 10**12}, "hidden_size is 1000000000000, which must be from 0 to 100,000,000\\)"),
-        ({"vocab_size": 10**15}, "vocab_size is 1000000000000000, which must be from 0 to 100,000,000\\)"),
-        ({"head_dim": 10**9}, "head_dim is 1000000000, which must be from 0 to 100,000,000\\)"),
+        ({"num_hidden_layers": 1_000_000}, "num_hidden_layers is 1000000 but must be from 0 to 10,000\\)"),
+        ({"num_local_experts": 10**6}, "num_local_experts is 1000000 but must be from 0 to 100,000\\)"),
+        ({"num_key_value_heads": -1}, "num_key_value_heads is -1 but must be from 0 to 100,000\\)"),
+        ({"hidden_size": 10**12}, "hidden_size is 1000000000000 but must be from 0 to 100,000,000\\)"),
+        ({"vocab_size": 10**15}, "vocab_size is 1000000000000000 but must be from 0 to 100,000,000\\)"),
+        ({"head_dim": 10**9}, "head_dim is 1000000000 but must be from 0 to 100,000,000\\)"),
         ({"vocab_size": "262"}, "Field 'vocab_size' expected int, got str"),
         ({"bos_token_id": 10**400}, "bos_token_id is 10000000000000000000…, which is not a token"),
         ({"num_hidden_layers": 0}, "which the model of its config.json does not use"),
-        ({"architectures": 3}, "architectures is 3, which must be a list of names"),
-        ({"architectures": [3]}, "architectures is \\[3\\], which must be a list of names"),
+        ({"architectures": 3}, "architectures is 3 but must be a list of names"),
+        ({"architectures": [3]}, "architectures is \\[3\\] but must be a list of names"),
         ({"model_type": []}, "its config.json cannot be used"),
         ({"vocab_size": 10}, "is \\[262, 32\\] in the checkpoint, but \\[10, 32\\]"),
     ],
@@ -80,7 +80,7 @@ def test_heads_that_cannot_share_are_refused(tmp_path: Path) -> None:
     config = LlamaConfig(**make_llama().config.to_dict() | {"num_key_value_heads": 3})
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     make_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="num_key_value_heads is 3, which must divide num_attention_heads, 4"):
+    with pytest.raises(UserError, match="num_key_value_heads is 3 but must divide num_attention_heads, 4"):
         open_checkpoint(tmp_path).check()
 
 

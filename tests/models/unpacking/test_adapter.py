@@ -192,15 +192,15 @@ def test_its_identity_is_that_of_both_contents(base: Path, tmp_path: Path) -> No
         ({"modules_to_save": ["lm_head"]}, "is not plain LoRA (modules_to_save is ['lm_head'])"),
         ({"init_lora_weights": "pissa"}, "is not plain LoRA (init_lora_weights is 'pissa')"),
         ({"a_later_invention": 3}, "is not plain LoRA (a_later_invention is 3)"),
-        ({"lora_alpha": "16"}, f"has '16' as lora_alpha of {MODULE}, which is not a number"),
-        ({"lora_alpha": math.nan}, f"has nan as lora_alpha of {MODULE}, which is not a number"),
-        ({"lora_alpha": True}, f"has True as lora_alpha of {MODULE}, which is not a number"),
-        ({"lora_alpha": None}, f"has None as lora_alpha of {MODULE}, which is not a number"),
-        ({"alpha_pattern": {"q_proj": [8]}}, f"has [8] as lora_alpha of {MODULE}, which is not a number"),
+        ({"lora_alpha": "16"}, f"sets lora_alpha of {MODULE} to '16', which is not a number"),
+        ({"lora_alpha": math.nan}, f"sets lora_alpha of {MODULE} to nan, which is not a number"),
+        ({"lora_alpha": True}, f"sets lora_alpha of {MODULE} to True, which is not a number"),
+        ({"lora_alpha": None}, f"sets lora_alpha of {MODULE} to None, which is not a number"),
+        ({"alpha_pattern": {"q_proj": [8]}}, f"sets lora_alpha of {MODULE} to [8], which is not a number"),
         ({"lora_alpha": 10**400}, "has settings that cannot be read (int too large to convert to float)"),
         ({"rank_pattern": {"(": 8}}, "has settings that cannot be read (missing ), unterminated subpattern"),
         ({"rank_pattern": ["q_proj"]}, "has settings that cannot be read ('list' object has no attribute"),
-        ({"use_rslora": "no"}, "has 'no' as use_rslora, which is neither true nor false"),
+        ({"use_rslora": "no"}, "sets use_rslora to 'no', which is neither true nor false"),
         (
             {"r": 5},
             "has lora_A of shape [4, 32] and rank 5 for model.layers.0.self_attn.q_proj, whose weight is [32, 32]",
@@ -266,7 +266,7 @@ def test_a_base_model_that_is_not_here_is_named(base: Path, tmp_path: Path) -> N
         says = f"its base model '{gone}' does not exist; correct the path in adapter_config.json"
         assert str(refused.value).endswith(says)
     write_adapter(tmp_path / "second", make_llama(), settings("../adapter"), BOTH)
-    with pytest.raises(UserError, match=r"its base model '../adapter' is an adapter, too; merge that one first"):
+    with pytest.raises(UserError, match=r"its base model '../adapter' is itself an adapter; merge it first"):
         open_checkpoint(tmp_path / "second")
     write_adapter(tmp_path / "nameless", make_llama(), settings(""), BOTH)
     with pytest.raises(UserError, match=r"its adapter_config.json names no base model, or is damaged"):

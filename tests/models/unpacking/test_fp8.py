@@ -109,7 +109,7 @@ def test_layers_with_their_inputs_first(blocks: tuple[int, int] | None, method: 
 @pytest.mark.parametrize(
     ("by", "inputs_first", "says"),
     [
-        ("flat", True, "holds its inputs first, and does not say whether its scales are those of inputs or outputs"),
+        ("flat", True, "stores input units first, without stating whether its scales are per input or per output unit"),
         ("tensor", False, "c_attn.weight is [192, 64] in the checkpoint, but [64, 192] in its config.json"),
     ],
 )

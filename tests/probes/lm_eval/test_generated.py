@@ -216,15 +216,15 @@ def test_an_item_has_the_content_that_a_log_of_it_has(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ("do_sample: true", "do_sample is True, which samples answers at random"),
-        ("temperature: 0.7", "temperature is 0.7, which samples answers at random"),
+        ("do_sample: true", "do_sample is True, which samples at random"),
+        ("temperature: 0.7", "temperature is 0.7, which samples at random"),
         ("max_gen_toks: 0", "max_gen_toks is 0, which is not a positive integer"),
         ("max_new_tokens: many", "max_new_tokens is 'many', which is not a positive integer"),
         ("num_beams: 4", "num_beams is not supported"),
         ("repetition_penalty: 1.2", "repetition_penalty is not supported"),
         ("until: ['.', '']", "until has an empty text, which would end every answer at its first token"),
-        ("until: 7", "until is 7, which is not a text or a list of texts"),
-        ("until: [7]", r"until is \[7\], which is not a text or a list of texts"),
+        ("until: 7", "until is 7, which is not text or a list of texts"),
+        ("until: [7]", r"until is \[7\], which is not text or a list of texts"),
     ],
 )
 def test_settings_that_cannot_be_followed_are_refused(folder: Path, arguments: str, problem: str) -> None:

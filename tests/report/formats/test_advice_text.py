@@ -52,7 +52,7 @@ ADVICE = Advice(
         GONE: Sized(GONE, 100_000_000, "dense"),
     },
     left=(EliminatedRecipe(GONE, 0.2, 300),),
-    not_counted=(("boolq", "the baseline itself is no better than guessing"),),
+    not_counted=(("boolq", "the baseline itself is not significantly better than guessing"),),
     unusable=(("l1_heads:attention:0.5", "no heads"),),
     rounds=((300, 4), (900, 3)),
     runs=("runs/a/round-1", "runs/a/last"),
@@ -70,7 +70,7 @@ def test_the_answer_comes_first_and_is_complete(width: int) -> None:
     assert f"Smaller, and statistically indistinguishable in what it retains: {SMALL} (120.0 MB)." in words
     assert f"Too large, not evaluated: {LARGE} (300.0 MB)." in words
     assert f"Eliminated in earlier rounds, with what they retained there: {GONE} (20.0% on 300 items)." in words
-    assert "Not counted: boolq, because the baseline itself is no better than guessing." in words
+    assert "Not counted: boolq, because the baseline itself is not significantly better than guessing." in words
     assert "Cannot be used: l1_heads:attention:0.5: no heads." in words
     assert "Rounds: 4 recipes, 300 items each; 3 recipes, 900 items each." in words
     assert f"forgetmeter compress org/model '{BEST}' --format compressed-tensors --out DIR" in words

@@ -88,7 +88,7 @@ def test_what_the_baseline_knows_is_stated():
     assert "It knows all but 2 of 10,000 facts" in sentences(
         replace(BASELINE, items=10_000, accuracy=Estimate(0.9998, 0.999, 1.0))
     )
-    assert "no better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
+    assert "not significantly better than guessing (5.0%)" in sentences(replace(BASELINE, p_chance=0.4))
     assert "1,000 facts." in sentences(replace(BASELINE, chance=None))
 
 

@@ -32,7 +32,7 @@ def list_command(context: typer.Context) -> None:
         return
     found = entries()
     if not found:
-        typer.echo(f"{cache_folder()} holds nothing that forgetmeter cached")
+        typer.echo(f"{cache_folder()} contains nothing cached by forgetmeter")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("name", "what", "from", "size", "last used"):
@@ -80,7 +80,7 @@ def _problem(entry: CacheEntry) -> str | None:
         is_removed = remove(entry)
     except OSError as error:
         return f"{entry.name} cannot be removed ({error.strerror or error})"
-    return None if is_removed else f"{entry.name} is in use by another process; clear it once that has ended"
+    return None if is_removed else f"{entry.name} is in use by another process; clear it after that process ends"
 
 
 def _size(count: int) -> str:

@@ -35,7 +35,8 @@ def lm_eval_command(
     *,
     out: _Out,
     tasks: Annotated[
-        str | None, typer.Option(help="Tasks or groups to import, separated by commas.", show_default="all that pair")
+        str | None,
+        typer.Option(help="Tasks or groups to import, separated by commas.", show_default="all that both have"),
     ] = None,
     metric: Annotated[
         str | None,

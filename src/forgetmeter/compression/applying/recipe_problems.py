@@ -65,7 +65,7 @@ def recipe_problems(
 
 
 def activation_problems(recipe: Recipe) -> list[str]:
-    """Return one sentence per step of a recipe without other problems that cannot be done without activations."""
+    """Return one sentence per step that needs activations, for a recipe without other problems."""
     return [
         f"'{step}' needs activations: pass token ids to calibrate on "
         "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need only weights; "
@@ -144,7 +144,7 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
             alone.setdefault(reason, []).append(name)
     if alone:
         named = (f"{listed(names, 1)} ({reason})" for reason, names in alone.items())
-        return f"scope '{scope}' selects only weights that recipes leave alone: {', '.join(named)}"
+        return f"scope '{scope}' selects only weights that recipes do not change: {', '.join(named)}"
     unknown = [matrix.parameter for matrix in matrices if matrix.role.component == "unknown"]
     roles = ", ".join(dict.fromkeys(str(each.role) for each in matrices if each.parameter not in unknown)) or "none"
     by_name = f"; others by name, such as regex({pattern_of(unknown, most=1)})" if unknown else ""
@@ -256,24 +256,24 @@ def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[s
 
 
 def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") -> str:
-    """Return why a selector by role cannot be used; empty if it can tell of every weight whether it selects it."""
+    """Return why a selector by role cannot be used; empty if it is known for each weight whether it is selected."""
     unknown = [matrix for matrix in matrices if _is_unknown(matrix.role, selector)]
     if not unknown:
         return ""
     have = "has" if len(unknown) == 1 else "have"
     number = counted(len(unknown), "weight")
     what = "role" if any(each.role.component == "unknown" for each in unknown) else "part"
-    return f"{number} of the model {have} an unknown {what}, the first is {unknown[0].parameter}"
+    return f"{number} of the model {have} an unknown {what} (first: {unknown[0].parameter})"
 
 
 def recipes_of_unknown(matrices: Sequence[Matrix]) -> list[str]:
-    """Return examples of recipes, as text, that fit a model some of whose weights have an unknown role."""
+    """Return examples of recipes, as text, that fit a model with weights of unknown role."""
     pattern = pattern_of((each.parameter for each in matrices if _is_unknown(each.role, "overall")), most=1)
     recipes = (f"round_to_nearest:regex({pattern}):8", "l1_unstructured:head:0.5")
     return [text for text in recipes if not recipe_problems(parse_recipe(text), matrices)]
 
 
 def _is_unknown(role: Role, selector: str) -> bool:
-    """Whether a selector such as ``attention.query`` cannot tell if it selects a matrix."""
+    """Whether it is unknown if a selector such as ``attention.query`` selects a matrix."""
     component, _, part = selector.partition(".")
     return role.component == "unknown" or (bool(part) and role.component == component and role.part is None)

@@ -113,7 +113,7 @@ def unit_by_unit(
 
 
 def _check_form(method: str, unit: Unit, weight: Weight) -> None:
-    """Check that a method, which may be a plug-in's, made a weight that can take its unit's place.
+    """Check that a method, which may be a plug-in's, returned a weight that can replace its unit's.
 
     Raises:
         UserError: It is not a weight, or has another shape or dtype.
@@ -157,7 +157,7 @@ def _equal(old: Tensor, new: Tensor) -> bool:
 
 
 def _equal_but_for_rounding(old: Tensor, new: Tensor) -> bool:
-    """Whether two batches of matrices differ by no more than computing them, and storing the old ones, rounds off.
+    """Whether two batches of matrices differ by no more than the rounding of computing and storing them.
 
     The old ones may have been stored in a narrower dtype than they are in now.
     """

@@ -202,17 +202,17 @@ class PartWeight(Weight):
 
     @property
     def is_dropped(self) -> bool:
-        """Whether the whole is."""
+        """As the whole."""
         return self.whole.is_dropped
 
     @property
     def is_deferred(self) -> bool:
-        """Whether the whole is."""
+        """As the whole."""
         return self.whole.is_deferred
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the whole is."""
+        """As the whole."""
         return self.whole.is_simulated
 
     @property

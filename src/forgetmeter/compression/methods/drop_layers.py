@@ -47,7 +47,8 @@ class DropLayers(Method):
         outside = next((matrix for matrix in matrices if matrix.block is None), None)
         if outside is not None:
             yield (
-                f"drop_layers drops whole blocks, and {outside} belongs to none; choose overall or layers[0-5]/overall"
+                f"drop_layers drops whole blocks, and {outside} is not part of one; choose overall or "
+                "layers[0-5]/overall"
             )
             return
         lists = {path for path, _ in _blocks(model)}

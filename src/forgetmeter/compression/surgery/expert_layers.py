@@ -49,7 +49,7 @@ class ExpertLayers(nn.Module):  # type: ignore[misc] # torch is not followed by 
         return (len(self.layers),)
 
     def transpose(self, *axes: int) -> ExpertLayers:  # noqa: ARG002
-        """Return itself: layers know which axis their inputs are on."""
+        """Return itself: layers handle the orientation of their weights."""
         return self
 
     def __getitem__(self, expert: int | Tensor) -> _Expert:

@@ -179,7 +179,7 @@ def _refuse_contradiction(first: GivenAnswer, second: GivenAnswer, columns: Tabl
     if len(first.loglikelihoods) != len(second.loglikelihoods):
         raise second.row.wrong(
             f"{len(second.loglikelihoods)} log-likelihoods, but {len(first.loglikelihoods)} in {first.row.place}, "
-            "which is about the same item; write one for each choice"
+            "which is for the same item; write one for each choice"
         )
 
 

@@ -130,6 +130,6 @@ def refuse_other(row: FileRow, column: str | None, first: str, second: str, othe
     """
     if first != second:
         raise row.wrong(
-            f"'{column}' is '{second[:60]}', but '{first[:60]}' in {other.place}, which is about the same item; make "
+            f"'{column}' is '{second[:60]}', but '{first[:60]}' in {other.place}, which is for the same item; make "
             "them agree"
         )

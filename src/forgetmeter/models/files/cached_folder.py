@@ -1,4 +1,4 @@
-"""Folders in the cache that models are converted into; under its name, such a folder is either complete or absent."""
+"""Cache folders of converted models; each is either complete or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which GGUF files give other tokens than an earlier release read, so that results of that release are not theirs."""
+"""Finds the GGUF files that an earlier release tokenized differently, so that its results are not reused for them."""
 
 from __future__ import annotations
 

@@ -70,13 +70,17 @@ def apply_vocabulary(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, An
         The problem, as the end of a sentence; ``None`` if there is none.
     """
     if (problem := next(_unread(stated), None)) is not None:
-        return f"specifies tokenizer.ggml.{problem}, which transformers ignores, so texts would become other tokens"
+        return (
+            f"specifies tokenizer.ggml.{problem}, which transformers ignores, so texts would be tokenized differently"
+        )
     if stated.get("model") == "gpt2":
         _spell_added_tokens(tokenizer, stated)
         if problem := _apply_word_rules(tokenizer, stated):
             return problem
     if (problem := _apply_flags(tokenizer, stated)) is not None:
-        return f"specifies tokenizer.ggml.{problem}, which transformers ignores, so texts would become other tokens"
+        return (
+            f"specifies tokenizer.ggml.{problem}, which transformers ignores, so texts would be tokenized differently"
+        )
     return None
 
 

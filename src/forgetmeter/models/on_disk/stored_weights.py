@@ -121,7 +121,7 @@ def _not_plain(key: str, tensors: Mapping[str, TensorHeader], name: str) -> User
     return UserError(
         f"model '{name}': {key} is stored as {tensors[key].dtype}"
         f"{f', with scales next to it ({scales}),' if scales else ''} but config.json has no "
-        "quantization_config to read it by; fetch the model again with its own config.json"
+        "quantization_config; fetch the model again with its own config.json"
     )
 
 
@@ -191,7 +191,7 @@ def refuse_unread_tensors(
         raise UserError(
             f"model '{name}': the checkpoint holds {listed(found, 1)}, which the model of its config.json does not "
             "use, so it would load as a different model; use the checkpoint's own config.json, or the original, "
-            "unquantized and merged checkpoint, or remove the tensors if they are another head's"
+            "unquantized and merged checkpoint, or remove the tensors if they belong to another head"
         )
 
 

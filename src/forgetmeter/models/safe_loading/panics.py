@@ -1,4 +1,4 @@
-"""Panics of libraries written in Rust, such as tokenizers: in Python, they are no ``Exception``."""
+"""Panics of libraries written in Rust, such as tokenizers: Python does not raise them as ``Exception``."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def refusing_panics(name: str) -> Iterator[None]:
 
 @contextmanager
 def without_panic_messages() -> Iterator[None]:
-    """Drop what is written to standard error if a library panics: Rust writes a message of its own there.
+    """Discard standard error if a library panics, since Rust prints its own message there.
 
-    All that is written meanwhile appears at the end if there is no panic.
+    If there is no panic, all that was written meanwhile is printed at the end.
     """
     with tempfile.TemporaryFile() as held:
         try:

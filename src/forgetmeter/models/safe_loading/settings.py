@@ -1,4 +1,4 @@
-"""Settings of a configuration that no weight's shape gives away, with which a model computes nothing or fails late."""
+"""Checks settings that weight shapes do not reveal, and with which a model would compute nonsense or fail late."""
 
 from __future__ import annotations
 
@@ -54,25 +54,25 @@ def size_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
         elif isinstance(key, str) and type(value) is int:
             for names, largest in _LARGEST.items():
                 if re.fullmatch(names, key) and not 0 <= value <= largest:
-                    yield f"{key} is {_shown(value)}, which must be from 0 to {largest:,}"
+                    yield f"{key} is {_shown(value)} but must be from 0 to {largest:,}"
 
 
 def setting_problems(settings: Mapping[Any, Any]) -> Iterator[str]:
     """Yield the settings, including nested ones, that are not possible."""
     names = settings.get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        yield f"architectures is {names!r:.60}, which must be a list of names"
+        yield f"architectures is {names!r:.60} but must be a list of names"
     numbers = {key: value for key, value in settings.items() if isinstance(key, str) and type(value) in (int, float)}
     for key, value in numbers.items():
         yield from _number_problems(key, value, settings)
     heads, shared = (numbers.get(key, 0) for key in ("num_attention_heads", "num_key_value_heads"))
     if shared > 0 and heads % shared:
-        yield f"num_key_value_heads is {shared}, which must divide num_attention_heads, {heads}"
+        yield f"num_key_value_heads is {shared} but must divide num_attention_heads, {heads}"
     experts = max((numbers.get(key, 0) for key in _EXPERTS), default=0)
     for key in _CHOSEN:
         # A model without experts may have the setting, too.
         if experts > 0 and not 1 <= numbers.get(key, 1) <= experts:
-            yield f"{key} is {numbers[key]}, which must be from 1 to {experts}, the number of experts"
+            yield f"{key} is {numbers[key]} but must be from 1 to {experts}, the number of experts"
     for value in settings.values():
         if isinstance(value, Mapping):
             yield from setting_problems(value)
@@ -82,9 +82,9 @@ def _number_problems(key: str, value: float, settings: Mapping[Any, Any]) -> Ite
     if (
         key in _POSITIVE or key.endswith(_FACTORS) or (key == "sliding_window" and _is_windowed(settings))
     ) and value <= 0:
-        yield f"{key} is {value}, which must be positive"
+        yield f"{key} is {value} but must be positive"
     if key.endswith(_NOT_NEGATIVE) and value < 0:
-        yield f"{key} is {value}, which must not be negative"
+        yield f"{key} is {value} but must not be negative"
     if key.endswith("_token_id") and value > _LARGEST_TOKEN:
         yield f"{key} is {_shown(value)}, which is not a token"
 

@@ -139,7 +139,7 @@ class _Lora:
                 )
         is_stabilized = self._settings.get("use_rslora") or False
         if not isinstance(is_stabilized, bool):
-            raise _NotPlainError(f"has {is_stabilized!r:.40} as use_rslora, which is neither true nor false")
+            raise _NotPlainError(f"sets use_rslora to {is_stabilized!r:.40}, which is neither true nor false")
         scaling = self._setting("alpha_pattern", "lora_alpha", module) / (math.sqrt(rank) if is_stabilized else rank)
 
         def read() -> Tensor:
@@ -156,5 +156,5 @@ class _Lora:
         found = (value for key, value in values if re.fullmatch(rf"(.*\.)?({key})", module))
         value = next(found, self._settings.get(otherwise))
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise _NotPlainError(f"has {value!r:.40} as {otherwise} of {module}, which is not a number")
+            raise _NotPlainError(f"sets {otherwise} of {module} to {value!r:.40}, which is not a number")
         return value

@@ -61,7 +61,7 @@ class Fp8:
         if scale is None:
             raise LayoutError(f"is stored as {weight.dtype}, but its scales are missing")
         if scale.dtype not in (*SCALES, *_EXPONENTS):
-            raise LayoutError(f"has scales of type {scale.dtype}")
+            raise LayoutError(f"has scales of type {scale.dtype}, which is not supported")
         self._grid(weight.shape, scale.shape)
         return weight.shape
 
@@ -73,7 +73,7 @@ class Fp8:
         """
         if max(parts["scale"].shape, default=1) > 1 and len(parts["scale"].shape) == 1:
             raise LayoutError(
-                "holds its inputs first, and does not say whether its scales are those of inputs or outputs"
+                "stores input units first, without stating whether its scales are per input or per output unit"
             )
         return False
 

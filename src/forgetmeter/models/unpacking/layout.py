@@ -54,7 +54,7 @@ class PackedLayout(Protocol):
 
 
 class PartsByName:
-    """Where the parts of a weight have names of their own, none of which is that of a plain tensor.
+    """A layout whose parts have names that no plain tensor has.
 
     Args:
         parts: These names, which end a tensor's name after its layer's.

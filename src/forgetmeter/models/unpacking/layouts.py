@@ -45,7 +45,7 @@ def layout_of(method: Mapping[str, Any], name: str) -> PackedLayout:
 
 
 def _refuse_other_types(method: Mapping[str, Any]) -> None:
-    """Refuse settings of another type than their writers give them.
+    """Refuse settings of a type that their writers do not use.
 
     Raises:
         ValueError: There is one; the message follows the method's name.

@@ -106,7 +106,7 @@ def fetch(
             tempfile.TemporaryDirectory(prefix=f".{archive.folder}.", dir=place.parent) as beside,
         ):
             fetched = _into(archive, Path(beside), source, listen)
-            relations = _checked(archive, fetched.folder, "it is not what its authors publish")
+            relations = _checked(archive, fetched.folder, "it differs from the published data")
             fetched.folder.rename(place)
     except OSError as error:
         raise UserError(f"'{place}' cannot be written ({error.strerror or error}); choose another --data") from error

@@ -93,7 +93,7 @@ def _right(row: FileRow, choices: Sequence[str]) -> tuple[tuple[int, ...], str |
 
 
 def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
-    """Refuse answers that seem to be 1-based: otherwise, nearly all items would have another right answer.
+    """Refuse answers that seem to be 1-based: otherwise, nearly all items would have a wrong answer marked as right.
 
     Raises:
         UserError: No answer is 0, and one equals the number of its choices.

@@ -26,13 +26,13 @@ METRICS = (
         DIVERGENCE,
         "KL",
         "mean over tokens of KL(baseline ‖ variant), the Kullback-Leibler divergence of their predictions of the next "
-        "token, in nats; the baseline's own is caused by rounding alone, when it is read in other batches",
+        "token, in nats; the baseline's own, between batches of different shapes, is due to rounding alone",
         weight=TOKENS,
     ),
     Metric(
         AGREEMENT,
         "top-1",
-        "share of tokens at which the variant and the baseline find the same token the likeliest",
+        "share of tokens for which the variant's most likely next token is the baseline's",
         weight=TOKENS,
         is_share=True,
     ),
@@ -42,10 +42,10 @@ METRICS = (
         "logarithm of the variant's perplexity divided by the baseline's, per token",
         weight=TOKENS,
     ),
-    Metric("divergence_median", "median", "the divergence that half of the tokens do not exceed", quantile=0.5),
-    Metric("divergence_p90", "90%", "the divergence that 90% of the tokens do not exceed", quantile=0.9),
-    Metric("divergence_p99", "99%", "the same for 99% of the tokens", quantile=0.99),
-    Metric("divergence_p99_9", "99.9%", "the same for 99.9% of the tokens", quantile=0.999),
+    Metric("divergence_median", "median", "median of the divergence over tokens", quantile=0.5),
+    Metric("divergence_p90", "90%", "90th percentile of the divergence over tokens", quantile=0.9),
+    Metric("divergence_p99", "99%", "99th percentile", quantile=0.99),
+    Metric("divergence_p99_9", "99.9%", "99.9th percentile", quantile=0.999),
     Metric(LARGEST, "largest", "the largest divergence at a token"),
 )
 

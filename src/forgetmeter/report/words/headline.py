@@ -105,7 +105,7 @@ def _known(task: TaskSummary, label: str, baseline: CellSummary, known: int) -> 
     whole = f"{amount} of {count(baseline.items)} {noun}{of}"
     said = f"It knows {whole}" if noun.startswith("fact") else f"It answers {whole} correctly"
     if known and baseline.is_guessing:
-        return f"{said}, which is no better than guessing ({percent(baseline.chance)})."
+        return f"{said}, which is not significantly better than guessing ({percent(baseline.chance)})."
     return f"{said} (guessing: {percent(baseline.chance)})." if baseline.chance is not None else f"{said}."
 
 

@@ -119,7 +119,7 @@ class CellSummary:
 
     @property
     def is_guessing(self) -> bool:
-        """Whether it is no better than guessing; false if guessing is undefined."""
+        """Whether it is not significantly better than guessing; false if guessing is undefined."""
         if self.p_chance is None or self.chance is None:
             return False
         return self.p_chance >= SIGNIFICANT or self.accuracy.value <= self.chance

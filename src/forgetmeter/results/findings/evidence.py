@@ -81,7 +81,7 @@ class Evidence:
             return (
                 f"the baseline gets only {counted_things(self.task, known)} right; a test needs at least {FEWEST_KNOWN}"
             )
-        return "the baseline itself is no better than guessing" if baseline.is_guessing else ""
+        return "the baseline itself is not significantly better than guessing" if baseline.is_guessing else ""
 
     def mean_draws(self, values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], int | None]:
         """Return the mean of one value per item, its draws, and the number of resampled relations.
