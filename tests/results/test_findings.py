@@ -3,8 +3,8 @@
 Covers ``results.findings.all_findings``, ``results.findings.at_equal_level``,
 ``results.findings.attention_at_equal_removed``, ``results.findings.effect``, ``results.findings.evidence``,
 ``results.findings.facts_before_perplexity``, ``results.findings.final_layer_majority``, ``results.findings.finding``,
-``results.findings.hidden_flips``, ``results.findings.rapid_fall``, ``results.findings.rare_facts_first``,
-``results.findings.verdicts`` and ``results.treatments``.
+``results.findings.hidden_flips``, ``results.findings.rapid_fall``, ``results.findings.rare_facts_first`` and
+``results.treatments``.
 """
 
 from __future__ import annotations

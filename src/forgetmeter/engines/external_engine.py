@@ -41,13 +41,13 @@ _PER_CALL = 256
 
 
 class Runtime(Protocol):
-    """What is asked; the methods are those of lm-evaluation-harness's models (``lm_eval.api.model.LM``, 0.4.13)."""
+    """The interface of a runtime: that of lm-evaluation-harness's models (``lm_eval.api.model.LM``, 0.4.13)."""
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
         """Return the log-likelihood of each continuation in nats, and whether it is the greedy one.
 
-        ``args`` of each request is its context and continuation; an empty context stands for the token with which a
-        text begins.
+        ``args`` of each request is its context and continuation; an empty context stands for the
+        beginning-of-sequence token.
         """
         ...
 
@@ -227,8 +227,8 @@ class ExternalEngine:
 def _answer(item: Item, own: RequestScores) -> Answer:
     if len(own) > 1 and all(score.loglikelihood == 0.0 for score in own):
         raise EngineAnswerError(
-            f"it gave every choice of item '{item.id}' the probability 1, as an endpoint does that leaves out the end "
-            "of what it was sent; check its maximum length"
+            f"it gave every choice of item '{item.id}' the probability 1, as if it truncated the end of each request; "
+            "check its maximum length"
         )
     if isinstance(item.asks, Cloze):
         return ClozeAnswer(tuple(score.loglikelihood for score in own))
@@ -236,7 +236,7 @@ def _answer(item: Item, own: RequestScores) -> Answer:
 
 
 def described(error: Exception) -> str:
-    """Return an error in one line, with its place if it says nothing."""
+    """Return an error in one line, with its location in the code if it has no message."""
     if str(error).strip():
         return f"{type(error).__name__}: {one_line(error)}"
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""Requests whose answers satisfy known relations in every language model, to detect a runtime that answers others."""
+"""Requests whose answers satisfy known relations in every language model, to detect misplaced log-probabilities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def problem_of(loglikelihoods: Loglikelihoods) -> str | None:
     if all(Counter(each).most_common(1)[0][1] >= _ALIKE for each in by_context):
         return (
             "it gives different continuations of a known text the same log-likelihood, so its log-probabilities belong "
-            "to other tokens; llama.cpp servers shift them by one place for models without a token that begins a text"
+            "to other tokens; llama.cpp servers shift them by one for models without a beginning-of-sequence token"
         )
     if (most := max(sum(map(math.exp, each)) for each in by_context)) > _MOST:
         return (

@@ -18,7 +18,7 @@ _ROUNDED = 256
 
 @llama_log_callback  # type: ignore[untyped-decorator]
 def _silent(_level: int, _text: bytes, _data: object) -> None:
-    """Problems are raised as errors; llama.cpp would also print them, past Python's streams."""
+    """Print nothing: problems are raised as errors, and llama.cpp would bypass Python's streams."""
 
 
 class LlamaCpp(TemplateLM):  # type: ignore[misc]
@@ -26,7 +26,7 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
 
     Args:
         file: The GGUF file.
-        n_ctx: Number of tokens it reads at most.
+        n_ctx: Maximum number of tokens it reads.
         n_threads: Threads to compute with; by default, llama.cpp chooses.
         n_gpu_layers: Layers to compute on a GPU, in builds that can; -1 for all.
     """
@@ -98,7 +98,7 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
             llama.eval(tokens[llama.n_tokens :])
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:  # noqa: ANN401
-        """Whole texts are not asked."""
+        """Refuse: whole texts are not supported."""
         raise NotImplementedError
 
     def generate_until(self, requests: Any, **_: object) -> list[str]:  # noqa: ANN401

@@ -64,7 +64,7 @@ def anytime_interval(drawn: Drawn) -> Estimate:
 
 
 def anytime_p_value(drawn: Drawn, ratio: float) -> float:
-    """Return a p-value, valid at all times, of the true ratio being this one: 1 divided by the most ever won."""
+    """Return a p-value, valid at all times, of the true ratio being this one: 1 / the largest capital ever reached."""
     up, down = (_Bets(drawn, side=side).gains(ratio) for side in (1, -1))
     return math.exp(-_most(np.logaddexp(up, down) - math.log(2)))
 
@@ -91,7 +91,7 @@ class _Bets:
         self._shares = np.minimum(drawn.aim * sizes / squares * room, _LARGEST_SHARE)
 
     def gains(self, ratio: float) -> NDArray[np.float64]:
-        """Return the logarithm of the money after each unit, shape ``(units,)``."""
+        """Return the logarithm of the capital after each unit, shape ``(units,)``."""
         drawn, room = self._drawn, abs(ratio - self._end)
         if not room:
             return np.zeros(len(drawn.sums))

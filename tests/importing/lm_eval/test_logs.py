@@ -243,7 +243,7 @@ def test_documents_that_do_not_pair_are_counted(logs: tuple[Path, Path], tmp_pat
     assert results.study["imported"]["answers:changed"]["notes"] == [
         "choosing: no answer to 6 of the baseline's 15 items",
         "choosing: 1 answer to items that the baseline did not answer is left out",
-        "choosing: 1 document with a number of the baseline's, but different content",
+        "choosing: 1 document with other content than the baseline's of that number",
     ]
 
 
@@ -363,12 +363,12 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
     [
         (
             lambda lines: lines[4]["arguments"]["gen_args_0"].update(arg_0="Q: What?"),
-            "'changed' was asked 1 of 15 documents in other words, or with another target or other generation settings "
-            "(document 4 is the first)",
+            "1 of 15 documents had other wording, another target or other generation settings for 'changed' "
+            "(first: document 4)",
         ),
         (
             lambda lines: lines[1].update(target="0"),
-            "was asked 1 of 15 documents in other words, or with another target",
+            "1 of 15 documents had other wording, another target",
         ),
         (
             lambda lines: [line.update(doc_hash=str(line["doc_id"])) for line in lines],
@@ -408,7 +408,7 @@ def test_a_task_without_a_metric_for_single_documents_is_left_out(logs: tuple[Pa
     assert "writing" not in {task.task for task in results.summary.tasks}
     notes = results.study["imported"]["answers:base"]["notes"]
     assert notes == ["writing: left out, since it has no metric for single documents"]
-    assert "for single documents); log other tasks" in refused(base, changed, out=tmp_path / "two", tasks=["writing"])
+    assert "for single documents); import other logs" in refused(base, changed, out=tmp_path / "two", tasks=["writing"])
 
 
 def test_a_score_that_is_a_share_is_measured(logs: tuple[Path, Path], tmp_path: Path) -> None:

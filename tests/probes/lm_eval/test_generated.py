@@ -245,7 +245,7 @@ def test_settings_that_change_nothing_are_accepted(folder: Path, arguments: str)
 
 
 def test_code_that_a_model_writes_is_never_run(folder: Path) -> None:
-    with pytest.raises(UserError, match="runs the code that a model writes, which is never done here"):
+    with pytest.raises(UserError, match="runs code that a model writes, which is not supported"):
         own_task(folder, QUESTION + "doc_to_target: country\nunsafe_code: true\n")
 
 

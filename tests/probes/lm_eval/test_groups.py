@@ -40,8 +40,8 @@ def test_groups_become_tasks_in_their_place_without_duplicates() -> None:
         ("task: [here]", ("a", "b")),
         ("task: here", ("a", "b")),
         ("task: [b, {task: a, task_alias: x}, {group: inner, task: [a, c]}]", ("b", "a", "c")),
-        ("task: [outer, c]", "group 'outer' names 'outer', which this lm-evaluation-harness lacks"),
-        ("task: [d]", "group 'outer' names 'd', which this lm-evaluation-harness lacks"),
+        ("task: [outer, c]", "group 'outer' names 'outer', which the installed lm-evaluation-harness lacks"),
+        ("task: [d]", "group 'outer' names 'd', which the installed lm-evaluation-harness lacks"),
         (
             "task: [{task: a, num_fewshot: 5}]",
             r"group 'outer' changes settings of a .num_fewshot., which is not supported",

@@ -69,7 +69,7 @@ def test_code_that_a_definition_names_is_never_run(folder: Path, tmp_path: Path,
     (folder / "deep" / "deeper" / "base").write_text("doc_to_text: !function ../code.f\n")
     define(folder / "deep" / "mine.yaml", "mine", more.replace("output_type: multiple_choice\n", ""))
     with pytest.raises(
-        UserError, match="task 'mine': a definition in '.*' names the function '.*', which is code and never"
+        UserError, match="task 'mine': a definition in '.*' names the function '.*', but code in task folders"
     ):
         load_task("mine", folders=(str(folder),))
     assert not (tmp_path / "ran").exists()

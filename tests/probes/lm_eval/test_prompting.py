@@ -205,16 +205,13 @@ def test_a_template_that_fails_is_refused() -> None:
 
 def test_a_task_that_never_has_examples_says_so(folder: Path) -> None:
     (remark,) = load_task("never", prompting=Prompting(num_fewshot=3)).description.remarks
-    assert remark == "task 'never' has no examples, as its definition says, whatever num_fewshot is"
+    assert remark == "task 'never': its definition allows no few-shot examples, so num_fewshot is ignored"
     assert load_task("never", prompting=Prompting(num_fewshot=0)).description.remarks == ()
 
 
 def test_an_item_that_may_be_its_own_example_is_said(folder: Path) -> None:
     (remark,) = load_task("only_tested", prompting=Prompting(num_fewshot=3)).description.remarks
-    assert (
-        remark
-        == "task 'only_tested': an item may be among its own examples, as its data has no other split than 'test'"
-    )
+    assert remark == "task 'only_tested': its only split is 'test', so an item may be one of its own examples"
     assert load_task("only_tested").description.remarks == ()
     for name in ("choosing", "from_the_test_split"):
         assert load_task(name, prompting=Prompting(num_fewshot=4)).description.remarks == ()

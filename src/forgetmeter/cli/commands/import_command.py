@@ -76,7 +76,7 @@ def table_command(
     gold: Annotated[
         str | None,
         typer.Option(
-            help="Column with the right answer: text, or its place, from 0, among the log-likelihoods.",
+            help="Column with the right answer: its text, or its index from 0 among the log-likelihoods.",
             show_default=False,
         ),
     ] = None,

@@ -42,7 +42,7 @@ def refuse_other_settings(name: str, log: TaskLog, baseline: TaskLog) -> None:
     for what, one, other in zip(_SETTINGS, _settings(log), _settings(baseline), strict=True):
         if one != other:
             raise UserError(
-                f"task '{log.task}' does not pair: '{name}' was asked with {what} {_short(one)}, the baseline with "
+                f"task '{log.task}' cannot be paired: '{name}' was asked with {what} {_short(one)}, the baseline with "
                 f"{_short(other)}; {_ADVICE}"
             )
 
@@ -71,30 +71,29 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> PairedLogs:
     """Pair a candidate's samples with the baseline's by document.
 
     Raises:
-        UserError: None of the documents is the same, or documents were asked in different words.
+        UserError: The two have no document in common, or documents were asked with different wording.
     """
     if own.filter != baseline.filter:
         raise UserError(
-            f"task '{task}' does not pair: the answers of '{name}' were filtered by '{own.filter}', those of the "
+            f"task '{task}' cannot be paired: the answers of '{name}' were filtered by '{own.filter}', those of the "
             f"baseline by '{baseline.filter}'; {_ADVICE}"
         )
     found = {sample.key: sample for sample in own.samples}
     both = {sample.key: found[sample.key] for sample in baseline.samples if sample.key in found}
     if not both:
         raise UserError(
-            f"task '{task}' does not pair: none of the {counted(len(own.samples), 'document')} of '{name}' is among "
+            f"task '{task}' cannot be paired: none of the {counted(len(own.samples), 'document')} of '{name}' is among "
             f"the baseline's {len(baseline.samples):,}; {_ADVICE}"
         )
     other = [sample for sample in baseline.samples if sample.key in both and both[sample.key].asked != sample.asked]
     if other:
         raise UserError(
-            f"task '{task}' does not pair: '{name}' was asked {len(other):,} of {counted(len(both), 'document')} in "
-            f"other words, or with another target or other generation settings (document {other[0].doc_id} is the "
-            f"first); {_ADVICE}"
+            f"task '{task}' cannot be paired: {len(other):,} of {counted(len(both), 'document')} had other wording, "
+            f"another target or other generation settings for '{name}' (first: document {other[0].doc_id}); {_ADVICE}"
         )
     notes = paired_notes(task, answered=len(both), of=len(baseline.samples), others=len(own.samples) - len(both))
     there = {sample.doc_id for sample in baseline.samples}
     changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
     if changed:
-        notes.append(f"{task}: {counted(changed, 'document')} with a number of the baseline's, but different content")
+        notes.append(f"{task}: {counted(changed, 'document')} with other content than the baseline's of that number")
     return PairedLogs(both, tuple(notes))

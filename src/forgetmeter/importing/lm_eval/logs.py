@@ -68,7 +68,7 @@ def import_lm_eval(
     for task in wanted:
         parts.add(task)
     if not parts.tasks:
-        raise UserError(f"no task can be imported ({'; '.join(parts.notes[0])}); log other tasks")
+        raise UserError(f"no task can be imported ({'; '.join(parts.notes[0])}); import other logs")
     if metric is not None and not parts.is_chosen_used:
         raise UserError(unknown("metric", metric, parts.metrics, within="these tasks"))
     variants = [parts.variant(place) for place in range(len(logs))]
@@ -132,7 +132,7 @@ class _Parts:
         for place, notes in zip(places, judged.notes, strict=True):
             self.notes[place] += notes
         if not judged.items:
-            self.notes[0].append(f"{task}: left out, since none of its documents is left")
+            self.notes[0].append(f"{task}: left out, since no valid document remains")
             return
         self._say_filter(task, own)
         self.metrics += [each for each in _metric_names(own) if each not in self.metrics]
@@ -182,7 +182,7 @@ class _Parts:
 
     def _said(self, logs: Logs) -> Iterator[str]:
         if not logs.results.document:
-            yield "its results file is missing, so the versions of its tasks are not known to be the baseline's"
+            yield "its results file is missing, so it is unknown whether its tasks have the baseline's versions"
         elif self._logs[0].results.document and logs.results.tool != self._logs[0].results.tool:
             yield f"evaluated by {logs.results.tool}, the baseline by {self._logs[0].results.tool}"
 

@@ -20,7 +20,7 @@ from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
-OTHER_FORM = "right answers are a list where other documents have one, or one where others have a list"
+OTHER_FORM = "one right answer where other documents have a list, or the reverse"
 MISSING = "a field of its prompt is missing or null"
 
 
@@ -86,7 +86,7 @@ def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PL
             except Exception as error:  # noqa: BLE001 - definitions contain arbitrary templates and code
                 first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
                 is_missing = isinstance(error, MissingFieldError)
-                problem = MISSING if is_missing else f"{type(error).__name__} where its prompt is made"
+                problem = MISSING if is_missing else f"{type(error).__name__} while building its prompt"
                 item = Item(item_id, _digest(str(doc)), Problem(problem))
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):

@@ -25,8 +25,8 @@ def without_fetched_metrics(task: str) -> Iterator[None]:
     def load(path: object = None, *_: object, **__: object) -> NoReturn:
         refusals.append(
             UserError(
-                f"task '{task}' needs the metric '{path}' of the evaluate library, which is code that is fetched and "
-                "never run; choose a task with metrics of lm-evaluation-harness"
+                f"task '{task}' needs the metric '{path}' of the evaluate library, which is downloaded code and never "
+                "run; choose a task with metrics of lm-evaluation-harness"
             )
         )
         raise refusals[-1]

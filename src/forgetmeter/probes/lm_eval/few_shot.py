@@ -23,7 +23,7 @@ def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]
         UserError: The data set has too few examples.
     """
     if number and task.config.num_fewshot == 0:
-        return (f"task '{name}' has no examples, as its definition says, whatever num_fewshot is",)
+        return (f"task '{name}': its definition allows no few-shot examples, so num_fewshot is ignored",)
     if number is not None:
         task.set_config("num_fewshot", number)
     wanted = task.config.num_fewshot or 0
@@ -36,7 +36,7 @@ def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]
     if wanted > found:
         raise UserError(f"task '{name}': num_fewshot is {wanted}, but its data has only {counted(found, 'example')}")
     if source == asked and not leaves_out:
-        return (f"task '{name}': an item may be among its own examples, as its data has no other split than '{asked}'",)
+        return (f"task '{name}': its only split is '{asked}', so an item may be one of its own examples",)
     return ()
 
 

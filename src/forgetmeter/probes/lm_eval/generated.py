@@ -16,9 +16,7 @@ def refuse_unanswerable(task: Any, name: str) -> None:  # noqa: ANN401 - lm-eval
         UserError: It cannot.
     """
     if getattr(task, "UNSAFE_CODE", False):
-        raise UserError(
-            f"task '{name}' runs the code that a model writes, which is never done here; choose another task"
-        )
+        raise UserError(f"task '{name}' runs code that a model writes, which is not supported; choose another task")
     if getattr(task, "MULTIMODAL", False):
         raise UserError(f"task '{name}' asks about images or sounds, which is not supported; choose another task")
     if problem := Generation("", task.config.generation_kwargs).problem:

@@ -84,7 +84,8 @@ class _Members:
             yield from self.known.tags[name]
         else:
             raise UserError(
-                f"group '{self.group}' names '{name}', which this lm-evaluation-harness lacks; name single tasks"
+                f"group '{self.group}' names '{name}', which the installed lm-evaluation-harness lacks; name single "
+                "tasks"
             )
 
     def _of_group(self, content: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Iterator[str]:

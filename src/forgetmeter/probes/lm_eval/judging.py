@@ -1,4 +1,4 @@
-"""How lm-evaluation-harness judges answers to requests; imports nothing of it, since its logs are read without it."""
+"""How lm-evaluation-harness judges answers to requests; does not import it, since its logs are read without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks of one's own, defined for lm-evaluation-harness in YAML files; code that they name is never run."""
+"""A user's own tasks, defined for lm-evaluation-harness in YAML files; code that they name is never run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def own_definitions(folders: Sequence[str]) -> Definitions:
             raise UserError(f"task folder '{each}' does not exist")
         defined = definitions_in(folder)
         if not defined.tasks and not defined.groups:
-            raise UserError(f"task folder '{each}' has no YAML file with a task: a line such as task: my_task")
+            raise UserError(f"task folder '{each}' has no YAML file that defines a task (a line such as task: my_task)")
         taken = {"task": {*task_files()}, "group": {*task_files(), *group_files(), *defined.tasks}}
         for kind, known, paths in (("task", found, defined.tasks), ("group", groups, defined.groups)):
             for name, path in paths.items():
@@ -66,8 +66,8 @@ def without_own_code(task: str) -> Iterator[None]:
     def loaded(name: str, folder: Path) -> Any:  # noqa: ANN401
         if not folder.resolve().is_relative_to(library.resolve()):
             raise UserError(
-                f"task '{task}': a definition in '{folder}' names the function '{name}', which is code and never run "
-                "from a task folder; use templates, or write a plug-in (docs/extending.md)"
+                f"task '{task}': a definition in '{folder}' names the function '{name}', but code in task folders is "
+                "never run; use templates, or write a plug-in (docs/extending.md)"
             )
         return load(name, folder)
 

@@ -142,7 +142,7 @@ class LmEvalTask:
                 yield document, answer, [(score.loglikelihood, score.is_greedy) for score in scores]
 
     def _try(self, metrics: Sequence[str]) -> None:
-        """Find out what the metrics say of made-up answers.
+        """Compute the metrics of made-up answers, to learn which values they take.
 
         Raises:
             UserError: A metric cannot be computed on these documents, such as F1 of 3 choices.
@@ -172,7 +172,7 @@ class LmEvalTask:
         return is_measured(each.metrics[self._primary] for each in outcomes if self._primary in each.metrics)
 
     def _try_texts(self, metrics: Sequence[str]) -> None:
-        """Judge made-up texts, which show what the metrics say of them, and how the right answers are filtered."""
+        """Judge made-up texts, which shows the values of the metrics and how the right answers are filtered."""
         asked = [document for document in self._documents if document.item.problem is None]
         right = {document.item.id: targets(self._task, document.doc) for document in asked}
         self._gold = {item_id: " / ".join(each) for item_id, each in right.items()}

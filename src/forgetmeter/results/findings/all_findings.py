@@ -1,7 +1,11 @@
-"""All findings of a run."""
+"""All findings of a run, and verdicts on them with p-values corrected for all tests of the run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from forgetmeter.results.compared.cell_summary import SIGNIFICANT
 from forgetmeter.results.findings import (
     at_equal_level,
     attention_at_equal_removed,
@@ -12,10 +16,10 @@ from forgetmeter.results.findings import (
     rare_facts_first,
 )
 from forgetmeter.results.findings.evidence import gather
-from forgetmeter.results.findings.finding import Finding
-from forgetmeter.results.findings.verdicts import with_verdicts
+from forgetmeter.results.findings.finding import Finding, ModelResult, Verdict
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
+from forgetmeter.statistics.correction import holm_corrected
 
 FINDINGS = (
     at_equal_level.OVERALL_HURTS_MOST,
@@ -35,4 +39,37 @@ FINDINGS = (
 def find(run: Run, summary: Summary) -> tuple[Finding, ...]:
     """Test all claims on a run."""
     models = gather(run, summary)
-    return with_verdicts([test.on(models) for test in FINDINGS])
+    return _with_verdicts([test.on(models) for test in FINDINGS])
+
+
+def _with_verdicts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings with verdicts and with p-values corrected by Holm over all claims and models tested."""
+    corrected = iter(holm_corrected([result.p_value for finding in findings for result in finding.results]))
+    found = []
+    for finding in findings:
+        results = tuple(_judged(result, next(corrected), finding.claim.threshold) for result in finding.results)
+        found.append(replace(finding, results=results, verdict=_overall([result.verdict for result in results])))
+    return tuple(found)
+
+
+def _judged(result: ModelResult, p_holm: float | None, threshold: float) -> ModelResult:
+    if result.effect is None or p_holm is None:
+        return result
+    verdict: Verdict = "inconclusive"
+    effects = [task.effect for task in result.tasks if task.effect is not None]
+    if p_holm >= SIGNIFICANT:
+        pass
+    elif result.effect.low > threshold and not any(effect.high < threshold for effect in effects):
+        verdict = "supported"
+    elif result.effect.high < threshold and not any(effect.low > threshold for effect in effects):
+        verdict = "contradicted"
+    return replace(result, p_holm=p_holm, verdict=verdict)
+
+
+def _overall(verdicts: Sequence[Verdict]) -> Verdict:
+    given = set(verdicts)
+    if "supported" in given and "contradicted" not in given:
+        return "supported"
+    if "contradicted" in given and "supported" not in given:
+        return "contradicted"
+    return "inconclusive" if given - {"not tested"} else "not tested"
