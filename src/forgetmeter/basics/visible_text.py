@@ -8,7 +8,7 @@ from typing import Any
 _LINE_BREAKS = "\t\n"
 # Bidirectional controls can make a text read differently from what it is.
 _DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-# Lines and paragraphs end with these, too, where strings of older JavaScript, as in charts, must not.
+# These also end lines and paragraphs; strings of older JavaScript, such as those of charts, must not contain them.
 _SEPARATORS = [0x2028, 0x2029]
 # Neither UTF-8 nor XML can represent them.
 _NOT_TEXT = [*range(0xD800, 0xE000), 0xFFFE, 0xFFFF]

@@ -63,7 +63,7 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        # What may take a step's place is another candidate, and may be larger.
+        # The alternatives to a step are recipes of their own, and may be larger.
         problems = [*activation_problems(recipe), *(problem for problem, _ in kernel_problems(recipe))]
         if problems:
             return PredictedSize(None, 0, problems[0])

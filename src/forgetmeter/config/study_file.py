@@ -72,7 +72,7 @@ def _problems(recipes: Iterable[Recipe], info: ValidationInfo) -> list[str]:
 
 def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
     name = _checked(task_of, entry)
-    # Without folders, as they are wrong themselves, tasks in them would be reported as unknown.
+    # If the folders themselves are wrong, their tasks are not reported as unknown.
     if "task_folders" in info.data:
         _complain(_vocabulary(info).task_problems(name, info.data["task_folders"]))
     return name
@@ -282,7 +282,7 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
         return f"{place}: {unknown('key', str(key), _SECTIONS['.'.join(map(str, above))].model_fields)}"
     if error["type"] == "value_error":
         return f"{place}: {error['ctx']['error']}"
-    # An option needs no second name.
+    # The name of an option says where it is.
     name = place if place.startswith("--") else f"{place}: {'.'.join(map(str, error['loc']))}"
     if error["type"] == "missing":
         return f"{name} is missing"

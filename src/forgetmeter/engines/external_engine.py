@@ -67,14 +67,14 @@ class ExternalEngine:
     """Scores items with another runtime, which is started on first use.
 
     A cloze is asked by requests: for each choice, the whole statement, or the answer after the text before the blank.
-    If one answer is the beginning of another, all are followed by the text after the blank, or by the token that ends a
-    text. What cannot be asked by requests, such as divergence, is refused by ``unsupported_reason``.
+    If one answer is the beginning of another, all are followed by the text after the blank, or by the end-of-sequence
+    token. What cannot be asked by requests, such as divergence, is refused by ``unsupported_reason``.
 
     Args:
         reference: Its name and arguments.
         start: Starts the runtime.
-        baseline: The model that it is compared with, which needs no weights. What this cannot be asked is left out, and
-            by its tokenizer, one answer is the beginning of another or not.
+        baseline: The model that it is compared with, which needs no weights. Items that it cannot be asked are left
+            out, and its tokenizer decides whether one answer is the beginning of another.
         stored_bytes: Bytes of the weight files that it reads, if these are known.
     """
 
@@ -99,7 +99,7 @@ class ExternalEngine:
             return has_prefix_pair([tuple(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]])
 
         self._have_prefix_pair = have_prefix_pair
-        # A statement is read after the token that begins a text, also where the tokenizer adds none.
+        # A statement follows the beginning-of-sequence token, even if the tokenizer does not add it.
         is_begun = bool(added_tokens(tokenizer).before)
         self._begin = "" if is_begun else str(tokenizer.decode(beginning(tokenizer), skip_special_tokens=False))
 
@@ -188,7 +188,7 @@ class ExternalEngine:
             found = self._asked("generate_until", [(each.context, deepcopy(each.arguments)) for each in part])
             if wrong := [text for text in found if not isinstance(text, str)]:
                 raise EngineAnswerError(f"it gave {wrong[0]!r:.60}, which is not a text")
-            # Not every runtime heeds the ends, or writes what can be stored.
+            # Not every runtime obeys the ends, or writes text that can be stored.
             texts += (
                 GeneratedText(encodable(before_ends(text, each.until))) for text, each in zip(found, part, strict=True)
             )

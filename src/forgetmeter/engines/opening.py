@@ -25,7 +25,7 @@ LLAMA_CPP = "llama_cpp"
 _LLAMA_CPP_ARGUMENTS = ("file", "n_ctx", "n_threads", "n_gpu_layers")
 _SECRETS = re.compile(r"(?i)auth|api_?key|secret|password|credential|^headers?$|^(hf_|access_)?token$")
 _CONTEXT = 2048
-"""Tokens that llama.cpp reads unless told otherwise: it keeps the logits of all of them."""
+"""Tokens that llama.cpp reads by default: it keeps the logits of all of them."""
 _CODE = "trust_remote_code"
 _NOT_INSTALLED = "install it with: pip install 'forgetmeter[{}]'"
 
@@ -41,7 +41,7 @@ def engine_problems(reference: ModelReference) -> list[str]:
                     "OPENAI_API_KEY or HF_TOKEN"
                 )
             if key == _CODE:
-                raise UserError(f"engine {name}: {_CODE} is never allowed; start such a model in a server of its own")
+                raise UserError(f"engine {name}: {_CODE} is never allowed; run such a model in its own server")
         _starter(name, arguments)
     except UserError as error:
         return [str(error)]
@@ -49,7 +49,7 @@ def engine_problems(reference: ModelReference) -> list[str]:
 
 
 def _has_password(value: str) -> bool:
-    """Whether an address holds a user or a password, or parameters, which often are keys."""
+    """Whether an address contains a user name, a password or parameters, which are often keys."""
     with suppress(ValueError):
         parts = urlsplit(value)
         return bool(parts.scheme in ("http", "https") and (parts.username or parts.password or parts.query))
@@ -71,7 +71,7 @@ def open_engine(reference: ModelReference, baseline: Checkpoint) -> ExternalEngi
     start = _starter(name, arguments)
     size = Path(arguments["file"]).expanduser().stat().st_size if name == LLAMA_CPP else None
     length = max_length(baseline.skeleton, baseline.tokenizer, baseline.name)
-    # lm-eval does not add the token that begins a text to what it sends, unlike its class for transformers.
+    # For endpoints, lm-eval omits the beginning-of-sequence token by default; for transformers, it does not.
     is_begun = bool(
         baseline.tokenizer("a")["input_ids"] != baseline.tokenizer("a", add_special_tokens=False)["input_ids"]
     )
@@ -128,7 +128,7 @@ def _lm_eval(name: str, arguments: Mapping[str, str]) -> Callable[[Mapping[str, 
         # lm-eval's cache confuses requests of the same text that are split at different places.
         shared: dict[str, Any] = {"logits_cache": False} if "logits_cache" in inspect.signature(kind).parameters else {}
         if is_endpoint:
-            # One token is always generated, for which lm-eval takes off one.
+            # lm-eval reserves one token for the one that is always generated.
             shared = {"tokenizer_backend": "huggingface", **given, "max_length": given["max_length"] + 1}
         runtime: Runtime = kind(**shared | values)
         return runtime

@@ -38,7 +38,7 @@ _MODEL_TYPES: dict[Family, Any] = {
 }
 # Wrappers of a decoder that also reads images; they read texts without any as the decoder alone does.
 _WRAPPERS = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-# They read no text without an image.
+# These cannot read text without an image.
 _NEED_IMAGES = ("blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2")
 # Classes with another task's head. Saved from a tied model, they would still load as a language model.
 _OTHER_HEADS = re.compile(r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$")

@@ -17,7 +17,7 @@ from forgetmeter.records.item import Task, check_task
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.specs.suggestion import did_you_mean
 
-# Named in error messages; any other of lm-eval's is as good.
+# Examples in error messages; any other tasks of lm-eval would do.
 _WELL_KNOWN = ("arc_challenge", "arc_easy", "boolq", "hellaswag", "openbookqa", "piqa", "sciq", "winogrande")
 
 
@@ -32,7 +32,7 @@ def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str]
     Args:
         name: Name in a study.
         data: The probes' data folder, if given; it must contain the files that the task needs.
-        folders: Folders with definitions of one's own for lm-eval.
+        folders: Folders with the user's own task definitions for lm-eval.
     """
     try:
         if (declared := find_task(name)) is not None:
@@ -105,7 +105,7 @@ def load_task(
         limit: Only the first N items, per group that the task declares, such as a relation; ``None`` for all.
         data: The probes' data folder; by default, the one ``data_folder`` returns.
         prompting: The prompts of lm-eval's tasks; others have their own.
-        folders: Folders with definitions of one's own for lm-eval.
+        folders: Folders with the user's own task definitions for lm-eval.
 
     Raises:
         UserError: The task is unknown, or its data is not available.

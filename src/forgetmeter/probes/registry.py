@@ -75,7 +75,7 @@ def canonical_name(text: str) -> str:
 def without_paths(text: str) -> str | None:
     """Return a task's name without the options that are paths; ``None`` if it has none.
 
-    A task that is named by two paths of one file has this name in common.
+    Two names of a task that give one file by different paths have this name in common.
     """
     with suppress(UserError):
         if ":" in text and (declared := find_task(text)) is not None:

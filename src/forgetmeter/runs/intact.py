@@ -88,7 +88,7 @@ class IntactFiles:
                 stored is None or is_unchanged(content) is True or _are_judged_by(content, stored.get("primary_metric"))
             )
             return _are_distinct(ids, known) and is_judged
-        # The error that names the damage comes with reading the outcomes.
+        # Reading the outcomes raises the error that names the damage.
         return True
 
 

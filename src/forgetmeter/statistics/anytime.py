@@ -2,8 +2,8 @@
 
 Betting on the mean of bounded values: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
 betting", Journal of the Royal Statistical Society B 86(1), 2024, 1-27. A gambler who bets against a mean that is the
-true one multiplies the stake by 20 with a probability of at most 1 in 20, whenever that is looked at (Ville's
-inequality). The interval is made of the means against which nobody has become rich.
+true one multiplies the stake by 20 with a probability of at most 1 in 20, at whatever time one looks (Ville's
+inequality). The interval consists of the means against which no bet has multiplied its stake that much.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
 _ALPHA = 1 - CONFIDENCE
 _LARGEST_SHARE = 0.9
-"""Most of the money that a bet risks: with all of it, a single value could end the game."""
+"""Largest share of the capital that a bet risks; risking all of it, a single value could end the game."""
 _STEPS = 40
 """Halvings of the range in the search for an end of an interval."""
 

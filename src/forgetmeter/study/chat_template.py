@@ -14,7 +14,7 @@ from forgetmeter.probes.lm_eval.prompting import ChatTemplate
 def chat_template_of(tokenizer: PreTrainedTokenizerBase, model: str) -> ChatTemplate:
     """Return a function that renders messages by a tokenizer's template, like lm-evaluation-harness's ``hf`` (0.4.13).
 
-    Messages of the system are left out if the template refuses them.
+    System messages are left out if the template rejects them.
 
     Raises:
         UserError: The tokenizer has no template.

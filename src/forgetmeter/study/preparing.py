@@ -41,7 +41,7 @@ def open_checked(
 ) -> dict[ModelReference, Checkpoint]:
     """Open the models of a study, and check that each can be loaded and that each recipe fits it.
 
-    Engines are not among them; recipes that are to be applied to one are reported.
+    Engines are not among them; recipes for one are reported.
 
     Raises:
         UserError: A model cannot be loaded or a recipe does not fit; lists all problems.

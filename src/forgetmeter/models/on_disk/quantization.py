@@ -65,7 +65,7 @@ def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
 def quantizes_activations(method: Mapping[str, Any]) -> bool:
     """Whether a quantization method rounds activations, too; true if nothing is known about it.
 
-    The smallest difference of a sum, as between batches of other shapes, then becomes a whole step.
+    The smallest difference of a sum, as between batches of other shapes, can then become a whole quantization step.
     """
     groups = method.get("config_groups")
     if isinstance(groups, Mapping):

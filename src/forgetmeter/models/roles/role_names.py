@@ -154,7 +154,7 @@ _FEED_FORWARD: dict[str, Part] = {
         "down",
     ),
 }
-# Gemma's inputs of every block from a second embedding; ALBERT's and Funnel's like between embedding and hidden size.
+# Gemma's inputs of every block from a second embedding; ALBERT's and Funnel's projections.
 _EMBEDDING_IN_BLOCKS = ("per_layer_input_gate", "per_layer_projection")
 _EMBEDDING = (
     "embedding_hidden_mapping_in",
@@ -207,7 +207,7 @@ def _component_of(path: str, classes: Sequence[str]) -> tuple[Component | None, 
 
 def _components(names: Sequence[str], classes: Sequence[str]) -> Iterator[Component]:
     for index in range(len(classes) - 1, -1, -1):
-        # The block's own class comes first, under no name of the path.
+        # The block's own class comes first, and has no name in the path.
         name = names[index - 1] if index else ""
         yield from (component for component, pattern in _CLASSES if pattern.search(classes[index]))
         if name in _ATTENTION_NAMES:

@@ -32,7 +32,7 @@ ROUTER = "router of experts"
 QUANTIZED = "already quantized"
 NO_MATRIX = "bias, scale or state, not a matrix"
 RESIDUAL = "residual connection"
-# Weights that Mamba and DeepSeek-V4 multiply with themselves, so that no other layer can take their place.
+# Weights that the code of Mamba and DeepSeek-V4 multiplies with directly, so that no other layer can replace them.
 _NO_LAYERS = ("dt_proj", "o_a_proj")
 NOT_USED = "not used to predict tokens"
 OTHER_MODALITY = "reads images or sound, not text"

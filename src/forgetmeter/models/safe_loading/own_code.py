@@ -51,6 +51,6 @@ def _load_class_if_allowed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN
     return _load_class(*arguments, **options)
 
 
-# For good, since threads may load models at the same time; both do as before outside of without_own_code.
+# Patched permanently, because threads may load models at once; outside without_own_code, both behave as before.
 _utils.input = _answer
 _utils.get_class_in_module = _load_class_if_allowed

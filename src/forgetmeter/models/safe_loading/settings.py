@@ -90,7 +90,7 @@ def _number_problems(key: str, value: float, settings: Mapping[Any, Any]) -> Ite
 
 
 def _shown(value: float) -> str:
-    # A number of many digits fits into no float.
+    # A number with many digits may not fit into a float.
     return text if len(text := str(value)) <= _MOST_DIGITS else f"{text[:_MOST_DIGITS]}…"
 
 

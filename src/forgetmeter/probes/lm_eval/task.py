@@ -188,7 +188,7 @@ class LmEvalTask:
         single = [outcome.metrics for outcomes in tried for outcome in outcomes]
         self._primary, self._is_measured = deciding_metric(metrics, single)
         for outcome in tried[0]:
-            # Such as the number at the end of the reasons for it.
+            # For example, the number at the end of a worked solution.
             if len(right[outcome.item_id]) == 1 and outcome.metrics.get(self._primary) == 1 and outcome.prediction:
                 self._gold[outcome.item_id] = outcome.prediction
 

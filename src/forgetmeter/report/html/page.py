@@ -151,7 +151,7 @@ def _uncompared(summary: Summary) -> str:
         return ""
     if all(cell.recipe == BASELINE for cell in summary.cells):
         return "the run has no outcomes of a recipe besides the baseline"
-    return "no recipe can be compared with a baseline that knows something"
+    return "the baseline is missing or knows nothing"
 
 
 def _without(groups: Sequence[TaskFigures], shown: Sequence[TaskFigures]) -> list[TaskFigures]:

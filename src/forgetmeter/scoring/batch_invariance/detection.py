@@ -93,7 +93,7 @@ class _Trials:
 
     @property
     def _is_exact(self) -> bool:
-        """Whether texts that share nothing of each other can be distinguished from those that do."""
+        """Whether interference between texts, however small, can be detected."""
         method = quantization_in_memory(self._loaded.model)
         return self._trial.is_exact and (method is None or not quantizes_activations(method))
 

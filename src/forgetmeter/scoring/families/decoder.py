@@ -48,7 +48,7 @@ class DecoderScoring:
         sharing: What rows may share.
 
     Args:
-        beside: Another decoder with the same tokens, which is to read the same batches.
+        beside: Another decoder with the same tokens, which reads the same batches.
 
     Raises:
         UserError: The model cannot be scored; see ``find_sharing``.

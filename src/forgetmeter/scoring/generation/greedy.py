@@ -99,7 +99,7 @@ class Numbers(LogitsProcessor):  # type: ignore[misc]
 
 
 def padding_of(tokenizer: PreTrainedTokenizerBase, rows: int) -> int:
-    """Return a token that a model with ``rows`` embeddings can read where nothing is to be read."""
+    """Return a token for positions that are ignored, valid for a model with ``rows`` embeddings."""
     given = (tokenizer.pad_token_id, tokenizer.eos_token_id)
     return next((int(token) for token in given if token is not None and token < rows), 0)
 

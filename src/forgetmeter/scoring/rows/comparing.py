@@ -74,7 +74,7 @@ def _compared_distributions(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tenso
     agrees, width = p.argmax(1) == q.argmax(1), min(p.shape[1], q.shape[1])
     divergence, total_p, total_q = divergences(p[:, :width], q[:, :width])
     if p.shape[1] != q.shape[1]:
-        # As by padding: what only one has counts in its own perplexity.
+        # Outputs that only one model has, such as padding, count in its own perplexity.
         total_p, total_q = p.logsumexp(1), q.logsumexp(1)
     return divergence, agrees, total_p, total_q
 
