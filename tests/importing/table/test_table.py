@@ -179,15 +179,15 @@ def test_places_of_right_answers_that_start_at_1_are_refused(tmp_path: Path) -> 
     [
         (
             (0, 2),
-            "line 3: 'gold' is '2', which is not a place among its 2 log-likelihoods, unlike 0 in 't.csv' line 2 ",
+            "line 3: 'gold' is '2', which is not an index of its 2 log-likelihoods, unlike 0 in 't.csv' line 2 ",
         ),
-        ((1, -1), "line 3: 'gold' is '-1', which is not a place"),
+        ((1, -1), "line 3: 'gold' is '-1', which is not an index"),
         (
             (1, "B"),
-            "line 3: 'gold' is 'B', which is not a place among its 2 log-likelihoods, unlike 1 in 't.csv' line 2",
+            "line 3: 'gold' is 'B', which is not an index of its 2 log-likelihoods, unlike 1 in 't.csv' line 2",
         ),
-        (("B", 0), "line 2: 'gold' is 'B', which is not a place"),
-        ((7, 9), "line 2: 'gold' is '7', which is not a place among its 2 log-likelihoods (allowed: 0 to 1); write"),
+        (("B", 0), "line 2: 'gold' is 'B', which is not an index"),
+        ((7, 9), "line 2: 'gold' is '7', which is not an index of its 2 log-likelihoods (allowed: 0 to 1); write"),
         (("Rome", "1945"), None),
         (("Rome", 2), None),
         ((0, ""), None),
@@ -218,8 +218,8 @@ def test_answers_that_are_right_by_another_measure_are_counted(tmp_path: Path) -
     assert {name: said["notes"] for name, said in results.study["imported"].items()} == {
         "answers:baseline": [],
         "answers:b": [
-            "t: what is right does not follow from the log-likelihoods in 1 of 3 answers (item 1 is the first); no "
-            "rank or margin there"
+            "t: what is right does not follow from the log-likelihoods in 1 of 3 answers (first: item 1); these "
+            "have no rank or margin"
         ],
     }
 

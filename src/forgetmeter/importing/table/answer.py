@@ -39,7 +39,7 @@ class GivenAnswer:
 
 
 def refuse_counting_from_1(answers: Iterable[GivenAnswer]) -> None:
-    """Refuse places of right answers that seem to be 1-based, which would give wrong ranks.
+    """Refuse indices of right answers that seem to be 1-based, which would give wrong ranks.
 
     Raises:
         UserError: What is right follows from all places less one, but not from the places themselves.
@@ -51,13 +51,13 @@ def refuse_counting_from_1(answers: Iterable[GivenAnswer]) -> None:
     if all(each.prefers(place - 1) == each.correct for each, place in shifted):
         first, place = shifted[0]
         raise first.row.wrong(
-            f"the place of the right answer is {place}, but in all rows what is right follows from the log-likelihoods "
-            "only if places start at 1; write them from 0"
+            f"the index of the right answer is {place}, but the column of right answers agrees with the "
+            "log-likelihoods only if indices start at 1; let them start at 0"
         )
 
 
 def refuse_no_place(answers: Sequence[GivenAnswer], column: str | None) -> None:
-    """Refuse a right answer that is no place among the log-likelihoods, in a task where right answers are places.
+    """Refuse a right answer that is not an index of the log-likelihoods, in a task where right answers are indices.
 
     Raises:
         UserError: There is one.
@@ -70,6 +70,6 @@ def refuse_no_place(answers: Sequence[GivenAnswer], column: str | None) -> None:
     number = len(other.loglikelihoods)
     also = "" if place is None else f", unlike {place.gold} in {place.row.place}"
     raise other.row.wrong(
-        f"'{column}' is '{other.gold[:60]}', which is not a place among its {counted(number, 'log-likelihood')}"
-        f"{also} (allowed: 0 to {number - 1}); write places throughout, or leave out --loglikelihoods or --gold"
+        f"'{column}' is '{other.gold[:60]}', which is not an index of its {counted(number, 'log-likelihood')}"
+        f"{also} (allowed: 0 to {number - 1}); write indices throughout, or leave out --loglikelihoods or --gold"
     )

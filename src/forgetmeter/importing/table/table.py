@@ -252,5 +252,5 @@ def _unplaced_notes(tasks: Mapping[str, ImportedTask], judgements: Mapping[str, 
         if unlike:
             yield (
                 f"{task}: what is right does not follow from the log-likelihoods in {len(unlike):,} of "
-                f"{counted(len(answers), 'answer')} (item {unlike[0]} is the first); no rank or margin there"
+                f"{counted(len(answers), 'answer')} (first: item {unlike[0]}); these have no rank or margin"
             )
