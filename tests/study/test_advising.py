@@ -306,7 +306,7 @@ def test_a_model_with_weights_of_unknown_role_is_refused_in_one_line(
     with pytest.raises(UserError) as caught:
         advise(request(folder / "strange", recipes=None))
     assert not isinstance(caught.value, ManyUserError)
-    assert "(first: strange.weight); name recipes with --recipes" in str(caught.value)
+    assert "(first: strange.weight); with --recipes, name recipes" in str(caught.value)
     assert r"such as 'round_to_nearest:regex(strange\.weight):8'" in str(caught.value)
     # The model has no head.
     assert "head" not in str(caught.value)

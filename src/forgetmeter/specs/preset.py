@@ -67,8 +67,8 @@ _FINAL_LAYER = Preset(
 )
 _ENCODER_DECODER_ATTENTION = Preset(
     "paper/encoder_decoder_attention",
-    "For encoder-decoders: L1 pruning at 10% to 90% of the encoder's, the decoder's, self- and cross-attention alone "
-    "(arXiv 2312.00960).",
+    "For encoder-decoders: L1 pruning at 10% to 90% of the encoder's attention, the decoder's attention, "
+    "self-attention and cross-attention, each alone (arXiv 2312.00960).",
     _recipes(
         [
             f"l1_unstructured:{scope}:{level}"

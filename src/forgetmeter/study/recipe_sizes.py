@@ -36,7 +36,7 @@ def checked_recipes(location: Location, recipes: Sequence[Recipe]) -> tuple[Chec
     unknown_role = unknown_role_problem(matrices)
     if unknown_role:
         examples = " or ".join(f"'{text}'" for text in recipes_of_unknown(matrices))
-        unknown_role += f"; name recipes with --recipes whose scope needs no role, such as {examples}"
+        unknown_role += f"; with --recipes, name recipes whose scope needs no role, such as {examples}"
     return checkpoint, problems, unknown_role
 
 

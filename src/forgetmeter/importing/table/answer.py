@@ -52,7 +52,7 @@ def refuse_counting_from_1(answers: Iterable[GivenAnswer]) -> None:
         first, place = shifted[0]
         raise first.row.wrong(
             f"the index of the right answer is {place}, but the column of right answers agrees with the "
-            "log-likelihoods only if indices start at 1; let them start at 0"
+            "log-likelihoods only if indices start at 1; number them from 0"
         )
 
 
