@@ -55,14 +55,14 @@ class Evaluation:
 class Study:
     """Models × (recipes + candidates) × tasks, each in order and without duplicates.
 
-        Attributes:
-            recipes: The recipes applied to every model; the baseline always comes first.
-            tasks: Canonical task names.
-            output: Folder or URL of the run.
-            candidates: Recipes that start with a checkpoint made by other means, each with its baseline among the models.
-                task_folders: Folders with the user's own tasks, defined for lm-evaluation-harness.
-            groups: The groups of lm-evaluation-harness that some of the tasks come from, where they define an average.
-        """
+    Attributes:
+        recipes: The recipes applied to every model; the baseline always comes first.
+        tasks: Canonical task names.
+        output: Folder or URL of the run.
+        candidates: Recipes that start with a checkpoint made by other means, each with its baseline among the models.
+        task_folders: Folders with the user's own tasks for lm-evaluation-harness.
+        groups: The groups of lm-evaluation-harness that some of the tasks come from, where they define an average.
+    """
 
     models: tuple[ModelReference, ...]
     recipes: tuple[Recipe, ...]

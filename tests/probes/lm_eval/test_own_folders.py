@@ -87,7 +87,7 @@ def test_tags_of_python_are_refused(folder: Path, tmp_path: Path, monkeypatch: p
 def test_metrics_that_would_be_fetched_are_refused(folder: Path) -> None:
     path = folder / "deep" / "mine.yaml"
     path.write_text(path.read_text().replace("{metric: acc,", "{metric: ./code,"))
-    with pytest.raises(UserError, match="needs the metric './code' of the evaluate library, which is code"):
+    with pytest.raises(UserError, match="needs the metric './code' of the evaluate library, which is downloaded code"):
         load_task("mine", folders=(str(folder),))
 
 
@@ -116,7 +116,7 @@ def test_wrong_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     for given, says in (
         ([str(tmp_path / "none")], "task folder '.*none' does not exist"),
         ([str(folder / "deep" / "code.py")], "does not exist"),
-        ([str(tmp_path / "empty")], "has no YAML file with a task"),
+        ([str(tmp_path / "empty")], "has no YAML file that defines a task"),
         ([str(folder), str(tmp_path / "other")], "task 'mine' is defined in '.*' and '.*'; rename one of them"),
         ([str(tmp_path / "same")], "task 'piqa' of '.*piqa.yaml' has the name of another task; rename it"),
         ([str(tmp_path / "built-in")], "task 'facts' of '.*' has the name of another task; rename it"),
