@@ -73,7 +73,7 @@ def single_tasks(names: Iterable[str], folders: Sequence[str] = ()) -> tuple[str
     """Replace each group of lm-eval's by its tasks, without duplicates; other names stay.
 
     Args:
-        folders: Folders with definitions of one's own for lm-eval.
+        folders: Folders with the user's own task definitions for lm-eval.
 
     Raises:
         UserError: A group changes the settings of its tasks.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TaskGroup:
-    """A group of lm-evaluation-harness's tasks, or of one's own.
+    """A group of tasks of lm-evaluation-harness, or of the user's own.
 
     Attributes:
         name: Its name.

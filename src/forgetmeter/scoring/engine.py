@@ -47,7 +47,7 @@ class Engine:
         loaded: The model; recipes may be applied to it between calls of ``score``.
         batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device, and by
             whether texts are read or written.
-        reused: Hidden states of batches that were read before, for variants that leave them as they were.
+        reused: Hidden states of batches that were read before, for variants that leave them unchanged.
     """
 
     @quiet()

@@ -1,4 +1,4 @@
-"""Hidden states between blocks, kept for variants that leave everything below as it was."""
+"""Hidden states between blocks, kept for variants that change nothing before them."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def block_list(matrices: Iterable[Matrix]) -> str | None:
 class ReusedStates:
     """Outputs of blocks for batches that were read before.
 
-    A batch is read from the last block whose output is kept and that the variant leaves as it was. The first time, it
+    A batch is read from the last block whose output is kept and that the variant leaves unchanged. The first time, it
     is also read from the start: if the logits differ, as in a model whose later blocks use more of earlier ones than
     their output, nothing is reused.
 
     Attributes:
-        unchanged: Number of first blocks that the variant in the model leaves as they were.
+        unchanged: Number of first blocks that the variant in the model leaves unchanged.
 
     Args:
         blocks: Name of the model's only list of blocks.
-        boundaries: Numbers of first blocks that some variant leaves as they were.
+        boundaries: Numbers of first blocks that some variant leaves unchanged.
         in_memory: Bytes of states to keep in memory.
         in_files: Bytes of further states to keep in temporary files.
     """

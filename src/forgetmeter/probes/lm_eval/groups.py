@@ -1,4 +1,4 @@
-"""Groups and tags of lm-evaluation-harness, and of one's own task folders, which stand for several tasks."""
+"""Groups and tags of lm-evaluation-harness, and of the user's task folders, which stand for several tasks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_group(name: str, folders: Sequence[str] = ()) -> bool:
     """Return whether a name stands for several tasks.
 
     Args:
-        folders: Folders with definitions of one's own.
+        folders: Folders with the user's own definitions.
     """
     known = _known(folders)
     return name not in known.tasks and (name in known.groups or name in known.tags)
@@ -120,5 +120,5 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _is_by_size(given: Any) -> bool | None:  # noqa: ANN401
     """Return how lm-evaluation-harness weights the tasks in the first average of a group; ``None`` without any."""
     first = given[0] if isinstance(given, list) and given else given
-    # By its default, tasks are weighted by their size.
+    # By default, tasks are weighted by their size.
     return bool(first.get("weight_by_size", True)) if isinstance(first, dict) else None
