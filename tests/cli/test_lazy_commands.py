@@ -100,13 +100,13 @@ def test_lists_name_everything_available() -> None:
     assert "attention.query" in forgetmeter("list", "scopes").stdout
     assert "package:MODULE" in forgetmeter("list", "models").stdout
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
-    probes = forgetmeter("list", "tasks").stdout.splitlines()[:9]
+    probes = forgetmeter("list", "tasks").stdout.splitlines()[:10]
     assert [line.partition("[")[0] for line in probes] == [
-        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "facts", "file:PATH", "perplexity",
-        "divergence",
+        "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "popqa", "facts", "file:PATH",
+        "perplexity", "divergence",
     ]  # fmt: skip
     assert "[:source=template|evidence]" in probes[2]
-    assert probes[7:] == [f"{name}[:file=PATH][:window=N]" for name in ("perplexity", "divergence")]
+    assert probes[8:] == [f"{name}[:file=PATH][:window=N]" for name in ("perplexity", "divergence")]
 
 
 @pytest.fixture

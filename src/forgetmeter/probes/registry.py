@@ -24,6 +24,7 @@ TASKS = Registry(
         "lama/trex": "forgetmeter.probes.lama.task:TREX",
         "lama/conceptnet": "forgetmeter.probes.lama.task:CONCEPTNET",
         "bear": "forgetmeter.probes.bear:TASK",
+        "popqa": "forgetmeter.probes.popqa:TASK",
         "facts": "forgetmeter.probes.facts.task:TASK",
         "file": "forgetmeter.probes.from_file.task:TASK",
         "perplexity": "forgetmeter.probes.on_text.perplexity:TASK",

@@ -344,7 +344,7 @@ def test_a_json_line_that_breaks_off_is_named(tmp_path: Path) -> None:
         ("t.csv", b"id,model,ok\n\xff,a,1\n", "'t.csv' is not UTF-8"),
         ("t.jsonl", "[1]\n", "line 1: not a JSON object"),
         ("t.parquet", "id,model,ok\n", "'t.parquet' cannot be read as Parquet"),
-        ("t.xlsx", "", "must be JSON Lines, CSV or Parquet, by its suffix (allowed: .jsonl, .ndjson,"),
+        ("t.xlsx", "", "must be JSON Lines, CSV, TSV or Parquet, by its suffix (allowed: .jsonl, .ndjson,"),
         ("t.csv", None, "'t.csv' does not exist"),
     ],
 )

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from probes.test_popqa import write_popqa
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.data.fetch import NOTE, fetch
@@ -213,3 +214,23 @@ def test_an_unwritable_folder_is_reported(pack: Pack, tmp_path: Path) -> None:
 def test_unknown_probes_are_suggested(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown probe 'lamma'; did you mean 'lama'"):
         fetch("lamma", data=tmp_path)
+
+
+def test_a_probe_of_a_single_file_is_fetched(server: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    address, served = server
+    content = write_popqa(tmp_path / "made-up").read_bytes()
+    served |= {"/test.tsv": content, "/cut.tsv": content, "/page.tsv": b"<html>", "/zip.tsv": b"PK\3\4"}
+    fetched = fetch("popqa", data=tmp_path / "new", source=f"{address}/test.tsv")
+    assert fetched.relations == {"popqa": 2}
+    assert (fetched.folder / "popqa.tsv").read_bytes() == content
+    local = fetch("popqa", data=tmp_path / "local", source=str(tmp_path / "made-up" / "PopQA" / "popqa.tsv"))
+    assert local.sha256 == fetched.sha256
+    for path, says in (
+        ("cut", "ended after"), ("page", "'PopQA' is incomplete: .*has no rows"),
+        ("zip", "'PopQA' is incomplete"), ("none", r"--from test\.tsv"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=says):
+            fetch("popqa", data=tmp_path / "bad", source=f"{address}/{path}.tsv")
+    with pytest.raises(UserError, match="does not exist .allowed: a file, an https"):
+        fetch("popqa", data=tmp_path / "bad", source=str(tmp_path / "none"))
+    assert not (tmp_path / "bad").exists()

@@ -78,7 +78,7 @@ def test_each_choice_is_a_continuation_of_the_prompt_as_in_lm_eval(tmp_path: Pat
     assert (described.official_size, described.remarks) == (3, ())
 
 
-def test_the_three_formats_give_the_same_items(tmp_path: Path) -> None:
+def test_the_formats_give_the_same_items(tmp_path: Path) -> None:
     questions = [
         {**each, "answer": each["choices"].index("wet") if "wet" in each["choices"] else 1} for each in QUESTIONS
     ]
@@ -86,6 +86,10 @@ def test_the_three_formats_give_the_same_items(tmp_path: Path) -> None:
         items_of(write(tmp_path / f"own{suffix}", questions)) for suffix in (".jsonl", ".csv", ".parquet")
     )
     assert jsonl == table
+    rows = csv.reader((tmp_path / "own.csv").read_text(encoding="utf-8").splitlines())
+    with (tmp_path / "own.tsv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, delimiter="\t").writerows(rows)
+    assert items_of(tmp_path / "own.tsv") == table
     # A column of Parquet has one type.
     assert [item.content_hash for item in parquet] == [item.content_hash for item in jsonl]
 
@@ -211,6 +215,8 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b"prompt,choices,answer\n", "has no rows"),
         ("a.csv", b"prompt,prompt\na,b\n", "line 1: duplicate column 'prompt'"),
         ("a.csv", b"prompt;choices;answer\na;b;c\n", "line 1: columns must be separated by commas, not by ';'"),
+        ("a.tsv", b"prompt,choices,answer\na,b,c\n", "line 1: columns must be separated by tabs, not by ','"),
+        ("a.tsv", b"prompt\tchoices\tanswer\na\tb\n", "line 2: 2 values for 3 columns; put a value with tabs"),
         ("a.csv", b"prompt,choices,answer\na,b, c,d\n", "line 2: 4 values for 3 columns; put a value with commas"),
         ("a.csv", b"prompt,choices,answer\n\na,b\n", "line 3: 2 values for 3 columns"),
         ("a.csv", b"prompt,choices,answer\n" + b"a" * 200_000 + b",b,c\n", "field limit .* as JSON Lines"),
@@ -219,7 +225,7 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b'prompt,choices,answer\n"a\nb",c,d\n', "line 2: 'choices' is 'c', not a JSON list of texts"),
         ("a.csv", b'prompt,choices,answer\na,"[""b"", ",b\n', "line 2: 'choices' is '.\"b\", ', not a JSON list"),
         ("a.parquet", b"PAR1", "cannot be read as Parquet"),
-        ("a.tsv", b"prompt", "must be JSON Lines, CSV or Parquet, by its suffix .allowed: .jsonl, .ndjson, .csv,"),
+        ("a.tab", b"prompt", "must be JSON Lines, CSV, TSV or Parquet, by its suffix .allowed: .jsonl, .ndjson, .csv,"),
         ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt' and 'choices' and 'answer'"),
         ("a.jsonl", b'{"prompt": "a", "choises": [], "answer": 0}\n', "'choices'; did you mean 'choises'. .questions"),
         ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "lacks 'relation' .*facts need subject, relation"),
@@ -312,7 +318,7 @@ def test_indices_that_start_at_1_are_refused(tmp_path: Path, suffix: str) -> Non
         ("file", "needs a file of questions or facts: write file:PATH"),
         ("file:", "malformed"),
         ("file:no/such.csv", "file 'no/such.csv' does not exist"),
-        ("file:a.txt", "must be JSON Lines, CSV or Parquet"),
+        ("file:a.txt", "must be JSON Lines, CSV, TSV or Parquet"),
         ("file:a.csv:templates=x y", "must be a list of names"),
         ("file:a.csv:ranking=all", "unknown value 'all' .allowed: statements, answers"),
         ("file:a.csv:b.csv", "given twice"),

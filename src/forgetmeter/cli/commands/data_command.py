@@ -28,18 +28,18 @@ def _data() -> None:
 
 @data_app.command("fetch")
 def fetch_command(
-    probes: Annotated[list[str], typer.Argument(help="lama, bear, or both.")],
+    probes: Annotated[list[str], typer.Argument(help="lama, bear or popqa.")],
     *,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder for LAMA/ or BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"),
+        typer.Option(help="Folder for LAMA/, BEAR/ or PopQA/.", show_default="FORGETMETER_DATA, else the user's cache"),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--from", help="Another URL, or a local zip file, for one probe.", show_default="official"),
+        typer.Option("--from", help="Another URL, or a local file, for one probe.", show_default="official"),
     ] = None,
 ) -> None:
-    """Download LAMA or BEAR from the official source, unless it is already there.
+    """Download LAMA, BEAR or PopQA from the official source, unless it is already there.
 
     The data is checked before it is put in place; an interrupted or damaged download leaves nothing behind.
     """

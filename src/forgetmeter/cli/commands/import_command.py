@@ -58,7 +58,9 @@ def lm_eval_command(
 
 @import_app.command("table")
 def table_command(
-    file: Annotated[Path, typer.Argument(help="The table: .csv, .jsonl or .parquet, one row per item and variant.")],
+    file: Annotated[
+        Path, typer.Argument(help="The table: .csv, .tsv, .jsonl or .parquet, one row per item and variant.")
+    ],
     *,
     item: Annotated[str, typer.Option(help="Column that identifies the item within its task.")],
     variant: Annotated[str, typer.Option(help="Column with the variant's name.")],

@@ -1,1 +1,1 @@
-"""Answers in a table: CSV, JSON Lines or Parquet."""
+"""Answers in a table: CSV, TSV, JSON Lines or Parquet."""

@@ -80,7 +80,7 @@ def import_table(path: Path, columns: TableColumns, *, baseline: str | None = No
     """Read answers from a table.
 
     Args:
-        path: A CSV, JSON Lines or Parquet file.
+        path: A CSV, TSV, JSON Lines or Parquet file.
         columns: Its columns.
         baseline: The variant that the others are compared with; by default, the one named ``baseline``.
 

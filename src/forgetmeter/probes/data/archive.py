@@ -28,10 +28,10 @@ class ProbeArchive:
     Attributes:
         name: Name on the command line.
         folder: Its folder inside the data folder.
-        address: URL of the zip archive.
+        address: URL of the zip archive, or of its only file.
         source: Origin, for messages.
         holds: Contents of its folder, for messages.
-        marker: The file that identifies the probe's folder in the archive.
+        marker: The file that identifies the probe's folder in the archive; if there is no archive, its only file.
         wanted: Matches the paths to unpack, relative to the probe's folder.
         tasks: Its tasks, each with a file or folder it cannot do without.
         terms: License and citation.
@@ -46,6 +46,11 @@ class ProbeArchive:
     wanted: re.Pattern[str]
     tasks: Mapping[str, str]
     terms: str
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether it is published as a zip archive, not as a single file."""
+        return self.address.endswith(".zip")
 
     @property
     def fetch_again(self) -> str:
@@ -77,7 +82,7 @@ def data_folder(given: Path | None = None) -> Path:
 
 
 def unpack(archive: ProbeArchive, path: Path, into: Path) -> int:
-    """Unpack a probe's files from the zip file ``path`` and return their number.
+    """Unpack a probe's files from the zip file ``path``, or copy its only file, and return their number.
 
     Args:
         into: Output folder, created if needed; no path in the archive can write outside it.
@@ -85,6 +90,10 @@ def unpack(archive: ProbeArchive, path: Path, into: Path) -> int:
     Raises:
         UserError: The file is not a zip archive, is damaged, or does not contain the probe.
     """
+    if not archive.is_zip:
+        into.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, into / archive.marker)
+        return 1
     try:
         with zipfile.ZipFile(path) as opened:
             members = _members(archive, opened)

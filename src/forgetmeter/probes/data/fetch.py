@@ -88,7 +88,7 @@ def fetch(
 
     Args:
         name: Name of the probe's data, such as ``lama``.
-        source: Another URL, or a local zip file, in place of the official one.
+        source: Another URL, or a local file as published, in place of the official one.
 
     Raises:
         UserError: The probe is unknown, its folder exists but is incomplete, or it cannot be fetched, unpacked or
@@ -115,18 +115,20 @@ def fetch(
 
 def _into(archive: ProbeArchive, beside: Path, source: str | None, listen: Listener) -> Fetched:
     address = source or archive.address
-    packed, folder = beside / "archive.zip", beside / archive.folder
+    packed, folder = beside / "archive", beside / archive.folder
+    form = "FILE.zip" if archive.is_zip else Path(archive.address).name
     if address.startswith(("https://", "http://")):
         try:
             download(address, packed, listen=listen)
         except UserError as error:
             raise UserError(
-                f"{error}; download it another way, then: forgetmeter data fetch {archive.name} --from FILE.zip"
+                f"{error}; download it another way, then: forgetmeter data fetch {archive.name} --from {form}"
             ) from error
     else:
         packed = Path(address).expanduser()
         if not packed.is_file():
-            raise UserError(f"'{address}' does not exist (allowed: a zip file, an https:// or http:// address)")
+            kind = "a zip file" if archive.is_zip else "a file"
+            raise UserError(f"'{address}' does not exist (allowed: {kind}, an https:// or http:// address)")
     unpack(archive, packed, folder)
     sha256 = sha256_of(packed)
     note = {"address": address, "sha256": sha256}

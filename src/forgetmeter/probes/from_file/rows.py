@@ -1,4 +1,4 @@
-"""Rows of JSON Lines, CSV and Parquet files, with errors that name the line."""
+"""Rows of JSON Lines, CSV, TSV and Parquet files, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from forgetmeter.basics.visible_text import encodable
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.json_lines import read_json_lines
 
+_MARKS = {",": "commas", "\t": "tabs"}
 _FIX = "write a JSON object in each line, in UTF-8"
 # Beyond 18 digits, it is not an index; int() refuses thousands.
 _WHOLE = re.compile(r"\s*(\d{1,18})(?:\.0+)?\s*")
-_QUOTES = 'put a value with commas or quotes in double quotes, and write each double quote in it twice ("")'
+_QUOTES = 'put a value with {} or quotes in double quotes, and write each double quote in it twice ("")'
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"'{path}' must be JSON Lines, CSV or Parquet, by its suffix (allowed: {', '.join(_READERS)})")
+        allowed = ", ".join(_READERS)
+        raise UserError(f"'{path}' must be JSON Lines, CSV, TSV or Parquet, by its suffix (allowed: {allowed})")
     if not path.is_file():
         raise UserError(f"file '{path}' does not exist, or is not a file")
     try:
@@ -167,11 +170,12 @@ def _json_lines(path: Path) -> Iterator[FileRow]:
         yield row
 
 
-def _csv(path: Path) -> Iterator[FileRow]:
+def _csv(path: Path, delimiter: str = ",") -> Iterator[FileRow]:
     number, line = 0, 1
     header: list[str] = []
+    quotes = _QUOTES.format(_MARKS[delimiter])
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, strict=True, skipinitialspace=True)
+        reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             for cells in reader:
                 place = f"'{path}' line {line}"
@@ -179,20 +183,20 @@ def _csv(path: Path) -> Iterator[FileRow]:
                 if not "".join(cells).strip():
                     continue
                 if not header:
-                    header = _header([cell.strip() for cell in cells], place)
+                    header = _header([cell.strip() for cell in cells], place, delimiter)
                     continue
                 if len(cells) != len(header):
-                    raise UserError(f"{place}: {len(cells)} values for {len(header)} columns; {_QUOTES}")
+                    raise UserError(f"{place}: {len(cells)} values for {len(header)} columns; {quotes}")
                 number += 1
                 yield FileRow(dict(zip(header, cells, strict=True)), number, place, is_text=True)
         except csv.Error as error:
-            fix = "write such long values as JSON Lines" if "limit" in str(error) else _QUOTES
+            fix = "write such long values as JSON Lines" if "limit" in str(error) else quotes
             raise UserError(f"'{path}' line {line}: not valid CSV ({error}); {fix}") from error
 
 
-def _header(names: list[str], place: str) -> list[str]:
-    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), None)):
-        raise UserError(f"{place}: columns must be separated by commas, not by {other!r}")
+def _header(names: list[str], place: str, delimiter: str = ",") -> list[str]:
+    if len(names) == 1 and (other := next((mark for mark in ",;\t|" if mark in names[0]), None)):
+        raise UserError(f"{place}: columns must be separated by {_MARKS[delimiter]}, not by {other!r}")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{place}: duplicate column '{twice}'")
     return names
@@ -215,5 +219,6 @@ _READERS: dict[str, Callable[[Path], Iterator[FileRow]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".csv": _csv,
+    ".tsv": partial(_csv, delimiter="\t"),
     ".parquet": _parquet,
 }

@@ -19,7 +19,12 @@ from forgetmeter.records.item import Among, Task, TaskDescription
 from forgetmeter.specs.task_name import TaskName, TaskOption
 
 _VERSION = "1"
-_RANKINGS: dict[str, Among] = {"statements": "candidates", "answers": "answers"}
+RANKINGS: dict[str, Among] = {"statements": "candidates", "answers": "answers"}
+RANKING = TaskOption(
+    "statements",
+    "What competes for a fact: whole statements, or the answers in the blank, which is much faster.",
+    tuple(RANKINGS),
+)
 
 
 def load_file(name: TaskName, *, limit: int | None = None) -> Task:
@@ -49,7 +54,7 @@ def load_file(name: TaskName, *, limit: int | None = None) -> Task:
     )
     task: Facts | Questions
     if is_facts:
-        among = _RANKINGS[name.value("ranking")]
+        among = RANKINGS[name.value("ranking")]
         task = Facts(named, _templates(name, path), description, among=among, limit=limit)
     else:
         if name.options != tuple(each for each in name.options if each[0] == "path"):
@@ -105,13 +110,11 @@ TASK = TaskDeclaration(
     load=load_file,
     check=_check,
     options={
-        "path": TaskOption("", "A .jsonl, .csv or .parquet file of questions or facts.", kind="path", is_unnamed=True),
-        "templates": TEMPLATES,
-        "ranking": TaskOption(
-            "statements",
-            "What competes for a fact: whole statements, or the answers in the blank, which is much faster.",
-            tuple(_RANKINGS),
+        "path": TaskOption(
+            "", "A file of questions or facts: .jsonl, .csv, .tsv or .parquet.", kind="path", is_unnamed=True
         ),
+        "templates": TEMPLATES,
+        "ranking": RANKING,
     },
     thing="fact",
     phrasings="templates",
