@@ -98,4 +98,6 @@ def test_what_was_set_before_is_restored(capsys: pytest.CaptureFixture[str], cap
 def test_problems_are_still_logged(caplog: pytest.LogCaptureFixture) -> None:
     with quiet():
         logging.getLogger("library").error("failed")
+    with quiet(logging.ERROR):
+        logging.getLogger("library").error("failed and raised")
     assert caplog.messages == ["failed"]

@@ -21,16 +21,24 @@ class Behaviour:
 
     Attributes:
         shift: By how many places its log-probabilities are off.
+        shift_after: Number of tokens up to which they are right.
         has_logprobs: Whether it returns log-probabilities.
         answers: Number of requests it answers before it fails; ``None`` for all.
         most: Number of tokens it reads; the rest is left out.
+        window: Number of tokens at the end of a text that it heeds.
+        renumbered: By how much the numbers of its tokens differ from those of its model's tokenizer.
+        body: What it answers to everything.
         asked: Number of requests so far.
     """
 
     shift: int = 0
+    shift_after: int = 0
     has_logprobs: bool = True
     answers: int | None = None
     most: int | None = None
+    window: int | None = None
+    renumbered: int = 0
+    body: bytes | None = None
     asked: int = field(default=0)
 
 
@@ -41,20 +49,26 @@ def serving(model: str, behaviour: Behaviour | None = None) -> Iterator[str]:
     loaded = load(model)
 
     def completion(prompt: list[int]) -> dict[str, Any]:
-        prompt = prompt[: behaviour.most]
+        size = len(loaded.tokenizer)
+        prompt = [(token + behaviour.renumbered) % size for token in prompt[: behaviour.most]]
+        heeded = prompt[-behaviour.window :] if behaviour.window else prompt
         with torch.inference_mode():
-            logprobs = loaded.model(torch.tensor([prompt])).logits[0].log_softmax(-1)
+            logprobs = loaded.model(torch.tensor([heeded])).logits[0].log_softmax(-1)
+        # It claims to have read the others.
+        logprobs = torch.cat([logprobs[:1].expand(len(prompt) - len(heeded), -1), logprobs])
         next_token = int(logprobs[-1].argmax())
         own = [float(logprobs[place, token]) for place, token in enumerate((*prompt[1:], next_token))]
         best = [float(values.max()) for values in logprobs]
         # The first token has none; with a shift, each is listed with another token.
         listed: list[float | None] = [None, *own]
         tops: list[dict[str, float] | None] = [None, *({"best": value} for value in best)]
-        if behaviour.shift == 1:
+        shift = behaviour.shift if len(prompt) > behaviour.shift_after else 0
+        if shift == 1:
             listed, tops = [None, own[0], *own[:-1]], [None, tops[1], *tops[1:-1]]
-        elif behaviour.shift == -1:
+        elif shift == -1:
             listed, tops = [*own, own[-1]], [*tops[1:], tops[-1]]
-        found = {"token_logprobs": listed, "top_logprobs": tops}
+        tokens = loaded.tokenizer.convert_ids_to_tokens([*prompt, next_token])
+        found = {"tokens": tokens, "token_logprobs": listed, "top_logprobs": tops}
         return {"index": 0, "text": "", "logprobs": found if behaviour.has_logprobs else None}
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,7 +80,7 @@ def serving(model: str, behaviour: Behaviour | None = None) -> Iterator[str]:
                 return
             prompts = body["prompt"] if isinstance(body["prompt"][0], list) else [body["prompt"]]
             choices = [{**completion(prompt), "index": place} for place, prompt in enumerate(prompts)]
-            content = json.dumps({"choices": choices}).encode()
+            content = behaviour.body or json.dumps({"choices": choices}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

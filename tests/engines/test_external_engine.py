@@ -1,16 +1,18 @@
 """Candidates that other runtimes answer.
 
-Covers ``engines.external_engine`` and ``engines.opening``.
+Covers ``engines.external_engine``, ``engines.lm_eval_classes`` and ``engines.opening``.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engines.completions_server import Behaviour, serving
+from engines.comparisons import FACTS, MODEL, assert_answers_agree, compared
+from transformers import AutoTokenizer
 from written_ggufs import write_llama_gguf
 
 from forgetmeter.engines.external_engine import ExternalEngine
@@ -19,46 +21,9 @@ from forgetmeter.models.loading import load
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.records.generation import GeneratedText, Generation
 from forgetmeter.records.item import Item
-from forgetmeter.results.results import Results, open_run
+from forgetmeter.results.results import open_run
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.study.running import run
-
-MODEL = "standard:decoder"
-FACTS = "facts:relations=country_capital+element_symbol:templates=0"
-
-
-@pytest.fixture
-def questions(tmp_path: Path) -> str:
-    lines = [
-        '{"prompt": "The capital of France is", "choices": ["Paris", "Rome", "Oslo"], "answer": 0}',
-        '{"prompt": "The chemical symbol of gold is", "choices": ["Fe", "Au"], "answer": 1}',
-        '{"prompt": "Berlin is the capital of", "choices": ["Norway", "Germany"], "answer": 1}',
-    ]
-    (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
-    return f"file:{tmp_path / 'questions.jsonl'}"
-
-
-def compared(candidate: Any, tasks: list[str], out: Path, *, limit: int | None = 12) -> Results:
-    study = {"models": [MODEL], "candidates": [candidate], "tasks": tasks, "output": str(out)}
-    run({**study, "evaluation.limit": limit})
-    return open_run(out)
-
-
-def endpoint(url: str, **more: Any) -> dict[str, Any]:
-    return {"engine": "lm_eval/local-completions", "base_url": url, "model": "served", "max_retries": 1, **more}
-
-
-def assert_answers_agree(results: Results, tasks: list[str]) -> None:
-    """Check that the candidate gave the answers of the baseline, which this package's own engine computed."""
-    assert not len(results.failures)
-    outcomes = results.outcomes
-    for task in tasks:
-        one, other = (group for _, group in outcomes[outcomes["task"] == task].groupby("recipe"))
-        pairs = one.merge(other, on="item_id", how="outer", suffixes=("", "_other"))
-        assert len(pairs) > 2
-        for row in pairs.itertuples():
-            assert tuple(row.loglikelihoods) == pytest.approx(tuple(row.loglikelihoods_other), abs=1e-4)
-            assert (row.prediction, row.correct) == (row.prediction_other, row.correct_other)
 
 
 def test_lm_evals_own_class_gives_the_same_answers(questions: str, tmp_path: Path) -> None:
@@ -89,61 +54,6 @@ def test_facts_are_asked_after_the_token_that_begins_a_text_even_if_the_tokenize
     assert_answers_agree(open_run(tmp_path / "run"), tasks)
 
 
-@pytest.mark.parametrize("more", [{}, {"num_concurrent": 4}, {"batch_size": 8}])
-def test_a_server_gives_the_same_answers(more: dict[str, Any], questions: str, tmp_path: Path) -> None:
-    tasks = [FACTS, questions]
-    with serving(MODEL) as url:
-        results = compared(endpoint(url, **more), tasks, tmp_path / "run")
-    assert_answers_agree(results, tasks)
-    (row,) = results.comparisons.query(f"task == '{FACTS}' and recipe != 'baseline'").to_dict("records")
-    assert (row["drop"], row["forgotten"]) == (0.0, 0)
-
-
-@pytest.mark.parametrize("shift", [1, -1])
-def test_shifted_log_probabilities_are_noticed_before_any_work(shift: int, questions: str, tmp_path: Path) -> None:
-    with serving(MODEL, Behaviour(shift=shift)) as url, pytest.raises(UserError, match="belong to other tokens"):
-        compared(endpoint(url), [questions], tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_an_endpoint_without_log_probabilities_is_refused(questions: str, tmp_path: Path) -> None:
-    with serving(MODEL, Behaviour(has_logprobs=False)) as url, pytest.raises(UserError) as refused:
-        compared(endpoint(url), [questions], tmp_path / "run")
-    assert str(refused.value).startswith("engine lm_eval/local-completions does not give log-likelihoods: TypeError")
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_server_that_leaves_out_the_end_of_long_texts_fails_the_cell(tmp_path: Path) -> None:
-    """lm-eval sums up no log-probabilities then, for every choice."""
-    prompt = "The capital of France is " * 20
-    question = f'{{"prompt": "{prompt}", "choices": ["Paris", "Rome", "Oslo"], "answer": 0}}'
-    (tmp_path / "long.jsonl").write_text(question + "\n" + question.replace("France", "Italy") + "\n")
-    with serving(MODEL, Behaviour(most=60)) as url:
-        results = compared(endpoint(url), [f"file:{tmp_path / 'long.jsonl'}"], tmp_path / "run")
-    (failure,) = results.failures.to_dict("records")
-    assert "gave every choice of item 'file/1' the probability 1" in failure["error"]
-
-
-def test_nobody_there(questions: str, tmp_path: Path) -> None:
-    with serving(MODEL) as url:
-        pass
-    with pytest.raises(UserError, match="does not give log-likelihoods: ConnectionError"):
-        compared(endpoint(url), [questions], tmp_path / "run")
-
-
-def test_a_server_that_dies_fails_the_cell_and_the_next_run_asks_it_again(questions: str, tmp_path: Path) -> None:
-    """What was answered before stays; what was not is asked again."""
-    tasks, behaviour = [questions, FACTS], Behaviour(answers=30)
-    with serving(MODEL, behaviour) as url:
-        results = compared(endpoint(url), tasks, tmp_path / "run")
-        (failure,) = results.failures.to_dict("records")
-        assert failure["task"] == FACTS
-        assert "503" in failure["error"]
-        behaviour.answers = None
-        assert_answers_agree(compared(endpoint(url), tasks, tmp_path / "run"), tasks)
-
-
 def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     engine = {"engine": "lm_eval/hf", "pretrained": str(standard_folder("decoder"))}
     with pytest.raises(UserError, match="task 'divergence': model 'engine:lm_eval/hf.*' answers only multiple choice"):
@@ -168,6 +78,16 @@ def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         ({"engine": "lm_evl/hf"}, "unknown engine 'lm_evl/hf'"),
         ({"engine": "lm_eval/local-completion"}, "did you mean 'lm_eval/local-completions'"),
         ({"engine": "lm_eval/local-completions", "model": "m"}, "base_url is missing"),
+        ({"engine": "lm_eval/local-completions", "base_ulr": "http://x"}, "did you mean 'base_url'?"),
+        (
+            {"engine": "lm_eval/local-completions", "base_url": "http://x", "num_concurent": 2},
+            "unknown argument 'num_concurent'; did you mean 'num_concurrent'?",
+        ),
+        ({"engine": "lm_eval/hf", "pretraned": "x"}, "engine lm_eval/hf: pretrained is missing"),
+        (
+            {"engine": "lm_eval/local-chat-completions", "base_url": "http://x"},
+            "a chat endpoint gives no log-probabilities",
+        ),
         ({"engine": "lm_eval/hf", "trust_remote_code": True}, "trust_remote_code is never allowed"),
         ({"engine": "lm_eval/local-completions", "auth_token": "s"}, "auth_token would be stored in the run"),
         (
@@ -194,19 +114,17 @@ def test_a_runtime_that_does_not_start(questions: str, tmp_path: Path) -> None:
         compared({"engine": "lm_eval/hf", "pretrained": str(tmp_path / "nothing")}, [questions], tmp_path / "run")
 
 
-def test_text_and_mapping_name_the_same_engine(questions: str, tmp_path: Path) -> None:
-    folder = standard_folder("decoder")
-    compared({"engine": "lm_eval/hf", "pretrained": str(folder), "device": "cpu"}, [questions], tmp_path / "run")
-    finished = run(
-        {
-            "models": [MODEL],
-            "candidates": [f"engine:lm_eval/hf,device=cpu,pretrained={folder}"],
-            "tasks": [questions],
-            "evaluation.limit": 12,
-            "output": str(tmp_path / "run"),
-        }
-    )
-    assert finished.computed == 0
+def test_text_and_mapping_and_any_path_name_the_same_engine(questions: str, tmp_path: Path) -> None:
+    shutil.copytree(standard_folder("decoder"), tmp_path / "one")
+    engine = {"engine": "lm_eval/hf", "pretrained": str(tmp_path / "one"), "device": "cpu"}
+    compared(engine, [questions], tmp_path / "run")
+    text = f"engine:lm_eval/hf,device=cpu,pretrained={tmp_path / 'two'}"
+    study = {"models": [MODEL], "candidates": [text], "tasks": [questions], "output": str(tmp_path / "run")}
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert run({**study, "evaluation.limit": 12}).computed == 0
+    # It is started from where it is now.
+    finished = run({**study, "evaluation.limit": 12, "tasks": [questions, FACTS]})
+    assert (finished.computed, finished.failures) == (2, ())
 
 
 WRITTEN = """
@@ -229,7 +147,12 @@ def test_another_engine_writes_the_same_texts(tmp_path: Path, monkeypatch: pytes
     data.write_text("\n".join(json.dumps({"country": country, "name": name}) for country, name in rows))
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "written.yaml").write_text(WRITTEN.replace("DATA", str(data)))
-    engine = {"engine": "lm_eval/hf", "pretrained": str(standard_folder("decoder")), "device": "cpu"}
+    # What a model's own settings add, such as tokens that it may not write, is not what a task asks for.
+    folder = shutil.copytree(standard_folder("decoder"), tmp_path / "model")
+    written = AutoTokenizer.from_pretrained(folder)("is Paris", add_special_tokens=False)["input_ids"]
+    settings = {"suppress_tokens": written, "repetition_penalty": 3.0, "do_sample": True}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    engine = {"engine": "lm_eval/hf", "pretrained": str(folder), "device": "cpu"}
     study = {"models": [MODEL], "candidates": [engine], "tasks": ["written"], "output": str(tmp_path / "run")}
     run({**study, "task_folders": [str(tmp_path / "tasks")]})
     results = open_run(tmp_path / "run")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from forgetmeter.engines.known_text import CONTEXTS, WORDS, problem_of
+from forgetmeter.engines.known_text import CONTEXTS, WORDS, long_contexts, long_problem_of, problem_of
 from forgetmeter.records.item import Request
 
 
@@ -58,3 +58,30 @@ def test_two_equal_answers_are_no_fault() -> None:
 def test_no_word_begins_with_another() -> None:
     assert not any(one != other and other.startswith(one) for one in WORDS for other in WORDS)
     assert len(set(CONTEXTS)) == 2
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+@pytest.mark.parametrize("most", [40, 100, 101, 2000, 100_000])
+def test_long_texts_are_as_long_as_they_may_be(most: int) -> None:
+    one, other = long_contexts(words, most) or ("", "")
+    assert one[:20] != other[:20]
+    assert one.partition(". ")[2] == other.partition(". ")[2]
+    assert 0.9 * most - 10 < words(f"{one} Paris and the") <= most
+
+
+@pytest.mark.parametrize("most", [0, 1, 10])
+def test_there_are_no_long_texts_of_few_words(most: int) -> None:
+    assert long_contexts(words, most) is None
+
+
+def test_a_runtime_that_reads_only_the_end_is_noticed() -> None:
+    contexts = long_contexts(words, 200)
+    assert contexts is not None
+    assert "do not depend on how it begins" in str(long_problem_of(sound, contexts))
+    reads_all = changed(lambda request, value: value - 0.1 * (request.context[0] == "R"))
+    assert long_problem_of(reads_all, contexts) is None
+    shifted = changed(lambda request, value: 0 * value - 0.1 * len(request.context) - (request.context[0] == "R"))
+    assert "the same log-likelihood" in str(long_problem_of(shifted, contexts))

@@ -181,3 +181,30 @@ def test_a_pointer_of_git_lfs_is_named(llama_folder: Path, tmp_path: Path) -> No
 def test_a_file_of_weights_is_no_model(llama_folder: Path) -> None:
     with pytest.raises(UserError, match="not a GGUF file .*; name its folder instead"):
         locate(parse_model_reference(str(llama_folder / "model.safetensors")))
+
+
+def test_an_engine_is_the_content_that_its_arguments_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "tokenizer.json").write_text("{}")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+
+    def identity(engine: str) -> str:
+        return locate(parse_model_reference(f"engine:{engine}")).identity
+
+    for form in ("llama_cpp,file={}model.gguf", "lm_eval/hf,device=cpu,tokenizer={}tokens"):
+        first, *others = {identity(form.format(place)) for place in ("", "./", f"{tmp_path}/", "~/")}
+        assert not others
+        # It has no content of a model, so it is not what is named.
+        (tmp_path / "cpu").mkdir(exist_ok=True)
+        assert identity(form.format("")) == first
+    assert identity("llama_cpp,file=model.gguf") != identity("llama_cpp,file=model.gguf,n_ctx=64")
+    before = identity("llama_cpp,file=model.gguf")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF2")
+    assert identity("llama_cpp,file=model.gguf") != before
+    # What a server calls its model is no path.
+    served = identity("lm_eval/local-completions,base_url=http://127.0.0.1/v1,model=served")
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "tokenizer.json").write_text("{}")
+    assert identity("lm_eval/local-completions,base_url=http://127.0.0.1/v1,model=served") == served

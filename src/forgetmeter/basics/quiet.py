@@ -13,10 +13,13 @@ from tqdm import tqdm
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet(level: int = logging.WARNING) -> Iterator[None]:
     """Suppress progress bars of tqdm, logged and Python warnings; also a decorator. All are restored at the end.
 
     Streams stay as they are: a library imported meanwhile may keep the one it finds. Problems are raised as errors.
+
+    Args:
+        level: Highest level of what is logged that is suppressed.
     """
     bars: Any = tqdm
     plain, disabled = bars.__init__, logging.root.manager.disable
@@ -26,7 +29,7 @@ def quiet() -> Iterator[None]:
     def without_bar(self: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         plain(self, *arguments, **{**options, "disable": True})
 
-    logging.disable(max(disabled, logging.WARNING))
+    logging.disable(max(disabled, level))
     bars.__init__ = without_bar
     try:
         with warnings.catch_warnings():

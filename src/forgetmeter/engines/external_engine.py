@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache, cached_property
+from heapq import nlargest
 from itertools import chain, islice, starmap
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.basics.visible_text import encodable
-from forgetmeter.engines.known_text import problem_of
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.engines.answer_problems import EngineAnswerError, described
+from forgetmeter.engines.known_text import long_contexts, long_problem_of, problem_of
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.generation import GeneratedText, Generation, before_ends
 from forgetmeter.records.item import (
@@ -30,12 +31,14 @@ from forgetmeter.records.item import (
     RequestScores,
     is_generated,
 )
+from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.tokens.answer_tokens import has_prefix_pair
 from forgetmeter.scoring.tokens.tokenization import added_tokens, beginning
 from forgetmeter.specs.model_reference import ModelReference, engine_of
 
+_LONG = 8
 _PER_CALL = 256
 """Requests per call: few enough to show progress, enough for a runtime to batch."""
 
@@ -57,10 +60,6 @@ class Runtime(Protocol):
         ``args`` of each request is its context and lm-evaluation-harness's settings of generation.
         """
         ...
-
-
-class EngineAnswerError(ArithmeticError):
-    """An engine gave no answer, or one that is not of the kind that was requested."""
 
 
 class ExternalEngine:
@@ -90,7 +89,8 @@ class ExternalEngine:
         self.stored_bytes = stored_bytes
         self._start = start
         self._baseline = Engine(baseline)
-        tokenizer = baseline.tokenizer
+        self._max_length = max_length(baseline.model, baseline.tokenizer, baseline.name)
+        self._tokenizer = tokenizer = baseline.tokenizer
         self._end = str(tokenizer.eos_token or "")
 
         @cache
@@ -113,18 +113,32 @@ class ExternalEngine:
         except Exception as error:
             raise UserError(f"engine {self.name} does not start: {described(error)}") from error
 
-    def check(self) -> None:
+    def check(self, items: Iterable[Item] = ()) -> None:
         """Start the runtime, and ask it requests whose answers must have certain relations.
+
+        Args:
+            items: What it will be asked. A fault may show only in texts as long as the longest of these.
 
         Raises:
             UserError: It does not start, gives no log-likelihoods, or they are those of other tokens.
         """
         try:
             problem = problem_of(self._loglikelihoods)
+            contexts = long_contexts(self._count, min(self._longest(items), self._max_length))
+            if problem is None and contexts is not None:
+                problem = long_problem_of(self._loglikelihoods, contexts)
         except EngineAnswerError as error:
             raise UserError(f"engine {self.name} does not give log-likelihoods: {error}") from error
         if problem is not None:
             raise UserError(f"engine {self.name}: {problem}")
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer(text)["input_ids"])
+
+    def _longest(self, items: Iterable[Item]) -> int:
+        """Return the number of tokens of the longest text, which is one of the longest in characters."""
+        texts = (text for item in items for text in self._texts_of(item))
+        return max(map(self._count, nlargest(_LONG, texts, key=len)), default=0)
 
     def unsupported_reason(self, items: Sequence[Item]) -> str | None:
         """Return why it cannot answer a task's items, or ``None``."""
@@ -167,6 +181,15 @@ class ExternalEngine:
         )
         return [None if reason is not None else next(answers) for reason in prepared.reasons]
 
+    def _texts_of(self, item: Item) -> Iterator[str]:
+        match item.asks:
+            case Problem():
+                pass
+            case Generation(context):
+                yield context
+            case _:
+                yield from (each.context + each.continuation for each in self._requests(item))
+
     def _requests(self, item: Item) -> Sequence[Request]:
         match item.asks:
             case Cloze(before, after, "answers"):
@@ -190,11 +213,21 @@ class ExternalEngine:
                 raise EngineAnswerError(f"it gave {wrong[0]!r:.60}, which is not a text")
             # Not every runtime obeys the ends, or writes text that can be stored.
             texts += (
-                GeneratedText(encodable(before_ends(text, each.until))) for text, each in zip(found, part, strict=True)
+                GeneratedText(encodable(before_ends(self._as_decoded(text), each.until)))
+                for text, each in zip(found, part, strict=True)
             )
             if on_advance is not None:
                 on_advance(len(texts) / len(generations))
         return texts
+
+    def _as_decoded(self, text: str) -> str:
+        """Return a text as the baseline's tokenizer decodes it: some leave out a space before the first token."""
+        return text.removeprefix(" ") if self._drops_space else text
+
+    @cached_property
+    def _drops_space(self) -> bool:
+        first, both = self._tokenizer(["a", "a a"], add_special_tokens=False)["input_ids"]
+        return not self._tokenizer.decode(both[len(first) :]).startswith(" ")
 
     def _asked(
         self, kind: Literal["loglikelihood", "generate_until"], arguments: Sequence[tuple[Any, ...]]
@@ -207,7 +240,7 @@ class ExternalEngine:
         ]
         runtime = self._runtime
         try:
-            with quiet():
+            with quiet(logging.ERROR):
                 found = getattr(runtime, kind)(instances)
         except Exception as error:
             raise EngineAnswerError(described(error)) from error
@@ -233,11 +266,3 @@ def _answer(item: Item, own: RequestScores) -> Answer:
     if isinstance(item.asks, Cloze):
         return ClozeAnswer(tuple(score.loglikelihood for score in own))
     return own
-
-
-def described(error: Exception) -> str:
-    """Return an error in one line, with its location in the code if it has no message."""
-    if str(error).strip():
-        return f"{type(error).__name__}: {one_line(error)}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}: {last.line}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ctypes import create_string_buffer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llama_cpp import Llama, llama_log_callback, llama_log_set
+from llama_cpp import Llama, llama_log_callback, llama_log_set, llama_token_to_piece
 from lm_eval.api.model import TemplateLM
 from numpy.typing import NDArray
 
@@ -92,10 +93,16 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
         """Read tokens from the first one that differs from those that were read before."""
         llama = self._llama
         seen = llama.input_ids[: llama.n_tokens].tolist()
-        kept = next((i for i, (one, other) in enumerate(zip(seen, tokens, strict=False)) if one != other), None)
-        llama.n_tokens = min(len(seen), len(tokens)) if kept is None else kept
-        if llama.n_tokens < len(tokens):
-            llama.eval(tokens[llama.n_tokens :])
+        differs = (place for place, (one, other) in enumerate(zip(seen, tokens, strict=False)) if one != other)
+        kept = next(differs, min(len(seen), len(tokens)))
+        if kept == len(tokens):
+            return
+        # A recurrent state cannot be taken back to an earlier token.
+        if kept < len(seen) and not llama._ctx.kv_cache_seq_rm(-1, kept, -1):
+            llama.reset()
+        else:
+            llama.n_tokens = kept
+        llama.eval(tokens[llama.n_tokens :])
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:  # noqa: ANN401
         """Refuse: whole texts are not supported."""
@@ -121,7 +128,13 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
         return before_ends(self._text(written), ends)
 
     def _text(self, tokens: list[int], *, special: bool = False) -> str:
-        return str(self._llama.detokenize(tokens, special=special).decode(errors="replace"))
+        return b"".join(self._piece(token, special=special) for token in tokens).decode(errors="replace")
+
+    def _piece(self, token: int, *, special: bool, size: int = 64) -> bytes:
+        # llama-cpp-python's own method cuts what is longer than 32 bytes.
+        piece = create_string_buffer(size)
+        length = llama_token_to_piece(self._llama._model.vocab, token, piece, size, 0, special)
+        return piece.raw[:length] if length >= 0 else self._piece(token, special=special, size=-length)
 
 
 def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,6 +42,7 @@ _PARTS = (
     INDEX,
     *TOKENIZER_FILES,
 )
+_PATH = ("/", "./", "../", "~")
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _LFS = b"version https://git-lfs"
 _TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
@@ -79,7 +80,9 @@ class Location:
         if self.reference.source == "hub":
             return _hash([self.path.name])
         if self.reference.source == "engine":
-            return _hash([self.reference.place, *map(_content, _named_files(self.reference))])
+            name, arguments = engine_of(self.reference)
+            contents = {key: _content(path) for key, path in _named_files(self.reference).items()}
+            return _hash([name, *(f"{key}={value}" for key, value in {**arguments, **contents}.items())])
         if self.path.is_dir():
             return _content(self.path)
         revision = [TOKENS_REVISION] if has_revised_tokens(self.path) else []
@@ -111,10 +114,16 @@ def _content(path: Path) -> str:
     )
 
 
-def _named_files(engine: ModelReference) -> list[Path]:
-    """Return the files and folders that an engine's arguments name."""
-    paths = (Path(os.path.expanduser(value)) for value in engine_of(engine)[1].values())  # noqa: PTH111
-    return [path for path in paths if path.exists()]
+def _named_files(engine: ModelReference) -> dict[str, Path]:
+    """Return the files, and the folders of models and tokenizers, that an engine's arguments name."""
+    found = {}
+    for key, value in engine_of(engine)[1].items():
+        path = Path(os.path.expanduser(value))  # noqa: PTH111 - as in ``locate``
+        # The name of a served model, or of a device, may be that of a folder of other content.
+        is_meant = key != "model" or value.startswith(_PATH)
+        if is_meant and (path.is_file() or any(file.is_file() for pattern in _PARTS for file in path.glob(pattern))):
+            found[key] = path
+    return found
 
 
 def locate(reference: ModelReference) -> Location:
@@ -124,7 +133,7 @@ def locate(reference: ModelReference) -> Location:
         UserError: It does not exist, or cannot be loaded.
     """
     if reference.source == "engine":
-        return Location(reference, next(iter(_named_files(reference)), Path()))
+        return Location(reference, next(iter(_named_files(reference).values()), Path()))
     if reference.source == "hub":
         path = _on_hub(reference)
     elif reference.source == "package":

@@ -139,8 +139,14 @@ def estimate(checked: CheckedStudy, progress: Progress) -> None:
     progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
 
 
-def open_engines(checked: CheckedStudy) -> dict[ModelReference, ExternalEngine]:
+def open_engines(
+    checked: CheckedStudy, given: Mapping[ModelReference, ModelReference]
+) -> dict[ModelReference, ExternalEngine]:
     """Return the engines that answer missing cells; they start when they are first asked.
+
+    Args:
+        checked: The study.
+        given: The references that were given for its engines, by those that its run has for them.
 
     Raises:
         UserError: An argument is missing or wrong.
@@ -148,7 +154,7 @@ def open_engines(checked: CheckedStudy) -> dict[ModelReference, ExternalEngine]:
     engines = {}
     for variant in dict.fromkeys(cell.variant for cell in checked.missing):
         if variant.source not in checked.checkpoints:
-            engines[variant.source] = open_engine(variant.source, checked.checkpoints[variant.model])
+            engines[variant.source] = open_engine(given[variant.source], checked.checkpoints[variant.model])
     return engines
 
 
@@ -178,9 +184,10 @@ def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task
     resolve_device(checked.plan.study.evaluation.device)
     tasks = _load_tasks(checked, progress)
     _check_supported(checked, tasks)
-    for engine in checked.engines.values():
+    for model, engine in checked.engines.items():
         progress.stage(f"starting {engine.name}, and asking it a known text")
-        engine.check()
+        wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
+        engine.check(item for name in wanted for item in tasks[name].items)
     return tasks
 
 

@@ -130,12 +130,13 @@ def check_study(
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     # The run may know a model by another name.
     names = checked.plan.study.references
-    pairs = zip(study.references, names, strict=True)
+    pairs = list(zip(study.references, names, strict=True))
     named = {name: checkpoints[model] for model, name in pairs if model in checkpoints}
     for change in checked.store.changes(checked.document):
         (progress or Progress()).stage(change)
     checked = replace(checked, checkpoints=named)
-    return replace(checked, engines=open_engines(checked))
+    given = {name: model for model, name in pairs if model not in checkpoints}
+    return replace(checked, engines=open_engines(checked, given))
 
 
 def with_single_tasks(study: Study) -> Study:

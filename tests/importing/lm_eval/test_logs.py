@@ -327,6 +327,14 @@ def test_one_checkpoint_loaded_in_two_ways_has_two_names(logs: tuple[Path, Path]
     assert "hf_secret" not in (tmp_path / "run" / "study.json").read_text()
 
 
+def test_secrets_are_not_recorded_and_tokenizers_are(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    given = "pretrained=m,tokenizer=org/it,add_bos_token=True,credential=c1,header={'a': 'c2','b': 'c3'},dtype=auto"
+    changed = changed_results(logs[1], tmp_path / "changed", lambda said: said["config"].update(model_args=given))
+    results = run_of(logs[0], changed, out=tmp_path / "run", tasks=["choosing"])
+    said = results.study["imported"]["answers:m"]["settings"]["model_args"]
+    assert said == "pretrained=m,tokenizer=org/it,add_bos_token=True,credential=…,header=…,dtype=auto"
+
+
 def refused(baseline: Path, *candidates: Path, out: Path, **options: Any) -> str:
     with pytest.raises(UserError) as error:
         run_of(baseline, *candidates, out=out, **options)

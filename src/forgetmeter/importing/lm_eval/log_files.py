@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Any
 from forgetmeter.basics.file_digest import sha256_of
 from forgetmeter.basics.json_text import read_loose_json
 from forgetmeter.basics.plural import counted, listed
+from forgetmeter.basics.secret_arguments import is_secret
 from forgetmeter.basics.visible_text import each_text, encodable
 from forgetmeter.errors import UserError, one_line
 
 # The date is that of the results file; colons are replaced.
 _SAMPLES = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?)\.jsonl$", re.DOTALL)
-_SECRET = re.compile(r"(token|key|secret|password)[^=,]*=[^,]+", re.IGNORECASE)
 _MOST = 3
 SECRET = "…"
 """Stands for a value that is not recorded."""
@@ -46,12 +46,22 @@ class LoggedResults:
         args = self.config.get("model_args") or ""
         if isinstance(args, dict):
             args = ",".join(f"{key}={value}" for key, value in args.items())
-        return _SECRET.sub(lambda found: f"{found[0].partition('=')[0]}={SECRET}", str(args))
+        return ",".join(_without_secrets(str(args)))
 
     @property
     def tool(self) -> str:
         """The program and its version, if it is known."""
         return f"lm-eval {self.document.get('lm_eval_version') or ''}".strip()
+
+
+def _without_secrets(args: str) -> Iterator[str]:
+    is_hidden = False
+    for part in args.split(","):
+        name, equals, value = part.partition("=")
+        # Without a name, it belongs to the value before.
+        is_hidden = is_secret(name.strip(), value.strip()) if equals else is_hidden
+        if equals or not is_hidden:
+            yield f"{name}={SECRET}" if is_hidden else part
 
 
 @dataclass(frozen=True)
