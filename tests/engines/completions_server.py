@@ -90,7 +90,11 @@ def serving(model: str, behaviour: Behaviour | None = None) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Requests are not printed."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client may close its connection before it has the answer."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
