@@ -42,6 +42,12 @@ def test_invalid_file_names_are_refused() -> None:
         layout.items_path("a/../b")
 
 
+def test_tasks_that_would_share_a_file_are_refused() -> None:
+    layout.check_names(["file:a/b", "file:a%2Fb/c", "file:a/b"])
+    with pytest.raises(UserError, match="tasks 'file:a/b' and 'file:a%2Fb' would be stored in the same file"):
+        layout.check_names(["file:a/b", "piqa", "file:a%2Fb"])
+
+
 def test_a_run_of_a_task_with_a_long_name(
     tmp_path, study: dict, cell: Cell, items: list[Item], outcomes: list[Outcome]
 ) -> None:

@@ -5,6 +5,7 @@ Covers ``records.noise`` and ``runs.noise_file``.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.runs.record_json import record_json
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
@@ -73,3 +75,14 @@ def test_an_edited_one_is_measured_again(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"changed": 3', '"changed": 2'))
     assert store.noises() == []
     assert store.needs_noise(cell(), is_wanted=True)
+
+
+def test_one_that_is_not_made_of_numbers_is_measured_again(tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path / "run"))
+    store.write_noise(cell(), NOISE)
+    path = next((tmp_path / "run").rglob("*.noise.json"))
+    document = json.loads(path.read_text())
+    del document["sha256"]
+    document["noise"]["gained"] = None
+    path.write_bytes(record_json(document))
+    assert store.noises() == []

@@ -241,8 +241,12 @@ class TestOutcomes:
         assert store.is_done(cell)
         assert not store.is_done(replace(cell, task="piqa"))
 
-    def test_an_empty_cell_is_done(self, store: RunStore, cell: Cell) -> None:
+    def test_an_empty_cell_is_done(
+        self, store: RunStore, cell: Cell, description: TaskDescription, items: list[Item]
+    ) -> None:
         store.write_outcomes(cell, [], {})
+        assert store.is_done(cell)
+        store.write_items(replace(description, name=cell.task), items)
         assert store.is_done(cell)
 
     def test_a_cell_truncated_anywhere_is_not_done(self, store: RunStore, cell: Cell, outcomes: list[Outcome]) -> None:

@@ -119,7 +119,9 @@ def test_an_earlier_version_does_not_hide_that_a_digest_was_removed(full_run: st
         open_run(full_run)
 
 
-@pytest.mark.parametrize("facts", [{"cut": "x"}, {"metrics": {"acc": "x"}}, {"dropped": []}, {"model": 3}])
+@pytest.mark.parametrize(
+    "facts", [{"cut": "x"}, {"metrics": {"acc": "x"}}, {"dropped": []}, {"model": 3}, {"metrics": {"acc": 10**400}}]
+)
 def test_a_cell_with_facts_of_another_form_is_not_done(full_run: str, facts: dict[str, Any]) -> None:
     cells = numbers_of(full_run)
     path = next(Path(full_run).glob("variants/*/lama/trex.parquet"))
@@ -146,3 +148,13 @@ def test_items_without_an_id_or_an_answer_are_damaged(full_run: str, column: str
     rewrite_table(path, table.set_column(place, column, pa.nulls(len(table), table.schema.field(place).type)))
     with pytest.raises(UserError, match=r"items/piqa\.parquet' is damaged"):
         numbers_of(full_run)
+
+
+def test_facts_and_ranks_that_nothing_can_be_computed_with(full_run: str) -> None:
+    cells = numbers_of(full_run)
+    path = next(Path(full_run).glob("variants/*/lama/trex.parquet"))
+    table = pq.read_table(path)
+    ranks = pa.array([2**31 - 1] * len(table), table.schema.field("rank").type)
+    table = table.set_column(table.schema.get_field_index("rank"), "rank", ranks)
+    rewrite_table(path, table, {"left_out": 3})
+    assert numbers_of(full_run) == cells

@@ -17,7 +17,6 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import Item, TaskDescription
 from forgetmeter.records.outcome import Judgement
-from forgetmeter.runs.layout import file_name
 from forgetmeter.runs.run_store import SCHEMA_VERSION, RunStore
 from forgetmeter.runs.stored import Failure
 from forgetmeter.specs.model_reference import ModelReference, answers_reference
@@ -105,8 +104,6 @@ def write_imported(run: ImportedRun, output: str) -> tuple[Failure, ...]:
     """
     plan, store = _plan(run, output), RunStore(output)
     document = _document(run, plan)
-    for task in run.tasks:
-        file_name(task.description.name)
     store.check_study(document)
     for task in run.tasks:
         store.check_items(task.description.name, task.items)

@@ -128,5 +128,5 @@ def _are_judged_by(content: bytes, primary: object) -> bool:
 def _are_distinct(ids: Any, among: Any | None) -> bool:  # noqa: ANN401 - of arrow
     if among is not None and ids.equals(among):
         return True
-    are_known = among is None or pc.all(pc.is_in(ids, value_set=among)).as_py()
+    are_known = among is None or pc.all(pc.is_in(ids, value_set=among), min_count=0).as_py()
     return bool(are_known and pc.count_distinct(ids).as_py() == len(ids))

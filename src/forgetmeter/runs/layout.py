@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from forgetmeter.errors import UserError
 
@@ -103,6 +104,19 @@ def file_name(task: str) -> str:
         kept = encoded[:_KEPT].decode(errors="ignore")
         last = f"{kept}~{hashlib.sha256(encoded).hexdigest()[:16]}"
     return "/".join([*above, last])
+
+
+def check_names(tasks: Iterable[str]) -> None:
+    """Check that each task has files of its own.
+
+    Raises:
+        UserError: A name cannot be stored, or two have the same files.
+    """
+    seen: dict[str, str] = {}
+    for task in tasks:
+        first = seen.setdefault(file_name(task), task)
+        if first != task:
+            raise UserError(f"tasks '{first}' and '{task}' would be stored in the same file; rename one of them")
 
 
 def _checked(task: str) -> str:

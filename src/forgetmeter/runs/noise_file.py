@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.noise import Noise
 from forgetmeter.runs import layout
-from forgetmeter.runs.record_json import read_record, record_json
+from forgetmeter.runs.record_json import is_number, read_record, record_json
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def read_noise(content: bytes, *, has_digest: bool) -> StoredNoise | None:
         document = read_record(content, has_digest=lambda _: has_digest)
         numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
         first, second = map(int, numbers.pop("batch_tokens"))
+        if not all(map(is_number, numbers.values())):
+            return None
         variant, model, task = (str(document[key]) for key in ("variant", "model", "task"))
         return StoredNoise(variant, model, task, Noise(**numbers, batch_tokens=(first, second)))
     except (ValueError, KeyError, TypeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +39,11 @@ def read_record(content: bytes, *, has_digest: Callable[[Mapping[str, Any]], boo
     if digest not in (None, _digest(document)):
         raise EditedError("edited since it was written")
     return document
+
+
+def is_number(value: object) -> bool:
+    """Return whether a JSON value is a number that can be computed with as a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def carries_digest(content: bytes) -> bool:

@@ -69,6 +69,7 @@ class RunStore:
         Raises:
             UserError: As for ``open_study``.
         """
+        layout.check_names(document["identity"].get("tasks", ()))
         try:
             if self.folder.is_file():
                 raise UserError(f"'{self.location}' is a file, not a folder; choose another --out")
@@ -103,7 +104,7 @@ class RunStore:
 
         Raises:
             UserError: The location holds another study, a newer schema version, something unreadable, or not a run; or
-                it cannot be written to.
+                it cannot be written to, or tasks cannot be stored under their names.
         """
         self.check_study(document)
         new = {"schema_version": SCHEMA_VERSION, **document}

@@ -132,7 +132,8 @@ class StoredCell:
     @property
     def named(self) -> Mapping[str, str]:
         """Ids of the first dropped items, as text, by reason."""
-        return dict(self.facts.get("left_out") or {})
+        stored = self.facts.get("left_out")
+        return {str(reason): str(ids) for reason, ids in stored.items()} if isinstance(stored, Mapping) else {}
 
     @property
     def cut(self) -> int:

@@ -11,6 +11,7 @@ from forgetmeter.records.imported import Origin
 from forgetmeter.records.packed_source import PackedSource, WeightReading
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.agreement import Names, names_of
+from forgetmeter.runs.record_json import is_number
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS, Kind, MethodFacts, Methods
 
 
@@ -125,7 +126,7 @@ def _source(said: Mapping[str, Any]) -> PackedSource | None:
         return None
     reading = next((each for each in get_args(WeightReading) if each == said.get("reading")), None)
     bits = said.get("bits")
-    numbers = {str(role): each for role, each in bits.items() if _is_number(each)} if isinstance(bits, dict) else {}
+    numbers = {str(role): each for role, each in bits.items() if is_number(each)} if isinstance(bits, dict) else {}
     return PackedSource(str(said.get("format")), stored, dense, reading, str(said.get("maker") or ""), numbers)
 
 
@@ -134,10 +135,6 @@ def _group(name: str, said: Mapping[str, Any]) -> TaskGroup | None:
     if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks) or type(is_by_size) is not bool:
         return None
     return TaskGroup(name, tuple(tasks), is_by_size)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _method(said: Mapping[str, Any]) -> MethodFacts:

@@ -81,4 +81,8 @@ def imported(
 
 def notes(results: Results, variant: str) -> list[str]:
     """Return what is said of a variant, except that its results file is missing."""
-    return [each for each in results.study["imported"][f"answers:{variant}"]["notes"] if "results file" not in each]
+    return [
+        each
+        for each in results.study["imported"][f"answers:{variant}"]["notes"]
+        if "results file is missing" not in each
+    ]

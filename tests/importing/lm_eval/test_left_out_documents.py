@@ -109,6 +109,21 @@ def test_a_text_without_a_usable_count_does_not_change_the_perplexity(tmp_path: 
     ]
 
 
+def test_a_text_counted_in_another_way_than_the_baselines_is_left_out(tmp_path: Path) -> None:
+    base, other = ([reading(each, value) for each in range(4)] for value in (-10.0, -12.0))
+    other[2]["word_perplexity"] = [-12.0, 400]
+    run = imported(tmp_path, base, other)
+    assert [cell.items for cell in run.summary.measured] == [4, 3]
+    assert run.summary.measured[1].metrics["word_perplexity"] == pytest.approx(math.exp(12 / 4))
+    assert notes(run, "b") == ["t: 1 of 4 documents left out: its number of words or bytes is not the baseline's (t/2)"]
+
+
+def test_a_candidate_without_a_usable_answer_is_refused(tmp_path: Path) -> None:
+    other = [choosing(each, [1.0, 2.0, 3.0], right=1) for each in range(5)]
+    with pytest.raises(UserError, match=r"no answer of 'b' can be imported \(t: 5 of 5 documents left out: a log-lik"):
+        imported(tmp_path, right_or_wrong(0), other)
+
+
 def test_documents_with_several_whole_texts_are_refused(tmp_path: Path) -> None:
     several = reading(0, -1.0)
     several["arguments"]["gen_args_1"] = several["arguments"]["gen_args_0"]

@@ -241,6 +241,7 @@ def test_documents_that_do_not_pair_are_counted(logs: tuple[Path, Path], tmp_pat
     results = run_of(logs[0], candidate, out=tmp_path / "run", tasks=["choosing"])
     assert [cell.items for cell in results.summary.cells] == [15, 9]
     assert results.study["imported"]["answers:changed"]["notes"] == [
+        "choosing: 10 documents in the samples file, but 15 evaluated according to the results file",
         "choosing: no answer to 6 of the baseline's 15 items",
         "choosing: 1 answer to items that the baseline did not answer is left out",
         "choosing: 1 document with other content than the baseline's of that number",

@@ -263,6 +263,21 @@ def test_a_misspelled_column_of_tasks_is_not_the_name_of_one(tmp_path: Path, col
     assert said == f"'t.csv' has no column '{name}'; write --task {column}, or give the task another name"
 
 
+def test_tasks_that_would_share_a_file_are_refused(tmp_path: Path) -> None:
+    rows = [row(1, name, True, task=task) for name in ("baseline", "b") for task in ("a:x/y", "a:x%2Fy")]
+    path = write_table(tmp_path / "t.jsonl", rows)
+    columns = TableColumns(item="id", variant="model", correct="ok", task="task")
+    assert refused(path, columns) == (
+        "tasks 'a:x/y' and 'a:x%2Fy' would be stored in the same file; rename one of them"
+    )
+
+
+def test_a_column_without_a_name_is_not_the_task(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,model,ok,\n1,baseline,1,\n1,b,0,\n")
+    assert [cell.right for cell in imported(path).summary.cells] == [1, 0]
+
+
 def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
     rows = [row(1, name, True) for name in ("baseline", "a", "b")]
     path = tmp_path / "t.csv"

@@ -88,13 +88,24 @@ def counts_in(sample: Sample) -> dict[str, float]:
     }
 
 
-def uncounted(variants: Sequence[Mapping[Key, Sample]]) -> list[dict[Key, str]]:
-    """Return, for each variant, why whole texts cannot be measured: most others have a count that they lack."""
+def uncounted(variants: Sequence[Mapping[Key, Sample]]) -> list[Reasons]:
+    """Return, for each variant, why whole texts cannot be measured.
+
+    A text lacks a count that most others have, or its words and bytes were counted in another way than the baseline's.
+    """
     counts = [{key: counts_in(sample) for key, sample in each.items()} for each in variants]
     numbers = Counter(unit for each in counts for own in each.values() for unit in own)
     wanted = {unit for unit, number in numbers.items() if 2 * number > sum(map(len, counts))}
-    why = "its number of words or bytes is missing or not a usable number"
-    return [{key: why for key, own in each.items() if not wanted <= own.keys()} for each in counts]
+    missing = "its number of words or bytes is missing or not a usable number"
+    other = "its number of words or bytes is not the baseline's"
+    return [
+        {
+            key: other if wanted <= own.keys() else missing
+            for key, own in each.items()
+            if not wanted <= own.keys() or any(own[unit] != counts[0][key].get(unit, own[unit]) for unit in wanted)
+        }
+        for each in counts
+    ]
 
 
 def _is_answered(sample: Sample) -> bool:

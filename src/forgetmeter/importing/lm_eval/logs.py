@@ -14,6 +14,7 @@ from forgetmeter.importing.lm_eval.asked_items import TaskForm
 from forgetmeter.importing.lm_eval.judged_task import JudgedTask, judged_task
 from forgetmeter.importing.lm_eval.log_files import Logs, TaskLog, find_logs
 from forgetmeter.importing.lm_eval.names import variant_names
+from forgetmeter.importing.lm_eval.reported import reported_notes
 from forgetmeter.importing.lm_eval.samples import Sample, Samples, read_samples
 from forgetmeter.importing.lm_eval.shown_question import Examples, ShownQuestion
 from forgetmeter.records.imported import Origin
@@ -72,6 +73,9 @@ def import_lm_eval(
     if metric is not None and not parts.is_chosen_used:
         raise UserError(unknown("metric", metric, parts.metrics, within="these tasks"))
     variants = [parts.variant(place) for place in range(len(logs))]
+    for variant in variants:
+        if not any(each.outcomes for each in variant.judgements.values()):
+            raise UserError(f"no answer of '{variant.name}' can be imported ({'; '.join(variant.origin.notes)})")
     choices = {"metric": metric} if metric is not None else {}
     return ImportedRun(tuple(parts.tasks), variants[0], tuple(variants[1:]), choices)
 
@@ -118,7 +122,7 @@ class _Parts:
     def add(self, task: str) -> None:
         """Read, pair and judge a task."""
         log = self._logs[0].tasks[task]
-        own = read_samples(log.path, filter_name=self._choice.filter)
+        own = self._read(0, log)
         samples: list[Mapping[tuple[str, int], Sample]] = [{each.key: each for each in own.samples}]
         places = [0]
         for place, logs in list(enumerate(self._logs))[1:]:
@@ -140,10 +144,15 @@ class _Parts:
         self._judged[task] = places, judged
         self.tasks.append(ImportedTask(_description(log, judged), judged.items))
 
+    def _read(self, place: int, log: TaskLog) -> Samples:
+        samples = read_samples(log.path, filter_name=self._choice.filter)
+        self.notes[place] += reported_notes(log, samples)
+        return samples
+
     def _paired(self, place: int, other: TaskLog, log: TaskLog, own: Samples) -> Mapping[tuple[str, int], Sample]:
         name = self._names[place]
         refuse_other_settings(name, other, log)
-        pairs = paired(name, log.task, read_samples(other.path, filter_name=self._choice.filter), own)
+        pairs = paired(name, log.task, self._read(place, other), own)
         self.notes[place] += pairs.notes
         return pairs.samples
 

@@ -136,7 +136,7 @@ def _read(path: Path, columns: TableColumns) -> _Answers:
     refuse(unknown("column", name, names, within=f"'{path}'") for name in columns.named if name not in names)
     by_task = columns.task in names
     others = {name.lower(): name for name in names if name not in columns.named}
-    if not by_task and (near := get_close_matches((columns.task or "").lower(), others, 1, _MISSPELLED)):
+    if columns.task and not by_task and (near := get_close_matches(columns.task.lower(), others, 1, _MISSPELLED)):
         meant = others[near[0]]
         raise UserError(f"'{path}' has no column '{columns.task}'; write --task {meant}, or give the task another name")
     is_right = TruthColumn(columns.correct)

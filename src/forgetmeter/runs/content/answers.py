@@ -203,7 +203,7 @@ def _matrices(rows: _Rows) -> Mapping[str, NDArray[np.generic]]:
 
 
 def _floats(column: Any) -> NDArray[np.float32]:  # noqa: ANN401 - of arrow
-    return np.asarray(column.cast(pa.float32()).to_numpy(zero_copy_only=False), dtype=np.float32)
+    return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float32)
 
 
 def _flat(lists: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:  # noqa: ANN401

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetmeter.basics.json_text import read_json, to_json
+from forgetmeter.runs.record_json import is_number
 
 UNREADABLE = (OSError, pa.ArrowException)
 """Errors of reading a damaged parquet file."""
@@ -110,4 +111,4 @@ def _are_numbers(facts: Mapping[str, Any]) -> bool:
         if not isinstance(mapping, dict):
             return False
         numbers += [value for value in mapping.values() if value is not None]
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers)
+    return all(map(is_number, numbers))
