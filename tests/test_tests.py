@@ -45,6 +45,12 @@ def test_every_test_file_says_what_it_covers() -> None:
     assert [path for path, docstring in DOCSTRINGS.items() if not docstring] == []
 
 
+def test_contributing_has_a_row_for_each_package() -> None:
+    text = (TESTS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == packages
+
+
 def test_only_names_after_covers_count() -> None:
     text = "Runs of ``cli.kill``.\n\nCovers ``errors``, ``cli.main`` and\n``runs.run``.\n\nSee ``study.running``."
     assert covered(text) == {"errors", "cli.main", "runs.run"}

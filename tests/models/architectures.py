@@ -1,4 +1,4 @@
-"""A tiny random model of every supported architecture, deterministic."""
+"""A tiny random model of some architectures, deterministic."""
 
 from __future__ import annotations
 

@@ -56,8 +56,9 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
         yield f"attention.key also produces the values; there is no attention.value: {_named(rows.keys_and_values)}."
     if rows.unknown:
         yield (
-            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes by role are not "
-            f"supported for this model; this one selects these weights: regex({pattern_of(rows.unknown)})."
+            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes by role, except "
+            "head, are not supported for this model; this one selects these weights: "
+            f"regex({pattern_of(rows.unknown)})."
         )
     if rows.without_part:
         yield (

@@ -69,12 +69,16 @@ class Work:
 class Executor(Protocol):
     """Runs cells; ``executors/local.py`` is an example.
 
+    An executor that only decides where and in which order cells run gives ``LocalExecutor().execute`` a ``Work`` with a
+    share of the cells: ``dataclasses.replace(work, cells=share)``. A candidate's cells load ``variant.source``, and
+    compare with the outcomes of ``variant.model``. Cells of tasks that compare texts need both models.
+
     For each cell, an executor first asks ``work.store.is_done(cell, precision=...)`` with the
     precision of ``work.evaluation``:
 
-    - If it is not done, it scores the task's items under the variant and calls ``write_outcomes``. The facts stored
-      with the outcomes are those of ``CellFacts``, with ``read_items_hash(cell.task)`` as ``items_hash``. If scoring
-      fails, it calls ``write_failure`` instead.
+    - If it is not done, it scores the task's items under the variant and calls ``write_outcomes``. The answers are
+      judged by ``judged``, and the facts stored with the outcomes are those of ``CellFacts``, as a dictionary, with
+      ``read_items_hash(cell.task)`` as ``items_hash``. If scoring fails, it calls ``write_failure`` instead.
     - If it is done, only a record of it was missing: its variant, its items, or its noise. The executor need not score
       the cell again, and calls ``progress.cell_kept(cell)``.
 

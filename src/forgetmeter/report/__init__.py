@@ -1,1 +1,1 @@
-"""A summary for people and programs: terminal, CSV, JSON, Markdown, LaTeX. Nothing here imports torch."""
+"""Results for people and programs: the report with its charts, terminal, CSV, JSON, Markdown, LaTeX."""
