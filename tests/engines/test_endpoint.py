@@ -110,8 +110,8 @@ def test_a_failure_is_said_in_words_and_nothing_else_is_written(
     ("body", "says"),
     [
         (b"<html>", "its answer is not JSON"),
-        (b"{}", "it answered {}, which is no list of completions"),
-        (b'{"error": "no"}', "it answered {'error': 'no'}, which is no list of completions"),
+        (b"{}", "it answered {}, which is not a list of completions"),
+        (b'{"error": "no"}', "it answered {'error': 'no'}, which is not a list of completions"),
         (b'{"choices": []}', "it gave 0 completions for 1 texts"),
         (b'{"choices": [{"index": 0}]}', "it gives no log-probabilities"),
         (b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [null, -1]}}]}', "it lists 2 log-probabilities"),

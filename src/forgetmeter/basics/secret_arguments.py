@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 _NAME = re.compile(
     r"(?i)auth|secret|password|credential|^headers?$|(^|_|api|access)key$|(^|_)(?<!(bos|eos|eot|end|pad|unk|sep|cls)_)token$"
 )
-"""A ``token`` is one of access, unless it is named like one of a vocabulary, such as ``add_bos_token``."""
+"""A ``token`` is an access token, unless its name is that of a vocabulary's token, such as ``add_bos_token``."""
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -18,7 +18,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def _is_private_address(value: str) -> bool:
-    """Return whether an address holds a user or a password, or parameters, which often are keys."""
+    """Return whether an address contains a user name, a password or parameters, which are often keys."""
     with suppress(ValueError):
         parts = urlsplit(value)
         return bool(parts.scheme in ("http", "https") and (parts.username or parts.password or parts.query))

@@ -16,7 +16,7 @@ class EngineAnswerError(ArithmeticError):
 
 
 def described(error: BaseException) -> str:
-    """Return in one line what an engine did; for an error that is none of an endpoint, what was raised and where."""
+    """Return in one line what an engine did; for errors that no endpoint causes, what was raised and where."""
     if isinstance(error, EngineAnswerError):
         return str(error)
     # By name, because requests and aiohttp, which may not be installed, share no classes.

@@ -72,7 +72,7 @@ class CompletionsEndpoint(Endpoint):
             raise EngineAnswerError("it gives no log-probabilities")
         if len(listed) != len(ids) + 1:
             raise EngineAnswerError(
-                f"it lists {len(listed)} log-probabilities for {len(ids)} tokens that were sent and one that was to be "
+                f"it lists {len(listed)} log-probabilities for {len(ids)} tokens that were sent and one to be "
                 "written; it leaves out part of a text (see its maximum length), adds tokens of its own, or gives none "
                 "for what it reads (echo)"
             )
@@ -103,7 +103,7 @@ def _choices(outputs: Any, expected: int | None) -> list[Mapping[str, Any]]:  # 
     if not isinstance(choices, list) or not all(
         isinstance(each, Mapping) and isinstance(each.get("index"), int) for each in choices
     ):
-        raise EngineAnswerError(f"it answered {answer!r:.120}, which is no list of completions")
+        raise EngineAnswerError(f"it answered {answer!r:.120}, which is not a list of completions")
     if sorted(each["index"] for each in choices) != list(range(len(choices) if expected is None else expected)):
         raise EngineAnswerError(f"it gave {len(choices)} completions for {expected} texts; set batch_size to 1")
     return sorted(choices, key=itemgetter("index"))

@@ -32,8 +32,8 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
     if "Chat" in kind.__name__:
         raise UserError(
             f"engine {name}: a chat endpoint gives no log-probabilities, and puts its own template around a question, "
-            f"so that it is not asked what the baseline is; ask the same server by {LM_EVAL}local-completions, with "
-            "base_url=…/v1/completions"
+            "so it would be asked something else than the baseline; ask the same server by "
+            f"{LM_EVAL}local-completions, with base_url=…/v1/completions"
         )
     is_endpoint = _is_a(kind, "TemplateAPI")
     if is_endpoint or _is_a(kind, "GGUFLM"):
