@@ -172,7 +172,12 @@ def test_one_document_with_half_a_point_does_not_make_a_task_measured(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("name", "values"), [("f1", [1, 0, 0, 0.5, 0.4, 1, 1, 0]), ("acc", [1, 0, 0.2, 0.5, 0.4, 0.3])]
+    ("name", "values"),
+    [
+        ("f1", [1, 0, 0, 0.5, 0.4, 1, 1, 0]),
+        ("acc", [1, 0, 0.2, 0.5, 0.4, 0.3]),
+        ("exact_match", [1, 0, 0, 1, 1, 0.5, 0.25]),
+    ],
 )
 def test_metrics_between_0_and_1_are_measured(tmp_path: Path, name: str, values: list[float]) -> None:
     base = [writing(each, "x") | {"metrics": [name], name: value} for each, value in enumerate(values)]

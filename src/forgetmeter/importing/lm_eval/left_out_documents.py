@@ -19,7 +19,7 @@ UNITS = {"word_perplexity": "words", "byte_perplexity": "bytes", BITS: "bytes"}
 Reasons = Mapping[Key, str]
 """Why documents are left out."""
 _MOST = 3
-_RARE = 50
+_FEW, _RARE = 10, 50
 
 
 def has_value(sample: Sample, metric: str) -> bool:
@@ -39,13 +39,13 @@ def is_known_by_most(samples: Iterable[Sample], metric: str) -> bool:
 def judges(variants: Sequence[Mapping[Key, Sample]], metric: str) -> bool:
     """Return whether a metric says what is right: it is 0 or 1, except for so few documents that these are errors.
 
-    A metric that is a share of right answers by its name may be something else for fewer than half of the documents.
-    Others, such as f1, may be between 0 and 1 for some, and are, unless only one document in 50 differs.
+    That is one document, or one in ten for metrics that are shares of right answers by their name. Others, such as f1,
+    may well be between 0 and 1 for a few documents: for these it is one in fifty.
     """
     known = [{key: each for key, each in samples.items() if has_value(each, metric)} for samples in variants]
     documents = set[Key]().union(*known)
     odd = {key for each in known for key, sample in each.items() if not _is_judged(sample, metric)}
-    most = len(documents) if metric in SHARES else max(1, len(documents) // _RARE)
+    most = max(1, len(documents) // (_FEW if metric in SHARES else _RARE))
     return not odd or (len(odd) <= most and 2 * len(odd) < len(documents))
 
 
