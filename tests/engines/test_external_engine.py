@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 from engines.comparisons import FACTS, MODEL, assert_answers_agree, compared
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 from written_ggufs import write_llama_gguf
 
 from forgetmeter.engines.external_engine import ExternalEngine
+from forgetmeter.engines.opening import open_engine
 from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.records.generation import GeneratedText, Generation
@@ -177,3 +180,20 @@ def test_texts_end_where_the_task_says_whatever_the_runtime_heeds() -> None:
     engine = ExternalEngine(parse_model_reference("engine:lm_eval/careless"), Careless, load(MODEL))
     item = Item("written/0", "0", Generation("The capital of France is", {"until": ["."], "max_gen_toks": 4}))
     assert engine.score(engine.prepare([item])) == [GeneratedText("Paris\\ud83d")]
+
+
+def test_a_tokenizer_that_only_ends_texts_begins_none(
+    llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(llama_folder, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"$A {end[0]}", special_tokens=[end])
+    tokenizer.save_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder)("a")["input_ids"][-1] == end[1]
+    given: list[Any] = []
+    monkeypatch.setattr("forgetmeter.engines.opening.lm_eval_class", lambda *_: given.append)
+    engine = open_engine(parse_model_reference("engine:lm_eval/hf,pretrained=x"), open_checkpoint(folder))
+    with pytest.raises(UserError):
+        engine.check()
+    assert given[0]["add_bos_token"] is False
