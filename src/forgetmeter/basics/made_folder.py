@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and its parents for a ``with`` block; on an error, those that it created and are empty are removed.
+    """Make a folder and its parents for a ``with`` block; on an error, remove those it created that are still empty.
 
     Raises:
         OSError: The folder cannot be made.

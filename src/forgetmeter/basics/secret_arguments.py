@@ -13,12 +13,12 @@ _NAME = re.compile(
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Return whether an argument holds a key or a password, judged by its name or as part of an address."""
+    """Return whether an argument holds a key or a password, judging by its name, or by an address in its value."""
     return bool(_NAME.search(name)) or _is_private_address(value)
 
 
 def _is_private_address(value: str) -> bool:
-    """Return whether an address contains a user name, a password or parameters, which are often keys."""
+    """Return whether an address contains a user name, a password, or query parameters, which are often keys."""
     with suppress(ValueError):
         parts = urlsplit(value)
         return bool(parts.scheme in ("http", "https") and (parts.username or parts.password or parts.query))

@@ -16,7 +16,7 @@ class NotNumbersError(ArithmeticError):
 
 
 class CellAnswers:
-    """The answers to the items of a task that were asked so far, part by part."""
+    """The answers to the items of a task that have been asked so far, part by part."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -39,7 +39,7 @@ class CellAnswers:
 
     @property
     def share(self) -> float:
-        """Share of the items that were asked."""
+        """Share of the task's items asked so far."""
         return self._asked / max(len(self._answers), 1)
 
     def judgement(self) -> Judgement:

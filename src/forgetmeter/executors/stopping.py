@@ -19,11 +19,11 @@ _GROWTH = 0.2
 
 
 class Stopping:
-    """The order in which a cell's items are asked, and when that may stop.
+    """The order in which a cell's items are asked, and the rule for when to stop.
 
     Args:
         items: The task's items.
-        before: Whether the baseline was right, by item id; the other items are not asked.
+        before: Whether the baseline was right, by item id; items missing from it are not asked.
         precision: The drop has to be known to plus or minus this.
         seed: Random seed of the order.
     """
@@ -40,7 +40,7 @@ class Stopping:
         self._units = [[asked[place] for place in unit] for unit in units_in_order(keys, seed=seed)]
 
     def parts(self) -> Iterator[list[int]]:
-        """Yield the places of the items to ask next, whole units each: items, or relations if there are enough."""
+        """Yield the indices of the items to ask next, in parts of whole units (items or, if enough, relations)."""
         asked, part = 0, list[int]()
         for unit in self._units:
             part = part + unit

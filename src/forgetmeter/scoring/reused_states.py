@@ -27,7 +27,7 @@ _OUTSIDE = ("head", "head_transform")
 
 
 def unchanged_blocks(changed: Iterable[Matrix], blocks: int) -> int:
-    """Return how many of the first blocks compute the same if these matrices change; 0 if one feeds the first block."""
+    """Return how many leading blocks compute the same if these matrices change; 0 if one of them feeds the first."""
     firsts = [
         matrix.block[1] if matrix.block is not None else blocks if matrix.role.component in _OUTSIDE else 0
         for matrix in changed
@@ -44,16 +44,16 @@ def block_list(matrices: Iterable[Matrix]) -> str | None:
 class ReusedStates:
     """Outputs of blocks for batches that were read before.
 
-    A batch is read from the last block whose output is kept and that the variant leaves unchanged. The first time, it
-    is also read from the start: if the logits differ, as in a model whose later blocks use more of earlier ones than
-    their output, nothing is reused.
+    Processing a batch starts after the last block whose output is stored and that the variant leaves unchanged. The
+    first time, the batch is also processed from the start: if the logits differ, as in a model whose later blocks use
+    more of earlier ones than their output, nothing is reused.
 
     Attributes:
-        unchanged: Number of first blocks that the variant in the model leaves unchanged.
+        unchanged: Number of leading blocks that the variant in the model leaves unchanged.
 
     Args:
         blocks: Name of the model's only list of blocks.
-        boundaries: Numbers of first blocks that some variant leaves unchanged.
+        boundaries: Numbers of leading blocks that some variant leaves unchanged.
         in_memory: Bytes of states to keep in memory.
         in_files: Bytes of further states to keep in temporary files.
     """
@@ -69,7 +69,7 @@ class ReusedStates:
         self.unchanged = 0
 
     def forward(self, run: Forward) -> Forward:
-        """Return a function that runs the model on a batch, from the last output that is kept and still right."""
+        """Return a function that runs the model on a batch, from the last block whose stored output is still valid."""
 
         def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
             usable = [each for each in self._boundaries if each <= self.unchanged]
@@ -89,7 +89,7 @@ class ReusedStates:
         try:
             with self._skipping(model, batch, start), quiet():
                 part = run(model, batch)
-        except Exception:  # noqa: BLE001 - of any architecture's own code
+        except Exception:  # noqa: BLE001 - any architecture's own code may raise anything
             return False
         return bool((whole - part).abs().max() <= _TOLERANCE * whole.abs().max())
 
@@ -130,7 +130,7 @@ def _blocks(model: PreTrainedModel, name: str) -> list[nn.Module]:
 
 @contextmanager
 def _returning(block: nn.Module, output: Any) -> Iterator[None]:  # noqa: ANN401
-    """Have a block return an output without computing; its attributes, which its model may read, stay."""
+    """Make a block return an output without computing it; its attributes, which its model may read, stay available."""
     before = vars(block).get("forward")
     block.forward = lambda *_, **__: output
     try:

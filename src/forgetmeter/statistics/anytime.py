@@ -1,9 +1,9 @@
-"""Intervals and p-values that hold at every moment of a sequence, so that asking may stop when one is narrow enough.
+"""Intervals and p-values that are valid at every point of a sequence, so that evaluation may stop at any.
 
 Betting on the mean of bounded values: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
-betting", Journal of the Royal Statistical Society B 86(1), 2024, 1-27. A gambler who bets against a mean that is the
-true one multiplies the stake by 20 with a probability of at most 1 in 20, at whatever time one looks (Ville's
-inequality). The interval consists of the means against which no bet has multiplied its stake that much.
+betting", Journal of the Royal Statistical Society B 86(1), 2024, 1-27. A gambler who bets against the true mean has a
+probability of at most 1 in 40 of ever multiplying the stake by 40 (Ville's inequality). The interval consists of the
+means against which neither of two gamblers, one for each direction, has multiplied the stake that much.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
 _ALPHA = 1 - CONFIDENCE
 _LARGEST_SHARE = 0.9
-"""Largest share of the capital that a bet risks; risking all of it, a single value could end the game."""
+"""Largest share of the capital that a bet risks: if all of it were at risk, a single value could wipe it out."""
 _STEPS = 40
 """Halvings of the range in the search for an end of an interval."""
 
@@ -34,8 +34,7 @@ class Drawn:
         low: The smallest ratio a unit can have.
         high: The largest.
         largest: The largest size of any unit that may be drawn.
-        aim: Half of the width at which asking will stop: bets are chosen to get there soon. The interval holds for
-            any.
+        aim: Half-width at which evaluation will stop. Bets are tuned to reach it soon; the interval is valid for any.
     """
 
     sums: NDArray[np.float64]
@@ -64,7 +63,7 @@ def anytime_interval(drawn: Drawn) -> Estimate:
 
 
 def anytime_p_value(drawn: Drawn, ratio: float) -> float:
-    """Return a p-value, valid at all times, of the true ratio being this one: 1 / the largest capital ever reached."""
+    """Return a p-value, valid at all times, for the hypothesis that the true ratio is ``ratio``."""
     up, down = (_Bets(drawn, side=side).gains(ratio) for side in (1, -1))
     return math.exp(-_most(np.logaddexp(up, down) - math.log(2)))
 
@@ -72,7 +71,7 @@ def anytime_p_value(drawn: Drawn, ratio: float) -> float:
 class _Bets:
     """A gambler's bets that the ratio is higher, or lower, than a hypothesis; each depends on earlier units only.
 
-    A bet of the aimed distance divided by the variance wins fastest against ratios at that distance. The share of the
+    A bet of ``aim`` divided by the variance wins fastest against ratios at that distance. The share of the
     money at risk is the same for all hypotheses, so what refutes one refutes all beyond it.
 
     Args:

@@ -136,9 +136,9 @@ def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = Non
     """Return whether two forms of a weight have the same values, bits and scales; stops at the first difference.
 
     Fewer bits are a change even if rounding is exact, since the model gets smaller; the checkpoint may store fewer bits
-    than the dtype of computation has. So is a form with its own kernel, whose bits always differ from those of dense
-    weights. 0 equals -0. Forms that are recomputed may differ by rounding: a low-rank approximation of a matrix that
-    already has that rank.
+    than the dtype of computation has. A form with its own kernel also counts as a change, because its bits always
+    differ from those of dense weights. 0 equals -0. Forms that are recomputed may differ by rounding, for example a
+    low-rank approximation of a matrix that already has that rank.
     """
     if after is before:
         return True
@@ -159,7 +159,7 @@ def _equal(old: Tensor, new: Tensor) -> bool:
 def _equal_but_for_rounding(old: Tensor, new: Tensor) -> bool:
     """Whether two batches of matrices differ by no more than the rounding of computing and storing them.
 
-    The old ones may have been stored in a narrower dtype than they are in now.
+    The old ones may have been stored in a narrower dtype than their current one.
     """
     narrow = (torch.bfloat16, torch.float16, torch.float32)
     stored = next((dtype for dtype in narrow if torch.equal(old.to(dtype).to(old.dtype), old)), old.dtype)

@@ -63,7 +63,7 @@ def read_template_file(path: Path) -> TemplateFile:
     """Read a file of templates.
 
     Raises:
-        UserError: It does not exist, or is not valid; each problem has its line.
+        UserError: It does not exist, or is not valid; each problem is reported with its line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -14,7 +14,7 @@ _FORMULA = re.compile(r"[\t\n]|\s*(?:[=@＝＠]|[-+－＋](?![\d.]+$))")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a heading and rows; texts that a spreadsheet would compute get an apostrophe before them."""
+    """Return a header row and rows; texts that a spreadsheet would evaluate are prefixed with an apostrophe."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(map(_cell, row) for row in (columns, *rows))
     return stream.getvalue()

@@ -19,7 +19,7 @@ CLAIM = Claim(
     sentence="Pruning attention costs less than removing as many weights from feed-forward.",
     source="arXiv 2310.04680, at equal removed parameters",
     question="At equal numbers of removed weights, is more retained if attention is pruned than if feed-forward is?",
-    test="Retained with attention pruned minus retained with feed-forward pruned, at ten equidistant numbers of "
+    test="Retained with attention pruned minus retained with feed-forward pruned, at ten evenly spaced numbers of "
     "removed weights up to the largest that both curves reach, interpolated linearly between measured variants; the "
     "mean over these numbers and over methods.",
     unit="retained",

@@ -1,4 +1,4 @@
-"""Running a model of 16-bit weights in float32 arithmetic, without a copy of the model."""
+"""Running a model with 16-bit weights in float32 arithmetic, without a copy of the model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class InFloat32(TorchDispatchMode):  # type: ignore[misc]
         # Views and lookups compute nothing; converting a whole table for a few rows would only cost memory.
         keeps = func.is_view or func is torch.ops.aten.embedding.default
         arguments = func._schema.arguments
-        # What an operation writes to must stay itself.
+        # A tensor that an operation writes to must not be replaced by a copy.
         written = {argument.name for argument in arguments if argument.is_write}
 
         def converted(name: str, given: object) -> object:
