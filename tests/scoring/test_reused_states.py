@@ -148,6 +148,30 @@ def test_a_model_whose_later_blocks_use_more_reuses_nothing(llama: Loaded) -> No
     assert first.forward is leaves
 
 
+def test_each_boundary_is_tried(llama: Loaded) -> None:
+    """What follows the last block also reads what that block left behind; what follows the first does not."""
+    model: Any = llama.model
+    second, norm = model.model.layers[1], model.model.norm
+    left: list[torch.Tensor] = []
+    own_second, own_norm = second.forward, norm.forward
+
+    def leaves(*args: Any, **options: Any) -> Any:
+        output = own_second(*args, **options)
+        left[:] = [output]
+        return output
+
+    second.forward, norm.forward = leaves, lambda hidden: own_norm(hidden + left.pop())
+    reused = ReusedStates("model.layers", {1, 2})
+    engine = Engine(llama, batch_tokens=100, reused=reused)
+    prepared = engine.prepare(made_up())
+    reused.unchanged = 1
+    before = values(engine.score(prepared))
+    assert torch.equal(values(engine.score(prepared)), before)
+    reused.unchanged = 2
+    assert torch.equal(values(engine.score(prepared)), before)
+    assert torch.equal(values(engine.score(prepared)), before)
+
+
 RECIPES = [
     "l1_unstructured:head:0.5",
     "l1_unstructured:layers[1]/attention:0.5",

@@ -45,8 +45,8 @@ class ReusedStates:
     """Outputs of blocks for batches that were read before.
 
     Processing a batch starts after the last block whose output is stored and that the variant leaves unchanged. The
-    first time, the batch is also processed from the start: if the logits differ, as in a model whose later blocks use
-    more of earlier ones than their output, nothing is reused.
+    first time for each such block, the batch is also processed from the start: if the logits differ, as in a model
+    whose later blocks use more of earlier ones than their output, that block's outputs are not reused.
 
     Attributes:
         unchanged: Number of leading blocks that the variant in the model leaves unchanged.
@@ -65,19 +65,17 @@ class ReusedStates:
         self._boundaries = sorted(set(boundaries) - {0}, reverse=True)
         self._store = _Store(in_memory, in_files)
         self._states: dict[tuple[Batch, int], Any] = {}
-        self._is_exact: bool | None = None
+        self._is_exact: dict[int, bool] = {}
         self.unchanged = 0
 
     def forward(self, run: Forward) -> Forward:
         """Return a function that runs the model on a batch, from the last block whose stored output is still valid."""
 
         def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
-            usable = [each for each in self._boundaries if each <= self.unchanged]
+            usable = [each for each in self._boundaries if each <= self.unchanged and self._is_exact.get(each, True)]
             start = next((each for each in usable if (batch, each) in self._states), 0)
-            if self._is_exact is False:
-                return run(model, batch)
-            if start and self._is_exact is None:
-                self._is_exact = self._try(run, model, batch, start)
+            if start and start not in self._is_exact:
+                self._is_exact[start] = self._try(run, model, batch, start)
                 return forward(model, batch)
             with self._skipping(model, batch, start), self._recording(model, batch, usable, start):
                 return run(model, batch)
