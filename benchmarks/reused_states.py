@@ -34,7 +34,7 @@ def main() -> None:
     scopes = ("head", f"layers[{blocks - 1}]/overall", f"layers[{2 * blocks // 3}-{blocks - 1}]/overall")
     recipes = [parse_recipe(f"l1_unstructured:{scope}:0.3") for scope in scopes]
     firsts = [unchanged_blocks(compressor.changed(recipe), blocks) for recipe in recipes]
-    reused = ReusedStates(name, firsts)
+    reused = ReusedStates(name)
     engine, plain = Engine(loaded, reused=reused), Engine(loaded)
     prepared = engine.prepare(load_task(options.task, limit=options.limit).items)
 
@@ -43,10 +43,9 @@ def main() -> None:
         one.score(prepared)
         return time.perf_counter() - started
 
-    reused.unchanged = 0
     seconds(engine)
     whole = seconds(plain)
-    reused.unchanged = blocks
+    reused.start(blocks, wanted=firsts)
     recording = seconds(engine)
     print(f"{options.model} on {options.task}, {options.limit} items, {prepared.tokens:,} tokens\n")
     print("| variant | seconds | share of a full evaluation |\n|:---|---:|---:|")
@@ -56,7 +55,7 @@ def main() -> None:
     for recipe, first in zip(recipes, firsts, strict=True):
         with compressor.applied(recipe):
             full = seconds(plain)
-            reused.unchanged = first
+            reused.start(first)
             # The first reading also tries whether the states are right.
             _, part = seconds(engine), seconds(engine)
         print(f"| {recipe} | {part:.2f} | {part / full:.1%} |")

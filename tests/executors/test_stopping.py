@@ -1,6 +1,6 @@
 """Asking that stops once a drop is known: from the option to the tables.
 
-Covers ``executors.cell_answers``, ``records.asking_order`` and ``results.compared.stopped``.
+Covers ``executors.cell_answers``, ``statistics.asking_order`` and ``results.compared.stopped``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from forgetmeter.executors.stopping import Stopping
-from forgetmeter.records.asking_order import units_in_order
 from forgetmeter.records.item import Item, Requests
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.report.formats.rendering import render
 from forgetmeter.results.results import open_run
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
+from forgetmeter.statistics.asking_order import units_in_order
 from forgetmeter.study.running import run
 
 ITEMS = 400
@@ -117,6 +117,50 @@ def test_the_interval_is_over_the_items_in_the_order_of_asking(study: dict[str, 
         assert cell.drop is not None
         assert cell.drop.value == pytest.approx(drops.mean())
         assert (cell.drop.low, cell.drop.high) == pytest.approx((interval.low, interval.high))
+
+
+def with_one_too_long(study: dict[str, Any]) -> None:
+    file = Path(study["tasks"][0].removeprefix("file:"))
+    rows = [json.dumps({"prompt": "word " * 3000, "choices": ["yes", "no " * 3000], "answer": 0})]
+    file.write_text("".join(f"{row}\n" for row in [*file.read_text(encoding="utf-8").splitlines()[:150], *rows]))
+
+
+def test_a_cell_of_which_all_that_can_be_asked_was_asked_did_not_stop(study: dict[str, Any]) -> None:
+    with_one_too_long(study)
+    run({**study, "evaluation.precision": 0.001})
+    whole = open_run(study["output"]).summary.cells
+    assert [(cell.items, cell.precision) for cell in whole] == [(150, None)] * 3
+    # The usual interval of the same number of items, not one that allows for stopping.
+    assert all(cell.drop is None or cell.drop.high - cell.drop.low < 0.25 for cell in whole)
+    assert run({**study, "evaluation.precision": 0.0005}).computed == 0
+
+
+def test_a_failure_of_asking_again_is_told(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run({**study, "evaluation.precision": 0.2})
+    before = outcomes(study)
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Engine, "score", dies)
+    finished = run({**study, "evaluation.precision": 0.06})
+    assert {failure.error for failure in finished.failures} == {"MemoryError: no room"}
+    assert outcomes(study).keys() == before.keys()
+
+
+def test_a_part_may_hold_nothing_that_can_be_asked(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a candidate with a shorter window than its baseline's."""
+    with_one_too_long(study)
+    monkeypatch.setattr(Stopping, "parts", lambda _: [[150], *([place] for place in range(150))])
+    finished = run({**study, "evaluation.precision": 0.2})
+    assert finished.failures == ()
+
+
+def test_cells_of_part_of_a_computation_have_no_speed(study: dict[str, Any]) -> None:
+    run({**study, "recipes": ["l1_unstructured:head:0.3", "l1_unstructured:overall:0.3"]})
+    timed = {cell.recipe: cell.is_timed for cell in open_run(study["output"]).summary.cells}
+    # The baseline's time includes keeping states for the variant of the head.
+    assert timed == {"baseline": False, "l1_unstructured:head:0.3": False, "l1_unstructured:overall:0.3": True}
 
 
 def made_up(number: int, relation: str | None = None) -> Item:

@@ -53,13 +53,13 @@ def test_states_of_the_first_blocks_change_no_answer(name: str) -> None:
     before = len(model.get_submodule(blocks)) - 1  # type: ignore[arg-type]
     if not before:
         pytest.skip("it has one block")
-    reused = ReusedStates(blocks, {before})
+    reused = ReusedStates(blocks)
     engine = Engine(loaded, batch_tokens=200, reused=reused)
     prepared = engine.prepare(items)
-    reused.unchanged = before + 1
+    reused.start(before + 1, wanted=[before])
     first = values(engine.score(prepared))
     scrambled(last)
-    reused.unchanged = before
+    reused.start(before)
     found = values(engine.score(prepared))
     expected = values(Engine(loaded, batch_tokens=200).score(prepared))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -92,10 +92,10 @@ def counted(module: nn.Module) -> list[int]:
     ],
 )
 def test_they_are_kept_within_the_budget(llama: Loaded, budget: dict[str, int]) -> None:
-    reused = ReusedStates("model.layers", {1, 2}, **budget)
+    reused = ReusedStates("model.layers", **budget)
     engine = Engine(llama, batch_tokens=100, reused=reused)
     prepared = engine.prepare(made_up())
-    reused.unchanged = 2
+    reused.start(2, wanted=[1, 2])
     first = values(engine.score(prepared))
     attention = counted(llama.model.get_submodule("model.layers.0.self_attn"))
     # The first batch is read twice more, to try whether the states are right.
@@ -111,14 +111,27 @@ def test_they_are_kept_within_the_budget(llama: Loaded, budget: dict[str, int]) 
         assert len(attention) == batches
 
 
-def test_what_changed_is_read_again(llama: Loaded) -> None:
-    reused = ReusedStates("model.layers", {1})
+def test_without_room_for_files_nothing_is_kept(llama: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("unable to write to file: No space left on device (28)")
+
+    monkeypatch.setattr(torch, "from_file", full)
+    reused = ReusedStates("model.layers", in_memory=0)
     engine = Engine(llama, batch_tokens=100, reused=reused)
     prepared = engine.prepare(made_up())
-    reused.unchanged = 2
+    reused.start(2, wanted=[1, 2])
+    first = values(engine.score(prepared))
+    assert torch.equal(values(engine.score(prepared)), first)
+
+
+def test_what_changed_is_read_again(llama: Loaded) -> None:
+    reused = ReusedStates("model.layers")
+    engine = Engine(llama, batch_tokens=100, reused=reused)
+    prepared = engine.prepare(made_up())
+    reused.start(2, wanted=[1, 2])
     engine.score(prepared)
     scrambled(llama.model.get_submodule("model.layers.0"))
-    reused.unchanged = 0
+    reused.start(0)
     found = values(engine.score(prepared))
     assert torch.equal(found, values(Engine(llama, batch_tokens=100).score(prepared)))
 
@@ -139,10 +152,10 @@ def test_a_model_whose_later_blocks_use_more_reuses_nothing(llama: Loaded) -> No
         return own_second(*args, **options) + left.pop()
 
     first.forward, second.forward = leaves, reads
-    reused = ReusedStates("model.layers", {1})
+    reused = ReusedStates("model.layers")
     engine = Engine(llama, batch_tokens=100, reused=reused)
     prepared = engine.prepare(made_up())
-    reused.unchanged = 1
+    reused.start(1, wanted=[1])
     before = values(engine.score(prepared))
     assert torch.equal(values(engine.score(prepared)), before)
     assert first.forward is leaves
@@ -161,13 +174,13 @@ def test_each_boundary_is_tried(llama: Loaded) -> None:
         return output
 
     second.forward, norm.forward = leaves, lambda hidden: own_norm(hidden + left.pop())
-    reused = ReusedStates("model.layers", {1, 2})
+    reused = ReusedStates("model.layers")
     engine = Engine(llama, batch_tokens=100, reused=reused)
     prepared = engine.prepare(made_up())
-    reused.unchanged = 1
+    reused.start(1, wanted=[1])
     before = values(engine.score(prepared))
     assert torch.equal(values(engine.score(prepared)), before)
-    reused.unchanged = 2
+    reused.start(2, wanted=[1, 2])
     assert torch.equal(values(engine.score(prepared)), before)
     assert torch.equal(values(engine.score(prepared)), before)
 

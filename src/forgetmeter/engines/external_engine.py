@@ -150,6 +150,10 @@ class ExternalEngine:
         """Return the items, without those that the baseline cannot be asked."""
         return replace(self._baseline.prepare(items), batches=(), contexts=())
 
+    def prepare_part(self, items: Sequence[Item]) -> Prepared:
+        """Return some of the items of a task, without those that the baseline cannot be asked."""
+        return replace(self._baseline.prepare_part(items), batches=(), contexts=())
+
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Ask the items.
 

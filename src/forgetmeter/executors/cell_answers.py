@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from forgetmeter.records.item import Answer, Task, judged, not_numbers
-from forgetmeter.records.outcome import Judgement
+from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.question import Prepared
 
@@ -42,6 +42,10 @@ class CellAnswers:
         """Share of the task's items asked so far."""
         return self._asked / max(len(self._answers), 1)
 
+    def outcomes(self) -> Sequence[Outcome]:
+        """Return the outcomes so far, which may all be of answers that are not numbers."""
+        return judged(self._task, self._answers).outcomes
+
     def judgement(self) -> Judgement:
         """Judge the answers.
 
@@ -53,12 +57,15 @@ class CellAnswers:
             raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
         return judged(self._task, self._answers)
 
-    def facts(self, judgement: Judgement, *, items_hash: str | None, precision: float | None) -> CellFacts:
+    def facts(
+        self, judgement: Judgement, *, items_hash: str | None, precision: float | None, is_timed: bool
+    ) -> CellFacts:
         """Return the facts to store with the outcomes.
 
         Args:
             items_hash: Hash of the task's items.
-            precision: How precisely the drop had to be known.
+            precision: If asking stopped early, how precisely the drop had to be known.
+            is_timed: Whether the time is that of all of the variant's computation.
         """
         dropped: Counter[str] = Counter()
         named: dict[str, str] = {}
@@ -75,5 +82,6 @@ class CellAnswers:
             cut=sum(part.cut for part in self._parts),
             not_numbers=not_numbers(self._answers)[0],
             items_hash=items_hash,
-            precision=precision if self._asked < len(self._answers) else None,
+            precision=precision,
+            timed=is_timed and precision is None,
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
@@ -34,7 +35,6 @@ from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.reused_states import ReusedStates, block_list, unchanged_blocks
 from forgetmeter.specs.model_reference import ModelReference
-from forgetmeter.specs.recipe import Recipe
 
 Scoring = Engine | ExternalEngine
 # A quarter: rows get different neighbours, and usually matrices of a different height.
@@ -118,30 +118,46 @@ class _CellWork:
             return
         self._progress.cell_started(cell, items=len(task.items))
         engine, stopping = self._engine(cell), self._stopping(cell)
-        asked = CellAnswers(task)
-        for part in [range(len(task.items))] if stopping is None else stopping.parts():
-            prepared = self._prepare(engine, cell.task, part)
+        asked, is_stopped = CellAnswers(task), False
+        parts = [range(len(task.items))] if stopping is None else list(stopping.parts())
+        for part in parts:
+            prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
             start = time.perf_counter()
             advanced = partial(self._advanced, cell, asked.share, len(part) / max(len(task.items), 1))
             answers = engine.score(prepared, on_advance=advanced)
             asked.add(part, prepared, answers, seconds=time.perf_counter() - start)
-            if stopping is not None and stopping.is_known(asked.judgement().outcomes):
+            is_stopped = stopping is not None and part is not parts[-1] and stopping.is_known(asked.outcomes())
+            if is_stopped:
                 break
         judgement = asked.judgement()
-        items_hash = work.store.read_items_hash(cell.task)
-        facts = asked.facts(judgement, items_hash=items_hash, precision=work.evaluation.precision)
+        facts = asked.facts(
+            judgement,
+            items_hash=work.store.read_items_hash(cell.task),
+            precision=work.evaluation.precision if is_stopped else None,
+            is_timed=self._is_timed,
+        )
+        if is_stopped and work.store.is_done(cell):
+            # Another process has asked all items meanwhile.
+            self._progress.cell_kept(cell)
+            return
         work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
 
+    @property
+    def _is_timed(self) -> bool:
+        """Whether the variant's time is that of all of its computation."""
+        return True
+
     def _advanced(self, cell: Cell, before: float, part: float, share: float) -> None:
         self._progress.cell_advanced(cell, share=before + part * share)
 
-    def _prepare(self, engine: Scoring, task: str, part: Sequence[int]) -> Prepared:
+    def _prepare(self, engine: Scoring, task: str, part: Sequence[int], *, is_whole: bool) -> Prepared:
         key = engine, task, tuple(part)
         if key not in self._prepared:
-            items = self._work.tasks[task].items
-            self._prepared[key] = engine.prepare([items[place] for place in part])
+            items = [self._work.tasks[task].items[place] for place in part]
+            # All items of a part may be too long for a candidate.
+            self._prepared[key] = engine.prepare(items) if is_whole else engine.prepare_part(items)
         return self._prepared[key]
 
     def _stopping(self, cell: Cell) -> Stopping | None:
@@ -168,19 +184,35 @@ class _ModelWork(_CellWork):
         recipes = {cell.variant.recipe for cell in cells}
         calibration = calibration_for(loaded, recipes)
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
-        self._reused = self._reusable(recipes)
+        self._reused = self._reusable(cells)
         self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens, reused=self._reused)
         self._comparisons = Comparisons(work, loaded, cells)
 
-    def _reusable(self, recipes: Iterable[Recipe]) -> ReusedStates | None:
+    def _reusable(self, cells: Sequence[Cell]) -> ReusedStates | None:
         """Return where to keep states between blocks; ``None`` if every recipe changes the first block."""
         matrices = weight_map(self._loaded.model)
-        if (blocks := block_list(matrices)) is None:
+        blocks = block_list(matrices)
+        if blocks is None or not isinstance(self._loaded.model.get_submodule(blocks), nn.ModuleList):
             return None
         self._blocks = 1 + max(matrix.block[1] for matrix in matrices if matrix.block is not None)
-        of_recipes = (self._compressor.changed(recipe) for recipe in recipes if recipe.steps)
-        boundaries = {unchanged_blocks(changed, self._blocks) for changed in of_recipes} - {0}
-        return ReusedStates(blocks, boundaries) if boundaries else None
+        variants = dict.fromkeys(cell.variant for cell in cells)
+        self._unchanged = {
+            each: unchanged_blocks(self._compressor.changed(each.recipe), self._blocks) for each in variants
+        }
+        reusing = {number for each, number in self._unchanged.items() if each.recipe.steps} - {0}
+        return ReusedStates(blocks) if reusing else None
+
+    def _start_reuse(self, reused: ReusedStates, variant: Variant, compressed: Compressed) -> None:
+        dropped = {matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped}
+        unchanged = unchanged_blocks(self._compressor.changed(variant.recipe, dropped), self._blocks)
+        self._unchanged.pop(variant, None)
+        is_whole = self._work.evaluation.precision is not None and variant.recipe.is_baseline
+        # With a precision, variants are asked in other batches than the baseline.
+        reused.start(0 if is_whole else unchanged, wanted=self._unchanged.values())
+
+    @property
+    def _is_timed(self) -> bool:
+        return self._reused is None or not self._reused.is_used
 
     @contextmanager
     def _installed(self, variant: Variant) -> Iterator[None]:
@@ -188,9 +220,7 @@ class _ModelWork(_CellWork):
         with self._compressor.applied(variant.recipe) as compressed:
             self._store_variant(variant, compressed)
             if self._reused is not None:
-                dropped = {matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped}
-                changed = self._compressor.changed(variant.recipe, dropped)
-                self._reused.unchanged = unchanged_blocks(changed, self._blocks)
+                self._start_reuse(self._reused, variant, compressed)
             yield
 
     def _engine(self, cell: Cell) -> Scoring:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from forgetmeter.records.asking_order import units_in_order
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
-from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
+from forgetmeter.statistics.asking_order import unit_keys, units_in_order
 
 _FIRST = 64
 """Items of the first part."""
@@ -33,10 +32,9 @@ class Stopping:
         self._before = before
         self._precision = precision
         asked = [place for place, item in enumerate(items) if item.id in before]
-        relations = [items[place].fields.get("relation") for place in asked]
-        clusters = [relation for relation in relations if relation is not None]
-        has_clusters = len(clusters) == len(relations) and len(set(clusters)) >= FEWEST_CLUSTERS
-        keys = clusters if has_clusters else [self._ids[place] for place in asked]
+        keys = unit_keys(
+            [self._ids[place] for place in asked], [items[place].fields.get("relation") for place in asked]
+        )
         self._units = [[asked[place] for place in unit] for unit in units_in_order(keys, seed=seed)]
 
     def parts(self) -> Iterator[list[int]]:

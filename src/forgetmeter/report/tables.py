@@ -180,7 +180,8 @@ def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
     widest = max(cell.precision or 0.0 for cell in stopped)
     return [
         f"{counted(len(stopped), 'cell')} stopped before the last item, once the drop was known to ±{100 * widest:g} "
-        "points; the intervals and p-values allow for that. Run the study again without --precision to ask all items."
+        "points. The intervals of drop and retained, and the p-values, allow for that; accuracy and other metrics are "
+        "those of the items asked. Run the study again without --precision to ask all items."
     ]
 
 

@@ -89,8 +89,12 @@ def _point(cell: CellSummary, retained: Estimate, variant: VariantSummary | None
         "bitmask_bytes": variant.bitmask_bytes if variant else None,
         "quantized_bytes": variant.quantized_bytes if variant else None,
         "smallest_bytes": variant.smallest_bytes if variant else None,
-        # A simulation is slower or faster than what it simulates.
-        "tokens_per_second": None if is_simulated or not (cell.tokens and cell.seconds) else cell.tokens / cell.seconds,
+        # A simulation is slower or faster than what it simulates, and part of a computation faster than all of it.
+        "tokens_per_second": (
+            None
+            if is_simulated or not cell.is_timed or not (cell.tokens and cell.seconds)
+            else cell.tokens / cell.seconds
+        ),
     }
     known = {measure: float(value) for measure, value in costs.items() if value is not None}
     items = cell.items if cell.paired is None else cell.paired

@@ -145,6 +145,7 @@ def _cells(run: Run) -> Iterator[CellSummary]:
                 cut=stored.cut,
                 not_numbers=stored.not_numbers,
                 precision=stored.precision,
+                is_timed=stored.is_timed,
             )
 
 

@@ -309,11 +309,12 @@ class RunStore:
         return noise if is_its else None
 
     def failures(self) -> list[Failure]:
-        """Return the cells that failed and are still not done, ordered by path."""
+        """Return the cells that failed and are not done, ordered by path; those that stopped early are not."""
         found, names = [], self._names()
         for path in self.folder.list(layout.VARIANTS):
             cell = layout.failed_cell(path)
-            if cell and self._intact.outcomes_facts(layout.outcomes_path(*cell), names) is None:
+            outcomes = self._intact.outcomes_facts(layout.outcomes_path(*cell), names) if cell else None
+            if cell and (outcomes is None or outcomes.get("precision") is not None):
                 stored = self._read_json(path, keys=_FAILURE)
                 stored["recipe"] = canonical(stored["recipe"])
                 failure = Failure(*(str(stored[key]) for key in _FAILURE))

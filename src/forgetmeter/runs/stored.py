@@ -60,6 +60,7 @@ class CellFacts:
         not_numbers: Number of items whose answers were not numbers.
         items_hash: Hash of the task's items.
         precision: If asking stopped before the last item, because the drop was known to plus or minus this.
+        timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be compared.
     """
 
     seconds: float
@@ -72,6 +73,7 @@ class CellFacts:
     not_numbers: int
     items_hash: str | None
     precision: float | None = None
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,11 @@ class StoredCell:
     def not_numbers(self) -> int:
         """Number of items whose logits were NaN or infinite."""
         return int(self.facts.get("not_numbers") or 0)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its speed can be compared with that of other cells."""
+        return self.facts.get("timed") is not False
 
     @property
     def precision(self) -> float | None:

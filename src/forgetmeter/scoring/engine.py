@@ -67,13 +67,27 @@ class Engine:
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
 
-    @quiet()
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch the items of a task, once for all variants of the model.
 
         Raises:
             UserError: The model's family does not support a kind of item, none of the items can be asked, or the
                 tokenizer panics.
+        """
+        prepared = self.prepare_part(items)
+        if items and not any(prepared.questions):
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
+            raise UserError(
+                f"model '{self._name}' cannot be scored on any of {counted(len(items), 'item')} ({reasons})"
+            )
+        return prepared
+
+    @quiet()
+    def prepare_part(self, items: Sequence[Item]) -> Prepared:
+        """Tokenize and batch some of the items of a task, none of which need be possible to ask.
+
+        Raises:
+            UserError: The model's family does not support a kind of item, or the tokenizer panics.
         """
         asked = with_text_problems(items, self._blank)
         try:
@@ -84,13 +98,7 @@ class Engine:
                 raise
             with refusing_panics(self._name):
                 prepared = self._prepare([self._encodable(item) for item in asked])
-        prepared = prepared.without_ties(items)
-        if items and not any(prepared.questions):
-            reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
-            raise UserError(
-                f"model '{self._name}' cannot be scored on any of {counted(len(items), 'item')} ({reasons})"
-            )
-        return prepared
+        return prepared.without_ties(items)
 
     def _prepare(self, items: Sequence[Item]) -> Prepared:
         return (self._writing if is_generated(items) else self._scoring).prepare(items)
@@ -127,7 +135,12 @@ class Engine:
         return found
 
     def _alone(self, item: Item) -> Answer:
-        (answer,) = self._read(self._prepare([item]))
+        # Batches of their own, whose states nobody would reuse.
+        reusing, self._forward = self._forward, self._scoring.forward
+        try:
+            (answer,) = self._read(self._prepare([item]))
+        finally:
+            self._forward = reusing
         assert answer is not None
         return answer
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,39 +46,51 @@ class ReusedStates:
     """Outputs of blocks for batches that were read before.
 
     Processing a batch starts after the last block whose output is stored and that the variant leaves unchanged. The
-    first time for each such block, the batch is also processed from the start: if the logits differ, as in a model
-    whose later blocks use more of earlier ones than their output, that block's outputs are not reused.
+    first time for each variant, the batch is also processed from the start: if the logits differ, as in a model whose
+    later blocks use more of earlier ones than their output, the output is not reused.
 
     Attributes:
-        unchanged: Number of leading blocks that the variant in the model leaves unchanged.
+        is_used: Whether any output was stored or reused since the last ``start``.
 
     Args:
         blocks: Name of the model's only list of blocks.
-        boundaries: Numbers of leading blocks that some variant leaves unchanged.
-        in_memory: Bytes of states to keep in memory.
+        in_memory: Bytes of states to keep in the memory of the model's device.
         in_files: Bytes of further states to keep in temporary files.
     """
 
-    def __init__(
-        self, blocks: str, boundaries: Collection[int], *, in_memory: int = IN_MEMORY, in_files: int = IN_FILES
-    ) -> None:
+    def __init__(self, blocks: str, *, in_memory: int = IN_MEMORY, in_files: int = IN_FILES) -> None:
         self._blocks = blocks
-        self._boundaries = sorted(set(boundaries) - {0}, reverse=True)
         self._store = _Store(in_memory, in_files)
-        self._states: dict[tuple[Batch, int], Any] = {}
+        self._states: dict[Batch, dict[int, Any]] = {}
         self._is_exact: dict[int, bool] = {}
-        self.unchanged = 0
+        self._unchanged = 0
+        self._wanted: set[int] = set()
+        self.is_used = False
+
+    def start(self, unchanged: int, *, wanted: Iterable[int] = ()) -> None:
+        """Begin with another variant.
+
+        Args:
+            unchanged: Number of leading blocks that it leaves unchanged.
+            wanted: The same of each variant that follows.
+        """
+        self._unchanged, self._wanted = unchanged, set(wanted)
+        self._is_exact, self.is_used = {}, False
 
     def forward(self, run: Forward) -> Forward:
         """Return a function that runs the model on a batch, from the last block whose stored output is still valid."""
 
         def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
-            usable = [each for each in self._boundaries if each <= self.unchanged and self._is_exact.get(each, True)]
-            start = next((each for each in usable if (batch, each) in self._states), 0)
+            stored = self._states.get(batch, {}).keys()
+            start = max(
+                (each for each in stored if each <= self._unchanged and self._is_exact.get(each, True)), default=0
+            )
             if start and start not in self._is_exact:
                 self._is_exact[start] = self._try(run, model, batch, start)
                 return forward(model, batch)
-            with self._skipping(model, batch, start), self._recording(model, batch, usable, start):
+            missing = {each for each in self._wanted if start < each <= self._unchanged} - stored
+            self.is_used |= bool(start or missing)
+            with self._skipping(model, batch, start), self._recording(model, batch, missing):
                 return run(model, batch)
 
         return forward
@@ -97,17 +110,16 @@ class ReusedStates:
         if not start:
             yield
             return
-        output = self._store.read(self._states[batch, start])
+        output = self._store.read(self._states[batch][start])
         with ExitStack() as undoing:
             for block in _blocks(model, self._blocks)[:start]:
                 undoing.enter_context(_returning(block, output))
             yield
 
     @contextmanager
-    def _recording(self, model: PreTrainedModel, batch: Batch, boundaries: Iterable[int], start: int) -> Iterator[None]:
-        wanted = [each for each in boundaries if each > start and (batch, each) not in self._states]
+    def _recording(self, model: PreTrainedModel, batch: Batch, boundaries: Iterable[int]) -> Iterator[None]:
         with ExitStack() as undoing:
-            for boundary in wanted:
+            for boundary in boundaries:
                 block = _blocks(model, self._blocks)[boundary - 1]
                 undoing.callback(block.register_forward_hook(self._keeper(batch, boundary)).remove)
             yield
@@ -115,14 +127,14 @@ class ReusedStates:
     def _keeper(self, batch: Batch, boundary: int) -> Callable[..., None]:
         def keep(_: nn.Module, __: object, output: Any) -> None:  # noqa: ANN401
             if (kept := self._store.keep(output)) is not None:
-                self._states[batch, boundary] = kept
+                self._states.setdefault(batch, {})[boundary] = kept
 
         return keep
 
 
 def _blocks(model: PreTrainedModel, name: str) -> list[nn.Module]:
     blocks = model.get_submodule(name)
-    assert isinstance(blocks, nn.ModuleList | nn.Sequential)
+    assert isinstance(blocks, nn.ModuleList)
     return [*blocks]
 
 
@@ -148,14 +160,18 @@ class _Store:
         self._files = 0
 
     def keep(self, value: Any) -> Any:  # noqa: ANN401
-        """Return a copy; ``None`` if the budget does not suffice."""
+        """Return a copy; ``None`` if the budget, or what the device or the disk has left, does not suffice."""
         size = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(value))
-        if size <= self._in_memory:
-            self._in_memory -= size
-            return _mapped(value, torch.clone)
-        if size <= self._in_files and all(tensor.device.type == "cpu" for tensor in _tensors(value)):
-            self._in_files -= size
-            return _mapped(value, self._in_a_file)
+        try:
+            if size <= self._in_memory:
+                self._in_memory -= size
+                return _mapped(value, torch.clone)
+            if size <= self._in_files and all(tensor.device.type == "cpu" for tensor in _tensors(value)):
+                self._in_files -= size
+                return _mapped(value, self._in_a_file)
+        except (OSError, RuntimeError):
+            # Also torch's error of a full disk, or of a device that is out of memory.
+            self._in_memory = self._in_files = 0
         return None
 
     def read(self, kept: Any) -> Any:  # noqa: ANN401
@@ -166,6 +182,9 @@ class _Store:
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="forgetmeter-states-")
         self._files += 1
         path = str(Path(self._folder.name, str(self._files)))
+        if shutil.disk_usage(self._folder.name).free < 2 * tensor.numel() * tensor.element_size():
+            # Writing to a mapped file on a full disk would kill the process.
+            raise OSError("the disk is full")
         mapped = torch.from_file(path, shared=True, size=tensor.numel(), dtype=tensor.dtype)
         return mapped.copy_(tensor.flatten()).view(tensor.shape)
 

@@ -56,6 +56,8 @@ class CellSummary:
         not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.
         precision: If asking stopped because the drop was known to plus or minus this: the intervals of the drop, of
             ``retained`` and of ``gained_share``, and the p-values, then hold whenever asking stops.
+        is_timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be
+            compared.
     """
 
     model: str
@@ -92,6 +94,7 @@ class CellSummary:
     not_numbers: int = 0
     paired: int | None = None
     precision: float | None = None
+    is_timed: bool = True
 
     @property
     def retained_estimate(self) -> Estimate | None:

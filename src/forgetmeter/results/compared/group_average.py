@@ -46,12 +46,12 @@ def group_averages(groups: Sequence[TaskGroup], cells: Sequence[CellSummary]) ->
     by_variant: dict[tuple[str, str], dict[str, CellSummary]] = {}
     for cell in cells:
         by_variant.setdefault((cell.model, cell.recipe), {})[cell.task] = cell
-    # Over part of the tasks it would be an average of something else.
+    # Over part of the tasks, or of their items, it would be an average of something else.
     return tuple(
         _average(group, [done[task] for task in group.tasks], by_variant.get((model, BASELINE), {}))
         for group in groups
         for (model, _), done in by_variant.items()
-        if all(task in done for task in group.tasks)
+        if all(task in done and done[task].precision is None for task in group.tasks)
     )
 
 

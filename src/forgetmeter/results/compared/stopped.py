@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.records.asking_order import units_in_order
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
+from forgetmeter.statistics.asking_order import unit_keys, units_in_order
 
 
 def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed: int) -> CellSummary:
@@ -26,7 +26,7 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
         return cell
     row = answers.recipes.index(cell.recipe)
     asked = answers.answered[answers.baseline]
-    unit = _units(answers, asked, seed=seed, has_clusters=cell.relations is not None)
+    unit = _units(answers, asked, seed=seed)
     paired, known, right = (values[asked] for values in (answers.paired[row], answers.known, answers.correct[row]))
 
     def drawn(sums: NDArray[np.float64], of: NDArray[np.bool_], *, low: float) -> Drawn:
@@ -49,10 +49,11 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
     )
 
 
-def _units(answers: Answers, asked: NDArray[np.bool_], *, seed: int, has_clusters: bool) -> NDArray[np.int64]:
+def _units(answers: Answers, asked: NDArray[np.bool_], *, seed: int) -> NDArray[np.int64]:
     """Return the place of each asked item's unit in the order of asking."""
-    ids = [answers.relations[each] for each in answers.relation[asked]] if has_clusters else list(answers.items[asked])
-    unit = np.empty(len(ids), dtype=np.int64)
-    for place, items in enumerate(units_in_order(ids, seed=seed)):
+    relations = [answers.relations[each] if each >= 0 else None for each in answers.relation[asked]]
+    keys = unit_keys(list(answers.items[asked]), relations)
+    unit = np.empty(len(keys), dtype=np.int64)
+    for place, items in enumerate(units_in_order(keys, seed=seed)):
         unit[items] = place
     return unit

@@ -37,12 +37,14 @@ def _effect(evidence: Evidence) -> Effect | str:
     ranks = _ranks_within(relation, relations, answers.popularity[usable])
     found, recipes = [], []
     for row, recipe in enumerate(answers.recipes):
-        # Variants of one run answer the same items; an unanswered item would count as forgotten here.
-        kept = answers.correct[row, usable]
+        answered = answers.answered[row, usable]
+        kept = answers.correct[row, usable][answered]
         both = int(kept.sum()), int((~kept).sum())
         if recipe != BASELINE and min(both) >= FEWEST_OF_EACH:
-            found.append(_pairs(relation, relations, ranks, kept))
-            recipes.append(recipe)
+            compared = _pairs(relation[answered], relations, ranks[answered], kept)
+            if compared[1].any():
+                found.append(compared)
+                recipes.append(recipe)
     if not found:
         return f"no variant forgets and keeps at least {FEWEST_OF_EACH} facts whose popularity is known"
     wins, pairs = (np.asarray([each[side] for each in found]) for side in (0, 1))
