@@ -439,7 +439,7 @@ def test_a_run_gains_recipes_and_tasks_and_equals_one_made_at_once(study: dict[s
     assert outcomes(study["output"]) == outcomes(at_once["output"])
     extended, whole = (open_run(each["output"]) for each in (study, at_once))
     assert extended.study == whole.study
-    timed = ["seconds"]
+    timed = ["seconds", "is_timed"]
     pd.testing.assert_frame_equal(extended.comparisons.drop(columns=timed), whole.comparisons.drop(columns=timed))
     assert run(study).computed == 0
 

@@ -143,8 +143,9 @@ class Results:
         ``gained_share``, each also with ``_low`` and ``_high`` of its 95% interval; ``p_value`` (exact McNemar),
         ``p_holm``, ``relations`` (number that the intervals are over), ``p_relations``, ``p_relations_holm``;
         ``forgotten``, ``gained``, ``flips``, ``prediction_flips``, ``rank_shift``, ``margin_shift``, ``divergence``;
-        ``chance``, ``p_chance``, ``majority_accuracy``, ``p_majority``, ``noise_floor``; ``seconds``, ``tokens``;
-        ``verdict``, ``holds_elsewhere`` and ``metric.<name>``. ``CellSummary`` documents each.
+        ``chance``, ``p_chance``, ``majority_accuracy``, ``p_majority``, ``noise_floor``; ``seconds``, ``tokens``,
+        ``is_timed``, ``precision``; ``verdict``, ``holds_elsewhere`` and ``metric.<name>``.
+        ``CellSummary`` documents each.
         """
         return frames.comparisons_frame(self.summary)
 
