@@ -36,7 +36,7 @@ def test_both_forms_give_the_canonical_name(entry: object, name: str) -> None:
     [
         (5, "'5' is not a valid task; write a name, or {task: lama/trex, source: evidence}"),
         ({"source": "evidence"}, "is not a valid task"),
-        ({"task": "piqa", "source": "evidence"}, "unknown task with options 'piqa' .allowed: lama/squad"),
+        ({"task": "piqa", "source": "evidence"}, "'piqa' is not one of the tasks with options .lama/squad"),
         ({"task": "lama/trex", "sorce": "evidence"}, "did you mean 'source'"),
         ({"task": "lama/trex", "source": None}, "option source=None of a task must be a single value"),
         ({"task": "lama/trex", "relations": []}, "must be a single value, or a list"),

@@ -326,8 +326,9 @@ def task_of(entry: Any) -> str:  # noqa: ANN401 - any YAML value
         return canonical_name(entry["task"])
     declared = find_task(entry["task"])
     if declared is None or declared.name != entry["task"] or not declared.options:
+        known = ", ".join(each.name for each in declarations() if each.options)
         raise UserError(
-            unknown("task with options", entry["task"], [each.name for each in declarations() if each.options])
+            f"'{entry['task']}' is not one of the tasks with options ({known}); remove the options, or correct the name"
         )
     return str(declared.named(options))
 

@@ -136,12 +136,12 @@ def test_check_reports_every_problem(make_loaded):
     )
     problems = Compressor(make_loaded()).check(recipe)
     assert problems == recipe_problems(recipe, weight_map(make_loaded().model))
-    # Of a step that is wrong in itself, the scope is not looked at.
-    assert len(problems) == 4
+    assert len(problems) == 5
     assert "unknown method 'l1_unstructred'; did you mean 'l1_unstructured'?" in problems[0]
     assert "level 0.5: dynamic_int8 takes no level" in problems[1]
     assert "level 2" in problems[2]
     assert "no option 'pol'" in problems[3]
+    assert "encoder/attention" in problems[4]
 
 
 def test_a_sound_recipe_has_no_problems(make_loaded):
