@@ -23,8 +23,8 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
     """Return what starts one of the classes.
 
     Raises:
-        UserError: There is no such class, it cannot be imported or gives no log-likelihoods, or an argument is missing
-            or unknown.
+        UserError: The class is unknown, cannot be imported or gives no log-likelihoods, or an argument is missing or
+            unknown.
     """
     short = name.removeprefix(LM_EVAL)
     kind = _kind(name)

@@ -24,7 +24,6 @@ from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
-from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Task, is_compared, judged
 from forgetmeter.records.noise import Noise, noise_between
@@ -80,6 +79,7 @@ class _CellWork:
         self._work = work
         self._progress = progress
         self._prepared: dict[tuple[Scoring, str, tuple[int, ...]], Prepared] = {}
+        self._stoppings: dict[tuple[ModelReference, str], Stopping] = {}
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run the cells of each variant while it is installed; a variant that cannot be is stored as failed."""
@@ -165,11 +165,13 @@ class _CellWork:
         work = self._work
         if work.evaluation.precision is None or cell.variant.recipe.is_baseline:
             return None
-        before = work.store.read_correct(str(cell.variant.model), cell.task)
-        if not before:
-            return None
-        items = work.tasks[cell.task].items
-        return Stopping(items, before, precision=work.evaluation.precision, seed=work.evaluation.seed)
+        # The same for all variants of a model.
+        key = cell.variant.model, cell.task
+        if key not in self._stoppings and (before := work.store.read_correct(str(cell.variant.model), cell.task)):
+            self._stoppings[key] = Stopping(
+                work.tasks[cell.task].items, before, precision=work.evaluation.precision, seed=work.evaluation.seed
+            )
+        return self._stoppings.get(key)
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         """Store the noise floor of a cell, if it is wanted and known; that of a candidate is never needed."""
@@ -190,7 +192,7 @@ class _ModelWork(_CellWork):
 
     def _reusable(self, cells: Sequence[Cell]) -> ReusedStates | None:
         """Return where to keep states between blocks; ``None`` if every recipe changes the first block."""
-        matrices = weight_map(self._loaded.model)
+        matrices = self._compressor.matrices
         blocks = block_list(matrices)
         if blocks is None or not isinstance(self._loaded.model.get_submodule(blocks), nn.ModuleList):
             return None

@@ -39,6 +39,13 @@ class Outcome:
     generated: str | None = None
 
 
+def measured_outcome(
+    item_id: str, loglikelihood: float, metrics: Mapping[str, float], *, token_values: tuple[float, ...] = ()
+) -> Outcome:
+    """Return the outcome of a text, which is neither right nor wrong."""
+    return Outcome(item_id, None, "", "", None, None, (loglikelihood,), metrics, token_values)
+
+
 @dataclass(frozen=True)
 class Judgement:
     """The result of one variant on one task.

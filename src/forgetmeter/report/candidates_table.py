@@ -25,15 +25,13 @@ _COLUMNS = (_MB.name, _SHARE.name, _READ.name, "format", _MADE_BY, _BITS.name)
 
 def candidates_terms(summary: Summary) -> list[Term]:
     """Return the terms that explain the tables; empty without a table."""
-    has_any = any(candidates_table(model, summary) is not None for model in summary.study.models)
-    return [_MB, _SHARE, _READ, _BITS] if has_any else []
+    return [_MB, _SHARE, _READ, _BITS] if any(_names(model, summary) for model in summary.study.models) else []
 
 
 def candidates_table(model: str, summary: Summary) -> Table | None:
     """Return the table of a model's candidates; ``None`` if it has none, or if the answers were imported."""
-    recipes = (each.recipe for each in summary.variants if each.model == model)
-    names = list(dict.fromkeys(name for each in recipes if (name := candidate_of(each)) is not None))
-    if not names or summary.study.origins:
+    names = _names(model, summary)
+    if not names:
         return None
     sources, sizes = summary.study.sources, candidate_sizes(model, summary)
     stored = megabytes(sizes[name].bytes if name in sizes else None for name in names)
@@ -53,6 +51,14 @@ def candidates_table(model: str, summary: Summary) -> Table | None:
         key="candidate",
         texts=frozenset(_COLUMNS[2:]),
     )
+
+
+def _names(model: str, summary: Summary) -> list[str]:
+    """Return the names of a model's candidates; empty if the answers were imported."""
+    if summary.study.origins:
+        return []
+    recipes = (each.recipe for each in summary.variants if each.model == model)
+    return list(dict.fromkeys(name for each in recipes if (name := candidate_of(each)) is not None))
 
 
 def _origin(name: str, source: PackedSource | None) -> tuple[str, str, str, str]:

@@ -60,6 +60,9 @@ class Compressor:
 
     The work that a method shares between levels is cached for the last few steps that work on the model's own weights,
     so that a grid of levels costs one ranking pass per scope.
+
+    Attributes:
+        matrices: The model's weight matrices.
     """
 
     def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = ()) -> None:
@@ -74,13 +77,13 @@ class Compressor:
         self._calibration = calibration
         self._loaded = loaded
         self._seed = checked_seed(seed)
-        self._matrices = weight_map(loaded.model)
-        self._originals = own_weights(loaded.model, self._matrices)
+        self.matrices = weight_map(loaded.model)
+        self._originals = own_weights(loaded.model, self.matrices)
         tensors = [parameter.detach() for parameter in loaded.model.parameters()]
         # Tensors made in inference mode do not track changes.
         self._own = [tensor for tensor in tensors if not tensor.is_inference()]
         self._versions = [tensor._version for tensor in self._own]
-        self._baseline = count_baseline(loaded.model, self._matrices, loaded.weight_bytes)
+        self._baseline = count_baseline(loaded.model, self.matrices, loaded.weight_bytes)
         if is_packed:
             # Packed integers are counted as the plain numbers that they stand for.
             plain = empty_model(

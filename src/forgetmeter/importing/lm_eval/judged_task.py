@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,8 +30,9 @@ from forgetmeter.probes.lm_eval.judging import (
     request_outcome,
     unplaced,
 )
+from forgetmeter.probes.on_text.perplexity import bits_per_byte, text_counts
 from forgetmeter.records.item import Item, WholeText
-from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.records.outcome import Judgement, Outcome, measured_outcome
 
 _PERPLEXITY = "perplexity"
 
@@ -151,13 +151,9 @@ def _targets(target: str) -> str:
 def _measured(item: Item, sample: Sample, _primary: str) -> tuple[Outcome, bool]:
     assert isinstance(item.asks, WholeText)
     value = float(sample.responses[0])  # type: ignore[arg-type]
-    counts = counts_in(sample) or {
-        "words": len(re.split(r"\s+", item.asks.text)),
-        "bytes": len(item.asks.text.encode(errors="surrogatepass")),
-    }
-    bits = {BITS: -value / counts["bytes"] / math.log(2)} if counts.get("bytes") else {}
-    outcome = Outcome(item.id, None, "", "", None, None, (value,), {**bits, **counts})
-    return outcome, not math.isfinite(value)
+    counts = counts_in(sample) or text_counts(item.asks.text)
+    bits = {BITS: bits_per_byte(value, counts["bytes"])} if counts.get("bytes") else {}
+    return measured_outcome(item.id, value, {**bits, **counts}), not math.isfinite(value)
 
 
 def _totals(kind: RequestKind, outcomes: Sequence[Outcome]) -> dict[str, float]:

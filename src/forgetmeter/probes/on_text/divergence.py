@@ -12,7 +12,7 @@ import numpy as np
 from forgetmeter.probes.declaration import Metric, TaskDeclaration
 from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, text_items
 from forgetmeter.records.item import Answer, ComparedAnswer, ComparedText, Item
-from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.records.outcome import Judgement, Outcome, measured_outcome
 from forgetmeter.specs.task_name import TaskName
 
 DIVERGENCE = "divergence"
@@ -86,22 +86,13 @@ def _text_file(name: TaskName) -> Path:
 
 def _outcome(item: Item, answer: ComparedAnswer) -> Outcome:
     tokens = len(answer.divergences)
-    return Outcome(
-        item_id=item.id,
-        correct=None,
-        prediction="",
-        gold="",
-        rank=None,
-        margin=None,
-        loglikelihoods=(math.fsum(answer.logprobs),),
-        metrics={
-            DIVERGENCE: math.fsum(answer.divergences) / tokens,
-            AGREEMENT: sum(answer.agreements) / tokens,
-            LN_PERPLEXITY_RATIO: math.fsum(map(float.__sub__, answer.baseline_logprobs, answer.logprobs)) / tokens,
-            TOKENS: tokens,
-        },
-        token_values=answer.divergences,
-    )
+    metrics = {
+        DIVERGENCE: math.fsum(answer.divergences) / tokens,
+        AGREEMENT: sum(answer.agreements) / tokens,
+        LN_PERPLEXITY_RATIO: math.fsum(map(float.__sub__, answer.baseline_logprobs, answer.logprobs)) / tokens,
+        TOKENS: tokens,
+    }
+    return measured_outcome(item.id, math.fsum(answer.logprobs), metrics, token_values=answer.divergences)
 
 
 def _metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from forgetmeter.probes.declaration import Metric, TaskDeclaration
 from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, text_items
 from forgetmeter.records.item import Answer, Item, TextAnswer, WholeText
-from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.records.outcome import Judgement, Outcome, measured_outcome
 from forgetmeter.specs.task_name import TaskName
 
 WORD_PERPLEXITY = "word_perplexity"
@@ -52,32 +52,24 @@ class PerplexityTask:
         counts = {unit: sum(outcome.metrics[f"{unit}s"] for outcome in outcomes) for unit in ("word", "byte", "token")}
         metrics = {f"{unit}_perplexity": _perplexity(total, count) for unit, count in counts.items() if count}
         if counts["byte"]:
-            metrics[BITS_PER_BYTE] = _bits(total, counts["byte"])
+            metrics[BITS_PER_BYTE] = bits_per_byte(total, counts["byte"])
         return Judgement(tuple(outcomes), metrics)
 
 
 def _outcome(item: Item, answer: TextAnswer) -> Outcome:
     assert isinstance(item.asks, WholeText)
-    text = item.asks.text
-    size = len(text.encode(errors="surrogatepass"))
-    return Outcome(
-        item_id=item.id,
-        correct=None,
-        prediction="",
-        gold="",
-        rank=None,
-        margin=None,
-        loglikelihoods=(answer.loglikelihood,),
-        metrics={
-            BITS_PER_BYTE: _bits(answer.loglikelihood, size),
-            "words": len(re.split(r"\s+", text)),
-            "bytes": size,
-            "tokens": answer.tokens,
-        },
-    )
+    counts = text_counts(item.asks.text)
+    bits = bits_per_byte(answer.loglikelihood, counts["bytes"])
+    return measured_outcome(item.id, answer.loglikelihood, {BITS_PER_BYTE: bits, **counts, "tokens": answer.tokens})
 
 
-def _bits(loglikelihood: float, size: float) -> float:
+def text_counts(text: str) -> dict[str, float]:
+    """Return the numbers of words and bytes of a text, as lm-evaluation-harness counts them."""
+    return {"words": len(re.split(r"\s+", text)), "bytes": len(text.encode(errors="surrogatepass"))}
+
+
+def bits_per_byte(loglikelihood: float, size: float) -> float:
+    """Return a log-likelihood, in nats, as bits per byte of the text, whose size is not zero."""
     return -loglikelihood / size / math.log(2)
 
 

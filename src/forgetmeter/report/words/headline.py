@@ -50,11 +50,11 @@ def headlines(summary: Summary, curves: Iterable[RetainedCurve]) -> list[Headlin
     curves, found = list(curves), []
     names = [task.task for task in summary.tasks]
     for model in dict.fromkeys(cell.model for cell in summary.cells):
+        sizes = candidate_sizes(model, summary)
         for task in summary.tasks:
             cells = [cell for cell in summary.cells if (cell.model, cell.task) == (model, task.task)]
             mine = [curve for curve in curves if (curve.model, curve.task) == (model, task.task)]
             if cells:
-                sizes = candidate_sizes(model, summary)
                 said = tuple(_sentences(task, task_label(task.task, names), cells, mine, summary.methods, sizes))
                 found.append(Headline(model, task.task, said, _has_knowledge(cells)))
     return found

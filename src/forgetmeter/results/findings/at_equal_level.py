@@ -8,7 +8,7 @@ from dataclasses import replace
 from forgetmeter.results.findings.effect import ClaimTest, Effect
 from forgetmeter.results.findings.evidence import Evidence
 from forgetmeter.results.findings.finding import Claim
-from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, HEAD, scope_groups
+from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, HEAD, Treatment, scope_groups
 
 
 def _mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:
@@ -19,6 +19,14 @@ def _mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, de
         coefficients[worse] = coefficients.get(worse, 0.0) - 1 / len(pairs)
     value, draws = evidence.draws.contrast(coefficients)
     return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
+
+
+def _attention_over_feed_forward(evidence: Evidence, treatments: Sequence[Treatment], *, missing: str) -> Effect | str:
+    """Return the mean retained with attention compressed minus that with feed-forward; ``missing`` without a pair."""
+    groups = scope_groups(treatments, (ATTENTION, FEED_FORWARD))
+    if not groups:
+        return missing
+    return _mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])
 
 
 def _overall(evidence: Evidence) -> Effect | str:
@@ -50,10 +58,11 @@ OVERALL_HURTS_MOST = ClaimTest(
 
 
 def _quantized_attention(evidence: Evidence) -> Effect | str:
-    groups = scope_groups(evidence.quantized, (ATTENTION, FEED_FORWARD))
-    if not groups:
-        return "needs one quantization of both scopes, such as dynamic_int8:attention and dynamic_int8:feed_forward"
-    return _mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])
+    return _attention_over_feed_forward(
+        evidence,
+        evidence.quantized,
+        missing="needs one quantization of both scopes, such as dynamic_int8:attention and dynamic_int8:feed_forward",
+    )
 
 
 QUANTIZED_ATTENTION = ClaimTest(
@@ -98,10 +107,9 @@ STRUCTURED_FINAL_LAYER = ClaimTest(
 
 
 def _pruned_attention(evidence: Evidence) -> Effect | str:
-    groups = scope_groups(evidence.pruned, (ATTENTION, FEED_FORWARD))
-    if not groups:
-        return "needs pruning of attention and feed_forward at one level"
-    return _mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])
+    return _attention_over_feed_forward(
+        evidence, evidence.pruned, missing="needs pruning of attention and feed_forward at one level"
+    )
 
 
 ATTENTION_AT_EQUAL_SPARSITY = ClaimTest(
