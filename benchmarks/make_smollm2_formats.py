@@ -110,7 +110,7 @@ def auto_round(text: Path) -> None:
     data = [{"input_ids": torch.tensor([each])} for each in calibration(text, 32, 256)]
     for name, form, is_symmetric in (("SmolLM2-GPTQ", "auto_gptq", True), ("SmolLM2-AWQ", "auto_awq", False)):
         settings: dict[str, Any] = {"scheme": "W4A16", "group_size": GROUP, "sym": is_symmetric, "device_map": "cpu"}
-        settings |= {"iters": 30, "nsamples": len(data), "seqlen": 256, "batch_size": 8, "dataset": data}
+        settings |= {"iters": 10, "nsamples": len(data), "seqlen": 256, "batch_size": 8, "dataset": data}
         model = AutoModelForCausalLM.from_pretrained(BASE, dtype="float32")
         AutoRound(model, AutoTokenizer.from_pretrained(BASE), **settings).quantize_and_save(name, format=form)
         # It writes into a folder of its own inside.

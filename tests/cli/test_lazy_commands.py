@@ -158,7 +158,7 @@ def test_a_probes_data_is_checked_up_front(data: Path, tmp_path: Path) -> None:
     request = ["run", "--model", "./none", "--recipes", "baseline", "--out", str(tmp_path / "run")]
     done = forgetmeter(*request, "--tasks", "bear:relations=P9,bear:relations=P8", "--data", str(data), expect=2)
     tasks = [line for line in done.stderr.splitlines() if line.startswith("error: --tasks")]
-    assert tasks == ["error: --tasks: unknown relation of bear 'P8' (allowed: P9, P10)"]
+    assert tasks == ["error: --tasks: unknown relation 'P8' in task 'bear' (allowed: P9, P10)"]
     done = forgetmeter(*request, "--tasks", "lama/trex", "--data", str(data), expect=2)
     assert f"'{data / 'LAMA'}' does not exist" in done.stderr
 

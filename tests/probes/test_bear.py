@@ -110,7 +110,7 @@ def test_an_answer_without_candidates_is_a_bug(data: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (":relations=P37+P9", "unknown relation of bear 'P37'; did you mean 'P36'? (allowed: P36, P9)"),
+        (":relations=P37+P9", "unknown relation 'P37' in task 'bear'; did you mean 'P36'? (allowed: P36, P9)"),
         (":templates=0+1", "no template 1 in P9 (allowed: 0)"),
         (":template=0", "has no option 'template'; did you mean 'templates'?"),
     ],

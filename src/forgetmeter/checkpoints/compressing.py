@@ -63,7 +63,8 @@ def compress_checkpoint(
     those of the variant that ``forgetmeter run`` scores.
 
     Args:
-        model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``.
+        model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf``, ``package:MODULE`` or
+            ``standard:FAMILY``.
         recipe: The recipe, as a value or as text.
         out: Output folder; must be empty or not exist.
         format: ``dense`` for plain tensors, or ``compressed-tensors``.

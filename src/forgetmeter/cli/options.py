@@ -40,7 +40,7 @@ UseChatTemplate = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder that contains LAMA/ and BEAR/.", show_default="FORGETMETER_DATA, else the user's cache"),
+    typer.Option(help="Folder with LAMA/, BEAR/ and PopQA/.", show_default="FORGETMETER_DATA, else the user's cache"),
 ]
 
 

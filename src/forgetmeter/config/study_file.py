@@ -184,7 +184,8 @@ def read_study_file(
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"study file '{path}' does not exist") from None
+        hint = "" if path.suffix in (".yaml", ".yml") else "; a model is named with --model"
+        raise UserError(f"study file '{path}' does not exist{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"study file '{path}' cannot be read: {error}") from None
     document = read_yaml(text, path.name)

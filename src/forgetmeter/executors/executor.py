@@ -24,10 +24,10 @@ class Progress:
         """Work other than a cell has started, such as loading a model."""
 
     def stage_advanced(self, done: int, total: int) -> None:
-        """Some of the parts of the last stage are done."""
+        """``done`` of the ``total`` parts of the current stage are done."""
 
     def amount(self, tokens: Mapping[Cell, int]) -> None:
-        """About how many tokens each cell will read, and write at most, before the first one; some may be missing."""
+        """Estimates of the tokens that cells will read and write, before the first cell; some may be missing."""
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
         """A cell with this number of items has started."""
@@ -39,7 +39,7 @@ class Progress:
         """The cell is scored and stored."""
 
     def cell_kept(self, cell: Cell) -> None:
-        """The cell's outcomes were already stored; only its noise, or what it belongs to, was missing."""
+        """The cell's outcomes were already stored; only its noise, variant or items were missing."""
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
         """The cell failed, and the failure is stored."""

@@ -218,7 +218,8 @@ class _ModelWork(_CellWork):
 
     @contextmanager
     def _installed(self, variant: Variant) -> Iterator[None]:
-        self._progress.stage(f"compressing {variant.recipe}")
+        if variant.recipe.steps:
+            self._progress.stage(f"compressing {variant.recipe}")
         with self._compressor.applied(variant.recipe) as compressed:
             self._store_variant(variant, compressed)
             if self._reused is not None:

@@ -25,8 +25,8 @@ def load(reference: str | Path | Checkpoint, *, dtype: DType = "float32", device
     """Load a model and its tokenizer.
 
     Args:
-        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf`` or ``package:MODULE``; or a model
-            that is already open.
+        reference: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf``, ``package:MODULE`` or
+            ``standard:FAMILY``; or a model that is already open.
         dtype: The dtype of computation.
         device: The device; ``auto`` selects CUDA, then MPS, then the CPU.
 

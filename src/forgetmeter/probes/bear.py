@@ -177,7 +177,7 @@ def bear_relations(name: TaskName, folder: Path) -> tuple[BearRelation, ...]:
     for each in wanted or sorted(metadata, key=natural_order):
         try:
             if each not in metadata:
-                raise UserError(unknown("relation of bear", each, metadata, most=80))
+                raise UserError(unknown("relation", each, metadata, within="task 'bear'", most=80))
             relations.append(_relation(each, metadata[each], folder))
         except UserError as error:
             problems.append(str(error))

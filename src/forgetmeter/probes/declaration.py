@@ -33,9 +33,10 @@ class Metric:
         meaning: Explanation of the heading, for the legend; may be empty.
         ratio: Explanation of its ratio to the baseline's value, which tables show if there is one.
         is_perplexity: Whether charts and findings use it as a model's perplexity; of several, they use the first.
-        weight: Name of a per-item metric, if this one is the mean, weighted by it, of the per-item metric of its own
-            name. It then has an interval over items.
-        quantile: If this one is a quantile of the token values of all items, which one. It then has such an interval.
+        weight: Name of a per-item metric by which this one is weighted: it is the weighted mean of the per-item metric
+            of its own name, and has an interval over items. Empty if it is no such mean.
+        quantile: Which quantile of all items' token values this metric is, such as 0.99; it then has an interval over
+            items, too. ``None`` if it is none.
         is_share: Whether it is a share from 0 to 1, to be shown as a percentage.
     """
 

@@ -92,7 +92,9 @@ def _by_relation(name: TaskName, path: Path) -> dict[str, list[FileRow]]:
     for row in rows:
         found.setdefault(_relation(row), []).append(row)
     wanted = name.listed("relations")
-    refuse(unknown("relation of popqa", each, found, most=80) for each in wanted or () if each not in found)
+    refuse(
+        unknown("relation", each, found, within="task 'popqa'", most=80) for each in wanted or () if each not in found
+    )
     return {each: found[each] for each in wanted or found}
 
 

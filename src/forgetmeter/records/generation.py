@@ -28,7 +28,7 @@ class Generation:
 
     @property
     def until(self) -> tuple[str, ...]:
-        """Texts of which the first one ends the answer; an end of sequence always does."""
+        """Stop strings: the answer ends at the first that occurs, or at the end of the sequence."""
         until = self.arguments.get("until", ())
         return (until,) if isinstance(until, str) else tuple(until)
 

@@ -26,12 +26,12 @@ Among = Literal["vocabulary", "candidates", "answers"]
 
 
 class Requests(tuple[Request, ...]):
-    """Asks for continuations: the first ones are the item's choices, in their order."""
+    """Asks for continuations; the first ``len(choices)`` are those of the item's choices, in their order."""
 
 
 @dataclass(frozen=True)
 class Cloze:
-    """Asks for the filling of a text's blank; the candidates are the item's choices.
+    """Asks the model to fill the blank in a text; the candidates are the item's choices.
 
     Attributes:
         before: The text before the blank, including spaces.

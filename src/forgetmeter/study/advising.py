@@ -287,6 +287,6 @@ def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
     if smallest is None:
         return "no recipe can be applied to the model; choose others with --recipes"
     return (
-        f"no recipe fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,}, "
+        f"no recipe fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,} bytes, "
         f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other recipes with --recipes"
     )

@@ -228,7 +228,7 @@ def test_quantizing_twice_is_refused(recipe: str) -> None:
     last = recipe.rpartition("+")[2]
     assert f"step '{last}' comes after 'dynamic_int8:" in problem
     assert "which already quantizes" in problem
-    assert "put this step first, or choose scopes that do not overlap" in problem
+    assert "remove one of the two, or choose scopes that do not overlap" in problem
 
 
 def test_disjoint_scopes_can_be_quantized_in_turn() -> None:

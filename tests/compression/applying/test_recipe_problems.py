@@ -53,8 +53,8 @@ def test_a_scope_that_selects_nothing_beside_weights_of_unknown_role_says_how_to
     matrices = weight_map(CONFIGURATIONS["ibert as encoder"].model())
     (problem,) = recipe_problems(parse_recipe("l1_unstructured:head:0.5"), matrices)
     assert problem == (
-        "scope 'head' selects no weight matrix of the model (available: head_transform; others by name, such as "
-        r"regex(ibert\.encoder\.layer\.\d+\.attention\.self\.query\.weight))"
+        "scope 'head' selects no weight matrix of the model (roles in this model: head_transform; others by name, such "
+        r"as regex(ibert\.encoder\.layer\.\d+\.attention\.self\.query\.weight))"
     )
     (ambiguous,) = recipe_problems(parse_recipe("l1_unstructured:attention:0.5"), matrices)
     assert ambiguous.startswith("scope 'attention' is ambiguous: 12 weights of the model have an unknown role")
@@ -106,8 +106,8 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
             "or sound, not text)",
         ),
         ("regex(embed_tokens)", "only weights that recipes do not change: model.language_model.embed_tokens.weight"),
-        ("regex(nothing)", "no weight matrix of the model (available: attention.query, "),
-        ("cross_attention", "no weight matrix of the model (available: attention.query, "),
+        ("regex(nothing)", "no weight matrix of the model (roles in this model: attention.query, "),
+        ("cross_attention", "no weight matrix of the model (roles in this model: attention.query, "),
     ],
 )
 def test_a_scope_of_weights_that_are_left_alone_says_why(scope: str, says: str) -> None:

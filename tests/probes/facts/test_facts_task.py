@@ -142,7 +142,10 @@ def test_facts_of_each_relation_are_counted(made_up_facts: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (":relations=country_capitol", "unknown relation of facts 'country_capitol'; did you mean 'country_capital'?"),
+        (
+            ":relations=country_capitol",
+            "unknown relation 'country_capitol' in task 'facts'; did you mean 'country_capital'?",
+        ),
         (":templates=0+4", "no template 4 in country_capital and 19 more (allowed: 0, 1, 2, 3)"),
         (":template=0", "has no option 'template'; did you mean 'templates'?"),
     ],

@@ -159,7 +159,7 @@ def test_the_names_are_canonical(data: Path) -> None:
     [
         (
             "lama/trex:relations=P37+P36",
-            "unknown relation of lama/trex 'P37'; did you mean 'P36'? (allowed: P36, P19, P20)",
+            "unknown relation 'P37' in task 'lama/trex'; did you mean 'P36'? (allowed: P36, P19, P20)",
         ),
         ("lama/trex:relations=P102", "files of P102 do not exist: '"),
         ("lama/google_re:relations=place_of_brith", "did you mean 'place_of_birth'"),

@@ -37,6 +37,8 @@ from forgetmeter.statistics.paired import Estimate
         (magnitude(1_500), "1.5 k"),
         (magnitude(7_000_000_000), "7.0 B"),
         (magnitude(12), "12"),
+        (magnitude(999_949), "999.9 k"),
+        (magnitude(999_950), "1.0 M"),
         (magnitude(None), "—"),
     ],
 )

@@ -17,7 +17,7 @@ from forgetmeter.study import advising, checked_study, running
 
 def advise_command(
     model: Annotated[
-        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY.")
     ],
     *,
     tasks: Annotated[str, typer.Option(help="Tasks to preserve, separated by commas.")],

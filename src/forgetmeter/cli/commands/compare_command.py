@@ -12,7 +12,8 @@ from forgetmeter.cli.commands.run_command import run_given
 
 def compare_command(
     baseline: Annotated[
-        str, typer.Argument(help="The original model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+        str,
+        typer.Argument(help="The original: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY."),
     ],
     candidates: Annotated[list[str], typer.Argument(help="Models that were made from it, named in the same ways.")],
     *,

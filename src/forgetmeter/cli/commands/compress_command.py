@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def compress_command(
     model: Annotated[
-        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:NAME.")
+        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY.")
     ],
     recipe: Annotated[str, typer.Argument(help="The recipe, such as l1_unstructured:overall:0.5.")],
     *,

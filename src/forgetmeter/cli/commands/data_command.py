@@ -28,7 +28,7 @@ def _data() -> None:
 
 @data_app.command("fetch")
 def fetch_command(
-    probes: Annotated[list[str], typer.Argument(help="lama, bear or popqa.")],
+    probes: Annotated[list[str], typer.Argument(help="One or more of lama, bear and popqa.")],
     *,
     data: Annotated[
         Path | None,

@@ -67,7 +67,7 @@ def list_scopes(
         str | None, typer.Option("--model", help="Count what each scope selects in this model.", show_default=False)
     ] = None,
 ) -> None:
-    """Scopes that a step can be applied to."""
+    """List the scopes: the groups of weights that a step can compress."""
     if model is not None:
         # Importing torch and transformers takes seconds; the other lists need not wait.
         from forgetmeter.cli.scope_table import print_scopes_of

@@ -59,7 +59,7 @@ def run_command(
     """Run a study, or resume it.
 
     Give a study file, or --model, --tasks, --recipes and --out. Options
-    override the file. Recipes and tasks added to the study since are added to
+    override the file. Recipes and tasks added to the study later are added to
     its run; stored answers are not computed again.
     """
     if executor not in _EXECUTORS:

@@ -149,7 +149,7 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
     roles = ", ".join(dict.fromkeys(str(each.role) for each in matrices if each.parameter not in unknown)) or "none"
     by_name = f"; others by name, such as regex({pattern_of(unknown, most=1)})" if unknown else ""
     return (
-        f"scope '{scope}' selects no weight matrix of the model (available: {roles}{by_name})"
+        f"scope '{scope}' selects no weight matrix of the model (roles in this model: {roles}{by_name})"
         f"{_already_quantized(model)}"
     )
 
@@ -225,9 +225,11 @@ def _order_problems(selections: Iterable[tuple[Step, Sequence[Matrix]]]) -> Iter
 def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping[Matrix, Step]) -> Iterator[str]:
     first = next((matrix for matrix in selected if matrix in quantized), None)
     if first is not None:
+        is_second = load_method(step.method).declaration.effect == "quantizes"
+        instead = "remove one of the two" if is_second else "put this step first"
         yield (
             f"step '{step}' comes after '{quantized[first]}', which already quantizes {first}; quantized weights can "
-            "only be pruned: put this step first, or choose scopes that do not overlap"
+            f"only be pruned: {instead}, or choose scopes that do not overlap"
         )
 
 

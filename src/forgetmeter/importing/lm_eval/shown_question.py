@@ -1,4 +1,4 @@
-"""The question in a logged context, without the examples before it, which are the same text many times over."""
+"""Extracts the question from a logged context, dropping the few-shot examples before it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from os.path import commonprefix
 
 @dataclass(frozen=True)
 class Examples:
-    """What is known of the examples before each question.
+    """What is known about the few-shot examples before each question.
 
     Attributes:
         number: Their number; ``None`` if unknown.
-        delimiter: What separates them.
+        delimiter: The separator between them.
         description: The text before them.
     """
 
@@ -23,10 +23,10 @@ class Examples:
 
 
 class ShownQuestion:
-    """Finds where questions begin, which may contain the delimiter of the examples themselves.
+    """Finds where each question begins; a question may itself contain the delimiter.
 
     Args:
-        examples: What is known of the examples.
+        examples: What is known about the examples.
         contexts: All contexts of the task.
     """
 
@@ -34,12 +34,12 @@ class ShownQuestion:
         self._examples = examples
         self._skipped = 0
         if examples.number and examples.delimiter:
-            shared = commonprefix([each for each in contexts if each])  # noqa: RUF071 - of texts, not of paths
+            shared = commonprefix([each for each in contexts if each])  # noqa: RUF071 - on texts, not paths
             # With a single context, everything is shared, including the question.
             self._skipped = 0 if shared in contexts else _end(shared, examples.delimiter)
 
     def __call__(self, context: str) -> str:
-        """Return a context without its examples, or, if these may be part of the question, without what all share."""
+        """Return a context without its examples, or, if their end is uncertain, without the prefix that all share."""
         examples = self._examples
         if not examples.number or not examples.delimiter:
             return context
@@ -48,5 +48,5 @@ class ShownQuestion:
 
 
 def _end(text: str, delimiter: str) -> int:
-    place = text.rfind(delimiter)
-    return 0 if place < 0 else place + len(delimiter)
+    start = text.rfind(delimiter)
+    return 0 if start < 0 else start + len(delimiter)

@@ -69,7 +69,7 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
 
 
 def left_alone(model: PreTrainedModel) -> dict[str, str]:
-    """Return by name why the other parameters of two or more dimensions are not in ``weight_map``: embeddings ..."""
+    """Return the reason why each other parameter of two or more dimensions, such as an embedding, is not in it."""
     return _survey(model)[1]
 
 

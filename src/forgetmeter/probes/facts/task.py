@@ -196,7 +196,9 @@ def fact_relations(name: TaskName, file: FactFile) -> tuple[FactRelation, ...]:
     relations = {relation.name: relation for relation in file.relations}
     wanted, numbers = name.listed("relations"), name.listed("templates")
     problems = [
-        unknown("relation of facts", each, relations, most=50) for each in wanted or () if each not in relations
+        unknown("relation", each, relations, within="task 'facts'", most=50)
+        for each in wanted or ()
+        if each not in relations
     ]
     chosen = [each for key, each in relations.items() if wanted is None or key in wanted]
     problems += missing_templates(name, {each.name: each.phrasings for each in chosen})

@@ -171,7 +171,9 @@ def _selected(name: TaskName, relations: Mapping[str, LamaRelation]) -> tuple[La
     if wanted is None:
         return tuple(relations.values())
     problems = [
-        unknown(f"relation of {name.base}", each, relations, most=50) for each in wanted if each not in relations
+        unknown("relation", each, relations, within=f"task '{name.base}'", most=50)
+        for each in wanted
+        if each not in relations
     ]
     if problems:
         raise ManyUserError(problems)

@@ -63,7 +63,8 @@ def magnitude(value: int | None) -> str:
     if value is None:
         return MISSING
     for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if value >= unit:
+        # From 999,950 on, thousands would be shown as 1000.0 k.
+        if value >= unit * (1 if name == "k" else 0.99995):
             return f"{value / unit:.1f} {name}"
     return str(value)
 

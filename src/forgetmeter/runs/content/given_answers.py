@@ -39,10 +39,10 @@ class GivenAnswers:
         encoded: Any = chosen.dictionary_encode()
         return encoded.dictionary.to_pylist(), np.asarray(encoded.indices, dtype=np.int64)
 
-    def _rows(self, table: Any, items: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: ANN401 - of arrow
+    def _rows(self, table: Any, items: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: ANN401 - a pyarrow table
         ids = table["item_id"].combine_chunks()
-        # All variants of a run normally answer the same items in the same order; only otherwise are ids looked up.
+        # All variants of a run normally answer the same items in the same order; ids are looked up only if they do not.
         if ids.equals(self._ids[: len(ids)]):
             return items
-        places = {item: place for place, item in enumerate(ids.to_pylist())}
-        return np.asarray([places[self._answers.items[item]] for item in items], dtype=np.int64)
+        rows = {item: row for row, item in enumerate(ids.to_pylist())}
+        return np.asarray([rows[self._answers.items[item]] for item in items], dtype=np.int64)
