@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from lm_eval import tasks
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from forgetmeter.config.study_file import read_study_file
 from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval.index import task_files
-from forgetmeter.probes.lm_eval.own_folders import own_task_files, without_own_code
+from forgetmeter.probes.lm_eval.own_folders import own_task_files, runs_texts, without_foreign_code
 from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.running import run
@@ -92,8 +93,29 @@ def test_metrics_that_would_be_fetched_are_refused(folder: Path) -> None:
 
 
 def test_a_definition_may_include_one_of_lm_evals_with_its_functions() -> None:
-    with without_own_code("mine"):
+    with without_foreign_code("mine"):
         assert callable(load_yaml(task_files()["winogrande"])["doc_to_text"])
+
+
+def test_a_definition_that_includes_code_that_runs_its_data_is_refused(folder: Path, tmp_path: Path) -> None:
+    """``cruxeval`` runs the program in each document, and ``unsafe_code: false`` would hide it."""
+    data, ran = tmp_path / "data.jsonl", tmp_path / "ran"
+    program = f"open({str(ran)!r}, 'w')\ndef f(x): return x"
+    data.write_text(json.dumps({"code": program, "input": "1", "output": "1", "id": "1"}) + "\n")
+    (folder / "crux.yaml").write_text(
+        f"include: {task_files()['cruxeval_output']}\ntask: crux\ndataset_path: json\nunsafe_code: false\nrepeats: 1\n"
+        f"dataset_kwargs: {{data_files: {{test: {data}}}}}\ngeneration_kwargs: {{max_gen_toks: 8, do_sample: false}}\n"
+    )
+    with pytest.raises(UserError, match="uses functions of lm_eval/tasks/cruxeval, where code that a model or a data"):
+        load_task("crux", folders=(str(folder),))
+    assert not ran.exists()
+
+
+def test_folders_of_lm_eval_with_code_that_runs_texts_are_known() -> None:
+    root = Path(tasks.__file__).parent
+    found = {str(each.parent.relative_to(root)) for each in root.rglob("*.py") if runs_texts(each.parent)}
+    code = {"cruxeval", "humaneval", "humaneval_infilling", "mbpp"}
+    assert found == code | {"longproc", "noreval/ask_gec", "score/math"}
 
 
 @pytest.mark.parametrize("more", ["include: mine.yaml\n", b"include: \xff.yaml\n", b"tag: \xff\n"])

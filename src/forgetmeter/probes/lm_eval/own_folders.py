@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -11,6 +13,12 @@ from unittest.mock import patch
 from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval.index import Definitions, definitions_in, group_files, task_files
 from forgetmeter.probes.registry import is_declared
+
+_RUNS_TEXTS = re.compile(
+    r"(?<![.\w])(?:exec|eval)\(|(?<!\w)(?:subprocess|os)\.(?:run|call|Popen|system|check_\w+)\(|code_eval"
+    r"|(?<!\w)(?:parse_expr|sympify)(?!\w)"
+)
+"""Source code that runs texts: as Python, in a shell, or as sympy does to read them."""
 
 
 def own_task_files(folders: Sequence[str]) -> dict[str, Path]:
@@ -52,8 +60,12 @@ def own_definitions(folders: Sequence[str]) -> Definitions:
 
 
 @contextmanager
-def without_own_code(task: str) -> Iterator[None]:
-    """Refuse the functions that definitions name (``!function``), except those of lm-evaluation-harness itself.
+def without_foreign_code(task: str) -> Iterator[None]:
+    """Refuse the functions that definitions name (``!function``), if they could run code from outside the library.
+
+    These are all but lm-evaluation-harness's own, and of those, functions whose folder contains code that runs texts:
+    what a model writes, or what the data say. Settings such as ``unsafe_code`` are not relied on, because a file that
+    includes such a definition can change them.
 
     Raises:
         UserError: A definition names one.
@@ -69,7 +81,19 @@ def without_own_code(task: str) -> Iterator[None]:
                 f"task '{task}': a definition in '{folder}' names the function '{name}', but code in task folders is "
                 "never run; use templates, or write a plug-in (docs/extending.md)"
             )
+        if runs_texts(folder):
+            raise UserError(
+                f"task '{task}' uses functions of lm_eval/tasks/{folder.resolve().relative_to(library.resolve())}, "
+                "where code that a model or a data set contains is run, which is not supported; choose another task"
+            )
         return load(name, folder)
 
     with patch.object(_yaml_loader, "_import_func_in_yml", loaded):
         yield
+
+
+@cache
+def runs_texts(folder: Path) -> bool:
+    """Whether one of the modules in a folder contains code that runs texts."""
+    sources = (each.read_text(encoding="utf-8", errors="replace") for each in folder.glob("*.py"))
+    return any(_RUNS_TEXTS.search(each) for each in sources)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from forgetmeter.probes.lm_eval.judging import (
     primary_metric,
     request_outcome,
 )
-from forgetmeter.probes.lm_eval.own_folders import without_own_code
+from forgetmeter.probes.lm_eval.own_folders import without_foreign_code
 from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
 from forgetmeter.records.generation import GeneratedText
 from forgetmeter.records.item import Answer, Item, RequestScore, RequestScores, TaskDescription
@@ -76,7 +75,7 @@ class LmEvalTask:
         if own is not None:
             # lm-eval takes the last one.
             refuse(duplicate_keys(own.read_text(encoding="utf-8", errors="replace"), str(own)))
-        with nullcontext() if own is None else without_own_code(name):
+        with without_foreign_code(name):
             self._task = _load(name, own or task_files()[name])
         if self._task.OUTPUT_TYPE not in SUPPORTED:
             raise UserError(not_supported(name, self._task.OUTPUT_TYPE))
