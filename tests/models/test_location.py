@@ -6,6 +6,7 @@ Covers ``models.files.model_files``.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -208,3 +209,17 @@ def test_an_engine_is_the_content_that_its_arguments_name(tmp_path: Path, monkey
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "tokenizer.json").write_text("{}")
     assert identity("lm_eval/local-completions,base_url=http://127.0.0.1/v1,model=served") == served
+
+
+def test_other_ends_of_generated_texts_change_the_identity(llama_folder: Path, tmp_path: Path) -> None:
+    """``generation_config.json`` decides where generated answers end."""
+    folder = tmp_path / "model"
+    shutil.copytree(llama_folder, folder)
+    own = json.loads((folder / "config.json").read_text())["eos_token_id"]
+    file = folder / "generation_config.json"
+    identities = []
+    for ends in (own, [own], [own, 5], [5]):
+        file.write_text(json.dumps({"eos_token_id": ends, "transformers_version": "5"}))
+        identities.append(locate(parse_model_reference(str(folder))).identity)
+    assert identities[0] == identities[1] == locate(parse_model_reference(str(llama_folder))).identity
+    assert len(set(identities)) == 3

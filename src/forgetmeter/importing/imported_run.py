@@ -106,7 +106,7 @@ def write_imported(run: ImportedRun, output: str) -> tuple[Failure, ...]:
     document = _document(run, plan)
     store.check_study(document)
     for task in run.tasks:
-        store.check_items(task.description.name, task.items)
+        store.check_items(task.description, task.items)
     store.open_study(document)
     for task in run.tasks:
         store.write_items(task.description, task.items)

@@ -42,6 +42,7 @@ _PARTS = (
     INDEX,
     *TOKENIZER_FILES,
 )
+_ENDS = "eos_token_id"
 _PATH = ("/", "./", "../", "~")
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _LFS = b"version https://git-lfs"
@@ -111,7 +112,17 @@ def _content(path: Path) -> str:
             _file_hash(file) if is_ordinary and _ORDINARY.fullmatch(file.name) else f"{file.name} {_file_hash(file)}"
             for file in files
         ]
+        + _other_ends(path)
     )
+
+
+def _other_ends(path: Path) -> list[str]:
+    """Return the tokens that end generated texts, unless they are the configuration's own.
+
+    Earlier versions did not hash ``generation_config.json``; most models keep their identity.
+    """
+    own, ends = raw_config(path).get(_ENDS), raw_config(path, "generation_config.json").get(_ENDS)
+    return [] if ends is None or ends in (own, [own]) else [f"{_ENDS} {json.dumps(ends)}"]
 
 
 def _named_files(engine: ModelReference) -> dict[str, Path]:

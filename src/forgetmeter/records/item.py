@@ -263,6 +263,7 @@ class TaskDescription:
         official_size: Number of items in the evaluated split, before any limit and filter.
         filters: Number of items dropped by each filter of the task for every model, by what it looks for.
         remarks: What a user should know about its data, such as columns that are not used.
+        judging: Hash of how answers are judged, if the user's own file defines it, such as its metrics; else empty.
     """
 
     name: str
@@ -272,6 +273,7 @@ class TaskDescription:
     official_size: int
     filters: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    judging: str = ""
 
 
 class Task(Protocol):

@@ -33,6 +33,8 @@ file has a digest of its content.
 
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
+_DEFINITION = {"version": "version", "primary_metric": "main metric", "judging": "hash of its metrics and filters"}
+"""Facts of a task that decide how answers are judged, and what messages call them."""
 _START_ANEW = "choose another --out, or delete that run"
 _RECREATE = "delete it and run the study again, which recreates it"
 
@@ -199,20 +201,31 @@ class RunStore:
             return
         if self.read_items_hash(description.name) is None:
             self._write(path, content)
-        self.check_items(description.name, items)
+        self.check_items(description, items)
 
-    def check_items(self, task: str, items: Sequence[Item]) -> None:
-        """Check that a task's stored items, if any, are these.
+    def check_items(self, description: TaskDescription, items: Sequence[Item]) -> None:
+        """Check that a task's stored items, if any, are these, and that their answers are judged in the same way.
 
         Raises:
-            UserError: Different items are stored: the task's data changed since the run started.
+            UserError: They are not: the task's data or definition changed since the run started.
         """
-        stored, new = self.read_items_hash(task), items_hash(items)
-        if stored is not None and stored != new:
+        task, facts = description.name, self._intact.items_facts(layout.items_path(description.name))
+        if facts is None:
+            return
+        stored, new = str(facts["items_hash"]), items_hash(items)
+        if stored != new:
             raise UserError(
                 f"the data of task '{task}' changed since the run at '{self.location}' started "
                 f"(hash of the stored items: {stored[:12]}; now: {new[:12]}); {_START_ANEW}"
             )
+        for key, what in _DEFINITION.items():
+            before, now = facts.get(key), getattr(description, key)
+            # Earlier versions did not store all of them.
+            if before and now and before != now:
+                raise UserError(
+                    f"the definition of task '{task}' changed since the run at '{self.location}' started "
+                    f"({what}: {before[:12]}; now: {now[:12]}); {_START_ANEW}"
+                )
 
     def read_items_hash(self, task: str) -> str | None:
         """Return the hash of the items stored for a task; ``None`` if they are missing or damaged."""

@@ -98,7 +98,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | None
     study, store = checked.plan.study, checked.store
     tasks = supported_tasks(checked, progress)
     for name, task in tasks.items():
-        store.check_items(name, valid_items(task))
+        store.check_items(replace(task.description, name=name), valid_items(task))
     _convert(checked, tasks, progress)
     packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
     sources = {model: asdict(source) for model, source in packed.items() if source is not None}

@@ -186,7 +186,7 @@ def _check_finished_tasks(checked: CheckedStudy, data: Path | None) -> None:
             task = load_task(
                 path, limit=study.evaluation.limit, data=data, prompting=prompting, folders=study.task_folders
             )
-            checked.store.check_items(name, valid_items(task))
+            checked.store.check_items(replace(task.description, name=name), valid_items(task))
 
 
 def _may_have_changed(task: str, study: Study) -> bool:

@@ -106,7 +106,9 @@ def test_a_definition_that_includes_code_that_runs_its_data_is_refused(folder: P
         f"include: {task_files()['cruxeval_output']}\ntask: crux\ndataset_path: json\nunsafe_code: false\nrepeats: 1\n"
         f"dataset_kwargs: {{data_files: {{test: {data}}}}}\ngeneration_kwargs: {{max_gen_toks: 8, do_sample: false}}\n"
     )
-    with pytest.raises(UserError, match="uses functions of lm_eval/tasks/cruxeval, where code that a model or a data"):
+    with pytest.raises(
+        UserError, match="uses functions in 'cruxeval' of lm-evaluation-harness, where code that a model"
+    ):
         load_task("crux", folders=(str(folder),))
     assert not ran.exists()
 
@@ -161,6 +163,24 @@ def test_a_study_names_folders_and_a_changed_definition_is_refused(
         f"evaluation: {{num_fewshot: 1}}\noutput: {tmp_path / 'run'}\n"
     )
     assert run(path).computed == 1
+    assert run(path).computed == 0
+    own = folder / "deep" / "mine.yaml"
+    mean = "aggregation: mean, higher_is_better: true"
+    # Its prompts and right answers stay, but another metric, or another argument of it, judges.
+    for old, new, says in (
+        (f"[{{metric: acc, {mean}}}]", f"[{{metric: acc_norm, {mean}}}]", "main metric: acc; now: acc_norm"),
+        (
+            f"[{{metric: acc, {mean}}}]",
+            f"[{{metric: acc, {mean}}}, {{metric: acc_norm, {mean}}}]",
+            "hash of its metrics",
+        ),
+    ):
+        before = own.read_text()
+        assert old in before
+        own.write_text(before.replace(old, new))
+        with pytest.raises(UserError, match=f"the definition of task 'mine' changed since the run .*{says}"):
+            run(path)
+        own.write_text(before)
     assert run(path).computed == 0
     define(folder / "deep" / "mine.yaml", "mine", "doc_to_text: 'Q: {{q}}'\n")
     with pytest.raises(UserError, match="the data of task 'mine' changed since the run"):

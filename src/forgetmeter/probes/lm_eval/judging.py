@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -157,3 +160,10 @@ def _rank_and_margin(values: Sequence[float], gold: Sequence[int]) -> tuple[int 
     rank = 1 + sum((values[index], -index) > (values[best], -best) for index in others)
     margin = values[best] - max(values[index] for index in others) if others else math.nan
     return rank, margin if math.isfinite(margin) else None
+
+
+def judging_of(task: Any) -> str:  # noqa: ANN401 - lm-eval's, untyped
+    """Return a hash of a definition's metrics, filters and own processing, which decide how answers are judged."""
+    settings = {name: getattr(task.config, name) for name in ("metric_list", "filter_list", "process_results")}
+    text = json.dumps(settings, sort_keys=True, default=lambda value: getattr(value, "__qualname__", repr(value)))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -60,12 +60,16 @@ def own_definitions(folders: Sequence[str]) -> Definitions:
 
 
 @contextmanager
-def without_foreign_code(task: str) -> Iterator[None]:
+def without_foreign_code(task: str, *, is_own: bool = True) -> Iterator[None]:
     """Refuse the functions that definitions name (``!function``), if they could run code from outside the library.
 
     These are all but lm-evaluation-harness's own, and of those, functions whose folder contains code that runs texts:
     what a model writes, or what the data say. Settings such as ``unsafe_code`` are not relied on, because a file that
     includes such a definition can change them.
+
+    Args:
+        task: The task's name, for messages.
+        is_own: Whether a user's own file defines the task.
 
     Raises:
         UserError: A definition names one.
@@ -76,15 +80,15 @@ def without_foreign_code(task: str) -> Iterator[None]:
     library, load = Path(tasks.__file__).parent, _yaml_loader._import_func_in_yml
 
     def loaded(name: str, folder: Path) -> Any:  # noqa: ANN401
-        if not folder.resolve().is_relative_to(library.resolve()):
+        if is_own and not folder.resolve().is_relative_to(library.resolve()):
             raise UserError(
                 f"task '{task}': a definition in '{folder}' names the function '{name}', but code in task folders is "
                 "never run; use templates, or write a plug-in (docs/extending.md)"
             )
         if runs_texts(folder):
             raise UserError(
-                f"task '{task}' uses functions of lm_eval/tasks/{folder.resolve().relative_to(library.resolve())}, "
-                "where code that a model or a data set contains is run, which is not supported; choose another task"
+                f"task '{task}' uses functions in '{folder.name}' of lm-evaluation-harness, where code that a model "
+                "or a data set contains is run, which is not supported; choose another task"
             )
         return load(name, folder)
 

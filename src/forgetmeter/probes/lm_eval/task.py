@@ -33,6 +33,7 @@ from forgetmeter.probes.lm_eval.judging import (
     deciding_metric,
     generated_outcome,
     is_measured,
+    judging_of,
     measured,
     primary_metric,
     request_outcome,
@@ -75,7 +76,7 @@ class LmEvalTask:
         if own is not None:
             # lm-eval takes the last one.
             refuse(duplicate_keys(own.read_text(encoding="utf-8", errors="replace"), str(own)))
-        with without_foreign_code(name):
+        with without_foreign_code(name, is_own=own is not None):
             self._task = _load(name, own or task_files()[name])
         if self._task.OUTPUT_TYPE not in SUPPORTED:
             raise UserError(not_supported(name, self._task.OUTPUT_TYPE))
@@ -98,6 +99,7 @@ class LmEvalTask:
             source=f"lm-eval {version('lm_eval')}" + ("" if own is None else f", {own.name}"),
             primary_metric=self._primary,
             official_size=len(self._task.eval_docs),
+            judging="" if own is None else judging_of(self._task),
             remarks=remarks,
         )
 
