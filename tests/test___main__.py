@@ -5,6 +5,7 @@ Covers ``version``.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,3 +23,14 @@ def test_modules_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
     # Without the safeguard, Python does import them.
     subprocess.run([sys.executable, "-c", "import typer"], cwd=tmp_path, timeout=120, check=True)
     assert (tmp_path / "typer-ran").exists()
+
+
+def test_characters_that_the_output_cannot_encode_are_escaped(tmp_path: Path) -> None:
+    study = ["--model", "standard:decoder", "--tasks", "facts", "--limit", "1", "--out", "caf\xe9", "--dry-run"]
+    command = [sys.executable, "-m", "forgetmeter", "run", *study]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=240, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "into caf\\xe9" in done.stdout

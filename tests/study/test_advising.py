@@ -258,7 +258,7 @@ def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
 
 
 def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
-    smallest = r"no recipe fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+, "
+    smallest = r"no recipe fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+ bytes, "
     with pytest.raises(UserError, match=smallest):
         advise(request(folder / "none", "0.1"))
     assert not (folder / "none").exists()

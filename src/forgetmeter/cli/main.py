@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -62,6 +63,7 @@ def main() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # On SIGTERM, from a job scheduler or `kill`, clean up half-written files as after Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
+    _escape_characters()
     try:
         _refuse_other_encodings(sys.argv[1:])
         # The libraries' progress bars would garble ours.
@@ -88,6 +90,13 @@ def main() -> None:
             raise
         code = _say(error.format_message())
     _exit_at_once(code if isinstance(code, int) else 0)
+
+
+def _escape_characters() -> None:
+    """Escape characters that the output's encoding lacks, where it is not UTF-8, as on some Windows systems."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse_other_encodings(arguments: Sequence[str]) -> None:

@@ -33,7 +33,11 @@ file has a digest of its content.
 
 _VARIANT = ("id", "model", "recipe")
 _FAILURE = ("variant", "model", "recipe", "task", "error")
-_DEFINITION = {"version": "version", "primary_metric": "main metric", "judging": "hash of its metrics and filters"}
+_DEFINITION = {
+    "version": "version",
+    "primary_metric": "main metric",
+    "judging": "hash of its metrics, filters and groups",
+}
 """Facts of a task that decide how answers are judged, and what messages call them."""
 _START_ANEW = "choose another --out, or delete that run"
 _RECREATE = "delete it and run the study again, which recreates it"
@@ -221,10 +225,10 @@ class RunStore:
         for key, what in _DEFINITION.items():
             before, now = facts.get(key), getattr(description, key)
             # Earlier versions did not store all of them.
-            if before and now and before != now:
+            if before is not None and before != now:
                 raise UserError(
                     f"the definition of task '{task}' changed since the run at '{self.location}' started "
-                    f"({what}: {before[:12]}; now: {now[:12]}); {_START_ANEW}"
+                    f"({what}: {before[:12] or 'none'}; now: {now[:12] or 'none'}); {_START_ANEW}"
                 )
 
     def read_items_hash(self, task: str) -> str | None:

@@ -20,6 +20,8 @@ from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import CountsRelations
 from forgetmeter.probes.loading import load_task, task_problems
 from forgetmeter.records.item import Item, RequestScore, RequestScores
+from forgetmeter.runs.run_store import RunStore
+from forgetmeter.runs.tables.items_table import items_hash
 
 QUESTIONS: list[dict[str, Any]] = [
     {"prompt": "Tea is", "choices": ["wet", "dry, mostly"], "answer": 0, "group": "drinks", "popularity": 7},
@@ -334,3 +336,20 @@ def test_options_for_facts_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", [ONE])
     with pytest.raises(UserError, match="templates and ranking are options for facts, but '.*' has questions"):
         load_task(f"file:{path}:ranking=answers")
+
+
+def test_changed_groups_are_noticed_when_a_run_is_extended(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n}?", "choices": ["a", "b"], "answer": "a", "group": f"g{n % 2}"} for n in range(4)]
+    path, store = write(tmp_path / "own.jsonl", rows), RunStore(str(tmp_path / "run"))
+    task = load_task(f"file:{path}")
+    store.write_items(task.description, task.items)
+    store.check_items(task.description, task.items)
+    write(path, [{**row, "group": "g0"} for row in rows])
+    changed = load_task(f"file:{path}")
+    assert items_hash(changed.items) == items_hash(task.items)
+    with pytest.raises(UserError, match="the definition of task 'file:.*' changed since the run"):
+        store.check_items(changed.description, changed.items)
+    write(path, [{key: value for key, value in row.items() if key != "group"} for row in rows])
+    without = load_task(f"file:{path}")
+    with pytest.raises(UserError, match="hash of its metrics, filters and groups: .*; now: none"):
+        store.check_items(without.description, without.items)

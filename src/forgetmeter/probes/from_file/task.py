@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from forgetmeter.basics.visible_text import encodable
@@ -15,7 +18,7 @@ from forgetmeter.probes.from_file.facts import Facts
 from forgetmeter.probes.from_file.questions import ACC, Questions
 from forgetmeter.probes.from_file.rows import FileRow, read_rows
 from forgetmeter.probes.from_file.templates import SUFFIX, TemplateFile, read_template_file
-from forgetmeter.records.item import Among, Task, TaskDescription
+from forgetmeter.records.item import Among, Item, Task, TaskDescription
 from forgetmeter.specs.task_name import TaskName, TaskOption
 
 _VERSION = "1"
@@ -65,7 +68,16 @@ def load_file(name: TaskName, *, limit: int | None = None) -> Task:
         # The id of a fact's item ends with the number of its template.
         place = places.get(first.id) or places[first.id.rpartition("/")[0]]
         raise UserError(f"{place}: {first.problem}, and no other item of the file is valid either")
+    task.description = replace(description, judging=_groups_hash(task.items))
     return task
+
+
+def _groups_hash(items: Sequence[Item]) -> str:
+    """Return a hash of the items' groups and popularities, which their content hashes lack; empty without any."""
+    found = [[item.id, item.fields.get("relation"), item.fields.get("popularity")] for item in items]
+    if all(relation is popularity is None for _, relation, popularity in found):
+        return ""
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def _check(name: TaskName) -> None:
