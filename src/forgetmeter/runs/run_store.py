@@ -228,7 +228,7 @@ class RunStore:
             if before is not None and before != now:
                 raise UserError(
                     f"the definition of task '{task}' changed since the run at '{self.location}' started "
-                    f"({what}: {before[:12] or 'none'}; now: {now[:12] or 'none'}); {_START_ANEW}"
+                    f"({what}: {str(before)[:12] or 'none'}; now: {str(now)[:12] or 'none'}); {_START_ANEW}"
                 )
 
     def read_items_hash(self, task: str) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from forgetmeter.basics.visible_text import encodable
 from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import TEMPLATES
-from forgetmeter.probes.cloze import P_AT_1
+from forgetmeter.probes.cloze import P_AT_1, whole_hash
 from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.from_file.columns import FACTS, form_of
 from forgetmeter.probes.from_file.facts import Facts
@@ -74,10 +72,8 @@ def load_file(name: TaskName, *, limit: int | None = None) -> Task:
 
 def _groups_hash(items: Sequence[Item]) -> str:
     """Return a hash of the items' groups and popularities, which their content hashes lack; empty without any."""
-    found = [[item.id, item.fields.get("relation"), item.fields.get("popularity")] for item in items]
-    if all(relation is popularity is None for _, relation, popularity in found):
-        return ""
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    said = [item.fields.get(name, "") for item in items for name in ("relation", "popularity")]
+    return whole_hash([*(item.id for item in items), *said]) if any(said) else ""
 
 
 def _check(name: TaskName) -> None:

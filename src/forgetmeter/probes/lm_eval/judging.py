@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome
+from forgetmeter.probes.cloze import NOTHING_SAID, Ranked, ranked_outcome, whole_hash
 from forgetmeter.records.item import Item, RequestScore, RequestScores
 from forgetmeter.records.outcome import Outcome
 
@@ -166,4 +165,4 @@ def judging_of(task: Any) -> str:  # noqa: ANN401 - lm-eval's, untyped
     """Return a hash of a definition's metrics, filters and own processing, which decide how answers are judged."""
     settings = {name: getattr(task.config, name) for name in ("metric_list", "filter_list", "process_results")}
     text = json.dumps(settings, sort_keys=True, default=lambda value: getattr(value, "__qualname__", repr(value)))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return whole_hash([text])

@@ -62,9 +62,9 @@ def magnitude(value: int | None) -> str:
     """Return a large integer as thousands (k), millions (M) or billions (B) with one decimal."""
     if value is None:
         return MISSING
-    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        # From 999,950 on, thousands would be shown as 1000.0 k.
-        if value >= unit * (1 if name == "k" else 0.99995):
+    # From 999,950 on, thousands would round to 1000.0 k.
+    for least, unit, name in ((999_950_000, 10**9, "B"), (999_950, 10**6, "M"), (1_000, 10**3, "k")):
+        if value >= least:
             return f"{value / unit:.1f} {name}"
     return str(value)
 
