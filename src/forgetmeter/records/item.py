@@ -264,6 +264,7 @@ class TaskDescription:
         filters: Number of items dropped by each filter of the task for every model, by what it looks for.
         remarks: What a user should know about its data, such as columns that are not used.
         judging: Hash of how answers are judged, if the user's own file defines it, such as its metrics; else empty.
+        answer_filter: The filter whose results count, if answers are texts that lm-eval filters; else empty.
     """
 
     name: str
@@ -274,6 +275,7 @@ class TaskDescription:
     filters: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     judging: str = ""
+    answer_filter: str = ""
 
 
 class Task(Protocol):

@@ -24,7 +24,7 @@ def group_tables(model: str, summary: Summary) -> list[Table]:
 def _table(averages: list[GroupAverage]) -> Table:
     first = averages[0]
     weights = "weighted by their number of items" if first.is_by_size else "weighted equally"
-    facts = (f"average of {counted(first.tasks, 'task')}, {weights}", counted(first.items, "item"))
+    facts = (f"average {first.metric} of {counted(first.tasks, 'task')}, {weights}", counted(first.items, "item"))
     return Table(first.model, first.group, facts, _COLUMNS, tuple(map(_row, averages)))
 
 

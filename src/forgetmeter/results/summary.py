@@ -116,7 +116,7 @@ def summarise(run: Run) -> Summary:
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
         measured=measured,
         damaged=run.damaged,
-        groups=group_averages(run.study.groups, cells),
+        groups=group_averages(run.study.groups, cells, {each.task: each.judged for each in run.tasks}),
     )
 
 

@@ -44,6 +44,11 @@ class StoredItems:
         """Number of items that the task itself left out, by reason."""
         return _counts(self.facts.get("filters"))
 
+    @property
+    def judged(self) -> tuple[str, str]:
+        """The main metric, and the filter of written answers if there is one."""
+        return str(self.facts.get("primary_metric") or ""), str(self.facts.get("answer_filter") or "none")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellFacts:

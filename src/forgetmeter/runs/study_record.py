@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.packed_source import PackedSource, WeightReading
-from forgetmeter.records.task_group import TaskGroup
+from forgetmeter.records.task_group import GroupMetric, TaskGroup
 from forgetmeter.runs.agreement import Names, names_of
 from forgetmeter.runs.record_json import is_number
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS, Kind, MethodFacts, Methods
@@ -131,10 +131,17 @@ def _source(said: Mapping[str, Any]) -> PackedSource | None:
 
 
 def _group(name: str, said: Mapping[str, Any]) -> TaskGroup | None:
-    tasks, is_by_size = said.get("tasks"), said.get("is_by_size")
-    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks) or type(is_by_size) is not bool:
+    # Earlier versions did not record of which metric the average is.
+    tasks, metrics = said.get("tasks"), said.get("metrics")
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks) or not isinstance(metrics, list):
         return None
-    return TaskGroup(name, tuple(tasks), is_by_size)
+    return TaskGroup(name, tuple(tasks), tuple(_group_metric(each) for each in metrics if isinstance(each, dict)))
+
+
+def _group_metric(said: Mapping[str, Any]) -> GroupMetric:
+    filters = said.get("filters")
+    names = tuple(map(str, filters)) if isinstance(filters, list) else ()
+    return GroupMetric(str(said.get("name")), names, said.get("is_by_size") is not False)
 
 
 def _method(said: Mapping[str, Any]) -> MethodFacts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -59,7 +60,7 @@ def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[st
 
 
 def _group(group: TaskGroup) -> dict[str, Any]:
-    return {"tasks": list(group.tasks), "is_by_size": group.is_by_size}
+    return {"tasks": list(group.tasks), "metrics": [asdict(metric) for metric in group.metrics]}
 
 
 def _version(package: str) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lm_eval import simple_evaluate
@@ -21,7 +20,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval.groups import averages_of, tasks_of
 from forgetmeter.probes.lm_eval.own_folders import own_definitions
 from forgetmeter.probes.loading import group_problems
-from forgetmeter.records.task_group import TaskGroup
+from forgetmeter.records.task_group import GroupMetric, TaskGroup
 from forgetmeter.report.formats.show_json import show_json
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.results import open_run
@@ -31,8 +30,15 @@ SIZES = {"first": 5, "second": 8, "third": 20}
 GROUPS = {
     "by_size": "task: [first, inner]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n",
     "inner": "task: [second, third]\naggregate_metric_list: [{metric: acc, weight_by_size: false}]\n",
+    # The tasks are judged by acc.
+    "both": "task: [second, third]\naggregate_metric_list: [{metric: acc_norm}, {metric: acc, weight_by_size: false}]\n",
+    "filtered": "task: [second, third]\naggregate_metric_list: [{metric: acc, filter_list: [none, other]}]\n",
+    "normed": "task: [second, third]\naggregate_metric_list: [{metric: acc_norm}]\n",
+    "other_filter": "task: [second, third]\naggregate_metric_list: [{metric: acc, filter_list: other}]\n",
     "no_average": "task: [first, second]\n",
 }
+
+AVERAGED = ("by_size", "inner", "both", "filtered")
 
 
 @pytest.fixture
@@ -49,29 +55,32 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (path / f"{name}.yaml").write_text(
             f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {path}/{name}.jsonl}}}}\n"
             "test_split: test\noutput_type: multiple_choice\ndoc_to_text: '{{q}}'\ndoc_to_choice: choices\n"
-            "doc_to_target: label\nmetric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+            "doc_to_target: label\nmetric_list:\n"
+            "- {metric: acc, aggregation: mean, higher_is_better: true}\n"
+            "- {metric: acc_norm, aggregation: mean, higher_is_better: true}\n"
         )
     for name, content in GROUPS.items():
         (path / f"{name}.yaml").write_text(f"group: {name}\n{content}")
     return path
 
 
-def lm_evals(model: Path, folder: Path) -> dict[str, Any]:
+def lm_evals(model: Path, folder: Path) -> dict[str, float]:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
-    with quiet():
-        found = simple_evaluate(
-            model=HFLM(pretrained=LlamaForCausalLM.from_pretrained(model), tokenizer=tokenizer, batch_size=4),
-            tasks=["by_size"],
-            task_manager=TaskManager(include_path=str(folder), include_defaults=False),
-            bootstrap_iters=0,
-        )
-    assert found is not None
-    return {name: found["results"][name]["acc,none"] for name in ("by_size", "inner")}
+    scorer = HFLM(pretrained=LlamaForCausalLM.from_pretrained(model), tokenizer=tokenizer, batch_size=4)
+    manager = TaskManager(include_path=str(folder), include_defaults=False)
+    averages: dict[str, float] = {}
+    for name in AVERAGED:
+        with quiet():
+            # It takes no two groups with the same task.
+            found = simple_evaluate(model=scorer, tasks=[name], task_manager=manager, bootstrap_iters=0)
+        assert found is not None
+        averages[name] = found["results"][name]["acc,none"]
+    return averages
 
 
 def test_averages_equal_lm_evals(folder: Path, tmp_path: Path, llama_folder: Path) -> None:
     compress_checkpoint(llama_folder, "l1_unstructured:overall:0.7", pruned := tmp_path / "pruned")
-    study = {"models": [str(llama_folder)], "candidates": [str(pruned)], "tasks": ["by_size"],
+    study = {"models": [str(llama_folder)], "candidates": [str(pruned)], "tasks": list(GROUPS),
              "task_folders": [str(folder)], "output": str(tmp_path / "run")}  # fmt: skip
     assert run(study).computed == 6
     assert run(study).computed == 0
@@ -79,7 +88,8 @@ def test_averages_equal_lm_evals(folder: Path, tmp_path: Path, llama_folder: Pat
     found = {(each.group, each.recipe == "baseline"): each for each in summary.groups}
     before, after = lm_evals(llama_folder, folder), lm_evals(pruned, folder)
     assert before != after
-    for name in ("by_size", "inner"):
+    assert {name for name, _ in found} == set(AVERAGED)
+    for name in AVERAGED:
         baseline, candidate = found[name, True], found[name, False]
         assert baseline.accuracy.value == pytest.approx(before[name])
         assert candidate.accuracy.value == pytest.approx(after[name])
@@ -92,18 +102,18 @@ def test_averages_equal_lm_evals(folder: Path, tmp_path: Path, llama_folder: Pat
     retained = found["by_size", False].retained
     assert retained is not None
     assert retained.value == pytest.approx(kept / sum(known.values()))
-    assert len(json.loads(show_json(summary))["groups"]) == 4
+    assert len(json.loads(show_json(summary))["groups"]) == 2 * len(AVERAGED)
     text = show_text(summary, width=200)
-    assert "by_size · average of 3 tasks, weighted by their number of items · 33 items" in text
-    assert "inner · average of 2 tasks, weighted equally · 28 items" in text
+    assert "by_size · average acc of 3 tasks, weighted by their number of items · 33 items" in text
+    assert "inner · average acc of 2 tasks, weighted equally · 28 items" in text
 
 
 def test_a_group_of_a_folder_stands_for_its_tasks(folder: Path) -> None:
     folders = (str(folder),)
     assert tasks_of("by_size", folders) == ("first", "second", "third")
     assert averages_of("by_size", folders) == (
-        TaskGroup("by_size", ("first", "second", "third"), is_by_size=True),
-        TaskGroup("inner", ("second", "third"), is_by_size=False),
+        TaskGroup("by_size", ("first", "second", "third"), (GroupMetric("acc", (), is_by_size=True),)),
+        TaskGroup("inner", ("second", "third"), (GroupMetric("acc", (), is_by_size=False),)),
     )
     assert averages_of("no_average", folders) == ()
     assert group_problems("by_size", folders=folders) == []
@@ -111,9 +121,10 @@ def test_a_group_of_a_folder_stands_for_its_tasks(folder: Path) -> None:
 
 
 def test_mmlu_has_its_own_average_and_those_of_its_four_parts() -> None:
-    assert [(group.name, len(group.tasks), group.is_by_size) for group in averages_of("mmlu")] == [
-        ("mmlu", 57, True), ("mmlu_humanities", 13, True), ("mmlu_social_sciences", 12, True),
-        ("mmlu_other", 13, True), ("mmlu_stem", 19, True),
+    found = averages_of("mmlu")
+    assert {group.metrics for group in found} == {(GroupMetric("acc", (), is_by_size=True),)}
+    assert [(group.name, len(group.tasks)) for group in found] == [
+        ("mmlu", 57), ("mmlu_humanities", 13), ("mmlu_social_sciences", 12), ("mmlu_other", 13), ("mmlu_stem", 19),
     ]  # fmt: skip
 
 

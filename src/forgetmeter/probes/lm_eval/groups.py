@@ -12,7 +12,7 @@ import yaml
 from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval.index import Definitions, group_files, tagged_tasks, task_files
 from forgetmeter.probes.lm_eval.own_folders import own_definitions
-from forgetmeter.records.task_group import TaskGroup
+from forgetmeter.records.task_group import GroupMetric, TaskGroup
 
 _NAME_ONLY = frozenset({"task", "task_alias"})
 
@@ -90,8 +90,8 @@ class _Members:
 
     def _of_group(self, content: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Iterator[str]:
         found = tuple(dict.fromkeys(self._listed(content.get("task") or (), (*above, name))))
-        if (is_by_size := _is_by_size(content.get("aggregate_metric_list"))) is not None:
-            self.averages[name] = TaskGroup(name, found, is_by_size)
+        if metrics := _metrics(content.get("aggregate_metric_list")):
+            self.averages[name] = TaskGroup(name, found, metrics)
         yield from found
 
     def _listed(self, entries: Any, above: tuple[str, ...]) -> Iterator[str]:  # noqa: ANN401
@@ -117,8 +117,17 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _is_by_size(given: Any) -> bool | None:  # noqa: ANN401
-    """Return how lm-evaluation-harness weights the tasks in the first average of a group; ``None`` without any."""
-    first = given[0] if isinstance(given, list) and given else given
+def _metrics(given: Any) -> tuple[GroupMetric, ...]:  # noqa: ANN401
+    """Return the averages of a group, as lm-evaluation-harness reads them."""
+    entries = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, dict)]
     # By default, tasks are weighted by their size.
-    return bool(first.get("weight_by_size", True)) if isinstance(first, dict) else None
+    return tuple(
+        GroupMetric(str(each.get("metric")), _filters(each.get("filter_list")), bool(each.get("weight_by_size", True)))
+        for each in entries
+    )
+
+
+def _filters(given: Any) -> tuple[str, ...]:  # noqa: ANN401
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else tuple(map(str, given))

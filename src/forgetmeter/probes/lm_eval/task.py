@@ -101,6 +101,7 @@ class LmEvalTask:
             official_size=len(self._task.eval_docs),
             judging="" if own is None else judging_of(self._task),
             remarks=remarks,
+            answer_filter=str(self._task._filters[0].name) if self._is_generated else "",
         )
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:

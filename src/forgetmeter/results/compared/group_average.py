@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from forgetmeter.records.task_group import TaskGroup
+from forgetmeter.records.task_group import GroupMetric, TaskGroup
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate, mean_of, paired_drop, proportion
@@ -21,6 +21,7 @@ class GroupAverage:
         group: The group's name.
         tasks: Number of tasks.
         items: Number of items of all tasks.
+        metric: The tasks' main metric, which is averaged.
         is_by_size: Whether tasks are weighted by their number of items, instead of all equally.
         accuracy: Average share of right answers.
         drop: Average of the baseline minus that of the variant, on the same items; ``None`` for the baseline.
@@ -34,6 +35,7 @@ class GroupAverage:
     group: str
     tasks: int
     items: int
+    metric: str
     is_by_size: bool
     accuracy: Estimate
     drop: Estimate | None = None
@@ -41,21 +43,32 @@ class GroupAverage:
     gained: int | None = None
 
 
-def group_averages(groups: Sequence[TaskGroup], cells: Sequence[CellSummary]) -> tuple[GroupAverage, ...]:
-    """Return the averages of all variants with outcomes on every task of a group, by group and in the study's order."""
+def group_averages(
+    groups: Sequence[TaskGroup], cells: Sequence[CellSummary], judged: Mapping[str, tuple[str, str]]
+) -> tuple[GroupAverage, ...]:
+    """Return the averages of all variants with outcomes on every task of a group, by group and in the study's order.
+
+    Args:
+        groups: Those whose tasks are not judged by a metric that they average are left out.
+        cells: Cells of tasks with right answers.
+        judged: The main metric of each task and the filter of its written answers, if it has one.
+    """
     by_variant: dict[tuple[str, str], dict[str, CellSummary]] = {}
     for cell in cells:
         by_variant.setdefault((cell.model, cell.recipe), {})[cell.task] = cell
     # Over part of the tasks, or of their items, it would be an average of something else.
     return tuple(
-        _average(group, [done[task] for task in group.tasks], by_variant.get((model, BASELINE), {}))
+        _average(group, metric, [done[task] for task in group.tasks], by_variant.get((model, BASELINE), {}))
         for group in groups
+        if (metric := group.metric_of([judged.get(task, ("", "")) for task in group.tasks])) is not None
         for (model, _), done in by_variant.items()
         if all(task in done and done[task].precision is None for task in group.tasks)
     )
 
 
-def _average(group: TaskGroup, cells: Sequence[CellSummary], baseline: Mapping[str, CellSummary]) -> GroupAverage:
+def _average(
+    group: TaskGroup, metric: GroupMetric, cells: Sequence[CellSummary], baseline: Mapping[str, CellSummary]
+) -> GroupAverage:
     items = sum(cell.items for cell in cells)
     right = sum(cell.right for cell in cells)
     alone = GroupAverage(
@@ -64,8 +77,9 @@ def _average(group: TaskGroup, cells: Sequence[CellSummary], baseline: Mapping[s
         group=group.name,
         tasks=len(cells),
         items=items,
-        is_by_size=group.is_by_size,
-        accuracy=proportion(right, items) if group.is_by_size else mean_of([cell.accuracy for cell in cells]),
+        metric=metric.name,
+        is_by_size=metric.is_by_size,
+        accuracy=proportion(right, items) if metric.is_by_size else mean_of([cell.accuracy for cell in cells]),
     )
     drops = [cell.drop for cell in cells if cell.drop is not None]
     if len(drops) < len(cells):
@@ -76,7 +90,7 @@ def _average(group: TaskGroup, cells: Sequence[CellSummary], baseline: Mapping[s
     is_whole = all(cell.paired == baseline[cell.task].items for cell in cells)
     return replace(
         alone,
-        drop=paired_drop(forgotten=forgotten, gained=gained, items=paired) if group.is_by_size else mean_of(drops),
+        drop=paired_drop(forgotten=forgotten, gained=gained, items=paired) if metric.is_by_size else mean_of(drops),
         retained=proportion(known - forgotten, known) if known and is_whole else None,
         gained=gained,
     )
