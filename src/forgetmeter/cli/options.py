@@ -37,6 +37,7 @@ SystemInstruction = Annotated[
 UseChatTemplate = Annotated[
     bool | None, typer.Option("--chat-template", help="Render their prompts by the model's chat template.")
 ]
+ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, or a plug-in's name.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[
     Path | None,

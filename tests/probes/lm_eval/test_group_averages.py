@@ -31,8 +31,8 @@ GROUPS = {
     "by_size": "task: [first, inner]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n",
     "inner": "task: [second, third]\naggregate_metric_list: [{metric: acc, weight_by_size: false}]\n",
     # The tasks are judged by acc.
-    "both": "task: [second, third]\naggregate_metric_list: [{metric: acc_norm}, {metric: acc, weight_by_size: false}]\n",
-    "filtered": "task: [second, third]\naggregate_metric_list: [{metric: acc, filter_list: [none, other]}]\n",
+    "both": "task: [second, third]\naggregate_metric_list: [{metric: acc_norm}, {metric: acc, weight_by_size: no}]\n",
+    "filtered": "task: [second, third]\naggregate_metric_list: {metric: acc, filter_list: [none, other]}\n",
     "normed": "task: [second, third]\naggregate_metric_list: [{metric: acc_norm}]\n",
     "other_filter": "task: [second, third]\naggregate_metric_list: [{metric: acc, filter_list: other}]\n",
     "no_average": "task: [first, second]\n",

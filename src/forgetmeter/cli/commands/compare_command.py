@@ -31,6 +31,7 @@ def compare_command(
     system_instruction: options.SystemInstruction = None,
     chat_template: options.UseChatTemplate = None,
     data: options.DataFolder = None,
+    executor: options.ExecutorName = "local",
     dry_run: options.DryRun = False,
 ) -> None:
     """Compare existing checkpoints with the model they were made from.
@@ -42,4 +43,4 @@ def compare_command(
     """
     evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
-    run_given(None, given | evaluation, data=data, dry_run=dry_run)
+    run_given(None, given | evaluation, data=data, executor=executor, dry_run=dry_run)

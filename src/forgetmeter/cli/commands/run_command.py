@@ -21,12 +21,11 @@ from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
+from forgetmeter.executors.registry import check_executor
 from forgetmeter.probes.registry import find_task
-from forgetmeter.specs.suggestion import unknown
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 
-_EXECUTORS = ("local",)
 _SOME_FAILED = 1
 _UNLIMITED = 10**6
 
@@ -53,7 +52,7 @@ def run_command(
     system_instruction: options.SystemInstruction = None,
     chat_template: options.UseChatTemplate = None,
     data: options.DataFolder = None,
-    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    executor: options.ExecutorName = "local",
     dry_run: options.DryRun = False,
 ) -> None:
     """Run a study, or resume it.
@@ -62,18 +61,17 @@ def run_command(
     override the file. Recipes and tasks added to the study later are added to
     its run; stored answers are not computed again.
     """
-    if executor not in _EXECUTORS:
-        raise UserError(unknown("executor", executor, _EXECUTORS))
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
     evaluation = options.evaluation(locals())
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
     given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
-    run_given(study, given | evaluation, data=data, dry_run=dry_run)
+    run_given(study, given | evaluation, data=data, executor=executor, dry_run=dry_run)
 
 
-def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, dry_run: bool) -> None:
+def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, executor: str, dry_run: bool) -> None:
     """Run or plan a study, given as a file, options by dotted key, or both."""
+    check_executor(executor)
 
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:
@@ -87,7 +85,7 @@ def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, d
         _print_plan(checked)
         return
     with progress_on(sys.stderr, checked) as progress:
-        finished = run_checked(checked, progress=progress)
+        finished = run_checked(checked, progress=progress, executor=executor)
     conclude(finished)
 
 
