@@ -32,7 +32,9 @@ class PredictedSize:
 
     Attributes:
         format: The smallest format; ``None`` if the result cannot be written.
-        bytes: Size of the weight files on disk, including headers; 0 if the result cannot be written.
+        bytes: Size of the weight files on disk, including headers; 0 if the result cannot be written. Exact, except
+            where transformers converts weights while loading, such as those of experts: headers may be a few kB
+            smaller there, since transformers writes these files.
         why: Why the result cannot be written; empty if it can.
     """
 
