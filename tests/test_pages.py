@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from quick_commands import quick_command
 
 from run_pages import PAGES, PREPARATIONS, printed_by, with_outputs
 
@@ -25,6 +26,7 @@ def numbers(text: str) -> list[float]:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_runs_and_shows_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("run_pages.COMMANDS", Path(quick_command()).parent)
     PREPARATIONS.get(path, lambda: None)()
     page = path.read_text()
     current = with_outputs(page)

@@ -19,6 +19,8 @@ from typing import Any
 
 import make_lm_eval_logs
 
+COMMANDS = Path(sys.executable).parent
+"""The folder with the command."""
 _DOCS = Path(__file__).parents[1] / "docs"
 PAGES = (_DOCS / "tutorial.md", *sorted((_DOCS / "guides").glob("*.md")))
 PREPARATIONS: dict[Path, Callable[[], None]] = {_DOCS / "guides" / "lm-eval-logs.md": make_lm_eval_logs.main}
@@ -61,7 +63,7 @@ def with_outputs(page: str) -> str:
 def printed_by(command: str) -> str:
     """Run a command as a reader would in `/home/you`, and return what it printed."""
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{COMMANDS}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "120",
     }
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)

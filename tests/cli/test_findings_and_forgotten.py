@@ -9,24 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_up_run import MadeUpTask, write_made_up_run
+from quick_commands import forgetmeter
 
 from forgetmeter.runs.record_json import record_json
 
-COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 RECIPES = [f"l1_unstructured:{scope}:0.5" for scope in ("attention", "feed_forward", "overall")]
-
-
-def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == expect, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from quick_commands import forgetmeter
 
 pytestmark = pytest.mark.data
 
@@ -25,7 +27,7 @@ CELLS = 9
 def request(model: Path, out: Path) -> list[str]:
     recipes = "l1_unstructured:overall:0.5,l1_unstructured:attention:0.9"
     where = ["--model", str(model), "--out", str(out)]
-    return [*COMMAND, "run", *where, "--tasks", "piqa,winogrande,boolq", "--recipes", recipes, "--limit", "60"]
+    return ["run", *where, "--tasks", "piqa,winogrande,boolq", "--recipes", recipes, "--limit", "60"]
 
 
 def stored(out: Path) -> dict[Path, int]:
@@ -41,9 +43,9 @@ def outcomes(out: Path) -> dict[str, list[dict[str, Any]]]:
 def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
     out, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     process = subprocess.Popen(
-        request(llama_folder, out),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [*COMMAND, *request(llama_folder, out)],
+        stdout=PIPE,
+        stderr=PIPE,
         # Shells make background processes ignore Ctrl-C, and the children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
@@ -58,21 +60,21 @@ def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Si
     if way == signal.SIGINT:
         assert stderr.decode().splitlines()[-1].startswith("interrupted: finished cells are stored")
 
-    subprocess.run(request(llama_folder, out), check=True, capture_output=True, timeout=240)
+    forgetmeter(*request(llama_folder, out))
     after = stored(out)
     assert len(after) == CELLS
     assert before.items() <= after.items(), "a finished cell was written again"
-    subprocess.run(request(llama_folder, undisturbed), check=True, capture_output=True, timeout=240)
+    forgetmeter(*request(llama_folder, undisturbed))
     assert outcomes(out) == outcomes(undisturbed)
 
 
 def test_two_processes_can_share_a_run(llama_folder: Path, tmp_path: Path) -> None:
     both = [
-        subprocess.Popen(request(llama_folder, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen([*COMMAND, *request(llama_folder, tmp_path / "run")], stdout=PIPE, stderr=PIPE)
         for _ in range(2)
     ]
     for process in both:
         _, stderr = process.communicate(timeout=240)
         assert process.returncode == 0, stderr.decode()
-    subprocess.run(request(llama_folder, tmp_path / "alone"), check=True, capture_output=True, timeout=240)
+    forgetmeter(*request(llama_folder, tmp_path / "alone"))
     assert outcomes(tmp_path / "run") == outcomes(tmp_path / "alone")

@@ -1,4 +1,4 @@
-"""The command line in a subprocess, as users run it.
+"""The command line in processes of its own, some of them new, as users start them.
 
 Covers ``cli.main``, ``cli.commands.advise_command``, ``cli.commands.data_command``, ``cli.commands.list_command``,
 ``cli.commands.run_command`` and ``cli.commands.show_command``.
@@ -16,13 +16,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from quick_commands import forgetmeter
 
 from forgetmeter.cli.lazy_commands import SUMMARIES, LazyCommand
 
 COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 
 
-def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def in_new_process(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == expect, done.stderr
     return done
@@ -33,7 +34,7 @@ def test_help_is_quick() -> None:
     times = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert "run" in forgetmeter("--help").stdout
+        assert "run" in in_new_process("--help").stdout
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.5
@@ -190,6 +191,11 @@ def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path, options: tuple[str, 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_new_process_refuses_as_quick_commands_do(tmp_path: Path) -> None:
+    request = ["run", "--model", "standard:decodr", "--tasks", "facts", "--out", str(tmp_path / "run")]
+    assert in_new_process(*request, expect=2).stderr == forgetmeter(*request, expect=2).stderr
+
+
 def test_a_plan_in_a_pipe_shows_names_whole(tmp_path: Path) -> None:
     recipe = (
         "l1_unstructured:decoder/layers[0-1]/attention.query:0.55:pool=matrix+round_to_nearest:overall:4:group_size=32"
@@ -212,7 +218,7 @@ def test_from_flags_to_every_format(llama_folder: Path, tmp_path: Path) -> None:
     assert "6 cells, 6 to do; 5 items per task;" in plan.stdout
     assert not Path(out).exists()
 
-    done = forgetmeter(*request)
+    done = in_new_process(*request)
     assert done.stdout.splitlines() == [f"6 of 6 cells done: {out}", f"show the results: forgetmeter show {out}"]
     assert "dynamic_int8:head on winogrande: 5 items" in done.stderr
     assert "\x1b" not in done.stderr

@@ -1,22 +1,13 @@
-"""``forgetmeter compare`` in a subprocess, as users run it."""
+"""``forgetmeter compare`` in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from quick_commands import forgetmeter
 from tiny_models import make_llama, make_tokenizer
-
-COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
-
-
-def forgetmeter(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == expect, done.stderr
-    return done
 
 
 def test_a_baseline_and_a_candidate_are_asked_and_shown(llama_folder: Path, tmp_path: Path) -> None:
@@ -45,9 +36,5 @@ def test_a_baseline_and_a_candidate_are_asked_and_shown(llama_folder: Path, tmp_
     ],
 )
 def test_mistakes_are_said_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
-    done = subprocess.run(
-        [*COMMAND, "compare", *arguments], capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 2
-    assert says in done.stderr
+    assert says in forgetmeter("compare", *arguments, expect=2, cwd=tmp_path).stderr
     assert not list(tmp_path.iterdir())

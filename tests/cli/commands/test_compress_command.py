@@ -1,4 +1,4 @@
-"""``forgetmeter compress`` in a subprocess, as users run it."""
+"""``forgetmeter compress`` in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+from quick_commands import forgetmeter
 from tiny_models import make_llama
 
 COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()", "compress")
 
 
-def compress(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == expect, done.stderr
-    return done
-
-
 def test_a_folder_is_written(llama_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = compress(str(llama_folder), "l1_unstructured:overall:0.5", "--out", str(out), "--max-shard-size", "50KB")
+    done = forgetmeter(
+        "compress", str(llama_folder), "l1_unstructured:overall:0.5", "--out", str(out), "--max-shard-size", "50KB"
+    )
     before = (llama_folder / "model.safetensors").stat().st_size
     after = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     files = len(list(out.glob("*.safetensors")))
@@ -51,7 +48,7 @@ def test_a_wrong_request_gives_a_one_line_error(
     llama_folder: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     model, *rest = [str(llama_folder) if each == "MODEL" else each for each in arguments]
-    done = compress(model, *rest, "--out", str(tmp_path / "out"), expect=2)
+    done = forgetmeter("compress", model, *rest, "--out", str(tmp_path / "out"), expect=2)
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert says in line

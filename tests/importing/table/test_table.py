@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from quick_commands import forgetmeter
 
 from forgetmeter.errors import UserError
 from forgetmeter.importing.imported_run import write_imported
@@ -29,7 +30,6 @@ from forgetmeter.report.written_report import make_report
 from forgetmeter.results.results import Results, open_run
 
 COLUMNS = TableColumns(item="id", variant="model", correct="ok")
-COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 
 Row = Mapping[str, Any]
 
@@ -417,11 +417,9 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     path = write_table(tmp_path / "t.csv", FOUR[:-1])
     arguments = ["import", "table", str(path), "--item", "id", "--variant", "model", "--correct", "ok"]
     out = str(tmp_path / "run")
-    done = subprocess.run([*COMMAND, *arguments, "--out", out], capture_output=True, text=True, check=False)
+    done = forgetmeter(*arguments, "--out", out)
     assert done.stdout.splitlines()[0] == f"imported 7 answers of 1 candidate and the baseline on 1 task: {out}"
     assert done.stderr == "int4: t: no answer to 1 of the baseline's 4 items\n"
-    wrong = subprocess.run(
-        [*COMMAND, *arguments, "--baseline", "none", "--out", f"{out}2"], capture_output=True, text=True, check=False
-    )
-    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    wrong = forgetmeter(*arguments, "--baseline", "none", "--out", f"{out}2", expect=2)
+    assert len(wrong.stderr.splitlines()) == 1
     assert not Path(f"{out}2").exists()
