@@ -38,6 +38,10 @@ UseChatTemplate = Annotated[
     bool | None, typer.Option("--chat-template", help="Render their prompts by the model's chat template.")
 ]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, or a plug-in's name.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Number of processes that run cells, each with the model in its memory.", show_default="1"),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[
     Path | None,

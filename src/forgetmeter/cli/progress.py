@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import mean
 from typing import TextIO
 
@@ -73,17 +74,28 @@ def progress_on(stream: TextIO, checked: CheckedStudy) -> Iterator[Listener]:
         yield _LiveProgress(live, live.add_task("", total=1.0, pace=""), pace)
 
 
+@dataclass
+class _Started:
+    """A cell that is being scored."""
+
+    items: int
+    weight: float
+    since: float
+    share: float = 0.0
+
+
 class _Pace:
     """How much is done and left: cells count by the tokens they read, or equally if those are unknown."""
 
     def __init__(self, *, total: int, missing: int, to_score: Sequence[Cell]) -> None:
-        self.total, self.done, self.items = total, total - missing, 0
-        self.share = 0.0
+        self.total, self.done = total, total - missing
+        # Several, if several processes run them.
+        self._started: dict[Cell, _Started] = {}
         self._to_do = list(to_score)
         self._tokens: Mapping[Cell, int] = {}
-        self._work = self._current = 0.0
-        self._cell_start = self._begin = time.monotonic()
-        # When the first batch of a cell was done, and its share: tokenizing and loading come before.
+        self._work = 0.0
+        self._begin = time.monotonic()
+        # When the first batch was done, and how much it was: tokenizing and loading come before.
         self._first: tuple[float, float] | None = None
 
     def expect(self, tokens: Mapping[Cell, int]) -> None:
@@ -91,38 +103,49 @@ class _Pace:
             self._tokens = tokens
 
     def start_cell(self, cell: Cell, items: int) -> None:
-        self.items, self.share, self._cell_start, self._first = items, 0.0, time.monotonic(), None
-        self._current = self._tokens.get(cell, 1)
+        self._first = self._first if self._started else None
+        self._started[cell] = _Started(items, self._tokens.get(cell, 1), time.monotonic())
 
-    def advance(self, share: float) -> None:
-        self.share, self._first = share, self._first or (time.monotonic(), share)
+    def advance(self, cell: Cell, share: float) -> None:
+        self._started[cell].share = share
+        self._first = self._first or (time.monotonic(), self._under_way)
 
-    def finish_cell(self, cell: Cell) -> None:
-        self.done, self.share, self._current = self.done + 1, 0.0, 0.0
+    def finish_cell(self, cell: Cell) -> tuple[int, int]:
+        """Count a cell, and return its items and how many of them were asked."""
+        self.done += 1
         self._work += self._tokens.get(cell, 1)
+        ended = self._started.pop(cell, None)
+        # A cell whose model cannot be loaded was not started.
+        return (0, 0) if ended is None else (ended.items, round(ended.items * ended.share) or ended.items)
 
     def keep_cell(self, cell: Cell) -> None:
         """Count a cell that needed no scoring, so that it does not shorten the estimate."""
         self.done += 1
+        self._started.pop(cell, None)
         if cell in self._to_do:
             self._to_do.remove(cell)
         self._tokens = {each: tokens for each, tokens in self._tokens.items() if each != cell}
 
     @property
     def overall(self) -> float:
-        return (self.done + self.share) / self.total if self.total else 1.0
+        return (self.done + sum(each.share for each in self._started.values())) / self.total if self.total else 1.0
+
+    @property
+    def _under_way(self) -> float:
+        return sum(each.share * each.weight for each in self._started.values())
 
     def describe(self) -> str:
-        elapsed = time.monotonic() - self._cell_start
-        rate = f"{self.items * self.share / elapsed:.1f} items/s" if self.share and elapsed else "… items/s"
+        now = time.monotonic()
+        rates = [each.items * each.share / (now - each.since) for each in self._started.values() if now > each.since]
+        rate = f"{sum(rates):.1f} items/s" if any(rates) else "… items/s"
         return f"{self.done}/{self.total} cells, {rate}, {self.left()} left"
 
     def left(self) -> str:
-        whole, done = sum(self._tokens.values()) or len(self._to_do), self._work + self.share * self._current
+        whole, done = sum(self._tokens.values()) or len(self._to_do), self._work + self._under_way
         since, before = self._begin, 0.0
         if not self._work and self._first is not None:
             # The first cell's share of preparation says nothing about the rest.
-            since, before = self._first[0], self._first[1] * self._current
+            since, before = self._first
         work = done - before
         return _duration((time.monotonic() - since) / work * (whole - done)) if work > 0 else "…"
 
@@ -150,7 +173,7 @@ class _LiveProgress(Listener):
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        self._pace.advance(share)
+        self._pace.advance(cell, share)
         self._update(f"{cell.variant.recipe} · {cell.task}")
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:  # noqa: ARG002
@@ -188,18 +211,17 @@ class _PlainProgress(Listener):
         self._pace.start_cell(cell, items)
 
     def cell_advanced(self, cell: Cell, *, share: float) -> None:
-        self._pace.advance(share)
+        self._pace.advance(cell, share)
         if time.monotonic() - self._said > _PLAIN_EVERY:
             self._say(f"{cell.variant.recipe} on {cell.task}: {share:.0%}; {self._pace.describe()}")
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
-        # Fewer than all if asking stopped early.
-        asked = round(self._pace.items * self._pace.share) or self._pace.items
+        items, asked = self._pace.finish_cell(cell)
         rate = asked / seconds if seconds else 0.0
-        of = "" if asked == self._pace.items else f"{asked:,} of "
-        self._pace.finish_cell(cell)
+        # Fewer than all if asking stopped early.
+        of = "" if asked == items else f"{asked:,} of "
         self._say(
-            f"{cell.variant.recipe} on {cell.task}: {of}{counted(self._pace.items, 'item')} in {seconds:.1f} s "
+            f"{cell.variant.recipe} on {cell.task}: {of}{counted(items, 'item')} in {seconds:.1f} s "
             f"({rate:.1f} items/s); {self._pace.done}/{self._pace.total} cells, {self._pace.left()} left"
         )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
-from forgetmeter.scoring.reused_states import ReusedStates, block_list, unchanged_blocks
+from forgetmeter.scoring.reused_states import IN_FILES, IN_MEMORY, ReusedStates, block_list, unchanged_blocks
 from forgetmeter.specs.model_reference import ModelReference
 
 Scoring = Engine | ExternalEngine
@@ -43,7 +43,14 @@ _SMALL = 5_000_000
 
 
 class LocalExecutor:
-    """Runs cells in this process."""
+    """Runs cells in this process.
+
+    Args:
+        processes: Number of processes that run cells on this machine at the same time.
+    """
+
+    def __init__(self, *, processes: int = 1) -> None:
+        self._processes = processes
 
     def execute(self, work: Work, progress: Progress) -> None:
         """Run all cells, model by model and variant by variant; a candidate is a model of its own.
@@ -52,24 +59,50 @@ class LocalExecutor:
             UserError: The only model cannot be loaded or scored; of several models, only its cells fail. Or the run
                 cannot be written to.
         """
-        groups: dict[ModelReference, list[Cell]] = {}
-        for cell in work.cells:
-            groups.setdefault(cell.variant.source, []).append(cell)
-        for model, cells in groups.items():
+        self.execute_units(work, by_variant(work.cells), progress)
+
+    def execute_units(self, work: Work, units: Iterable[Sequence[Cell]], progress: Progress) -> None:
+        """Run some of the cells.
+
+        Args:
+            work: All cells that are run, here and elsewhere.
+            units: Those to run here, each with one variant's; read one after the other.
+            progress: Progress listener.
+
+        Raises:
+            UserError: As ``execute``.
+        """
+        models = {cell.variant.source for cell in work.cells}
+        for model, of_model in groupby(units, key=lambda unit: unit[0].variant.source):
             try:
-                if model in work.engines:
-                    _EngineWork(work, progress, work.engines[model]).run(cells)
-                    continue
-                progress.stage(f"loading {model}")
-                evaluation = work.evaluation
-                loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
-                with threads_for(loaded.model):
-                    _ModelWork(work, progress, loaded, cells).run(cells)
+                with self._model_work(work, progress, model) as runner:
+                    for unit in of_model:
+                        runner.run(unit)
             except UserError as error:
-                if len(groups) == 1 or isinstance(error, UnwritableError):
+                if len(models) == 1 or isinstance(error, UnwritableError):
                     raise
-                for cell in cells:
+                for cell in chain.from_iterable(of_model):
                     fail(work, progress, cell, error)
+
+    @contextmanager
+    def _model_work(self, work: Work, progress: Progress, model: ModelReference) -> Iterator[_CellWork]:
+        if model in work.engines:
+            yield _EngineWork(work, progress, work.engines[model])
+            return
+        progress.stage(f"loading {model}")
+        evaluation = work.evaluation
+        loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
+        cells = [cell for cell in work.cells if cell.variant.source == model]
+        with threads_for(loaded.model):
+            yield _ModelWork(work, progress, loaded, cells, processes=self._processes)
+
+
+def by_variant(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Return the cells of each variant, model by model."""
+    models: dict[ModelReference, dict[Variant, list[Cell]]] = {}
+    for cell in cells:
+        models.setdefault(cell.variant.source, {}).setdefault(cell.variant, []).append(cell)
+    return [unit for variants in models.values() for unit in variants.values()]
 
 
 class _CellWork:
@@ -180,9 +213,12 @@ class _CellWork:
 class _ModelWork(_CellWork):
     """The cells of one model, which is loaded."""
 
-    def __init__(self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell]) -> None:
+    def __init__(
+        self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell], *, processes: int
+    ) -> None:
         super().__init__(work, progress)
         self._loaded = loaded
+        self._processes = processes
         recipes = {cell.variant.recipe for cell in cells}
         calibration = calibration_for(loaded, recipes)
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
@@ -202,7 +238,9 @@ class _ModelWork(_CellWork):
             each: unchanged_blocks(self._compressor.changed(each.recipe), self._blocks) for each in variants
         }
         reusing = {number for each, number in self._unchanged.items() if each.recipe.steps} - {0}
-        return ReusedStates(blocks) if reusing else None
+        if not reusing:
+            return None
+        return ReusedStates(blocks, in_memory=IN_MEMORY // self._processes, in_files=IN_FILES // self._processes)
 
     def _start_reuse(self, reused: ReusedStates, variant: Variant, compressed: Compressed) -> None:
         dropped = {matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped}

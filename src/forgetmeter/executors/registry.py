@@ -11,29 +11,31 @@ from forgetmeter.specs.suggestion import unknown
 if TYPE_CHECKING:
     from forgetmeter.executors.executor import Executor
 
-EXECUTORS = Registry("executor", "forgetmeter.executors", {"local": "forgetmeter.executors.local:LocalExecutor"})
-"""Classes of executors: a plug-in's entry point is ``NAME = "package.module:CLASS"``."""
+EXECUTORS = Registry("executor", "forgetmeter.executors", {"local": "forgetmeter.executors.workers:on_this_machine"})
+"""Classes of executors, or functions that make one: a plug-in's entry point is ``NAME = "package.module:CLASS"``."""
 
 
-def executor_named(name: str) -> Executor:
-    """Return an executor made without arguments.
+def executor_named(name: str, workers: int | None = None) -> Executor:
+    """Return an executor, made without arguments or with ``workers``, if given.
 
     Raises:
-        UserError: The executor is unknown, its name is taken twice, or a plug-in cannot be loaded.
+        UserError: As ``check_executor``, or a plug-in cannot be loaded.
     """
-    check_executor(name)
-    made = EXECUTORS.load(name)
-    executor: Executor = made() if name in EXECUTORS.built_in else EXECUTORS.guarded(name, made)()
+    check_executor(name, workers)
+    made, given = EXECUTORS.load(name), {} if workers is None else {"workers": workers}
+    executor: Executor = made(**given) if name in EXECUTORS.built_in else EXECUTORS.guarded(name, made)(**given)
     if not callable(getattr(executor, "execute", None)):
         raise EXECUTORS.failure(name, "makes no executor: it has no method execute(work, progress)")
     return executor
 
 
-def check_executor(name: str) -> None:
+def check_executor(name: str, workers: int | None = None) -> None:
     """Check that an executor has this name, without importing it.
 
     Raises:
-        UserError: It is unknown, or its name is taken twice.
+        UserError: It is unknown, its name is taken twice, or the number of workers is not positive.
     """
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise UserError(f"the number of workers {workers!r} is not a positive integer")
     if name not in (entries := EXECUTORS.entries()):
         raise UserError(unknown("executor", name, entries))

@@ -68,6 +68,10 @@ class Checkpoint:
         self.location = location
         self.name = str(location.reference)
 
+    def __reduce__(self) -> tuple[type[Checkpoint], tuple[Location]]:
+        """Another process reads the parts anew."""
+        return Checkpoint, (self.location,)
+
     @cached_property
     def _base(self) -> Checkpoint | None:
         """The model that an adapter changes."""

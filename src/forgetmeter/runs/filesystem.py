@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from forgetmeter.basics.made_folder import made_folder
 
@@ -30,6 +31,11 @@ class RunFolder:
         self._filesystem, root = url_to_fs(location)
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(self._filesystem, LocalFileSystem)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes see the same files."""
+        return not isinstance(self._filesystem, MemoryFileSystem)
 
     def local_path(self, path: str) -> Path | None:
         """Return a file's path on this machine; ``None`` if the location is remote."""

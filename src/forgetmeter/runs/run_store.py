@@ -65,6 +65,10 @@ class RunStore:
         self._known: dict[str, Any] | None = None
         self._is_earlier = False
 
+    def __reduce__(self) -> tuple[type[RunStore], tuple[str]]:
+        """Another process reads the run anew."""
+        return RunStore, (self.location,)
+
     def has_study(self) -> bool:
         """Return whether a run has been started at the location."""
         return self.folder.exists(layout.STUDY)

@@ -15,7 +15,6 @@ from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.engines.opening import engine_problems, open_engine
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.executors.executor import Executor, Progress, Work
-from forgetmeter.executors.registry import executor_named
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.checks.same_vocabulary import vocabulary_difference
 from forgetmeter.models.loading import resolve_device
@@ -89,14 +88,12 @@ def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> It
             yield f"recipes '{other}' and '{recipe}' have the same effect on every model of the study; keep only one"
 
 
-def execute(checked: CheckedStudy, progress: Progress, executor: Executor | str) -> int:
+def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> int:
     """Run the missing cells of a study, and return how many of them had to be scored.
 
     Raises:
-        UserError: A task's data or the device is missing, or the executor cannot be loaded; raised before any work. Or
-            the executor left out a cell.
+        UserError: A task's data or the device is missing; raised before any work. Or the executor left out a cell.
     """
-    runs = executor_named(executor) if isinstance(executor, str) else executor
     study, store = checked.plan.study, checked.store
     tasks = supported_tasks(checked, progress)
     for name, task in tasks.items():
@@ -111,8 +108,8 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor | str)
     to_score = checked.to_score()
     progress.amount(tokens_to_read(checked, tasks))
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, checked.engines)
-    runs.execute(work, progress)
-    _check_stored(to_score, work, type(runs).__name__)
+    executor.execute(work, progress)
+    _check_stored(to_score, work, type(executor).__name__)
     return len(to_score)
 
 

@@ -14,7 +14,7 @@ from forgetmeter.config.study_file import read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Executor, Progress
-from forgetmeter.executors.registry import check_executor
+from forgetmeter.executors.registry import check_executor, executor_named
 from forgetmeter.models.location import Location, locate
 from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import Prompting
@@ -38,7 +38,8 @@ def run(
     study: Path | str | Mapping[str, Any] | ReadStudy,
     *,
     progress: Progress | None = None,
-    executor: Executor | str | None = None,
+    executor: Executor | str = "local",
+    workers: int | None = None,
     data: Path | None = None,
 ) -> Finished:
     """Run the missing cells of a study.
@@ -46,20 +47,25 @@ def run(
     Args:
         study: A YAML file, the same as a mapping by dotted key, or a function that reads one.
         progress: Progress listener.
-        executor: Runs the cells, given as an object or by name; by default in this process.
+        executor: Runs the cells, given as an object or by name; by default on this machine.
+        workers: Number of processes that run cells, if the executor is given by name; by default this one alone.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Raises:
         UserError: The study is not valid; raised before any work. Or the executor left out a cell.
     """
     if isinstance(executor, str):
-        check_executor(executor)
+        check_executor(executor, workers)
     checked = check_study(reader(study), progress=progress, data=data)
-    return run_checked(checked, progress=progress, executor=executor)
+    return run_checked(checked, progress=progress, executor=executor, workers=workers)
 
 
 def run_checked(
-    checked: CheckedStudy, *, progress: Progress | None = None, executor: Executor | str | None = None
+    checked: CheckedStudy,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | str = "local",
+    workers: int | None = None,
 ) -> Finished:
     """Run the missing cells of a checked study.
 
@@ -71,7 +77,8 @@ def run_checked(
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
-        computed = execute(checked, progress or Progress(), executor or "local")
+        runs = executor_named(executor, workers) if isinstance(executor, str) else executor
+        computed = execute(checked, progress or Progress(), runs)
     elif checked.store.changes(checked.document):
         # All that was missing is left out.
         checked.store.open_study(checked.document)

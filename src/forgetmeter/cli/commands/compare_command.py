@@ -32,6 +32,7 @@ def compare_command(
     chat_template: options.UseChatTemplate = None,
     data: options.DataFolder = None,
     executor: options.ExecutorName = "local",
+    workers: options.Workers = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Compare existing checkpoints with the model they were made from.
@@ -43,4 +44,4 @@ def compare_command(
     """
     evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
-    run_given(None, given | evaluation, data=data, executor=executor, dry_run=dry_run)
+    run_given(None, given | evaluation, data=data, executor=executor, workers=workers, dry_run=dry_run)

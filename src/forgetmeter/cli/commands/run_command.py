@@ -53,6 +53,7 @@ def run_command(
     chat_template: options.UseChatTemplate = None,
     data: options.DataFolder = None,
     executor: options.ExecutorName = "local",
+    workers: options.Workers = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Run a study, or resume it.
@@ -66,12 +67,20 @@ def run_command(
     evaluation = options.evaluation(locals())
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
     given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
-    run_given(study, given | evaluation, data=data, executor=executor, dry_run=dry_run)
+    run_given(study, given | evaluation, data=data, executor=executor, workers=workers, dry_run=dry_run)
 
 
-def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, executor: str, dry_run: bool) -> None:
+def run_given(
+    study: Path | None,
+    given: dict[str, Any],
+    *,
+    data: Path | None,
+    executor: str,
+    workers: int | None,
+    dry_run: bool,
+) -> None:
     """Run or plan a study, given as a file, options by dotted key, or both."""
-    check_executor(executor)
+    check_executor(executor, workers)
 
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:
@@ -85,7 +94,7 @@ def run_given(study: Path | None, given: dict[str, Any], *, data: Path | None, e
         _print_plan(checked)
         return
     with progress_on(sys.stderr, checked) as progress:
-        finished = run_checked(checked, progress=progress, executor=executor)
+        finished = run_checked(checked, progress=progress, executor=executor, workers=workers)
     conclude(finished)
 
 

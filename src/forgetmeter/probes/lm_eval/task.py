@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class LmEvalTask:
         self, name: str, *, limit: int | None = None, prompting: Prompting = PLAIN, own: Path | None = None
     ) -> None:
         self._name = name
+        self._made = partial(LmEvalTask, name, limit=limit, prompting=prompting, own=own)
         if own is not None:
             # lm-eval takes the last one.
             refuse(duplicate_keys(own.read_text(encoding="utf-8", errors="replace"), str(own)))
@@ -103,6 +105,10 @@ class LmEvalTask:
             remarks=remarks,
             answer_filter=str(self._task._filters[0].name) if self._is_generated else "",
         )
+
+    def __reduce__(self) -> tuple[Callable[[], LmEvalTask], tuple[()]]:
+        """Another process reads the documents anew; lm-eval's functions cannot be sent."""
+        return self._made, ()
 
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items with lm-eval's ``process_results`` and aggregate with its metrics.
