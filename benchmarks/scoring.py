@@ -26,15 +26,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import RequestScore, RequestScores, Task
+from forgetmeter.scoring.arithmetic import operations, product_rate
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.scoring.question import Prepared
 
 Scores = list[RequestScores]
 
@@ -66,7 +65,7 @@ def main() -> None:
     parser.add_argument("--peer-batch", type=int, default=16)
     options = parser.parse_args()
     loaded = load(options.model, dtype=options.dtype, device=options.device)
-    gemm = gemm_rate(loaded.model.dtype, loaded.model.device)
+    gemm = product_rate(loaded.model.dtype, loaded.model.device, seconds=2.0) / 1e9
     measured = [measure(loaded, name, options) for name in options.tasks.split(",")]
     where = "GPU, " + torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else platform.machine()
     show(
@@ -93,7 +92,7 @@ def measure(loaded: Loaded, name: str, options: argparse.Namespace) -> Measured:
     same = [outcome.prediction for outcome in task.judge(mine).outcomes] == [
         outcome.prediction for outcome in task.judge(reference).outcomes
     ]
-    rate = multiplications(loaded, prepared) / min(ours) / 1e9
+    rate = (operations(weight_map(loaded.model), prepared) or float("nan")) / min(ours) / 1e9
     gaps = farthest(mine, ask_peer(precise, task)), farthest(mine, reference)
     return Measured(name, len(task.items), min(ours), min(theirs), *gaps, same, rate)
 
@@ -110,28 +109,6 @@ def ask_peer(peer: HFLM, task: Task) -> Scores:
     with quiet():
         answers = iter(peer.loglikelihood(instances, disable_tqdm=True))
     return [RequestScores(RequestScore(*next(answers)) for _ in item.requests) for item in task.items]
-
-
-def multiplications(loaded: Loaded, prepared: Prepared) -> float:
-    """Floating-point operations in the weight matrices that the answers need: two per weight and token."""
-    matrices = weight_map(loaded.model)
-    body = sum(matrix.size for matrix in matrices if matrix.role.component != "head")
-    head = sum(matrix.size for matrix in matrices if matrix.role.component == "head")
-    wanted = sum(len(batch.rows) for batch in prepared.batches)
-    return 2.0 * (body * prepared.tokens + head * wanted)
-
-
-def gemm_rate(dtype: torch.dtype, device: torch.device, seconds: float = 2.0) -> float:
-    """Best rate of a square matrix multiplication through ``nn.Linear``, in GFLOP/s."""
-    size = 8192 if device.type == "cuda" else 2048
-    layer = nn.Linear(size, size, bias=False).to(device, dtype)
-    given = torch.randn(size, size).to(device, dtype)
-    best, end = 0.0, time.perf_counter() + seconds
-    with torch.inference_mode():
-        while time.perf_counter() < end:
-            _, taken = timed(lambda: layer(given))
-            best = max(best, 2.0 * size**3 / taken / 1e9)
-    return best
 
 
 def timed(work: Callable[[], Scores | torch.Tensor]) -> tuple[Scores, float]:

@@ -37,6 +37,10 @@ SystemInstruction = Annotated[
 UseChatTemplate = Annotated[
     bool | None, typer.Option("--chat-template", help="Render their prompts by the model's chat template.")
 ]
+Profile = Annotated[
+    bool | None,
+    typer.Option("--profile", help="Measure the rate of a product of matrices, and print what took how long."),
+]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, or a plug-in's name.")]
 Workers = Annotated[
     int | None,

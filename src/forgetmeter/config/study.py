@@ -17,7 +17,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluation settings. ``device``, ``noise_floor`` and ``precision`` do not change the set of cells.
+    """Evaluation settings. ``device``, ``noise_floor``, ``precision`` and ``profile`` do not change the set of cells.
 
     Attributes:
         limit: Only the first N items per task (for probes: per relation); ``None`` for all.
@@ -27,6 +27,7 @@ class Evaluation:
         batch_tokens: Maximum number of tokens per batch; ``None`` to choose by device.
         noise_floor: Whether to score the baseline twice, in batches of other shapes, to see what scoring alone changes.
         precision: Asking a cell's items stops once its drop is known to plus or minus this; ``None`` to ask all.
+        profile: Whether to measure the rate of a product of large matrices, for comparison with that of scoring.
         num_fewshot: Number of examples before each question of lm-eval's tasks; ``None`` for that of each task.
         system_instruction: Text before the prompts of lm-eval's tasks.
         chat_template: Whether the model's chat template renders the prompts of lm-eval's tasks.
@@ -39,6 +40,7 @@ class Evaluation:
     batch_tokens: int | None = None
     noise_floor: bool = False
     precision: float | None = None
+    profile: bool = False
     num_fewshot: int | None = None
     system_instruction: str | None = None
     chat_template: bool = False

@@ -147,6 +147,7 @@ class _EvaluationSection(BaseModel):
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
     batch_tokens: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_batch_tokens)] = None
     noise_floor: bool = False
+    profile: bool = False
     num_fewshot: Annotated[int, Field(ge=0, le=_MOST_EXAMPLES)] | None = None
     system_instruction: Annotated[str | None, BeforeValidator(_filled)] = None
     chat_template: bool = False

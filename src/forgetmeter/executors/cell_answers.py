@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
 from forgetmeter.records.item import Answer, Task, judged, not_numbers
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.runs.stored import CellFacts
+from forgetmeter.scoring.arithmetic import operations
 from forgetmeter.scoring.question import Prepared
+from forgetmeter.specs.role import Matrix
 
 
 class NotNumbersError(ArithmeticError):
@@ -24,18 +27,25 @@ class CellAnswers:
         self._parts: list[Prepared] = []
         self._asked = 0
         self._tokens = 0
-        self._seconds = 0.0
+        self._seconds = self._prepare_seconds = self._judge_seconds = 0.0
 
     def add(
-        self, places: Sequence[int], prepared: Prepared, answers: Sequence[Answer | None], *, seconds: float
+        self,
+        places: Sequence[int],
+        prepared: Prepared,
+        answers: Sequence[Answer | None],
+        *,
+        seconds: float,
+        before: float,
     ) -> None:
-        """Add the answers to the items at these places, which took this many seconds."""
+        """Add the answers to the items at these places, which took this many seconds, and others to prepare."""
         for place, answer in zip(places, answers, strict=True):
             self._answers[place] = answer
         self._parts.append(prepared)
         self._asked += len(places)
         self._tokens += prepared.tokens_of(answers)
         self._seconds += seconds
+        self._prepare_seconds += before
 
     @property
     def share(self) -> float:
@@ -55,10 +65,19 @@ class CellAnswers:
         broken, scored = not_numbers(self._answers)
         if scored and broken == scored:
             raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
-        return judged(self._task, self._answers)
+        start = time.perf_counter()
+        judgement = judged(self._task, self._answers)
+        self._judge_seconds = time.perf_counter() - start
+        return judgement
 
     def facts(
-        self, judgement: Judgement, *, items_hash: str | None, precision: float | None, is_timed: bool
+        self,
+        judgement: Judgement,
+        *,
+        items_hash: str | None,
+        precision: float | None,
+        is_timed: bool,
+        matrices: Sequence[Matrix] | None,
     ) -> CellFacts:
         """Return the facts to store with the outcomes.
 
@@ -66,12 +85,14 @@ class CellAnswers:
             items_hash: Hash of the task's items.
             precision: If asking stopped early, how precisely the drop had to be known.
             is_timed: Whether the time is that of all of the variant's computation.
+            matrices: The model's weight matrices; ``None`` if another runtime answers.
         """
         dropped: Counter[str] = Counter()
         named: dict[str, str] = {}
         for part in self._parts:
             dropped.update(part.dropped)
             named = part.first_dropped() | named
+        needed = [None if matrices is None else operations(matrices, part) for part in self._parts]
         return CellFacts(
             seconds=self._seconds,
             tokens=self._tokens,
@@ -83,5 +104,9 @@ class CellAnswers:
             not_numbers=not_numbers(self._answers)[0],
             items_hash=items_hash,
             precision=precision,
+            prepare_seconds=self._prepare_seconds,
+            judge_seconds=self._judge_seconds,
+            positions=sum(part.positions for part in self._parts),
+            operations=None if None in needed else sum(each for each in needed if each is not None),
             timed=is_timed and precision is None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -30,10 +30,12 @@ from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
+from forgetmeter.scoring.arithmetic import product_rate
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.reused_states import IN_FILES, IN_MEMORY, ReusedStates, block_list, unchanged_blocks
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.role import Block, Matrix
 
 Scoring = Engine | ExternalEngine
 # A quarter: rows get different neighbours, and usually matrices of a different height.
@@ -90,11 +92,14 @@ class LocalExecutor:
             yield _EngineWork(work, progress, work.engines[model])
             return
         progress.stage(f"loading {model}")
-        evaluation = work.evaluation
+        evaluation, start = work.evaluation, time.perf_counter()
         loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
         cells = [cell for cell in work.cells if cell.variant.source == model]
         with threads_for(loaded.model):
-            yield _ModelWork(work, progress, loaded, cells, processes=self._processes)
+            facts = {"load_seconds": time.perf_counter() - start}
+            if evaluation.profile:
+                facts["product_rate"] = product_rate(loaded.model.dtype, loaded.model.device)
+            yield _ModelWork(work, progress, loaded, cells, processes=self._processes, facts=facts)
 
 
 def by_variant(cells: Iterable[Cell]) -> list[list[Cell]]:
@@ -154,11 +159,12 @@ class _CellWork:
         asked, is_stopped = CellAnswers(task), False
         parts = [range(len(task.items))] if stopping is None else list(stopping.parts())
         for part in parts:
-            prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
             start = time.perf_counter()
+            prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
+            before, start = time.perf_counter() - start, time.perf_counter()
             advanced = partial(self._advanced, cell, asked.share, len(part) / max(len(task.items), 1))
             answers = engine.score(prepared, on_advance=advanced)
-            asked.add(part, prepared, answers, seconds=time.perf_counter() - start)
+            asked.add(part, prepared, answers, seconds=time.perf_counter() - start, before=before)
             is_stopped = stopping is not None and part is not parts[-1] and stopping.is_known(asked.outcomes())
             if is_stopped:
                 break
@@ -168,6 +174,7 @@ class _CellWork:
             items_hash=work.store.read_items_hash(cell.task),
             precision=work.evaluation.precision if is_stopped else None,
             is_timed=self._is_timed,
+            matrices=self._matrices,
         )
         if is_stopped and work.store.is_done(cell):
             # Another process has asked all items meanwhile.
@@ -181,6 +188,11 @@ class _CellWork:
     def _is_timed(self) -> bool:
         """Whether the variant's time is that of all of its computation."""
         return True
+
+    @property
+    def _matrices(self) -> Sequence[Matrix] | None:
+        """The matrices that the installed variant computes with; ``None`` if another runtime answers."""
+        return None
 
     def _advanced(self, cell: Cell, before: float, part: float, share: float) -> None:
         self._progress.cell_advanced(cell, share=before + part * share)
@@ -214,10 +226,20 @@ class _ModelWork(_CellWork):
     """The cells of one model, which is loaded."""
 
     def __init__(
-        self, work: Work, progress: Progress, loaded: Loaded, cells: Sequence[Cell], *, processes: int
+        self,
+        work: Work,
+        progress: Progress,
+        loaded: Loaded,
+        cells: Sequence[Cell],
+        *,
+        processes: int,
+        facts: Mapping[str, float],
     ) -> None:
         super().__init__(work, progress)
         self._loaded = loaded
+        # Stored with the first variant.
+        self._facts = facts
+        self._dropped: set[Block] = set()
         self._processes = processes
         recipes = {cell.variant.recipe for cell in cells}
         calibration = calibration_for(loaded, recipes)
@@ -242,9 +264,12 @@ class _ModelWork(_CellWork):
             return None
         return ReusedStates(blocks, in_memory=IN_MEMORY // self._processes, in_files=IN_FILES // self._processes)
 
-    def _start_reuse(self, reused: ReusedStates, variant: Variant, compressed: Compressed) -> None:
-        dropped = {matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped}
-        unchanged = unchanged_blocks(self._compressor.changed(variant.recipe, dropped), self._blocks)
+    @property
+    def _matrices(self) -> Sequence[Matrix]:
+        return [matrix for matrix in self._compressor.matrices if matrix.block not in self._dropped]
+
+    def _start_reuse(self, reused: ReusedStates, variant: Variant) -> None:
+        unchanged = unchanged_blocks(self._compressor.changed(variant.recipe, self._dropped), self._blocks)
         self._unchanged.pop(variant, None)
         is_whole = self._work.evaluation.precision is not None and variant.recipe.is_baseline
         # With a precision, variants are asked in other batches than the baseline.
@@ -259,9 +284,11 @@ class _ModelWork(_CellWork):
         if variant.recipe.steps:
             self._progress.stage(f"compressing {variant.recipe}")
         with self._compressor.applied(variant.recipe) as compressed:
+            dropped = (matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped)
+            self._dropped = {block for block in dropped if block is not None}
             self._store_variant(variant, compressed)
             if self._reused is not None:
-                self._start_reuse(self._reused, variant, compressed)
+                self._start_reuse(self._reused, variant)
             yield
 
     def _engine(self, cell: Cell) -> Scoring:
@@ -273,7 +300,8 @@ class _ModelWork(_CellWork):
         if variant.recipe.candidate is not None and not variant.recipe.steps:
             stored = self._work.checkpoints[variant.source].stored_bytes
             reached = replace(reached, quantized_bytes=stored, smallest_bytes=stored)
-        self._work.store.write_variant(variant, reached, {"compress_seconds": compressed.seconds})
+        self._work.store.write_variant(variant, reached, {"compress_seconds": compressed.seconds, **self._facts})
+        self._facts = {}
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         if self._work.store.needs_noise(cell, is_wanted=self._work.evaluation.noise_floor):

@@ -17,6 +17,7 @@ from forgetmeter.results.findings.finding import Finding
 from forgetmeter.results.frontier import Frontier, frontiers
 from forgetmeter.results.ledger import Ledger
 from forgetmeter.results.open_ledgers import open_ledgers
+from forgetmeter.results.profile import Profile, profile
 from forgetmeter.results.retained_curve import RetainedCurve, all_curves
 from forgetmeter.results.standing import Standings, standings
 from forgetmeter.results.summary import Summary, summarise
@@ -35,6 +36,11 @@ class Results:
     def summary(self) -> Summary:
         """Summary of every variant, and of every cell compared with the baseline."""
         return summarise(self.run)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """What the time of the run was spent on."""
+        return profile(self.run)
 
     @cached_property
     def retained_curves(self) -> tuple[RetainedCurve, ...]:

@@ -65,6 +65,10 @@ class CellFacts:
         not_numbers: Number of items whose answers were not numbers.
         items_hash: Hash of the task's items.
         precision: If asking stopped before the last item, because the drop was known to plus or minus this.
+        prepare_seconds: Time to tokenize and batch the items; 0 if this was done for another variant.
+        judge_seconds: Time to turn the answers into outcomes.
+        positions: Positions that the model computed, padding included; 0 if it wrote texts.
+        operations: Floating-point operations in weight matrices that the answers need; ``None`` if not known.
         timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be compared.
     """
 
@@ -78,6 +82,10 @@ class CellFacts:
     not_numbers: int
     items_hash: str | None
     precision: float | None = None
+    prepare_seconds: float = 0.0
+    judge_seconds: float = 0.0
+    positions: int = 0
+    operations: float | None = None
     timed: bool = True
 
 

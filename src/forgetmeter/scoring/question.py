@@ -252,6 +252,13 @@ class Prepared:
         """Number of tokens the model reads, and writes at most, without padding."""
         return sum(batch.real_tokens for batch in self.batches) + sum(batch.tokens for batch in self.contexts)
 
+    @property
+    def positions(self) -> int:
+        """Number of positions that the model computes, padding included; 0 if texts are written."""
+        texts = [batch.tokens for batch in self.batches]
+        texts += [batch.encoded.tokens for batch in self.batches if batch.encoded is not None]
+        return sum(int(text.numel()) for text in texts)
+
     def tokens_of(self, answers: Sequence[Answer | None]) -> int:
         """Number of tokens that were read and written, given the answers."""
         written = [answer.tokens for answer in answers if isinstance(answer, GeneratedText)]

@@ -15,7 +15,7 @@ from rich.text import Text
 from forgetmeter.basics.plural import counted
 from forgetmeter.basics.visible_text import visible, visible_line
 from forgetmeter.cli import options
-from forgetmeter.cli.printing import text_width
+from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import read_study_file, study_from_options
@@ -47,6 +47,7 @@ def run_command(
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
     precision: options.Precision = None,
+    profile: options.Profile = None,
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,
     system_instruction: options.SystemInstruction = None,
@@ -95,7 +96,7 @@ def run_given(
         return
     with progress_on(sys.stderr, checked) as progress:
         finished = run_checked(checked, progress=progress, executor=executor, workers=workers)
-    conclude(finished)
+    conclude(finished, profile=checked.plan.study.evaluation.profile)
 
 
 def _print_plan(checked: CheckedStudy) -> None:
@@ -131,13 +132,19 @@ def _amount(study: Study) -> str:
     return f"{counted(study.evaluation.limit, 'item')} per task{relation}{phrasing}"
 
 
-def conclude(finished: Finished) -> None:
-    """Print the result of a run; exit with status 1 if cells failed."""
+def conclude(finished: Finished, *, profile: bool = False) -> None:
+    """Print the result of a run, and on request its profile; exit with status 1 if cells failed."""
     stored = finished.cells - finished.computed
     before = f", {stored} already stored" if stored else ""
     done = f"{finished.cells - len(finished.failures)} of {counted(finished.cells, 'cell')} done{before}"
     typer.echo(visible_line(f"{done}: {finished.output}"))
     typer.echo(visible(f"show the results: forgetmeter show {shlex.quote(finished.output)}"))
+    if profile:
+        # Imports pandas, which takes as long as reading a small study.
+        from forgetmeter.report.formats.profile_text import profile_text
+        from forgetmeter.results.results import open_run
+
+        print_text(profile_text(open_run(finished.output).profile, width=text_width()))
     for failure in finished.failures:
         text = f"failed: {failure.recipe} on {failure.task} ({failure.model}): {failure.error}"
         typer.echo(visible_line(text), err=True)

@@ -12,10 +12,11 @@ from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.report import retained_grid
 from forgetmeter.report.formats import frontier_text, rendering, show_text
+from forgetmeter.report.formats.profile_text import profile_text
 from forgetmeter.results import frontier, results
 from forgetmeter.specs.suggestion import unknown
 
-_FORMATS = ("table", "grid", "frontier", "shifts", "csv", "json", "markdown", "latex")
+_FORMATS = ("table", "grid", "frontier", "shifts", "profile", "csv", "json", "markdown", "latex")
 
 
 def show_command(
@@ -29,10 +30,18 @@ def show_command(
     frontier compares what is retained with size and speed, and marks the
     variants that no other beats. shifts shows changes that accuracy hides:
     ranks, margins, divergence, and which variants differ from guessing.
+    profile shows what the time of the run was spent on.
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
-    summary = results.open_run(run).summary
+    opened = results.open_run(run)
+    if format == "profile":
+        shown = profile_text(opened.profile, width=text_width())
+        if not shown:
+            raise UserError(f"{run} has no profile: no times are recorded")
+        print_text(shown)
+        return
+    summary = opened.summary
     if format == "grid":
         grids = retained_grid.retained_grids(summary)
         if not grids:

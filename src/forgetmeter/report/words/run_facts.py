@@ -12,6 +12,7 @@ from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.report.words.guessing_facts import guessing_facts
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.report.words.recipe_words import recipe_in_words
+from forgetmeter.results.profile import Profile, profile
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.study_record import StudyRecord
@@ -42,6 +43,7 @@ def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
         FactGroup("Hardware", tuple(_plain(study.hardware))),
         FactGroup("Versions", tuple(_plain(study.versions))),
         FactGroup("Cells", tuple(_cells(summary))),
+        FactGroup("Time", tuple(_time(profile(run)))),
         FactGroup("Failures", tuple(_failures(summary))),
     ]
     return [group for group in groups if group.facts]
@@ -110,6 +112,19 @@ def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
             "simulated",
             f"{counted(len(simulated), 'variant')}, in floating point: same arithmetic, not the same speed",
         )
+
+
+def _time(profile: Profile) -> Iterable[tuple[str, str]]:
+    for model, seconds in profile.load.items():
+        said = [f"loading {seconds:,.1f} s", f"compressing {profile.compress.get(model, 0.0):,.1f} s"]
+        rate = profile.rates.get(model)
+        yield model, ", ".join([*said, *([f"a product of matrices {rate / 1e9:,.0f} GFLOP/s"] if rate else [])])
+    for each in profile.tasks:
+        said = [f"{seconds:,.1f} s to {what}" for what, seconds in each.stages.items() if seconds]
+        said += [] if each.tokens is None else [f"{each.tokens:,.0f} tokens/s"]
+        said += [] if each.padding is None else [f"padding {percent(each.padding)}"]
+        said += [] if each.product_share is None else [f"{percent(each.product_share)} of the product's rate"]
+        yield f"{each.task}, {each.model}", ", ".join(said)
 
 
 def _failures(summary: Summary) -> Iterable[tuple[str, str]]:

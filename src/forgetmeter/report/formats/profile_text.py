@@ -1,0 +1,50 @@
+"""What the time of a run was spent on, for the terminal."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.numbers import MISSING, count, percent
+from forgetmeter.results.profile import Profile, TaskTime
+
+_COLUMNS = ("task", "cells", "items", "prepare", "score", "judge", "tokens/s", "padding", "of product")
+_NOTE = (
+    "Seconds. prepare: tokenizing and batching, once for all variants; judge: from answers to outcomes.\n"
+    "tokens/s: read and written, where all of a variant was computed; padding: its share of the computed positions.\n"
+    "of product: rate of the arithmetic that the answers need, as a share of that of a product of large matrices,\n"
+    "which run --profile measures.\n"
+)
+
+
+def profile_text(profile: Profile, *, width: int) -> Text:
+    """Return a profile as styled text, with a table per model; empty if no times are recorded."""
+    text = Text()
+    for model in dict.fromkeys(each.model for each in profile.tasks):
+        if text:
+            text.append("\n")
+        said = [
+            f"loading {profile.load[model]:.1f} s" if model in profile.load else "",
+            f"compressing {profile.compress.get(model, 0.0):.1f} s",
+            f"product {profile.rates[model] / 1e9:,.0f} GFLOP/s" if model in profile.rates else "",
+        ]
+        text.append(" · ".join([model, *filter(None, said)]) + "\n", "bold")
+        columns = [Column(name, align="left" if name == "task" else "right") for name in _COLUMNS]
+        text.append_text(
+            in_columns(columns, [_row(each) for each in profile.tasks if each.model == model], width=width)
+        )
+    if text:
+        text.append(_NOTE, "dim")
+    return text
+
+
+def _row(time: TaskTime) -> tuple[str, ...]:
+    return (
+        time.task,
+        count(time.cells),
+        count(time.items),
+        *(f"{seconds:,.1f}" for seconds in time.stages.values()),
+        MISSING if time.tokens is None else f"{time.tokens:,.0f}",
+        percent(time.padding),
+        percent(time.product_share),
+    )

@@ -1,0 +1,57 @@
+"""The arithmetic that answers need, and the rate of matrix products here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from forgetmeter.scoring.question import Prepared
+from forgetmeter.specs.role import Matrix
+
+_SECONDS = 0.5
+_SIZES = {"cuda": 8192}
+_SIZE = 2048
+
+
+def operations(matrices: Sequence[Matrix], prepared: Prepared) -> float | None:
+    """Return the floating-point operations in weight matrices that the answers need: two per weight and token.
+
+    The head's are counted where its output is read. ``None`` if not every token meets every matrix, as in
+    encoder-decoders and mixtures of experts, or if texts are written.
+    """
+    if prepared.contexts or any(len(matrix.shape) > 2 for matrix in matrices) or len(_stacks(matrices)) > 1:
+        return None
+    body = sum(matrix.size for matrix in matrices if matrix.role.component not in ("head", "head_transform"))
+    head = sum(matrix.size for matrix in matrices if matrix.role.component in ("head", "head_transform"))
+    wanted = sum(len(batch.rows) for batch in prepared.batches)
+    return 2.0 * (body * prepared.tokens + head * wanted)
+
+
+def _stacks(matrices: Sequence[Matrix]) -> set[str]:
+    return {matrix.block[0] for matrix in matrices if matrix.block is not None}
+
+
+def product_rate(dtype: torch.dtype, device: torch.device, *, seconds: float = _SECONDS) -> float:
+    """Return the best rate of a product of two square matrices, in floating-point operations per second.
+
+    Args:
+        dtype: That of the matrices.
+        device: Where it is computed.
+        seconds: How long to try; at least one product is computed.
+    """
+    size = _SIZES.get(device.type, _SIZE)
+    # As in nn.Linear.
+    one, other = (torch.randn(size, size).to(device, dtype) for _ in range(2))
+    fastest, end = float("inf"), time.perf_counter() + seconds
+    with torch.inference_mode():
+        while True:
+            start = time.perf_counter()
+            torch.nn.functional.linear(one, other)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            now = time.perf_counter()
+            fastest = min(fastest, now - start)
+            if now >= end:
+                return 2.0 * size**3 / fastest
