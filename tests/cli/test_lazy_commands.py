@@ -50,6 +50,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
     [
         (["run"], "give a study file, or --model"),
         (["run", "none.yaml"], "study file 'none.yaml' does not exist"),
+        (["run", "."], "'.' is a folder, not a study file; a model is named with --model"),
         (["run", "--limit", "many"], "--limit"),
         (["run", "--no-such-option"], "No such option"),
         (["rum"], "No such command 'rum'"),
@@ -69,6 +70,10 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (
             ["run", "--model", "x\udcff", "--tasks", "piqa", "--out", "x"],
             r"argument 'x\udcff' is not valid UTF-8; rename",
+        ),
+        (
+            ["compress", "./none", "preset:paper/all", "--out", "x"],
+            "'preset:paper/all' stands for several recipes; give",
         ),
         (["data", "fetch", "ber"], "unknown probe 'ber'; did you mean 'bear'?"),
         (["data", "fetch", "bear", "lama", "--from", "x.zip"], "--from applies to one probe"),

@@ -56,6 +56,11 @@ def _plug_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("forgetmeter.specs.registry.plug_ins", lambda group: found.get(group, ()))
 
 
+def test_one_that_takes_no_number_of_workers_is_refused_with_one(llama_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="plug-in plug_in:Noting takes no number of workers; omit --workers"):
+        run(study(llama_folder, tmp_path), executor="noting", workers=2)
+
+
 def study(llama_folder: Path, tmp_path: Path) -> dict[str, Any]:
     return {"models": [str(llama_folder)], "tasks": ["made_up"], "recipes": ["round_to_nearest:overall:8"],
             "evaluation.noise_floor": False, "output": str(tmp_path / "run")}  # fmt: skip

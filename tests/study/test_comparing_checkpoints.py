@@ -44,7 +44,7 @@ def test_candidates_are_added_to_a_run(llama_folder: Path, tmp_path: Path) -> No
 
 
 def test_a_wrong_request_is_refused(llama_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--candidates: '5' is not a valid candidate"):
+    with pytest.raises(UserError, match="candidates: '5' is not a valid candidate"):
         forgetmeter.compare(llama_folder, 5, "made_up", output=tmp_path / "run")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="unknown key 'limt'.*did you mean 'limit'"):
         forgetmeter.compare(llama_folder, llama_folder, "made_up", output=tmp_path / "run", limt=5)

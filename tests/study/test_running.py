@@ -204,6 +204,16 @@ def test_an_executor_that_leaves_out_cells_is_reported(study: dict[str, Any]) ->
     assert run(study).computed == 5
 
 
+def test_a_misspelled_name_is_said_although_the_run_is_then_of_another_study(study: dict[str, Any]) -> None:
+    run(study)
+    for key, given, says in (
+        ("recipes", ["l1_unstructred:overall:0.5"], "^recipes: unknown method 'l1_unstructred'; did you mean 'l1_unst"),
+        ("tasks", ["made_up_3"], "^tasks: unknown task 'made_up_3'; did you mean 'made_up"),
+    ):
+        with pytest.raises(UserError, match=says):
+            run(study | {key: given})
+
+
 @pytest.mark.parametrize("after", [0, 1, 5])
 def test_an_interrupted_run_resumes(study: dict[str, Any], tmp_path: Path, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -563,7 +573,10 @@ def test_a_folder_with_another_study_is_left_alone(study: dict[str, Any], change
         ({"recipes": ["l1_unstructured:overall:1.5"]}, "level 1.5"),
         ({"recipes": ["l1_unstrctured:overall:0.5"]}, "did you mean 'l1_unstructured'"),
         ({"recipes": ["l1_unstructured:cross_attention:0.5"]}, "selects no weight matrix"),
-        ({"recipes": ["l1_unstructured:layers[7-9]/overall:0.5"]}, "selects no weight matrix"),
+        (
+            {"recipes": ["l1_unstructured:layers[7-9]/overall:0.5"]},
+            r"selects no weight matrix of the model \(layers 0 to 1, roles in this model: ",
+        ),
         ({"tasks": ["made_up", "made_upp"]}, "unknown task 'made_upp'"),
         ({"models": ["./nowhere"]}, "the folder does not exist"),
         ({"evaluation.device": "cuda"}, "device 'cuda' is not available"),

@@ -77,7 +77,11 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        why = "the disk is full" if error.errno in _FULL else f"cannot be written ({error.strerror or error})"
+        why = (
+            "the disk is full"
+            if error.errno in _FULL
+            else f"cannot be written ({error.strerror or error}); choose another"
+        )
         raise UserError(f"--out '{out}': {why}; no files were left behind") from error
 
 

@@ -35,7 +35,10 @@ SystemInstruction = Annotated[
     str | None, typer.Option(help="Text before the prompts of lm-evaluation-harness's tasks.")
 ]
 UseChatTemplate = Annotated[
-    bool | None, typer.Option("--chat-template", help="Render their prompts by the model's chat template.")
+    bool | None,
+    typer.Option(
+        "--chat-template", help="Render the prompts of lm-evaluation-harness's tasks with the model's chat template."
+    ),
 ]
 Profile = Annotated[
     bool | None,

@@ -144,4 +144,6 @@ def _scope(value: Any) -> Scope:  # noqa: ANN401
         return regex_scope(value["regex"])
     if isinstance(value, str):
         return parse_scope(value)
+    if isinstance(value, list):
+        raise UserError(f"a step has one scope, not a list of {len(value)}; a grid takes several")
     raise UserError(f"'{value}' is not a valid scope; write a name such as attention, or {{regex: PATTERN}}")

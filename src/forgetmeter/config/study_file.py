@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -165,6 +166,7 @@ class _StudySection(BaseModel):
     output: Annotated[str, BeforeValidator(_output)]
 
 
+_LINE = re.compile(r":\d+$")
 _SECTIONS: dict[str, type[BaseModel]] = {"": _StudySection, "evaluation": _EvaluationSection}
 
 
@@ -185,8 +187,10 @@ def read_study_file(
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        hint = "" if path.suffix in (".yaml", ".yml") else "; a model is named with --model"
-        raise UserError(f"study file '{path}' does not exist{hint}") from None
+        hint = "check the path" if path.suffix in (".yaml", ".yml") else "a model is named with --model"
+        raise UserError(f"study file '{path}' does not exist; {hint}") from None
+    except IsADirectoryError:
+        raise UserError(f"'{path}' is a folder, not a study file; a model is named with --model") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"study file '{path}' cannot be read: {error}") from None
     document = read_yaml(text, path.name)
@@ -196,20 +200,27 @@ def read_study_file(
 
     def place(loc: tuple[str | int, ...]) -> str:
         if ".".join(map(str, loc[:2])) in given or str(loc[0]) in given:
-            return _flag(loc)
+            return option_name(_key(loc))
         return f"{path.name}:{document.line(loc)}"
 
     return study_from(data, place=place, vocabulary=vocabulary)
 
 
-def study_from_options(options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None) -> Study:
-    """Check a study given as command-line values by dotted key.
+def study_from_options(
+    options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None, name: Callable[[str], str] | None = None
+) -> Study:
+    """Check a study given as values by dotted key.
+
+    Args:
+        options: The values.
+        vocabulary: The known names; without it, only the form is checked.
+        name: Returns what errors call a dotted key; by default, its option on the command line.
 
     Raises:
-        ManyUserError: The study is not valid; each error names its option.
+        ManyUserError: The study is not valid; each error names its key.
     """
     data, _ = _merge({}, options)
-    return study_from(data, place=_flag, vocabulary=vocabulary)
+    return study_from(data, place=lambda loc: (name or option_name)(_key(loc)), vocabulary=vocabulary)
 
 
 def study_from(
@@ -284,8 +295,8 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
         return f"{place}: {unknown('key', str(key), _SECTIONS['.'.join(map(str, above))].model_fields)}"
     if error["type"] == "value_error":
         return f"{place}: {error['ctx']['error']}"
-    # The name of an option says where it is.
-    name = place if place.startswith("--") else f"{place}: {'.'.join(map(str, error['loc']))}"
+    # The name of an option says where it is; a line of a file does not.
+    name = f"{place}: {'.'.join(map(str, error['loc']))}" if _LINE.search(place) else place
     if error["type"] == "missing":
         return f"{name} is missing"
     says = _TYPES.get(error["type"])
@@ -294,10 +305,15 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
     return f"{name}: '{error['input']}' {says.format(**error.get('ctx', {}))}"
 
 
-def _flag(loc: tuple[str | int, ...]) -> str:
+def _key(loc: tuple[str | int, ...]) -> str:
+    """Return the dotted key of a place in a study."""
+    return ".".join(map(str, loc[:2] if loc[0] == "evaluation" else loc[:1]))
+
+
+def option_name(key: str) -> str:
+    """Return the option of the command line for a dotted key."""
     names = {"models": "--model", "output": "--out", "task_folders": "--task-folder"}
-    key = str(loc[1] if loc[0] == "evaluation" and len(loc) > 1 else loc[0])
-    return names.get(key, f"--{key.replace('_', '-')}")
+    return names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
 def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from inspect import signature
 from typing import TYPE_CHECKING
 
 from forgetmeter.errors import UserError
@@ -23,6 +25,13 @@ def executor_named(name: str, workers: int | None = None) -> Executor:
     """
     check_executor(name, workers)
     made, given = EXECUTORS.load(name), {} if workers is None else {"workers": workers}
+    # Classes written in C have no signature.
+    with suppress(ValueError):
+        try:
+            signature(made).bind(**given)
+        except TypeError:
+            problem = "takes no number of workers; omit --workers" if given else "needs arguments"
+            raise EXECUTORS.failure(name, problem) from None
     executor: Executor = made(**given) if name in EXECUTORS.built_in else EXECUTORS.guarded(name, made)(**given)
     if not callable(getattr(executor, "execute", None)):
         raise EXECUTORS.failure(name, "makes no executor: it has no method execute(work, progress)")

@@ -34,9 +34,9 @@ class Metric:
         ratio: Explanation of its ratio to the baseline's value, which tables show if there is one.
         is_perplexity: Whether charts and findings use it as a model's perplexity; of several, they use the first.
         weight: Name of a per-item metric by which this one is weighted: it is the weighted mean of the per-item metric
-            of its own name, and has an interval over items. Empty if it is no such mean.
+            of its own name, and has an interval over items. Empty if it is not such a mean.
         quantile: Which quantile of all items' token values this metric is, such as 0.99; it then has an interval over
-            items, too. ``None`` if it is none.
+            items, too. ``None`` if it is not a quantile.
         is_share: Whether it is a share from 0 to 1, to be shown as a percentage.
     """
 

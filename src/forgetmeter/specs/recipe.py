@@ -142,6 +142,8 @@ def parse_recipe(text: str) -> Recipe:
     text = text.strip()
     if text == BASELINE:
         return Recipe()
+    if text.startswith("preset:"):
+        raise UserError(f"'{text}' stands for several recipes; give one of them")
     first, *rest = parts = [part.strip() for part in split_at(text, "+")]
     if match := _CANDIDATE.match(first):
         return Recipe(

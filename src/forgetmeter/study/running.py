@@ -104,7 +104,7 @@ def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     """Return a function that reads the study from any of its forms."""
     if isinstance(study, Mapping):
         options = dict(study)
-        return lambda vocabulary: study_from_options(options, vocabulary=vocabulary)
+        return lambda vocabulary: study_from_options(options, vocabulary=vocabulary, name=str)
     if isinstance(study, (str, Path)):
         path = Path(study)
         return lambda vocabulary: read_study_file(path, vocabulary=vocabulary)
@@ -168,9 +168,10 @@ def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Pat
             study = with_single_tasks(study)
         for model in study.references:
             locations[model] = locations.get(model) or locate(model)
+        # A run of another study may be due to a misspelled name, which only the whole check finds.
+        checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     except UserError:
         return None
-    checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     if checked.missing:
         return None
     _check_finished_tasks(checked, data)

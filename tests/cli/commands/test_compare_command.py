@@ -27,8 +27,8 @@ def test_a_baseline_and_a_candidate_are_asked_and_shown(llama_folder: Path, tmp_
     ("arguments", "says"),
     [
         (["./a", "--tasks", "facts", "--out", "x"], "Missing argument 'candidates'"),
-        (["standard:decoder", "./none", "--tasks", "facts", "--out", "x"], "--candidates: model './none': the folder"),
-        (["standard:decoder", "b c", "--tasks", "facts", "--out", "x"], "--candidates: 'b c' is not a valid model"),
+        (["standard:decoder", "./none", "--tasks", "facts", "--out", "x"], "candidate: model './none': the folder"),
+        (["standard:decoder", "b c", "--tasks", "facts", "--out", "x"], "candidate: 'b c' is not a valid model"),
         (
             ["standard:decoder", "standard:decoder", "--tasks", "facts", "--out", "x"],
             "candidate 'standard:decoder' has the same content as its baseline",

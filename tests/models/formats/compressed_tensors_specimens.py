@@ -120,15 +120,15 @@ SPECIMENS: tuple[Specimen, ...] = (
             {"num_bits": bits, "symmetric": symmetric, **groups},
         )
         for bits in (4, 8)
-        for size, groups in (("groups of 32", GROUP), ("by channel", CHANNEL))
+        for size, groups in (("groups of 32", GROUP), ("per-channel", CHANNEL))
         for symmetric in (True, False)
     ),
     _specimen("pack-quantized", "3 bits, groups of 32, symmetric", {"num_bits": 3, **GROUP}),
     _specimen("int-quantized", "W8A16", {"num_bits": 8, **CHANNEL}),
-    _specimen("int-quantized", "W8A8, activations by token", {"num_bits": 8, **CHANNEL}, BY_TOKEN),
-    _specimen("float-quantized", "FP8 by tensor", {**FLOAT8, "strategy": "tensor"}),
-    _specimen("float-quantized", "FP8 by block", {**FLOAT8, "strategy": "block", "block_structure": [32, 32]}),
-    _specimen("float-quantized", "FP8, activations by token", {**FLOAT8, **CHANNEL}, {**BY_TOKEN, "type": "float"}),
+    _specimen("int-quantized", "W8A8, per-token activations", {"num_bits": 8, **CHANNEL}, BY_TOKEN),
+    _specimen("float-quantized", "FP8, per-tensor", {**FLOAT8, "strategy": "tensor"}),
+    _specimen("float-quantized", "FP8, per-block", {**FLOAT8, "strategy": "block", "block_structure": [32, 32]}),
+    _specimen("float-quantized", "FP8, per-token activations", {**FLOAT8, **CHANNEL}, {**BY_TOKEN, "type": "float"}),
     _specimen("naive-quantized", "8-bit integers", {"num_bits": 8, **CHANNEL}),
     _specimen("naive-quantized", "4-bit integers", {"num_bits": 4, **CHANNEL}),
     _specimen("naive-quantized", "FP8", {**FLOAT8, **CHANNEL}),

@@ -130,7 +130,7 @@ def plain_base(folder: Path) -> LlamaForCausalLM:
 
 
 def _fp8(variant: str, packer: Callable[[], Packer], *, on_cuda: bool = False, **method: Any) -> Specimen:
-    makers = {"by block": "DeepSeek, Qwen, transformers", "by tensor": "Mistral"}.get(variant, "various")
+    makers = {"per-block": "DeepSeek, Qwen, transformers", "per-tensor": "Mistral"}.get(variant, "various")
     return Specimen("FP8", variant, makers, packed(packer, {**FP8, **method}), on_cuda=on_cuda)
 
 
@@ -161,10 +161,10 @@ SPECIMENS: tuple[Specimen, ...] = (
     _auto_round("auto_round:auto_gptq", gptq_packer),
     _auto_round("auto_round:gptqmodel", lambda: gptq_packer(zero_offset=0)),
     _auto_round("auto_round:auto_awq", awq_packer),
-    _fp8("by block", lambda: fp8_packer((32, 32)), on_cuda=True),
-    _fp8("by block, which does not divide the weight", lambda: fp8_packer((20, 24)), weight_block_size=[20, 24]),
-    _fp8("by channel", lambda: fp8_packer(by="channel"), weight_block_size=None),
-    _fp8("by tensor", lambda: fp8_packer(by="tensor"), weight_block_size=None),
+    _fp8("per-block", lambda: fp8_packer((32, 32)), on_cuda=True),
+    _fp8("per-block, block size does not divide the weight", lambda: fp8_packer((20, 24)), weight_block_size=[20, 24]),
+    _fp8("per-channel", lambda: fp8_packer(by="channel"), weight_block_size=None),
+    _fp8("per-tensor", lambda: fp8_packer(by="tensor"), weight_block_size=None),
     Specimen("FP8", "experts one by one", "Qwen", experts),
     Specimen("MXFP8", "", "transformers", packed(_mxfp8, {"quant_method": "mxfp8"})),
     Specimen("MXFP4", "experts", "OpenAI (gpt-oss)", gpt_oss),

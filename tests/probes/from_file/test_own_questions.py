@@ -230,6 +230,11 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.tab", b"prompt", "must be JSON Lines, CSV, TSV or Parquet, by its suffix .allowed: .jsonl, .ndjson, .csv,"),
         ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt' and 'choices' and 'answer'"),
         ("a.jsonl", b'{"prompt": "a", "choises": [], "answer": 0}\n', "'choices'; did you mean 'choises'. .questions"),
+        (
+            "a.csv",
+            b"prompt,choices,answr\na,b,c\n",
+            "lacks 'answer'; rename column 'answr' if it is meant to be 'answer' .questions need",
+        ),
         ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "lacks 'relation' .*facts need subject, relation"),
         (
             "a.jsonl",

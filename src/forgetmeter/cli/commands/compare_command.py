@@ -8,6 +8,7 @@ import typer
 
 from forgetmeter.cli import options
 from forgetmeter.cli.commands.run_command import run_given
+from forgetmeter.config.study_file import option_name
 
 
 def compare_command(
@@ -45,4 +46,10 @@ def compare_command(
     """
     evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
-    run_given(None, given | evaluation, data=data, executor=executor, workers=workers, dry_run=dry_run)
+    run_given(
+        None, given | evaluation, data=data, executor=executor, workers=workers, dry_run=dry_run, name=_argument_name
+    )
+
+
+def _argument_name(key: str) -> str:
+    return {"models": "baseline", "candidates": "candidate"}.get(key) or option_name(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from forgetmeter.cli import options
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.config.study import Study
-from forgetmeter.config.study_file import read_study_file, study_from_options
+from forgetmeter.config.study_file import option_name, read_study_file, study_from_options
 from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.executors.registry import check_executor
@@ -79,13 +80,18 @@ def run_given(
     executor: str,
     workers: int | None,
     dry_run: bool,
+    name: Callable[[str], str] = option_name,
 ) -> None:
-    """Run or plan a study, given as a file, options by dotted key, or both."""
+    """Run or plan a study, given as a file, options by dotted key, or both.
+
+    Args:
+        name: Returns what errors call a dotted key.
+    """
     check_executor(executor, workers)
 
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:
-            return study_from_options({"recipes": ["baseline"], **given}, vocabulary=vocabulary)
+            return study_from_options({"recipes": ["baseline"], **given}, vocabulary=vocabulary, name=name)
         return read_study_file(study, overrides=given, vocabulary=vocabulary)
 
     stages = StageLines(sys.stderr)

@@ -148,8 +148,10 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
     unknown = [matrix.parameter for matrix in matrices if matrix.role.component == "unknown"]
     roles = ", ".join(dict.fromkeys(str(each.role) for each in matrices if each.parameter not in unknown)) or "none"
     by_name = f"; others by name, such as regex({pattern_of(unknown, most=1)})" if unknown else ""
+    layers = {each.layer for each in matrices if each.layer is not None} if scope.layers else ()
+    numbers = f"layers 0 to {max(layers)}, " if layers else ""
     return (
-        f"scope '{scope}' selects no weight matrix of the model (roles in this model: {roles}{by_name})"
+        f"scope '{scope}' selects no weight matrix of the model ({numbers}roles in this model: {roles}{by_name})"
         f"{_already_quantized(model)}"
     )
 

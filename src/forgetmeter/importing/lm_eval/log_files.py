@@ -114,7 +114,7 @@ def find_logs(folder: Path) -> Logs:
     found = [(path, match) for path in sorted(folder.rglob("samples_*.jsonl")) if (match := _SAMPLES.match(path.name))]
     if not found:
         raise UserError(
-            f"'{folder}' has no samples_TASK_DATE.jsonl; name the --output_path of lm_eval with --log_samples"
+            f"'{folder}' has no samples_TASK_DATE.jsonl; name the --output_path of an lm_eval run with --log_samples"
         )
     folders = list(dict.fromkeys(path.parent for path, _ in found))
     if len(folders) > 1:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from forgetmeter.errors import UserError
 from forgetmeter.probes.from_file.rows import FileRow
-from forgetmeter.specs.suggestion import did_you_mean
 
 _MISSPELLED = 0.6
 # Higher, because a column that is not ours, such as idx next to id, is allowed.
@@ -67,7 +66,8 @@ def _incomplete(found: list[str], path: Path) -> str:
     form = max((QUESTIONS, FACTS), key=lambda each: sum(column in found for column in each.required))
     missing = [column for column in form.required if column not in found]
     others = [column for column in found if column not in form.columns]
-    meant = next((said for column in missing if (said := did_you_mean(column, others))), "")
+    close = ((column, match) for column in missing for match in get_close_matches(column, others, 1))
+    meant = next((f"; rename column '{match}' if it is meant to be '{column}'" for column, match in close), "")
     needed = f"questions need {', '.join(QUESTIONS.required)}; facts need {', '.join(FACTS.required)}"
     return f"'{path}' lacks {' and '.join(map(repr, missing))}{meant} ({needed})"
 
