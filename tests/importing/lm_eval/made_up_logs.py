@@ -67,15 +67,20 @@ def _document(number: int, target: str, requests: Sequence[tuple[object, ...]]) 
 
 
 def imported(
-    folder: Path, baseline: Sequence[Sampled], candidate: Sequence[Sampled], results: Mapping[str, Any] | None = None
+    folder: Path,
+    baseline: Sequence[Sampled],
+    candidate: Sequence[Sampled],
+    results: Mapping[str, Any] | None = None,
+    *,
+    metric: str | None = None,
 ) -> Results:
     """Import the samples of one task ``t`` of two models, ``a`` and ``b``."""
     for name, samples in (("a", baseline), ("b", candidate)):
-        (folder / name).mkdir()
+        (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / f"samples_t_{_DATE}.jsonl").write_text("\n".join(map(json.dumps, samples)))
         if results is not None:
             (folder / name / f"results_{_DATE}.json").write_text(json.dumps(results))
-    write_imported(import_lm_eval(folder / "a", [folder / "b"]), str(folder / "run"))
+    write_imported(import_lm_eval(folder / "a", [folder / "b"], metric=metric), str(folder / "run"))
     return open_run(folder / "run")
 
 

@@ -7,6 +7,7 @@ and ``importing.lm_eval.judged_task``.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ def changed(sample: Sampled, value: object, *names: str) -> Sampled:
     return {name: each for name, each in changes.items() if each is not DROPPED}
 
 
-def right_or_wrong(wrong: int) -> list[Sampled]:
-    """Return five documents, of which the first few are answered wrong; ``B`` is always right."""
-    return [choosing(each, [-1.0, -2.0, -3.0] if each < wrong else [-2.0, -1.0, -3.0], right=1) for each in range(5)]
+def right_or_wrong(wrong: int, of: int = 5) -> list[Sampled]:
+    """Return documents, of which the first few are answered wrong; ``B`` is always right."""
+    return [choosing(each, [-1.0, -2.0, -3.0] if each < wrong else [-2.0, -1.0, -3.0], right=1) for each in range(of)]
 
 
 @pytest.mark.parametrize("single", [0, 4])
@@ -86,6 +87,47 @@ def test_the_metric_that_decides_is_the_same_with_one_bad_document(tmp_path: Pat
     run = imported(tmp_path, base, other)
     assert [cell.right for cell in run.summary.cells] == [4, 0]
     assert notes(run, "a") == ["t: 1 of 5 documents left out: exact_match is missing or not a usable number (t/0)"]
+
+
+def with_two_metrics(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**line, "metrics": ["acc", "acc_norm"], "acc_norm": line["acc"]} for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("value", "changes", "says"),
+    [
+        (
+            None,
+            10,
+            "'b' has no value of acc for 10 of its 20 documents (t/0, t/1, t/2 and 7 more); choose another metric",
+        ),
+        (DROPPED, 20, "'b' has no value of acc for 20 of its 20 documents"),
+        ("1.0", 5, "'b' has a value such as '1.0' of acc for 5 of its 20 documents"),
+        (100.0, 3, "'b' has a value such as 100.0 of acc for 3 of its 20 documents (t/0, t/1, t/2)"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["acc", None])
+def test_a_candidate_without_the_metric_is_refused_and_does_not_change_it(
+    tmp_path: Path, value: object, changes: int, says: str, metric: str | None
+) -> None:
+    base, other = (with_two_metrics(right_or_wrong(wrong, of=20)) for wrong in (0, 8))
+    other[:changes] = [changed(line, value, "acc") for line in other[:changes]]
+    with pytest.raises(UserError, match=re.escape(f"task 't': {says}")):
+        imported(tmp_path, base, other, metric=metric)
+    # Fewer are left out, counted and named.
+    few = with_two_metrics(right_or_wrong(8, of=20))
+    few[19] = changed(few[19], value, "acc")
+    assert [cell.right for cell in imported(tmp_path / "few", base, few, metric=metric).summary.cells] == [20, 12 - 1]
+    # By the other metric, the documents are judged.
+    cells = imported(tmp_path / "normed", base, other, metric="acc_norm").summary.cells
+    assert [cell.right for cell in cells] == [20, 12]
+
+
+def test_another_metric_that_decides_for_lack_of_the_first_is_named(tmp_path: Path) -> None:
+    base, other = (with_two_metrics(right_or_wrong(0)) for _ in range(2))
+    base[:4] = [changed(line, None, "acc") for line in base[:4]]
+    run = imported(tmp_path, base, other)
+    assert notes(run, "a")[0] == "t: judged by acc_norm, since few documents of the baseline have a usable value of acc"
 
 
 def test_an_answer_that_is_not_a_number_is_wrong_even_without_a_metric(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from forgetmeter.importing.lm_eval.left_out_documents import (
     is_known_by_most,
     judges,
     left_out_notes,
+    refuse_unusable,
     uncounted,
     undecided,
 )
@@ -56,17 +57,26 @@ class JudgedTask:
     notes: tuple[tuple[str, ...], ...]
 
 
-def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> JudgedTask | None:
+def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], names: Sequence[str]) -> JudgedTask | None:
     """Judge the samples of a task as lm-eval did; ``None`` if it has no metric for single documents.
 
     Args:
         variants: The samples of the baseline, then of each candidate that answered the task, by document and in the
             task's order; of the candidates only those that the baseline also has.
+        names: Their names.
+
+    Raises:
+        UserError: The metric that decides has no usable value for many documents of a variant.
     """
     kind = form.kind
-    primary, judging = ("word_perplexity", []) if kind == "loglikelihood_rolling" else _primary(form, variants)
+    primary, judging, passed = (
+        _primary(form, variants) if kind != "loglikelihood_rolling" else ("word_perplexity", [], "")
+    )
     if not primary:
         return None
+    if kind != "loglikelihood_rolling":
+        for name, samples in zip(names, variants, strict=True):
+            refuse_unusable(form.name, primary, samples, name)
     asked = asked_items(form, variants, judging)
     reasons = _reasons(form, primary, asked, variants, is_judged=primary in judging)
     kept = [
@@ -86,21 +96,28 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> Jud
         judgements=tuple(Judgement(each, _totals(kind, each)) for each in outcomes),
         not_numbers=tuple(sum(broken for _, broken in each) for each in found),
         primary=primary,
-        notes=(tuple(filter(None, (asked.note, *notes[0]))), *map(tuple, notes[1:])),
+        notes=(tuple(filter(None, (passed, asked.note, *notes[0]))), *map(tuple, notes[1:])),
     )
 
 
-def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[str, list[str]]:
-    """Return the main metric, empty if there is none, and the metrics that say what is right, the main one first."""
+def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[str, list[str], str]:
+    """Return the main metric, empty if there is none, and the metrics that say what is right, the main one first.
+
+    The third value is a sentence if the main metric is not the first that the task has, else empty.
+    """
     logged = dict.fromkeys(name for sample in variants[0].values() for name in sample.metrics)
-    names = [name for name in logged if all(is_known_by_most(each.values(), name) for each in variants)]
+    # The baseline's decide, so that a candidate's do not change what is right for the others.
+    names = [name for name in logged if is_known_by_most(variants[0].values(), name)]
     judging = [name for name in names if judges(variants, name)]
-    if form.metric in names:
+    if form.metric in logged:
         chosen = str(form.metric)
     else:
         candidates = judging or names if form.kind == "generate_until" else names
         chosen = primary_metric(candidates) if candidates else ""
-    return chosen, sorted(judging, key=lambda name: name != chosen)
+    usual = primary_metric(list(logged)) if logged else ""
+    is_passed = chosen and form.metric != chosen and usual not in names
+    few = f"{form.name}: judged by {chosen}, since few documents of the baseline have a usable value of {usual}"
+    return chosen, sorted(judging, key=lambda name: name != chosen), few if is_passed else ""
 
 
 def _reasons(

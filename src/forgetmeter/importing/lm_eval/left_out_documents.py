@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from forgetmeter.basics.plural import counted, listed
+from forgetmeter.errors import UserError
 from forgetmeter.importing.imported_run import is_above_0
 from forgetmeter.importing.lm_eval.samples import LARGEST, Key, Sample
 from forgetmeter.probes.choice_problems import NO_WRONG_CHOICE, choice_problem
@@ -34,6 +35,29 @@ def is_known_by_most(samples: Iterable[Sample], metric: str) -> bool:
     """Whether a metric decides most documents that a model answered, so that the others are the exception."""
     known = [has_value(each, metric) for each in samples if _is_answered(each)]
     return 2 * sum(known) > len(known) or not known
+
+
+def refuse_unusable(task: str, metric: str, samples: Mapping[Key, Sample], variant: str) -> None:
+    """Check that the metric that decides has usable values for most documents of a variant.
+
+    One document in ten, at least one, may have a value that is no share, and less than half may have none.
+
+    Raises:
+        UserError: They are more: what is left would be a selection by the answers themselves.
+    """
+    answered = {key: each for key, each in samples.items() if _is_answered(each)}
+    unusable = [each for each in answered.values() if not has_value(each, metric)]
+    strange = [each for each in unusable if each.metrics.get(metric) is not None]
+    few = max(1, len(answered) // _FEW)
+    said = strange if len(strange) > few else unusable if 2 * len(unusable) >= len(answered) > 0 else []
+    if said:
+        first = said[0].metrics.get(metric)
+        what = "no value" if first is None else f"a value such as {first!r}"
+        raise UserError(
+            f"task '{task}': {variant} has {what} of {metric} for {len(said):,} of its "
+            f"{counted(len(answered), 'document')} ({named(task, [each.doc_id for each in said])}); choose another "
+            "metric with --metric, or omit the task with --tasks"
+        )
 
 
 def judges(variants: Sequence[Mapping[Key, Sample]], metric: str) -> bool:

@@ -129,7 +129,8 @@ class _Parts:
             if (other := logs.tasks.get(task)) is not None:
                 samples.append(self._paired(place, other, log, own))
                 places.append(place)
-        judged = judged_task(self._form(log, own), samples)
+        names = [f"'{self._names[place]}'" if place else "the baseline" for place in places]
+        judged = judged_task(self._form(log, own), samples, names)
         if judged is None:
             self.notes[0].append(f"{task}: left out, since it has no metric for single documents")
             return
