@@ -55,6 +55,15 @@ def outcomes(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def test_answers_that_depend_on_their_batch_are_those_without_a_precision(study: dict[str, Any], tmp_path: Path) -> None:
+    study |= {"recipes": ["dynamic_int8:overall", "dynamic_int8:head+l1_unstructured:attention:0.2"]}
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    run({**study, "evaluation.precision": 0.1})
+    assert outcomes(study) == outcomes(alone)
+    assert {cell.precision for cell in open_run(study["output"]).summary.cells} == {None}
+
+
 def test_a_cell_stops_when_its_drop_is_known_and_the_rest_is_asked_later(study: dict[str, Any]) -> None:
     assert run({**study, "evaluation.precision": 0.1}).computed == 3
     part = outcomes(study)

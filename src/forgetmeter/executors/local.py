@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.compression.registry import load_method
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
@@ -208,7 +209,10 @@ class _CellWork:
     def _stopping(self, cell: Cell) -> Stopping | None:
         """Return when to stop asking; ``None`` to ask everything, as a baseline is."""
         work = self._work
-        if work.evaluation.precision is None or cell.variant.recipe.is_baseline:
+        recipe = cell.variant.recipe
+        if work.evaluation.precision is None or recipe.is_baseline:
+            return None
+        if any(load_method(step.method).declaration.depends_on_batch for step in recipe.steps):
             return None
         # The same for all variants of a model.
         key = cell.variant.model, cell.task

@@ -55,6 +55,7 @@ METHOD = MatrixMethod(
         },
         effect="quantizes",
         needs_kernel=True,
+        depends_on_batch=True,
     ),
     transform,
     orientation="outputs_first",
