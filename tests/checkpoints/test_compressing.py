@@ -110,12 +110,22 @@ def test_the_packed_format_is_suggested_where_it_can_be_written(
 def test_a_tied_head_is_untied_and_the_embedding_stays(checkpoint: Save, tmp_path: Path, name: str) -> None:
     source = checkpoint(name)
     recipe = "l1_unstructured:head:0.5"
-    compress_checkpoint(str(source), recipe, tmp_path / "out")
+    written = compress_checkpoint(str(source), recipe, tmp_path / "out")
+    assert written.notes[0] == (
+        "The head shared the weights of the embedding; now it has its own, which are stored as well."
+    )
     before, after = loaded(source), loaded(tmp_path / "out")
     assert torch.equal(before.get_input_embeddings().weight, after.get_input_embeddings().weight)
     head = after.get_output_embeddings().weight
     assert int((head == 0).sum()) == round(0.5 * head.numel())
     assert torch.equal(logits_of(after), logits_of(in_memory(source, recipe)))
+
+
+@pytest.mark.parametrize("name", ["llama_tied", "llama"])
+def test_dropped_blocks_are_not_said_to_be_stored(checkpoint: Save, tmp_path: Path, name: str) -> None:
+    notes = compress_checkpoint(checkpoint(name), "drop_layers:overall:0.5", tmp_path / "out").notes
+    assert notes[0] == "Weights of dropped blocks count as zeros; they are not in the files."
+    assert not any("as many bytes as before" in note or "head" in note for note in notes)
 
 
 def test_an_untied_head_is_in_the_configuration(checkpoint: Save, tmp_path: Path) -> None:

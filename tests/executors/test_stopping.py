@@ -55,7 +55,9 @@ def outcomes(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_answers_that_depend_on_their_batch_are_those_without_a_precision(study: dict[str, Any], tmp_path: Path) -> None:
+def test_answers_that_depend_on_their_batch_are_those_without_a_precision(
+    study: dict[str, Any], tmp_path: Path
+) -> None:
     study |= {"recipes": ["dynamic_int8:overall", "dynamic_int8:head+l1_unstructured:attention:0.2"]}
     alone = study | {"output": str(tmp_path / "alone")}
     run(alone)

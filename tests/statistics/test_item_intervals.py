@@ -41,6 +41,20 @@ def test_the_interval_of_a_mean_is_about_that_of_a_bootstrap() -> None:
     assert [found.low, found.high] == pytest.approx([low, high], abs=0.2 * width)
 
 
+def test_the_interval_of_values_that_may_be_negative_is_not_cut_at_zero() -> None:
+    values, weights = np.array([0.388, 0.116, 0.132, 0.141, 0.102]), np.ones(5)
+    signed, unsigned = mean_interval(values, weights, is_signed=True), mean_interval(values, weights)
+    assert signed is not None
+    assert unsigned is not None
+    assert signed.low == pytest.approx(2 * signed.value - signed.high)
+    # It is the Student interval of five equal weights.
+    assert signed.high - signed.value == pytest.approx(2.776 * values.std(ddof=1) / 5**0.5, rel=1e-3)
+    assert signed.low > 0 or unsigned.low == 0
+    lower = mean_interval(values - 0.1, weights, is_signed=True)
+    assert lower is not None
+    assert lower.low < 0
+
+
 @pytest.mark.parametrize("quantile", [0.5, 0.9, 0.99])
 def test_the_interval_of_a_quantile_is_about_that_of_a_bootstrap(quantile: float) -> None:
     values, owners = texts(2)

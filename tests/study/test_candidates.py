@@ -14,6 +14,7 @@ from written_ggufs import write_llama_gguf
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.errors import UserError
+from forgetmeter.executors.executor import Progress
 from forgetmeter.models.loading import load
 from forgetmeter.results.results import open_run
 from forgetmeter.study.evaluation import evaluate
@@ -88,6 +89,24 @@ def test_it_gives_the_answers_of_the_recipe_that_made_it_and_takes_recipes_on_to
     torch.testing.assert_close(rows[PRUNED].to_numpy(), rows[name(candidate)].to_numpy())
     torch.testing.assert_close(rows[f"{PRUNED}+{head}"].to_numpy(), rows[f"{name(candidate)}+{head}"].to_numpy())
     assert not rows[PRUNED].equals(rows["baseline"])
+
+
+def test_a_candidate_of_another_architecture_is_said(llama_folder: Path, candidate: Path, tmp_path: Path) -> None:
+    class Listening(Progress):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def stage(self, text: str) -> None:
+            self.said.append(text)
+
+    study = {"models": [str(llama_folder)], "tasks": ["facts:templates=0"], "evaluation.limit": 1}
+    for other, says in ((str(candidate), []), ("standard:encoder", ["bert"])):
+        listening = Listening()
+        run(study | {"candidates": [other], "output": str(tmp_path / f"run{len(says)}")}, progress=listening)
+        assert [text for text in listening.said if "another architecture" in text] == [
+            f"candidate '{other}' has another architecture ({kind}) than its baseline '{llama_folder}' (llama)"
+            for kind in says
+        ]
 
 
 def test_its_size_is_what_its_files_take(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:

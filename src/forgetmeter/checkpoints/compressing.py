@@ -204,9 +204,13 @@ def _tokenizer_problem(checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
-    """Yield one sentence for each result that may surprise users."""
-    effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
+def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
+    declarations = [load_method(step.method).declaration for step in request.recipe.steps]
+    effects = {each.effect for each in declarations if each.kind != "blocks"}
+    if any(each.kind == "blocks" for each in declarations):
+        yield "Weights of dropped blocks count as zeros; they are not in the files."
+    if any(each.tied_to is not None and request.recipe.selects(each) for each in source.checkpoint.matrices):
+        yield "The head shared the weights of the embedding; now it has its own, which are stored as well."
     if request.format == "dense":
         if "quantizes" in effects:
             as_integers = replace(request, format="compressed-tensors")
@@ -220,6 +224,11 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
             "Layout pack-quantized: from_pretrained reads it if compressed-tensors is installed. In a 16-bit model, "
             "transformers rounds the scales to 16 bits, unless it dequantizes while loading."
         )
+
+
+def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
+    """Yield one sentence for each result that may surprise users."""
+    yield from _weight_notes(request, source)
     if not companions(source.checkpoint.folder, TOKENIZER_FILES):
         yield "The source has no tokenizer, so none was copied."
     elif (problem := _tokenizer_problem(source.checkpoint)) is not None:

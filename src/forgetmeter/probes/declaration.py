@@ -37,6 +37,7 @@ class Metric:
             of its own name, and has an interval over items. Empty if it is not such a mean.
         quantile: Which quantile of all items' token values this metric is, such as 0.99; it then has an interval over
             items, too. ``None`` if it is not a quantile.
+        is_signed: Whether values of single items may be negative.
         is_share: Whether it is a share from 0 to 1, to be shown as a percentage.
     """
 
@@ -48,6 +49,7 @@ class Metric:
     weight: str = ""
     quantile: float | None = None
     is_share: bool = False
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

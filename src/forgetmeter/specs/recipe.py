@@ -18,7 +18,7 @@ Level = int | float
 OptionValue = bool | int | float | str
 
 BASELINE = "baseline"
-STEP_FORM = "method:scope[:level][:key=value…], such as l1_unstructured:overall:0.5"
+STEP_FORM = "method:scope[:level][:key=value…], such as l1_unstructured:overall:0.5 or n_m:overall:n=2:m=4"
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _CANDIDATE = re.compile(r"^candidate\((?P<reference>.+)\)$", re.DOTALL)

@@ -12,17 +12,18 @@ from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
 
 
 def mean_interval(
-    values: NDArray[np.float64], weights: NDArray[np.float64], *, is_share: bool = False
+    values: NDArray[np.float64], weights: NDArray[np.float64], *, is_share: bool = False, is_signed: bool = False
 ) -> Estimate | None:
     """Return a weighted mean over items with its 95% interval; ``None`` for fewer than five items with a weight.
 
     The interval is that of ``share_interval`` for a share, else by Student's t with the jackknife's standard error over
-    items. If no value is negative, neither is the interval.
+    items.
 
     Args:
         values: Value of each item, shape ``(items,)``.
         weights: Its weight, same shape; for a share, the number of what it is a share of.
         is_share: Whether the values are shares from 0 to 1.
+        is_signed: Whether values may be negative; if not, the interval is not either.
     """
     if not _is_enough(values, weights):
         return None
@@ -31,7 +32,7 @@ def mean_interval(
     mean = ratio_over_clusters(values * weights, weights)
     half = float(t.isf((1 - CONFIDENCE) / 2, mean.degrees_of_freedom)) * mean.standard_error
     low = mean.value - half
-    return Estimate(mean.value, max(low, 0.0) if (values >= 0).all() else low, mean.value + half)
+    return Estimate(mean.value, low if is_signed or (values < 0).any() else max(low, 0.0), mean.value + half)
 
 
 def quantile_interval(values: NDArray[np.float64], items: NDArray[np.int64], quantile: float) -> Estimate | None:

@@ -180,6 +180,8 @@ def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task
             known text are wrong.
     """
     resolve_device(checked.plan.study.evaluation.device)
+    for remark in _other_architectures(checked):
+        progress.stage(remark)
     tasks = _load_tasks(checked, progress)
     _check_supported(checked, tasks)
     for model, engine in checked.engines.items():
@@ -187,6 +189,16 @@ def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
         engine.check(item for name in wanted for item in tasks[name].items)
     return tasks
+
+
+def _other_architectures(checked: CheckedStudy) -> Iterator[str]:
+    """Say which candidates are not of their baseline's architecture, so that more than compression may differ."""
+    variants = (cell.variant for cell in checked.missing if cell.variant.recipe.candidate is not None)
+    for model, candidate in dict.fromkeys((variant.model, variant.source) for variant in variants):
+        if candidate in checked.checkpoints:
+            before, now = (checked.checkpoints[each].config.model_type for each in (model, candidate))
+            if before != now:
+                yield f"candidate '{candidate}' has another architecture ({now}) than its baseline '{model}' ({before})"
 
 
 def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:

@@ -41,6 +41,7 @@ METRICS = (
         "ln ppl ratio",
         "logarithm of the variant's perplexity divided by the baseline's, per token",
         weight=TOKENS,
+        is_signed=True,
     ),
     Metric("divergence_median", "median", "median of the divergence over tokens", quantile=0.5),
     Metric("divergence_p90", "90%", "90th percentile of the divergence over tokens", quantile=0.9),

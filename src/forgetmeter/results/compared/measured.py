@@ -90,4 +90,9 @@ def _interval(metric: Metric, values: ItemValues) -> Estimate | None:
         return quantile_interval(values.token_values, values.items, metric.quantile)
     if not {metric.name, metric.weight} <= values.metrics.keys():
         return None
-    return mean_interval(values.metrics[metric.name], values.metrics[metric.weight], is_share=metric.is_share)
+    return mean_interval(
+        values.metrics[metric.name],
+        values.metrics[metric.weight],
+        is_share=metric.is_share,
+        is_signed=metric.is_signed,
+    )
