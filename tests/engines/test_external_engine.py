@@ -92,6 +92,8 @@ def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
             "a chat endpoint gives no log-probabilities",
         ),
         ({"engine": "lm_eval/hf", "trust_remote_code": True}, "trust_remote_code is never allowed"),
+        ({"engine": "lm_eval/hf", "pretrained": "./none/there"}, "pretrained './none/there' does not exist"),
+        ({"engine": "lm_eval/hf", "pretrained": "x", "recipes": ["a"]}, "recipes cannot be applied to the answers of"),
         ({"engine": "lm_eval/local-completions", "auth_token": "s"}, "auth_token would be stored in the run"),
         (
             {"engine": "lm_eval/local-completions", "base_url": "http://me:secret@127.0.0.1/v1"},

@@ -103,6 +103,8 @@ def _candidate(entry: str | Mapping[str, Any]) -> ModelReference:
     if isinstance(entry, str):
         return parse_model_reference(entry)
     arguments = {key: value for key, value in entry.items() if key != _ENGINE}
+    if "recipes" in arguments:
+        raise UserError(f"recipes cannot be applied to the answers of engine '{entry[_ENGINE]}'; leave them out")
     for key, value in arguments.items():
         if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
             raise UserError(f"argument {key}={value} of engine '{entry[_ENGINE]}' must be a single value")

@@ -23,6 +23,7 @@ _LLAMA_CPP_ARGUMENTS = ("file", "n_ctx", "n_threads", "n_gpu_layers")
 _CONTEXT = 2048
 """Tokens that llama.cpp reads by default: it keeps the logits of all of them."""
 _CODE = "trust_remote_code"
+_PATHS = ("./", "../", "/", "~/")
 
 
 def engine_problems(reference: ModelReference) -> list[str]:
@@ -37,6 +38,8 @@ def engine_problems(reference: ModelReference) -> list[str]:
                 )
             if key == _CODE:
                 raise UserError(f"engine {name}: {_CODE} is never allowed; run such a model in its own server")
+            if value.startswith(_PATHS) and not Path(value).expanduser().exists():
+                raise UserError(f"engine {name}: {key} '{value}' does not exist")
         _starter(name, arguments)
     except UserError as error:
         return [str(error)]

@@ -121,7 +121,7 @@ def quantized_problem(name: str, method: Mapping[str, Any]) -> str:
     instead = (
         "apply recipes to its dequantized weights with 'forgetmeter run'"
         if is_dequantized(method)
-        else "evaluate it as it is, with the recipe 'baseline' alone"
+        else "evaluate it as it is, without recipes"
     )
     return (
         f"model '{name}' is already quantized ({described(method)}), and only plain weights can be compressed; "
