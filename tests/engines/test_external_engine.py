@@ -115,6 +115,7 @@ def test_wrong_engines_are_refused(candidate: Any, says: str, tmp_path: Path) ->
 
 
 def test_a_runtime_that_does_not_start(questions: str, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match="engine lm_eval/hf does not start: "):
         compared({"engine": "lm_eval/hf", "pretrained": str(tmp_path / "nothing")}, [questions], tmp_path / "run")
 
