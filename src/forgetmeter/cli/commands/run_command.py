@@ -24,6 +24,8 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError
 from forgetmeter.executors.registry import check_executor
 from forgetmeter.probes.registry import find_task
+from forgetmeter.report.formats import profile_text
+from forgetmeter.results import results
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 
@@ -146,11 +148,7 @@ def conclude(finished: Finished, *, profile: bool = False) -> None:
     typer.echo(visible_line(f"{done}: {finished.output}"))
     typer.echo(visible(f"show the results: forgetmeter show {shlex.quote(finished.output)}"))
     if profile:
-        # Imports pandas, which takes as long as reading a small study.
-        from forgetmeter.report.formats.profile_text import profile_text
-        from forgetmeter.results.results import open_run
-
-        print_text(profile_text(open_run(finished.output).profile, width=text_width()))
+        print_text(profile_text.profile_text(results.open_run(finished.output).profile, width=text_width()))
     for failure in finished.failures:
         text = f"failed: {failure.recipe} on {failure.task} ({failure.model}): {failure.error}"
         typer.echo(visible_line(text), err=True)

@@ -11,8 +11,7 @@ from rich.text import Text
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.report import retained_grid
-from forgetmeter.report.formats import frontier_text, rendering, show_text
-from forgetmeter.report.formats.profile_text import profile_text
+from forgetmeter.report.formats import frontier_text, profile_text, rendering, show_text
 from forgetmeter.results import frontier, results
 from forgetmeter.specs.suggestion import unknown
 
@@ -36,7 +35,7 @@ def show_command(
         raise UserError(unknown("format", format, _FORMATS))
     opened = results.open_run(run)
     if format == "profile":
-        shown = profile_text(opened.profile, width=text_width())
+        shown = profile_text.profile_text(opened.profile, width=text_width())
         if not shown:
             raise UserError(f"{run} has no profile: no times are recorded")
         print_text(shown)
