@@ -40,7 +40,7 @@ UseChatTemplate = Annotated[
         "--chat-template", help="Render the prompts of lm-evaluation-harness's tasks with the model's chat template."
     ),
 ]
-Profile = Annotated[
+ShowProfile = Annotated[
     bool | None,
     typer.Option("--profile", help="Measure the rate of a product of matrices, and print what took how long."),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -16,13 +17,13 @@ def work(connection: Connection, sent: bytes, number: int) -> None:
 
     Args:
         connection: Leads to ``WorkersExecutor``.
-        sent: The pickled ``Work``.
+        sent: A function of the connection, the ``Work`` and the number, and the ``Work``, pickled.
         number: Number of such processes.
     """
     # Ctrl-C reaches all processes; the first one ends the others, which then remove what is half-written.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))
     with quiet():
-        from forgetmeter.executors.workers import run_share
-
-        run_share(connection, sent, number)
+        # Imports what they need.
+        run, given = pickle.loads(sent)
+        run(connection, given, number)

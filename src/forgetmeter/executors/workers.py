@@ -178,7 +178,7 @@ def _units(work: Work, number: int) -> list[list[Cell]]:
 
 
 def _pickled(work: Work) -> bytes:
-    """Return a work for other processes; what is large is read there again.
+    """Return a work for other processes, and what runs it there; what is large is read there again.
 
     Raises:
         UserError: A task cannot be sent.
@@ -190,7 +190,7 @@ def _pickled(work: Work) -> bytes:
             raise UserError(
                 f"task '{name}' cannot be sent to other processes ({one_line(error)}); run without --workers"
             ) from error
-    return pickle.dumps(work)
+    return pickle.dumps((run_share, work))
 
 
 def _end(process: BaseProcess) -> None:
@@ -200,10 +200,9 @@ def _end(process: BaseProcess) -> None:
         process.join()
 
 
-def run_share(connection: Connection, sent: bytes, number: int) -> None:
+def run_share(connection: Connection, work: Work, number: int) -> None:
     """Run cells in a worker process; see ``worker_process.work``."""
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
-    work: Work = pickle.loads(sent)
     try:
         LocalExecutor(processes=number).execute_units(work, _taken(connection, work.cells), _Telling(connection))
     except UserError as error:

@@ -229,7 +229,11 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.parquet", b"PAR1", "cannot be read as Parquet"),
         ("a.tab", b"prompt", "must be JSON Lines, CSV, TSV or Parquet, by its suffix .allowed: .jsonl, .ndjson, .csv,"),
         ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt' and 'choices' and 'answer'"),
-        ("a.jsonl", b'{"prompt": "a", "choises": [], "answer": 0}\n', "lacks 'choices'; rename column 'choises' if it is meant to be 'choices' .questions"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "choises": [], "answer": 0}\n',
+            "lacks 'choices'; rename column 'choises' if it is meant to be 'choices' .questions need",
+        ),
         (
             "a.csv",
             b"prompt,choices,answr\na,b,c\n",

@@ -27,7 +27,7 @@ def compare_command(
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
     precision: options.Precision = None,
-    profile: options.Profile = None,
+    profile: options.ShowProfile = None,
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,
     system_instruction: options.SystemInstruction = None,
