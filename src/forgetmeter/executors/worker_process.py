@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -12,12 +11,12 @@ from forgetmeter.basics.quiet import quiet
 _ENDED = 143
 
 
-def work(connection: Connection, sent: bytes, number: int) -> None:
+def work(connection: Connection, number: int) -> None:
     """Run cells that are handed out on a connection, as long as there are any.
 
     Args:
-        connection: Leads to ``WorkersExecutor``.
-        sent: A function of the connection, the ``Work`` and the number, and the ``Work``, pickled.
+        connection: Leads to ``WorkersExecutor``. It first sends a function of the connection, the ``Work`` and the
+            number, and the ``Work``.
         number: Number of such processes.
     """
     # Ctrl-C reaches all processes; the first one ends the others, which then remove what is half-written.
@@ -25,5 +24,5 @@ def work(connection: Connection, sent: bytes, number: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))
     with quiet():
         # Imports what they need.
-        run, given = pickle.loads(sent)
+        run, given = connection.recv()
         run(connection, given, number)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,7 +90,11 @@ class _Pool:
         self._progress.stage(f"starting {counted(self._number, 'worker')}")
         try:
             for _ in range(self._number):
-                self._start(sent)
+                self._start()
+            # Each reads it when it has started, so that they start at the same time.
+            for worker in self._workers.values():
+                with suppress(OSError):
+                    worker.connection.send_bytes(sent)
             while self._workers:
                 for connection in wait(list(self._workers)):
                     assert isinstance(connection, Connection)
@@ -102,9 +107,9 @@ class _Pool:
         for cell in chain.from_iterable(self._pending):
             self._fail(cell, "no worker is left")
 
-    def _start(self, sent: bytes) -> None:
+    def _start(self) -> None:
         here, there = START.Pipe()
-        process = START.Process(target=worker_process.work, args=(there, sent, self._number), daemon=True)
+        process = START.Process(target=worker_process.work, args=(there, self._number), daemon=True)
         process.start()
         there.close()
         self._workers[here] = _Worker(process, here)
@@ -177,7 +182,7 @@ def _units(work: Work, number: int) -> list[list[Cell]]:
     ]
 
 
-def _pickled(work: Work) -> bytes:
+def _pickled(work: Work) -> memoryview:
     """Return a work for other processes, and what runs it there; what is large is read there again.
 
     Raises:
@@ -185,12 +190,12 @@ def _pickled(work: Work) -> bytes:
     """
     for name, task in work.tasks.items():
         try:
-            pickle.dumps(task)
+            ForkingPickler.dumps(task)
         except Exception as error:
             raise UserError(
                 f"task '{name}' cannot be sent to other processes ({one_line(error)}); run without --workers"
             ) from error
-    return pickle.dumps((run_share, work))
+    return ForkingPickler.dumps((run_share, work))
 
 
 def _end(process: BaseProcess) -> None:

@@ -173,17 +173,17 @@ def test_without_settings_the_identity_is_that_of_earlier_versions(folder: Path,
     ("change", "says"),
     [
         ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot is 6, but its data has only 5 examples"),
-        ({"evaluation.num_fewshot": -1}, "--num-fewshot: '-1' must be at least 0"),
-        ({"evaluation.num_fewshot": True}, "--num-fewshot: 'True' must be an integer"),
-        ({"evaluation.system_instruction": " "}, "--system-instruction: system_instruction is empty"),
-        ({"evaluation.chat_template": "yes"}, "--chat-template: 'yes' must be true or false"),
+        ({"evaluation.num_fewshot": -1}, "evaluation.num_fewshot: '-1' must be at least 0"),
+        ({"evaluation.num_fewshot": True}, "evaluation.num_fewshot: 'True' must be an integer"),
+        ({"evaluation.system_instruction": " "}, "evaluation.system_instruction: system_instruction is empty"),
+        ({"evaluation.chat_template": "yes"}, "evaluation.chat_template: 'yes' must be true or false"),
         (
             {"evaluation.num_fewshot": 1, "tasks": ["facts:templates=0"]},
-            "--num-fewshot: num_fewshot is for tasks of lm-evaluation-harness, and .* has none .facts:templates=0.",
+            "evaluation.num_fewshot: num_fewshot is for tasks of lm-evaluation-harness, and .* has none .facts:temp",
         ),
         (
             {"evaluation.chat_template": True, "models": ["standard:decoder", "standard:encoder"]},
-            "--chat-template: chat_template gives each model different prompts; write a separate study for each model",
+            "evaluation.chat_template: chat_template gives each model different prompts; write a separate study",
         ),
         (
             {"evaluation.chat_template": True, "models": ["standard:decoder"]},

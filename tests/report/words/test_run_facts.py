@@ -35,6 +35,7 @@ def test_tasks_cells_and_failures_of_a_run(full_run: str) -> None:
         },
         "Evaluation": {"schema": "3"},
         "Cells": {"done": "5, in 0.1 minutes of scoring"},
+        "Time": {"lama/trex, org/tiny": "3.0 s to score", "piqa, org/tiny": "4.5 s to score"},
         "Failures": {"org/tiny, lama/trex: both: 8-bit": "MemoryError: no room"},
     }
 
