@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from written_ggufs import write_llama_gguf
 
 from forgetmeter.engines.external_engine import ExternalEngine
-from forgetmeter.engines.opening import open_engine
+from forgetmeter.engines.opening import engine_problems, open_engine
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
@@ -112,6 +112,12 @@ def test_wrong_engines_are_refused(candidate: Any, says: str, tmp_path: Path) ->
         compared(candidate, [FACTS], tmp_path / "run")
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["model", "pretrained"])
+def test_an_endpoint_may_call_its_model_by_a_path_on_its_own_machine(key: str) -> None:
+    engine = f"engine:lm_eval/local-completions,base_url=http://127.0.0.1:1/v1/completions,{key}=/models/elsewhere"
+    assert engine_problems(parse_model_reference(engine)) == []
 
 
 def test_a_runtime_that_does_not_start(questions: str, tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ def engine_problems(reference: ModelReference) -> list[str]:
                 )
             if key == _CODE:
                 raise UserError(f"engine {name}: {_CODE} is never allowed; run such a model in its own server")
-            if value.startswith(_PATHS) and not Path(value).expanduser().exists():
-                raise UserError(f"engine {name}: {key} '{value}' does not exist")
+        model = arguments.get("pretrained", "")
+        # An endpoint may call its model by a path on its own machine.
+        if "base_url" not in arguments and model.startswith(_PATHS) and not Path(model).expanduser().exists():
+            raise UserError(f"engine {name}: pretrained '{model}' does not exist")
         _starter(name, arguments)
     except UserError as error:
         return [str(error)]
