@@ -107,7 +107,8 @@ class _Pace:
         self._started[cell] = _Started(items, self._tokens.get(cell, 1), time.monotonic())
 
     def advance(self, cell: Cell, share: float) -> None:
-        self._started[cell].share = share
+        if (started := self._started.get(cell)) is not None:
+            started.share = share
         self._first = self._first or (time.monotonic(), self._under_way)
 
     def finish_cell(self, cell: Cell) -> tuple[int, int]:

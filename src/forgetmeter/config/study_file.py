@@ -206,8 +206,14 @@ def read_study_file(
     return study_from(data, place=place, vocabulary=vocabulary)
 
 
+def option_name(key: str) -> str:
+    """Return the option of the command line for a dotted key."""
+    names = {"models": "--model", "output": "--out", "task_folders": "--task-folder"}
+    return names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}")
+
+
 def study_from_options(
-    options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None, name: Callable[[str], str] | None = None
+    options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None, name: Callable[[str], str] = option_name
 ) -> Study:
     """Check a study given as values by dotted key.
 
@@ -220,7 +226,7 @@ def study_from_options(
         ManyUserError: The study is not valid; each error names its key.
     """
     data, _ = _merge({}, options)
-    return study_from(data, place=lambda loc: (name or option_name)(_key(loc)), vocabulary=vocabulary)
+    return study_from(data, place=lambda loc: name(_key(loc)), vocabulary=vocabulary)
 
 
 def study_from(
@@ -308,12 +314,6 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
 def _key(loc: tuple[str | int, ...]) -> str:
     """Return the dotted key of a place in a study."""
     return ".".join(map(str, loc[:2] if loc[0] == "evaluation" else loc[:1]))
-
-
-def option_name(key: str) -> str:
-    """Return the option of the command line for a dotted key."""
-    names = {"models": "--model", "output": "--out", "task_folders": "--task-folder"}
-    return names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
 def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:

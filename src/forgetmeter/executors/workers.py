@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -132,24 +132,28 @@ class _Pool:
     def _hand_out(self) -> None:
         """Give each waiting worker the next cells that wait for no baseline, or tell it that none are left."""
         for worker in tuple(self._waiting):
-            unit = next((unit for unit in self._pending if not self._waits(unit[0])), None)
+            unit = self._next()
             if unit is None and self._pending:
                 return
             if unit is not None:
                 self._pending.remove(unit)
                 worker.taken = unit
             self._waiting.remove(worker)
-            worker.connection.send([self._work.cells.index(cell) for cell in worker.taken])
+            # If it has ended meanwhile, its connection says so next.
+            with suppress(OSError):
+                worker.connection.send(worker.taken)
 
-    def _waits(self, cell: Cell) -> bool:
-        """Return whether a cell's precision depends on a baseline that is not stored yet."""
-        if self._work.evaluation.precision is None or cell.variant.recipe.is_baseline:
-            return False
+    def _next(self) -> list[Cell] | None:
+        """Return the first pending cells whose precision depends on no baseline that is not stored yet."""
+        if self._work.evaluation.precision is None:
+            return next(iter(self._pending), None)
         taken = (worker.taken for worker in self._workers.values())
-        return any(
-            each.variant.recipe.is_baseline and each.variant.model == cell.variant.model
-            for each in chain.from_iterable((*self._pending, *taken))
+        variants = (cell.variant for cell in chain.from_iterable((*self._pending, *taken)))
+        awaited = {variant.model for variant in variants if variant.recipe.is_baseline}
+        free = (
+            unit for unit in self._pending if unit[0].variant.recipe.is_baseline or unit[0].variant.model not in awaited
         )
+        return next(free, None)
 
     def _close(self, worker: _Worker) -> None:
         """Forget a process that has ended; cells that it left are stored as failed."""
@@ -169,17 +173,12 @@ class _Pool:
 
 def _units(work: Work, number: int) -> list[list[Cell]]:
     """Return the cells of each variant, in order; those that others wait for, and the last ones, one by one."""
-    units = by_variant(work.cells)
-    whole = len(units) - number + 1
-    return [
-        part
-        for place, unit in enumerate(units)
-        for part in (
-            [unit]
-            if place < whole and not (work.evaluation.precision and unit[0].variant.recipe.is_baseline)
-            else [[cell] for cell in unit]
-        )
-    ]
+    variants, units = by_variant(work.cells), []
+    for place, cells in enumerate(variants):
+        is_awaited = work.evaluation.precision is not None and cells[0].variant.recipe.is_baseline
+        is_among_last = place > len(variants) - number
+        units += [[cell] for cell in cells] if is_awaited or is_among_last else [cells]
+    return units
 
 
 def _pickled(work: Work) -> memoryview:
@@ -209,21 +208,21 @@ def run_share(connection: Connection, work: Work, number: int) -> None:
     """Run cells in a worker process; see ``worker_process.work``."""
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
     try:
-        LocalExecutor(processes=number).execute_units(work, _taken(connection, work.cells), _Telling(connection))
+        LocalExecutor(processes=number).execute_units(work, _taken(connection), _Telling(connection))
     except UserError as error:
         _send(connection, "refuse", str(error))
 
 
-def _taken(connection: Connection, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+def _taken(connection: Connection) -> Iterator[list[Cell]]:
     while True:
         _send(connection, "take")
         try:
-            places = connection.recv()
+            cells = connection.recv()
         except EOFError:
             os._exit(1)
-        if not places:
+        if not cells:
             return
-        yield [cells[place] for place in places]
+        yield cells
 
 
 class _Telling(Progress):

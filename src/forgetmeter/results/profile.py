@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from forgetmeter.runs.record_json import is_number
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell
 
@@ -98,7 +100,7 @@ def _time(model: str, task: str, cells: Sequence[StoredCell], rate: float | None
     )
 
 
-def _number(facts: object, name: str) -> float:
+def _number(facts: Mapping[str, Any], name: str) -> float:
     """Return a recorded number; 0 if it is missing."""
-    value = facts.get(name) if isinstance(facts, dict) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    value = facts.get(name)
+    return float(value) if value is not None and is_number(value) else 0.0

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import MISSING, count, percent
+from forgetmeter.report.words.run_facts import model_times
 from forgetmeter.results.profile import Profile, TaskTime
 
 _COLUMNS = ("task", "cells", "items", "prepare", "score", "judge", "tokens/s", "padding", "of product")
@@ -23,12 +24,7 @@ def profile_text(profile: Profile, *, width: int) -> Text:
     for model in dict.fromkeys(each.model for each in profile.tasks):
         if text:
             text.append("\n")
-        said = [
-            f"loading {profile.load[model]:.1f} s" if model in profile.load else "",
-            f"compressing {profile.compress.get(model, 0.0):.1f} s",
-            f"product {profile.rates[model] / 1e9:,.0f} GFLOP/s" if model in profile.rates else "",
-        ]
-        text.append(" · ".join([model, *filter(None, said)]) + "\n", "bold")
+        text.append(" · ".join([model, *model_times(model, profile)]) + "\n", "bold")
         columns = [Column(name, align="left" if name == "task" else "right") for name in _COLUMNS]
         text.append_text(
             in_columns(columns, [_row(each) for each in profile.tasks if each.model == model], width=width)

@@ -114,11 +114,18 @@ def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
         )
 
 
+def model_times(model: str, profile: Profile) -> Iterable[str]:
+    """Yield phrases on the time of a model, apart from its tasks."""
+    if model in profile.load:
+        yield f"loading {profile.load[model]:,.1f} s"
+    yield f"compressing {profile.compress.get(model, 0.0):,.1f} s"
+    if model in profile.rates:
+        yield f"product of matrices {profile.rates[model] / 1e9:,.0f} GFLOP/s"
+
+
 def _time(profile: Profile) -> Iterable[tuple[str, str]]:
-    for model, seconds in profile.load.items():
-        said = [f"loading {seconds:,.1f} s", f"compressing {profile.compress.get(model, 0.0):,.1f} s"]
-        rate = profile.rates.get(model)
-        yield model, ", ".join([*said, *([f"a product of matrices {rate / 1e9:,.0f} GFLOP/s"] if rate else [])])
+    for model in profile.load:
+        yield model, ", ".join(model_times(model, profile))
     for each in profile.tasks:
         said = [f"{seconds:,.1f} s to {what}" for what, seconds in each.stages.items() if seconds]
         said += [] if each.tokens is None else [f"{each.tokens:,.0f} tokens/s"]
