@@ -5,8 +5,10 @@ Covers ``engines.external_engine``, ``engines.lm_eval_classes`` and ``engines.op
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +166,7 @@ def test_another_engine_writes_the_same_texts(tmp_path: Path, monkeypatch: pytes
     written = AutoTokenizer.from_pretrained(folder)("is Paris", add_special_tokens=False)["input_ids"]
     settings = {"suppress_tokens": written, "repetition_penalty": 3.0, "do_sample": True}
     (folder / "generation_config.json").write_text(json.dumps(settings))
-    engine = {"engine": "lm_eval/hf", "pretrained": str(folder), "device": "cpu"}
+    engine = {"engine": "lm_eval/hf", "pretrained": str(folder)}
     study = {"models": [MODEL], "candidates": [engine], "tasks": ["written"], "output": str(tmp_path / "run")}
     run({**study, "task_folders": [str(tmp_path / "tasks")]})
     results = open_run(tmp_path / "run")
@@ -202,7 +204,28 @@ def test_a_tokenizer_that_only_ends_texts_begins_none(
     assert AutoTokenizer.from_pretrained(folder)("a")["input_ids"][-1] == end[1]
     given: list[Any] = []
     monkeypatch.setattr("forgetmeter.engines.opening.lm_eval_class", lambda *_: given.append)
-    engine = open_engine(parse_model_reference("engine:lm_eval/hf,pretrained=x"), open_checkpoint(folder))
+    engine = open_engine(parse_model_reference("engine:lm_eval/hf,pretrained=x"), open_checkpoint(folder), device="cpu")
     with pytest.raises(UserError):
         engine.check()
-    assert given[0]["add_bos_token"] is False
+    assert (given[0]["add_bos_token"], given[0]["device"]) == (False, "cpu")
+
+
+@pytest.mark.parametrize("key", ["pretrained", "tokenizer"])
+def test_code_of_a_model_is_never_run(
+    key: str, llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 40))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = shutil.copytree(llama_folder, tmp_path / "model")
+    (folder / "strange.py").write_text(f"open({str(tmp_path / 'proof')!r}, 'w').close()\n")
+    named = {"auto_map": {"AutoTokenizer": ["strange.T", None], "AutoConfig": "strange.C"}}
+    for file in ("config.json", "tokenizer_config.json"):
+        stored = json.loads((folder / file).read_text())
+        kinds = {"model_type": "strange", "tokenizer_class": "T"}
+        (folder / file).write_text(json.dumps(stored | named | kinds))
+    arguments = {"pretrained": str(llama_folder), key: str(folder)}
+    text = ",".join(f"{name}={value}" for name, value in arguments.items())
+    engine = open_engine(parse_model_reference(f"engine:lm_eval/hf,{text}"), open_checkpoint(llama_folder))
+    with pytest.raises(UserError, match="engine lm_eval/hf: its model or tokenizer needs custom code, which is never"):
+        engine.check()
+    assert not (tmp_path / "proof").exists()

@@ -12,6 +12,7 @@ from heapq import nlargest
 from itertools import chain, islice, starmap
 from typing import Any, Literal, Protocol
 
+from forgetmeter.basics.own_code import REFUSED, is_about_own_code, without_own_code
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.basics.visible_text import encodable
 from forgetmeter.engines.answer_problems import EngineAnswerError, described
@@ -106,11 +107,15 @@ class ExternalEngine:
     @cached_property
     def _runtime(self) -> Runtime:
         try:
-            with quiet():
+            with quiet(), without_own_code():
                 return self._start()
         except UserError:
             raise
         except Exception as error:
+            if is_about_own_code(error):
+                raise UserError(
+                    f"engine {self.name}: its model or tokenizer {REFUSED}; run such a model in its own server"
+                ) from error
             raise UserError(f"engine {self.name} does not start: {described(error)}") from error
 
     def check(self, items: Iterable[Item] = ()) -> None:

@@ -16,7 +16,7 @@ from forgetmeter.specs.suggestion import unknown
 
 LM_EVAL = "lm_eval/"
 Start = Callable[[Mapping[str, Any]], Runtime]
-"""Starts an engine, given what an endpoint shares with the baseline."""
+"""Starts an engine, given the device, and what an endpoint shares with the baseline."""
 
 
 def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
@@ -51,6 +51,8 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
     def start(given: Mapping[str, Any]) -> Runtime:
         # lm-eval's cache confuses requests of the same text that are split at different places.
         shared: dict[str, Any] = {"logits_cache": False} if "logits_cache" in inspect.signature(kind).parameters else {}
+        if _defaults_to_cuda(kind):
+            shared["device"] = given["device"]
         if is_endpoint:
             # lm-eval reserves one token for the one that is always generated.
             shared = {"tokenizer_backend": "huggingface", **given, "max_length": given["max_length"] + 1}
@@ -100,6 +102,12 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
                 break
     return {key: value for key, value in found.items() if value.kind is value.POSITIONAL_OR_KEYWORD and key != "self"}
+
+
+def _defaults_to_cuda(kind: type) -> bool:
+    """Return whether a class would use a CUDA device by default, even where there is none."""
+    device = _parameters(kind).get("device")
+    return device is not None and device.default == "cuda"
 
 
 def _refuse_unknown(name: str, kind: type, arguments: Mapping[str, str]) -> None:

@@ -8,11 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from forgetmeter.basics.secret_arguments import is_secret
+from forgetmeter.config.study import Device
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.engines.lm_eval_classes import LM_EVAL, Start, argument_values, lm_eval_class
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import resolve_device
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.tokens.tokenization import added_tokens
 from forgetmeter.specs.model_reference import ModelReference, engine_of
@@ -48,16 +50,17 @@ def engine_problems(reference: ModelReference) -> list[str]:
     return []
 
 
-def open_engine(reference: ModelReference, baseline: Checkpoint) -> ExternalEngine:
+def open_engine(reference: ModelReference, baseline: Checkpoint, *, device: Device = "auto") -> ExternalEngine:
     """Return an engine, which starts on first use.
 
     Args:
         reference: Its name and arguments.
         baseline: The model that it is compared with. An endpoint is asked with its tokenizer and up to its number of
             tokens, unless the arguments say otherwise.
+        device: The device of a class of lm-evaluation-harness that would use CUDA by default.
 
     Raises:
-        UserError: The engine is unknown, or an argument is missing or wrong.
+        UserError: The engine is unknown, an argument is missing or wrong, or the device is not available.
     """
     name, arguments = engine_of(reference)
     start = _starter(name, arguments)
@@ -66,12 +69,13 @@ def open_engine(reference: ModelReference, baseline: Checkpoint) -> ExternalEngi
     # For endpoints, lm-eval omits the beginning-of-sequence token by default; for transformers, it does not.
     is_begun = bool(added_tokens(baseline.tokenizer).before)
     shared = {"tokenizer": str(baseline.tokenizer_folder), "max_length": length, "add_bos_token": is_begun}
+    shared |= {"device": resolve_device(device)}
     loaded = Loaded(baseline.skeleton, baseline.tokenizer, baseline.family, baseline.name)
     return ExternalEngine(reference, lambda: start(shared), loaded, stored_bytes=size)
 
 
 def _starter(name: str, arguments: Mapping[str, str]) -> Start:
-    """Return what starts an engine, given what an endpoint shares with the baseline.
+    """Return what starts an engine, given the device, and what an endpoint shares with the baseline.
 
     Raises:
         UserError: The engine is unknown, or an argument is missing or wrong.

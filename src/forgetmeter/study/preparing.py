@@ -149,10 +149,12 @@ def open_engines(
     Raises:
         UserError: An argument is missing or wrong.
     """
-    engines = {}
+    engines, device = {}, checked.plan.study.evaluation.device
     for variant in dict.fromkeys(cell.variant for cell in checked.missing):
         if variant.source not in checked.checkpoints:
-            engines[variant.source] = open_engine(given[variant.source], checked.checkpoints[variant.model])
+            engines[variant.source] = open_engine(
+                given[variant.source], checked.checkpoints[variant.model], device=device
+            )
     return engines
 
 

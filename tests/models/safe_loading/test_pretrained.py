@@ -1,6 +1,6 @@
 """Loading a model never runs its code, and only one module opens models.
 
-Covers ``models.safe_loading.own_code``.
+Covers ``basics.own_code``.
 """
 
 from __future__ import annotations

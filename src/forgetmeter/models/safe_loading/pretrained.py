@@ -19,11 +19,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from forgetmeter.basics.own_code import is_about_own_code, without_own_code
 from forgetmeter.basics.quiet import quiet, without_loguru
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.files.model_files import raw_config
 from forgetmeter.models.on_disk.quantization import is_dequantized, quantization, remove_method
-from forgetmeter.models.safe_loading.own_code import is_about_own_code, without_own_code
 from forgetmeter.models.safe_loading.panics import panics_as_errors, without_panic_messages
 from forgetmeter.models.safe_loading.settings import setting_problems, size_problems
 

@@ -18,7 +18,7 @@ from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.probes.choice_problems import NO_RIGHT_CHOICE
 from forgetmeter.probes.lm_eval.documents import Document, documents, not_null, read_whole_numbers
-from forgetmeter.probes.lm_eval.fetched_metrics import without_fetched_metrics
+from forgetmeter.probes.lm_eval.fetched_code import without_fetched_code
 from forgetmeter.probes.lm_eval.few_shot import set_num_fewshot
 from forgetmeter.probes.lm_eval.generated import (
     filter_remarks,
@@ -78,16 +78,20 @@ class LmEvalTask:
         if own is not None:
             # lm-eval takes the last one.
             refuse(duplicate_keys(own.read_text(encoding="utf-8", errors="replace"), str(own)))
+        with without_fetched_code(name):
+            self._prepare(limit, prompting, own)
+
+    def _prepare(self, limit: int | None, prompting: Prompting, own: Path | None) -> None:
+        name = self._name
         with without_foreign_code(name, is_own=own is not None):
             self._task = _load(name, own or task_files()[name])
         if self._task.OUTPUT_TYPE not in SUPPORTED:
             raise UserError(not_supported(name, self._task.OUTPUT_TYPE))
         if self._is_generated:
             refuse_unanswerable(self._task, name)
-        with without_fetched_metrics(name):
-            remarks = set_num_fewshot(self._task, name, prompting.num_fewshot)
-            remarks += filter_remarks(self._task, name) if self._is_generated else ()
-            self._documents = documents(self._task, name, limit, prompting)
+        remarks = set_num_fewshot(self._task, name, prompting.num_fewshot)
+        remarks += filter_remarks(self._task, name) if self._is_generated else ()
+        self._documents = documents(self._task, name, limit, prompting)
         self.items = [each.item for each in self._documents]
         metrics = list(self._task.aggregation())
         if not metrics:
@@ -118,7 +122,7 @@ class LmEvalTask:
         """
         collected: dict[str, list[Any]] = {}
         outcomes = []
-        with quiet(), without_fetched_metrics(self._name):
+        with quiet(), without_fetched_code(self._name):
             for document, answer, results in self._results(answers):
                 metrics = self._task.process_results(document.doc, results)
                 for name, value in metrics.items():
@@ -291,7 +295,7 @@ def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa:
         return docs.select(range(first, len(docs))) if first else docs
 
     def not_from_here(task: ConfigurableTask, dataset_kwargs: Any = None, **more: Any) -> None:  # noqa: ANN401
-        _check_not_here(name, task.DATASET_PATH or "", dataset_kwargs or {})
+        _check_source(name, task.DATASET_PATH or "", dataset_kwargs or {})
         try:
             download(task, dataset_kwargs, **more)
         except Exception:
@@ -302,7 +306,6 @@ def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa:
     with (
         patch.object(ConfigurableTask, "eval_docs", property(without_first)),
         patch.object(ConfigurableTask, "download", not_from_here),
-        without_fetched_metrics(name),
     ):
         task = TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
     task.task_docs = task.eval_docs
@@ -316,12 +319,17 @@ def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa:
     return task
 
 
-def _check_not_here(name: str, path: str, dataset_kwargs: Mapping[str, Any]) -> None:
-    """Check that ``datasets`` would not read a folder of the current directory in place of a data set of the Hub.
+def _check_source(name: str, path: str, dataset_kwargs: Mapping[str, Any]) -> None:
+    """Check that ``datasets`` would read neither pickles nor a folder of the current directory in place of the Hub's.
 
     Raises:
-        UserError: There is a folder with the data set's name.
+        UserError: It would.
     """
+    if path == "pandas":
+        raise UserError(
+            f"task '{name}': dataset_path 'pandas' reads pickles, which can run code; save the data as JSON Lines or "
+            "Parquet, and write dataset_path: json or parquet"
+        )
     # Formats such as ``json`` are not looked for; the definition names their files.
     is_format = "/" not in path and "data_files" in dataset_kwargs
     if path and not path.startswith((".", "/")) and not is_format and Path(path).is_dir():

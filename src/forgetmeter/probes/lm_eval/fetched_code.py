@@ -1,4 +1,4 @@
-"""Keeps tasks from using metrics of the ``evaluate`` library, which fetches their code and runs it."""
+"""Keeps tasks from running fetched code: metrics of the ``evaluate`` library, and code of model repositories."""
 
 from __future__ import annotations
 
@@ -8,17 +8,45 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
 
+from forgetmeter.basics.own_code import is_about_own_code, without_own_code
 from forgetmeter.errors import UserError
 
 
 @contextmanager
-def without_fetched_metrics(task: str) -> Iterator[None]:
+def without_fetched_code(task: str) -> Iterator[None]:
+    """Refuse fetched code wherever a task's functions are called, even if lm-eval or the task caught the refusal.
+
+    Some functions of lm-evaluation-harness's own tasks load tokenizers and trust their code.
+
+    Args:
+        task: The task's name, for messages.
+
+    Raises:
+        UserError: The task asked for it.
+    """
+    with _without_fetched_metrics(task), without_own_code() as refusals:
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            if refusals or (error is not None and is_about_own_code(error)):
+                raise UserError(
+                    f"task '{task}' loads a model or tokenizer that needs custom code, which is never run; name one "
+                    "without custom code in its definition, or choose another task"
+                ) from error
+
+
+@contextmanager
+def _without_fetched_metrics(task: str) -> Iterator[None]:
     """Refuse ``evaluate.load``, which also runs ``./NAME/NAME.py`` of the current directory.
 
     The library itself, which takes seconds to import, is replaced: lm-eval and its tasks use nothing else of it.
 
     Raises:
-        UserError: It was called, even if lm-eval caught the refusal.
+        UserError: It was called.
     """
     refusals: list[UserError] = []
 

@@ -1,7 +1,8 @@
 """Keeps transformers from asking for, and running, the code of model repositories.
 
 ``trust_remote_code=False`` covers only the model that is opened: for one in a nested configuration or a subfolder,
-transformers still asks on standard input, and takes "y" for consent.
+transformers still asks on standard input, and takes "y" for consent. Libraries that load tokenizers of their own, such
+as lm-evaluation-harness's tasks, may trust their code.
 """
 
 from __future__ import annotations
@@ -16,19 +17,25 @@ from transformers import dynamic_module_utils
 
 REFUSED = "needs custom code, which is never run"
 
-_REFUSES: ContextVar[bool] = ContextVar("refuses own code", default=False)
+_REFUSALS: ContextVar[list[str] | None] = ContextVar("refusals of own code", default=None)
+"""What was refused so far; ``None`` where nothing is."""
 _utils: Any = dynamic_module_utils
 _load_class = _utils.get_class_in_module
 
 
 @contextmanager
-def without_own_code() -> Iterator[None]:
-    """Refuse all code of model repositories in this thread; also a decorator."""
-    token = _REFUSES.set(True)
+def without_own_code() -> Iterator[list[str]]:
+    """Refuse all code of model repositories in this thread; also a decorator.
+
+    Yields:
+        The names of what was refused, so that a caller notices even if a library caught the error.
+    """
+    refusals: list[str] = []
+    token = _REFUSALS.set(refusals)
     try:
-        yield
+        yield refusals
     finally:
-        _REFUSES.reset(token)
+        _REFUSALS.reset(token)
 
 
 def is_about_own_code(error: BaseException) -> bool:
@@ -42,13 +49,19 @@ def is_about_own_code(error: BaseException) -> bool:
 
 
 def _answer(prompt: str = "") -> str:
-    return "n" if _REFUSES.get() else builtins.input(prompt)
+    refusals = _REFUSALS.get()
+    if refusals is None:
+        return builtins.input(prompt)
+    refusals.append("code that it asked for")
+    return "n"
 
 
-def _load_class_if_allowed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-    if _REFUSES.get():
+def _load_class_if_allowed(class_name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    refusals = _REFUSALS.get()
+    if refusals is not None:
+        refusals.append(class_name)
         raise ImportError(REFUSED)
-    return _load_class(*arguments, **options)
+    return _load_class(class_name, *arguments, **options)
 
 
 # Patched permanently, because threads may load models at once; outside without_own_code, both behave as before.
