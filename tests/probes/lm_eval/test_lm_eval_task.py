@@ -1,6 +1,7 @@
 """Tasks of lm-evaluation-harness: prompts, choices and metrics, against lm-eval.
 
-Covers ``probes.lm_eval.task``, ``probes.lm_eval.documents``, ``probes.lm_eval.judging`` and ``probes.loading``.
+Covers ``probes.lm_eval.task``, ``probes.lm_eval.loaded_task``, ``probes.lm_eval.documents``, ``probes.lm_eval.judging``
+and ``probes.loading``.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
         ({"label": "z"}, "right answer is none of the choices"),
         ({"label": 2}, "right answer is none of the choices"),
         ({"label": math.nan}, "ValueError while building its prompt"),
-        ({"label": None}, "TypeError while building its prompt"),
+        ({"label": None}, "its right answer is missing or null"),
         ({"q": None}, "a field of its prompt is missing or null"),
         ({"label": -1}, "right answer is none of the choices"),
         ({"choices": None}, "TypeError while building its prompt"),

@@ -21,6 +21,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.loading import wrap
 from forgetmeter.probes.lm_eval import index as lm_eval_index
 from forgetmeter.probes.lm_eval import task as lm_eval_task
+from forgetmeter.probes.lm_eval.few_shot import UNANSWERED_EXAMPLE
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import RequestScores
@@ -217,3 +218,35 @@ def test_an_item_that_may_be_its_own_example_is_said(folder: Path) -> None:
         assert load_task(name, prompting=Prompting(num_fewshot=4)).description.remarks == ()
     with pytest.raises(UserError, match="num_fewshot is 5, but its data has only 4 examples"):
         load_task("from_the_test_split", prompting=Prompting(num_fewshot=5))
+
+
+@pytest.mark.parametrize("answer", [None, "", -1])
+@pytest.mark.parametrize("sampler", ["default", "first_n"])
+def test_an_example_without_a_right_answer_leaves_its_items_out(folder: Path, answer: Any, sampler: str) -> None:
+    """lm-eval writes the next example directly after its question, and takes -1 for the last choice."""
+    train = [{**document, "answer": " yes" if answer == "" else 1} for document in DOCUMENTS]
+    train[0] |= {"answer": answer}
+    (folder / "train.json").write_text("\n".join(map(json.dumps, train)))
+    (folder / "test.json").write_text("\n".join(map(json.dumps, train[1:] * 2)))
+    path = folder / "completing.yaml"
+    kind = "output_type: loglikelihood\n" if answer == "" else CHOOSING
+    definition = f"{kind}doc_to_text: '{{{{q}}}}'\ndoc_to_target: answer\nfewshot_config: {{sampler: {sampler}}}\n"
+    path.write_text(
+        f"task: completing{COMMON.format(train=folder / 'train.json', test=folder / 'test.json')}{definition}"
+    )
+    if sampler == "first_n":
+        with pytest.raises(UserError, match="none is valid .completing/0: one of its few-shot examples has no valid"):
+            load_task("completing", prompting=Prompting(num_fewshot=1))
+        return
+    items = load_task("completing", prompting=Prompting(num_fewshot=2)).items
+    assert {item.problem for item in items} == {None, UNANSWERED_EXAMPLE}
+    for item in items:
+        assert item.problem or "Is tea wet?" not in item.requests[0].context
+
+
+def test_a_definition_may_put_the_answers_of_examples_into_their_text(folder: Path) -> None:
+    path = folder / "described.yaml"
+    own = "fewshot_config: {sampler: first_n, doc_to_text: '{{q}} Yes.', doc_to_target: ''}"
+    path.write_text(path.read_text().replace("fewshot_config: {sampler: first_n}", own))
+    item = load_task("described").items[0]
+    assert item.requests[0].context.startswith("Water.\n\nIs tea wet? Yes.Is the inn wet?")

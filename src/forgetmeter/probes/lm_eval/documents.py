@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,27 +16,12 @@ from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.choice_problems import BOTH_RIGHT_AND_WRONG, NO_RIGHT_CHOICE, NO_WRONG_CHOICE
 from forgetmeter.probes.lm_eval.index import GENERATED
-from forgetmeter.probes.lm_eval.prompting import PLAIN, Prompting
+from forgetmeter.probes.lm_eval.prompting import MISSING, NO_ANSWER, PLAIN, MissingError, Prompting
 from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Item, Problem, Request, Requests
 
 OTHER_FORM = "one right answer where other documents have a list, or the reverse"
-MISSING = "a field of its prompt is missing or null"
-
-
-class MissingFieldError(ValueError):
-    """A template writes a field that is missing or null."""
-
-
-def not_null(value: object) -> object:
-    """Return what a template writes; Jinja would write ``None`` for a field without a value.
-
-    Raises:
-        MissingFieldError: It is ``None``.
-    """
-    if value is None:
-        raise MissingFieldError(MISSING)
-    return value
+NUMBER_ASKED = "its prompt is a number, which lm-evaluation-harness takes for the index of a choice"
 
 
 @dataclass(frozen=True)
@@ -45,23 +30,6 @@ class Document:
 
     doc: Any
     item: Item
-
-
-def read_whole_numbers(task: Any) -> None:  # noqa: ANN401
-    """Let a task give the place of the right choice as ``1.0``.
-
-    ``datasets`` reads a field of integers as decimals if one of them is NaN or a decimal.
-    """
-    own = task.doc_to_target
-
-    def target_of(doc: Any, doc_to_target: Any = None) -> Any:  # noqa: ANN401
-        target = own(doc, doc_to_target)
-        is_whole = isinstance(target, (str, float)) and re.fullmatch(r"\d+\.0", str(target))
-        if is_whole and task.config.doc_to_choice is not None and target not in task.doc_to_choice(doc):
-            return int(float(target))
-        return target
-
-    task.doc_to_target = target_of
 
 
 def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PLAIN) -> list[Document]:  # noqa: ANN401
@@ -84,10 +52,9 @@ def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PL
             try:
                 item = _item(task, item_id, doc, index, prompting)
             except Exception as error:  # noqa: BLE001 - definitions contain arbitrary templates and code
-                first_error = first_error or f"{item_id}: {type(error).__name__}: {one_line(error)}"
-                is_missing = isinstance(error, MissingFieldError)
-                problem = MISSING if is_missing else f"{type(error).__name__} while building its prompt"
-                item = Item(item_id, _digest(str(doc)), Problem(problem))
+                kind = "" if isinstance(error, MissingError) else f"{type(error).__name__}: "
+                first_error = first_error or f"{item_id}: {kind}{one_line(error)}"
+                item = Item(item_id, _digest(str(doc)), Problem(_why_not(task, doc, error)))
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):
         raise UserError(
@@ -95,6 +62,19 @@ def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PL
             f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
         )
     return found
+
+
+def _why_not(task: Any, doc: Any, error: Exception) -> str:  # noqa: ANN401
+    """Return why a document has no prompt."""
+    if isinstance(error, MissingError):
+        return str(error)
+    with suppress(Exception):
+        text = task.doc_to_text(doc)
+        if text is None:
+            return MISSING
+        if isinstance(text, int) and not task.multiple_input:
+            return NUMBER_ASKED
+    return f"{type(error).__name__} while building its prompt"
 
 
 def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -> Item:  # noqa: ANN401
@@ -135,7 +115,9 @@ def _written(task: Any, item_id: str, doc: Any, generation: Generation) -> Item:
     target = task.doc_to_target(doc)
     asks: Generation | Problem = generation
     if not callable(task.config.process_results):
-        if target == []:
+        if target is None:
+            asks = Problem(NO_ANSWER)
+        elif target == []:
             asks = Problem(NO_RIGHT_CHOICE)
         elif isinstance(target, list) != bool(task.multiple_target):
             asks = Problem(OTHER_FORM)
@@ -167,13 +149,15 @@ def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[in
     if task.OUTPUT_TYPE == "multiple_choice" and len(set(gold)) == len(requests):
         return NO_WRONG_CHOICE
     if task.OUTPUT_TYPE == "multiple_choice" and not task.multiple_input:
-        # lm-eval decides by the first document whether there are several targets.
         is_list = isinstance(task.doc_to_target(doc), list)
         return OTHER_FORM if is_list != bool(task.multiple_target) else None
     return None
 
 
 def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[str, ...], tuple[int, ...]]:  # noqa: ANN401
+    gold = task.doc_to_target(doc)
+    if gold is None:
+        raise MissingError(NO_ANSWER)
     if task.OUTPUT_TYPE == "loglikelihood":
         return (requests[0].continuation,), (0,)
     listed = task.doc_to_choice(doc)
@@ -181,7 +165,8 @@ def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[st
         # Its characters would be the choices.
         raise TypeError("the choices are a text, not a list")
     choices = tuple(str(choice) for choice in listed)
-    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    if task.multiple_input:
+        gold = task.doc_to_text(doc)
     places = {choice: place for place, choice in reversed(list(enumerate(choices)))}
     indices = [
         places.get(answer, -1) if isinstance(answer, str) else int(answer)

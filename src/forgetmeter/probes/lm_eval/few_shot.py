@@ -6,6 +6,30 @@ from typing import Any
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
+from forgetmeter.probes.lm_eval.prompting import MissingError
+
+UNANSWERED_EXAMPLE = "one of its few-shot examples has no valid right answer"
+
+
+def refuse_unanswered_examples(task: Any) -> None:  # noqa: ANN401 - lm-eval's, untyped
+    """Let a prompt fail if one of its examples has no right answer, or a negative index.
+
+    lm-evaluation-harness 0.4.13 writes such an example without an answer, and the next one directly after it; it takes
+    -1 for the last choice. An empty answer is meant only where the definition has no template or field for it.
+    """
+    own, declared = task.build_qa_turn, task.fewshot_cfg.doc_to_target
+    may_be_empty = not isinstance(declared, str) or not declared
+
+    def build_qa_turn(**parts: Any) -> Any:  # noqa: ANN401
+        # The question itself is passed without an answer.
+        if "a" in parts:
+            answer = parts["a"]
+            is_negative = isinstance(answer, int) and answer < 0
+            if answer is None or is_negative or (answer == "" and not may_be_empty):
+                raise MissingError(UNANSWERED_EXAMPLE)
+        return own(**parts)
+
+    task.build_qa_turn = build_qa_turn
 
 
 def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]:  # noqa: ANN401 - lm-eval's, untyped

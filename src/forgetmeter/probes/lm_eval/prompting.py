@@ -5,8 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MISSING = "a field of its prompt is missing or null"
+NO_ANSWER = "its right answer is missing or null"
 ChatTemplate = Callable[..., str]
 """Renders messages (mappings with ``role`` and ``content``) as text; called with ``add_generation_prompt``."""
+
+
+class MissingError(ValueError):
+    """A document lacks a part of a prompt; the message says in the ledger's words which."""
+
+
+def not_null(value: object) -> object:
+    """Return what a template writes; Jinja would write ``None`` for a field without a value.
+
+    Raises:
+        MissingError: It is ``None``.
+    """
+    if value is None:
+        raise MissingError(MISSING)
+    return value
 
 
 @dataclass(frozen=True)
