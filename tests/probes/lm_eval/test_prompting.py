@@ -220,7 +220,7 @@ def test_an_item_that_may_be_its_own_example_is_said(folder: Path) -> None:
         load_task("from_the_test_split", prompting=Prompting(num_fewshot=5))
 
 
-@pytest.mark.parametrize("answer", [None, "", -1])
+@pytest.mark.parametrize("answer", [None, "", -1, 2])
 @pytest.mark.parametrize("sampler", ["default", "first_n"])
 def test_an_example_without_a_right_answer_leaves_its_items_out(folder: Path, answer: Any, sampler: str) -> None:
     """lm-eval writes the next example directly after its question, and takes -1 for the last choice."""

@@ -12,7 +12,7 @@ UNANSWERED_EXAMPLE = "one of its few-shot examples has no valid right answer"
 
 
 def refuse_unanswered_examples(task: Any) -> None:  # noqa: ANN401 - lm-eval's, untyped
-    """Let a prompt fail if one of its examples has no right answer, or a negative index.
+    """Let a prompt fail if one of its examples has no right answer, or an index that no choice has.
 
     lm-evaluation-harness 0.4.13 writes such an example without an answer, and the next one directly after it; it takes
     -1 for the last choice. An empty answer is meant only where the definition has no template or field for it.
@@ -22,12 +22,16 @@ def refuse_unanswered_examples(task: Any) -> None:  # noqa: ANN401 - lm-eval's, 
 
     def build_qa_turn(**parts: Any) -> Any:  # noqa: ANN401
         # The question itself is passed without an answer.
-        if "a" in parts:
-            answer = parts["a"]
-            is_negative = isinstance(answer, int) and answer < 0
-            if answer is None or is_negative or (answer == "" and not may_be_empty):
-                raise MissingError(UNANSWERED_EXAMPLE)
-        return own(**parts)
+        if "a" not in parts or not isinstance(parts["q"], str):
+            return own(**parts)
+        answer = parts["a"]
+        is_negative = isinstance(answer, int) and answer < 0
+        if answer is None or is_negative or (answer == "" and not may_be_empty):
+            raise MissingError(UNANSWERED_EXAMPLE)
+        try:
+            return own(**parts)
+        except Exception as error:
+            raise MissingError(UNANSWERED_EXAMPLE) from error
 
     task.build_qa_turn = build_qa_turn
 

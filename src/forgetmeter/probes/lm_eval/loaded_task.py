@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def loaded_task(name: str, path: Path) -> Any:  # noqa: ANN401 - lm-eval's task 
     """
     first_error: Exception | None = None
     tried: set[int] = set()
-    with quiet():
+    # lm-evaluation-harness also logs what it raises.
+    with quiet(logging.ERROR):
         for skipped in _SKIPPED:
             before = len(tried)
             try:
