@@ -14,6 +14,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import is_compared
+from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.comparing_engine import ComparingEngine
 from forgetmeter.specs.model_reference import ModelReference
 
@@ -28,16 +29,16 @@ class Comparisons:
     def __init__(self, work: Work, loaded: Loaded, cells: Iterable[Cell]) -> None:
         self._work = work
         self._loaded = loaded
-        self._engines: dict[ModelReference | None, ComparingEngine] = {}
+        self._engines: dict[tuple[ModelReference | None, Sharing], ComparingEngine] = {}
         is_wanted = any(
             cell.variant.source == cell.variant.model and is_compared(work.tasks[cell.task].items) for cell in cells
         )
         # Copied before anything is installed in the model.
         self._own = replace(loaded, model=shared_copy(loaded.model)) if is_wanted else None
 
-    def engine(self, variant: Variant) -> ComparingEngine:
-        """Return the engine for a variant; a baseline is compared with itself."""
-        key = None if variant.recipe.is_baseline else variant.model
+    def engine(self, variant: Variant, sharing: Sharing) -> ComparingEngine:
+        """Return the engine for the installed variant, whose rows may share; a baseline is compared with itself."""
+        key = None if variant.recipe.is_baseline else variant.model, sharing
         if key not in self._engines:
             batch_tokens = self._work.evaluation.batch_tokens
             self._engines[key] = ComparingEngine(self._loaded, self._baseline(variant), batch_tokens=batch_tokens)

@@ -212,8 +212,6 @@ class _CellWork:
         recipe = cell.variant.recipe
         if work.evaluation.precision is None or recipe.is_baseline:
             return None
-        if any(load_method(step.method).declaration.depends_on_batch for step in recipe.steps):
-            return None
         # The same for all variants of a model.
         key = cell.variant.model, cell.task
         if key not in self._stoppings and (before := work.store.read_correct(str(cell.variant.model), cell.task)):
@@ -250,6 +248,9 @@ class _ModelWork(_CellWork):
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
         self._reused = self._reusable(cells)
         self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens, reused=self._reused)
+        # By what the rows of a variant may share.
+        self._engines = {self._own.sharing: self._own}
+        self._installed_engine = self._own
         self._comparisons = Comparisons(work, loaded, cells)
 
     def _reusable(self, cells: Sequence[Cell]) -> ReusedStates | None:
@@ -261,7 +262,9 @@ class _ModelWork(_CellWork):
         self._blocks = 1 + max(matrix.block[1] for matrix in matrices if matrix.block is not None)
         variants = dict.fromkeys(cell.variant for cell in cells)
         self._unchanged = {
-            each: unchanged_blocks(self._compressor.changed(each.recipe), self._blocks) for each in variants
+            each: unchanged_blocks(self._compressor.changed(each.recipe), self._blocks)
+            for each in variants
+            if not _is_read_apart(each)
         }
         reusing = {number for each, number in self._unchanged.items() if each.recipe.steps} - {0}
         if not reusing:
@@ -293,11 +296,19 @@ class _ModelWork(_CellWork):
             self._store_variant(variant, compressed)
             if self._reused is not None:
                 self._start_reuse(self._reused, variant)
+            self._installed_engine = self._engine_of_installed(variant)
             yield
 
+    def _engine_of_installed(self, variant: Variant) -> Engine:
+        if not _is_read_apart(variant):
+            return self._own
+        engine = Engine(self._loaded, batch_tokens=self._work.evaluation.batch_tokens)
+        return self._engines.setdefault(engine.sharing, engine)
+
     def _engine(self, cell: Cell) -> Scoring:
+        engine = self._installed_engine
         is_pair = is_compared(self._work.tasks[cell.task].items)
-        return self._comparisons.engine(cell.variant) if is_pair else self._own
+        return self._comparisons.engine(cell.variant, engine.sharing) if is_pair else engine
 
     def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
         reached = compressed.reached
@@ -337,6 +348,11 @@ class _EngineWork(_CellWork):
 
     def _engine(self, cell: Cell) -> Scoring:  # noqa: ARG002 - it answers all
         return self._external
+
+
+def _is_read_apart(variant: Variant) -> bool:
+    """Whether a layer's activations have one range, so that texts are read in other batches than the baseline's."""
+    return any(load_method(step.method).declaration.one_range for step in variant.recipe.steps)
 
 
 def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:

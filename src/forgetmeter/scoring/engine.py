@@ -17,6 +17,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.safe_loading.panics import refusing_panics
 from forgetmeter.records.item import Answer, Item, Problem, is_generated
 from forgetmeter.scoring.asked import blank_token, with_text_problems
+from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
@@ -66,6 +67,11 @@ class Engine:
         tokenizer = loaded.tokenizer
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
+
+    @property
+    def sharing(self) -> Sharing:
+        """What the model's rows may share; less for a variant that quantizes activations by the range of a text."""
+        return self._scoring.sharing
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch the items of a task, once for all variants of the model.

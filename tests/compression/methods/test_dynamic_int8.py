@@ -127,6 +127,36 @@ def test_degenerate_ranges(inputs):
 
 
 @pytest.mark.parametrize("arithmetic", ["kernel", "simulated"])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_rows_that_are_texts_are_each_quantized_as_by_torch(arithmetic, granularity):
+    generator = torch.Generator().manual_seed(0)
+    linear = nn.Linear(33, 6)
+    module = DynamicInt8Linear(quantize(linear.weight, granularity), linear.bias, arithmetic=arithmetic)
+    scales = torch.tensor([1e-6, 1.0, 30.0, 0.0])[:, None, None]
+    texts = (torch.randn(4, 7, 33, generator=generator) + 0.3) * scales
+    qconfig = default_dynamic_qconfig if granularity == "per_tensor" else per_channel_dynamic_qconfig
+    reference = torch_quantized(nn.Sequential(linear), {"0"}, qconfig)
+    alone = torch.stack([reference(text) for text in texts])
+    module.rows_are_texts = True
+    torch.testing.assert_close(module(texts), alone, rtol=1e-6, atol=1e-6)
+    module.rows_are_texts = False
+    assert not torch.allclose(module(texts), alone, atol=1e-3)
+
+
+@pytest.mark.parametrize("arithmetic", ["kernel", "simulated"])
+def test_a_text_with_nan_gives_nan_and_the_others_do_not(arithmetic):
+    module = DynamicInt8Linear(quantize(torch.ones(3, 4)), None, arithmetic=arithmetic)
+    texts = torch.ones(2, 5, 4)
+    expected = module(texts[:1])
+    texts[1, 2, 0] = torch.nan
+    assert module(texts).isnan().all()
+    module.rows_are_texts = True
+    outputs = module(texts)
+    assert torch.equal(outputs[:1], expected)
+    assert outputs[1].isnan().all()
+
+
+@pytest.mark.parametrize("arithmetic", ["kernel", "simulated"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_shape_and_dtype_of_the_input_are_kept(arithmetic, dtype):
     generator = torch.Generator().manual_seed(0)

@@ -100,14 +100,6 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
     return Int8Weight((values * factors.reciprocal()).round_().clamp_(-128, 127).to(torch.int8), factors)
 
 
-def kernel_available(device: torch.device) -> bool:
-    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs only."""
-    if device.type != "cpu" or torch.backends.quantized.engine == "none":
-        return False
-    has_operators = hasattr(torch.ops.quantized, "linear_dynamic")
-    return has_operators and hasattr(torch, "_make_per_tensor_quantized_tensor")
-
-
 class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
     """A linear layer with 8-bit weights that replaces an ``nn.Linear``.
 
@@ -115,10 +107,14 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
     without a kernel, the same arithmetic runs in float32. That path is tested against the kernel on CPUs; on GPUs it is
     untested.
 
+    Unlike torch's, the layer returns NaN for a text with NaN, and not numbers.
+
     Attributes:
         weight: The integers, int8, shape ``(output units, input units)``.
         factors: The weights' scales, float32, shape ``(1,)`` or ``(output units,)``.
         bias: float32, shape ``(output units,)``, or ``None``.
+        rows_are_texts: Whether each row of an input ``(rows, ..., input units)`` has a range of its own. By default,
+            there is one range for the whole input.
     """
 
     def __init__(self, weight: Int8Weight, bias: Tensor | None, *, arithmetic: Arithmetic | None = None) -> None:
@@ -131,7 +127,9 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
         if arithmetic is None:
             arithmetic = "kernel" if kernel_available(weight.integers.device) else "simulated"
         self.arithmetic: Arithmetic = arithmetic
-        self._packed = _pack(weight, self.bias) if arithmetic == "kernel" else None
+        self.rows_are_texts = False
+        self._packed = _pack(weight) if arithmetic == "kernel" else None
+        self._row_sums = weight.integers.sum(1, dtype=torch.float32)
 
     @property
     def simulated(self) -> bool:
@@ -140,72 +138,84 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to ``(..., input units)``; returns ``(..., output units)`` in the input's dtype."""
-        activations = inputs.to(torch.float32)
-        if self.simulated:
-            outputs = _simulated_linear(activations, self.weight, self.factors, self.bias)
-        else:
-            outputs = torch.ops.quantized.linear_dynamic(activations, self._packed, reduce_range=True)
-        return outputs.to(inputs.dtype)
+        number = len(inputs) if self.rows_are_texts and inputs.dim() > 2 else 1
+        rows = inputs.to(torch.float32).reshape(number, -1, self.in_features)
+        scales, zero_points = _activation_parameters(rows)
+        outputs = self._integer_products(rows, scales, zero_points).mul_(self.factors * scales)
+        if self.bias is not None:
+            outputs.add_(self.bias)
+        return outputs.reshape(*inputs.shape[:-1], self.out_features).to(inputs.dtype)
 
     def extra_repr(self) -> str:
         """Describe the layer as torch prints modules."""
         shape = f"in_features={self.in_features}, out_features={self.out_features}"
         return f"{shape}, bias={self.bias is not None}, simulated={self.simulated}"
 
+    def _integer_products(self, rows: Tensor, scales: Tensor, zero_points: Tensor) -> Tensor:
+        """Quantize activations and multiply by the integers of the weight; returns integers as float32."""
+        # The additional position has the largest range, in which the kernel leaves integers as they are.
+        flat = rows.new_zeros(rows.shape[0] * rows.shape[1] + 1, self.in_features)
+        flat[-1, 0] = _ACTIVATION_LARGEST
+        steps = torch.mul(rows, scales.reciprocal(), out=flat[:-1].view_as(rows)).round_().add_(zero_points)
+        steps.clamp_(0, 255)
+        # Not so if there is NaN, or a number that is rounded up beyond the range.
+        if self.simulated or not flat.amax() <= _ACTIVATION_LARGEST:
+            return nn.functional.linear(steps.sub_(zero_points), self.weight.to(torch.float32))
+        products = torch.ops.quantized.linear_dynamic(flat, self._packed, reduce_range=True)
+        return products[:-1].view(*steps.shape[:-1], self.out_features).sub_(zero_points * self._row_sums)
 
-def _pack(weight: Int8Weight, bias: Tensor | None) -> object:
+
+def _pack(weight: Int8Weight) -> object:
+    """Return the integers as the kernel wants them, with scales of 1."""
     with warnings.catch_warnings():
         # Quantized tensors are deprecated; this one lives only until the kernel has packed it.
         warnings.filterwarnings("ignore", message=r"(?s).*torch\.qint8.*deprecated")
-        factors = weight.factors.flatten().double()
-        if len(factors) == 1:
-            quantized = torch._make_per_tensor_quantized_tensor(weight.integers, float(factors), 0)
-        else:
-            zero_points = torch.zeros(len(factors), dtype=torch.int64)
-            quantized = torch._make_per_channel_quantized_tensor(weight.integers, factors, zero_points, 0)
-        return torch.ops.quantized.linear_prepack(quantized, bias)
+        quantized = torch._make_per_tensor_quantized_tensor(weight.integers, 1.0, 0)
+        return torch.ops.quantized.linear_prepack(quantized, None)
 
 
-def _simulated_linear(activations: Tensor, integers: Tensor, factors: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute ``quantized::linear_dynamic(reduce_range=True)`` in float32 instead of integers."""
-    activation_scale, zero_point = _activation_parameters(activations)
-    steps = (activations * float(np.float32(1) / np.float32(activation_scale))).round_() + zero_point
-    centred = steps.clamp_(0, 255) - zero_point
-    products = factors * float(np.float32(activation_scale))
-    outputs = nn.functional.linear(centred, integers.to(torch.float32)) * products
-    return outputs if bias is None else outputs + bias
-
-
-def _activation_parameters(activations: Tensor) -> tuple[float, int]:
-    """Return scale and zero point, as ``ChooseQuantizationParams`` of ATen's QuantUtils.h does.
+def _activation_parameters(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scales and zero points, as ``ChooseQuantizationParams`` of ATen's QuantUtils.h does.
 
     The range always includes 0. Integers range from 0 to 127, so that the kernel's 16-bit sums cannot overflow.
+
+    Args:
+        rows: float32, shape ``(rows, positions, units)``.
+
+    Returns:
+        Two float32 tensors of shape ``(rows, 1, 1)``.
     """
-    smallest, largest = 0.0, 0.0
-    if activations.numel():
-        low, high = torch.aminmax(activations)
-        smallest, largest = min(float(low), 0.0), max(float(high), 0.0)
-    scale = (largest - smallest) / _ACTIVATION_LARGEST
-    # Its reciprocal would not be finite in float32.
-    if scale < 1 / float(np.finfo(np.float32).max):
-        scale = 0.1
-    if scale < _SMALLEST_ACTIVATION_SCALE:
-        smallest, largest = _widened(smallest, largest, scale)
-        scale = _SMALLEST_ACTIVATION_SCALE
-    from_smallest = -smallest / scale
-    from_largest = _ACTIVATION_LARGEST - largest / scale
+    if not rows.numel():
+        return rows.new_ones(len(rows), 1, 1), rows.new_zeros(len(rows), 1, 1)
+    low, high = rows.flatten(1).aminmax(dim=1)
+    low, high = low.double().clamp_max_(0), high.double().clamp_min_(0)
+    scales = (high - low) / _ACTIVATION_LARGEST
+    # Their reciprocals would not be finite in float32.
+    scales = torch.where(scales < 1 / float(np.finfo(np.float32).max), 0.1, scales)
+    low, high = _widened(low, high, scales)
+    scales = torch.where(scales < _SMALLEST_ACTIVATION_SCALE, _SMALLEST_ACTIVATION_SCALE, scales)
+    from_low, from_high = -low / scales, _ACTIVATION_LARGEST - high / scales
     # The kernel starts from the end of the range whose terms are smaller.
-    starts_low = -abs(smallest / scale) < _ACTIVATION_LARGEST - abs(largest / scale)
-    zero_point = round(from_smallest if starts_low else from_largest)
-    return scale, min(max(zero_point, 0), _ACTIVATION_LARGEST)
+    starts_low = -(low / scales).abs() < _ACTIVATION_LARGEST - (high / scales).abs()
+    zero_points = torch.where(starts_low, from_low, from_high).round_().clamp_(0, _ACTIVATION_LARGEST)
+    return scales.float()[:, None, None], zero_points.float()[:, None, None]
 
 
-def _widened(smallest: float, largest: float, scale: float) -> tuple[float, float]:
-    """Widen a range that is too narrow for the smallest allowed scale."""
-    width = _SMALLEST_ACTIVATION_SCALE * _ACTIVATION_LARGEST
-    if smallest == 0:
-        return 0.0, width
-    if largest == 0:
-        return -width, 0.0
-    factor = _SMALLEST_ACTIVATION_SCALE / scale
-    return smallest * factor, largest * factor
+def _widened(low: Tensor, high: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """Widen ranges that are too narrow for the smallest allowed scale."""
+    factors = (_SMALLEST_ACTIVATION_SCALE / scales).clamp_min(1)
+    width = torch.where(factors > 1, _SMALLEST_ACTIVATION_SCALE * _ACTIVATION_LARGEST, 0.0)
+    # At one end of the range is 0, or both are widened.
+    is_positive, is_negative = low == 0, (high == 0) & (low != 0)
+    return (
+        torch.where(is_negative & (factors > 1), -width, low * factors),
+        torch.where(is_positive & (factors > 1), width, high * factors),
+    )
+
+
+def kernel_available(device: torch.device) -> bool:
+    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs only."""
+    if device.type != "cpu" or torch.backends.quantized.engine == "none":
+        return False
+    has_operators = hasattr(torch.ops.quantized, "linear_dynamic")
+    return has_operators and hasattr(torch, "_make_per_tensor_quantized_tensor")

@@ -5,8 +5,8 @@ symmetric scale per matrix, and activations quantized to 7 bits on each call, wi
 With ``per_channel_dynamic_qconfig``, weights have one scale per output unit. An expert of a tensor of experts is
 quantized as a linear layer with its weights; torch leaves such tensors alone.
 
-Activations are scaled by the range of the *whole* input of a call, so the rest of the batch, including padding,
-slightly changes an item's result. The same holds for torch's own ``linear_dynamic``.
+Activations are scaled by the range of the whole input of a call. The engine reads texts so that this is the range of a
+single text (docs/decisions/005-dynamic-int8-ranges.md); torch's own layers take that of a batch, padding included.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> 
 METHOD = MatrixMethod(
     MethodDeclaration(
         name="dynamic_int8",
-        summary="8-bit weights and 7-bit activations, scaled on each call by one scale for the whole input.",
+        summary="8-bit weights and 7-bit activations, scaled by the range of each text.",
         reference="torch.ao.quantization.quantize_dynamic, default and per_channel_dynamic_qconfig",
         level="none",
         phrase="8-bit",
@@ -55,7 +55,7 @@ METHOD = MatrixMethod(
         },
         effect="quantizes",
         needs_kernel=True,
-        depends_on_batch=True,
+        one_range=True,
     ),
     transform,
     orientation="outputs_first",

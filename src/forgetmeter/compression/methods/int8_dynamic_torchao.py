@@ -13,8 +13,7 @@ from forgetmeter.specs.recipe import Level
 def transform(weight: Weight, _level: Level | None, _options: Options) -> TorchaoWeight:
     """Quantize a layer's weights, ``(output units, input units)``, by ``Int8DynamicActivationInt8WeightConfig()``.
 
-    Weights and activations are symmetric, with one scale per output unit and, on each call, one per position. Unlike
-    with ``dynamic_int8``, the rest of the batch makes no difference.
+    Weights and activations are symmetric, with one scale per output unit and, on each call, one per position.
     """
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
@@ -20,7 +18,8 @@ from forgetmeter.scoring.batch_invariance.limits import (
     unverified_window,
     window,
 )
-from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Trial
+from forgetmeter.scoring.batch_invariance.quantized_activations import activations_not_quantized, sharing_with_ranges
+from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Trial, drawing
 from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.rows.reading import Forward
 from forgetmeter.scoring.tokens.answer_tokens import Tokens
@@ -44,7 +43,8 @@ def find_sharing(
 ) -> tuple[Sharing, Sharing]:
     """Return what a model's rows may share, and what the texts of an encoder-decoder's encoder may share.
 
-    Each model is tried only once, when it is first used, because its variants are scored in the same batches.
+    Each model is tried only once, when it is first used, because its variants are scored in the same batches. A variant
+    whose activations are quantized with ranges of their texts shares less (docs/decisions/005-dynamic-int8-ranges.md).
 
     Args:
         longest: Maximum number of tokens of a row.
@@ -60,10 +60,12 @@ def find_sharing(
         # Without weights, tokens are only counted, as for a model that can share everything.
         return Sharing(min(LONGEST_ROW, longest) if loaded.family == "decoder" else 0), Sharing()
     if model not in _known:
-        with torch.inference_mode(), _activations_not_quantized(model):
+        with torch.inference_mode(), activations_not_quantized(model):
             trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
             _known[model] = trials.rows(), trials.texts(longest_text or longest)
-    return _known[model]
+    rows, texts = _known[model]
+    ranges = sharing_with_ranges(loaded, Trial(model, forward, padding=padding), longest=longest)
+    return rows.within(ranges), texts.within(ranges)
 
 
 def may_be_padded_left(loaded: Loaded, forward: Forward, *, longest: int) -> bool:
@@ -75,7 +77,7 @@ def may_be_padded_left(loaded: Loaded, forward: Forward, *, longest: int) -> boo
     model = loaded.model
     if model.device.type == "meta":
         return True
-    with torch.inference_mode(), _activations_not_quantized(model):
+    with torch.inference_mode(), activations_not_quantized(model):
         return _Trials(loaded, Trial(model, forward, padding=0), longest=longest).left_padding_holds()
 
 
@@ -87,7 +89,7 @@ class _Trials:
         self._unverified = unverified_window(loaded.model)
         self._window = min(window(loaded.model), self._unverified)
         self._batch_independent = batch_independent_length(loaded.model)
-        self._draw = _drawing(loaded.model)
+        self._draw = drawing(loaded.model)
         self._context = self._draw(_LENGTH) if loaded.family == "encoder-decoder" else ()
         self._refuse()
 
@@ -204,41 +206,3 @@ class _Trials:
 
     def _repeated(self, length: int) -> Tokens:
         return (self._draw(2) * length)[:length]
-
-
-def _drawing(model: PreTrainedModel) -> Callable[[int], Tokens]:
-    """Return a function that draws random tokens, except special tokens named in the configuration."""
-    config = model.config.get_text_config()
-    special: set[int] = set()
-    for key, value in config.to_dict().items():
-        if key.endswith(("token_id", "token_ids", "token_index")):
-            special.update(each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int))
-    vocabulary = [token for token in range(int(config.vocab_size)) if token not in special]
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(number: int) -> Tokens:
-        return tuple(vocabulary[at] for at in torch.randint(len(vocabulary), (number,), generator=generator).tolist())
-
-    return draw
-
-
-@contextmanager
-def _activations_not_quantized(model: PreTrainedModel) -> Iterator[None]:
-    """Disable activation quantization in dynamic int8 layers, whose ranges depend on the batch (decision 005)."""
-
-    def ours(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
-        weight = layer.weight.float() * layer.factors[:, None]
-        return nn.functional.linear(inputs[0].float(), weight, layer.bias).to(inputs[0].dtype)
-
-    def torchs(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> Tensor:
-        return nn.functional.linear(inputs[0].float(), layer.weight().dequantize(), layer.bias()).to(inputs[0].dtype)
-
-    exactly = {"DynamicInt8Linear": ours, "DynamicQuantizedLinear": torchs}
-    hooks = [
-        module.register_forward_hook(hook) for module in model.modules() if (hook := exactly.get(module._get_name()))
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -169,3 +169,19 @@ class Trial:
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         return InFloat32() if self._converts else nullcontext()
+
+
+def drawing(model: PreTrainedModel) -> Callable[[int], Tokens]:
+    """Return a function that draws random tokens, except special tokens named in the configuration."""
+    config = model.config.get_text_config()
+    special: set[int] = set()
+    for key, value in config.to_dict().items():
+        if key.endswith(("token_id", "token_ids", "token_index")):
+            special.update(each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int))
+    vocabulary = [token for token in range(int(config.vocab_size)) if token not in special]
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(number: int) -> Tokens:
+        return tuple(vocabulary[at] for at in torch.randint(len(vocabulary), (number,), generator=generator).tolist())
+
+    return draw

@@ -94,7 +94,7 @@ class EncoderScoring:
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder
         self._padding = loaded.tokenizer.pad_token_id or 0
-        self._sharing, _ = find_sharing(loaded, run_encoder, longest=self._max_length, padding=self._padding)
+        self.sharing, _ = find_sharing(loaded, run_encoder, longest=self._max_length, padding=self._padding)
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.
@@ -107,7 +107,7 @@ class EncoderScoring:
         drafts = _Drafts()
         masked = iter(self._with_mask(items))
         asked = [self._question(item, drafts, masked) for item in items]
-        groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens, sharing=self._sharing)
+        groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens, sharing=self.sharing)
         device = self._loaded.model.device
         return Prepared(
             questions=tuple(each if isinstance(each, Question) else None for each in asked),

@@ -55,7 +55,7 @@ class EncoderDecoderScoring:
         self._start = decoder_start(loaded.model, loaded.name)
         self.forward = run_encoder_decoder
         self._padding = loaded.tokenizer.pad_token_id or 0
-        self._sharing, self._text_sharing = find_sharing(
+        self.sharing, self._text_sharing = find_sharing(
             loaded,
             run_encoder_decoder,
             longest=self._max_written,
@@ -76,7 +76,7 @@ class EncoderDecoderScoring:
         texts = tuple(contexts)
         asked = [self._embedded.only(each, *(texts[one.context] for one in each.sequences)) for each in asked]
         # Relative positions rule out branches, so a row holds a single path.
-        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self._sharing)
+        packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self.sharing)
         device = self._loaded.model.device
         return Prepared(
             questions=questions_of(asked, packed.paths),
@@ -84,7 +84,7 @@ class EncoderDecoderScoring:
             cut=sum(each.is_cut for each in asked),
             batches=tuple(
                 make_batch(rows, device=device, padding=self._padding, contexts=texts)
-                for rows in _groups(packed.rows, texts, self._batch_tokens, self._sharing, self._text_sharing)
+                for rows in _groups(packed.rows, texts, self._batch_tokens, self.sharing, self._text_sharing)
             ),
         )
 
