@@ -11,6 +11,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Task
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.study.checked_study import CheckedStudy
 
 _SAMPLE, _RUN = 128, 16
@@ -23,14 +24,13 @@ def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cel
     The sample is prepared as for scoring, without the model's weights. Tasks that cannot be asked have no
     estimate, and neither have engines.
     """
-    found: dict[tuple[Checkpoint, str], int] = {}
+    found: dict[tuple[ModelReference, str], int] = {}
     tokens = {}
     for cell in checked.to_score():
-        if cell.variant.source not in checked.checkpoints:
-            continue
-        key = (checked.checkpoints[cell.variant.source], cell.task)
+        key = (cell.variant.source, cell.task)
         if key not in found:
-            found[key] = _tokens(key[0], tasks[cell.task].items)
+            checkpoint = checked.checkpoints.get(cell.variant.source)
+            found[key] = 0 if checkpoint is None else _tokens(checkpoint, tasks[cell.task].items)
         if found[key]:
             tokens[cell] = found[key]
     return tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from forgetmeter.study.running import check_study, check_tasks, run_checked
 
 _SOME_FAILED = 1
 _UNLIMITED = 10**6
+_MOST_ROWS = 1000
 
 
 def run_command(
@@ -112,14 +114,16 @@ def _print_plan(checked: CheckedStudy) -> None:
     table = Table(box=None, header_style="bold")
     for heading in ("model", "recipe", "to do", "stored"):
         table.add_column(heading, overflow="fold")
-    for variant in plan.variants:
-        cells = [cell for cell in plan.cells if cell.variant == variant]
-        todo = [cell.task for cell in cells if cell in missing]
-        stored = [cell.task for cell in cells if cell not in missing]
+    for variant, cells in islice(groupby(plan.cells, key=lambda cell: cell.variant), _MOST_ROWS):
+        todo, stored = [], []
+        for cell in cells:
+            (todo if cell in missing else stored).append(cell.task)
         row = (str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")
         table.add_row(*(Text(visible_line(text)) for text in row))
     console = Console(width=text_width(piped=_UNLIMITED))
     console.print(table)
+    if (more := len(plan.variants) - _MOST_ROWS) > 0:
+        console.print(f"… and {counted(more, 'more variant')}", highlight=False)
     console.print(
         visible_line(
             f"{counted(len(plan.cells), 'cell')}, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"

@@ -139,11 +139,10 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to ``(..., input units)``; returns ``(..., output units)`` in the input's dtype."""
         number = len(inputs) if self.rows_are_texts and inputs.dim() > 2 else 1
-        rows = inputs.to(torch.float32).reshape(number, -1, self.in_features)
+        rows = inputs.detach().to(torch.float32).reshape(number, -1, self.in_features)
         scales, zero_points = _activation_parameters(rows)
-        outputs = self._integer_products(rows, scales, zero_points).mul_(self.factors * scales)
-        if self.bias is not None:
-            outputs.add_(self.bias)
+        products, factors = self._integer_products(rows, scales, zero_points), self.factors * scales
+        outputs = products.mul_(factors) if self.bias is None else torch.addcmul(self.bias, products, factors)
         return outputs.reshape(*inputs.shape[:-1], self.out_features).to(inputs.dtype)
 
     def extra_repr(self) -> str:

