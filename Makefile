@@ -15,7 +15,7 @@ PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 # Hide the theme's upgrade notice, which does not concern these pages.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: install demo test check docs architectures bench clean
+.PHONY: install demo test check docs architectures bench bench-quick clean
 
 install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
 
@@ -52,12 +52,17 @@ architectures: install
 	$(PYTEST) -m 'architectures or not architectures' \
 		tests/scoring/batch_invariance/test_all_architectures.py tests/models tests/tools/test_describe_architectures.py
 
+# With the probes' data, facts are compared as well.
+BENCH = $(OFFLINE) $(BIN)/python benchmarks/bench.py $(if $(wildcard $(FORGETMETER_TEST_DATA)),--data $(FORGETMETER_TEST_DATA))
+
 bench: install
-	$(OFFLINE) $(BIN)/python benchmarks/scoring.py
-	$(OFFLINE) $(BIN)/python benchmarks/facts.py --data $(FORGETMETER_TEST_DATA)
+	$(BENCH)
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/compress_checkpoint.py --layers 4
 	$(BIN)/python benchmarks/analysis.py
+
+bench-quick: install
+	$(BENCH) --quick
 
 clean:
 	rm -rf $(VENV) .cache runs site

@@ -25,12 +25,13 @@ from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
-from forgetmeter.models.on_disk.quantization import described, maker_of, quantizes_activations
+from forgetmeter.models.on_disk.quantization import described, maker_of, may_share_ranges
+from forgetmeter.records.item import Item, Request, Requests
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.frontier import frontiers
 from forgetmeter.results.results import open_run
 from forgetmeter.scoring.batch_invariance.detection import find_sharing
-from forgetmeter.scoring.batch_invariance.limits import Sharing
+from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.study.running import check_study, reader, run
 
@@ -129,11 +130,13 @@ def test_a_compressed_tensors_checkpoint_is_evaluated_but_not_compressed(llama_f
         compress(load(folder), PRUNE)
 
 
-def test_a_checkpoint_that_rounds_activations_is_read_one_text_at_a_time(llama_folder: Path, tmp_path: Path) -> None:
-    """Batches of other shapes differ in the last bits, which can round an activation to the next integer."""
+@pytest.mark.parametrize(("strategy", "level"), [("token", "packed"), ("tensor", "alone")])
+def test_texts_share_rows_only_if_their_activations_have_ranges_of_their_own(
+    llama_folder: Path, tmp_path: Path, strategy: str, level: str
+) -> None:
     pytest.importorskip("compressed_tensors")
     compress_checkpoint(llama_folder, "round_to_nearest:overall:8", tmp_path / "w8", format="compressed-tensors")
-    assert find_sharing(load(tmp_path / "w8"), run_decoder, longest=64)[0] != Sharing(0, 0, 0)
+    assert find_sharing(load(tmp_path / "w8"), run_decoder, longest=64)[0].level == "packed"
     folder = shutil.copytree(llama_folder, tmp_path / "w8a8")
     tensors = load_file(folder / "model.safetensors")
     for name in [name for name in tensors if name.endswith("proj.weight")]:
@@ -144,7 +147,7 @@ def test_a_checkpoint_that_rounds_activations_is_read_one_text_at_a_time(llama_f
     group = {
         "targets": ["Linear"],
         "weights": eight | {"strategy": "channel"},
-        "input_activations": eight | {"strategy": "token", "dynamic": True},
+        "input_activations": eight | {"strategy": strategy, "dynamic": True},
     }
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {
@@ -155,7 +158,15 @@ def test_a_checkpoint_that_rounds_activations_is_read_one_text_at_a_time(llama_f
         "config_groups": {"group_0": group},
     }
     (folder / "config.json").write_text(json.dumps(config))
-    assert find_sharing(load(folder), run_decoder, longest=64)[0] == Sharing(0, 0, 0)
+    loaded = load(folder)
+    assert find_sharing(loaded, run_decoder, longest=64)[0].level == level
+    engine = Engine(loaded)
+    requests = [Request("the inn", " tin"), Request("the inn", " in a thin hint"), Request("a hint of tea", " hits")]
+    items = [Item(f"x/{n}", "", Requests([each])) for n, each in enumerate(requests)]
+    together = engine.score(engine.prepare(items))
+    apart = [answer for item in items for answer in engine.score(engine.prepare([item]))]
+    for one, other in zip(together, apart, strict=True):
+        assert [each.loglikelihood for each in one] == pytest.approx([each.loglikelihood for each in other], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -165,12 +176,17 @@ def test_a_checkpoint_that_rounds_activations_is_read_one_text_at_a_time(llama_f
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, False),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, True),
         ({"quant_method": "compressed-tensors", "config_groups": {"a": {"input_activations": None}}}, False),
+        (
+            {"quant_method": "compressed-tensors", "config_groups": {"a": {"input_activations": {"dynamic": False}}}},
+            False,
+        ),
+        ({"config_groups": {"a": {"output_activations": {"dynamic": True, "strategy": "tensor"}}}}, True),
         ({"quant_method": "torchao", "quant_type": "int8_dynamic_activation_int8_weight"}, True),
         ({}, True),
     ],
 )
-def test_methods_that_round_activations_or_are_unknown(method: dict[str, Any], does: bool) -> None:
-    assert quantizes_activations(method) == does
+def test_methods_that_may_round_activations_of_several_texts_alike(method: dict[str, Any], does: bool) -> None:
+    assert may_share_ranges(method) == does
 
 
 def test_a_torchao_checkpoint_is_evaluated_but_not_compressed(llama_folder: Path, tmp_path: Path) -> None:

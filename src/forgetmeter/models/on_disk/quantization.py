@@ -21,6 +21,9 @@ _GROUP_SIZES = ("group_size", "q_group_size")
 _VERSIONS = {"auto-round": ("autoround_version", "AutoRound"), "compressed-tensors": ("version", "compressed-tensors")}
 """By method, the setting that holds the version of the program that wrote it, and the program's name."""
 _NOT_OF_WEIGHTS = ("input_activations", "output_activations", "kv_cache_scheme")
+_ACTIVATIONS = ("input_activations", "output_activations")
+_WITHIN_TOKENS = ("token", "group", "tensor_group")
+"""Strategies of compressed-tensors that scale each token by itself."""
 _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
 
 
@@ -62,14 +65,18 @@ def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
     return quantization(model.config.to_dict()) or {} if getattr(model, "is_quantized", False) else None
 
 
-def quantizes_activations(method: Mapping[str, Any]) -> bool:
-    """Whether a quantization method rounds activations, too; true if nothing is known about it.
+def may_share_ranges(method: Mapping[str, Any]) -> bool:
+    """Whether activations of several texts may be rounded by one range; true if nothing is known about the method.
 
-    The smallest difference of a sum, as between batches of other shapes, can then become a whole quantization step.
+    Of compressed-tensors, scales are stored, or those of a token or of a part of it.
     """
     groups = method.get("config_groups")
     if isinstance(groups, Mapping):
-        return any(isinstance(group, Mapping) and bool(group.get("input_activations")) for group in groups.values())
+        given = [group.get(key) for group in groups.values() if isinstance(group, Mapping) for key in _ACTIVATIONS]
+        return any(
+            isinstance(each, Mapping) and each.get("dynamic") and each.get("strategy") not in _WITHIN_TOKENS
+            for each in given
+        )
     name = method.get("quant_method")
     return not (getattr(name, "value", name) in _WEIGHTS_ALONE or method.get("load_in_4bit") is True)
 

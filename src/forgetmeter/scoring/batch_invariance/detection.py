@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.on_disk.quantization import quantization_in_memory, quantizes_activations
+from forgetmeter.models.on_disk.quantization import may_share_ranges, quantization_in_memory
 from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,
@@ -97,7 +97,7 @@ class _Trials:
     def _is_exact(self) -> bool:
         """Whether interference between texts, however small, can be detected."""
         method = quantization_in_memory(self._loaded.model)
-        return self._trial.is_exact and (method is None or not quantizes_activations(method))
+        return self._trial.is_exact and (method is None or not may_share_ranges(method))
 
     def rows(self) -> Sharing:
         found = self._plain(self._row, self._longest)

@@ -41,11 +41,18 @@ def sharing_with_ranges(loaded: Loaded, trial: Trial, *, longest: int) -> Sharin
 
 @contextmanager
 def activations_not_quantized(model: PreTrainedModel) -> Iterator[None]:
-    """Compute with the weights of dynamic int8 layers in floating point, so that texts cannot share a range."""
+    """Compute without rounding activations, so that texts interfere only where they do so in any case."""
     hooks = [layer.register_forward_hook(_EXACT[layer._get_name()]) for _, layer in _layers(model)]
+    # compressed-tensors' layers then use their weights alone.
+    rounding = [each for each in model.modules() if getattr(each, "quantization_scheme", None) is not None]
+    before = [getattr(layer, "quantization_enabled", True) for layer in rounding]
     try:
+        for layer in rounding:
+            layer.quantization_enabled = False
         yield
     finally:
+        for layer, was in zip(rounding, before, strict=True):
+            layer.quantization_enabled = was
         for hook in hooks:
             hook.remove()
 
