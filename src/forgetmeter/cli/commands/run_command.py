@@ -115,7 +115,8 @@ def _print_plan(checked: CheckedStudy) -> None:
     for heading in ("model", "recipe", "to do", "stored"):
         table.add_column(heading, overflow="fold")
     for variant, cells in islice(groupby(plan.cells, key=lambda cell: cell.variant), _MOST_ROWS):
-        todo, stored = [], []
+        todo: list[str] = []
+        stored: list[str] = []
         for cell in cells:
             (todo if cell in missing else stored).append(cell.task)
         row = (str(variant.model), str(variant.recipe), ", ".join(todo) or "—", ", ".join(stored) or "—")

@@ -65,20 +65,34 @@ def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
     return quantization(model.config.to_dict()) or {} if getattr(model, "is_quantized", False) else None
 
 
+def quantizes_activations(method: Mapping[str, Any]) -> bool:
+    """Whether a quantization method rounds activations, too; true if nothing is known about it.
+
+    The smallest difference of a sum, as between batches of other shapes, can then become a whole quantization step.
+    """
+    if isinstance(method.get("config_groups"), Mapping):
+        return bool(list(_of_activations(method)))
+    name = method.get("quant_method")
+    return not (getattr(name, "value", name) in _WEIGHTS_ALONE or method.get("load_in_4bit") is True)
+
+
 def may_share_ranges(method: Mapping[str, Any]) -> bool:
     """Whether activations of several texts may be rounded by one range; true if nothing is known about the method.
 
     Of compressed-tensors, scales are stored, or those of a token or of a part of it.
     """
-    groups = method.get("config_groups")
-    if isinstance(groups, Mapping):
-        given = [group.get(key) for group in groups.values() if isinstance(group, Mapping) for key in _ACTIVATIONS]
+    if isinstance(method.get("config_groups"), Mapping):
         return any(
-            isinstance(each, Mapping) and each.get("dynamic") and each.get("strategy") not in _WITHIN_TOKENS
-            for each in given
+            each.get("dynamic") and each.get("strategy") not in _WITHIN_TOKENS for each in _of_activations(method)
         )
-    name = method.get("quant_method")
-    return not (getattr(name, "value", name) in _WEIGHTS_ALONE or method.get("load_in_4bit") is True)
+    return quantizes_activations(method)
+
+
+def _of_activations(method: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for group in method["config_groups"].values():
+        for key in _ACTIVATIONS:
+            if isinstance(group, Mapping) and isinstance(group.get(key), Mapping):
+                yield group[key]
 
 
 def is_dequantized(method: Mapping[str, Any]) -> bool:

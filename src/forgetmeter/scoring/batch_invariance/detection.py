@@ -10,7 +10,11 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.on_disk.quantization import may_share_ranges, quantization_in_memory
+from forgetmeter.models.on_disk.quantization import (
+    may_share_ranges,
+    quantization_in_memory,
+    quantizes_activations,
+)
 from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,
@@ -99,10 +103,18 @@ class _Trials:
         method = quantization_in_memory(self._loaded.model)
         return self._trial.is_exact and (method is None or not may_share_ranges(method))
 
+    @property
+    def _rounds_activations(self) -> bool:
+        method = quantization_in_memory(self._loaded.model)
+        return method is not None and quantizes_activations(method)
+
     def rows(self) -> Sharing:
         found = self._plain(self._row, self._longest)
         if not self._is_exact:
             return found
+        if self._rounds_activations:
+            # Rows of one length are summed as each alone.
+            return found.within(Sharing(0, 0))
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
             return Sharing(branches, found.lengths, found.batch)
