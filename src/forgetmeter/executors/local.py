@@ -351,8 +351,8 @@ class _EngineWork(_CellWork):
 
 
 def _is_read_apart(variant: Variant) -> bool:
-    """Whether a layer's activations have one range, so that texts are read in other batches than the baseline's."""
-    return any(load_method(step.method).declaration.one_range for step in variant.recipe.steps)
+    """Whether activations are rounded, so that texts are read in other batches than the baseline's."""
+    return any(load_method(step.method).declaration.rounds_activations for step in variant.recipe.steps)
 
 
 def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:

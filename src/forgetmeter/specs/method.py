@@ -108,8 +108,8 @@ class MethodDeclaration:
         scopes: Supported scopes, in words.
         needs_kernel: Whether the answers depend on a kernel, such as one that quantizes activations on each call, so
             that a checkpoint's weights do not fully describe the result.
-        one_range: Whether layers quantize activations by the range of their whole input, so that texts cannot share
-            rows or be padded.
+        rounds_activations: Whether layers round activations on each call, so that texts cannot share rows or be padded
+            without changing each other's answers.
         packs: For a method whose weights are symmetric integers times scales (``Weight.integers_and_scales``): returns
             their layout for a level and all options. ``None`` if checkpoints cannot store its weights as integers.
         pools: The pools that a fraction applies to; ``None`` if there are none or they depend on the weights.
@@ -132,7 +132,7 @@ class MethodDeclaration:
     families: tuple[str, ...] = ("encoder", "encoder-decoder", "decoder")
     scopes: str = "any scope"
     needs_kernel: bool = False
-    one_range: bool = False
+    rounds_activations: bool = False
     packs: Callable[[Level | None, Mapping[str, OptionValue]], Packing] | None = None
     pools: Pools | None = None
     kind: Kind | None = None

@@ -78,6 +78,14 @@ def test_each_text_has_ranges_of_its_own(name: str) -> None:
     assert Engine(quantized).sharing.level == SAMPLE.get(name, Engine(quantized).sharing.level)
 
 
+def test_texts_whose_tokens_are_rounded_by_torchao_share_batches_of_one_length() -> None:
+    pytest.importorskip("torchao")
+    plain = made("llama as decoder")
+    quantized = compress(plain, "int8_dynamic_torchao:overall")
+    assert (Engine(plain).sharing.level, Engine(quantized).sharing.level) == ("packed", "equal lengths")
+    assert (of_all(quantized, batch_tokens=4096) - expected(quantized)).abs().max() <= 1e-5
+
+
 def test_a_text_scores_as_with_torchs_own_layers() -> None:
     plain = made("llama as decoder")
     with warnings.catch_warnings():

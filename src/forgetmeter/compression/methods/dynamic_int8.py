@@ -55,7 +55,7 @@ METHOD = MatrixMethod(
         },
         effect="quantizes",
         needs_kernel=True,
-        one_range=True,
+        rounds_activations=True,
     ),
     transform,
     orientation="outputs_first",

@@ -31,6 +31,7 @@ METHOD = TorchaoMethod(
         forms=("linear",),
         effect="quantizes",
         needs_kernel=True,
+        rounds_activations=True,
     ),
     transform,
 )

@@ -19,24 +19,28 @@ _LENGTH = 9
 
 
 def sharing_with_ranges(loaded: Loaded, trial: Trial, *, longest: int) -> Sharing:
-    """Return what texts may share so that the range of each layer's activations is that of one text.
+    """Return what texts may share where layers round activations, so that each is rounded as alone.
 
-    If the first dimension of what every such layer reads is that of the texts, a batch may hold texts of equal length,
-    and ``rows_are_texts`` is set on the layers; otherwise each is read alone. Without such layers, nothing is limited.
+    That is a batch with texts of equal length: in batches of other shapes, sums differ in the last bits, which moves
+    activations to other integers. For layers with one range for all of their input, its first dimension must be that of
+    the texts; ``rows_are_texts`` is then set on them. Otherwise, each text is read alone. Without any such layers,
+    nothing is limited.
 
     Args:
         longest: Maximum number of tokens of a row.
     """
     layers = dict(_layers(loaded.model))
     if not layers:
-        return Sharing(UNKNOWN_LENGTH)
+        # torchao's weights say how activations are rounded: each token's by its own range.
+        by_token = any(getattr(weight, "act_quant_kwargs", None) is not None for weight in loaded.model.parameters())
+        return Sharing(0, 0) if by_token else Sharing(UNKNOWN_LENGTH)
     can_split = all(hasattr(layer, "rows_are_texts") for layer in layers.values())
     with torch.inference_mode(), activations_not_quantized(loaded.model):
         is_split = can_split and _rows_are_texts(loaded, trial, layers, length=min(_LENGTH, longest))
     if can_split:
         for layer in layers.values():
             layer.rows_are_texts = is_split
-    return Sharing(0, 0, UNKNOWN_LENGTH if is_split else 0)
+    return Sharing(0, 0) if is_split else Sharing(0, 0, 0)
 
 
 @contextmanager
