@@ -226,9 +226,24 @@ def test_facts_and_perplexity(tmp_path: Path, perplexity: tuple[float, ...] | No
         assert found.missing.startswith("the perplexity of facts falls by a tenth under pruning before it rises")
     if perplexity and verdict != "not tested":
         (task,) = found.results[0].tasks
-        never = "; on the only curve, perplexity never rises by a tenth, so the effect may be larger"
+        never = "; on the only curve used, perplexity never rises by a tenth, so the effect may be larger"
         text = "compared with facts"  # Which of several texts counts.
         assert task.detail == text + (never if max(perplexity) < 11 else "")
+
+
+def test_curves_on_which_neither_facts_nor_perplexity_change_say_nothing(tmp_path: Path) -> None:
+    recipes = [f"l1_unstructured:{scope}:{level}" for scope in ("attention", "overall") for level in (0.2, 0.4)]
+    shares = dict(zip(recipes, (1.0, 0.97, 0.7, 0.3), strict=True))
+    metrics = {recipe: {"word_perplexity": 10.0} for recipe in ("baseline", *recipes)}
+    found = run_of(tmp_path / "both", shares, metrics=metrics)["facts_before_perplexity"]
+    assert found.verdict == "supported"
+    assert found.results[0].tasks[0].detail == (
+        "compared with facts; on the only curve used, perplexity never rises by a tenth, so the effect may be larger; "
+        "1 curve left out, on which neither changes by a tenth"
+    )
+    still = run_of(tmp_path / "none", dict.fromkeys(recipes, 1.0), metrics=metrics)["facts_before_perplexity"]
+    assert still.verdict == "not tested"
+    assert still.missing.startswith("neither facts nor the perplexity of facts change by a tenth at any level")
 
 
 def test_models_that_disagree_are_inconclusive_together(tmp_path: Path) -> None:

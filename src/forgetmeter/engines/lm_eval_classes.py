@@ -32,7 +32,7 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
     if "Chat" in kind.__name__:
         raise UserError(
             f"engine {name}: a chat endpoint gives no log-probabilities, and puts its own template around a question, "
-            "so it would be asked something else than the baseline; ask the same server by "
+            "so its questions would differ from the baseline's; use the same server through "
             f"{LM_EVAL}local-completions, with base_url=…/v1/completions"
         )
     is_endpoint = _is_a(kind, "TemplateAPI")

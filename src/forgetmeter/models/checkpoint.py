@@ -142,7 +142,7 @@ class Checkpoint:
         if self._base is not None and self._base.quantization is not None:
             raise UserError(
                 f"model '{self.name}': its base model stays quantized ({described_method(self._base.quantization)}), "
-                "but adapters are merged into plain weights; let base_model_name_or_path name what it was made from"
+                "but adapters are merged into plain weights; set base_model_name_or_path to the unquantized original"
             )
         if self._base is not None or (self._method is not None and self.quantization is None):
             describe_as_plain(config)

@@ -328,9 +328,7 @@ def check_task(task: Task, name: str | None = None) -> None:
             raise UserError(f"task '{name}': {problem}")
         seen.add(item.id)
     if len({isinstance(item.asks, Generation) for item in task.items if item.problem is None}) > 1:
-        raise UserError(
-            f"task '{name}' mixes items that ask for texts to be written with others; split it into two tasks"
-        )
+        raise UserError(f"task '{name}' mixes generation items with other items; split it into two tasks")
 
 
 def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:

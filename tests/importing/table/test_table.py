@@ -292,7 +292,7 @@ def test_a_run_gains_candidates_and_nothing_else(tmp_path: Path) -> None:
     [
         (
             [row(1, "a", True), row(1, "b", True)],
-            "no variant named 'baseline'; choose the one that the others are compared with by --baseline (allowed: a,",
+            "no variant named 'baseline'; name the baseline with --baseline (allowed: a,",
         ),
         ([row(1, "baseline", True)], "there is nothing to compare the baseline with"),
         (

@@ -124,8 +124,7 @@ def _baseline(path: Path, column: str, names: Sequence[str], wanted: str | None)
     if wanted is not None:
         raise UserError(unknown("baseline", wanted, names, within=f"column '{column}'"))
     raise UserError(
-        f"'{path}' has no variant named '{BASELINE}'; choose the one that the others are compared with by --baseline "
-        f"(allowed: {', '.join(names)})"
+        f"'{path}' has no variant named '{BASELINE}'; name the baseline with --baseline (allowed: {', '.join(names)})"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ CLAIM = Claim(
     question="Is a tenth of the facts forgotten at a lower pruning level than the one that raises perplexity by 10%?",
     test="Level at which perplexity is 1.1 times the baseline's, minus level at which 0.9 of the facts are retained, "
     "both interpolated linearly between measured levels; the last level if never reached. The mean over curves, "
-    "without those on which perplexity falls by a tenth before it rises by one: there it does not measure damage. "
+    "without those on which perplexity falls by a tenth before it rises by one: there it does not measure damage; and "
+    "without those on which neither reaches its level. "
     "Perplexity itself has no interval here.",
     unit="level",
 )
@@ -39,9 +40,12 @@ def _effect(evidence: Evidence) -> Effect | str:
     every = list(curves(wanted).values())
     if not every:
         return "needs pruning at several levels, with facts and perplexity"
-    groups = [group for group in every if not _falls_first(_rises(group, perplexity))]
-    if not groups:
+    rising = [group for group in every if not _falls_first(_rises(group, perplexity))]
+    if not rising:
         return f"the perplexity of {evidence.text} falls by a tenth under pruning before it rises: no measure of damage"
+    groups = [group for group in rising if _is_damaged(evidence, group)]
+    if not groups:
+        return f"neither facts nor the perplexity of {evidence.text} change by a tenth at any level"
     values, draws, unreached = [], [], 0
     for group in groups:
         levels = np.asarray([0.0, *(float(each.level or 0) for each in group)])
@@ -52,16 +56,25 @@ def _effect(evidence: Evidence) -> Effect | str:
         values.append(up - _fallen_level(levels, evidence.draws.retained[None, places])[0])
         draws.append(up - _fallen_level(levels, evidence.draws.draws[:, places]))
     recipes = tuple(each.recipe for group in groups for each in group)
-    detail = "; ".join([f"compared with {evidence.text}", *_remarks(unreached, len(groups), len(every))])
+    detail = "; ".join([f"compared with {evidence.text}", *_remarks(unreached, groups, rising, every)])
     return Effect(float(np.mean(values)), np.mean(draws, axis=0), evidence.draws.clusters, recipes, detail)
 
 
-def _remarks(unreached: int, used: int, number: int) -> Iterator[str]:
+def _remarks(unreached: int, used: Sized, rising: Sized, every: Sized) -> Iterator[str]:
     if unreached:
-        curve = "the only curve" if number == 1 else f"{unreached} of {counted(used, 'curve')}"
-        yield f"on {curve}, perplexity never rises by a tenth, so the effect may be larger"
-    if used < number:
-        yield f"{counted(number - used, 'curve')} left out, on which it falls by a tenth first"
+        curve = "the only curve" if len(used) == 1 else f"{unreached} of {counted(len(used), 'curve')}"
+        yield f"on {curve} used, perplexity never rises by a tenth, so the effect may be larger"
+    if len(rising) < len(every):
+        yield f"{counted(len(every) - len(rising), 'curve')} left out, on which it falls by a tenth first"
+    if len(used) < len(rising):
+        yield f"{counted(len(rising) - len(used), 'curve')} left out, on which neither changes by a tenth"
+
+
+def _is_damaged(evidence: Evidence, group: Sequence[Treatment]) -> bool:
+    """Return whether facts or perplexity reach a tenth; if neither does, nothing says which would be first."""
+    places = [evidence.draws.recipes.index(each.recipe) for each in group]
+    lost = 1 - np.nan_to_num(evidence.draws.retained[places])
+    return bool(lost.max() >= TENTH or _rises(group, evidence.perplexity).max() >= TENTH)
 
 
 def _rises(group: Sequence[Treatment], perplexity: Mapping[str, float]) -> NDArray[np.float64]:
