@@ -10,8 +10,6 @@ slope of a straight line through the logarithms, so 1 means proportional.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import multiprocessing
 import random
@@ -25,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from analysis import timed
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import forgetmeter
@@ -83,9 +82,7 @@ def variants(number: int) -> Point:
 
 
 def planning(cells: int) -> Point:
-    """`run --dry-run` with ten tasks."""
-    from forgetmeter.cli.main import main as command
-
+    """`run --dry-run` with ten tasks, including the start of Python."""
     with tempfile.TemporaryDirectory() as folder:
         tasks = []
         for place in range(10):
@@ -97,9 +94,9 @@ def planning(cells: int) -> Point:
         study = {"models": ["standard:decoder"], "recipes": recipes, "tasks": [f"file:{each}" for each in tasks]}
         file = Path(folder, "study.yaml")
         file.write_text(json.dumps(study | {"output": f"{folder}/run"}))
-        sys.argv = ["forgetmeter", "run", str(file), "--dry-run"]
-        with contextlib.redirect_stdout(io.StringIO()):
-            return _measured(lambda: _returning(command))
+        command = [sys.executable, "-m", "forgetmeter", "run", str(file), "--dry-run"]
+        seconds, _, megabytes = timed(command)
+        return seconds, int(megabytes * 1e6)
 
 
 @dataclass(frozen=True)
@@ -143,14 +140,6 @@ def main() -> None:
 def _apart(measure: Callable[..., Point], name: str, value: int) -> Point:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, (), {name: value})
-
-
-def _returning(command: Callable[[], object]) -> None:
-    try:
-        command()
-    except SystemExit as end:
-        if end.code:
-            raise
 
 
 def _measured(work: Callable[[], object]) -> Point:
