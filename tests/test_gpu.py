@@ -11,6 +11,7 @@ import torch
 from models.architectures import make_architecture
 from models.formats.packed_specimens import SPECIMENS
 from models.formats.specimen import Specimen
+from scoring.batch_invariance import configurations
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from scoring.batch_invariance.test_16_bits import found
 from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
@@ -53,14 +54,7 @@ RECIPES = (
 )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
-        for name in CONFIGURATIONS
-        if name not in REFUSED
-    ],
-)
+@configurations.each(USUALLY_RUN, without=REFUSED)
 def test_batched_scores_match_the_cpus_of_each_text_alone(name: str) -> None:
     configuration = CONFIGURATIONS[name]
     make, items_of, expected_of = WITNESSES[configuration.family]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from made_up_task import MadeUpTask, plug_in
+from scoring.batch_invariance import configurations
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN, WITNESSES, numbers
 from tiny_models import make_llama, make_tokenizer
@@ -33,14 +34,7 @@ def scrambled(module: nn.Module) -> None:
             parameter.mul_(1.5)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
-        for name, each in CONFIGURATIONS.items()
-        if each.family != "encoder-decoder" and name not in REFUSED
-    ],
-)
+@configurations.each(USUALLY_RUN, families=("decoder", "encoder"), without=REFUSED)
 def test_states_of_the_first_blocks_change_no_answer(name: str) -> None:
     configuration = CONFIGURATIONS[name]
     make, items_of, _ = WITNESSES[configuration.family]

@@ -248,8 +248,7 @@ class _ModelWork(_CellWork):
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
         self._reused = self._reusable(cells)
         self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens, reused=self._reused)
-        # By what the rows of a variant may share.
-        self._engines = {self._own.sharing: self._own}
+        self._engines = {self._own.shared: self._own}
         self._installed_engine = self._own
         self._comparisons = Comparisons(work, loaded, cells)
 
@@ -303,7 +302,7 @@ class _ModelWork(_CellWork):
         if not _is_read_apart(variant):
             return self._own
         engine = Engine(self._loaded, batch_tokens=self._work.evaluation.batch_tokens)
-        return self._engines.setdefault(engine.sharing, engine)
+        return self._engines.setdefault(engine.shared, engine)
 
     def _engine(self, cell: Cell) -> Scoring:
         engine = self._installed_engine

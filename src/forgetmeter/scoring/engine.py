@@ -70,8 +70,13 @@ class Engine:
 
     @property
     def sharing(self) -> Sharing:
-        """What the model's rows may share; less for a variant that quantizes activations by the range of a text."""
+        """What the model's rows may share; less for a variant that rounds activations."""
         return self._scoring.sharing
+
+    @property
+    def shared(self) -> tuple[Sharing, Sharing]:
+        """What its rows may share, and what the texts of an encoder-decoder's encoder may share."""
+        return self._scoring.sharing, self._scoring.text_sharing
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch the items of a task, once for all variants of the model.

@@ -29,7 +29,7 @@ def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "hardware": {
             "machine": platform.machine(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": os.cpu_count(),
             "system": platform.system(),
             "python": platform.python_version(),
@@ -70,7 +70,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Return the processor's name, which Linux has only in a file."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123 - not a file of ours

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from transformers import PreTrainedModel
@@ -361,3 +362,12 @@ def _all() -> Iterator[tuple[str, Configuration]]:
 
 
 CONFIGURATIONS: dict[str, Configuration] = dict(_all())
+
+
+def each(usual: Iterable[str], *, families: Iterable[Family] = tuple(_MAPPINGS), without: Iterable[str] = ()) -> Any:
+    """Return a decorator that gives a test each configuration's name; only `make architectures` runs the unusual."""
+    names = [name for name, made in CONFIGURATIONS.items() if made.family in families and name not in without]
+    return pytest.mark.parametrize(
+        "name",
+        [pytest.param(name, id=name, marks=[] if name in usual else pytest.mark.architectures) for name in names],
+    )

@@ -9,6 +9,7 @@ import copy
 
 import pytest
 import torch
+from scoring.batch_invariance import configurations
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from scoring.batch_invariance.test_all_architectures import USUALLY_RUN, WITNESSES, expected_level, farthest
 from transformers import PreTrainedModel
@@ -38,10 +39,7 @@ def found(name: str, model: PreTrainedModel) -> str:
         return str(error)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, id=name, marks=[] if name in SAMPLE else pytest.mark.architectures) for name in CONFIGURATIONS],
-)
+@configurations.each(SAMPLE)
 def test_the_decision_is_that_of_float32(name: str) -> None:
     model = CONFIGURATIONS[name].model()
     others = [copy.deepcopy(model).to(dtype) for dtype in (torch.bfloat16, torch.float16)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scoring.batch_invariance import configurations
 from scoring.batch_invariance.configurations import CONFIGURATIONS, SKIPPED
 from tiny_models import make_bart_tokenizer, make_tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -191,13 +192,7 @@ def test_the_documents_count_them() -> None:
     assert f"and {refused} must be refused" in decision
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
-        for name in CONFIGURATIONS
-    ],
-)
+@configurations.each(USUALLY_RUN)
 def test_batching_changes_nothing(name: str) -> None:
     if name in REFUSED:
         with pytest.raises(UserError, match=REFUSED[name]):
@@ -225,14 +220,7 @@ def texts(name: str, batch_tokens: int) -> list[GeneratedText]:
     return [answer for answer in engine.score(engine.prepare(items)) if isinstance(answer, GeneratedText)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name, marks=[] if name in USUALLY_RUN else pytest.mark.architectures)
-        for name, each in CONFIGURATIONS.items()
-        if each.family != "encoder" and name not in REFUSED
-    ],
-)
+@configurations.each(USUALLY_RUN, families=("decoder", "encoder-decoder"), without=REFUSED)
 def test_texts_are_written_as_alone(name: str) -> None:
     if name in UNWRITABLE:
         with pytest.raises(ValueError, match=UNWRITABLE[name]):

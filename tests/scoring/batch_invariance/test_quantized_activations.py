@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scoring.batch_invariance import configurations
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from scoring.batch_invariance.test_all_architectures import REFUSED, WITNESSES, numbers
 from torch import nn
@@ -54,14 +55,7 @@ def made(name: str) -> Loaded:
     return Loaded(CONFIGURATIONS[name].model(), WITNESSES[family][0](), family, name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name, marks=[] if name in SAMPLE else pytest.mark.architectures)
-        for name in CONFIGURATIONS
-        if name not in REFUSED
-    ],
-)
+@configurations.each(SAMPLE, without=REFUSED)
 def test_each_text_has_ranges_of_its_own(name: str) -> None:
     plain = made(name)
     # As in a run, where the model is read before it is quantized.
@@ -76,6 +70,13 @@ def test_each_text_has_ranges_of_its_own(name: str) -> None:
         assert gaps.median() <= 1e-5
         assert (gaps > 1e-4).double().mean() <= ROUNDED
     assert Engine(quantized).sharing.level == SAMPLE.get(name, Engine(quantized).sharing.level)
+
+
+def test_the_texts_of_an_encoder_are_limited_like_the_rows_of_its_decoder() -> None:
+    plain = made("t5 as encoder-decoder")
+    quantized = compress(plain, "dynamic_int8:overall")
+    assert [each.level for each in Engine(plain).shared] == ["padded", "padded"]
+    assert [each.level for each in Engine(quantized).shared] == ["equal lengths", "equal lengths"]
 
 
 def test_texts_whose_tokens_are_rounded_by_torchao_share_batches_of_one_length() -> None:

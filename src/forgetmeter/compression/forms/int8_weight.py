@@ -100,6 +100,14 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
     return Int8Weight((values * factors.reciprocal()).round_().clamp_(-128, 127).to(torch.int8), factors)
 
 
+def kernel_available(device: torch.device) -> bool:
+    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs only."""
+    if device.type != "cpu" or torch.backends.quantized.engine == "none":
+        return False
+    has_operators = hasattr(torch.ops.quantized, "linear_dynamic")
+    return has_operators and hasattr(torch, "_make_per_tensor_quantized_tensor")
+
+
 class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
     """A linear layer with 8-bit weights that replaces an ``nn.Linear``.
 
@@ -107,7 +115,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
     without a kernel, the same arithmetic runs in float32. That path is tested against the kernel on CPUs; on GPUs it is
     untested.
 
-    Unlike torch's, the layer returns NaN for a text with NaN, and not numbers.
+    Where an activation is NaN, all outputs of its range are NaN; torch's layer returns numbers.
 
     Attributes:
         weight: The integers, int8, shape ``(output units, input units)``.
@@ -210,11 +218,3 @@ def _widened(low: Tensor, high: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]
         torch.where(is_negative & (factors > 1), -width, low * factors),
         torch.where(is_positive & (factors > 1), width, high * factors),
     )
-
-
-def kernel_available(device: torch.device) -> bool:
-    """Whether torch has dynamic int8 kernels for the device; they exist for CPUs only."""
-    if device.type != "cpu" or torch.backends.quantized.engine == "none":
-        return False
-    has_operators = hasattr(torch.ops.quantized, "linear_dynamic")
-    return has_operators and hasattr(torch, "_make_per_tensor_quantized_tensor")

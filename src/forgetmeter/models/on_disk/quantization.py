@@ -20,8 +20,8 @@ _LOADED_IN = {"load_in_4bit": 4, "load_in_8bit": 8}
 _GROUP_SIZES = ("group_size", "q_group_size")
 _VERSIONS = {"auto-round": ("autoround_version", "AutoRound"), "compressed-tensors": ("version", "compressed-tensors")}
 """By method, the setting that holds the version of the program that wrote it, and the program's name."""
-_NOT_OF_WEIGHTS = ("input_activations", "output_activations", "kv_cache_scheme")
 _ACTIVATIONS = ("input_activations", "output_activations")
+_NOT_OF_WEIGHTS = (*_ACTIVATIONS, "kv_cache_scheme")
 _WITHIN_TOKENS = ("token", "group", "tensor_group")
 """Strategies of compressed-tensors that scale each token by itself."""
 _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
@@ -71,7 +71,7 @@ def quantizes_activations(method: Mapping[str, Any]) -> bool:
     The smallest difference of a sum, as between batches of other shapes, can then become a whole quantization step.
     """
     if isinstance(method.get("config_groups"), Mapping):
-        return bool(list(_of_activations(method)))
+        return any(True for _ in _of_activations(method))
     name = method.get("quant_method")
     return not (getattr(name, "value", name) in _WEIGHTS_ALONE or method.get("load_in_4bit") is True)
 

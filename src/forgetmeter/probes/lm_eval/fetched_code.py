@@ -24,19 +24,19 @@ def without_fetched_code(task: str) -> Iterator[None]:
     Raises:
         UserError: The task asked for it.
     """
+    refused = UserError(
+        f"task '{task}' loads a model or tokenizer that needs custom code, which is never run; name one "
+        "without custom code in its definition, or choose another task"
+    )
     with _without_fetched_metrics(task), without_own_code() as refusals:
-        error: Exception | None = None
         try:
             yield
-        except Exception as raised:
-            error = raised
+        except Exception as error:
+            if refusals or is_about_own_code(error):
+                raise refused from error
             raise
-        finally:
-            if refusals or (error is not None and is_about_own_code(error)):
-                raise UserError(
-                    f"task '{task}' loads a model or tokenizer that needs custom code, which is never run; name one "
-                    "without custom code in its definition, or choose another task"
-                ) from error
+        if refusals:
+            raise refused
 
 
 @contextmanager

@@ -10,11 +10,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.models.on_disk.quantization import (
-    may_share_ranges,
-    quantization_in_memory,
-    quantizes_activations,
-)
+from forgetmeter.models.on_disk.quantization import may_share_ranges, quantization_in_memory
 from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,
@@ -22,7 +18,7 @@ from forgetmeter.scoring.batch_invariance.limits import (
     unverified_window,
     window,
 )
-from forgetmeter.scoring.batch_invariance.quantized_activations import activations_not_quantized, sharing_with_ranges
+from forgetmeter.scoring.batch_invariance.quantized_activations import activations_not_quantized, sharing_of_rounded
 from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Trial, drawing
 from forgetmeter.scoring.rows.prefix_tree import LONGEST_ROW
 from forgetmeter.scoring.rows.reading import Forward
@@ -68,8 +64,8 @@ def find_sharing(
             trials = _Trials(loaded, Trial(model, forward, padding=padding), longest=longest)
             _known[model] = trials.rows(), trials.texts(longest_text or longest)
     rows, texts = _known[model]
-    ranges = sharing_with_ranges(loaded, Trial(model, forward, padding=padding), longest=longest)
-    return rows.within(ranges), texts.within(ranges)
+    limit = sharing_of_rounded(loaded, Trial(model, forward, padding=padding), longest=longest)
+    return rows.within(limit), texts.within(limit)
 
 
 def may_be_padded_left(loaded: Loaded, forward: Forward, *, longest: int) -> bool:
@@ -103,18 +99,10 @@ class _Trials:
         method = quantization_in_memory(self._loaded.model)
         return self._trial.is_exact and (method is None or not may_share_ranges(method))
 
-    @property
-    def _rounds_activations(self) -> bool:
-        method = quantization_in_memory(self._loaded.model)
-        return method is not None and quantizes_activations(method)
-
     def rows(self) -> Sharing:
         found = self._plain(self._row, self._longest)
         if not self._is_exact:
             return found
-        if self._rounds_activations:
-            # Rows of one length are summed as each alone.
-            return found.within(Sharing(0, 0))
         branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
             return Sharing(branches, found.lengths, found.batch)

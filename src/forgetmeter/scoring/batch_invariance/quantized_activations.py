@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.on_disk.quantization import quantization_in_memory, quantizes_activations
 from forgetmeter.scoring.batch_invariance.limits import UNKNOWN_LENGTH, Sharing
 from forgetmeter.scoring.batch_invariance.trial import FAILURES, Text, Trial, drawing
 
@@ -18,7 +19,7 @@ _LENGTH = 9
 """Number of tokens of each text; not the number of texts of a batch."""
 
 
-def sharing_with_ranges(loaded: Loaded, trial: Trial, *, longest: int) -> Sharing:
+def sharing_of_rounded(loaded: Loaded, trial: Trial, *, longest: int) -> Sharing:
     """Return what texts may share where layers round activations, so that each is rounded as alone.
 
     That is a batch with texts of equal length: in batches of other shapes, sums differ in the last bits, which moves
@@ -31,9 +32,7 @@ def sharing_with_ranges(loaded: Loaded, trial: Trial, *, longest: int) -> Sharin
     """
     layers = dict(_layers(loaded.model))
     if not layers:
-        # torchao's weights say how activations are rounded: each token's by its own range.
-        by_token = any(getattr(weight, "act_quant_kwargs", None) is not None for weight in loaded.model.parameters())
-        return Sharing(0, 0) if by_token else Sharing(UNKNOWN_LENGTH)
+        return Sharing(0, 0) if _rounds_tokens(loaded.model) else Sharing(UNKNOWN_LENGTH)
     can_split = all(hasattr(layer, "rows_are_texts") for layer in layers.values())
     with torch.inference_mode(), activations_not_quantized(loaded.model):
         is_split = can_split and _rows_are_texts(loaded, trial, layers, length=min(_LENGTH, longest))
@@ -41,6 +40,15 @@ def sharing_with_ranges(loaded: Loaded, trial: Trial, *, longest: int) -> Sharin
         for layer in layers.values():
             layer.rows_are_texts = is_split
     return Sharing(0, 0) if is_split else Sharing(0, 0, 0)
+
+
+def _rounds_tokens(model: PreTrainedModel) -> bool:
+    """Whether the layers of a library round activations, each token's by its own range."""
+    method = quantization_in_memory(model)
+    # torchao's weights say so themselves.
+    return (method is not None and quantizes_activations(method)) or any(
+        getattr(weight, "act_quant_kwargs", None) is not None for weight in model.parameters()
+    )
 
 
 @contextmanager

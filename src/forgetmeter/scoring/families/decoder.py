@@ -64,7 +64,7 @@ class DecoderScoring:
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
         self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
-        self.sharing, _ = find_sharing(loaded, run_decoder, longest=self._max_length)
+        self.sharing, self.text_sharing = find_sharing(loaded, run_decoder, longest=self._max_length)
         if beside is not None:
             other = DecoderScoring(beside, batch_tokens=batch_tokens)
             self._max_length = min(self._max_length, other._max_length)

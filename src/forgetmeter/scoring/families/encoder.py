@@ -94,7 +94,9 @@ class EncoderScoring:
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
         self.forward = run_encoder
         self._padding = loaded.tokenizer.pad_token_id or 0
-        self.sharing, _ = find_sharing(loaded, run_encoder, longest=self._max_length, padding=self._padding)
+        self.sharing, self.text_sharing = find_sharing(
+            loaded, run_encoder, longest=self._max_length, padding=self._padding
+        )
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.

@@ -55,7 +55,7 @@ class EncoderDecoderScoring:
         self._start = decoder_start(loaded.model, loaded.name)
         self.forward = run_encoder_decoder
         self._padding = loaded.tokenizer.pad_token_id or 0
-        self.sharing, self._text_sharing = find_sharing(
+        self.sharing, self.text_sharing = find_sharing(
             loaded,
             run_encoder_decoder,
             longest=self._max_written,
@@ -84,7 +84,7 @@ class EncoderDecoderScoring:
             cut=sum(each.is_cut for each in asked),
             batches=tuple(
                 make_batch(rows, device=device, padding=self._padding, contexts=texts)
-                for rows in _groups(packed.rows, texts, self._batch_tokens, self.sharing, self._text_sharing)
+                for rows in _groups(packed.rows, texts, self._batch_tokens, self.sharing, self.text_sharing)
             ),
         )
 
