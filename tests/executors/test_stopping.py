@@ -17,9 +17,10 @@ from forgetmeter.executors.stopping import Stopping
 from forgetmeter.records.item import Item, Requests
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.report.formats.rendering import render
+from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.results.results import open_run
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.statistics.anytime import Drawn, anytime_interval
+from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
 from forgetmeter.statistics.asking_order import units_in_order
 from forgetmeter.study.running import run
 
@@ -129,6 +130,29 @@ def test_the_interval_is_over_the_items_in_the_order_of_asking(study: dict[str, 
         assert cell.drop is not None
         assert cell.drop.value == pytest.approx(drops.mean())
         assert (cell.drop.low, cell.drop.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_two_runs_side_by_side_are_compared_by_intervals_that_hold_whenever_asking_stops(study: dict[str, Any]) -> None:
+    """Recomputed from the outcomes alone, for a run that stopped beside one of another model that did not."""
+    run({**study, "evaluation.precision": 0.1})
+    other = {**study, "models": ["standard:encoder-decoder"], "output": f"{study['output']}-other"}
+    run(other)
+    (table,) = side_by_side(open_run(study["output"]), open_run(other["output"])).tables
+    one, two = outcomes(study), outcomes(other)
+    for row in table.rows:
+        order = [list(two["baseline"])[place] for (place,) in units_in_order(list(two["baseline"]), seed=0)]
+        asked = [each for each in order if each in one[row.recipe]]
+        gains = np.array([two[row.recipe][each]["correct"] - float(one[row.recipe][each]["correct"]) for each in asked])
+        assert row.items == len(gains)
+        assert row.difference is not None
+        assert row.difference.value == pytest.approx(gains.mean())
+        assert abs(gains).any()
+        if row.recipe != "baseline":
+            drawn = Drawn(gains, np.ones(len(gains)), low=-1, high=1, largest=1, aim=0.1)
+            interval = anytime_interval(drawn)
+            assert row.items < ITEMS
+            assert (row.difference.low, row.difference.high) == pytest.approx((interval.low, interval.high))
+            assert row.p_value == pytest.approx(anytime_p_value(drawn, 0))
 
 
 def with_one_too_long(study: dict[str, Any]) -> None:

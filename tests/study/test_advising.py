@@ -343,6 +343,26 @@ def test_a_round_in_which_the_baseline_knows_too_little_is_left_out(
     assert open_run(str(folder / "late" / "round-1")).study["identity"]["recipes"] == ["baseline"]
 
 
+def test_a_task_that_does_not_count_is_asked_of_the_baseline_alone(folder: Path) -> None:
+    file = folder / "unknown.jsonl"
+    rows = [
+        {"prompt": f"The colour of {number} is", "choices": ["red", "blue"], "answer": "red"} for number in range(9)
+    ]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    asked = request(folder / "uncounted", tasks=(TASK, f"file:{file}"))
+    listener = Counting()
+    found = advise(asked, listener=listener, complete=listener.run)
+    assert [task for task, _ in found.not_counted] == [f"file:{file}"]
+    assert found.runs == (f"{folder}/uncounted/round-1-counted", f"{folder}/uncounted/last-counted")
+    for (items, _), location in zip(found.rounds, found.runs, strict=True):
+        assert {(cell.task, cell.items) for cell in open_run(location).summary.cells} == {(TASK, items)}
+    alone = [open_run(f"{folder}/uncounted/{name}").summary.cells for name in ("round-1", "last")]
+    assert all({cell.recipe for cell in cells} == {"baseline"} for cells in alone)
+    again = Counting()
+    assert advise(asked, listener=again, complete=again.run) == found
+    assert not any(again.computed)
+
+
 def test_the_limit_is_the_smallest_with_enough_items() -> None:
     groups = [100, 10, 40]
     for share in (0.01, 0.1, 0.5, 0.9, 1.0):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.clustered import paired_difference
+from forgetmeter.results.compared.stopped import stopped_difference
 from forgetmeter.results.results import Results
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.content.answers import Answers
@@ -25,7 +27,8 @@ class SideRow:
         other: Its cell in the second run; ``None`` if missing.
         difference: Accuracy in the second run minus that in the first, on the items that are equal in both, with its
             interval, over relations if the task has enough, as in a run; ``None`` without such items.
-        p_value: Exact McNemar test that the difference is zero, not corrected.
+        p_value: Exact McNemar test that the difference is zero, not corrected. If asking stopped early in one of them,
+            it and the interval hold whenever asking stops.
         items: Number of paired items.
     """
 
@@ -114,7 +117,7 @@ def _rows(one: Results, other: Results, models: tuple[str, str], task: str, same
     for recipe in dict.fromkeys([*cells[0], *cells[1]]):
         mine, theirs = cells[0].get(recipe), cells[1].get(recipe)
         if mine and theirs and answers[0] and answers[1]:
-            yield _paired(SideRow(recipe, mine, theirs), answers[0], answers[1], same)
+            yield _paired(SideRow(recipe, mine, theirs), answers[0], answers[1], same, settings=one.run.study.settings)
         else:
             yield SideRow(recipe, mine, theirs)
 
@@ -123,7 +126,9 @@ def _answers(run: Run, model: str, task: str) -> Answers | None:
     return next((each for each in run.answers if (each.model, each.task) == (model, task)), None)
 
 
-def _paired(row: SideRow, one: Answers, other: Answers, same: frozenset[str]) -> SideRow:
+def _paired(
+    row: SideRow, one: Answers, other: Answers, same: frozenset[str], *, settings: Mapping[str, Any]
+) -> SideRow:
     mine, theirs = one.recipes.index(row.recipe), other.recipes.index(row.recipe)
     right = {
         item: bool(correct)
@@ -135,6 +140,11 @@ def _paired(row: SideRow, one: Answers, other: Answers, same: frozenset[str]) ->
         return row
     before, after = one.correct[mine], np.asarray([right.get(item, False) for item in one.items], dtype=np.bool_)
     lost, won = asked & before & ~after, asked & ~before & after
+    precisions = [cell.precision for cell in (row.one, row.other) if cell and cell.precision is not None]
+    if precisions and one.baseline is not None:
+        gain, seed = won.astype(np.float64) - lost, int(settings["seed"])
+        difference, p_value = stopped_difference(one, gain, asked, precision=max(precisions), seed=seed)
+        return replace(row, difference=difference, p_value=p_value, items=int(asked.sum()))
     return replace(
         row,
         # Second minus first: what the second run gets right and the first wrong counts first.

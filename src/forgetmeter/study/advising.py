@@ -191,27 +191,38 @@ class _Advising:
         return usable
 
     def _rounds(
-        self, fits: Sequence[str], groups: Sequence[int], checkpoint: Checkpoint
+        self, fits: Sequence[str], groups: Mapping[str, Sequence[int]], checkpoint: Checkpoint
     ) -> tuple[Standings, list[EliminatedRecipe], list[tuple[int, int]], list[str]]:
         left: list[EliminatedRecipe] = []
         rounds: list[tuple[int, int]] = []
         runs: list[str] = []
-        names = list(fits)
-        planned = halving_rounds(len(names), sum(groups))
-        found = Standings((), (), (), ())
+        names, sizes = list(fits), [size for of_task in groups.values() for size in of_task]
+        planned = halving_rounds(len(names), sum(sizes))
+        found, tasks = Standings((), (), (), ()), tuple(groups)
         for place, each in enumerate(planned):
             is_last = place == len(planned) - 1
-            limit = self._study.evaluation.limit if is_last else limit_for(groups, each.share)
-            items = sum(groups) if limit is None else sum(min(size, limit) for size in groups)
+            limit = self._study.evaluation.limit if is_last else limit_for(sizes, each.share)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
             title = f"round {place + 1} of {len(planned)}"
+            left_out: tuple[tuple[str, str], ...] = ()
+            # More items of a task have at least as many right answers.
+            if set(found.counted) != set(groups):
+                self._listener.stage(f"{title}: the baseline")
+                alone = self._baseline(limit, location, checkpoint)
+                if not alone.counted:
+                    if is_last:
+                        raise UserError(self._nothing_to_rank(alone, location))
+                    self._listener.stage(f"{title} left out: the baseline knows too little of its items")
+                    continue
+                tasks, left_out = alone.counted, alone.not_counted
+                for task, reason in left_out:
+                    self._listener.stage(f"{title}: {task} left out, because {reason}")
+            if left_out:
+                location += "-counted"
+            items = sum(size if limit is None else min(size, limit) for task in tasks for size in groups[task])
             self._listener.stage(f"{title}: {counted(len(names), 'recipe')}, {counted(items, 'item')} each")
-            if not found.counted and not (alone := self._baseline(limit, location, checkpoint)).counted:
-                if is_last:
-                    raise UserError(self._nothing_to_rank(alone, location))
-                self._listener.stage(f"{title} left out: the baseline knows too little of its items")
-                continue
-            found = self._asked(names, limit, location, checkpoint)
+            found = self._asked(names, tasks, limit, location, checkpoint)
+            found = replace(found, not_counted=(*left_out, *found.not_counted))
             rounds.append((items, len(names)))
             runs.append(location)
             if not is_last:
@@ -226,35 +237,41 @@ class _Advising:
         """Evaluate the baseline alone, which shows whether recipes can be ranked, before any of them is asked."""
         store = RunStore(location)
         if not store.has_study() or store.read_study().recipes == (BASELINE,):
-            self._run((), limit, location, checkpoint)
+            self._run((), self._study.tasks, limit, location, checkpoint)
         return open_run(location).standings([BASELINE])
 
     def _nothing_to_rank(self, found: Standings, location: str) -> str:
         more = " or a larger --limit" if self._study.evaluation.limit else ""
         return f"recipes cannot be ranked: {_reasons(found)} (run: {location}); choose other tasks{more}"
 
-    def _asked(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
-        self._run(names, limit, location, checkpoint)
+    def _asked(
+        self, names: Sequence[str], tasks: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint
+    ) -> Standings:
+        self._run(names, tasks, limit, location, checkpoint)
         found = open_run(location).standings(names, sizes=self._sizes)
         self._unusable.update(found.failures)
         if not found.ranked:
             raise UserError(f"no recipe can be ranked: {_reasons(found)}; see the run at {location}")
         return found
 
-    def _run(self, names: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint) -> None:
-        options = {**self._options, "recipes": [BASELINE, *names], "evaluation.limit": limit, "output": location}
+    def _run(
+        self, names: Sequence[str], tasks: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint
+    ) -> None:
+        varied = {"recipes": [BASELINE, *names], "tasks": list(tasks), "evaluation.limit": limit, "output": location}
+        options = {**self._options, **varied}
         opened = {self._study.models[0]: checkpoint}
         self._complete(check_study(reader(options), progress=self._listener, data=self._request.data, opened=opened))
 
-    def _groups(self) -> list[int]:
-        """Return the sizes of the groups that a limit applies to."""
+    def _groups(self) -> dict[str, list[int]]:
+        """Return the sizes of the groups that a limit applies to, by task."""
         limit = self._study.evaluation.limit
-        sizes: list[int] = []
+        sizes = {}
         for name in self._study.tasks:
             self._listener.stage(f"reading task {name}")
             items = load_task(name, limit=limit, data=self._request.data, folders=self._study.task_folders).items
             declared = find_task(name)
-            sizes += Counter(() if declared is None else declared.group_of(item) for item in items).values()
+            groups = Counter(() if declared is None else declared.group_of(item) for item in items)
+            sizes[name] = list(groups.values())
         return sizes
 
 

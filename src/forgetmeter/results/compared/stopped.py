@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
+from forgetmeter.statistics.paired import Estimate
 
 
 def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed: int) -> CellSummary:
@@ -25,28 +26,65 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
     if cell.drop is None:
         return cell
     row = answers.recipes.index(cell.recipe)
-    asked = answers.answered[answers.baseline]
-    unit = _units(answers, asked, seed=seed)
-    paired, known, right = (values[asked] for values in (answers.paired[row], answers.known, answers.correct[row]))
-
-    def drawn(sums: NDArray[np.float64], of: NDArray[np.bool_], *, low: float) -> Drawn:
-        # Units that were not asked have no items in the sequence, which changes no stake.
-        counted = (of & paired).astype(np.float64)
-        sizes, possible = (np.bincount(unit, each).astype(np.float64) for each in (counted, of))
-        totals = np.bincount(unit, sums * counted).astype(np.float64)
-        return Drawn(totals, sizes, low=low, high=1, largest=float(possible.max()), aim=precision)
-
-    kept = right.astype(np.float64)
-    drop = drawn(known - kept, np.ones_like(known), low=-1)
+    sequence = _Sequence.of(answers, answers.paired[row], precision=precision, seed=seed)
+    kept = answers.correct[row].astype(np.float64)
+    drop = sequence.drawn(answers.known - kept, np.ones_like(answers.known), low=-1)
     p_value = anytime_p_value(drop, 0)
     return replace(
         cell,
         drop=anytime_interval(drop),
         p_value=p_value,
         p_relations=None if cell.p_relations is None else p_value,
-        retained=cell.retained and anytime_interval(drawn(kept, known, low=0)),
-        gained_share=cell.gained_share and anytime_interval(drawn(kept, ~known, low=0)),
+        retained=cell.retained and anytime_interval(sequence.drawn(kept, answers.known, low=0)),
+        gained_share=cell.gained_share and anytime_interval(sequence.drawn(kept, ~answers.known, low=0)),
     )
+
+
+def stopped_difference(
+    answers: Answers, difference: NDArray[np.float64], asked: NDArray[np.bool_], *, precision: float, seed: int
+) -> tuple[Estimate, float]:
+    """Return a mean difference between two variants whose asking stopped early, and the p-value that it is zero.
+
+    Args:
+        answers: The outcomes of the model and task of one of them.
+        difference: 1, 0 or -1 for each item, shape ``(items,)``.
+        asked: The items that both were asked, same shape.
+        precision: How precisely their drops were to be known.
+        seed: Random seed of the order of asking.
+    """
+    sequence = _Sequence.of(answers, asked, precision=precision, seed=seed)
+    drawn = sequence.drawn(difference, np.ones_like(asked), low=-1)
+    return anytime_interval(drawn), anytime_p_value(drawn, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sequence:
+    """Items of a task in the order of asking.
+
+    Attributes:
+        possible: Items that the baseline was asked, shape ``(items of the task,)``.
+        paired: Those of them that count, shape ``(possible items,)``.
+        unit: The place of each possible item's unit in the order of asking, same shape.
+    """
+
+    possible: NDArray[np.bool_]
+    paired: NDArray[np.bool_]
+    unit: NDArray[np.int64]
+    precision: float
+
+    @classmethod
+    def of(cls, answers: Answers, paired: NDArray[np.bool_], *, precision: float, seed: int) -> _Sequence:
+        possible = answers.answered[answers.baseline] | paired
+        return cls(possible, paired[possible], _units(answers, possible, seed=seed), precision)
+
+    def drawn(self, values: NDArray[np.float64], of: NDArray[np.bool_], *, low: float) -> Drawn:
+        """Return the sums of values over some of the items, both of shape ``(items of the task,)``."""
+        values, of = values[self.possible], of[self.possible]
+        # Units that were not asked have no items in the sequence, which changes no stake.
+        counted = (of & self.paired).astype(np.float64)
+        sizes, possible = (np.bincount(self.unit, each).astype(np.float64) for each in (counted, of))
+        totals = np.bincount(self.unit, values * counted).astype(np.float64)
+        return Drawn(totals, sizes, low=low, high=1, largest=float(possible.max()), aim=self.precision)
 
 
 def _units(answers: Answers, asked: NDArray[np.bool_], *, seed: int) -> NDArray[np.int64]:
