@@ -73,6 +73,10 @@ class RunStore:
         """Return whether a run has been started at the location."""
         return self.folder.exists(layout.STUDY)
 
+    def has_files(self) -> bool:
+        """Return whether there is any file at the location."""
+        return self.has_study() or bool(self.folder.list())
+
     def check_study(self, document: Mapping[str, Any]) -> None:
         """Check whether ``open_study`` would accept the study, without writing anything.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -37,7 +37,7 @@ class Registry:
         Raises:
             UserError: Two have the same name.
         """
-        entries = {name: EntryPoint(name, target, self.group) for name, target in self.built_in.items()}
+        entries = dict(self._built_in_entries)
         for entry in plug_ins(self.group):
             taken = entries.get(entry.name)
             if taken is not None and taken.value != entry.value:
@@ -47,6 +47,10 @@ class Registry:
                 )
             entries[entry.name] = entry
         return entries
+
+    @cached_property
+    def _built_in_entries(self) -> dict[str, EntryPoint]:
+        return {name: EntryPoint(name, target, self.group) for name, target in self.built_in.items()}
 
     def load(self, name: str) -> Any:  # noqa: ANN401 - any object
         """Import the object called ``name``, which must be in ``entries()``.

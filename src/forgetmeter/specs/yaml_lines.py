@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -37,8 +38,11 @@ class YamlWithLines:
         return self.lines.get(path, 1)
 
 
+@lru_cache(maxsize=1)
 def read_yaml(text: str, name: str) -> YamlWithLines:
     """Read a YAML document safely (plain values only); ``name`` is its name in error messages.
+
+    The last result is kept, as a study file is checked first for its form and then in full: callers must not change it.
 
     Raises:
         UserError: It is not valid YAML, has a duplicate key, or is too large with its aliases expanded.

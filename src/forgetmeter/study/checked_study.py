@@ -57,6 +57,8 @@ class CheckedStudy:
 
     def to_score(self) -> list[Cell]:
         """Return the missing cells that still have to be scored; of the others, only records are missing."""
+        if not self.store.has_files():
+            return list(self.missing)
         wants_noise = self.plan.study.evaluation.noise_floor
         return [
             cell
@@ -117,8 +119,7 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
         plan = make_plan(study, identities)
     document = study_document(plan, identities)
     store.check_study(document)
-    is_begun, wants_noise = store.has_study(), study.evaluation.noise_floor
-    is_empty = not is_begun and not store.folder.list()
+    is_begun, wants_noise, is_empty = store.has_study(), study.evaluation.noise_floor, not store.has_files()
     missing = tuple(
         cell
         for cell in plan.cells

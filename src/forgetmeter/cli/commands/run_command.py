@@ -127,7 +127,8 @@ def _print_plan(checked: CheckedStudy) -> None:
         console.print(f"… and {counted(more, 'more variant')}", highlight=False)
     console.print(
         visible_line(
-            f"{counted(len(plan.cells), 'cell')}, {len(missing)} to do; {_amount(plan.study)}; into {plan.study.output}"
+            f"{counted(len(plan.cells), 'cell')}, {len(missing):,} to do; {_amount(plan.study)}; "
+            f"into {plan.study.output}"
         ),
         highlight=False,
         markup=False,
