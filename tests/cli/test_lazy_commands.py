@@ -64,6 +64,8 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
         (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
+        (["advise", "--model", "standard:decoder"], "give the model as the first argument"),
+        (["compare", "./one", "--candidates=./two"], "give the candidates as an argument"),
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),
         (["advise", "standard:decoder", "--tasks", "facts", "--max-bytes", "2"], "'2' is not a valid share"),
         (["advise", "standard:decodr", "--tasks", "facts", "--max-bytes", ".5"], "did you mean 'decoder'"),

@@ -88,8 +88,20 @@ def main() -> None:
         # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
         if not hasattr(error, "format_message"):
             raise
-        code = _say(error.format_message())
+        code = _say(_argument_problem(error) or error.format_message())
     _exit_at_once(code if isinstance(code, int) else 0)
+
+
+def _argument_problem(error: Exception) -> str:
+    """Return what is wrong with an option that has the name of an argument; empty for other usage errors."""
+    option, command = getattr(error, "option_name", ""), getattr(getattr(error, "ctx", None), "command", None)
+    for place, argument in enumerate(
+        each for each in getattr(command, "params", ()) if each.param_type_name == "argument"
+    ):
+        if option == f"--{argument.name}":
+            where = "the first argument" if place == 0 else "an argument"
+            return f"No such option: {option}; give the {argument.name} as {where}, without '{option}'"
+    return ""
 
 
 def _escape_characters() -> None:

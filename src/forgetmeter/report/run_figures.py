@@ -216,7 +216,8 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
 
 def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:
     found: dict[str, list[Figure]] = {}
-    every = frontiers(summary)
+    # A baseline alone can be compared with nothing.
+    every = [frontier for frontier in frontiers(summary) if len(frontier.points) > 1]
     # Charts of one measure are next to each other: all models by size, then all by speed.
     for measure in MEASURES:
         for frontier in every:

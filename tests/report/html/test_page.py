@@ -114,6 +114,10 @@ def test_a_baseline_alone_is_named_as_the_reason_that_nothing_is_compared(tmp_pa
     for beginning in ("Nothing to draw", "Nothing to break down", "Nothing to list"):
         assert f"{beginning}: the run has no outcomes of a recipe besides the baseline." in text
     assert "the run has one task" not in text
+    # Nothing speaks of what was forgotten, or of variants beside each other.
+    assert "What run knows" in text
+    assert "Pareto-optimal" not in text.partition("Glossary")[0]
+    assert "So what variants get right" not in text
 
 
 def test_an_unfinished_run_lists_what_is_missing(tmp_path):

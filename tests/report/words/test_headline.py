@@ -106,3 +106,5 @@ def test_a_baseline_no_better_than_guessing_has_nothing_to_forget(baseline, know
     assert only.has_knowledge is knows
     assert ("already costs" in " ".join(only.sentences)) is knows
     assert (only.sentences[-1] == "So what variants get right says nothing about what they know.") is not knows
+    (alone,) = headlines(replace(summary, cells=(baseline,)), ())
+    assert "variants" not in " ".join(alone.sentences)

@@ -99,6 +99,7 @@ def render_page(content: PageContent) -> str:
         frontier=_without(content.figures.frontier, hero),
         figures=content.figures,
         uncompared=_uncompared(content.summary),
+        is_baseline_alone=_is_baseline_alone(content.summary),
         findings=content.findings,
         verdicts=VERDICTS,
         ledger=content.ledger,
@@ -149,9 +150,13 @@ def _uncompared(summary: Summary) -> str:
     """Return why no recipe is compared with a baseline; empty if one is."""
     if any(cell.retained is not None for cell in summary.cells if cell.recipe != BASELINE):
         return ""
-    if all(cell.recipe == BASELINE for cell in summary.cells):
+    if _is_baseline_alone(summary):
         return "the run has no outcomes of a recipe besides the baseline"
     return "the baseline is missing or knows nothing"
+
+
+def _is_baseline_alone(summary: Summary) -> bool:
+    return all(cell.recipe == BASELINE for cell in summary.cells)
 
 
 def _without(groups: Sequence[TaskFigures], shown: Sequence[TaskFigures]) -> list[TaskFigures]:

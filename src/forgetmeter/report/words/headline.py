@@ -80,7 +80,8 @@ def _sentences(
         yield "So there is nothing to forget."
         return
     if baseline.is_guessing:
-        yield "So what variants get right says nothing about what they know."
+        if len(cells) > 1:
+            yield "So what variants get right says nothing about what they know."
         return
     yield from _pruned(curves)
     yield from _quantized([cell for cell in cells if cell.retained is not None], methods)
