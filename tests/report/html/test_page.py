@@ -111,7 +111,7 @@ def test_a_baseline_alone_is_named_as_the_reason_that_nothing_is_compared(tmp_pa
     text = " ".join(
         Tags(page_of(write_hostile_run(str(tmp_path / "run"), {"baseline": KNOWN}, failed={}))).text.split()
     )
-    for beginning in ("Nothing to draw", "Nothing to break down", "Nothing to list"):
+    for beginning in ("Nothing to draw", "Nothing to break down", "Nothing to compare", "Nothing to list"):
         assert f"{beginning}: the run has no outcomes of a recipe besides the baseline." in text
     assert "the run has one task" not in text
     # Nothing speaks of what was forgotten, or of variants beside each other.
