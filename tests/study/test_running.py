@@ -34,6 +34,7 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.record_json import record_json
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.scope import Scope
@@ -223,6 +224,20 @@ def test_an_interrupted_run_resumes(study: dict[str, Any], tmp_path: Path, after
     undisturbed = study | {"output": str(tmp_path / "undisturbed")}
     run(undisturbed)
     assert outcomes(study["output"]) == outcomes(undisturbed["output"])
+
+
+def test_answers_of_a_method_that_has_changed_since_are_not_mixed_with_new_ones(study: dict[str, Any]) -> None:
+    run(study)
+    store = RunStore(study["output"])
+    document = {key: value for key, value in store.read_study().document.items() if key != "digest"}
+    for facts in document["methods"].values():
+        del facts["revision"]
+    store.folder.write("study.json", record_json(document))
+    assert run(study).computed == 0
+    assert run({**study, "recipes": [*RECIPES, "svd:attention:0.5"]}).computed == 2
+    more = {**study, "recipes": [*RECIPES, "svd:attention:0.5", "dynamic_int8:feed_forward"]}
+    with pytest.raises(UserError, match="has answers of 'dynamic_int8' by an earlier version.*choose another --out"):
+        run(more)
 
 
 def test_a_failed_cell_with_a_broken_file_is_not_done(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,10 +145,12 @@ def _group_metric(said: Mapping[str, Any]) -> GroupMetric:
 
 
 def _method(said: Mapping[str, Any]) -> MethodFacts:
-    kind, unsaid = said.get("kind"), said.get("unsaid")
+    kind, unsaid, revision = said.get("kind"), said.get("unsaid"), said.get("revision")
     return MethodFacts(
         kind=cast(Kind, kind) if kind in get_args(Kind) else "other",
         phrase=str(said.get("phrase") or ""),
         unsaid=tuple(map(str, unsaid)) if isinstance(unsaid, list) else (),
         counterpart=str(said.get("counterpart") or ""),
+        # Earlier versions did not record it.
+        revision=revision if isinstance(revision, int) else 1,
     )

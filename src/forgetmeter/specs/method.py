@@ -118,6 +118,7 @@ class MethodDeclaration:
         phrase: Wording of a step in sentences, such as ``{percent} pruned`` or ``{level}-bit``; the name by default.
         unsaid: Options that the phrase covers, with any value.
         counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
+        revision: Number that grows with each change of its variants' answers; a run does not mix them.
         advised_levels: Levels that ``advise`` tries over the scope ``overall``; ``None`` for a method without a level.
             The built-in methods' candidates are ``preset:advice``.
     """
@@ -139,12 +140,14 @@ class MethodDeclaration:
     phrase: str = ""
     unsaid: tuple[str, ...] = ()
     counterpart: str = ""
+    revision: int = 1
     advised_levels: tuple[Level | None, ...] = ()
 
     @property
     def facts(self) -> MethodFacts:
         """The facts a run records about the method."""
-        return MethodFacts(self.kind or _KINDS[self.effect], self.phrase, self.unsaid, self.counterpart)
+        kind = self.kind or _KINDS[self.effect]
+        return MethodFacts(kind, self.phrase, self.unsaid, self.counterpart, self.revision)
 
     def problems(self, step: Step) -> list[str]:
         """Return one sentence for each problem of a step of this method."""

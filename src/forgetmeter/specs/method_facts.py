@@ -28,12 +28,14 @@ class MethodFacts:
             the option ``by`` with its default. If empty, the method's name is used.
         unsaid: Options that need not be named; others that a step sets follow in parentheses.
         counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
+        revision: Number that grows with each change of its variants' answers; a run does not mix them.
     """
 
     kind: Kind = "other"
     phrase: str = ""
     unsaid: tuple[str, ...] = ()
     counterpart: str = ""
+    revision: int = 1
 
     @property
     def prunes(self) -> bool:

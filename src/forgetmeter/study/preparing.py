@@ -9,7 +9,7 @@ from pathlib import Path
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
-from forgetmeter.compression.registry import recorded_facts
+from forgetmeter.compression.registry import load_method, recorded_facts
 from forgetmeter.config.study import Study
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.engines.opening import engine_problems, open_engine
@@ -25,6 +25,7 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.specs.method_facts import BY_NAME
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read
@@ -86,6 +87,29 @@ def _repeated(study: Study, meanings: Mapping[Recipe, Sequence[Hashable]]) -> It
     for recipe, each in meanings.items():
         if len(each) == len(study.models) and (other := first.setdefault(tuple(each), recipe)) != recipe:
             yield f"recipes '{other}' and '{recipe}' have the same effect on every model of the study; keep only one"
+
+
+def refuse_changed_methods(checked: CheckedStudy) -> None:
+    """Check that a run does not mix answers of a method with those of an earlier version that answered otherwise.
+
+    Raises:
+        UserError: It would.
+    """
+    if not checked.store.has_study():
+        return
+    stored, cells = checked.store.read_study().methods, checked.plan.cells
+    methods = dict.fromkeys(step.method for cell in cells for step in cell.variant.recipe.steps)
+    for method in methods:
+        if stored.get(method, BY_NAME).revision == load_method(method).declaration.revision:
+            continue
+        its = [cell for cell in cells if any(step.method == method for step in cell.variant.recipe.steps)]
+        left = set(checked.to_score())
+        # Of any precision.
+        if any(cell in left for cell in its) and any(checked.store.is_done(cell, precision=1) for cell in its):
+            raise UserError(
+                f"the run at '{checked.store.location}' has answers of '{method}' by an earlier version of "
+                "forgetmeter, which computed them differently, so new ones cannot be added; choose another --out"
+            )
 
 
 def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> int:

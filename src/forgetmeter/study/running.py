@@ -135,8 +135,9 @@ def check_study(
     checked = plan_study(study, {model: locations[model] for model in study.references}, data)
     _check_finished_tasks(checked, data)
     # Imports transformers, which takes seconds; studies with unknown names fail before.
-    from forgetmeter.study.preparing import open_checked, open_engines
+    from forgetmeter.study.preparing import open_checked, open_engines, refuse_changed_methods
 
+    refuse_changed_methods(checked)
     checkpoints = open_checked(study, locations, progress or Progress(), opened or {})
     # The run may know a model by another name.
     names = checked.plan.study.references

@@ -56,6 +56,7 @@ METHOD = MatrixMethod(
         effect="quantizes",
         needs_kernel=True,
         rounds_activations=True,
+        revision=2,
     ),
     transform,
     orientation="outputs_first",

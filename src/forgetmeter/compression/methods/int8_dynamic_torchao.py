@@ -32,6 +32,7 @@ METHOD = TorchaoMethod(
         effect="quantizes",
         needs_kernel=True,
         rounds_activations=True,
+        revision=2,
     ),
     transform,
 )
