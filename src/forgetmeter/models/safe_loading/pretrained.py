@@ -16,7 +16,14 @@ from typing import Any
 os.environ.setdefault("USE_HUB_KERNELS", "0")
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TokenizersBackend,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from forgetmeter.basics.own_code import is_about_own_code, without_own_code
@@ -30,6 +37,14 @@ from forgetmeter.models.safe_loading.settings import setting_problems, size_prob
 PROBE_TEXTS = ("", "a", " The capital of France is Paris, 1,234 km from Kyiv.\n\n", "naïve 東京 🙂\t<|x|> x=[1]")
 """Texts with which tokenizers are tried and compared: of letters, digits, signs and spaces of several scripts."""
 
+_RULES = (
+    *PROBE_TEXTS,
+    "In 1969 and 2024:12345",
+    "Don't SHOUT, cafe\u0301 ﬁne",
+    "def f(x):\r\n    return  x\t# ½ – “a”",
+)
+_NORMALIZING = {"do_lower_case", "strip_accents", "tokenize_chinese_chars"}
+"""Settings of ``tokenizer_config.json`` that change the rules of ``tokenizer.json``."""
 _SAFE = {"trust_remote_code": False}
 _CONFIG = "model '{name}': its config.json cannot be used ({cause})"
 _TOKENIZER = "model '{name}': its tokenizer is missing or damaged ({cause})"
@@ -75,6 +90,7 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
+        tokenizer = _as_stored(tokenizer, folder)
         # Fails for classes that do not fit the files, or read pages or questions instead of texts, and for damaged
         # files of which the library notices nothing while it reads them.
         _ = without_dropout(tokenizer)(""), tokenizer.added_tokens_decoder
@@ -83,6 +99,27 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
             with suppress(Exception):
                 tokenizer(text)
     return tokenizer
+
+
+def _as_stored(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of ``tokenizer.json`` if another one has been built from its vocabulary.
+
+    transformers builds many tokenizers from the vocabulary and merges of that file by the rules of the class that it
+    knows for the model's architecture, whatever rules the file itself has for splitting and normalizing texts.
+    """
+    is_changed = _NORMALIZING & raw_config(folder, "tokenizer_config.json").keys()
+    if is_changed or not (folder / "tokenizer.json").is_file() or not getattr(tokenizer, "is_fast", False):
+        return tokenizer
+    stored = TokenizersBackend.from_pretrained(folder, **_SAFE)
+    are_alike = all(_tokens(tokenizer, text) == _tokens(stored, text) for text in _RULES)
+    return tokenizer if are_alike else stored
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> Sequence[int]:
+    """Return the tokens of a text without special ones; none if it cannot be split."""
+    with suppress(Exception):
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return ()
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

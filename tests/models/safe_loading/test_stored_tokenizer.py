@@ -1,0 +1,72 @@
+"""Tokenizers that transformers would build by the rules of a class, not by those of the model's own file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from forgetmeter.models.safe_loading.pretrained import open_tokenizer
+
+TEXTS = ("In 1969 and 2024, 12345", "cafe\u0301", "plain words")
+SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+
+
+def digit_by_digit() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        [*TEXTS, "1969 2024 12345"] * 3,
+        trainers.BpeTrainer(vocab_size=330, special_tokens=[*SPECIAL.values()], initial_alphabet=alphabet),
+    )
+    return tokenizer
+
+
+def folder_of(tokenizer: Tokenizer, folder: Path, model_type: str, tokenizer_class: str) -> Path:
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL).save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type, "vocab_size": 330}))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": tokenizer_class}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tokenizer_class"),
+    [
+        ("gpt2", "GPT2Tokenizer"),
+        ("gemma3_text", "GemmaTokenizerFast"),
+        ("roberta", "RobertaTokenizerFast"),
+        ("squeezebert", "BertTokenizer"),
+        ("llama", "PreTrainedTokenizerFast"),
+    ],
+)
+def test_texts_are_split_by_the_rules_of_tokenizer_json(tmp_path: Path, model_type: str, tokenizer_class: str) -> None:
+    rules = digit_by_digit()
+    found = open_tokenizer(folder_of(rules, tmp_path, model_type, tokenizer_class), "model")
+    for text in TEXTS:
+        assert found(text, add_special_tokens=False)["input_ids"] == rules.encode(text, add_special_tokens=False).ids
+    assert (found.bos_token, found.eos_token, found.pad_token) == ("<s>", "</s>", "<pad>")
+
+
+def test_transformers_alone_would_lose_them(tmp_path: Path) -> None:
+    rules = digit_by_digit()
+    built = AutoTokenizer.from_pretrained(folder_of(rules, tmp_path, "gpt2", "GPT2Tokenizer"))
+    assert any(built(text)["input_ids"] != rules.encode(text).ids for text in TEXTS)
+
+
+def test_a_setting_that_changes_the_rules_is_followed(tmp_path: Path) -> None:
+    words = Tokenizer(models.WordPiece({"[UNK]": 0, "paris": 1, "Paris": 2, "[CLS]": 3, "[SEP]": 4}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    folder = folder_of(words, tmp_path, "bert", "BertTokenizer")
+    assert open_tokenizer(folder, "model").tokenize("Paris") == ["Paris"]
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "do_lower_case": True}))
+    assert open_tokenizer(folder, "model").tokenize("Paris") == ["paris"]
