@@ -5,7 +5,6 @@ Covers ``executors.worker_process``.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Mapping
@@ -13,11 +12,10 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from made_up_task import MadeUpTask, plug_in
 from quick_commands import forgetmeter
-from tiny_models import make_llama, make_tokenizer
+from stored_tables import stored
 
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress
@@ -28,8 +26,6 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.results.results import open_run
 from forgetmeter.study.running import run
 
-RECIPES = ["l1_unstructured:overall:0.5", "round_to_nearest:head:4", "l1_unstructured:head:0.5"]
-
 
 @pytest.fixture(autouse=True)
 def _quick_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,32 +34,6 @@ def _quick_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         context = get_context("forkserver")
         context.set_forkserver_preload(["forgetmeter.executors.workers"])
         monkeypatch.setattr("forgetmeter.executors.workers.START", context)
-
-
-@pytest.fixture
-def study(llama_folder: Path, tmp_path: Path) -> dict[str, Any]:
-    other = tmp_path / "other"
-    make_llama(seed=1).save_pretrained(other)
-    make_tokenizer().save_pretrained(other)
-    questions = tmp_path / "questions.jsonl"
-    rows = ({"prompt": f"{n} is", "choices": ["even", "odd"], "answer": ("even", "odd")[n % 2]} for n in range(400))
-    questions.write_text("\n".join(map(json.dumps, rows)))
-    return {
-        "models": [str(llama_folder)],
-        "candidates": [str(other)],
-        "recipes": RECIPES,
-        "tasks": ["facts:templates=0", f"file:{questions}", "divergence"],
-        "evaluation.limit": 3,
-        "evaluation.noise_floor": True,
-        "output": str(tmp_path / "run"),
-    }
-
-
-def stored(location: str) -> dict[str, Any]:
-    return {
-        str(path.relative_to(location)): pq.read_table(path).to_pylist()
-        for path in sorted(Path(location).rglob("*.parquet"))
-    }
 
 
 def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: Path) -> None:

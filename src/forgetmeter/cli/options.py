@@ -44,10 +44,14 @@ ShowProfile = Annotated[
     bool | None,
     typer.Option("--profile", help="Measure the rate of a product of matrices, and print what took how long."),
 ]
-ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, or a plug-in's name.")]
+ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, ray, or a plug-in's name.")]
 Workers = Annotated[
     int | None,
     typer.Option(help="Number of processes that run cells, each with the model in its memory.", show_default="1"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The Ray cluster: HOST:PORT, auto, or ray://HOST:PORT.", show_default="one on this machine"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[

@@ -13,25 +13,36 @@ from forgetmeter.specs.suggestion import unknown
 if TYPE_CHECKING:
     from forgetmeter.executors.executor import Executor
 
-EXECUTORS = Registry("executor", "forgetmeter.executors", {"local": "forgetmeter.executors.workers:on_this_machine"})
+EXECUTORS = Registry(
+    "executor",
+    "forgetmeter.executors",
+    {
+        "local": "forgetmeter.executors.workers:on_this_machine",
+        "ray": "forgetmeter.executors.ray_cluster:RayExecutor",
+    },
+)
 """Classes of executors, or functions that make one: a plug-in's entry point is ``NAME = "package.module:CLASS"``."""
 
 
-def executor_named(name: str, workers: int | None = None) -> Executor:
-    """Return an executor, made without arguments or with ``workers``, if given.
+def executor_named(name: str, workers: int | None = None, address: str | None = None) -> Executor:
+    """Return an executor, made without arguments or with ``workers`` and ``address``, if given.
 
     Raises:
         UserError: As ``check_executor``, or a plug-in cannot be loaded.
     """
     check_executor(name, workers)
-    made, given = EXECUTORS.load(name), {} if workers is None else {"workers": workers}
+    made = EXECUTORS.load(name)
+    given = {key: value for key, value in (("workers", workers), ("address", address)) if value is not None}
     # Classes written in C have no signature.
     with suppress(ValueError):
         try:
             signature(made).bind(**given)
         except TypeError:
-            problem = "takes no number of workers; omit --workers" if given else "needs arguments"
-            raise EXECUTORS.failure(name, problem) from None
+            words = {"workers": "number of workers", "address": "address"}
+            none = f"takes no {' and no '.join(map(words.__getitem__, given))}; omit --{' and --'.join(given)}"
+            if name in EXECUTORS.built_in:
+                raise UserError(f"executor {name} {none}") from None
+            raise EXECUTORS.failure(name, none if given else "needs arguments") from None
     executor: Executor = made(**given) if name in EXECUTORS.built_in else EXECUTORS.guarded(name, made)(**given)
     if not callable(getattr(executor, "execute", None)):
         raise EXECUTORS.failure(name, "makes no executor: it has no method execute(work, progress)")

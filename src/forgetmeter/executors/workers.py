@@ -19,7 +19,8 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
 from forgetmeter.executors.executor import Executor, Progress, Work
-from forgetmeter.executors.local import LocalExecutor, by_variant, fail
+from forgetmeter.executors.handing_out import HandingOut
+from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.records.cell import Cell
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class _Pool:
     def __init__(self, work: Work, progress: Progress, number: int) -> None:
         self._work = work
         self._progress = progress
-        self._pending = _units(work, number)
+        self._pending = HandingOut(work, number)
         self._number = min(number, len(self._pending))
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: list[_Worker] = []
@@ -104,7 +105,7 @@ class _Pool:
                 worker.process.terminate()
             for worker in self._workers.values():
                 _end(worker.process)
-        for cell in chain.from_iterable(self._pending):
+        for cell in self._pending.cells:
             self._fail(cell, "no worker is left")
 
     def _start(self) -> None:
@@ -132,28 +133,15 @@ class _Pool:
     def _hand_out(self) -> None:
         """Give each waiting worker the next cells that wait for no baseline, or tell it that none are left."""
         for worker in tuple(self._waiting):
-            unit = self._next()
+            unit = self._pending.next(chain.from_iterable(each.taken for each in self._workers.values()))
             if unit is None and self._pending:
                 return
             if unit is not None:
-                self._pending.remove(unit)
                 worker.taken = unit
             self._waiting.remove(worker)
             # If it has ended meanwhile, its connection says so next.
             with suppress(OSError):
                 worker.connection.send(worker.taken)
-
-    def _next(self) -> list[Cell] | None:
-        """Return the first pending cells whose precision depends on no baseline that is not stored yet."""
-        if self._work.evaluation.precision is None:
-            return next(iter(self._pending), None)
-        taken = (worker.taken for worker in self._workers.values())
-        variants = (cell.variant for cell in chain.from_iterable((*self._pending, *taken)))
-        awaited = {variant.model for variant in variants if variant.recipe.is_baseline}
-        free = (
-            unit for unit in self._pending if unit[0].variant.recipe.is_baseline or unit[0].variant.model not in awaited
-        )
-        return next(free, None)
 
     def _close(self, worker: _Worker) -> None:
         """Forget a process that has ended; cells that it left are stored as failed."""
@@ -169,16 +157,6 @@ class _Pool:
 
     def _fail(self, cell: Cell, why: str) -> None:
         fail(self._work, self._progress, cell, RuntimeError(f"{why}; with fewer --workers, each has more memory"))
-
-
-def _units(work: Work, number: int) -> list[list[Cell]]:
-    """Return the cells of each variant, in order; those that others wait for, and the last ones, one by one."""
-    variants, units = by_variant(work.cells), []
-    for place, cells in enumerate(variants):
-        is_awaited = work.evaluation.precision is not None and cells[0].variant.recipe.is_baseline
-        is_among_last = place > len(variants) - number
-        units += [[cell] for cell in cells] if is_awaited or is_among_last else [cells]
-    return units
 
 
 def _pickled(work: Work) -> memoryview:

@@ -40,6 +40,7 @@ def run(
     progress: Progress | None = None,
     executor: Executor | str = "local",
     workers: int | None = None,
+    address: str | None = None,
     data: Path | None = None,
 ) -> Finished:
     """Run the missing cells of a study.
@@ -49,6 +50,7 @@ def run(
         progress: Progress listener.
         executor: Runs the cells, given as an object or by name; by default on this machine.
         workers: Number of processes that run cells, if the executor is given by name; by default this one alone.
+        address: The cluster to run on, if the executor named has one.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Raises:
@@ -57,7 +59,7 @@ def run(
     if isinstance(executor, str):
         check_executor(executor, workers)
     checked = check_study(reader(study), progress=progress, data=data)
-    return run_checked(checked, progress=progress, executor=executor, workers=workers)
+    return run_checked(checked, progress=progress, executor=executor, workers=workers, address=address)
 
 
 def run_checked(
@@ -66,6 +68,7 @@ def run_checked(
     progress: Progress | None = None,
     executor: Executor | str = "local",
     workers: int | None = None,
+    address: str | None = None,
 ) -> Finished:
     """Run the missing cells of a checked study.
 
@@ -77,7 +80,7 @@ def run_checked(
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
-        runs = executor_named(executor, workers) if isinstance(executor, str) else executor
+        runs = executor_named(executor, workers, address) if isinstance(executor, str) else executor
         computed = execute(checked, progress or Progress(), runs)
     elif checked.store.changes(checked.document):
         # All that was missing is left out.

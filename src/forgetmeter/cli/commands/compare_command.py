@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from forgetmeter.cli import options
-from forgetmeter.cli.commands.run_command import run_given
+from forgetmeter.cli.commands.run_command import Runner, run_given
 from forgetmeter.config.study_file import option_name
 
 
@@ -35,6 +35,7 @@ def compare_command(
     data: options.DataFolder = None,
     executor: options.ExecutorName = "local",
     workers: options.Workers = None,
+    address: options.Address = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Compare existing checkpoints with the model they were made from.
@@ -46,9 +47,8 @@ def compare_command(
     """
     evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
-    run_given(
-        None, given | evaluation, data=data, executor=executor, workers=workers, dry_run=dry_run, name=_argument_name
-    )
+    runner = Runner(executor, workers, address)
+    run_given(None, given | evaluation, data=data, runner=runner, dry_run=dry_run, name=_argument_name)
 
 
 def _argument_name(key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,15 @@ _UNLIMITED = 10**6
 _MOST_ROWS = 1000
 
 
+@dataclass(frozen=True)
+class Runner:
+    """The options that name an executor."""
+
+    executor: str
+    workers: int | None
+    address: str | None
+
+
 def run_command(
     study: Annotated[Path | None, typer.Argument(help="The study file (YAML).", show_default=False)] = None,
     *,
@@ -60,6 +70,7 @@ def run_command(
     data: options.DataFolder = None,
     executor: options.ExecutorName = "local",
     workers: options.Workers = None,
+    address: options.Address = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Run a study, or resume it.
@@ -71,9 +82,10 @@ def run_command(
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
     evaluation = options.evaluation(locals())
+    runner = Runner(executor, workers, address)
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
     given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
-    run_given(study, given | evaluation, data=data, executor=executor, workers=workers, dry_run=dry_run)
+    run_given(study, given | evaluation, data=data, runner=runner, dry_run=dry_run)
 
 
 def run_given(
@@ -81,8 +93,7 @@ def run_given(
     given: dict[str, Any],
     *,
     data: Path | None,
-    executor: str,
-    workers: int | None,
+    runner: Runner,
     dry_run: bool,
     name: Callable[[str], str] = option_name,
 ) -> None:
@@ -91,7 +102,7 @@ def run_given(
     Args:
         name: Returns what errors call a dotted key.
     """
-    check_executor(executor, workers)
+    check_executor(runner.executor, runner.workers)
 
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:
@@ -105,7 +116,7 @@ def run_given(
         _print_plan(checked)
         return
     with progress_on(sys.stderr, checked) as progress:
-        finished = run_checked(checked, progress=progress, executor=executor, workers=workers)
+        finished = run_checked(checked, progress=progress, **asdict(runner))
     conclude(finished, profile=checked.plan.study.evaluation.profile)
 
 

@@ -1,0 +1,247 @@
+"""Runs cells on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from forgetmeter.basics.plural import counted
+from forgetmeter.errors import UserError, one_line
+from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.local import LocalExecutor, fail
+from forgetmeter.models.on_disk.quantization import float32_bytes
+from forgetmeter.records.cell import Cell
+
+_MOST_ATTEMPTS = 3
+"""How often a cell is tried whose worker is lost each time."""
+_COPIES = 2.5
+"""Memory of a worker by that of a model's weights: those of a variant beside the original ones, and activations."""
+_LIBRARIES = 2 * 2**30
+"""Bytes that the libraries take."""
+_PATIENCE = 10.0
+"""Seconds in which a cluster has to accept a connection."""
+_SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+_SETTINGS = ("HF_", "FORGETMETER_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
+
+
+class RayExecutor:
+    """Runs cells on a Ray cluster, each worker with the model in its memory.
+
+    A worker takes the cells of a variant, and the next one when it has stored them. With a precision, variants wait for
+    their baseline. If a worker is lost, its cells are run by others. Engines answer in this process.
+
+    Args:
+        workers: Number of workers; by default, as many as the cluster's CPUs or GPUs and its memory allow.
+        address: ``HOST:PORT`` of the cluster, ``auto`` for the one on this machine, or ``ray://HOST:PORT``; by default,
+            one is started on this machine.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
+
+    def __init__(self, *, workers: int | None = None, address: str | None = None) -> None:
+        if find_spec("ray") is None:
+            raise UserError("executor ray needs Ray; install it with: pip install 'forgetmeter[ray]'")
+        self._workers, self._address = workers, address
+
+    def execute(self, work: Work, progress: Progress) -> None:
+        """Run all cells.
+
+        Raises:
+            UserError: As ``LocalExecutor``; or the cluster cannot be reached, no node has enough memory, or a node
+                does not see the run.
+        """
+        if not work.store.folder.is_shared:
+            raise UserError(f"the workers of a cluster cannot write to '{work.store.location}'; choose another --out")
+        of_engines = [cell for cell in work.cells if cell.variant.source in work.engines]
+        others = [cell for cell in work.cells if cell.variant.source not in work.engines]
+        if others:
+            with _connected(self._address):
+                _Workers(replace(work, cells=others, engines={}), progress, self._workers).run()
+        LocalExecutor().execute(replace(work, cells=of_engines), progress)
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    settings = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_SETTINGS) and not any(word in name for word in _SECRET)
+    }
+    try:
+        if address not in (None, "auto"):
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            # Ray itself would try for a minute.
+            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        on_termination = signal.getsignal(signal.SIGTERM)
+        ray.init(
+            address or "local",
+            runtime_env={"env_vars": settings},
+            log_to_driver=False,
+            logging_level="ERROR",
+            include_dashboard=None if address else False,
+            configure_logging=False,
+        )
+        # Ray would exit at once.
+        signal.signal(signal.SIGTERM, on_termination)
+    except Exception as error:  # Ray raises any
+        where = f"the Ray cluster at '{address}' cannot be reached" if address else "Ray cannot be started"
+        raise UserError(f"{where} ({one_line(error)}); check --address") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What each worker takes of its node.
+
+    Attributes:
+        memory: Bytes.
+        beside: Number of workers on a node, of which this is one.
+    """
+
+    workers: int
+    cpus: int
+    gpus: int
+    memory: int
+    beside: int
+
+
+class _Workers:
+    """Starts workers, passes on what they report, and starts others if they are lost."""
+
+    def __init__(self, work: Work, progress: Progress, number: int | None) -> None:
+        import ray
+
+        from forgetmeter.executors import ray_worker
+        from forgetmeter.executors.handing_out import HandingOut
+
+        self._ray, self._work, self._progress = ray, work, progress
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._share = _share_of(work, nodes, number)
+        units = HandingOut(work, self._share.workers)
+        self._number = min(self._share.workers, len(units))
+        # Where the run was started, so that the loss of another node is no loss of what is left to do.
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        self._desk: Any = ray.remote(ray_worker.Desk).options(num_cpus=0, scheduling_strategy=here).remote(units)
+        share = self._share
+        # A process of its own for each worker, so that a model's memory is free afterwards.
+        resources = {"num_cpus": share.cpus, "num_gpus": share.gpus, "memory": share.memory}
+        self._task = ray.remote(**resources, max_retries=0, max_calls=1)(ray_worker.run_share)
+        try:
+            self._sent = ray.put(work)
+        except Exception as error:
+            raise UserError(f"the study cannot be sent to other processes ({one_line(error)})") from error
+        self._running: dict[Any, int] = {}
+        self._started = 0
+        self._attempts: dict[Cell, int] = {}
+
+    def run(self) -> None:
+        self._progress.stage(f"starting {counted(self._number, 'worker')}")
+        try:
+            for _ in range(self._number):
+                self._start()
+            news = self._desk.news.remote()
+            while self._running:
+                done, _ = self._ray.wait([news, *self._running])
+                for each in done:
+                    if each is news:
+                        self._report(self._ray.get(news))
+                        news = self._desk.news.remote()
+                    else:
+                        self._end(each)
+            self._report(self._ray.get(self._desk.close.remote()))
+            self._report(self._ray.get(news))
+        finally:
+            for each in self._running:
+                self._ray.cancel(each, force=True)
+            self._ray.kill(self._desk)
+
+    def _start(self) -> None:
+        self._started += 1
+        task = self._task.remote(
+            self._desk, self._started, self._sent, self._share.cpus, self._share.beside, str(Path.cwd())
+        )
+        self._running[task] = self._started
+
+    def _report(self, news: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]]) -> None:
+        for name, given, named in news:
+            getattr(self._progress, name)(*given, **named)
+
+    def _end(self, task: Any) -> None:  # noqa: ANN401
+        """Have the cells of a worker that was lost run elsewhere."""
+        worker = self._running.pop(task)
+        try:
+            self._ray.get(task)
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise UserError(str(cause) if isinstance(cause, UserError) else one_line(cause)) from error
+        except self._ray.exceptions.RayError as error:
+            self._retry(worker, one_line(error))
+
+    def _retry(self, worker: int, why: str) -> None:
+        work = self._work
+        failed = {(each.variant, each.task) for each in work.store.failures()}
+        again = []
+        for cell in self._ray.get(self._desk.lost.remote(worker)):
+            if work.store.is_done(cell, precision=work.evaluation.precision):
+                self._progress.cell_kept(cell)
+                continue
+            self._attempts[cell] = self._attempts.get(cell, 0) + 1
+            if self._attempts[cell] < _MOST_ATTEMPTS:
+                again.append(cell)
+            elif (cell.variant.id, cell.task) not in failed:
+                fail(work, self._progress, cell, RuntimeError(f"{_MOST_ATTEMPTS} workers were lost ({why})"))
+        left = self._ray.get(self._desk.put_back.remote(again))
+        if left:
+            self._progress.stage(f"worker {worker} was lost; its {counted(len(again), 'cell')} will be run by others")
+            if len(self._running) < self._number:
+                self._start()
+
+
+def _share_of(work: Work, nodes: Sequence[Mapping[str, float]], number: int | None) -> _Share:
+    """Return how much of a node each worker takes.
+
+    Raises:
+        UserError: No node has enough memory.
+    """
+    models = {cell.variant.source for cell in work.cells}
+    sizes = {model: float32_bytes(work.checkpoints[model].skeleton) for model in models}
+    largest = max(sizes, key=sizes.__getitem__)
+    memory = int(_COPIES * sizes[largest]) + _LIBRARIES
+    wants_gpu = str(work.evaluation.device).startswith("cuda") or (
+        work.evaluation.device == "auto" and any(node.get("GPU", 0) >= 1 for node in nodes)
+    )
+
+    def room(node: Mapping[str, float]) -> int:
+        by = [node.get("CPU", 0), node.get("memory", 0) // memory, *([node.get("GPU", 0)] if wants_gpu else ())]
+        return int(min(by))
+
+    rooms = [room(node) for node in nodes]
+    if not any(rooms):
+        most = max((node.get("memory", 0) for node in nodes), default=0)
+        gpu = ", a GPU" if wants_gpu else ""
+        raise UserError(
+            f"a worker with model {largest} needs a CPU{gpu} and {memory / 1e9:.1f} GB of memory, which no node of the "
+            f"cluster has (most memory: {most / 1e9:.1f} GB)"
+        )
+    workers = number or sum(rooms)
+    beside = max(1, min(max(rooms), -(-workers // sum(each > 0 for each in rooms))))
+    cpus = max(1, int(min(node["CPU"] for node, each in zip(nodes, rooms, strict=True) if each) // beside))
+    return _Share(workers, cpus, int(wants_gpu), memory, beside)

@@ -1,0 +1,115 @@
+"""Cells on a Ray cluster of two nodes: the same answers, also if a node is lost.
+
+Covers ``executors.ray_worker``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from stored_tables import stored
+
+from forgetmeter.errors import UserError
+from forgetmeter.executors.executor import Progress
+from forgetmeter.executors.ray_cluster import RayExecutor
+from forgetmeter.records.cell import Cell
+from forgetmeter.results.results import open_run
+from forgetmeter.study.running import run
+
+MEMORY = 4 * 2**30
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    node = {"num_cpus": 1, "memory": MEMORY, "object_store_memory": 100 * 2**20}
+    found = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    found.add_node(**node)
+    yield found
+    found.shutdown()
+
+
+def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    progress = Seen()
+    finished = run(study, executor="ray", address=cluster.address, progress=progress)
+    assert (finished.computed, finished.failures) == (15, ())
+    assert stored(study["output"]) == stored(alone["output"])
+    assert "starting 2 workers" in progress.stages
+    assert sorted(progress.finished) == sorted({f"{cell.recipe} {cell.task}" for cell in cells(study)})
+    assert not ray.is_initialized()
+    assert run(study, executor="ray", address=cluster.address).computed == 0
+
+
+def test_cells_of_a_lost_node_are_run_by_others(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
+    study |= {"tasks": study["tasks"][:2], "evaluation.limit": 20}
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    added = cluster.add_node(num_cpus=1, memory=MEMORY, object_store_memory=100 * 2**20)
+    progress = Seen(then=lambda: cluster.remove_node(added, allow_graceful=False))
+    finished = run(study, executor="ray", address=cluster.address, progress=progress)
+    assert (finished.computed, finished.failures) == (10, ())
+    assert stored(study["output"]) == stored(alone["output"])
+    assert any("was lost" in stage for stage in progress.stages)
+
+
+def test_variants_stop_as_on_one_machine(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
+    study |= {"tasks": study["tasks"][1:2], "evaluation.limit": 400, "evaluation.precision": 0.2}
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    run(study, executor="ray", address=cluster.address)
+    items = {cell.recipe: cell.items for cell in cells(study)}
+    assert min(items.values()) < items["baseline"]
+    assert items == {cell.recipe: cell.items for cell in cells(alone)}
+
+
+def test_what_cannot_run_on_a_cluster_is_said_in_one_line(
+    study: dict[str, Any], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(says: str, **options: Any) -> None:
+        with pytest.raises(UserError, match=says) as caught:
+            run({**study, "tasks": ["facts:templates=0"], **options.pop("changes", {})}, **options)
+        assert "\n" not in str(caught.value)
+
+    refused("executor local takes no address; omit --address", address="auto")
+    for address in ("127.0.0.1:1", "nonsense"):
+        refused(
+            f"the Ray cluster at '{address}' cannot be reached .*; check --address", executor="ray", address=address
+        )
+    refused("cannot write to 'memory://x'", executor="ray", changes={"output": "memory://x"})
+    monkeypatch.setattr("forgetmeter.executors.ray_cluster._LIBRARIES", 10**12)
+    refused("needs a CPU and 1,?000.. GB of memory, which no node", executor="ray", address=cluster.address)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "forgetmeter.executors.ray_cluster.find_spec", lambda name: None if name == "ray" else find(name)
+    )
+    with pytest.raises(UserError, match=r"install it with: pip install 'forgetmeter\[ray\]'"):
+        RayExecutor()
+
+
+class Seen(Progress):
+    """Notes stages and finished cells, and does something after the first cell."""
+
+    def __init__(self, then: Any = None) -> None:
+        self.stages: list[str] = []
+        self.finished: list[str] = []
+        self._then = then
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+        self.finished.append(f"{cell.variant.recipe} {cell.task}")
+        if self._then is not None:
+            then, self._then = self._then, None
+            then()
+
+
+def cells(study: dict[str, Any]) -> Any:
+    return open_run(study["output"]).summary.all_cells
