@@ -125,6 +125,31 @@ def test_a_task_whose_functions_load_a_models_code_is_refused(
     assert not proof.exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "more", "says"),
+    [
+        ("zip://a.jsonl::simplecache://::file://{evil}", "", "'zip://a.jsonl::.*' chains several file systems"),
+        ("{evil}", "storage_options: {{simplecache: {{cache_storage: here, same_names: true}}}}", "storage_options"),
+        ("{evil}", "cache_dir: here", "may not set cache_dir, which decides where files go; remove it"),
+    ],
+)
+def test_a_definition_cannot_choose_where_files_are_written(
+    files: str, more: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache in ``site-packages`` would put a ``.pth`` file there, which Python runs at its next start."""
+    monkeypatch.chdir(tmp_path)
+    evil = tmp_path / "evil.pth"
+    evil.write_text("import os")
+    definition = TASK.format(data="DATA", metric="acc", more="").partition("dataset_kwargs:")
+    rest = definition[2].partition("\n")[2]
+    kwargs = f"dataset_kwargs:\n  data_files: {{test: '{files.format(evil=evil)}'}}\n  {more.format()}\n"
+    (tmp_path / "own.yaml").write_text(definition[0] + kwargs + rest)
+    monkeypatch.setattr(lm_eval_task, "task_files", lambda: {"own": tmp_path / "own.yaml"})
+    with pytest.raises(UserError, match=says):
+        lm_eval_task.LmEvalTask("own")
+    assert not (tmp_path / "here").exists()
+
+
 def test_data_in_pickles_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Older versions of ``datasets`` read them, which runs code."""
     definition = TASK.format(data=tmp_path / "data.pkl", metric="acc", more="")

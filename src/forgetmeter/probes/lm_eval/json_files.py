@@ -26,7 +26,7 @@ def refuse_bad_lines(task: str, dataset_kwargs: Mapping[str, Any]) -> None:
     Raises:
         UserError: There is such a line, a file is empty, or one that is a single document has a duplicate key.
     """
-    for path in _files(dataset_kwargs.get("data_files")):
+    for path in map(Path, texts_in(dataset_kwargs.get("data_files"))):
         if path.is_file() and not path.read_bytes().strip():
             raise UserError(f"task '{task}': '{path}' is empty; write a JSON object in each line")
         if path.is_file() and not _is_one_document(task, path):
@@ -35,12 +35,13 @@ def refuse_bad_lines(task: str, dataset_kwargs: Mapping[str, Any]) -> None:
                     raise UserError(f"task '{task}': '{path}' line {number} cannot be read ({why}); fix or remove it")
 
 
-def _files(named: Any) -> Iterator[Path]:  # noqa: ANN401 - from a task's definition
+def texts_in(named: Any) -> Iterator[str]:  # noqa: ANN401 - from a task's definition
+    """Yield the texts in a text, or in lists and mappings of such."""
     if isinstance(named, str):
-        yield Path(named)
+        yield named
     elif isinstance(named, (list, Mapping)):
         for each in named.values() if isinstance(named, Mapping) else named:
-            yield from _files(each)
+            yield from texts_in(each)
 
 
 def _is_one_document(task: str, path: Path) -> bool:

@@ -16,7 +16,7 @@ from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.lm_eval.few_shot import refuse_unanswered_examples
 from forgetmeter.probes.lm_eval.form import read_whole_numbers, set_form
-from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines
+from forgetmeter.probes.lm_eval.json_files import refuse_bad_lines, texts_in
 from forgetmeter.probes.lm_eval.prompting import not_null
 
 _FEWSHOT_SEED = 1234  # the default of simple_evaluate
@@ -110,12 +110,22 @@ def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa:
     return task
 
 
+_WRITING = {"storage_options", "cache_dir", "download_config"}
+
+
 def _check_source(name: str, path: str, dataset_kwargs: Mapping[str, Any]) -> None:
-    """Check that ``datasets`` would read neither pickles nor a folder of the current directory in place of the Hub's.
+    """Check that ``datasets`` would neither read pickles, nor a folder of the current directory in place of the Hub's.
+
+    Nor may a definition choose where files are written: a cache could put them where Python runs them.
 
     Raises:
         UserError: It would.
     """
+    for key in _WRITING & dataset_kwargs.keys():
+        raise UserError(f"task '{name}': dataset_kwargs may not set {key}, which decides where files go; remove it")
+    for file in texts_in([dataset_kwargs.get("data_files"), dataset_kwargs.get("data_dir")]):
+        if "::" in file:
+            raise UserError(f"task '{name}': '{file}' chains several file systems; name a plain file or URL")
     if path == "pandas":
         raise UserError(
             f"task '{name}': dataset_path 'pandas' reads pickles, which can run code; save the data as JSON Lines or "
