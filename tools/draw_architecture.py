@@ -162,7 +162,7 @@ def _box(name: str, x: float, y: float, *, torch: bool) -> str:
     kind = "box torch" if torch else "box"
     middle = x + _BOX / 2
     text = [f'<text class="name" x="{middle:g}" y="{y + 20:g}" text-anchor="middle">{name}</text>']
-    for index, line in enumerate(textwrap.wrap(_summary(name), 28)[:3]):
+    for index, line in enumerate(textwrap.wrap(_summary(name), 28, max_lines=3, placeholder=" …")):
         text.append(f'<text x="{middle:g}" y="{y + 37 + 14 * index:g}" text-anchor="middle">{html.escape(line)}</text>')
     box = f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{_BOX}" height="{_HEIGHT}" rx="6"/>'
     return "\n".join([box, *text])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forgetmeter.basics.plural import counted, listed, megabytes
+from forgetmeter.basics.plural import counted, joined, listed, megabytes
 
 
 @pytest.mark.parametrize(("number", "says"), [(0, "0 items"), (1, "1 item"), (2, "2 items"), (2_000, "2,000 items")])
@@ -19,6 +19,10 @@ def test_names_beyond_the_first_are_counted(most: int, says: str) -> None:
     assert listed(["a", "b", "c"], most) == says
     assert listed(["a", "b", "c"], 2, separator="; ") == "a; b and 1 more"
     assert listed([], most) == ""
+
+
+def test_all_names_are_joined_as_in_a_sentence() -> None:
+    assert [joined("abc"[:length]) for length in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
 def test_sizes_have_the_decimals_of_the_largest() -> None:

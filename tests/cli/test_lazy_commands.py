@@ -62,6 +62,7 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out is missing"),
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
+        (["list", "relations", "lama/foo"], "unknown task 'lama/foo'"),
         (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
         (["advise", "--model", "standard:decoder"], "give the model as the first argument"),
@@ -88,6 +89,13 @@ def test_a_wrong_request_gives_one_line_per_error(arguments: list[str], says: st
     assert done.stdout == ""
     assert all(line.startswith("error: ") for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["import"], ["list"], ["data"], ["standards"]])
+def test_a_missing_command_prints_the_help_and_what_to_do(arguments: list[str]) -> None:
+    done = forgetmeter(*arguments, expect=2)
+    assert "Usage: forgetmeter" in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1] == "error: name a command"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

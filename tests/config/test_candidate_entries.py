@@ -53,7 +53,7 @@ def test_with_several_models_each_names_its_baseline_and_can_have_recipes_on_top
         ("  - nonsense\n", "[./a]", "study.yaml:3: 'nonsense' is not a valid model"),
         ("  - {is: []}\n", "[./a]", "study.yaml:3: '{'is': []}' is not a valid candidate"),
         ("  - {is: ./c, recipe: a}\n", "[./a]", "study.yaml:3: unknown key 'recipe' in a candidate; did you mean"),
-        ("  - {is: ./c, recipes: baseline}\n", "[./a]", "study.yaml:3: recipes of a candidate: 'baseline' must be"),
+        ("  - {is: ./c, recipes: baseline}\n", "[./a]", "study.yaml:3: recipes of a candidate must be"),
         ("  - ./c\n  - ./d\n", "[./a, ./b]", "study.yaml:3: the study has 2 models; write {of: BASELINE, is: [./c]}"),
         ("  - {of: ./x, is: ./c}\n", "[./a, ./b]", "study.yaml:3: of './x': the baseline must be one of the models"),
     ],

@@ -115,8 +115,8 @@ def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
     assert "did you mean 'overall'" in by_line["study.yaml:4"]
     assert "a grid needs method and scope" in by_line["study.yaml:5"]
     assert "did you mean 'method'" in by_line["study.yaml:6"]
-    assert "must name at least one" in by_line["study.yaml:7"]
-    assert "'0' must be greater than 0" in by_line["study.yaml:9"]
+    assert "tasks must name at least one" in by_line["study.yaml:7"]
+    assert "evaluation.limit must be greater than 0, not '0'" in by_line["study.yaml:9"]
     assert "did you mean 'float32'" in by_line["study.yaml:10"]
     assert "did you mean 'seed'" in by_line["study.yaml:11"]
 
@@ -136,7 +136,7 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\n", "output is missing"),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {precision: 1}\n",
-            "precision 1 must be a number above 0 and at most 0.5",
+            "precision must be a number above 0 and at most 0.5, not 1;",
         ),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",
@@ -146,7 +146,11 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         ("models: " + "[" * 3000, "nested too deep|not valid YAML"),
         ("models: [./a]\nevaluation: {limit: 2020-13-45}\n", "not valid YAML"),
         ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: 5\n", "must be a mapping of limit"),
-        ("models: [./a]\nrecipes: [{steps: []}]\ntasks: [x]\noutput: o\n", "steps must be a list"),
+        ("models: [./a]\nrecipes: [{steps: []}]\ntasks: [x]\noutput: o\n", "steps must be a non-empty list of {method"),
+        (
+            "models: [./a]\nrecipes: [{method: m, scope: head, levels: [0.5, 2]}]\ntasks: [x]\noutput: o\n",
+            "unknown key 'levels' in a step; did you mean 'level'",
+        ),
         (
             "models: [./a]\nrecipes: [{grid: {method: m, scope: []}}]\ntasks: [x]\noutput: o\n",
             "scope of the grid is empty",
@@ -156,7 +160,7 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
             f"models: [./a]\nrecipes: [{{method: m, scope: head, level: 1{'0' * 400}}}]\ntasks: [x]\noutput: o\n",
             "too large",
         ),
-        ("models: ./a\nrecipes: [baseline]\ntasks: [x]\noutput: o\n", "must be a list"),
+        ("models: ./a\nrecipes: [baseline]\ntasks: [x]\noutput: o\n", "study.yaml:1: models must be a list, not './a'"),
         (BOMB, "study.yaml:1: this YAML has over 1,000,000 characters with each alias written out"),
         (f"a: &a [{'x' * 2000}]\nb: [{'*a,' * 1000}]\n", "study.yaml:1: this YAML has over"),
         ("models: [./a]\noutput: a\0b\n", r"study.yaml:2: not valid YAML: character U\+0000"),
@@ -197,7 +201,7 @@ def test_options_override_the_file_and_are_named_in_errors(tmp_path: Path) -> No
     path.write_text(GOOD)
     study = read_study_file(path, overrides={"evaluation.limit": 3, "output": "elsewhere"})
     assert (study.evaluation.limit, study.evaluation.seed, study.output) == (3, 1, "elsewhere")
-    with pytest.raises(ManyUserError, match="^--limit: '-1' must be greater than 0"):
+    with pytest.raises(ManyUserError, match="^--limit must be greater than 0, not '-1'"):
         read_study_file(path, overrides={"evaluation.limit": -1})
 
 

@@ -145,7 +145,7 @@ def test_what_other_processes_cannot_have_is_refused(study: dict[str, Any], monk
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True])
 def test_wrong_numbers_are_refused(study: dict[str, Any], workers: Any) -> None:
-    with pytest.raises(UserError, match=f"the number of workers {workers} is not a positive integer"):
+    with pytest.raises(UserError, match=f"--workers must be a positive integer, not '{workers}'"):
         run(study, workers=workers)
 
 

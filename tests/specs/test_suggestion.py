@@ -17,3 +17,4 @@ def test_allowed_names_are_listed_up_to_a_limit() -> None:
     line = unknown("standard", "decodr", FAMILIES)
     assert line == "unknown standard 'decodr'; did you mean 'decoder'? (allowed: encoder, encoder-decoder, decoder)"
     assert unknown("letter", "?", iter("abcdef"), most=4) == "unknown letter '?' (allowed: a, b, c, d and 2 more)"
+    assert unknown("letter", "?", ()) == "unknown letter '?' (there are none)"

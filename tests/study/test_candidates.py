@@ -103,8 +103,8 @@ def test_a_candidate_of_another_architecture_is_said(llama_folder: Path, candida
     for other, says in ((str(candidate), []), ("standard:encoder", ["bert"])):
         listening = Listening()
         run(study | {"candidates": [other], "output": str(tmp_path / f"run{len(says)}")}, progress=listening)
-        assert [text for text in listening.said if "another architecture" in text] == [
-            f"candidate '{other}' has another architecture ({kind}) than its baseline '{llama_folder}' (llama)"
+        assert [text for text in listening.said if "a different architecture" in text] == [
+            f"candidate '{other}' has a different architecture ({kind}) from its baseline '{llama_folder}' (llama)"
             for kind in says
         ]
 

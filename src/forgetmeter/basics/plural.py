@@ -18,6 +18,12 @@ def megabytes(sizes: Iterable[int | None]) -> list[str]:
     return ["—" if size is None else f"{size / 1e6:,.{decimals}f}" for size in sizes]
 
 
+def joined(names: Iterable[str]) -> str:
+    """Return all names, such as ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def listed(names: Sequence[str], most: int, *, separator: str = ", ") -> str:
     """Return the first names and the number of the others, such as ``a, b and 3 more``."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.checkpoints.request import CompressionRequest
 from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
 from forgetmeter.compression.registry import load_method, packing_methods
@@ -57,7 +58,7 @@ def kernel_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         if load_method(step.method).declaration.needs_kernel:
             yield (
                 f"'{step}' needs its own kernel, and a checkpoint holds only weights: it would load as a different "
-                "model than the one measured",
+                "model from the one measured",
                 f"for low-bit weights choose {next(packing_methods())}:{step.scope}:8",
             )
 
@@ -100,7 +101,7 @@ def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bo
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:
     foreign = next((step for step in steps if packing_of(step) is None), None)
     if foreign is not None:
-        supported = " and ".join(packing_methods())
+        supported = joined(packing_methods())
         yield f"--format compressed-tensors supports {supported} only, not '{foreign}'; choose --format dense"
     if len({packing_of(step) for step in steps}) > 1:
         yield (

@@ -84,7 +84,7 @@ class PackQuantizedStorage:
         """Store integers and scales, or plain values if the parameter was not quantized.
 
         Raises:
-            UserError: A plug-in made weights of another layout than it declares.
+            UserError: A plug-in made weights whose layout differs from the one it declares.
         """
         step = next((step for step in self._steps if any(map(step.scope.selects, units[0].matrices))), None)
         if step is None:

@@ -88,7 +88,8 @@ def main() -> None:
         # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
         if not hasattr(error, "format_message"):
             raise
-        code = _say(_argument_problem(error) or error.format_message())
+        # A command without its subcommand has printed its help, and has no message.
+        code = _say(_argument_problem(error) or error.format_message() or "name a command")
     _exit_at_once(code if isinstance(code, int) else 0)
 
 

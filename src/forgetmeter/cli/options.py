@@ -42,7 +42,7 @@ UseChatTemplate = Annotated[
 ]
 ShowProfile = Annotated[
     bool | None,
-    typer.Option("--profile", help="Measure the rate of a product of matrices, and print what took how long."),
+    typer.Option("--profile", help="Measure the rate of a matrix product, and print how long each part took."),
 ]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, ray, or a plug-in's name.")]
 Workers = Annotated[

@@ -16,6 +16,7 @@ from forgetmeter.specs.suggestion import did_you_mean, unknown
 
 _FORMS = "text, {grid: …}, {steps: […]} or {method: …, scope: …, level: …}"
 _KINDS = ("grid", "steps", "method")
+_STEP_KEYS = ("method", "scope", "level")
 _OF, _IS, _RECIPES = _CANDIDATE_KEYS = ("of", "is", "recipes")
 _CANDIDATE_FORMS = "a model, {of: BASELINE, is: [MODEL, …], recipes: [RECIPE, …]}, or {engine: NAME, key: value, …}"
 _ENGINE = "engine"
@@ -57,7 +58,7 @@ def recipes_of(entry: Any) -> tuple[Recipe, ...]:  # noqa: ANN401 - any YAML val
     if "steps" in entry:
         _only(entry, ("steps",))
         if not isinstance(entry["steps"], list) or not entry["steps"]:
-            raise UserError("steps must be a list of {method: …, scope: …, level: …}")
+            raise UserError("steps must be a non-empty list of {method: …, scope: …, level: …}")
         return (Recipe(tuple(_step(step) for step in entry["steps"])),)
     if "method" in entry:
         return (Recipe((_step(entry),)),)
@@ -87,7 +88,7 @@ def candidates_of(entry: Any) -> Candidates:  # noqa: ANN401 - any YAML value
     ):
         raise UserError(f"'{entry}' is not a valid candidate; write {_CANDIDATE_FORMS}")
     if not isinstance(on_top, list):
-        raise UserError(f"recipes of a candidate: '{on_top}' must be a list")
+        raise UserError(f"recipes of a candidate must be a list, not '{on_top}'")
     steps = dict.fromkeys([(), *(recipe.steps for each in on_top for recipe in recipes_of(each))])
     return Candidates(
         None if of is None else parse_model_reference(of),
@@ -133,9 +134,11 @@ def _step(entry: Any) -> Step:  # noqa: ANN401
         raise UserError(f"'{entry}' is not a valid step; write {{method: …, scope: …, level: …}}")
     level = entry.get("level")
     if level is not None and (isinstance(level, bool) or not isinstance(level, (int, float))):
-        raise UserError(f"level '{level}' of method '{entry['method']}' must be a number")
-    options = {key: value for key, value in entry.items() if key not in ("method", "scope", "level")}
+        raise UserError(f"level of method '{entry['method']}' must be a number, not '{level}'")
+    options = {key: value for key, value in entry.items() if key not in _STEP_KEYS}
     for key, value in options.items():
+        if isinstance(value, list) and (singular := str(key).removesuffix("s")) in _STEP_KEYS:
+            raise UserError(f"unknown key '{key}' in a step; did you mean '{singular}'? A grid takes several")
         if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
             raise UserError(f"option {key}={value} of method '{entry['method']}' must be a single value")
     return make_step(method=entry["method"], scope=_scope(entry["scope"]), level=level, options=options.items())

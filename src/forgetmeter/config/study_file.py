@@ -33,7 +33,6 @@ _TYPES = {
     "greater_than": "must be greater than {gt}",
     "less_than_equal": "must be at most {le}",
     "greater_than_equal": "must be at least {ge}",
-    "too_short": "must name at least one",
     "literal_error": "must be one of {expected}",
 }
 
@@ -111,8 +110,8 @@ def _precision(value: Any) -> Any:  # noqa: ANN401
         isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _WIDEST
     ):
         raise ValueError(
-            f"precision {value} must be a number above 0 and at most {_WIDEST}; 0.05 stops once the drop of accuracy "
-            "is known to plus or minus 5 points"
+            f"precision must be a number above 0 and at most {_WIDEST}, not {value}; 0.05 stops once the drop of "
+            "accuracy is known to plus or minus 5 points"
         )
     return value
 
@@ -131,7 +130,7 @@ def _filled(value: Any) -> Any:  # noqa: ANN401
 
 def _section(value: Any) -> Any:  # noqa: ANN401
     if value is not None and not isinstance(value, dict):
-        raise ValueError(f"evaluation: '{value}' must be a mapping of {', '.join(_EvaluationSection.model_fields)}")
+        raise ValueError(f"evaluation must be a mapping of {', '.join(_EvaluationSection.model_fields)}, not '{value}'")
     return value or {}
 
 
@@ -305,10 +304,12 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
     name = f"{place}: {'.'.join(map(str, error['loc']))}" if _LINE.search(place) else place
     if error["type"] == "missing":
         return f"{name} is missing"
+    if error["type"] == "too_short":
+        return f"{name} must name at least one"
     says = _TYPES.get(error["type"])
     if says is None:
         return f"{name}: {error['msg']}"
-    return f"{name}: '{error['input']}' {says.format(**error.get('ctx', {}))}"
+    return f"{name} {says.format(**error.get('ctx', {}))}, not '{error['input']}'"
 
 
 def _key(loc: tuple[str | int, ...]) -> str:

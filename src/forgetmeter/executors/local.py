@@ -278,7 +278,7 @@ class _ModelWork(_CellWork):
         unchanged = unchanged_blocks(self._compressor.changed(variant.recipe, self._dropped), self._blocks)
         self._unchanged.pop(variant, None)
         is_whole = self._work.evaluation.precision is not None and variant.recipe.is_baseline
-        # With a precision, variants are asked in other batches than the baseline.
+        # With a precision, the batches of variants differ from the baseline's.
         reused.start(0 if is_whole else unchanged, wanted=self._unchanged.values())
 
     @property
@@ -350,7 +350,7 @@ class _EngineWork(_CellWork):
 
 
 def _is_read_apart(variant: Variant) -> bool:
-    """Whether activations are rounded, so that texts are read in other batches than the baseline's."""
+    """Whether activations are rounded, so that texts are read in batches that differ from the baseline's."""
     return any(load_method(step.method).declaration.rounds_activations for step in variant.recipe.steps)
 
 

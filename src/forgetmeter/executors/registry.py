@@ -56,6 +56,6 @@ def check_executor(name: str, workers: int | None = None) -> None:
         UserError: It is unknown, its name is taken twice, or the number of workers is not positive.
     """
     if workers is not None and (type(workers) is not int or workers < 1):
-        raise UserError(f"the number of workers {workers!r} is not a positive integer")
+        raise UserError(f"--workers must be a positive integer, not '{workers}'")
     if name not in (entries := EXECUTORS.entries()):
         raise UserError(unknown("executor", name, entries))

@@ -185,8 +185,8 @@ def paired_notes(task: str, *, answered: int, of: int, others: int) -> list[str]
     if answered < of:
         notes.append(f"{task}: no answer to {of - answered:,} of the baseline's {counted(of, 'item')}")
     if others:
-        is_are = "is" if others == 1 else "are"
-        notes.append(f"{task}: {counted(others, 'answer')} to items that the baseline did not answer {is_are} left out")
+        items, are = ("an item", "is") if others == 1 else ("items", "are")
+        notes.append(f"{task}: {counted(others, 'answer')} to {items} that the baseline did not answer {are} left out")
     return notes
 
 

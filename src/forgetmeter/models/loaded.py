@@ -20,7 +20,7 @@ class Loaded:
         tokenizer: Its tokenizer.
         family: How it answers: ``encoder`` at a mask, seeing the text on both sides; ``encoder-decoder`` from left to
             right, after reading a whole text; ``decoder`` from left to right.
-        name: The reference it was loaded by, or a given name.
+        name: The reference it was loaded from, or a given name.
         weight_bytes: Bytes per weight in the checkpoint, by parameter name. Missing parameters, such as those of a
             model that was already in memory, count by their own dtype.
     """

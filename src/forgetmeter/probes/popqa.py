@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.probes.by_relation import RELATIONS
 from forgetmeter.probes.cloze import ANSWER, P_AT_1, SUBJECT
@@ -87,7 +88,7 @@ def _by_relation(name: TaskName, path: Path) -> dict[str, list[FileRow]]:
     """
     rows = read_rows(path)
     if missing := [column for column in _COLUMNS if column not in rows[0].values]:
-        raise UserError(f"'{path}' lacks {' and '.join(map(repr, missing))}; {POPQA.fetch_again}")
+        raise UserError(f"'{path}' lacks {joined(map(repr, missing))}; {POPQA.fetch_again}")
     found: dict[str, list[FileRow]] = {}
     for row in rows:
         found.setdefault(_relation(row), []).append(row)

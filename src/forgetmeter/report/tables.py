@@ -44,8 +44,8 @@ VARIANT_COLUMNS = ("sparsity", "removed", *SIZES.values())
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
 _FEW = Term(
     "P@5",
-    "share of items whose right answer is among the five highest ranked: of the whole vocabulary or, for a decoder and "
-    "with multi_token, of the relation's objects; accuracy is P@1",
+    "share of items whose right answer is among the five highest ranked: of the whole vocabulary or, for a decoder, "
+    "with multi_token and outside LAMA, of the relation's objects; accuracy is P@1",
 )
 _RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
 _MACRO = Term("macro", "mean accuracy over relations, equally weighted")

@@ -23,7 +23,7 @@ class TaskTime:
         judge: Seconds of turning answers into outcomes.
         tokens: Tokens that were read and written per second of computing; ``None`` where nothing was computed in full.
         padding: Share of padding among the positions that were computed; ``None`` if it is not known.
-        product_share: Rate of the arithmetic that the answers need, as a share of that of a product of large matrices;
+        product_share: Rate of the arithmetic that the answers need, as a share of the rate of a large matrix product;
             ``None`` if it is not known.
     """
 
@@ -51,7 +51,7 @@ class Profile:
     Attributes:
         load: Seconds of loading each model.
         compress: Seconds of compressing each model.
-        rates: Rate of a product of large matrices while each model was asked, in floating-point operations per second.
+        rates: Rate of a large matrix product while each model was asked, in floating-point operations per second.
         tasks: By model and task, in the study's order.
     """
 

@@ -57,7 +57,7 @@ class Option:
             return f"allowed: {', '.join(map(_printed, self.allowed))}"
         kind = {bool: "true or false", int: "an integer", float: "a number", str: "a word"}[type(self.default)]
         least = "" if self.least is None else f" of at least {self.least:g}"
-        return " or ".join((f"allowed: {kind}{least}", *self.words))
+        return ", or ".join((f"allowed: {kind}{least}", *self.words))
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class MethodDeclaration:
                 nearest = did_you_mean(key, [*self.options, "level"])
                 found.append(f"{self.name} has no option '{key}'{nearest} (allowed: {allowed})")
             elif not option.takes(value):
-                found.append(f"invalid option {key}={_printed(value)} of {self.name} ({option.values()})")
+                found.append(f"invalid option {key}={_printed(value)} for {self.name} ({option.values()})")
         return found
 
     def values(self, step: Step) -> dict[str, OptionValue]:

@@ -67,8 +67,8 @@ class Matrix:
         axis: Axis of the parameter along which the part is sliced; ``None`` for a whole parameter.
         ranges: The part's indices along that axis; several if the model interleaves roles by head.
         architecture: The ``model_type`` of the model's configuration.
-        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or a bare tensor, of which some store input
-            units before output units; ``array`` if its axes are others, such as XLNet's (hidden size, heads, head
+        form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or a bare tensor (some store input units
+            before output units); ``array`` if its axes differ from these, such as XLNet's (hidden size, heads, head
             size).
         heads: Number of attention heads, consecutive along the output units (input units for an output projection);
             fewer for key and value if query heads share them. ``None`` outside attention or if unknown.

@@ -37,4 +37,5 @@ def unknown(kind: str, name: object, allowed: Iterable[str], *, within: str = ""
     """
     names = list(allowed)
     place = f" in {within}" if within else ""
-    return f"unknown {kind} '{name}'{place}{did_you_mean(str(name), names)} (allowed: {listed(names, most)})"
+    those = f"allowed: {listed(names, most)}" if names else "there are none"
+    return f"unknown {kind} '{name}'{place}{did_you_mean(str(name), names)} ({those})"

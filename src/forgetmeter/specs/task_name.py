@@ -46,11 +46,11 @@ class TaskOption:
         if self.allowed and value not in self.allowed:
             return unknown("value", value, self.allowed)
         if self.kind == "number" and not (_NUMBER.match(value) or value == self.default):
-            return f"'{value}' must be a positive integer"
+            return f"must be a positive integer, not '{value}'"
         if self.kind == "path" and (not value.strip() or _NO_PATH.search(value)):
-            return f"'{value}' must be a path without colons"
+            return f"must be a path without colons, not '{value}'"
         if self.kind == "list" and not all(map(_LISTED.match, value.split("+"))):
-            return f"'{value}' must be a list of names joined by +, such as {self.example}"
+            return f"must be a list of names joined by +, such as {self.example}, not '{value}'"
         return None
 
     def canonical(self, value: str) -> str:

@@ -35,8 +35,8 @@ def evaluate(
         The outcomes of all items and the task's metrics, by task name.
 
     Raises:
-        UserError: ``loaded`` is not a loaded model, or a task is unknown or not a task, its data is missing, or it
-            compares a variant with its baseline.
+        UserError: ``loaded`` is not a loaded model, or one of ``tasks`` is unknown or neither a name nor a task, its
+            data is missing, or it compares a variant with its baseline.
     """
     check_loaded(loaded)
     engine = Engine(loaded, batch_tokens=batch_tokens)

@@ -224,7 +224,10 @@ def _other_architectures(checked: CheckedStudy) -> Iterator[str]:
         if candidate in checked.checkpoints:
             before, now = (checked.checkpoints[each].config.model_type for each in (model, candidate))
             if before != now:
-                yield f"candidate '{candidate}' has another architecture ({now}) than its baseline '{model}' ({before})"
+                yield (
+                    f"candidate '{candidate}' has a different architecture ({now}) from its baseline '{model}' "
+                    f"({before})"
+                )
 
 
 def _check_supported(checked: CheckedStudy, tasks: Mapping[str, Task]) -> None:
@@ -258,7 +261,7 @@ def _prompting(checked: CheckedStudy) -> Prompting:
 
 
 def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Iterator[str]:
-    """Report candidates that predict other tokens than the baseline that they are compared with token by token."""
+    """Report candidates whose tokens differ from those of the baseline that they are compared with token by token."""
     compared = {name for name, task in tasks.items() if is_compared(task.items)}
     cells = (cell for cell in checked.missing if cell.task in compared and cell.variant.recipe.candidate is not None)
     for model, candidate, task in dict.fromkeys((cell.variant.model, cell.variant.source, cell.task) for cell in cells):

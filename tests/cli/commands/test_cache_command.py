@@ -50,10 +50,16 @@ def test_wrong_requests_and_folders_in_use_are_refused(gguf: Path) -> None:
     folder = open_checkpoint(str(gguf)).folder
     for arguments, says in (
         ((), "name what to remove, or give --all"),
-        (("hashes", "--all"), "name what to remove, or give --all"),
+        (("hashes", "--all"), "give names or --all, not both"),
         (("hashs",), "unknown cache entry 'hashs'; did you mean 'hashes'"),
         (("--all",), f"models/{folder.name} is in use by another process"),
     ):
         with pytest.raises(UserError, match=says):
             cache("clear", *arguments)
     assert folder.is_dir()
+
+
+def test_an_empty_cache_has_nothing_to_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(UserError, match=r"^unknown cache entry 'foo' \(there are none\)$"):
+        cache("clear", "foo")

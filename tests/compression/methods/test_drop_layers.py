@@ -156,7 +156,7 @@ def test_later_steps_see_the_remaining_blocks() -> None:
         ("albert", "drop_layers:overall:1", "blocks that share weights, as in ALBERT, count as one"),
         ("t5", "drop_layers:encoder/overall:0.9", "would drop all 2 blocks of encoder.block"),
         ("llama", "drop_layers:attention:0.5", "the scope selects only part of model.layers.0"),
-        ("llama", "drop_layers:head:0.5", "lm_head.weight is not part of one"),
+        ("llama", "drop_layers:head:0.5", "lm_head.weight is not part of any"),
     ],
 )
 def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: str) -> None:

@@ -161,7 +161,7 @@ def test_heads_of_quantized_layers_stay_8_bit() -> None:
             "l1_heads:attention:0.5",
             "l1_heads cannot remove heads: 2 attention modules with 2 heads must",
         ),
-        ("bert", "l1_heads:overall:0.5", "bert.encoder.layer.0.intermediate.dense.weight is not part of one"),
+        ("bert", "l1_heads:overall:0.5", "bert.encoder.layer.0.intermediate.dense.weight is not part of any"),
         (
             "bert",
             "l1_heads:paper/attention:0.5",

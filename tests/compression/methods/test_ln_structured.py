@@ -102,9 +102,9 @@ def test_nan_is_refused_by_position() -> None:
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ("n=-1", "invalid option n=-1 of ln_structured (allowed: a number of at least 0 or inf)"),
-        ("n=nuc", "invalid option n=nuc of ln_structured (allowed: a number of at least 0 or inf)"),
-        ("dim=2", "invalid option dim=2 of ln_structured (allowed: 0, 1)"),
+        ("n=-1", "invalid option n=-1 for ln_structured (allowed: a number of at least 0, or inf)"),
+        ("n=nuc", "invalid option n=nuc for ln_structured (allowed: a number of at least 0, or inf)"),
+        ("dim=2", "invalid option dim=2 for ln_structured (allowed: 0, 1)"),
     ],
 )
 def test_options_are_checked(option: str, says: str) -> None:

@@ -68,8 +68,8 @@ def test_groups_lie_along_the_input_units(name: str) -> None:
     [
         ("n=2:m=5", "n_m: m=5 does not divide the 32 input units of model.layers.0.self_attn.q_proj.weight"),
         ("n=4:m=4", "n_m with n=4 and m=4 would zero everything"),
-        ("n=0", "invalid option n=0 of n_m (allowed: an integer of at least 1)"),
-        ("m=2.5", "invalid option m=2.5 of n_m (allowed: an integer of at least 2)"),
+        ("n=0", "invalid option n=0 for n_m (allowed: an integer of at least 1)"),
+        ("m=2.5", "invalid option m=2.5 for n_m (allowed: an integer of at least 2)"),
     ],
 )
 def test_patterns_that_do_not_fit_are_refused_up_front(options: str, says: str) -> None:

@@ -243,8 +243,8 @@ def test_documents_that_do_not_pair_are_counted(logs: tuple[Path, Path], tmp_pat
     assert results.study["imported"]["answers:changed"]["notes"] == [
         "choosing: 10 documents in the samples file, but 15 evaluated according to the results file",
         "choosing: no answer to 6 of the baseline's 15 items",
-        "choosing: 1 answer to items that the baseline did not answer is left out",
-        "choosing: 1 document with other content than the baseline's of that number",
+        "choosing: 1 answer to an item that the baseline did not answer is left out",
+        "choosing: 1 document whose content differs from that of the baseline's with the same number",
     ]
 
 
@@ -372,12 +372,11 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
     [
         (
             lambda lines: lines[4]["arguments"]["gen_args_0"].update(arg_0="Q: What?"),
-            "1 of 15 documents had other wording, another target or other generation settings for 'changed' "
-            "(first: document 4)",
+            "for 'changed', 1 of 15 documents differed in wording, target or generation settings (first: document 4)",
         ),
         (
             lambda lines: lines[1].update(target="0"),
-            "1 of 15 documents had other wording, another target",
+            "1 of 15 documents differed in wording, target",
         ),
         (
             lambda lines: [line.update(doc_hash=str(line["doc_id"])) for line in lines],
@@ -392,7 +391,7 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
         (lambda lines: lines[0].update(resps=[[[10**400, False]]] * 3), "line 1: 'resps' has [1000"),
         (
             lambda lines: lines[1].update(arguments={"gen_args_0": {"arg_0": "x"}}, resps=[["-1.5"]]),
-            "it asks for a different kind of answer than the previous lines",
+            "it asks for a different kind of answer from the previous lines",
         ),
         (lambda lines: lines[0].pop("doc_hash"), "line 1: 'doc_hash' is missing"),
         (lambda lines: lines[0].pop("arguments"), "line 1: 'arguments' is not what lm-eval's --log_samples writes"),

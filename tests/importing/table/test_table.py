@@ -112,7 +112,7 @@ def test_only_right_or_wrong_is_enough(tmp_path: Path) -> None:
     # Nothing is known of the predictions, so their share of changes is unknown, not zero.
     assert (cell.prediction_flips, cell.p_chance) == (None, None)
     text = ledger_text(results.ledgers("answers:b")[0], [], status="forgotten", total=0, width=100).plain
-    assert "that takes more than 10 choices, or several phrasings of a fact" in text
+    assert "finding out takes more than 10 choices, or several phrasings of a fact" in text
     (entry,) = [entry for entry in results.ledgers("answers:b")[0].entries if entry.status == "forgotten"]
     lines = ledger_text(results.ledgers("answers:b")[0], [entry], status="forgotten", total=1, width=100).plain
     assert lines.splitlines()[-3:] == ["question", "────────", "1"]
@@ -359,7 +359,7 @@ def test_a_json_line_that_breaks_off_is_named(tmp_path: Path) -> None:
         ("t.csv", b"id,model,ok\n\xff,a,1\n", "'t.csv' is not UTF-8"),
         ("t.jsonl", "[1]\n", "line 1: not a JSON object"),
         ("t.parquet", "id,model,ok\n", "'t.parquet' cannot be read as Parquet"),
-        ("t.xlsx", "", "must be JSON Lines, CSV, TSV or Parquet, by its suffix (allowed: .jsonl, .ndjson,"),
+        ("t.xlsx", "", "must have one of these suffixes: .jsonl, .ndjson,"),
         ("t.csv", None, "'t.csv' does not exist"),
     ],
 )

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"head_dim": 10**9}, "head_dim is 1000000000 but must be from 0 to 100,000,000\\)"),
         ({"vocab_size": "262"}, "Field 'vocab_size' expected int, got str"),
         ({"bos_token_id": 10**400}, "bos_token_id is 10000000000000000000…, which is not a token"),
-        ({"num_hidden_layers": 0}, "which the model of its config.json does not use"),
+        ({"num_hidden_layers": 0}, "which the model that its config.json describes does not use"),
         ({"architectures": 3}, "architectures is 3 but must be a list of names"),
         ({"architectures": [3]}, "architectures is \\[3\\] but must be a list of names"),
         ({"model_type": []}, "its config.json cannot be used"),

@@ -227,8 +227,8 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b'prompt,choices,answer\n"a\nb",c,d\n', "line 2: 'choices' is 'c', not a JSON list of texts"),
         ("a.csv", b'prompt,choices,answer\na,"[""b"", ",b\n', "line 2: 'choices' is '.\"b\", ', not a JSON list"),
         ("a.parquet", b"PAR1", "cannot be read as Parquet"),
-        ("a.tab", b"prompt", "must be JSON Lines, CSV, TSV or Parquet, by its suffix .allowed: .jsonl, .ndjson, .csv,"),
-        ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt' and 'choices' and 'answer'"),
+        ("a.tab", b"prompt", "must have one of these suffixes: .jsonl, .ndjson, .csv,"),
+        ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt', 'choices' and 'answer'"),
         (
             "a.jsonl",
             b'{"prompt": "a", "choises": [], "answer": 0}\n',
@@ -328,8 +328,8 @@ def test_indices_that_start_at_1_are_refused(tmp_path: Path, suffix: str) -> Non
     [
         ("file", "needs a file of questions or facts: write file:PATH"),
         ("file:", "malformed"),
-        ("file:no/such.csv", "file 'no/such.csv' does not exist"),
-        ("file:a.txt", "must be JSON Lines, CSV, TSV or Parquet"),
+        ("file:no/such.csv", "'no/such.csv' does not exist or is not a file"),
+        ("file:a.txt", "must have one of these suffixes"),
         ("file:a.csv:templates=x y", "must be a list of names"),
         ("file:a.csv:ranking=all", "unknown value 'all' .allowed: statements, answers"),
         ("file:a.csv:b.csv", "given twice"),

@@ -174,10 +174,10 @@ def test_without_settings_the_identity_is_that_of_earlier_versions(folder: Path,
     ("change", "says"),
     [
         ({"evaluation.num_fewshot": 6}, "task 'choosing': num_fewshot is 6, but its data has only 5 examples"),
-        ({"evaluation.num_fewshot": -1}, "evaluation.num_fewshot: '-1' must be at least 0"),
-        ({"evaluation.num_fewshot": True}, "evaluation.num_fewshot: 'True' must be an integer"),
+        ({"evaluation.num_fewshot": -1}, "evaluation.num_fewshot must be at least 0, not '-1'"),
+        ({"evaluation.num_fewshot": True}, "evaluation.num_fewshot must be an integer, not 'True'"),
         ({"evaluation.system_instruction": " "}, "evaluation.system_instruction: system_instruction is empty"),
-        ({"evaluation.chat_template": "yes"}, "evaluation.chat_template: 'yes' must be true or false"),
+        ({"evaluation.chat_template": "yes"}, "evaluation.chat_template must be true or false, not 'yes'"),
         (
             {"evaluation.num_fewshot": 1, "tasks": ["facts:templates=0"]},
             "evaluation.num_fewshot: num_fewshot is for tasks of lm-evaluation-harness, and .* has none .facts:temp",

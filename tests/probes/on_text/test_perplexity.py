@@ -97,8 +97,8 @@ def test_overflowing_perplexity_is_infinite(text: Path) -> None:
     [
         ("perplexity", "needs a text file: write perplexity:file=PATH"),
         ("perplexity:file=no/such", "text file 'no/such' does not exist"),
-        ("perplexity:file=a:window=0", "'0' must be a positive integer"),
-        ("perplexity:file=a:window=many", "'many' must be a positive integer"),
+        ("perplexity:file=a:window=0", "must be a positive integer, not '0'"),
+        ("perplexity:file=a:window=many", "must be a positive integer, not 'many'"),
         ("perplexity:file=C:/a", "malformed"),
         ("perplexity:text=a", "no option 'text' .allowed: file, window"),
     ],

@@ -59,7 +59,9 @@ def clear_command(
 ) -> None:
     """Remove entries of the cache; other files in its folder and the targets of links are kept."""
     found = {entry.name: entry for entry in entries()}
-    if bool(names) == everything:
+    if names and everything:
+        raise UserError("give names or --all, not both")
+    if not names and not everything:
         raise UserError("name what to remove, or give --all; forgetmeter cache lists the names")
     refuse(unknown("cache entry", name, found) for name in names or () if name not in found)
     chosen = [found[name] for name in dict.fromkeys(names or found)]

@@ -36,7 +36,10 @@ def lm_eval_command(
     out: _Out,
     tasks: Annotated[
         str | None,
-        typer.Option(help="Tasks or groups to import, separated by commas.", show_default="all that both have"),
+        typer.Option(
+            help="Tasks or groups to import, separated by commas.",
+            show_default="all that the baseline and a candidate have",
+        ),
     ] = None,
     metric: Annotated[
         str | None,
@@ -48,9 +51,9 @@ def lm_eval_command(
 ) -> None:
     """Make a run from the logs of lm_eval --log_samples.
 
-    A folder is the --output_path of one model. The newest samples of each
-    task count. Documents pair by their hash; those that do not are left out
-    and counted. Tasks asked in different ways are refused.
+    A folder is the --output_path of one model. Only the newest samples of
+    each task are used. Documents are paired by hash; unpaired ones are left
+    out and counted. Tasks asked in different ways are refused.
     """
     names = None if tasks is None else [each.strip() for each in tasks.split(",")]
     _write(logs.import_lm_eval(baseline, candidates, tasks=names, metric=metric), out)

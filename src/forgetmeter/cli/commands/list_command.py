@@ -16,9 +16,10 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.cli.options import DataFolder
 from forgetmeter.cli.printing import text_width
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.probes.by_relation import CountsRelations, RelationCounts
-from forgetmeter.probes.loading import load_task, task_names
+from forgetmeter.probes.lm_eval.groups import is_group
+from forgetmeter.probes.loading import load_task, task_names, task_problems
 from forgetmeter.probes.registry import declarations, find_task
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.preset import PRESETS
@@ -106,6 +107,8 @@ def list_relations(
     has_relations = declared is not None and "relation" in declared.groups
     loaded = load_task(task, limit=limit, data=data) if has_relations else None
     if not isinstance(loaded, CountsRelations):
+        if declared is None and not is_group(task):
+            refuse(task_problems(task))
         probes = ", ".join(each.name for each in declarations() if "relation" in each.groups)
         raise UserError(f"task '{task}' has no relations (allowed: {probes}, with their options)")
     relations = loaded.relations

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from forgetmeter.basics.plural import counted
+from forgetmeter.basics.plural import counted, joined
 from forgetmeter.basics.visible_text import visible, visible_line
 from forgetmeter.cli import options
 from forgetmeter.cli.printing import print_text, text_width
@@ -153,7 +153,7 @@ def _amount(study: Study) -> str:
     declared = [task for name in study.tasks if (task := find_task(name)) is not None]
     relation = " (for probes: per relation)" if any("relation" in task.groups for task in declared) else ""
     phrased = dict.fromkeys(task.name for task in declared if "phrasing" in task.groups)
-    phrasing = f", and per phrasing for {' and '.join(phrased)}" if phrased else ""
+    phrasing = f", and per phrasing for {joined(phrased)}" if phrased else ""
     return f"{counted(study.evaluation.limit, 'item')} per task{relation}{phrasing}"
 
 

@@ -47,7 +47,7 @@ class DropLayers(Method):
         outside = next((matrix for matrix in matrices if matrix.block is None), None)
         if outside is not None:
             yield (
-                f"drop_layers drops whole blocks, and {outside} is not part of one; choose overall or "
+                f"drop_layers drops whole blocks, and {outside} is not part of any; choose overall or "
                 "layers[0-5]/overall"
             )
             return
@@ -122,7 +122,7 @@ METHOD = DropLayers(
         options={
             "by": Option(
                 "position",
-                "Blocks to remove: the last ones, or by influence, which needs token ids to calibrate on.",
+                "Blocks to remove: the last ones, or those of least influence (needs token ids to calibrate on).",
                 ("position", "influence"),
             )
         },

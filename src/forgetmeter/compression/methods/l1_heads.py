@@ -41,7 +41,7 @@ class L1Heads(Method):
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
             yield (
-                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of one; "
+                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of any; "
                 "choose a scope such as attention, self_attention or layers[0-5]/attention"
             )
             return

@@ -48,7 +48,7 @@ def _keep(tensor: Tensor, level: float, stream: torch.Generator) -> Tensor:
 METHOD = PruningMethod(
     MethodDeclaration(
         name="random_unstructured",
-        summary="Zeroes the given fraction of each matrix's weights, chosen at random from the study's seed.",
+        summary="Zeroes the given fraction of each matrix's weights, chosen at random with the study's seed.",
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
         forms=(*MATRICES, "array"),

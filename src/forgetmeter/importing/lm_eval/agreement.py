@@ -88,12 +88,13 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> PairedLogs:
     other = [sample for sample in baseline.samples if sample.key in both and both[sample.key].asked != sample.asked]
     if other:
         raise UserError(
-            f"task '{task}' cannot be paired: {len(other):,} of {counted(len(both), 'document')} had other wording, "
-            f"another target or other generation settings for '{name}' (first: document {other[0].doc_id}); {_ADVICE}"
+            f"task '{task}' cannot be paired: for '{name}', {len(other):,} of {counted(len(both), 'document')} "
+            f"differed in wording, target or generation settings (first: document {other[0].doc_id}); {_ADVICE}"
         )
     notes = paired_notes(task, answered=len(both), of=len(baseline.samples), others=len(own.samples) - len(both))
     there = {sample.doc_id for sample in baseline.samples}
     changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
     if changed:
-        notes.append(f"{task}: {counted(changed, 'document')} with other content than the baseline's of that number")
+        other_content = "whose content differs from that of the baseline's with the same number"
+        notes.append(f"{task}: {counted(changed, 'document')} {other_content}")
     return PairedLogs(both, tuple(notes))

@@ -115,7 +115,7 @@ def counts_in(sample: Sample) -> dict[str, float]:
 def uncounted(variants: Sequence[Mapping[Key, Sample]]) -> list[Reasons]:
     """Return, for each variant, why whole texts cannot be measured.
 
-    A text lacks a count that most others have, or its words and bytes were counted in another way than the baseline's.
+    A text lacks a count that most others have, or its words and bytes were counted differently from the baseline's.
     """
     counts = [{key: counts_in(sample) for key, sample in each.items()} for each in variants]
     numbers = Counter(unit for each in counts for own in each.values() for unit in own)

@@ -58,7 +58,7 @@ class TruthColumn:
         """Return whether a row's answer is right.
 
         Raises:
-            UserError: The value is missing, not a truth value, or written in another way than the first one.
+            UserError: The value is missing, not a truth value, or written differently from the first one.
         """
         text = text_in(row, self._column)
         written = text.lower()

@@ -15,7 +15,7 @@ _COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
 
 
 def refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
-    """Refuse a checkpoint with tensors of other shapes than its configuration implies, given transformers' report.
+    """Refuse a checkpoint with tensors whose shapes differ from its configuration, given transformers' report.
 
     Raises:
         UserError: There is such a tensor.

@@ -122,7 +122,7 @@ def _adds_space(backend: Any) -> bool:  # noqa: ANN401 - tokenizers is not follo
 def _spell_added_tokens(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> None:
     """Have a byte-level tokenizer match user-defined and control tokens as they are written, such as runs of spaces.
 
-    transformers spells those that contain other characters than the byte alphabet as bytes, so no text contains them.
+    transformers spells those with characters outside the byte alphabet as bytes, so no text contains them.
     """
     spelling = bytes_to_unicode()
     alphabet = set(spelling.values())

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.plural import joined
+
 _DEQUANTIZED = ("mxfp4",)
 """Methods whose weights transformers always dequantizes for us: their kernels would run on some devices only."""
 _IN_BFLOAT16 = ("nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp6-pack-quantized", "mxfp8-quantized")
@@ -121,9 +123,9 @@ def described(method: Mapping[str, Any]) -> str:
     name = method.get("quant_method", "unnamed method")
     parts = [str(getattr(name, "value", name)), *([f"format {method['format']}"] if method.get("format") else [])]
     if found := sorted(set(_stated_bits(method)) or set(_named_bits(method))):
-        parts.append(f"{' and '.join(map(str, found))} bits")
+        parts.append(f"{joined(map(str, found))} bits")
     if sizes := sorted(set(_group_sizes(method))):
-        parts.append(f"groups of {' and '.join(map(str, sizes))}")
+        parts.append(f"groups of {joined(map(str, sizes))}")
     return ", ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """Tensors that a model computes from its configuration, and that a checkpoint may still contain.
 
 Old releases of transformers stored rotary frequencies, position ids and attention masks. Today's ignore them, so a
-checkpoint whose values differ from the computed ones would be another model than the one that was trained.
+checkpoint whose values differ from the computed ones would be a different model from the one that was trained.
 """
 
 from __future__ import annotations

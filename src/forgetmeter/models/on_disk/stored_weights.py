@@ -189,9 +189,9 @@ def refuse_unread_tensors(
     found = sorted(filter(matters, unexpected))
     if found:
         raise UserError(
-            f"model '{name}': the checkpoint holds {listed(found, 1)}, which the model of its config.json does not "
-            "use, so it would load as a different model; use the checkpoint's own config.json, or the original, "
-            "unquantized and merged checkpoint, or remove the tensors if they belong to another head"
+            f"model '{name}': the checkpoint holds {listed(found, 1)}, which the model that its config.json describes "
+            "does not use, so it would load as a different model; use the checkpoint's own config.json, or the "
+            "original, unquantized and merged checkpoint, or remove the tensors if they belong to another head"
         )
 
 

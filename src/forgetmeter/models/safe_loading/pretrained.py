@@ -180,7 +180,7 @@ def open_shapes(shapes: Mapping[str, Sequence[int]], name: str, model: PreTraine
 def keep_weights_in_place(model: PreTrainedModel) -> None:
     """Turn off RWKV's division of weights in its first pass, which protects float16 from overflow.
 
-    Recipes would otherwise see other weights before that pass than after it.
+    Recipes would otherwise see different weights before and after that pass.
     """
     if not getattr(model.base_model, "layers_are_rescaled", True):
         model.config.rescale_every = 0

@@ -37,7 +37,7 @@ class Awq(PartsByName):
         """Return ``(output units, input units)``.
 
         Raises:
-            LayoutError: A part is missing, or has another dtype or shape than the others and the configuration imply.
+            LayoutError: A part is missing, or its dtype or shape is not what the others and the configuration imply.
         """
         check_parts(parts, _DTYPES)
         (inputs, words), zeros, scales = (parts[part].shape for part in _DTYPES)

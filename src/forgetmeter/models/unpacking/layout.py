@@ -32,7 +32,7 @@ class PackedLayout(Protocol):
         """Return the shape of a packed weight.
 
         Raises:
-            LayoutError: A part is missing, or has another dtype or shape than the others imply.
+            LayoutError: A part is missing, or its dtype or shape is not what the others imply.
         """
         ...
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.errors import UserError
 from forgetmeter.probes.from_file.rows import FileRow
 
@@ -69,7 +70,7 @@ def _incomplete(found: list[str], path: Path) -> str:
     close = ((column, match) for column in missing for match in get_close_matches(column, others, 1))
     meant = next((f"; rename column '{match}' if it is meant to be '{column}'" for column, match in close), "")
     needed = f"questions need {', '.join(QUESTIONS.required)}; facts need {', '.join(FACTS.required)}"
-    return f"'{path}' lacks {' and '.join(map(repr, missing))}{meant} ({needed})"
+    return f"'{path}' lacks {joined(map(repr, missing))}{meant} ({needed})"
 
 
 def _check_spelling(row: FileRow, form: FileForm) -> None:

@@ -148,9 +148,9 @@ def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         allowed = ", ".join(_READERS)
-        raise UserError(f"'{path}' must be JSON Lines, CSV, TSV or Parquet, by its suffix (allowed: {allowed})")
+        raise UserError(f"'{path}' must have one of these suffixes: {allowed}")
     if not path.is_file():
-        raise UserError(f"file '{path}' does not exist, or is not a file")
+        raise UserError(f"'{path}' does not exist or is not a file")
     try:
         rows = list(islice(reader(path), limit))
     except UnicodeDecodeError:

@@ -56,7 +56,7 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
             text.append_text(_counts(name, counts[:_MOST_RELATIONS], width))
             if len(counts) > _MOST_RELATIONS:
                 left_out = len(counts) - _MOST_RELATIONS
-                text.append(f"… and {left_out} more with fewer forgotten; --format json lists them\n", "dim")
+                text.append(f"… and {left_out} more, none with more forgotten; --format json lists them\n", "dim")
     text.append("\n")
     text.append_text(_entries(shown, task=ledger.task, status=status, total=total, width=width))
     return text
@@ -84,7 +84,7 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    few = f"that takes more than {ENOUGH_CHOICES} choices, or several phrasings of a fact"
+    few = f"finding out takes more than {ENOUGH_CHOICES} choices, or several phrasings of a fact"
     why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []

@@ -13,7 +13,7 @@ _COLUMNS = ("task", "cells", "items", "prepare", "score", "judge", "tokens/s", "
 _NOTE = (
     "Seconds. prepare: tokenizing and batching, once for all variants; judge: from answers to outcomes.\n"
     "tokens/s: read and written, where all of a variant was computed; padding: its share of the computed positions.\n"
-    "of product: rate of the arithmetic that the answers need, as a share of that of a product of large matrices,\n"
+    "of product: rate of the arithmetic that the answers need, as a share of the rate of a large matrix product,\n"
     "which run --profile measures.\n"
 )
 

@@ -43,7 +43,7 @@ def left_out_facts(
 
 
 def left_out_remarks(cells: Sequence[CellSummary | MeasuredSummary]) -> list[str]:
-    """Return one sentence for variants of a task with other items left out than ``left_out_facts`` says."""
+    """Return one sentence for variants of a task whose left-out items differ from those in ``left_out_facts``."""
     by_facts: dict[tuple[str, str], dict[str, list[str]]] = {}
     for cell in cells:
         if isinstance(cell, CellSummary) and cell.precision is not None:

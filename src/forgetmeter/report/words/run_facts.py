@@ -120,7 +120,7 @@ def model_times(model: str, profile: Profile) -> Iterable[str]:
         yield f"loading {profile.load[model]:,.1f} s"
     yield f"compressing {profile.compress.get(model, 0.0):,.1f} s"
     if model in profile.rates:
-        yield f"product of matrices {profile.rates[model] / 1e9:,.0f} GFLOP/s"
+        yield f"matrix product {profile.rates[model] / 1e9:,.0f} GFLOP/s"
 
 
 def _time(profile: Profile) -> Iterable[tuple[str, str]]:

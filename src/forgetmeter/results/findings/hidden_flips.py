@@ -33,8 +33,8 @@ def _effect(evidence: Evidence) -> Effect | str:
     floors = [evidence.cells[recipe].noise_floor for recipe in unclear]
     floor = max((each for each in floors if each is not None), default=0.0)
     value, draws, clusters = evidence.mean_draws(values)
-    drops = [abs(drop.value) for recipe in unclear if (drop := evidence.cells[recipe].drop)]
-    detail = f"{counted(len(unclear), 'variant')}, whose accuracy changes by {np.mean(drops):.1%} on average"
+    drops = [100 * abs(drop.value) for recipe in unclear if (drop := evidence.cells[recipe].drop)]
+    detail = f"{counted(len(unclear), 'variant')}, whose accuracy changes by {np.mean(drops):.1f} points on average"
     return Effect(value - floor, draws - floor, clusters, tuple(unclear), detail)
 
 
