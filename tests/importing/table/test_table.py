@@ -159,6 +159,14 @@ def test_the_place_of_the_right_answer_may_be_a_decimal_as_pandas_writes_it(tmp_
     assert results.summary.cells[0].chance == 0.5
 
 
+def test_ones_and_zeros_may_be_decimals(tmp_path: Path) -> None:
+    rows = [row(1, "baseline", "1.00"), row(1, "b", "0.00"), row(2, "baseline", "1"), row(2, "b", "1.")]
+    assert imported(write_table(tmp_path / "t.csv", rows)).summary.cells[1].forgotten == 1
+    rows[1]["ok"] = "0.50"
+    (tmp_path / "half").mkdir()
+    assert "'ok' is '0.50' (allowed: true and false, or 1 and 0)" in refused(write_table(tmp_path / "half/t.csv", rows))
+
+
 def test_places_of_right_answers_that_start_at_1_are_refused(tmp_path: Path) -> None:
     columns = TableColumns(item="id", variant="model", correct="ok", loglikelihoods="ll", gold="gold")
     lists = [[-1.0, -2.0, -3.0], [-2.0, -1.0, -3.0], [-2.0, -1.0, -3.0], [-3.0, -2.0, -1.0]]

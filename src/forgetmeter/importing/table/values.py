@@ -63,7 +63,8 @@ class TruthColumn:
         text = text_in(row, self._column)
         written = text.lower()
         kind: TruthKind = "true and false" if written in _TRUE_FALSE else "1 and 0"
-        number = written.removesuffix(".0")
+        whole, _, fraction = written.partition(".")
+        number = written if fraction.strip("0") else whole
         if written not in _TRUE_FALSE and number not in _ONE_ZERO:
             raise row.wrong(f"'{self._column}' is '{text[:60]}' ({_ALLOWED})")
         first, other = self._first = self._first or (kind, row)
