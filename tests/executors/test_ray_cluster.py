@@ -28,7 +28,9 @@ MEMORY = 4 * 2**30
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     node = {"num_cpus": 1, "memory": MEMORY, "object_store_memory": 100 * 2**20}
-    found = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    # A lost node is noticed soon.
+    soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    found = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False, "_system_config": soon})
     found.add_node(**node)
     yield found
     found.shutdown()
