@@ -64,8 +64,8 @@ published layout, and reads it. The tests check every row.
 _REFUSED = """\
 ## Refused
 
-Because the package that reads it is not installed, or because nothing reads it, each of these is refused before any
-work, with one line and exit code 2:
+Because forgetmeter cannot read it, or only with a package or device that was missing, each of these is refused
+before any work, with one line and exit code 2:
 
 """
 

@@ -67,7 +67,7 @@ def test_invalid_candidates_give_a_reason_and_a_line(tmp_path: Path, candidates:
 def test_a_candidate_among_the_recipes_and_a_study_of_neither_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("models: [./a]\nrecipes: ['candidate(./b)']\ntasks: [piqa]\noutput: o\n")
-    with pytest.raises(ManyUserError, match="a candidate belongs in candidates, not in recipes"):
+    with pytest.raises(ManyUserError, match="a candidate is not a recipe; use forgetmeter compare"):
         read_study_file(path)
     path.write_text("models: [./a]\ntasks: [piqa]\noutput: o\n")
     with pytest.raises(ManyUserError, match="a study needs recipes, candidates or both"):

@@ -53,7 +53,9 @@ def _complain(problems: list[str]) -> None:
 def _recipes(entry: Any, info: ValidationInfo) -> tuple[Recipe, ...]:  # noqa: ANN401
     recipes = _checked(recipes_of, entry)
     if any(recipe.candidate for recipe in recipes):
-        raise ValueError("a candidate belongs in candidates, not in recipes")
+        raise ValueError(
+            "a candidate is not a recipe; use forgetmeter compare, or list it under candidates in a study file"
+        )
     _complain(_problems(recipes, info))
     return recipes
 

@@ -107,7 +107,7 @@ def test_a_definition_that_includes_code_that_runs_its_data_is_refused(folder: P
         f"dataset_kwargs: {{data_files: {{test: {data}}}}}\ngeneration_kwargs: {{max_gen_toks: 8, do_sample: false}}\n"
     )
     with pytest.raises(
-        UserError, match="uses functions in 'cruxeval' of lm-evaluation-harness, where code that a model"
+        UserError, match="uses functions in 'cruxeval' of lm-evaluation-harness, which run code that a model writes"
     ):
         load_task("crux", folders=(str(folder),))
     assert not ran.exists()

@@ -268,7 +268,7 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         if is_about_own_code(error):
             problem = _OWN_CODE
         elif isinstance(error, ImportError):
-            problem = "model '{name}' needs a library that is not installed: {cause}"
+            problem = "model '{name}' needs a library or device that is missing: {cause}"
         raise UserError(problem.format(name=name, cause=cause)) from error
 
 

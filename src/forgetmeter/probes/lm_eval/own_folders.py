@@ -87,8 +87,8 @@ def without_foreign_code(task: str, *, is_own: bool = True) -> Iterator[None]:
             )
         if runs_texts(folder):
             raise UserError(
-                f"task '{task}' uses functions in '{folder.name}' of lm-evaluation-harness, where code that a model "
-                "or a data set contains is run, which is not supported; choose another task"
+                f"task '{task}' uses functions in '{folder.name}' of lm-evaluation-harness, which run code that a "
+                "model writes, or code in a data set; this is not supported; choose another task"
             )
         return load(name, folder)
 

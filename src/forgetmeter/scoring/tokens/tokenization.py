@@ -70,8 +70,8 @@ def tokenize_requests(
     Trailing spaces of the context move to the continuation; both are tokenized together, and the tokens after the
     length of the tokenized context are the continuation. An empty context becomes the beginning-of-sequence token (if
     there is none, end-of-sequence). Sequences that are too long are truncated on the left. Unlike in
-    lm-evaluation-harness, end tokens that the tokenizer adds to every text are removed: they would be scored, between
-    context and continuation.
+    lm-evaluation-harness, end tokens that the tokenizer adds to every text are removed: they would be read between
+    context and continuation, and scored at the end in place of the continuation's first token.
 
     Returns:
         The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, a
