@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,29 @@ def test_answers_of_a_method_that_has_changed_since_are_not_mixed_with_new_ones(
     more = {**study, "recipes": [*RECIPES, "svd:attention:0.5", "dynamic_int8:feed_forward"]}
     with pytest.raises(UserError, match="has answers of 'dynamic_int8' by an earlier version.*choose another --out"):
         run(more)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["items", "items/*", "variants", "variants/*", "variants/*/*.json", "variants/*/*.parquet"]
+)
+@pytest.mark.parametrize("kind", ["folder", "file", "loop"])
+def test_something_else_in_place_of_a_file_is_named_in_one_line(study: dict[str, Any], pattern: str, kind: str) -> None:
+    run(study)
+    for place in sorted(Path(study["output"]).glob(pattern))[:1]:
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
+        if kind == "folder":
+            place.mkdir()
+        elif kind == "file":
+            place.write_text("mine")
+        else:
+            place.symlink_to(place)
+    for use in (lambda: show_text(open_run(study["output"]).summary), lambda: run(study)):
+        # Either it is named, or what it holds is asked again; anything else would be a traceback.
+        with suppress(UserError):
+            use()
 
 
 def test_a_failed_cell_with_a_broken_file_is_not_done(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,13 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from forgetmeter.basics.made_folder import made_folder
+from forgetmeter.errors import UserError
 
 _TEMPORARY = ".tmp-"
+
+
+class UnreadableError(UserError, OSError):
+    """A file of a run cannot be opened, such as a folder in its place."""
 
 
 class RunFolder:
@@ -62,8 +67,11 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: The file does not exist.
+            UnreadableError: There is something else in its place.
         """
-        return bytes(self._filesystem.cat_file(self._full(path)))
+        with self._reading(path):
+            return bytes(self._filesystem.cat_file(self._full(path)))
+        raise AssertionError("unreachable: the block above returns or raises")
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
@@ -71,9 +79,24 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: The file does not exist.
+            UnreadableError: There is something else in its place.
         """
-        with self._filesystem.open(self._full(path), "rb") as stream:
+        with self._reading(path):
+            stream = self._filesystem.open(self._full(path), "rb")
+        with stream:
             yield cast(IO[bytes], stream)
+
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise UnreadableError(
+                f"'{self.location}/{path}' cannot be read ({error.strerror or error}); remove what is in its place, "
+                "and run the study again"
+            ) from error
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file atomically: readers see the whole old or the whole new content, even after a crash.
