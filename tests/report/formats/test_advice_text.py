@@ -122,3 +122,8 @@ def test_commands_quote_odd_folder_names() -> None:
     compress, report = (line.partition("forgetmeter ")[2] for line in text.splitlines()[-2:])
     assert shlex.split(compress)[:3] == ["compress", name, BEST]
     assert shlex.split(report) == ["report", name]
+
+
+def test_a_model_that_fits_as_it_is_comes_first() -> None:
+    text = advice_text(replace(ADVICE, most_bytes=ADVICE.dense_bytes), width=100).plain
+    assert text.splitlines()[0] == f"The model is within the size limit as it is. Of the recipes, take {BEST}"

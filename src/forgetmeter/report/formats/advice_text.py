@@ -21,7 +21,10 @@ _MOST_LEFT = 5
 def advice_text(advice: Advice, *, width: int) -> Text:
     """Return advice as styled text for a rich console."""
     text = Text()
-    text.append("Take ", "bold")
+    if advice.dense_bytes <= advice.most_bytes:
+        text.append("The model is within the size limit as it is. Of the recipes, take ", "bold")
+    else:
+        text.append("Take ", "bold")
     text.append(advice.best.recipe, "bold green")
     text.append(f"\n{_in_a_sentence(advice, width)}\n\n")
     text.append_text(_table(advice, width))
@@ -122,8 +125,6 @@ def _remarks(advice: Advice) -> Iterable[str]:
         yield f"Eliminated in earlier rounds, with what they retained there: {_names(shown)}."
     if advice.too_large:
         yield f"Too large, not evaluated: {_names(_with_size(advice.too_large))}."
-    if advice.dense_bytes <= advice.most_bytes:
-        yield "The model itself is within the size limit."
     for task, reason in advice.not_counted:
         yield f"Not counted: {task}, because {reason}."
     for recipe, reason in advice.unusable:
