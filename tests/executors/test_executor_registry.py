@@ -84,7 +84,7 @@ def test_the_command_line_takes_its_name(llama_folder: Path, tmp_path: Path, com
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("cloud", "unknown executor 'cloud' .allowed: local, noting, unpaid, none, lost"),
+        ("cloud", "unknown executor 'cloud' .allowed: local, ray, noting, unpaid, none, lost"),
         ("unpaid", "executor 'unpaid': its plug-in plug_in:Unpaid fails: RuntimeError: no account"),
         ("none", "executor 'none': its plug-in plug_in:nothing makes no executor: it has no method execute"),
         ("lost", "executor 'lost': its plug-in plug_in:Lost fails: AttributeError: .*'Lost'"),

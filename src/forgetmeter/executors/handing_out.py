@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
+from typing import Any
 
-from forgetmeter.executors.executor import Work
+from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import by_variant
 from forgetmeter.records.cell import Cell
+
+Tell = Callable[[str, tuple[Any, ...], dict[str, Any]], object]
+"""Passes on a call of a progress listener: its name and arguments."""
+
+
+class ToldProgress(Progress):
+    """Passes on every call, from a worker to where the run was started."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401
+        if name.startswith("_"):
+            return super().__getattribute__(name)
+        return partial(self._call, name)
+
+    def _call(self, name: str, /, *given: Any, **named: Any) -> None:  # noqa: ANN401
+        self._tell(name, given, named)
 
 
 class HandingOut:

@@ -8,13 +8,16 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.executors import ray_worker
 from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.handing_out import HandingOut
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.models.on_disk.quantization import float32_bytes
 from forgetmeter.records.cell import Cell
@@ -41,14 +44,9 @@ class RayExecutor:
         workers: Number of workers; by default, as many as the cluster's CPUs or GPUs and its memory allow.
         address: ``HOST:PORT`` of the cluster, ``auto`` for the one on this machine, or ``ray://HOST:PORT``; by default,
             one is started on this machine.
-
-    Raises:
-        UserError: Ray is not installed.
     """
 
     def __init__(self, *, workers: int | None = None, address: str | None = None) -> None:
-        if find_spec("ray") is None:
-            raise UserError("executor ray needs Ray; install it with: pip install 'forgetmeter[ray]'")
         self._workers, self._address = workers, address
 
     def execute(self, work: Work, progress: Progress) -> None:
@@ -70,8 +68,6 @@ class RayExecutor:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    import ray
-
     if ray.is_initialized():
         yield
         return
@@ -125,12 +121,7 @@ class _Workers:
     """Starts workers, passes on what they report, and starts others if they are lost."""
 
     def __init__(self, work: Work, progress: Progress, number: int | None) -> None:
-        import ray
-
-        from forgetmeter.executors import ray_worker
-        from forgetmeter.executors.handing_out import HandingOut
-
-        self._ray, self._work, self._progress = ray, work, progress
+        self._work, self._progress = work, progress
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._share = _share_of(work, nodes, number)
         units = HandingOut(work, self._share.workers)
@@ -159,19 +150,19 @@ class _Workers:
                 self._start()
             news = self._desk.news.remote()
             while self._running:
-                done, _ = self._ray.wait([news, *self._running])
+                done, _ = ray.wait([news, *self._running])
                 for each in done:
                     if each is news:
-                        self._report(self._ray.get(news))
+                        self._report(ray.get(news))
                         news = self._desk.news.remote()
                     else:
                         self._end(each)
-            self._report(self._ray.get(self._desk.close.remote()))
-            self._report(self._ray.get(news))
+            self._report(ray.get(self._desk.close.remote()))
+            self._report(ray.get(news))
         finally:
             for each in self._running:
-                self._ray.cancel(each, force=True)
-            self._ray.kill(self._desk)
+                ray.cancel(each, force=True)
+            ray.kill(self._desk)
 
     def _start(self) -> None:
         self._started += 1
@@ -188,18 +179,18 @@ class _Workers:
         """Have the cells of a worker that was lost run elsewhere."""
         worker = self._running.pop(task)
         try:
-            self._ray.get(task)
-        except self._ray.exceptions.RayTaskError as error:
+            ray.get(task)
+        except ray.exceptions.RayTaskError as error:
             cause = error.cause
             raise UserError(str(cause) if isinstance(cause, UserError) else one_line(cause)) from error
-        except self._ray.exceptions.RayError as error:
+        except ray.exceptions.RayError as error:
             self._retry(worker, one_line(error))
 
     def _retry(self, worker: int, why: str) -> None:
         work = self._work
         failed = {(each.variant, each.task) for each in work.store.failures()}
         again = []
-        for cell in self._ray.get(self._desk.lost.remote(worker)):
+        for cell in ray.get(self._desk.lost.remote(worker)):
             if work.store.is_done(cell, precision=work.evaluation.precision):
                 self._progress.cell_kept(cell)
                 continue
@@ -208,7 +199,7 @@ class _Workers:
                 again.append(cell)
             elif (cell.variant.id, cell.task) not in failed:
                 fail(work, self._progress, cell, RuntimeError(f"{_MOST_ATTEMPTS} workers were lost ({why})"))
-        left = self._ray.get(self._desk.put_back.remote(again))
+        left = ray.get(self._desk.put_back.remote(again))
         if left:
             self._progress.stage(f"worker {worker} was lost; its {counted(len(again), 'cell')} will be run by others")
             if len(self._running) < self._number:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -14,8 +14,8 @@ import torch
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress, Work
-from forgetmeter.executors.handing_out import HandingOut
+from forgetmeter.executors.executor import Work
+from forgetmeter.executors.handing_out import HandingOut, ToldProgress
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.records.cell import Cell
 
@@ -105,27 +105,9 @@ def run_share(desk: Any, worker: int, work: Work, cpus: int, beside: int, folder
                 f"node {ray.util.get_node_ip_address()} does not see the run at '{work.store.location}'; as --out, "
                 "choose a folder that all nodes share, or a URL such as s3://…"
             )
-        LocalExecutor(processes=beside).execute_units(work, _taken(desk, worker), _Telling(desk))
+        LocalExecutor(processes=beside).execute_units(work, _taken(desk, worker), ToldProgress(desk.tell.remote))
 
 
 def _taken(desk: Any, worker: int) -> Iterator[list[Cell]]:  # noqa: ANN401
     while cells := ray.get(desk.take.remote(worker)):
         yield cells
-
-
-class _Telling(Progress):
-    """Passes on every call."""
-
-    def __init__(self, desk: Any) -> None:  # noqa: ANN401
-        self._desk = desk
-
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401
-        if name.startswith("_"):
-            return super().__getattribute__(name)
-        return self._teller(name)
-
-    def _teller(self, name: str) -> Callable[..., None]:
-        def tell(*given: Any, **named: Any) -> None:  # noqa: ANN401
-            self._desk.tell.remote(name, given, named)
-
-        return tell

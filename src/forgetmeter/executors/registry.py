@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ def executor_named(name: str, workers: int | None = None, address: str | None = 
         UserError: As ``check_executor``, or a plug-in cannot be loaded.
     """
     check_executor(name, workers)
+    if name == "ray" and find_spec("ray") is None:
+        raise UserError("executor ray needs Ray; install it with: pip install 'forgetmeter[ray]'")
     made = EXECUTORS.load(name)
     given = {key: value for key, value in (("workers", workers), ("address", address)) if value is not None}
     # Classes written in C have no signature.

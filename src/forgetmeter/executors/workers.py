@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,7 +20,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
 from forgetmeter.executors.executor import Executor, Progress, Work
-from forgetmeter.executors.handing_out import HandingOut
+from forgetmeter.executors.handing_out import HandingOut, ToldProgress
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.records.cell import Cell
 
@@ -186,7 +187,9 @@ def run_share(connection: Connection, work: Work, number: int) -> None:
     """Run cells in a worker process; see ``worker_process.work``."""
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
     try:
-        LocalExecutor(processes=number).execute_units(work, _taken(connection), _Telling(connection))
+        LocalExecutor(processes=number).execute_units(
+            work, _taken(connection), ToldProgress(partial(_send, connection))
+        )
     except UserError as error:
         _send(connection, "refuse", str(error))
 
@@ -201,21 +204,6 @@ def _taken(connection: Connection) -> Iterator[list[Cell]]:
         if not cells:
             return
         yield cells
-
-
-class _Telling(Progress):
-    """Passes on every call."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401
-        if name.startswith("_"):
-            return super().__getattribute__(name)
-        return self._teller(name)
-
-    def _teller(self, name: str) -> Callable[..., None]:
-        return lambda *given, **named: _send(self._connection, name, given, named)
 
 
 def _send(connection: Connection, *message: object) -> None:
