@@ -90,10 +90,10 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
-        tokenizer = _as_stored(tokenizer, folder)
         # Fails for classes that do not fit the files, or read pages or questions instead of texts, and for damaged
         # files of which the library notices nothing while it reads them.
         _ = without_dropout(tokenizer)(""), tokenizer.added_tokens_decoder
+        tokenizer = without_dropout(_as_stored(tokenizer, folder))
         for text in PROBE_TEXTS:
             # A text without tokens is left to its item; a panic is no ``Exception``.
             with suppress(Exception):
@@ -111,15 +111,15 @@ def _as_stored(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTo
     if is_changed or not (folder / "tokenizer.json").is_file() or not getattr(tokenizer, "is_fast", False):
         return tokenizer
     stored = TokenizersBackend.from_pretrained(folder, **_SAFE)
-    are_alike = all(_tokens(tokenizer, text) in (None, _tokens(stored, text)) for text in _RULES)
+    are_alike = all(_tokens(tokenizer, text) == _tokens(stored, text) for text in _RULES)
     return tokenizer if are_alike else stored
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> Sequence[int] | None:
-    """Return the tokens of a text without special ones; ``None`` if it cannot be split."""
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> Sequence[int]:
+    """Return the tokens of a text without special ones; none if it cannot be split."""
     with suppress(Exception):
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    return None
+    return ()
 
 
 def without_dropout(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
