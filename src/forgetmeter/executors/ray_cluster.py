@@ -21,6 +21,7 @@ from forgetmeter.executors.handing_out import HandingOut
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.models.on_disk.quantization import float32_bytes
 from forgetmeter.records.cell import Cell
+from forgetmeter.version import __version__
 
 _MOST_ATTEMPTS = 3
 """How often a cell is tried whose worker is lost each time."""
@@ -166,9 +167,9 @@ class _Workers:
 
     def _start(self) -> None:
         self._started += 1
-        task = self._task.remote(
-            self._desk, self._started, self._sent, self._share.cpus, self._share.beside, str(Path.cwd())
-        )
+        share = self._share
+        start = ray_worker.Start(self._started, share.cpus, share.beside, str(Path.cwd()), __version__)
+        task = self._task.remote(self._desk, start, self._sent)
         self._running[task] = self._started
 
     def _report(self, news: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from forgetmeter.executors.executor import Work
 from forgetmeter.executors.handing_out import HandingOut, ToldProgress
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.records.cell import Cell
+from forgetmeter.version import __version__
 
 Told = tuple[str, Sequence[Any], Mapping[str, Any]]
 """A call of a progress listener: name and arguments."""
@@ -82,30 +84,53 @@ class Desk:
         return told
 
 
-def run_share(desk: Any, worker: int, work: Work, cpus: int, beside: int, folder: str) -> None:  # noqa: ANN401
+@dataclass(frozen=True)
+class Start:
+    """How a worker starts.
+
+    Attributes:
+        worker: Its number.
+        cpus: Number of threads.
+        beside: Number of workers on its node.
+        folder: Where the run was started; paths may be relative to it.
+        version: The version of forgetmeter that started it.
+    """
+
+    worker: int
+    cpus: int
+    beside: int
+    folder: str
+    version: str
+
+
+def run_share(desk: Any, start: Start, work: Work) -> None:  # noqa: ANN401
     """Run cells on a node, as long as the desk hands out any.
 
     Args:
         desk: Handle of a ``Desk``.
-        worker: Number of this worker.
+        start: How this worker starts.
         work: All cells.
-        cpus: Number of threads.
-        beside: Number of workers on this node.
-        folder: Where the run was started; paths may be relative to it.
 
     Raises:
-        UserError: As ``LocalExecutor``; or the run is not visible from this node.
+        UserError: As ``LocalExecutor``; or this node does not see the run, or has another version of forgetmeter.
     """
+    if start.version != __version__:
+        raise UserError(
+            f"node {ray.util.get_node_ip_address()} has forgetmeter {__version__}, but {start.version} started the "
+            "run; install the same version on all nodes"
+        )
     with suppress(OSError):
-        os.chdir(folder)
-    torch.set_num_threads(cpus)
+        os.chdir(start.folder)
+    torch.set_num_threads(start.cpus)
     with quiet():
         if not work.store.has_study():
             raise UserError(
                 f"node {ray.util.get_node_ip_address()} does not see the run at '{work.store.location}'; as --out, "
                 "choose a folder that all nodes share, or a URL such as s3://…"
             )
-        LocalExecutor(processes=beside).execute_units(work, _taken(desk, worker), ToldProgress(desk.tell.remote))
+        LocalExecutor(processes=start.beside).execute_units(
+            work, _taken(desk, start.worker), ToldProgress(desk.tell.remote)
+        )
 
 
 def _taken(desk: Any, worker: int) -> Iterator[list[Cell]]:  # noqa: ANN401
