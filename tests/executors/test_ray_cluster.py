@@ -17,7 +17,7 @@ from stored_tables import stored
 
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress
-from forgetmeter.executors.ray_worker import Start, run_share
+from forgetmeter.executors.ray_worker import WorkerStart, run_share
 from forgetmeter.records.cell import Cell
 from forgetmeter.results.results import open_run
 from forgetmeter.study.running import run
@@ -94,7 +94,7 @@ def test_what_cannot_run_on_a_cluster_is_said_in_one_line(
 
 
 def test_a_node_with_another_version_says_so() -> None:
-    start = Start(worker=1, cpus=1, beside=1, folder=".", version="0.0.1")
+    start = WorkerStart(worker=1, cpus=1, beside=1, folder=".", version="0.0.1")
     with pytest.raises(UserError, match="has forgetmeter .*, but 0.0.1 started the run; install the same version"):
         run_share(None, start, None)  # type: ignore[arg-type]
 

@@ -168,7 +168,7 @@ class _Workers:
     def _start(self) -> None:
         self._started += 1
         share = self._share
-        start = ray_worker.Start(self._started, share.cpus, share.beside, str(Path.cwd()), __version__)
+        start = ray_worker.WorkerStart(self._started, share.cpus, share.beside, str(Path.cwd()), __version__)
         task = self._task.remote(self._desk, start, self._sent)
         self._running[task] = self._started
 

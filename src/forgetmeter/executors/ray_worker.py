@@ -85,7 +85,7 @@ class Desk:
 
 
 @dataclass(frozen=True)
-class Start:
+class WorkerStart:
     """How a worker starts.
 
     Attributes:
@@ -103,7 +103,7 @@ class Start:
     version: str
 
 
-def run_share(desk: Any, start: Start, work: Work) -> None:  # noqa: ANN401
+def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN401
     """Run cells on a node, as long as the desk hands out any.
 
     Args:
