@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from forgetmeter.config.study import Evaluation
@@ -64,6 +64,22 @@ class Work:
     evaluation: Evaluation
     store: RunStore
     engines: Mapping[ModelReference, ExternalEngine] = field(default_factory=dict)
+
+    def by_runtime(self) -> tuple[Work, Work]:
+        """Return the work of models, and that of engines, which answer where the run was started."""
+        of_engines = [cell for cell in self.cells if cell.variant.source in self.engines]
+        others = [cell for cell in self.cells if cell.variant.source not in self.engines]
+        return replace(self, cells=others, engines={}), replace(self, cells=of_engines)
+
+    def unstored(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Return those of some cells that have neither outcomes nor a failure."""
+        failed = {(each.variant, each.task) for each in self.store.failures()} if cells else set()
+        return [
+            cell
+            for cell in cells
+            if not self.store.is_done(cell, precision=self.evaluation.precision)
+            and (cell.variant.id, cell.task) not in failed
+        ]
 
 
 class Executor(Protocol):

@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,11 @@ class RayExecutor:
         """
         if not work.store.folder.is_shared:
             raise UserError(f"the workers of a cluster cannot write to '{work.store.location}'; choose another --out")
-        of_engines = [cell for cell in work.cells if cell.variant.source in work.engines]
-        others = [cell for cell in work.cells if cell.variant.source not in work.engines]
-        if others:
+        others, of_engines = work.by_runtime()
+        if others.cells:
             with _connected(self._address):
-                _Workers(replace(work, cells=others, engines={}), progress, self._workers).run()
-        LocalExecutor().execute(replace(work, cells=of_engines), progress)
+                _Workers(others, progress, self._workers).run()
+        LocalExecutor().execute(of_engines, progress)
 
 
 @contextmanager
@@ -127,7 +126,7 @@ class _Workers:
         self._share = _share_of(work, nodes, number)
         units = HandingOut(work, self._share.workers)
         self._number = min(self._share.workers, len(units))
-        # Where the run was started, so that the loss of another node is no loss of what is left to do.
+        # On the node that starts the run, so that losing any other node does not lose the list of cells.
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
@@ -158,8 +157,9 @@ class _Workers:
                         news = self._desk.news.remote()
                     else:
                         self._end(each)
-            self._report(ray.get(self._desk.close.remote()))
+            ray.get(self._desk.close.remote())
             self._report(ray.get(news))
+            self._report(ray.get(self._desk.news.remote()))
         finally:
             for each in self._running:
                 ray.cancel(each, force=True)
@@ -172,7 +172,7 @@ class _Workers:
         task = self._task.remote(self._desk, start, self._sent)
         self._running[task] = self._started
 
-    def _report(self, news: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]]) -> None:
+    def _report(self, news: Sequence[ray_worker.Told]) -> None:
         for name, given, named in news:
             getattr(self._progress, name)(*given, **named)
 
@@ -188,18 +188,13 @@ class _Workers:
             self._retry(worker, one_line(error))
 
     def _retry(self, worker: int, why: str) -> None:
-        work = self._work
-        failed = {(each.variant, each.task) for each in work.store.failures()}
         again = []
-        for cell in ray.get(self._desk.lost.remote(worker)):
-            if work.store.is_done(cell, precision=work.evaluation.precision):
-                self._progress.cell_kept(cell)
-                continue
+        for cell in self._work.unstored(ray.get(self._desk.lost.remote(worker))):
             self._attempts[cell] = self._attempts.get(cell, 0) + 1
             if self._attempts[cell] < _MOST_ATTEMPTS:
                 again.append(cell)
-            elif (cell.variant.id, cell.task) not in failed:
-                fail(work, self._progress, cell, RuntimeError(f"{_MOST_ATTEMPTS} workers were lost ({why})"))
+            else:
+                fail(self._work, self._progress, cell, RuntimeError(f"{_MOST_ATTEMPTS} workers were lost ({why})"))
         left = ray.get(self._desk.put_back.remote(again))
         if left:
             self._progress.stage(f"worker {worker} was lost; its {counted(len(again), 'cell')} will be run by others")

@@ -71,17 +71,15 @@ class Desk:
         self._told.append((name, given, named))
 
     async def news(self) -> list[Told]:
-        """Return the calls since the last time, once there are any."""
+        """Return the calls since the last time, once there are any or the desk is closed."""
         while not self._told and not self._is_closed:
             await asyncio.sleep(_PAUSE)
         told, self._told = self._told, []
         return told
 
-    async def close(self) -> list[Told]:
-        """Return the last calls."""
+    async def close(self) -> None:
+        """Wait for no more calls."""
         self._is_closed = True
-        told, self._told = self._told, []
-        return told
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -55,11 +55,10 @@ class WorkersExecutor:
         """
         if not work.store.folder.is_shared:
             raise UserError(f"other processes cannot write to '{work.store.location}'; run without --workers")
-        of_engines = [cell for cell in work.cells if cell.variant.source in work.engines]
-        others = [cell for cell in work.cells if cell.variant.source not in work.engines]
-        if others:
-            _Pool(replace(work, cells=others, engines={}), progress, self._number).run()
-        LocalExecutor().execute(replace(work, cells=of_engines), progress)
+        others, of_engines = work.by_runtime()
+        if others.cells:
+            _Pool(others, progress, self._number).run()
+        LocalExecutor().execute(of_engines, progress)
 
 
 def on_this_machine(workers: int = 1) -> Executor:
@@ -148,11 +147,8 @@ class _Pool:
         """Forget a process that has ended; cells that it left are stored as failed."""
         _end(worker.process)
         del self._workers[worker.connection]
-        failed = {(each.variant, each.task) for each in self._work.store.failures()} if worker.taken else set()
-        for cell in worker.taken:
-            is_done = self._work.store.is_done(cell, precision=self._work.evaluation.precision)
-            if not is_done and (cell.variant.id, cell.task) not in failed:
-                self._fail(cell, f"its worker ended with exit code {worker.process.exitcode}")
+        for cell in self._work.unstored(worker.taken):
+            self._fail(cell, f"its worker ended with exit code {worker.process.exitcode}")
         self._waiting = [each for each in self._waiting if each is not worker]
         self._hand_out()
 

@@ -138,13 +138,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> in
 
 
 def _check_stored(cells: Sequence[Cell], work: Work, executor: str) -> None:
-    failed = {(each.variant, each.task) for each in work.store.failures()}
-    left = [
-        cell
-        for cell in cells
-        if not work.store.is_done(cell, precision=work.evaluation.precision)
-        and (cell.variant.id, cell.task) not in failed
-    ]
+    left = work.unstored(cells)
     if left:
         raise UserError(
             f"executor {executor} stored neither outcomes nor a failure for {counted(len(left), 'cell')}, such as "

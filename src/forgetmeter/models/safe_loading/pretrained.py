@@ -107,6 +107,9 @@ def _as_stored(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTo
     transformers builds many tokenizers from the vocabulary and merges of that file by the rules of the class that it
     knows for the model's architecture, whatever rules the file itself has for splitting and normalizing texts.
     """
+    if type(tokenizer) is TokenizersBackend:
+        # Read from the file already.
+        return tokenizer
     is_changed = _NORMALIZING & raw_config(folder, "tokenizer_config.json").keys()
     if is_changed or not (folder / "tokenizer.json").is_file() or not getattr(tokenizer, "is_fast", False):
         return tokenizer
